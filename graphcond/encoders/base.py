@@ -1,0 +1,25 @@
+"""The contract of an encoder: from a context to a signal."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from graphcond.types import Context, NeighborFeatures, GraphTokens, Signal, TextTokens
+
+
+class Encoder(nn.Module, ABC):
+    """Turns the context of a batch of targets into the signal that an injector reads.
+
+    All parameters of an encoder are trained unless it freezes some of them itself.
+    A target whose context is empty gets a signal whose ``present`` is False throughout.
+    """
+
+    reads: ClassVar[type[Context]] = NeighborFeatures
+    gives: ClassVar[type[Signal]] = GraphTokens
+
+    @abstractmethod
+    def forward(self, context: Context, text: TextTokens) -> Signal:
+        """Encode ``context``; ``text`` is the targets' prompt, which an encoder may query with."""

@@ -1,0 +1,104 @@
+"""Files and folders that appear whole or not at all, and paths that may not leave their folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from graphcond.errors import InputError
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path``; it takes the place of ``path`` if the block succeeds.
+
+    A folder that already stands at ``path`` is only removed once the new one is complete.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        _swap(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> object:
+    """Read JSON.
+
+    Raises:
+        InputError: the file is missing, is not UTF-8 or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", place=path, remedy="check the path") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line") from None
+
+
+def inside(root: Path, relative: str, *, place: object = None) -> str:
+    """``relative`` as a clean POSIX path, if it stays inside ``root``, symbolic links followed.
+
+    Raises:
+        InputError: the path is absolute or leaves the folder.
+    """
+    clean = PurePosixPath(relative.replace("\\", "/"))
+    resolved = (root / clean).resolve()
+    if clean.is_absolute() or not resolved.is_relative_to(root.resolve()):
+        raise InputError(
+            f"the path '{relative}' leaves the folder {root}",
+            place=place,
+            remedy="use paths relative to the folder that holds the data",
+        )
+    return clean.as_posix()
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _swap(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.replace(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    path.replace(old / "was")
+    new.replace(path)
+    shutil.rmtree(old, ignore_errors=True)
