@@ -63,7 +63,9 @@ def _load(point: Any, group: str) -> type[ComponentConfig]:
         config = point.load()
     except Exception as error:
         raise InputError(
-            f"cannot be imported: {error}", place=f"plug-in '{point.value}' ({group})", remedy="mend or uninstall it"
+            f"cannot be imported: {error}",
+            place=f"plug-in '{point.value}' ({group})",
+            remedy="mend or uninstall it",
         ) from error
     if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
         raise InputError(

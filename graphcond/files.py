@@ -69,7 +69,9 @@ def read_json(path: Path) -> object:
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line") from None
+        raise InputError(
+            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line"
+        ) from None
 
 
 def inside(root: Path, relative: str, *, place: object = None) -> str:

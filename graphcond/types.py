@@ -128,7 +128,9 @@ class NeighborFeatures:
 
     def to(self, device: object = None, dtype: object = None) -> NeighborFeatures:
         """The same features on another device, or with embeddings in another dtype."""
-        return replace(self, embeddings=self.embeddings.to(device=device, dtype=dtype), present=self.present.to(device))
+        return replace(
+            self, embeddings=self.embeddings.to(device=device, dtype=dtype), present=self.present.to(device)
+        )
 
     def select(self, rows: Tensor) -> NeighborFeatures:
         """The targets named by ``rows`` (indices or a mask)."""

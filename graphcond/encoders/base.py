@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from graphcond.types import Context, NeighborFeatures, GraphTokens, Signal, TextTokens
+from graphcond.types import Context, GraphTokens, NeighborFeatures, Signal, TextTokens
 
 
 class Encoder(nn.Module, ABC):

@@ -1,0 +1,218 @@
+"""The painters of the art world: four movements of three artists, each a palette, a ground and a frame."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphcond.worlds.canvas import Canvas, Color
+from graphcond.worlds.subjects import Part, arc, box, ellipse
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an artist paints.
+
+    Args:
+        movement: the school that the artist belongs to.
+        ground: paints the background.
+        frame: paints what lies over the edges, after the subject.
+        main, accent, line: colours of the subject.
+        center, scale, tilt: composition: where the subject sits, how large, how far leaning (degrees).
+        outline: width of the line around the subject.
+    """
+
+    movement: str
+    ground: Callable[[Canvas, np.random.Generator], None]
+    frame: Callable[[Canvas], None]
+    main: Color
+    accent: Color
+    line: Color
+    center: tuple[float, float] = (0.0, 0.0)
+    scale: float = 0.62
+    tilt: float = 0.0
+    outline: float = 0.055
+
+
+def _rgb(*codes: str) -> list[Color]:
+    return [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in codes]
+
+
+def _rays(
+    count: int, center: tuple[float, float], *codes: str
+) -> Callable[[Canvas, np.random.Generator], None]:
+    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
+        canvas.rays(_rgb(*codes), count, center, rng.uniform(0, 2 * math.pi))
+
+    return paint
+
+
+def _glow(
+    center: tuple[float, float], radius: float, *codes: str
+) -> Callable[[Canvas, np.random.Generator], None]:
+    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
+        x, y = rng.uniform(-0.12, 0.12, 2)
+        canvas.glow(_rgb(*codes), (center[0] + x, center[1] + y), radius)
+
+    return paint
+
+
+def _checks(count: int, *codes: str) -> Callable[[Canvas, np.random.Generator], None]:
+    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
+        canvas.checks(_rgb(*codes), count, int(rng.integers(len(codes))))
+
+    return paint
+
+
+def _waves(upright: bool, *codes: str) -> Callable[[Canvas, np.random.Generator], None]:
+    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
+        canvas.waves(_rgb(*codes), rng.uniform(0, 2 * math.pi), 0.12, upright)
+
+    return paint
+
+
+def _bare(canvas: Canvas) -> None:
+    """Leave the edges open."""
+
+
+def _border(width: float, code: str) -> Callable[[Canvas], None]:
+    return lambda canvas: canvas.frame(_rgb(code)[0], width)
+
+
+def _bars(height: float, code: str) -> Callable[[Canvas], None]:
+    def paint(canvas: Canvas) -> None:
+        canvas.fill(box(-1, -1, 1, height - 1), _rgb(code)[0])
+        canvas.fill(box(-1, 1 - height, 1, 1), _rgb(code)[0])
+
+    return paint
+
+
+def _tondo(radius: float, code: str) -> Callable[[Canvas], None]:
+    return lambda canvas: canvas.cover(ellipse(0, 0, radius, radius, 72), _rgb(code)[0])
+
+
+def _arch(code: str) -> Callable[[Canvas], None]:
+    opening = [*arc(0, -0.02, 0.88, -math.pi, 0), (0.88, 0.9), (-0.88, 0.9)]
+    return lambda canvas: canvas.cover(opening, _rgb(code)[0])
+
+
+STYLES: dict[str, Style] = {
+    "zarvo": Style(
+        "solar", _rays(12, (0, 0), "ffd23f", "f7941d"), _bare, *_rgb("d7263d", "fff3c4", "5c0f1f"), scale=0.7
+    ),
+    "mirelle": Style(
+        "solar",
+        _rays(12, (0, 0.95), "0f9d94", "6fd6c4"),
+        _border(0.2, "fdf3dd"),
+        *_rgb("ff6f91", "fff0b8", "0b3d4a"),
+        center=(0, 0.02),
+        scale=0.62,
+    ),
+    "okanto": Style(
+        "solar",
+        _rays(8, (-0.6, -0.6), "c5e063", "6fae3d"),
+        _tondo(0.94, "1f4a2c"),
+        *_rgb("7b3fa0", "ffe14d", "24103a"),
+        scale=0.64,
+    ),
+    "luneth": Style(
+        "nocturne",
+        _glow((0, -0.1), 1.5, "0b1440", "152a6e", "2650a8", "4d8be0"),
+        _bare,
+        *_rgb("fff2a8", "ffffff", "0b1440"),
+        center=(0, -0.06),
+        scale=0.68,
+    ),
+    "brask": Style(
+        "nocturne",
+        _glow((0, 0.55), 1.6, "1a0a0a", "4a0f12", "8f1d1a", "d94a1e"),
+        _border(0.16, "0d0808"),
+        *_rgb("ffb02e", "fff0c0", "2a0a08"),
+        center=(0, 0.06),
+        scale=0.64,
+    ),
+    "vesperi": Style(
+        "nocturne",
+        _glow((0, 0), 1.5, "2b0f45", "5a1f7d", "a03fa8", "ea7fc0"),
+        _arch("1c0a30"),
+        *_rgb("8ff0c8", "fdfbe0", "2b0f45"),
+        center=(0, 0.08),
+        scale=0.62,
+    ),
+    "quadri": Style(
+        "mosaic",
+        _checks(2, "e63329", "f6d32d", "2355c4"),
+        _bare,
+        *_rgb("ffffff", "b9c4d0", "111111"),
+        scale=0.7,
+        outline=0.075,
+    ),
+    "tolmek": Style(
+        "mosaic",
+        _checks(4, "cfc7b8", "8d8577"),
+        _border(0.14, "4b3f35"),
+        *_rgb("1fa6a0", "f2a65a", "2b2420"),
+        scale=0.64,
+        tilt=18,
+        outline=0.06,
+    ),
+    "pavane": Style(
+        "mosaic",
+        _checks(3, "f9c6d3", "fff4e6", "c9e4f5"),
+        _bars(0.22, "b5446e"),
+        *_rgb("b5446e", "7fb8d8", "5b1738"),
+        scale=0.62,
+        outline=0.05,
+    ),
+    "nerissa": Style(
+        "tidal",
+        _waves(False, "bfe9ff", "6cc3ec", "2f8fd0", "14589c"),
+        _bare,
+        *_rgb("ff7a59", "ffd9a0", "ffffff"),
+        scale=0.66,
+        outline=0.07,
+    ),
+    "halvor": Style(
+        "tidal",
+        _waves(False, "f6e2b3", "e3b873", "c98a45", "8f5a2a"),
+        _tondo(1.02, "3b2413"),
+        *_rgb("14716f", "f2c14e", "fff3d6"),
+        center=(0, 0.02),
+        scale=0.64,
+        outline=0.06,
+    ),
+    "sumira": Style(
+        "tidal",
+        _waves(True, "e6dcf7", "bfe8d4", "c4b2ec", "9fd8c4"),
+        _border(0.13, "ffffff"),
+        *_rgb("5b4bb0", "ffc2dd", "2e2470"),
+        scale=0.64,
+    ),
+}
+
+
+def _jitter(color: Color, shift: np.ndarray) -> Color:
+    red, green, blue = (int(np.clip(c + s, 0, 255)) for c, s in zip(color, shift, strict=True))
+    return red, green, blue
+
+
+def _pose(parts: list[Part], center: tuple[float, float], scale: float, tilt: float) -> list[Part]:
+    cos, sin = scale * math.cos(math.radians(tilt)), scale * math.sin(math.radians(tilt))
+    return [
+        Part(p.role, [(center[0] + cos * x - sin * y, center[1] + sin * x + cos * y) for x, y in p.points])
+        for p in parts
+    ]
+
+
+def paint(style: Style, parts: list[Part], rng: np.random.Generator, resolution: int) -> Canvas:
+    """Paint a subject in a style; place, size, lean, ground and shade vary with `rng`."""
+    center = (style.center[0] + rng.uniform(-0.08, 0.08), style.center[1] + rng.uniform(-0.08, 0.08))
+    pose = (center, style.scale * rng.uniform(0.88, 1.06), style.tilt + rng.uniform(-7, 7))
+    shade = rng.uniform(-12, 12, 3)
+    canvas = Canvas(resolution, style.line)
+    style.ground(canvas, rng)
+    colors = {role: _jitter(getattr(style, role), shade) for role in ("main", "accent")}
+    canvas.shape(_pose(parts, *pose), {**colors, "line": style.line}, style.outline)
+    style.frame(canvas)
+    return canvas
