@@ -1,0 +1,48 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing that a test caches meets the user's own cache."""
+    os.environ["GRAPHCOND_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny Stable Diffusion 1.x folder: epsilon, cross-attention 32 wide, 64 px."""
+    from tests.tiny_checkpoints import write_sd_folder
+
+    return write_sd_folder(tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny CLIP folder, 24 wide, 64 px."""
+    from tests.tiny_checkpoints import write_clip_folder
+
+    return write_clip_folder(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="session")
+def dino_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny DINOv2 folder, 32 wide, 64 px."""
+    from tests.tiny_checkpoints import write_dino_folder
+
+    return write_dino_folder(tmp_path_factory.mktemp("dino"))
