@@ -73,6 +73,9 @@ class AttributedGraph:
 
     The neighbors of node ``i`` are ``indices[indptr[i]:indptr[i + 1]]``, sorted, without repeats and
     without self-loops. Arrays may be memory maps; nobody writes into them.
+
+    ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`. They are
+    kept as the source gives them, so a row may name its own node: who samples from them leaves it out.
     """
 
     nodes: NodeTable
@@ -83,6 +86,7 @@ class AttributedGraph:
     edge_type_names: tuple[str, ...] = ()
     directed: bool = False
     root: Path | None = None
+    given: Int64[np.ndarray, "nodes k"] | None = None
 
     def __len__(self) -> int:
         return len(self.nodes)
