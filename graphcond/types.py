@@ -124,6 +124,19 @@ class NeighborContext:
 
 
 @dataclass(frozen=True)
+class NodeEmbeddings:
+    """What is known of every node as vectors; row ``i`` belongs to row ``i`` of the `NodeTable`.
+
+    Arrays may be float16 memory maps. Rows of nodes without a picture are zero in ``pictures``.
+    ``pictures`` and ``texts`` share one space (CLIP's, say); ``extra`` is any other embedding.
+    """
+
+    pictures: Float[np.ndarray, "nodes d"] | None = None
+    texts: Float[np.ndarray, "nodes d"] | None = None
+    extra: Float[np.ndarray, "nodes e"] | None = None
+
+
+@dataclass(frozen=True)
 class NeighborFeatures:
     """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there."""
 
