@@ -1,0 +1,240 @@
+"""Networks that turn pictures and texts into embeddings: CLIP and DINOv2, frozen, through transformers."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import BitImageProcessorPil, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
+from transformers.utils import logging
+
+from graphcond.errors import InputError
+from graphcond.pictures import to_rgb
+
+Item = TypeVar("Item")
+
+PREPROCESSING = "preprocessor_config.json"
+
+
+class FeatureExtractor(Protocol):
+    """Whatever embeds pictures. Any object with these members will do."""
+
+    @property
+    def identity(self) -> str:
+        """A name that changes whenever the embeddings would: the key under which they are cached."""
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding."""
+
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each picture, not normalized."""
+
+
+class TextExtractor(FeatureExtractor, Protocol):
+    """A feature extractor that embeds texts into the same space as pictures."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each text, not normalized."""
+
+
+class PretrainedExtractor(ABC):
+    """A transformers model with the preprocessing of its pictures.
+
+    Args:
+        model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.
+        processor: transformers' image processor, in its Pillow variant.
+        name: where the model came from, for people.
+        batch_size: how many pictures or texts go through the network at once.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, name: str, batch_size: int = 32) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.processor = processor
+        self.name = name
+        self.batch_size = batch_size
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Length of one embedding."""
+
+    @abstractmethod
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        """The embeddings of prepared pictures."""
+
+    @cached_property
+    def identity(self) -> str:
+        """The model's name and a fingerprint of its weights, preprocessing and tokenizer."""
+        digest = hashlib.sha256(self._preprocessing().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return f"{Path(self.name).name}@{digest.hexdigest()[:24]}"
+
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each picture, not normalized; any mode, transparency becomes white."""
+        return self._in_batches(pictures, self._encode_pictures)
+
+    def _encode_pictures(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
+        pixels = self.processor([to_rgb(picture) for picture in pictures], return_tensors="pt").pixel_values
+        return self._encode(pixels.to(self.model.device, self.model.dtype))
+
+    @torch.inference_mode()
+    def _in_batches(
+        self, items: Sequence[Item], encode: Callable[[Sequence[Item]], Tensor]
+    ) -> Float32[np.ndarray, "n d"]:
+        embeddings = np.empty((len(items), self.width), np.float32)
+        for start in range(0, len(items), self.batch_size):
+            batch = items[start : start + self.batch_size]
+            embeddings[start : start + len(batch)] = encode(batch).float().cpu().numpy()
+        return embeddings
+
+    def _preprocessing(self) -> str:
+        """What, besides the weights, decides the embeddings."""
+        return str(self.processor.to_json_string())
+
+
+class ClipExtractor(PretrainedExtractor):
+    """CLIP: pictures and texts in one space.
+
+    The embeddings are the projected ones (``image_embeds``, ``text_embeds``) before normalization, as
+    the InstructG2I release feeds them to its neighbors' projection.
+    """
+
+    def __init__(
+        self, model: Any, processor: Any, tokenizer: Any, *, name: str, batch_size: int = 32
+    ) -> None:
+        super().__init__(model, processor, name=name, batch_size=batch_size)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Self:
+        """Load a `CLIPModel` folder or hub id; only safetensors are read.
+
+        Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
+
+        Raises:
+            InputError: the model is not there, is damaged, or is no complete CLIP.
+        """
+        model = _load_model(CLIPModel, name, device, dtype)
+        size = model.config.vision_config.image_size
+        defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
+        processor = _load_processor(CLIPImageProcessorPil, name, **defaults)
+        tokenizer = _load(CLIPTokenizer, name)
+        return cls(model, processor, tokenizer, name=str(name))
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding: CLIP's projection width."""
+        return int(self.model.config.projection_dim)
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each text, not normalized; what exceeds CLIP's text length is cut off."""
+        return self._in_batches(texts, self._encode_texts)
+
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        return self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+        length = self.model.config.text_config.max_position_embeddings
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt"
+        ).to(self.model.device)
+        pooled = self.model.text_model(tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
+        return self.model.text_projection(pooled)
+
+    def _preprocessing(self) -> str:
+        return super()._preprocessing() + self.tokenizer.backend_tokenizer.to_str()
+
+
+class DinoExtractor(PretrainedExtractor):
+    """DINOv2: pictures as the pooled output of the network (its normalized class token)."""
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Self:
+        """Load a `Dinov2Model` folder or hub id; only safetensors are read.
+
+        Without a ``preprocessor_config.json`` pictures are scaled to 256 and cropped to 224, as DINOv2's are.
+
+        Raises:
+            InputError: the model is not there, is damaged, or is no DINOv2.
+        """
+        model = _load_model(Dinov2Model, name, device, dtype)
+        processor = _load_processor(BitImageProcessorPil, name, size={"shortest_edge": 256})
+        return cls(model, processor, name=str(name))
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding: the network's hidden width."""
+        return int(self.model.config.hidden_size)
+
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        return self.model(pixels).pooler_output
+
+
+def _load_model(kind: Any, name: str | Path, device: str | torch.device, dtype: torch.dtype) -> Any:
+    model, report = _load(kind, name, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    if report["missing_keys"]:
+        raise InputError(
+            f"is no complete {kind.__name__}: {len(report['missing_keys'])} weights are missing, "
+            f"among them '{min(report['missing_keys'])}'",
+            place=name,
+            remedy="name a folder or hub id of that kind of model",
+        )
+    return model.to(device)
+
+
+def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
+    try:
+        return kind.from_pretrained(str(name))
+    except OSError as error:
+        if (Path(name) / PREPROCESSING).exists():
+            raise _not_loadable(kind, name, error) from error
+        return kind(**defaults)
+
+
+def _load(kind: Any, name: str | Path, **options: Any) -> Any:
+    try:
+        with _quiet():
+            return kind.from_pretrained(str(name), **options)
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        raise _not_loadable(kind, name, error) from error
+
+
+def _not_loadable(kind: Any, name: str | Path, error: Exception) -> InputError:
+    if Path(name).is_dir():
+        remedy = "check the folder or copy it again; config.json and model.safetensors belong into it"
+    else:
+        remedy = "name a folder, or a hub id that is in the cache (HF_HOME) or can be downloaded"
+    problem = f"cannot load a {kind.__name__} ({str(error).splitlines()[0].rstrip('.')})"
+    return InputError(problem, place=name, remedy=remedy)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' loading bars and reports off the screen: what matters is raised."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
