@@ -1,0 +1,68 @@
+"""Text columns that stay in Arrow's memory, or on disk, until one entry is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Entry = TypeVar("Entry", str, str | None, covariant=True)
+
+
+class ArrowColumn(Sequence[Entry]):
+    """A read-only sequence over an Arrow array of strings; reading an entry copies that entry only.
+
+    Args:
+        array: strings, with nulls where `None` is an allowed entry.
+    """
+
+    def __init__(self, array: pa.Array) -> None:
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, position: int) -> Entry: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, position: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(position, slice):
+            return ArrowColumn(self.array[position])
+        return self.array[int(position)].as_py()
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.array.to_pylist())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ArrowColumn):
+            return self.array.equals(other.array)
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"ArrowColumn({len(self)} entries)"
+
+
+def to_arrow(column: Sequence[str] | Sequence[str | None]) -> pa.Array:
+    """``column`` as one Arrow array of large strings, without a copy where it is one already."""
+    if isinstance(column, ArrowColumn):
+        return column.array.cast(pa.large_string())
+    return pa.array(list(column), pa.large_string())
+
+
+def first_repeat(ids: pa.Array) -> int | None:
+    """The first position whose id stood before, or None."""
+    before = np.asarray(pc.index_in(ids, value_set=ids)) < np.arange(len(ids))
+    return int(before.argmax()) if before.any() else None
+
+
+def from_arrow(column: pa.Array | pa.ChunkedArray) -> ArrowColumn:
+    """A sequence over ``column``, without a copy where it lies in one piece."""
+    if isinstance(column, pa.Array):
+        return ArrowColumn(column)
+    return ArrowColumn(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())

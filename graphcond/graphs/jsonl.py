@@ -1,0 +1,42 @@
+"""Files with one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graphcond.errors import InputError
+
+
+def read_jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object with its place (``file:line``); empty lines are skipped.
+
+    Raises:
+        InputError: the file is missing or not UTF-8, or a line is not a JSON object.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"{file}:{number}", _parse(line, f"{file}:{number}")
+    except FileNotFoundError:
+        raise InputError("no such file", place=file, remedy="check the path") from None
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8", place=file, remedy="save it as UTF-8") from None
+
+
+def _parse(line: str, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        problem = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"
+        raise InputError(f"not JSON: {problem}", place=place, remedy="mend or delete that line") from None
+    if not isinstance(value, dict):
+        raise InputError(
+            f"a JSON object is needed, not {type(value).__name__}",
+            place=place,
+            remedy="mend or delete that line",
+        )
+    return value

@@ -1,0 +1,43 @@
+"""What every reader returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.graphs.build import build_graph
+from graphcond.types import AttributedGraph, EdgeList, NodeTable
+
+
+@dataclass(frozen=True)
+class GraphSource:
+    """Nodes and edges as a format gives them.
+
+    ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`.
+    """
+
+    nodes: NodeTable
+    edges: EdgeList
+    root: Path | None = None
+    given: Int64[np.ndarray, "nodes k"] | None = None
+
+    def graph(self, *, directed: bool = False) -> AttributedGraph:
+        """The graph in memory."""
+        return build_graph(self.nodes, self.edges, directed=directed, root=self.root, given=self.given)
+
+
+def column_names(defaults: tuple[str, ...], columns: Mapping[str, str] | None) -> dict[str, str]:
+    """What each column is called in the user's files: as it is called here, unless ``columns`` says so.
+
+    Raises:
+        InputError: ``columns`` speaks of a column that the format does not have.
+    """
+    for name in columns or {}:
+        if name not in defaults:
+            raise InputError(f"there is no column '{name}' to rename", remedy=did_you_mean(name, defaults))
+    return {name: name for name in defaults} | dict(columns or {})
