@@ -53,7 +53,7 @@ class Manifest(Config):
     """Number of entries of ``indices``: an undirected edge counts twice."""
     directed: bool
     edge_types: list[str]
-    pictures_root: str | None
+    pictures_root: str | None = None
     """What picture paths are relative to; itself relative to the graph folder, or absolute."""
     files: Files
 
