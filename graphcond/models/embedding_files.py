@@ -1,0 +1,94 @@
+"""Embeddings that somebody computed before: one array, one row for each node."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from graphcond.errors import InputError, did_you_mean
+
+
+def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
+    """Read an embedding matrix: ``.npy`` (memory-mapped), ``.safetensors`` or ``.pt`` with one tensor.
+
+    Nothing in the file is executed: no pickled objects in ``.npy``, only weights in ``.pt``.
+
+    Args:
+        path: the file; its ending names its format.
+        rows: how many rows it must have, the nodes of the graph.
+
+    Returns:
+        Float16 or float32, as stored; bfloat16 becomes float32.
+
+    Raises:
+        InputError: the file is missing, damaged, of another format, or its array is not
+            ``rows`` rows of floats.
+    """
+    path = Path(path)
+    read = _READERS.get(path.suffix)
+    if read is None:
+        raise InputError(
+            f"'{path.suffix}' is not a format of embeddings",
+            place=path,
+            remedy=did_you_mean(path.suffix, _READERS),
+        )
+    try:
+        embeddings = read(path)
+    except FileNotFoundError:
+        raise InputError("no such file", place=path, remedy="check the path") from None
+    except (OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise InputError(
+            f"cannot be read as embeddings ({str(error).splitlines()[0]})",
+            place=path,
+            remedy="save one array of shape (nodes, width) as .npy",
+        ) from error
+    return _checked(embeddings, rows, path)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _read_safetensors(path: Path) -> np.ndarray:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    tensors = load_file(path)
+    if len(tensors) != 1:
+        raise ValueError(f"{len(tensors)} tensors instead of one")
+    return _as_array(next(iter(tensors.values())))
+
+
+def _read_pt(path: Path) -> np.ndarray:
+    return _as_array(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    if not isinstance(tensor, torch.Tensor):
+        raise ValueError(f"holds a {type(tensor).__name__} instead of one tensor")
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
+
+
+def _checked(embeddings: np.ndarray, rows: int, path: Path) -> Float[np.ndarray, "rows d"]:
+    if embeddings.ndim != 2 or embeddings.dtype not in (np.float16, np.float32):
+        raise InputError(
+            f"holds {embeddings.dtype} of shape {embeddings.shape}",
+            place=path,
+            remedy="save float32 or float16 of shape (nodes, width)",
+        )
+    if len(embeddings) != rows:
+        raise InputError(
+            f"has {len(embeddings)} rows for {rows} nodes",
+            place=path,
+            remedy="write one row for each node, in the order of the nodes",
+        )
+    return embeddings
+
+
+_READERS = {".npy": _read_npy, ".safetensors": _read_safetensors, ".pt": _read_pt}
