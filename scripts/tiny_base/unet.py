@@ -1,0 +1,148 @@
+"""Train the denoiser on cached latents and text states: v prediction, EMA, data parallel over processes."""
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from common import Ema, Log, load_recipe, outputs, save_grid, to_bytes, warm_cosine
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from sampling import ddim, decode, sample_latents
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+TIMES = 1000
+
+
+def build(recipe: dict, cross_width: int) -> UNet2DConditionModel:
+    """Build an untrained denoiser. diffusers' `attention_head_dim` is the number of heads here."""
+    levels = len(recipe["widths"])
+    return UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=recipe["widths"],
+        layers_per_block=recipe["layers_per_block"],
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        cross_attention_dim=cross_width,
+        attention_head_dim=recipe["heads"],
+        norm_num_groups=recipe["groups"],
+    )
+
+
+class Batches:
+    """Draws latents, times and contexts; step and rank settle everything."""
+
+    def __init__(self, recipe: dict, rank: int) -> None:
+        self.recipe, self.rank = recipe, rank
+        self.data = torch.load(outputs() / "latents.pt")
+        self.states = torch.load(outputs() / "states.pt")  # (artist, subject, kind, L, C)
+
+    def latents(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return sampled latents (B, 4, 8, 8) and their rows."""
+        rows = torch.as_tensor(rng.integers(0, len(self.data["mean"]), self.recipe["batch_size"]))
+        noise = torch.as_tensor(rng.standard_normal((len(rows), 4, 8, 8), np.float32))
+        return self.data["mean"][rows] + self.data["std"][rows] * noise, rows
+
+    def times(self, rng: np.random.Generator) -> Tensor:
+        """Return times spread evenly over the batch, in random order."""
+        size = self.recipe["batch_size"]
+        times = (np.arange(size) + rng.uniform(0, 1, size)) / size * TIMES
+        return torch.as_tensor(rng.permutation(times)).long()
+
+    def captions(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return text states (B, L, C) of one caption for each row."""
+        kinds = torch.as_tensor(
+            rng.choice(len(self.recipe["captions"]), len(rows), p=self.recipe["captions"])
+        )
+        return self.states[self.data["artists"][rows], self.data["subjects"][rows], kinds]
+
+    def context(self, rows: Tensor, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        """Return the denoiser's context (B, L', C) and its mask, of one kind a step.
+
+        "zeros" appends zero tokens, "twice" the text again, "hidden" another caption behind a mask: so the base
+        stays itself when an adapter extends the context.
+        """
+        shared = np.random.default_rng([7, step])
+        kind = shared.choice(list(self.recipe["contexts"]), p=list(self.recipe["contexts"].values()))
+        text = self.captions(rows, rng)
+        if kind == "zeros":
+            return torch.nn.functional.pad(
+                text, (0, 0, 0, int(shared.choice(self.recipe["zero_tokens"])))
+            ), None
+        if kind == "twice":
+            return torch.cat([text, text], 1), None
+        if kind == "hidden":
+            other = self.captions(rows[torch.as_tensor(rng.permutation(len(rows)))], rng)
+            seen = torch.ones(text.shape[:2])
+            return torch.cat([text, other], 1), torch.cat([seen, torch.zeros_like(seen)], 1)
+        return text, None
+
+
+@torch.no_grad()
+def preview(unet: UNet2DConditionModel, batches: Batches, step: int) -> None:
+    """Save a grid, artists across and subjects down, from the weights given."""
+    vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval()
+    states = batches.states[:, :, 0].transpose(0, 1).flatten(0, 1)
+    latents = sample_latents(unet, ddim(), states, batches.states[0, 0, 4], steps=8, scale=2.0, seed=0)
+    save_grid(to_bytes(decode(vae, latents)), batches.states.shape[0], outputs() / f"unet-{step:05d}.png")
+
+
+def export(unet: UNet2DConditionModel, ema: Ema, batches: Batches, step: int) -> None:
+    """Write the averaged weights and a preview from them, then put the trained ones back."""
+    parameters = dict(unet.named_parameters())
+    kept = {name: p.detach().clone() for name, p in parameters.items()}
+    for source in (ema.shadow, kept):
+        with torch.no_grad():
+            for name, p in parameters.items():
+                p.copy_(source[name])
+        if source is ema.shadow:
+            unet.save_pretrained(outputs() / f"unet-{step:05d}")
+            preview(unet, batches, step)
+
+
+def train(rank: int, recipe: dict) -> None:
+    """Train by steps in one of the processes; the first one saves."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", f"file://{outputs() / 'rendezvous'}", rank=rank, world_size=recipe["processes"]
+    )
+    batches = Batches(recipe, rank)
+    torch.manual_seed(load_recipe()["seed"])
+    unet = build(recipe, batches.states.shape[-1]).to(memory_format=torch.channels_last)
+    unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
+    model, ema, scheduler = DistributedDataParallel(unet), Ema(unet, recipe["ema"]), ddim()
+    optimizer = torch.optim.AdamW(unet.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
+    schedule, log = warm_cosine(optimizer, recipe["steps"], warmup=200), Log(100 if rank == 0 else 10**9)
+    mean = None
+    for step in range(1, recipe["steps"] + 1):
+        rng = np.random.default_rng([step, rank])
+        latents, rows = batches.latents(rng)
+        times, (context, mask) = batches.times(rng), batches.context(rows, step, rng)
+        noise = torch.as_tensor(rng.standard_normal(latents.shape, np.float32))
+        noisy = scheduler.add_noise(latents, noise, times)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(noisy, times, context, encoder_attention_mask=mask).sample
+        loss = (output.float() - scheduler.get_velocity(latents, noise, times)).square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        ema.update(unet)
+        mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
+        log(step, loss=mean)
+        if rank == 0 and (step % recipe["save_every"] == 0 or step == recipe["steps"]):
+            export(unet, ema, batches, step)
+    dist.destroy_process_group()
+
+
+def main() -> None:
+    """Start the processes."""
+    recipe = load_recipe()["unet"]
+    (outputs() / "rendezvous").unlink(missing_ok=True)
+    torch.multiprocessing.spawn(train, args=(recipe,), nprocs=recipe["processes"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Train the VAE, 64x64 pictures to 8x8 latents, and measure its scaling factor."""
+
+import numpy as np
+import torch
+from common import Log, outputs, save_grid, start, to_bytes, to_pixels, warm_cosine
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+
+def build(recipe: dict) -> AutoencoderKL:
+    """Build an untrained VAE."""
+    levels = len(recipe["widths"])
+    return AutoencoderKL(
+        block_out_channels=recipe["widths"],
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=recipe["layers_per_block"],
+        latent_channels=recipe["latent_channels"],
+        norm_num_groups=recipe["groups"],
+        mid_block_add_attention=False,
+        sample_size=64,
+    )
+
+
+def slopes(pixels: Tensor) -> list[Tensor]:
+    """Return differences between neighbouring pixels, across and down, (B, 3, ...)."""
+    return [pixels[..., 1:] - pixels[..., :-1], pixels[..., 1:, :] - pixels[..., :-1, :]]
+
+
+def reconstruction_loss(output: Tensor, target: Tensor, recipe: dict) -> Tensor:
+    """L1 + squared error + L1 of the picture gradients."""
+    loss = (output - target).abs().mean() + recipe["squared"] * (output - target).square().mean()
+    edges = [(a - b).abs().mean() for a, b in zip(slopes(output), slopes(target), strict=True)]
+    return loss + recipe["edge"] * sum(edges)
+
+
+@torch.no_grad()
+def psnr(vae: AutoencoderKL, pictures: np.ndarray) -> float:
+    """Mean peak signal-to-noise ratio (dB) of reconstructions from the latents' means."""
+    values = []
+    for batch in np.array_split(pictures, max(1, len(pictures) // 50)):
+        pixels = to_pixels(batch)
+        output = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+        values.append(10 * torch.log10(4 / (output - pixels).square().mean((1, 2, 3))))
+    return torch.cat(values).mean().item()
+
+
+@torch.no_grad()
+def measure_scale(vae: AutoencoderKL, pictures: np.ndarray) -> float:
+    """Return 1 / standard deviation of sampled latents."""
+    latents = [vae.encode(to_pixels(b)).latent_dist.sample() for b in np.array_split(pictures, 20)]
+    return 1 / torch.cat(latents).std().item()
+
+
+def save(vae: AutoencoderKL, train: np.ndarray, test: np.ndarray) -> None:
+    """Write the VAE with its scaling factor, and a grid of pictures over reconstructions."""
+    vae.eval()
+    vae.register_to_config(scaling_factor=measure_scale(vae, train[:2000]))
+    vae.save_pretrained(outputs() / "vae")
+    with torch.no_grad():
+        shown = vae.decode(vae.encode(to_pixels(test[:24])).latent_dist.mode()).sample
+    save_grid(np.concatenate([test[:24], to_bytes(shown)]), 12, outputs() / "vae.png", zoom=3)
+    print(f"psnr {psnr(vae, test[:300]):.2f} scaling {vae.config.scaling_factor:.4f}", flush=True)
+    vae.train()
+
+
+def main() -> None:
+    """Train by steps and save every 500."""
+    recipe = start("vae", threads=1)
+    train = np.load(outputs() / "train.npz")["pictures"]
+    test = np.load(outputs() / "test.npz")["pictures"]
+    vae = build(recipe).to(memory_format=torch.channels_last)
+    print(f"parameters {vae.num_parameters():,}")
+    optimizer = torch.optim.AdamW(
+        vae.parameters(), recipe["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+    )
+    schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(50)
+    for step in range(1, recipe["steps"] + 1):
+        pixels = to_pixels(train[np.random.default_rng(step).integers(0, len(train), recipe["batch_size"])])
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe["bf16"]):
+            posterior = vae.encode(pixels).latent_dist
+            output = vae.decode(posterior.sample()).sample
+        loss = reconstruction_loss(output.float(), pixels, recipe)
+        total = loss + recipe["kl"] * posterior.kl().float().mean() / posterior.mean[0].numel()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        log(step, loss=loss, kl=posterior.kl().mean())
+        if step % 500 == 0 or step == recipe["steps"]:
+            save(vae, train, test)
+
+
+if __name__ == "__main__":
+    main()
