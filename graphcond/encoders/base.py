@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
 from graphcond.types import Context, GraphTokens, NeighborFeatures, Signal, TextTokens
+
+
+class BaseSite(Protocol):
+    """What an encoder may ask of the base it is built for."""
+
+    text_encoder: Any
+
+    @property
+    def token_width(self) -> int:
+        """Width of the context tokens that the denoiser reads."""
+        ...
 
 
 class Encoder(nn.Module, ABC):

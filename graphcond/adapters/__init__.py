@@ -1,0 +1,22 @@
+"""Injectors: how a signal, or a trained update, enters the frozen denoiser."""
+
+from graphcond.adapters.base import Injector
+from graphcond.adapters.lora import LoraConfig, LoraInjector
+from graphcond.adapters.prompt_tokens import PromptTokenConfig, PromptTokenInjector
+from graphcond.component import by_kind, tagged_union
+
+INJECTORS = by_kind((PromptTokenConfig, LoraConfig), "graphcond.injectors")
+"""Every injector config by its kind, plug-ins included."""
+
+InjectorConfig = tagged_union(INJECTORS)
+"""The pydantic type of an injector in a recipe."""
+
+__all__ = [
+    "INJECTORS",
+    "Injector",
+    "InjectorConfig",
+    "LoraConfig",
+    "LoraInjector",
+    "PromptTokenConfig",
+    "PromptTokenInjector",
+]

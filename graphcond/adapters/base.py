@@ -1,0 +1,53 @@
+"""The contract of an injector, and what it may ask of the base."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+from torch import nn
+
+from graphcond.types import DenoiserInputs, Signal
+
+
+class InjectionSite(Protocol):
+    """What an injector may ask of the base it is injected into."""
+
+    unet: Any
+
+    @property
+    def token_width(self) -> int:
+        """Width of the context tokens that the denoiser reads."""
+        ...
+
+
+class Injector(nn.Module, ABC):
+    """Feeds a signal to the denoiser of a frozen base.
+
+    Constructing touches nothing. `inject` attaches to a base, `eject` restores that base bit for bit.
+    The base's own weights never get gradients.
+    """
+
+    reads: ClassVar[type[Signal] | None]
+    """The signal that `apply` takes; None for an injector that is the same for every graph."""
+
+    @abstractmethod
+    def inject(self, base: InjectionSite) -> None:
+        """Attach to ``base``.
+
+        Raises:
+            InputError: the base's widths do not fit.
+            RuntimeError: injected already.
+        """
+
+    @abstractmethod
+    def eject(self) -> None:
+        """Detach and restore the base; does nothing if not injected."""
+
+    @abstractmethod
+    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+        """The inputs of the denoiser with ``signal`` in them; ``scale=0`` is exactly the base."""
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name."""
+        return dict(self.named_parameters())

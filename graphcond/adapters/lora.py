@@ -1,0 +1,202 @@
+"""LoRA (arXiv 2106.09685) on the denoiser's attention projections, through peft."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from diffusers import StableDiffusionPipeline
+from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
+from peft import LoraConfig as PeftLoraConfig
+from peft.tuners.lora import LoraLayer
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphcond.adapters.base import InjectionSite, Injector
+from graphcond.component import ComponentConfig
+from graphcond.errors import InputError
+from graphcond.types import DenoiserInputs, Signal
+
+ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+"""The linear layers of every attention of a diffusers UNet."""
+
+
+class LoraInjector(Injector):
+    """Low-rank updates of the denoiser: W + (alpha / rank) B A, with B = 0 at the start.
+
+    It reads no signal: its update is the same for every graph. Its weights live inside the denoiser
+    while injected.
+
+    Args:
+        rank: rank of the update.
+        alpha: the update is scaled by alpha / rank.
+        targets: ends of the names of the layers to adapt.
+        dropout: probability of dropping an input of A in training.
+        weight_decomposed: train magnitude and direction apart (DoRA, arXiv 2402.09353).
+        name: under which peft knows this adapter; two on one base need two names.
+    """
+
+    reads: ClassVar[type[Signal] | None] = None
+
+    def __init__(
+        self,
+        *,
+        rank: int = 16,
+        alpha: float | None = None,
+        targets: tuple[str, ...] = ATTENTION_PROJECTIONS,
+        dropout: float = 0.0,
+        weight_decomposed: bool = False,
+        name: str = "graphcond",
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self._peft_config = PeftLoraConfig(
+            r=rank,
+            lora_alpha=alpha if alpha is not None else rank,
+            target_modules=list(targets),
+            lora_dropout=dropout,
+            use_dora=weight_decomposed,
+            init_lora_weights="gaussian",
+        )
+        self._held: dict[str, Any] = {}  # the base's denoiser; not registered as a child of this module
+
+    @property
+    def injected(self) -> bool:
+        """Whether the update is in a denoiser now."""
+        return bool(self._held)
+
+    def inject(self, base: InjectionSite) -> None:
+        """Put the low-rank layers into the denoiser of ``base``.
+
+        Raises:
+            InputError: no layer has one of the target names.
+            RuntimeError: injected already, or the base has an adapter of this name.
+        """
+        if self.injected or self.name in getattr(base.unet, "peft_config", {}):
+            raise RuntimeError(f"LoRA '{self.name}' is injected already; eject it first")
+        others = tuple(getattr(base.unet, "peft_config", {}))
+        try:
+            base.unet.add_adapter(self._peft_config, self.name)
+        except ValueError as error:
+            raise InputError(
+                str(error).splitlines()[0], place="lora.targets", remedy="name layers of the denoiser"
+            ) from error
+        self._held["unet"] = base.unet
+        _activate(base.unet, (*others, self.name))
+
+    def eject(self) -> None:
+        """Take the low-rank layers out again; other adapters stay."""
+        unet = self._held.pop("unet", None)
+        if unet is None:
+            return
+        unet.delete_adapters(self.name)
+        if unet.peft_config:
+            _activate(unet, tuple(unet.peft_config))
+        else:
+            unet.unload_lora()
+
+    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+        """The same inputs; the update in the denoiser counts ``scale`` times from now on."""
+        for layer in self._layers():
+            layer.set_scale(self.name, scale)
+        return inputs
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """The low-rank matrices inside the denoiser; none unless injected."""
+        if not self.injected:
+            return {}
+        return {
+            name: parameter
+            for name, parameter in self._held["unet"].named_parameters()
+            if f".{self.name}." in name or name.endswith(f".{self.name}")
+        }
+
+    def save_weights(self, folder: Path) -> None:
+        """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads."""
+        weights = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
+        StableDiffusionPipeline.save_lora_weights(
+            folder,
+            unet_lora_layers=convert_state_dict_to_diffusers(weights),
+            unet_lora_adapter_metadata=_plain(self._peft_config.to_dict()),
+        )
+
+    def load_weights(self, folder: Path) -> None:
+        """Read what `save_weights` wrote into the injected layers.
+
+        Raises:
+            InputError: weights are missing, surplus or of another shape.
+        """
+        wanted = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
+        try:
+            weights, _ = StableDiffusionPipeline.lora_state_dict(folder, use_safetensors=True)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot be read ({error})", place=folder, remedy="save the model again"
+            ) from error
+        found = convert_unet_state_dict_to_peft(
+            {key.removeprefix("unet."): value for key, value in weights.items()}
+        )
+        check_weights(found, wanted, place=folder)
+        set_peft_model_state_dict(self._unet(), found, adapter_name=self.name)
+
+    def _unet(self) -> Any:
+        if not self.injected:
+            raise RuntimeError("LoRA weights live in the denoiser: inject first")
+        return self._held["unet"]
+
+    def _layers(self) -> Iterator[LoraLayer]:
+        unet = self._held.get("unet")
+        return iter(()) if unet is None else (m for m in unet.modules() if isinstance(m, LoraLayer))
+
+
+class LoraConfig(ComponentConfig):
+    """Low-rank updates of the denoiser, trained beside the graph modules."""
+
+    component: ClassVar = LoraInjector
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(16, ge=1)
+    """Rank of the update."""
+    alpha: float | None = Field(None, gt=0)
+    """The update is scaled by alpha / rank; as large as the rank unless given."""
+    targets: tuple[str, ...] = Field(ATTENTION_PROJECTIONS, min_length=1)
+    """Ends of the names of the layers to adapt."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of dropping an input in training."""
+    weight_decomposed: bool = False
+    """Train magnitude and direction apart (DoRA)."""
+
+    def build(self) -> LoraInjector:
+        """The injector, not yet injected."""
+        return LoraInjector(**self.model_dump(exclude={"kind"}))
+
+
+def check_weights(found: dict[str, Tensor], wanted: dict[str, Tensor], *, place: object) -> None:
+    """See that ``found`` has the names and shapes of ``wanted``.
+
+    Raises:
+        InputError: names what is missing, surplus or of another shape.
+    """
+    problems = [f"'{name}' is missing" for name in wanted.keys() - found.keys()]
+    problems += [f"'{name}' is surplus" for name in found.keys() - wanted.keys()]
+    problems += [
+        f"'{name}' has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in found.keys() & wanted.keys()
+        if found[name].shape != wanted[name].shape
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:3]) + (
+            f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        )
+        raise InputError(
+            f"weights do not fit: {shown}", place=place, remedy="load it with the recipe it was saved with"
+        )
+
+
+def _activate(unet: Any, names: tuple[str, ...]) -> None:
+    unet.set_adapter(list(names))
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}

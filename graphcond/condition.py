@@ -1,0 +1,71 @@
+"""A condition: encoder and injector under one name, with what stands in for no graph."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from graphcond.adapters import Injector
+from graphcond.encoders import Encoder
+from graphcond.types import Context, DenoiserInputs, NeighborFeatures, Signal, TextTokens
+
+Null = Literal["absent", "zeros"]
+
+
+class Condition(nn.Module):
+    """Turns the context of targets into a change of the denoiser's inputs.
+
+    Args:
+        name: what guidance scales and files call this condition.
+        encoder: context to signal.
+        injector: signal to denoiser.
+        null: ``absent`` hides the tokens of a target without graph, so that the base answers as if
+            there were no condition; ``zeros`` shows zero tokens in their place (the InstructG2I release).
+    """
+
+    def __init__(self, name: str, encoder: Encoder, injector: Injector, *, null: Null = "absent") -> None:
+        super().__init__()
+        if encoder.gives is not injector.reads:
+            raise ValueError(f"{type(injector).__name__} does not read what {type(encoder).__name__} gives")
+        self.name, self.null = name, null
+        self.encoder, self.injector = encoder, injector
+
+    def signal(self, context: Context, text: TextTokens) -> Signal:
+        """The signal of every target; the null for those whose context is empty."""
+        signal = self.encoder(context, text)
+        return _zeros_where_absent(signal) if self.null == "zeros" else signal
+
+    def null_signal(self, text: TextTokens, *, like: Signal | None = None) -> Signal | None:
+        """The signal of no graph for the targets of ``text``; None where nothing is to be injected.
+
+        Args:
+            text: prompts (b, n).
+            like: any signal of this condition, whose token count the null takes.
+        """
+        if self.null == "absent":
+            return None
+        count, width = (like.tokens.shape[1:]) if like is not None else text.hidden.shape[1:]
+        tokens = text.hidden.new_zeros(text.hidden.shape[0], count, width)
+        return Signal(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+
+    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+        """The denoiser's inputs with ``signal`` in them."""
+        return inputs if signal is None else self.injector.apply(inputs, signal, scale)
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """What training changes, by name: the encoder's parameters and the injector's."""
+        return {f"encoder.{name}": p for name, p in self.encoder.named_parameters()} | {
+            f"injector.{name}": p for name, p in self.injector.trainable_parameters().items()
+        }
+
+
+def dropped(context: NeighborFeatures, rows: Tensor) -> NeighborFeatures:
+    """``context`` with the graph of ``rows`` (a mask of targets) taken away."""
+    return NeighborFeatures(context.embeddings, context.present & ~rows[:, None])
+
+
+def _zeros_where_absent(signal: Signal) -> Signal:
+    tokens = signal.tokens * signal.present[..., None].to(signal.tokens.dtype)
+    return Signal(tokens, torch.ones_like(signal.present))

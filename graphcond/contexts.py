@@ -1,0 +1,97 @@
+"""From a graph on disk to what encoders read: embeddings of nodes, sampled and shuffled contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from graphcond.errors import InputError
+from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
+from graphcond.models.features import ClipExtractor
+from graphcond.samplers.base import NeighborSampler
+from graphcond.types import AttributedGraph, NeighborContext, NeighborFeatures, NodeEmbeddings
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done, and of how many."""
+
+
+def embed_graph(
+    graph: AttributedGraph, extractor: ClipExtractor, cache: FeatureCache, progress: Progress | None = None
+) -> NodeEmbeddings:
+    """Embed every picture and text of a graph, each distinct content once.
+
+    Raises:
+        InputError: a picture is missing or cannot be decoded.
+    """
+    paths = [graph.picture_path(node) for node in range(len(graph))]
+    return NodeEmbeddings(
+        pictures=cached_pictures(extractor, paths, cache, progress),
+        texts=cached_texts(extractor, graph.nodes.texts, cache, progress),
+        extra=None,
+    )
+
+
+@dataclass(frozen=True)
+class GraphContexts:
+    """A graph with the sampler of one condition and the embeddings its encoder reads.
+
+    Args:
+        graph: the graph.
+        sampler: chooses neighbors.
+        embeddings: of all nodes; encoders read the pictures', or ``extra`` where that is given.
+        seed: of the sampler's random choices.
+    """
+
+    graph: AttributedGraph
+    sampler: NeighborSampler
+    embeddings: NodeEmbeddings
+    seed: int = 0
+
+    @property
+    def feature_width(self) -> int:
+        """d, width of the embeddings that encoders read."""
+        return self._read().shape[1]
+
+    def sample(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
+        """The neighbors of ``targets``: the same for a target in whatever batch it comes."""
+        return self.sampler.sample(targets, np.random.default_rng(self.seed))
+
+    def features(self, context: NeighborContext) -> NeighborFeatures:
+        """The embeddings of sampled neighbors, (b, k, d) in float32."""
+        table = self._read()
+        rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
+        rows[~context.present] = 0.0
+        return NeighborFeatures(torch.from_numpy(rows), torch.from_numpy(context.present))
+
+    def _read(self) -> np.ndarray:
+        table = self.embeddings.pictures if self.embeddings.extra is None else self.embeddings.extra
+        if table is None:
+            raise InputError(
+                "no picture of the graph is embedded", place="features", remedy="add pictures or a file"
+            )
+        return table
+
+
+def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
+    """The control: every target gets the neighbors of another one, none its own.
+
+    A neighbor that is the target itself is taken out. With one target there is nobody to swap with,
+    and its row comes back empty.
+    """
+    from graphcond.types import ABSENT
+
+    count = len(context.targets)
+    order = np.random.default_rng(seed).permutation(count)
+    donors = np.empty(count, np.int64)
+    donors[order] = np.roll(order, 1)
+    neighbors, scores = context.neighbors[donors].copy(), context.scores[donors].copy()
+    leak = (neighbors == context.targets[:, None]) | (donors == np.arange(count))[:, None]
+    neighbors[leak], scores[leak] = ABSENT, 0.0
+    front = np.argsort(neighbors == ABSENT, axis=1, kind="stable")
+    return NeighborContext(
+        context.targets, np.take_along_axis(neighbors, front, 1), np.take_along_axis(scores, front, 1)
+    )

@@ -1,0 +1,65 @@
+"""The mean of the neighbors' embeddings through one MLP: the control that a Graph-QFormer must beat."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from einops import rearrange
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphcond.component import ComponentConfig
+from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
+
+
+class NeighborMean(Encoder):
+    """Graph tokens from the mean embedding of the neighbors that are there.
+
+    A cheap, strong control: GWM-E (ICML 2025) builds on such averages.
+
+    Args:
+        feature_width: d, width of a neighbor's embedding.
+        token_width: c, width of the base's context tokens.
+        tokens: graph tokens per target.
+        hidden: width of the hidden layer.
+    """
+
+    def __init__(self, *, feature_width: int, token_width: int, tokens: int = 4, hidden: int = 512) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(feature_width),
+            nn.Linear(feature_width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, tokens * token_width),
+        )
+        self.norm = nn.LayerNorm(token_width)
+
+    def forward(self, context: NeighborFeatures, text: TextTokens) -> GraphTokens:
+        """Graph tokens (b, tokens, c); hidden for targets without any neighbor."""
+        mean = self._mean(context)
+        tokens = self.norm(rearrange(self.mlp(mean), "b (n c) -> b n c", n=self.tokens))
+        return GraphTokens(tokens, context.present.any(dim=1)[:, None].expand(tokens.shape[:2]))
+
+    def _mean(self, context: NeighborFeatures) -> Float[Tensor, "b d"]:
+        here = context.present[..., None].to(self.norm.weight.dtype)
+        return (context.embeddings.to(here.dtype) * here).sum(1) / here.sum(1).clamp(min=1)
+
+
+class NeighborMeanConfig(ComponentConfig):
+    """The mean of the neighbors' embeddings, turned into a few tokens by an MLP."""
+
+    component: ClassVar = NeighborMean
+    kind: Literal["neighbor_mean"] = "neighbor_mean"
+    tokens: int = Field(4, ge=1)
+    """Graph tokens per target."""
+    hidden: int = Field(512, ge=1)
+    """Width of the MLP's hidden layer."""
+
+    def build(self, *, feature_width: int, base: BaseSite) -> NeighborMean:
+        """The encoder for a base, reading neighbor embeddings of ``feature_width``."""
+        return NeighborMean(
+            feature_width=feature_width, token_width=base.token_width, tokens=self.tokens, hidden=self.hidden
+        )

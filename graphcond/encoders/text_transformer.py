@@ -1,0 +1,133 @@
+"""CLIP's text transformer with cross-attention to neighbors, under the InstructG2I release's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+
+@dataclass(frozen=True)
+class TransformerShape:
+    """The sizes of a CLIP text transformer."""
+
+    vocabulary: int
+    positions: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    activation: str
+    norm_eps: float = 1e-5
+
+
+class TextTransformer(nn.Module):
+    """CLIP's text transformer with cross-attention to neighbors in some of its layers."""
+
+    def __init__(self, shape: TransformerShape, neighbor_width: int, cross_attention_every: int) -> None:
+        super().__init__()
+        self.embeddings = TextEmbeddings(shape)
+        self.encoder = nn.Module()
+        self.encoder.layers = nn.ModuleList(
+            QFormerLayer(shape, neighbor_width if number % cross_attention_every == 0 else None)
+            for number in range(shape.layers)
+        )
+        self.final_layer_norm = nn.LayerNorm(shape.width, eps=shape.norm_eps)
+
+    def forward(
+        self, ids: Int64[Tensor, "b n"], neighbors: Float[Tensor, "b m c"], visible: Bool[Tensor, "b m"]
+    ) -> Float[Tensor, "b n w"]:
+        """Hidden states after the final layer norm."""
+        hidden = self.embeddings(ids)
+        for layer in self.encoder.layers:
+            hidden = layer(hidden, neighbors, visible)
+        return self.final_layer_norm(hidden)
+
+
+class TextEmbeddings(nn.Module):
+    """Token plus position."""
+
+    def __init__(self, shape: TransformerShape) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.position_embedding = nn.Embedding(shape.positions, shape.width)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.position_embedding.weight, std=0.02)
+
+    def forward(self, ids: Int64[Tensor, "b n"]) -> Float[Tensor, "b n w"]:
+        """Embeddings of ``ids``."""
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        return self.token_embedding(ids) + self.position_embedding(positions)
+
+
+class QFormerLayer(nn.Module):
+    """Causal self-attention, cross-attention to neighbors (in some layers), MLP; all pre-norm."""
+
+    def __init__(self, shape: TransformerShape, neighbor_width: int | None) -> None:
+        super().__init__()
+        self.layer_norm1 = nn.LayerNorm(shape.width, eps=shape.norm_eps)
+        self.self_attn = MultiHeadAttention(shape.width, shape.width, shape.heads)
+        self.layer_norm2 = nn.LayerNorm(shape.width, eps=shape.norm_eps)
+        self.mlp = TextMLP(shape)
+        self.crossattention: MultiHeadAttention | None = None
+        if neighbor_width is not None:
+            self.layer_norm3 = nn.LayerNorm(shape.width, eps=shape.norm_eps)
+            self.crossattention = MultiHeadAttention(shape.width, neighbor_width, shape.heads)
+
+    def forward(
+        self, hidden: Float[Tensor, "b n w"], neighbors: Float[Tensor, "b m c"], visible: Bool[Tensor, "b m"]
+    ) -> Float[Tensor, "b n w"]:
+        """Hidden states of the next layer."""
+        normed = self.layer_norm1(hidden)
+        hidden = hidden + self.self_attn(normed, normed, causal=True)
+        if self.crossattention is not None and neighbors.shape[1]:
+            queries = self.layer_norm3(hidden)
+            hidden = hidden + self.crossattention(queries, neighbors, mask=visible[:, None, None, :])
+        return hidden + self.mlp(self.layer_norm2(hidden))
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention with CLIP's parameter names; keys and values may be of another width."""
+
+    def __init__(self, width: int, key_width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(key_width, width)
+        self.v_proj = nn.Linear(key_width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "b n w"],
+        keys: Float[Tensor, "b m c"],
+        *,
+        mask: Bool[Tensor, "b 1 1 m"] | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "b n w"]:
+        """Attend from ``queries`` to ``keys`` where ``mask`` is True."""
+        q, k, v = (
+            rearrange(project(inputs), "b n (h w) -> b h n w", h=self.heads)
+            for project, inputs in ((self.q_proj, queries), (self.k_proj, keys), (self.v_proj, keys))
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        return self.out_proj(rearrange(attended, "b h n w -> b n (h w)"))
+
+
+class TextMLP(nn.Module):
+    """The two-layer MLP of a CLIP text layer."""
+
+    def __init__(self, shape: TransformerShape) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(shape.width, shape.hidden)
+        self.fc2 = nn.Linear(shape.hidden, shape.width)
+        self.activation = ACT2FN[shape.activation]
+
+    def forward(self, hidden: Float[Tensor, "b n w"]) -> Float[Tensor, "b n w"]:
+        """fc2(activation(fc1))."""
+        return self.fc2(self.activation(self.fc1(hidden)))

@@ -1,0 +1,60 @@
+"""Which attention kernel the base runs on, and whether it can."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import torch
+from torch import nn
+
+from graphcond.errors import InputError
+
+AttentionChoice = Literal["auto", "sdpa", "xformers"]
+Attention = Literal["sdpa", "xformers"]
+
+XFORMERS_KEY_MULTIPLE = 8
+"""xformers refuses an additive mask whose number of keys is not a multiple of this."""
+
+
+def why_not_xformers(device: torch.device) -> str | None:
+    """Why xformers cannot serve ``device``, or None if it can. Imports it in a probe: it may fail anyhow."""
+    try:
+        version("xformers")
+    except PackageNotFoundError:
+        return "xformers is not installed"
+    try:
+        import xformers.ops  # noqa: F401
+    except Exception as error:  # a build for another torch fails with whatever its loader raises
+        return f"xformers {version('xformers')} cannot be imported ({error})"
+    if device.type != "cuda":
+        return f"xformers has no kernels for the device '{device.type}'"
+    return None
+
+
+def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention:
+    """The kernel that ``choice`` means on ``device``; ``auto`` takes xformers where it runs.
+
+    Raises:
+        InputError: xformers was asked for and cannot run.
+    """
+    if choice == "sdpa":
+        return "sdpa"
+    reason = why_not_xformers(device)
+    if reason is None:
+        return "xformers"
+    if choice == "auto":
+        return "sdpa"
+    raise InputError(
+        reason,
+        place="base.attention: xformers",
+        remedy="set base.attention to 'auto' or 'sdpa', or install graphcond[xformers] on a CUDA machine",
+    )
+
+
+def use_attention(unet: nn.Module, attention: Attention) -> None:
+    """Switch every attention layer of a diffusers model to ``attention``."""
+    if attention == "xformers":
+        unet.enable_xformers_memory_efficient_attention()
+    else:
+        unet.disable_xformers_memory_efficient_attention()

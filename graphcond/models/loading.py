@@ -1,0 +1,114 @@
+"""Loading the parts of a diffusers folder or hub model, with errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import diffusers
+from diffusers import DDIMScheduler, SchedulerMixin
+from huggingface_hub import try_to_load_from_cache
+
+from graphcond.errors import InputError
+
+TINY_FOLDER = Path(str(files("graphcond.models"))) / "tiny"
+"""The base inside the package."""
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a base's config files say about it, read without loading any weight."""
+
+    token_width: int
+    token_count: int
+    resolution: int
+    prediction_type: str
+
+
+def read_facts(model: str) -> BaseFacts | None:
+    """The facts of a model folder or of a hub model that is already downloaded; None otherwise.
+
+    Raises:
+        InputError: a folder that is there, but is no Stable Diffusion model.
+    """
+    unet, text = _config(model, "unet/config.json"), _config(model, "text_encoder/config.json")
+    scheduler, vae = _config(model, "scheduler/scheduler_config.json"), _config(model, "vae/config.json")
+    if unet is None or text is None or scheduler is None or vae is None:
+        return None
+    return BaseFacts(
+        token_width=unet["cross_attention_dim"],
+        token_count=text["max_position_embeddings"],
+        resolution=unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
+        prediction_type=scheduler.get("prediction_type", "epsilon"),
+    )
+
+
+def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
+    """``kind.from_pretrained`` of one part of a model; weights from safetensors only.
+
+    Raises:
+        InputError: the part is missing, incomplete, or of other shapes than its config says.
+    """
+    if "dtype" in options:
+        options |= {_dtype_option(kind): options.pop("dtype"), "use_safetensors": True}
+    try:
+        return kind.from_pretrained(model, subfolder=subfolder, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise _unloadable(model, subfolder, error) from error
+
+
+def load_scheduler(model: str, *, revision: str | None = None) -> SchedulerMixin:
+    """The scheduler of a model, of the class that its config names.
+
+    Raises:
+        InputError: the config is missing or names no scheduler of diffusers.
+    """
+    try:
+        config = DDIMScheduler.load_config(model, subfolder="scheduler", revision=revision)
+        return getattr(diffusers, config["_class_name"]).from_config(config)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _unloadable(model, "scheduler", error) from error
+
+
+def _dtype_option(kind: Any) -> str:
+    return "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+
+
+def _config(model: str, name: str) -> dict[str, Any] | None:
+    folder = Path(model)
+    found = (
+        folder / name
+        if folder.is_dir()
+        else try_to_load_from_cache(model, name)
+        if _is_hub_id(model)
+        else None
+    )
+    if not isinstance(found, str | Path) or (folder.is_dir() and not Path(found).is_file()):
+        if folder.is_dir():
+            raise InputError(
+                f"has no {name}",
+                place=model,
+                remedy="give a Stable Diffusion model in diffusers' folder layout",
+            )
+        return None
+    try:
+        return json.loads(Path(found).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", place=found, remedy="replace the file") from None
+
+
+def _is_hub_id(model: str) -> bool:
+    return model.count("/") == 1 and not model.startswith((".", "/", "~"))
+
+
+def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    remedy = (
+        "check the folder: it must hold a Stable Diffusion model in diffusers' layout with safetensors weights"
+        if Path(model).is_dir()
+        else "give a model folder, or a hub id while online"
+    )
+    return InputError(f"its {subfolder} cannot be loaded ({reason})", place=f"base '{model}'", remedy=remedy)

@@ -1,0 +1,168 @@
+"""The sections of a recipe that are not components: data, features, guidance, training, evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from graphcond.component import ComponentConfig, Config
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class MmagData(ComponentConfig):
+    """A multimodal attributed graph: a graph folder, or any source that `graphcond data build` reads."""
+
+    kind: Literal["mmag"] = "mmag"
+    path: Path | None = None
+    """Folder of the graph. A recipe may leave it open for `--set data.path=...`."""
+    resolution: PositiveInt = 256
+    """Side of the pictures in pixels; others are padded to a square and scaled."""
+    train_splits: tuple[str, ...] = ("train",)
+    """Splits whose nodes are training targets; a graph without splits is used whole."""
+    forbidden_splits: tuple[str, ...] = ("test",)
+    """Splits whose nodes may never be neighbors in training."""
+
+
+class WorldData(ComponentConfig):
+    """A procedural world, drawn when it is first needed."""
+
+    kind: Literal["world"] = "world"
+    world: Literal["art"] = "art"
+    """Which world."""
+    paintings_per_artist: PositiveInt = 100
+    """Size of the world."""
+    noise: Fraction = 0.5
+    """Share of edges that mislead."""
+    seed: NonNegativeInt = 0
+    """The world's seed."""
+    resolution: PositiveInt = 64
+    """Side of the pictures in pixels."""
+    train_splits: tuple[str, ...] = ("train",)
+    """Splits whose nodes are training targets."""
+    forbidden_splits: tuple[str, ...] = ("test",)
+    """Splits whose nodes may never be neighbors in training."""
+
+
+class ClipFeatures(ComponentConfig):
+    """Embeddings of pictures and texts by a CLIP model."""
+
+    kind: Literal["clip"] = "clip"
+    model: str = "openai/clip-vit-large-patch14"
+    """A folder, or a model id on the Hugging Face hub."""
+
+
+class TinyFeatures(ComponentConfig):
+    """Embeddings by the small CLIP inside the package."""
+
+    kind: Literal["tiny"] = "tiny"
+
+
+class FileFeatures(ComponentConfig):
+    """Embeddings from a file with one row per node, in the order of the node table."""
+
+    kind: Literal["file"] = "file"
+    path: Path
+    """A `.npy`, `.safetensors` or `.pt` file of shape (nodes, width)."""
+
+
+class GuidanceConfig(Config):
+    """How strongly text and graphs steer; see `graphcond.guidance.GraphGuidance`."""
+
+    text: float = 7.5
+    """s_T, scale of the text."""
+    graph: dict[str, float] = Field(default_factory=dict)
+    """s_G of each condition, by its name; 1.5 unless given."""
+    mode: Literal["separate", "joint"] = "separate"
+    """`joint`: one scale for text and graph together, as in the release's plain pipeline."""
+    rescale: Fraction = 0.0
+    """Pull the spread of the guided prediction back to that of the conditional one (arXiv 2305.08891)."""
+    start: Fraction = 0.0
+    """Graphs steer from this fraction of the steps ..."""
+    end: Fraction = 1.0
+    """... to this one."""
+
+
+class DropConfig(Config):
+    """How often training leaves a condition out, so that guidance has something to compare with."""
+
+    text: Probability = 0.05
+    """Only the text is dropped."""
+    graph: Probability = 0.05
+    """Only the graph is dropped."""
+    both: Probability = 0.05
+    """Both are dropped."""
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> DropConfig:
+        if self.text + self.graph + self.both >= 1:
+            raise ValueError("text + graph + both must stay below 1, or nothing is ever trained")
+        return self
+
+
+class TrainingConfig(Config):
+    """What the trainer does. Steps are optimizer steps."""
+
+    steps: PositiveInt = 20_000
+    """Optimizer steps."""
+    batch_size: PositiveInt = 16
+    """Samples per device and forward pass."""
+    accumulate: PositiveInt = 1
+    """Forward passes per optimizer step."""
+    learning_rate: PositiveFloat = 1e-5
+    """Of every group that `learning_rates` does not name."""
+    learning_rates: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """Learning rate by group: a condition's name, or `lora`."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """AdamW's decay of its moments."""
+    epsilon: PositiveFloat = 1e-8
+    """AdamW's guard against division by zero."""
+    weight_decay: NonNegativeFloat = 0.01
+    """AdamW's weight decay."""
+    warmup: NonNegativeInt = 0
+    """Steps in which the learning rate rises to its full value."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """Course of the learning rate after the warm-up."""
+    max_gradient_norm: PositiveFloat = 1.0
+    """Gradients of all groups together are clipped to this norm."""
+    drop: DropConfig = DropConfig()
+    min_snr_gamma: PositiveFloat | None = None
+    """Weigh the loss by min(SNR, gamma) (arXiv 2303.09556); off unless given."""
+    timesteps: Literal["uniform", "high_noise"] = "uniform"
+    """`high_noise` draws t as the square root of a uniform number: style is decided early."""
+    flip: bool = True
+    """Mirror half of the pictures."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an average of the trained weights, which is what gets saved; off unless given."""
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Number format of the trained modules' computation."""
+    seed: NonNegativeInt = 0
+    """Decides initial weights, order, noise and drops."""
+    log_every: PositiveInt = 10
+    """Steps between lines of metrics.jsonl."""
+    validate_every: PositiveInt | None = 1_000
+    """Steps between validation losses (and at the end)."""
+    validation_samples: PositiveInt = 64
+    """Held-out samples in the validation loss."""
+    preview_every: PositiveInt | None = 1_000
+    """Steps between preview pictures (and at step 0 and the end)."""
+    previews: PositiveInt = 4
+    """Targets in a preview."""
+    preview_steps: PositiveInt = 30
+    """Denoising steps of a preview."""
+    checkpoint_every: PositiveInt | None = 1_000
+    """Steps between checkpoints; the last step always has one."""
+    keep_checkpoints: PositiveInt = 2
+    """Older checkpoints are removed."""
+    tensorboard: bool = False
+    """Also log to TensorBoard (needs graphcond[tensorboard])."""
+
+
+class EvaluationConfig(Config):
+    """How a model of this recipe is scored unless told otherwise."""
+
+    protocol: str = "instructg2i"
+    """Name of a protocol of `graphcond.evaluation`."""
