@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -158,7 +159,9 @@ class ClipExtractor(PretrainedExtractor):
         return self.model.text_projection(pooled)
 
     def _preprocessing(self) -> str:
-        return super()._preprocessing() + self.tokenizer.backend_tokenizer.to_str()
+        settings = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        del settings["padding"], settings["truncation"]  # what the last call used
+        return super()._preprocessing() + json.dumps(settings, sort_keys=True)
 
 
 class DinoExtractor(PretrainedExtractor):
