@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Int64
+from pydantic import Field
 
-from graphcond.types import NeighborContext
+from graphcond.component import ComponentConfig
+from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
 class NeighborSampler(ABC):
@@ -15,6 +18,7 @@ class NeighborSampler(ABC):
 
     A sampler does not change the graph, never returns the target itself nor a forbidden node, and
     gives the same answer for a target in whatever batch it comes, given generators in the same state.
+    Of nodes with the same score the one with the lower row comes first.
     """
 
     @abstractmethod
@@ -24,3 +28,62 @@ class NeighborSampler(ABC):
         Raises:
             InputError: a target is not a row of the graph.
         """
+
+
+class NeighborSamplerConfig(ComponentConfig):
+    """What every neighbor sampler lets its user choose."""
+
+    neighbors: int = Field(5, ge=1)
+    """How many neighbors a target gets at most."""
+
+    require_picture: bool = True
+    """Choose only nodes that have a picture."""
+
+    @abstractmethod
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> NeighborSampler:
+        """The sampler over ``graph``.
+
+        Args:
+            graph: where neighbors come from.
+            embeddings: vectors of the nodes; only samplers that compare nodes read them.
+            forbidden: rows that are never chosen (test nodes); walks may pass through them.
+
+        Raises:
+            InputError: the sampler needs something that the graph or ``embeddings`` lack.
+        """
+
+
+def sample_all(
+    sampler: NeighborSampler,
+    targets: Int64[np.ndarray, " b"],
+    generator: np.random.Generator,
+    *,
+    batch: int = 1024,
+    progress: Callable[[int], object] | None = None,
+) -> NeighborContext:
+    """Sample for many targets in batches; the answer does not depend on the size of a batch.
+
+    Args:
+        sampler: who answers.
+        targets: rows of the node table.
+        generator: draws the one seed that all batches share.
+        batch: targets per call of the sampler.
+        progress: called after each batch with the number of targets that it answered.
+    """
+    seed = int(generator.integers(2**63))
+    parts = []
+    for start in range(0, max(len(targets), 1), batch):
+        parts.append(sampler.sample(targets[start : start + batch], np.random.default_rng(seed)))
+        if progress is not None:
+            progress(len(parts[-1].targets))
+    return NeighborContext(
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.neighbors for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )

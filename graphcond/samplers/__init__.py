@@ -1,0 +1,60 @@
+"""Samplers: they choose, from a graph, what matters for one picture."""
+
+from graphcond.component import by_kind, tagged_union
+from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig, sample_all
+from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
+from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
+from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
+from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
+from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
+from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
+from graphcond.samplers.similarity import (
+    ConsensusSimilarity,
+    EmbeddingSimilarity,
+    ImageImageSimilarity,
+    Similarity,
+    SimilarityConfig,
+    TextImageSimilarity,
+)
+
+SAMPLERS = by_kind(
+    (
+        SemanticPPRSamplerConfig,
+        PPRSamplerConfig,
+        SemanticSamplerConfig,
+        KHopSamplerConfig,
+        RandomSamplerConfig,
+        GivenSamplerConfig,
+    ),
+    "graphcond.samplers",
+)
+"""Config of every sampler by its kind, those of other packages included."""
+
+SamplerConfig = tagged_union(SAMPLERS)
+"""Any sampler's config, told apart by ``kind``."""
+
+__all__ = [
+    "SAMPLERS",
+    "ConsensusSimilarity",
+    "EmbeddingSimilarity",
+    "GivenSampler",
+    "GivenSamplerConfig",
+    "ImageImageSimilarity",
+    "KHopSampler",
+    "KHopSamplerConfig",
+    "NeighborSampler",
+    "NeighborSamplerConfig",
+    "PPRSampler",
+    "PPRSamplerConfig",
+    "RandomSampler",
+    "RandomSamplerConfig",
+    "SamplerConfig",
+    "SemanticPPRSampler",
+    "SemanticPPRSamplerConfig",
+    "SemanticSampler",
+    "SemanticSamplerConfig",
+    "Similarity",
+    "SimilarityConfig",
+    "TextImageSimilarity",
+    "sample_all",
+]

@@ -1,0 +1,66 @@
+"""Nodes drawn at random from the whole graph: the control that every other sampler has to beat."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+
+
+class RandomSampler(NeighborSampler):
+    """Draws nodes uniformly and without repeats; edges are not looked at. All scores are 1.
+
+    Args:
+        graph: its nodes are drawn.
+        neighbors: how many to choose at most.
+        require_picture: choose only nodes that have a picture.
+        forbidden: rows that are never chosen.
+
+    Raises:
+        InputError: a forbidden row does not exist.
+    """
+
+    def __init__(
+        self,
+        graph: AttributedGraph,
+        *,
+        neighbors: int = 5,
+        require_picture: bool = True,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+    ) -> None:
+        self._nodes, self._neighbors = len(graph), neighbors
+        self._rows = np.flatnonzero(choosable(graph, forbidden, require_picture=require_picture))
+
+    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
+        """Draw neighbors for ``targets``; one seed is drawn from ``generator``."""
+        choose = partial(self._choose, seed=int(generator.integers(2**63)))
+        return answer_each(targets, choose, nodes=self._nodes, neighbors=self._neighbors)
+
+    def _choose(self, target: int, *, seed: int) -> Ranking:
+        draws = np.random.default_rng((seed, target))
+        # One more than needed, in random order: the target may be among them.
+        drawn = draws.choice(self._rows, min(self._neighbors + 1, len(self._rows)), replace=False)
+        chosen = drawn[drawn != target][: self._neighbors]
+        return best_first(chosen, np.ones(len(chosen)), self._neighbors)
+
+
+class RandomSamplerConfig(NeighborSamplerConfig):
+    """Neighbors drawn at random from the whole graph, as a control."""
+
+    kind: Literal["random"] = "random"
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> RandomSampler:
+        """The sampler over the nodes of ``graph``; ``embeddings`` are not read."""
+        return RandomSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))

@@ -1,0 +1,81 @@
+"""What all samplers share: who may be chosen, who comes first, and how rows are padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Int64
+
+from graphcond.errors import InputError
+from graphcond.types import ABSENT, AttributedGraph, NeighborContext
+
+
+class Ranking(NamedTuple):
+    """Nodes and their scores, best first."""
+
+    nodes: Int64[np.ndarray, " c"]
+    scores: Float32[np.ndarray, " c"]
+
+
+def best_first(nodes: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"], count: int) -> Ranking:
+    """The ``count`` nodes with the highest scores; of equal ones (in float32) the lower row first."""
+    scores = scores.astype(np.float32)
+    if count < len(nodes):
+        last = np.partition(scores, len(nodes) - count)[len(nodes) - count]
+        kept = scores >= last
+        nodes, scores = nodes[kept], scores[kept]
+    order = np.lexsort((nodes, -scores))[:count]
+    return Ranking(nodes[order].astype(np.int64), scores[order])
+
+
+def choosable(
+    graph: AttributedGraph, forbidden: Int64[np.ndarray, " f"] | None, *, require_picture: bool
+) -> Bool[np.ndarray, " nodes"]:
+    """True for the nodes that a sampler may return.
+
+    Raises:
+        InputError: a forbidden node is not a row of the graph.
+    """
+    if require_picture:
+        chosen = np.fromiter((picture is not None for picture in graph.nodes.pictures), bool, len(graph))
+    else:
+        chosen = np.ones(len(graph), bool)
+    if forbidden is not None:
+        chosen[known_rows(forbidden, len(graph), name="forbidden node")] = False
+    return chosen
+
+
+def known_rows(rows: Int[np.ndarray, " b"], nodes: int, *, name: str = "target") -> Int64[np.ndarray, " b"]:
+    """``rows`` as int64, if each is a row of a graph with that many ``nodes``.
+
+    Raises:
+        InputError: it names the first row that is not.
+    """
+    rows = np.asarray(rows, np.int64)
+    unknown = rows[(rows < 0) | (rows >= nodes)]
+    if len(unknown):
+        raise InputError(
+            f"{name} {unknown[0]} is not a row of the graph",
+            remedy=f"use rows from 0 to {nodes - 1}" if nodes else "the graph has no nodes",
+        )
+    return rows
+
+
+def answer_each(
+    targets: Int[np.ndarray, " b"], choose: Callable[[int], Ranking], *, nodes: int, neighbors: int
+) -> NeighborContext:
+    """Ask ``choose`` for the neighbors of each target and pad the answers to ``neighbors``.
+
+    Raises:
+        InputError: a target is not a row of a graph with that many ``nodes``.
+    """
+    targets = known_rows(targets, nodes)
+    chosen = np.full((len(targets), neighbors), ABSENT, np.int64)
+    scores = np.zeros((len(targets), neighbors), np.float32)
+    for row, target in enumerate(targets.tolist()):
+        answer = choose(target)
+        chosen[row, : len(answer.nodes)] = answer.nodes
+        scores[row, : len(answer.nodes)] = answer.scores
+    return NeighborContext(targets, chosen, scores)

@@ -1,0 +1,134 @@
+"""The most similar nodes of the whole graph; edges are not looked at."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from pydantic import field_validator
+
+from graphcond.errors import InputError
+from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable, known_rows
+from graphcond.samplers.similarity import (
+    Similarity,
+    SimilarityConfig,
+    TextImageConfig,
+    check_rows,
+    unit_rows,
+)
+from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+
+NODES_AT_ONCE = 8192
+QUERIES_AT_ONCE = 64
+
+NOBODY = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+class SemanticSampler(NeighborSampler):
+    """Ranks all nodes by their similarity to the target (the "semantic only" ablation of InstructG2I).
+
+    Nodes are compared in blocks, so that memory stays bounded however large the graph is. The score is
+    the similarity, a cosine.
+
+    Args:
+        graph: its nodes are the candidates.
+        similarity: compares the target with them; it must not need candidates of its own.
+        neighbors: how many to choose at most.
+        require_picture: choose only nodes that have a picture.
+        forbidden: rows that are never chosen.
+
+    Raises:
+        InputError: a forbidden row does not exist, the embeddings belong to another graph, or the
+            similarity needs candidates from a graph.
+    """
+
+    def __init__(
+        self,
+        graph: AttributedGraph,
+        similarity: Similarity,
+        *,
+        neighbors: int = 5,
+        require_picture: bool = True,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+    ) -> None:
+        check_rows(similarity, len(graph))
+        if similarity.needs_candidates:
+            raise _no_candidates()
+        self._similarity, self._nodes, self._neighbors = similarity, len(graph), neighbors
+        self._rows = np.flatnonzero(choosable(graph, forbidden, require_picture=require_picture))
+
+    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
+        """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
+        answers: dict[int, Ranking] = {}
+        distinct = np.unique(known_rows(targets, self._nodes)).tolist()
+        for start in range(0, len(distinct), QUERIES_AT_ONCE):
+            answers |= self._rank(distinct[start : start + QUERIES_AT_ONCE])
+        return answer_each(targets, answers.__getitem__, nodes=self._nodes, neighbors=self._neighbors)
+
+    def _rank(self, targets: list[int]) -> dict[int, Ranking]:
+        answers = dict.fromkeys(targets, NOBODY)
+        queries = self._queries(targets)
+        for start in range(0, len(self._rows), NODES_AT_ONCE):
+            nodes = self._rows[start : start + NODES_AT_ONCE]
+            scores = unit_rows(self._similarity.keys[nodes]) @ queries
+            for column, target in enumerate(targets):
+                others = nodes != target
+                answers[target] = self._merge(answers[target], nodes[others], scores[others, column])
+        return answers
+
+    def _queries(self, targets: list[int]) -> Float32[np.ndarray, "d queries"]:
+        """Always the same number of columns: the shape of a product can change its last bits."""
+        queries = np.zeros((self._similarity.keys.shape[1], QUERIES_AT_ONCE), np.float32)
+        for column, target in enumerate(targets):
+            queries[:, column] = unit_rows(self._similarity.query(target, NOBODY))
+        return queries
+
+    def _merge(
+        self, best: Ranking, nodes: Int64[np.ndarray, " n"], scores: Float32[np.ndarray, " n"]
+    ) -> Ranking:
+        more = best_first(nodes, scores, self._neighbors)
+        return best_first(
+            np.concatenate([best.nodes, more.nodes]),
+            np.concatenate([best.scores, more.scores]),
+            self._neighbors,
+        )
+
+
+class SemanticSamplerConfig(NeighborSamplerConfig):
+    """Neighbors most similar to the target, wherever they are in the graph."""
+
+    kind: Literal["semantic"] = "semantic"
+
+    similarity: SimilarityConfig = TextImageConfig()
+    """How nodes are compared with the target; not `consensus`, which needs candidates from a graph."""
+
+    @field_validator("similarity")
+    @classmethod
+    def _has_a_query(cls, similarity: SimilarityConfig) -> SimilarityConfig:
+        if similarity.compares.needs_candidates:
+            raise _no_candidates()
+        return similarity
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> SemanticSampler:
+        """The sampler over the nodes of ``graph`` and their ``embeddings``."""
+        return SemanticSampler(
+            graph,
+            self.similarity.build(embeddings),
+            forbidden=forbidden,
+            **self.model_dump(exclude={"kind", "similarity"}),
+        )
+
+
+def _no_candidates() -> InputError:
+    return InputError(
+        "this similarity compares candidates with their mean, and a semantic sampler has no candidates",
+        remedy="use text_image, or the sampler kind semantic_ppr",
+    )

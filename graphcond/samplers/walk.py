@@ -1,0 +1,99 @@
+"""The random walk on a graph, as the flat arrays that compiled code reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt, UInt64
+
+from graphcond.errors import InputError
+from graphcond.types import AttributedGraph
+
+
+@dataclass(frozen=True)
+class RandomWalk:
+    """A walk that leaves a node along its edges, each in proportion to its weight.
+
+    Where no edge leaves a node, or only edges of weight 0, the walk returns to where it began.
+    Arrays are read-only and their indices unsigned: compiled code then needs one specialisation for
+    each width of index and no check for negative ones. The graph's own memory is used, not copied.
+
+    ``strengths`` sums the weights that leave a node (its degree in an unweighted graph), and ``degrees``
+    is the same in units of the mean weight. ``weights`` is empty where all edges weigh 1.
+    """
+
+    indptr: UInt64[np.ndarray, " nodes_plus_1"]
+    indices: UInt[np.ndarray, " edges"]
+    weights: Float32[np.ndarray, " edges"]
+    strengths: Float64[np.ndarray, " nodes"]
+    degrees: Float64[np.ndarray, " nodes"]
+    incoming: Float64[np.ndarray, " nodes"]
+    directed: bool
+
+    def __len__(self) -> int:
+        return len(self.strengths)
+
+    @classmethod
+    def on(cls, graph: AttributedGraph) -> RandomWalk:
+        """The walk on ``graph``.
+
+        Raises:
+            InputError: the graph's arrays do not fit together, or a weight is negative or not finite.
+        """
+        indptr, indices = np.asarray(graph.indptr, np.int64), np.asarray(graph.indices)
+        weights = np.empty(0, np.float32) if graph.weights is None else np.asarray(graph.weights, np.float32)
+        _check(len(graph), indptr, indices, weights)
+        strengths = _strengths(indptr, weights)
+        unit = strengths.sum() / max(len(indices), 1) or 1.0
+        if graph.directed:
+            incoming = np.bincount(indices, weights if len(weights) else None, len(graph)).astype(np.float64)
+        else:
+            incoming = strengths
+        return cls(
+            _unsigned(indptr),
+            _unsigned(indices),
+            _read_only(weights),
+            strengths,
+            strengths / unit,
+            incoming,
+            graph.directed,
+        )
+
+
+def _check(nodes: int, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> None:
+    """Compiled code does not check bounds, so nothing wrong may reach it."""
+    if (
+        len(indptr) != nodes + 1
+        or indptr[0] != 0
+        or indptr[-1] != len(indices)
+        or (np.diff(indptr) < 0).any()
+    ):
+        raise InputError("the graph's edge offsets do not fit its edges", remedy="build the graph again")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < nodes:
+        raise InputError("an edge leads to a node that does not exist", remedy="build the graph again")
+    if len(weights) and (len(weights) != len(indices) or not (np.isfinite(weights) & (weights >= 0)).all()):
+        raise InputError(
+            "edge weights must be finite and at least 0, one for each edge", remedy="mend the weights"
+        )
+
+
+def _strengths(indptr: np.ndarray, weights: np.ndarray) -> Float64[np.ndarray, " nodes"]:
+    degrees = np.diff(indptr)
+    if not len(weights):
+        return degrees.astype(np.float64)
+    strengths = np.zeros(len(degrees))
+    strengths[degrees > 0] = np.add.reduceat(weights, indptr[:-1][degrees > 0], dtype=np.float64)
+    return strengths
+
+
+def _unsigned(array: np.ndarray) -> UInt[np.ndarray, " n"]:
+    if array.dtype not in (np.int32, np.int64):
+        array = array.astype(np.int64)
+    return _read_only(np.ascontiguousarray(array).view(f"u{array.itemsize}"))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
