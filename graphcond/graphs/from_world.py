@@ -1,0 +1,62 @@
+"""A world, drawn into a graph folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from graphcond.files import atomic_folder
+from graphcond.graphs.build import build_graph
+from graphcond.graphs.store import check_replaceable, open_graph, write_graph
+from graphcond.types import AttributedGraph, EdgeList, NodeTable
+
+
+class World(Protocol):
+    """Anything whose nodes, edges and pictures are computed."""
+
+    def nodes(self) -> NodeTable:
+        """Its nodes; their pictures are paths in the folder to be written."""
+        ...
+
+    def edges(self) -> EdgeList:
+        """Its edges."""
+        ...
+
+    def draw(self, index: int) -> Image.Image:
+        """The picture of a node."""
+        ...
+
+
+def save_world(
+    world: World,
+    folder: Path | str,
+    *,
+    directed: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> AttributedGraph:
+    """Draw ``world`` into a graph folder, pictures included, and open it.
+
+    Args:
+        world: what to draw.
+        folder: a new folder, or a graph folder to replace.
+        directed: keep edges in the one row they start from.
+        progress: called with the number of pictures drawn and the number of nodes.
+
+    Raises:
+        InputError: ``folder`` holds something else.
+    """
+    folder = Path(folder)
+    check_replaceable(folder)
+    graph = build_graph(world.nodes(), world.edges(), directed=directed, root=folder)
+    with atomic_folder(folder) as temporary:
+        for row, picture in enumerate(graph.nodes.pictures):
+            if picture is not None:
+                (temporary / picture).parent.mkdir(parents=True, exist_ok=True)
+                world.draw(row).save(temporary / picture)
+            if progress is not None:
+                progress(row + 1, len(graph))
+        write_graph(graph, temporary, folder)
+    return open_graph(folder)
