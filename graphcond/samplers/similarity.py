@@ -13,6 +13,8 @@ from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
 from graphcond.types import NodeEmbeddings
 
+_NAMES = {"pictures": "picture embeddings", "texts": "text embeddings", "extra": "precomputed embeddings"}
+
 
 class Similarity(ABC):
     """Compares a target with candidates by the cosine between its query and their rows of ``keys``.
@@ -25,12 +27,6 @@ class Similarity(ABC):
 
     keys_from: ClassVar[Literal["pictures", "extra"]] = "pictures"
     """The embeddings that candidates are compared by."""
-
-    _names: ClassVar = {
-        "pictures": "picture embeddings",
-        "texts": "text embeddings",
-        "extra": "precomputed embeddings",
-    }
 
     def __init__(self, embeddings: NodeEmbeddings) -> None:
         self.keys = self._needed(embeddings, self.keys_from)
@@ -53,7 +49,7 @@ class Similarity(ABC):
         vectors: np.ndarray | None = getattr(embeddings, name)
         if vectors is None:
             raise InputError(
-                f"there are no {self._names[name]} of the nodes",
+                f"there are no {_NAMES[name]} of the nodes",
                 place=type(self).__name__,
                 remedy="give a model or a file of embeddings, or use the sampler kind ppr",
             )

@@ -1,0 +1,68 @@
+"""Small graphs and embeddings for tests of samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import strategies as st
+
+from graphcond.graphs import build_graph
+from graphcond.types import ABSENT, AttributedGraph, EdgeList, NodeEmbeddings, NodeTable
+
+
+def toy_graph(
+    nodes: int,
+    edges: Sequence[tuple[int, int]] = (),
+    *,
+    weights: Sequence[float] | None = None,
+    directed: bool = False,
+    without_picture: Sequence[int] = (),
+    given: np.ndarray | None = None,
+) -> AttributedGraph:
+    """A graph whose nodes all have a picture, but for those named; its arrays cannot be written."""
+    pairs = np.array(edges, np.int64).reshape(-1, 2)
+    table = NodeTable(
+        ids=[f"n{row}" for row in range(nodes)],
+        texts=[f"node {row}" for row in range(nodes)],
+        pictures=[None if row in without_picture else f"{row}.png" for row in range(nodes)],
+    )
+    weighed = None if weights is None else np.array(weights, np.float32)
+    graph = build_graph(
+        table, EdgeList(pairs[:, 0], pairs[:, 1], weighed), directed=directed, root=None, given=given
+    )
+    for array in arrays_of(graph).values():
+        array.flags.writeable = False
+    return graph
+
+
+def arrays_of(graph: AttributedGraph) -> dict[str, np.ndarray]:
+    """The arrays of a graph by name."""
+    return {name: value for name, value in vars(graph).items() if isinstance(value, np.ndarray)}
+
+
+def toy_embeddings(graph: AttributedGraph, seed: int = 0) -> NodeEmbeddings:
+    """Random embeddings in float16; the rows of nodes without a picture are zero."""
+    draws = np.random.default_rng(seed)
+    pictures = draws.normal(size=(len(graph), 6)).astype(np.float16)
+    pictures[[picture is None for picture in graph.nodes.pictures]] = 0
+    texts = draws.normal(size=(len(graph), 6)).astype(np.float16)
+    return NodeEmbeddings(pictures, texts, draws.normal(size=(len(graph), 4)))
+
+
+@st.composite
+def toy_graphs(draw: st.DrawFn, *, directed: bool | None = None) -> AttributedGraph:
+    """Graphs of up to 12 nodes, isolated and dangling ones among them, with ready-made neighbors."""
+    nodes = draw(st.integers(1, 12))
+    row = st.integers(0, nodes - 1)
+    edges = draw(st.lists(st.tuples(row, row), max_size=30))
+    weights = st.lists(st.sampled_from([0.25, 1.0, 3.0]), min_size=len(edges), max_size=len(edges))
+    given_row = st.lists(st.sampled_from([ABSENT, *range(nodes)]), min_size=4, max_size=4)
+    return toy_graph(
+        nodes,
+        edges,
+        weights=draw(st.none() | weights),
+        directed=draw(st.booleans()) if directed is None else directed,
+        without_picture=draw(st.sets(row, max_size=nodes // 2)),
+        given=np.array(draw(st.lists(given_row, min_size=nodes, max_size=nodes)), np.int64),
+    )
