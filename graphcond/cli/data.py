@@ -1,0 +1,247 @@
+"""``graphcond data``: from files to a graph folder, and what a graph folder holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+from rich.markup import escape
+
+from graphcond.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from graphcond.graphs import GraphReport, World
+    from graphcond.types import AttributedGraph
+
+app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=True)
+
+WORLDS = ("art",)
+"""Sources that are drawn instead of read."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of a table.")]
+
+
+@app.command()
+def build(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="A folder with metadata.jsonl (or with train/, val/, test/ that hold one); a folder with "
+            "nodes.* and edges.* (csv, csv.gz, jsonl, parquet); a lone file of edges; or the world 'art'.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="The graph folder to write; a graph folder is replaced.")
+    ],
+    directed: Annotated[bool, typer.Option("--directed", help="Keep the direction of edges.")] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="NAME=COLUMN", help="What a column is called in the files."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An argument of the world.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build a graph folder.
+
+    Nodes have the columns id,text[,image,split,type] and edges src,dst[,type,weight]; metadata.jsonl has
+    center, text and neighbors. Pictures of a folder stay where they are; a world's are drawn into the folder.
+
+    For example:
+
+        graphcond data build paintings/ --out graphs/paintings
+
+        graphcond data build shop/ --out graphs/shop --column text=title
+
+        graphcond data build art --out graphs/art --set noise=0.6 --set seed=1
+    """
+    if source in WORLDS:
+        if column:
+            raise InputError(
+                "a world has no columns to rename", place="--column", remedy="leave the option out"
+            )
+        summary = _build_world(source, out, directed, _pairs(set_, "--set"))
+    elif set_:
+        raise InputError("only a world takes arguments", place="--set", remedy="leave the option out")
+    else:
+        summary = _build_source(source, out, directed, _pairs(column, "--column"))
+    rows = {name.replace("_", " "): value for name, value in summary.items()}
+    _show("graph folder written", rows, as_json, summary)
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A graph folder, or any source of one.")],
+    pictures: Annotated[bool, typer.Option("--pictures", help="Decode every picture.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="PNG", help="Draw a histogram of degrees.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show counts, degrees, missing pictures and leaks.
+
+    Exits with 2 if the folder is broken: a file is missing, cut short, changed or of another version.
+    Missing pictures and leaks are reported and do not change the exit code.
+
+    For example:
+
+        graphcond data inspect graphs/paintings --pictures --picture degrees.png
+    """
+    from graphcond.graphs import inspect_graph, load_graph
+
+    with _progress() as progress:
+        report = inspect_graph(folder, pictures=pictures, progress=lambda task: _watch(progress, task))
+    if picture is not None:
+        from graphcond.graphs.degree_plot import draw_degrees
+
+        draw_degrees(load_graph(folder), picture)
+    _show(str(folder), _report_rows(report), as_json, asdict(report))
+
+
+def _build_source(source: str, out: Path, directed: bool, columns: dict[str, str]) -> dict[str, Any]:
+    from graphcond.graphs import read_source, save_graph
+    from graphcond.graphs.contents import missing_pictures
+
+    read = read_source(source, columns)
+    graph = read.graph(directed=directed)
+    save_graph(graph, out)
+    loops = int((read.edges.sources == read.edges.targets).sum())
+    counts = _counts(graph, out)
+    return {
+        **counts,
+        "self_loops_dropped": loops,
+        "repeats_merged": len(read.edges) - loops - counts["edges"],
+        "missing_pictures": len(missing_pictures(graph)),
+    }
+
+
+def _build_world(name: str, out: Path, directed: bool, arguments: dict[str, str]) -> dict[str, Any]:
+    from graphcond.graphs import save_world
+
+    world = _make_world(name, arguments)
+    with _progress() as progress:
+        graph = save_world(world, out, directed=directed, progress=_watch(progress, "drawing pictures"))
+    return _counts(graph, out)
+
+
+def _make_world(name: str, arguments: dict[str, str]) -> World:
+    from graphcond.worlds import ArtWorld
+
+    world = {"art": ArtWorld}[name]
+    kinds = get_type_hints(world)
+    for argument in arguments:
+        if argument not in kinds:
+            raise InputError(
+                f"the world '{name}' has no argument '{argument}'",
+                place="--set",
+                remedy=did_you_mean(argument, kinds),
+            )
+    values = {key: _convert(key, value, kinds[key]) for key, value in arguments.items()}
+    try:
+        return world(**values)
+    except ValueError as error:
+        raise InputError(str(error), place="--set", remedy="choose another value") from None
+
+
+def _convert(argument: str, value: str, kind: Any) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        raise InputError(
+            f"'{value}' is no {kind.__name__}", place=f"--set {argument}", remedy="choose another value"
+        ) from None
+
+
+def _pairs(options: list[str] | None, place: str) -> dict[str, str]:
+    pairs = {}
+    for option in options or ():
+        name, equals, value = option.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"'{option}' is not NAME=VALUE", place=place, remedy=f"write {place} name=value")
+        pairs[name] = value
+    return pairs
+
+
+def _counts(graph: AttributedGraph, out: Path) -> dict[str, Any]:
+    edges = len(graph.indices) // (1 if graph.directed else 2)
+    return {"folder": str(out), "nodes": len(graph), "edges": edges, "directed": graph.directed}
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Bars on stderr, so that what a program reads stays clean."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        yield progress
+
+
+def _watch(progress: Progress, task: str) -> Callable[[int, int], None]:
+    bar = progress.add_task(task, total=None)
+    return lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, Any]) -> None:
+    if as_json:
+        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, entry in rows.items():
+        table.add_row(name, escape(str(entry)))
+    Console().print(table)
+
+
+def _report_rows(report: GraphReport) -> dict[str, object]:
+    degree = report.degree
+    rows: dict[str, object] = {
+        "nodes": report.nodes,
+        "edges": f"{report.edges} ({'directed' if report.directed else 'undirected'})",
+        "splits": _listed(report.splits),
+        "node types": _listed(report.node_types),
+        "edge types": _listed(report.edge_types),
+        "degree": f"min {degree.min}, median {degree.median:g}, mean {degree.mean:g}, "
+        f"99% {degree.p99:g}, max {degree.max}",
+        "largest degrees": _listed(report.largest_degrees),
+        "isolated nodes": report.isolated,
+        "nodes with a text": report.with_text,
+        "nodes with a picture": report.with_picture,
+        "nodes with given neighbors": report.with_given_neighbors,
+        "missing pictures": _some(report.missing_pictures),
+        "broken pictures": _broken(report),
+        "leak: held-out pictures seen in training": _some(report.shared_pictures),
+        "leak: targets among their given neighbors": _some(report.given_targets),
+        "leak: held-out nodes given as neighbors": _some(report.given_held_out),
+    }
+    return {name: entry for name, entry in rows.items() if entry != ""}
+
+
+def _broken(report: GraphReport) -> str:
+    if report.undecodable_pictures is None:
+        return "not looked at (--pictures)"
+    return _some([f"{node}: {reason}" for node, reason in report.undecodable_pictures.items()])
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name or '(none)'} {count}" for name, count in counts.items())
+
+
+def _some(entries: Sequence[str] | Sequence[tuple[str, str]], shown: int = 3) -> str:
+    """How many there are, and the first of them."""
+    names = [entry if isinstance(entry, str) else " and ".join(entry) for entry in entries[:shown]]
+    more = ", ..." if len(entries) > shown else ""
+    return f"{len(entries)}: {', '.join(names)}{more}" if entries else "none"
