@@ -9,6 +9,8 @@ from typing import Any
 
 from graphcond.errors import InputError
 
+_REMEDY = "mend or delete that line"
+
 
 def read_jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each object with its place (``file:line``); empty lines are skipped.
@@ -30,13 +32,16 @@ def read_jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _parse(line: str, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        problem = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"
-        raise InputError(f"not JSON: {problem}", place=place, remedy="mend or delete that line") from None
+        _check_surrogates(line, value)
+    except (ValueError, RecursionError) as error:
+        problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise InputError(f"not JSON: {problem}", place=place, remedy=_REMEDY) from None
     if not isinstance(value, dict):
-        raise InputError(
-            f"a JSON object is needed, not {type(value).__name__}",
-            place=place,
-            remedy="mend or delete that line",
-        )
+        raise InputError(f"not a JSON object but {type(value).__name__}", place=place, remedy=_REMEDY)
     return value
+
+
+def _check_surrogates(line: str, value: object) -> None:
+    """Refuse half a surrogate pair: JSON can spell it, UTF-8 cannot."""
+    if "\\ud" in line.lower():
+        json.dumps(value, ensure_ascii=False).encode()
