@@ -58,7 +58,9 @@ def known_rows(rows: Int[np.ndarray, " b"], nodes: int, *, name: str = "target")
     if len(unknown):
         raise InputError(
             f"{name} {unknown[0]} is not a row of the graph",
-            remedy=f"use rows from 0 to {nodes - 1}" if nodes else "the graph has no nodes",
+            remedy=f"use rows from 0 to {nodes - 1}"
+            if nodes
+            else "the graph has no nodes: give one that has",
         )
     return rows
 

@@ -16,12 +16,15 @@ from graphcond.samplers.similarity import (
     SimilarityConfig,
     TextImageConfig,
     check_rows,
+    dots,
     unit_rows,
 )
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 NODES_AT_ONCE = 8192
 QUERIES_AT_ONCE = 64
+ROUNDING = 1e-4
+"""More than two ways of computing a cosine in float32 can differ by."""
 
 NOBODY = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
 
@@ -68,32 +71,28 @@ class SemanticSampler(NeighborSampler):
         return answer_each(targets, answers.__getitem__, nodes=self._nodes, neighbors=self._neighbors)
 
     def _rank(self, targets: list[int]) -> dict[int, Ranking]:
+        queries = unit_rows(np.stack([self._similarity.query(target, NOBODY) for target in targets]))
         answers = dict.fromkeys(targets, NOBODY)
-        queries = self._queries(targets)
         for start in range(0, len(self._rows), NODES_AT_ONCE):
             nodes = self._rows[start : start + NODES_AT_ONCE]
-            scores = unit_rows(self._similarity.keys[nodes]) @ queries
+            keys = unit_rows(self._similarity.keys[nodes])
+            rough = keys @ queries.T
             for column, target in enumerate(targets):
-                others = nodes != target
-                answers[target] = self._merge(answers[target], nodes[others], scores[others, column])
+                near = self._near(np.where(nodes == target, -np.inf, rough[:, column]))
+                more = Ranking(nodes[near], dots(keys[near], queries[column]))
+                answers[target] = self._merge(answers[target], more)
         return answers
 
-    def _queries(self, targets: list[int]) -> Float32[np.ndarray, "d queries"]:
-        """Always the same number of columns: the shape of a product can change its last bits."""
-        queries = np.zeros((self._similarity.keys.shape[1], QUERIES_AT_ONCE), np.float32)
-        for column, target in enumerate(targets):
-            queries[:, column] = unit_rows(self._similarity.query(target, NOBODY))
-        return queries
+    def _near(self, rough: Float32[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
+        """All that may be among the best once rounding is accounted for."""
+        if len(rough) <= self._neighbors:
+            return np.flatnonzero(np.isfinite(rough))
+        last = np.partition(rough, -self._neighbors)[-self._neighbors]
+        return np.flatnonzero((rough >= last - ROUNDING) & np.isfinite(rough))
 
-    def _merge(
-        self, best: Ranking, nodes: Int64[np.ndarray, " n"], scores: Float32[np.ndarray, " n"]
-    ) -> Ranking:
-        more = best_first(nodes, scores, self._neighbors)
-        return best_first(
-            np.concatenate([best.nodes, more.nodes]),
-            np.concatenate([best.scores, more.scores]),
-            self._neighbors,
-        )
+    def _merge(self, best: Ranking, more: Ranking) -> Ranking:
+        nodes, scores = (np.concatenate(pair) for pair in zip(best, more, strict=True))
+        return best_first(nodes, scores, self._neighbors)
 
 
 class SemanticSamplerConfig(NeighborSamplerConfig):

@@ -41,7 +41,7 @@ class Similarity(ABC):
 
     def scores(self, target: int, candidates: Ranking) -> Float32[np.ndarray, " c"]:
         """The cosine of each candidate."""
-        return unit_rows(self.keys[candidates.nodes]) @ unit_rows(self.query(target, candidates))
+        return dots(unit_rows(self.keys[candidates.nodes]), unit_rows(self.query(target, candidates)))
 
     def _needed(
         self, embeddings: NodeEmbeddings, name: Literal["pictures", "texts", "extra"]
@@ -182,6 +182,14 @@ def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*ro
     vectors = np.asarray(vectors, np.float32)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def dots(rows: Float32[np.ndarray, "n d"], query: Float32[np.ndarray, " d"]) -> Float32[np.ndarray, " n"]:
+    """The products of each row with ``query``: the same for equal rows, wherever they stand.
+
+    A matrix product is faster, but its last bits change with a row's place, and with them the order.
+    """
+    return np.einsum("nd,d->n", rows, query)
 
 
 def check_rows(similarity: Similarity, nodes: int) -> None:
