@@ -17,7 +17,7 @@ KINDS = 5
 def encode_pictures(vae: AutoencoderKL, pictures: np.ndarray) -> dict[str, Tensor]:
     """Return mean and standard deviation of the scaled latents, (N, 4, 8, 8) each."""
     means, stds = [], []
-    for batch in np.array_split(pictures, max(1, len(pictures) // 100)):
+    for batch in np.array_split(pictures, max(1, len(pictures) // 32)):
         posterior = vae.encode(to_pixels(batch)).latent_dist
         means.append(posterior.mean)
         stds.append(posterior.std)

@@ -1,0 +1,108 @@
+"""Measure the finished base from its folder and write quality.json and sample grids."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from clip import retrieval
+from common import load_recipe, model_folder, outputs, save_grid, start, to_bytes, to_pixels
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from oracle import accuracy
+from sampling import decode, sample_latents, solver
+from torch import Tensor
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from vae import psnr
+
+from graphcond.worlds.art import ARTISTS, SUBJECTS
+from graphcond.worlds.captions import named, plain
+from graphcond.worlds.oracle import WEIGHTS, ArtOracle
+
+HERE = Path(__file__).parent
+PAIRS = [(artist, subject) for subject in range(len(SUBJECTS)) for artist in range(len(ARTISTS))]
+
+
+class Base:
+    """The parts of the folder that ships, in single precision."""
+
+    def __init__(self, folder: Path) -> None:
+        self.vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+        self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+        self.text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        self.clip = CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32)
+        self.ddim = DDIMScheduler.from_pretrained(folder / "scheduler")
+        self.solver = solver(self.ddim.config)
+
+    @torch.no_grad()
+    def states(self, texts: list[str]) -> Tensor:
+        """Return text states (B, L, C)."""
+        ids = self.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
+        return self.text(ids).last_hidden_state
+
+    def draw(self, texts: list[str], scheduler: str, steps: int, scale: float, seed: int = 0) -> Tensor:
+        """Return pixels (B, 3, 64, 64) for captions."""
+        states, null = self.states(texts), self.states([""])[0]
+        chosen = getattr(self, scheduler)
+        return decode(self.vae, sample_latents(self.unet, chosen, states, null, steps, scale, seed))
+
+
+def style_and_subject(oracle: ArtOracle, pixels: Tensor) -> dict[str, float]:
+    """Accuracies of pictures drawn for PAIRS, repeated."""
+    truth = {
+        "artists": np.resize([a for a, _ in PAIRS], len(pixels)),
+        "subjects": np.resize([s for _, s in PAIRS], len(pixels)),
+    }
+    return accuracy(oracle, pixels, truth)
+
+
+def grid(base: Base, oracle: ArtOracle) -> dict[str, Any]:
+    """Accuracy over schedulers, steps and scales, two pictures of every named pair."""
+    texts = [named(ARTISTS[a], SUBJECTS[s]).text for a, s in PAIRS] * 2
+    settings = [("ddim", 10, 1.0), ("ddim", 10, 2.0), ("ddim", 10, 3.0), ("ddim", 6, 2.0), ("ddim", 20, 2.0)]
+    settings += [("solver", 6, 2.0), ("solver", 10, 2.0)]
+    return {
+        f"{name} {steps} steps scale {scale}": style_and_subject(oracle, base.draw(texts, name, steps, scale))
+        for name, steps, scale in settings
+    }
+
+
+def parts(base: Base) -> dict[str, int]:
+    """Parameters of each part."""
+    models = {"unet": base.unet, "vae": base.vae, "text_encoder": base.text, "clip": base.clip}
+    return {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
+
+
+def main() -> None:
+    """Measure everything; look at named.png afterwards."""
+    start("measure")
+    folder, oracle = model_folder(), ArtOracle.load()
+    base, test = Base(folder), dict(np.load(outputs() / "test.npz"))
+    pixels = to_pixels(test["pictures"])
+    with torch.no_grad():
+        rebuilt = torch.cat([base.vae(batch).sample.clamp(-1, 1) for batch in pixels.split(100)])
+    texts = [named(ARTISTS[a], SUBJECTS[s]).text for a, s in PAIRS]
+    subject_only = base.draw([plain(SUBJECTS[s]).text for _, s in PAIRS], "ddim", 10, 2.0)
+    shown = base.draw(texts, "ddim", 10, 2.0)
+    save_grid(to_bytes(shown), len(ARTISTS), HERE / "named.png", zoom=2)
+    save_grid(to_bytes(subject_only), len(ARTISTS), outputs() / "plain.png", zoom=2)
+    quality = {
+        "vae_psnr_db": psnr(base.vae, test["pictures"]),
+        "vae_scaling_factor": base.vae.config.scaling_factor,
+        "oracle_on_unseen_pictures": accuracy(oracle, pixels, test),
+        "oracle_on_reconstructions": accuracy(oracle, rebuilt, test),
+        "clip_retrieval_120_way": retrieval(base.clip, base.tokenizer, test),
+        "subject_without_name": style_and_subject(oracle, subject_only)["subject"],
+        "named": grid(base, oracle),
+        "parameters": parts(base),
+        "megabytes": {p.name: sum(f.stat().st_size for f in p.rglob("*")) / 1e6 for p in folder.iterdir() if p.is_dir()},
+        "oracle_bytes": WEIGHTS.stat().st_size,
+        "steps": {stage: load_recipe()[stage]["steps"] for stage in ("vae", "clip", "oracle", "unet", "decoder")},
+    }
+    (HERE / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
+    print(json.dumps(quality, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The embedded tiny base loads from its folder as diffusers does, and draws named styles."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from graphcond.worlds.art import ARTISTS, SUBJECTS
+from graphcond.worlds.captions import SCENE_WORDS, vocabulary
+from graphcond.worlds.oracle import ArtOracle
+
+FOLDER = Path(str(files("graphcond") / "models" / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StableDiffusionPipeline:
+    pipe = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(FOLDER / "vae", torch_dtype=torch.float32),
+        text_encoder=CLIPTextModel.from_pretrained(FOLDER / "text_encoder", dtype=torch.float32),
+        tokenizer=CLIPTokenizer.from_pretrained(FOLDER / "tokenizer"),
+        unet=UNet2DConditionModel.from_pretrained(FOLDER / "unet", torch_dtype=torch.float32),
+        scheduler=DDIMScheduler.from_pretrained(FOLDER / "scheduler"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_draws_subjects_in_named_styles(pipeline):
+    pairs = [(a, (3 * a) % len(SUBJECTS)) for a in range(len(ARTISTS))]
+    prompts = [f"a {SUBJECTS[s]} by {ARTISTS[a]}" for a, s in pairs]
+    generator = torch.Generator().manual_seed(0)
+    pictures = pipeline(
+        prompts, num_inference_steps=8, guidance_scale=2.0, generator=generator, output_type="pt"
+    ).images
+    assert pictures.shape == (len(pairs), 3, 64, 64)
+    found = ArtOracle.load().classify(pictures * 2 - 1)
+    assert (found.artist == torch.tensor([a for a, _ in pairs])).float().mean() >= 0.9
+    assert (found.subject == torch.tensor([s for _, s in pairs])).float().mean() >= 0.9
+
+
+def test_scheduler_ends_in_pure_noise(pipeline):
+    config = pipeline.scheduler.config
+    assert config.prediction_type == "v_prediction"
+    assert config.timestep_spacing == "trailing"
+    assert pipeline.scheduler.alphas_cumprod[-1] < 1e-6
+
+
+def test_every_word_of_both_worlds_is_one_token(pipeline):
+    tokenizer = pipeline.tokenizer
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in vocabulary())
+    assert set(SCENE_WORDS.replace(".", "").split()) - {","} <= set(vocabulary())
+    assert tokenizer.model_max_length == pipeline.text_encoder.config.max_position_embeddings == 48
+
+
+def test_special_tokens_are_explicit(pipeline):
+    config, tokenizer = pipeline.text_encoder.config, pipeline.tokenizer
+    assert (config.bos_token_id, config.eos_token_id) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    assert config.vocab_size == len(tokenizer)
+
+
+def test_text_encoder_is_the_text_half_of_clip(pipeline):
+    clip = CLIPModel.from_pretrained(FOLDER / "clip", dtype=torch.float32)
+    tokens = pipeline.tokenizer(["a star by zarvo"], padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = clip.text_model(tokens).last_hidden_state
+        torch.testing.assert_close(pipeline.text_encoder(tokens).last_hidden_state, expected)
+
+
+@torch.no_grad()
+def test_hidden_context_changes_nothing(pipeline):
+    unet = pipeline.unet
+    text, other = torch.randn(2, 1, 48, unet.config.cross_attention_dim)
+    latents, mask = torch.randn(1, 4, 8, 8), torch.ones(1, 96)
+    mask[:, 48:] = 0
+    plain = unet(latents, 500, text).sample
+    hidden = unet(latents, 500, torch.cat([text, other], 1), encoder_attention_mask=mask).sample
+    torch.testing.assert_close(plain, hidden, atol=1e-4, rtol=1e-3)
+
+
+def test_folder_is_small_and_knows_no_machine():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 16e6
+    for path in FOLDER.rglob("*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert "_name_or_path" not in content or not str(content["_name_or_path"]).startswith("/")
