@@ -10,19 +10,25 @@ import torch
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
+from graphcond.models.embedding_files import load_embeddings
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.models.features import ClipExtractor
-from graphcond.samplers.base import NeighborSampler
-from graphcond.types import AttributedGraph, NeighborContext, NeighborFeatures, NodeEmbeddings
+from graphcond.models.features import TextExtractor
+from graphcond.recipe import Recipe
+from graphcond.recipe.sections import FileFeatures
+from graphcond.samplers import NeighborSampler
+from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NeighborFeatures, NodeEmbeddings
 
 Progress = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
 
 
 def embed_graph(
-    graph: AttributedGraph, extractor: ClipExtractor, cache: FeatureCache, progress: Progress | None = None
+    graph: AttributedGraph,
+    extractor: TextExtractor,
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
 ) -> NodeEmbeddings:
-    """Embed every picture and text of a graph, each distinct content once.
+    """Embed every picture and text of a graph, each distinct content once; ``cache`` keeps them between runs.
 
     Raises:
         InputError: a picture is missing or cannot be decoded.
@@ -76,14 +82,56 @@ class GraphContexts:
         return table
 
 
+def open_contexts(
+    recipe: Recipe,
+    graph: AttributedGraph,
+    embeddings: NodeEmbeddings,
+    *,
+    forbidden: Int64[np.ndarray, " nodes"] | None = None,
+) -> dict[str, GraphContexts]:
+    """The contexts of every condition of a recipe over one graph.
+
+    Args:
+        recipe: names the samplers; its training seed decides their random choices.
+        graph: the graph.
+        embeddings: of its nodes.
+        forbidden: rows that may never be neighbors.
+    """
+    return {
+        condition.name: GraphContexts(
+            graph,
+            condition.sampler.build(graph=graph, embeddings=embeddings, forbidden=forbidden),
+            embeddings,
+            seed=recipe.training.seed,
+        )
+        for condition in recipe.conditions
+    }
+
+
+def embeddings_for(
+    recipe: Recipe,
+    graph: AttributedGraph,
+    extractor: Callable[[], TextExtractor],
+    progress: Progress | None = None,
+) -> NodeEmbeddings:
+    """The node embeddings that a recipe's features name: from its file, or by ``extractor`` and the cache.
+
+    Raises:
+        InputError: a picture or the file cannot be read, or the file has not one row per node.
+    """
+    if isinstance(recipe.features, FileFeatures):
+        return NodeEmbeddings(
+            pictures=None, texts=None, extra=load_embeddings(recipe.features.path, len(graph))
+        )
+    return embed_graph(graph, extractor(), FeatureCache(), progress)
+
+
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
     """The control: every target gets the neighbors of another one, none its own.
 
     A neighbor that is the target itself is taken out. With one target there is nobody to swap with,
     and its row comes back empty.
     """
-    from graphcond.types import ABSENT
-
     count = len(context.targets)
     order = np.random.default_rng(seed).permutation(count)
     donors = np.empty(count, np.int64)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,36 +15,36 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from graphcond.branches import BranchCaller, Steering, release_null
 from graphcond.condition import Condition
 from graphcond.errors import InputError, did_you_mean
-from graphcond.guidance import Branch, GraphGuidance
+from graphcond.guidance import GraphGuidance
 from graphcond.model import GraphModel
 from graphcond.models import StableDiffusionBase
 from graphcond.models.features import ClipExtractor
 from graphcond.pictures import from_pixels, to_rgb
-from graphcond.types import DenoiserInputs, NeighborFeatures, Signal, TextTokens
+from graphcond.types import NeighborFeatures, TextTokens
 
-Graph = Sequence[Image.Image] | NeighborFeatures
-"""One graph as a caller gives it: the pictures of its neighbors, or their embeddings for each prompt."""
+Graph: TypeAlias = Sequence[Image.Image] | NeighborFeatures
+"""One graph as a caller gives it: its neighbors' pictures, or their embeddings with a row per prompt."""
+
+Graphs: TypeAlias = Graph | Sequence[Graph] | Mapping[str, Graph | Sequence[Graph]] | None
+"""One graph, several, or those of each condition by its name."""
+
+Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 
 
 @dataclass(frozen=True)
 class PipelineOutput:
-    """Pictures: a list for ``pil``, an array (b, height, width, 3) in 0..1 for ``np``, latents for ``latent``."""
+    """A list of pictures, an array (b, height, width, 3) with values in 0..1, or latents, as was asked for."""
 
     images: Any
 
 
-@dataclass(frozen=True)
-class _Steering:
-    """A graph ready for the denoiser: which condition reads it, and its signal."""
-
-    condition: Condition
-    signal: Signal
-
-
 class GraphPipeline:
     """Draws pictures with a graph-conditioned model.
+
+    ``scheduler`` may be replaced by any of diffusers' schedulers that fits the base.
 
     Args:
         model: the model.
@@ -89,7 +90,7 @@ class GraphPipeline:
     def __call__(
         self,
         prompt: str | Sequence[str],
-        neighbors: Graph | Sequence[Graph] | Mapping[str, Graph | Sequence[Graph]] | None = None,
+        neighbors: Graphs = None,
         *,
         negative_prompt: str | Sequence[str] = "",
         guidance_scale: float | None = None,
@@ -103,7 +104,7 @@ class GraphPipeline:
         num_images_per_prompt: int = 1,
         height: int | None = None,
         width: int | None = None,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Generators = None,
         latents: Float[Tensor, "b channels h w"] | None = None,
         output_type: Literal["pil", "np", "latent"] = "pil",
         on_step: Callable[[int, int], None] | None = None,
@@ -115,7 +116,7 @@ class GraphPipeline:
             neighbors: one graph: a list of pictures, or their embeddings as `NeighborFeatures` with a row
                 per prompt. Several graphs: a list of those. For a model with several conditions: a
                 mapping from a condition's name to its graph or graphs. None draws without graph.
-            negative_prompt: the text of the unconditional branch.
+            negative_prompt: the text of the unconditional branch, one or one each.
             guidance_scale: s_T; the recipe's unless given.
             graph_guidance_scale: s_G, one for all graphs or one each; the recipe's unless given.
             guidance_mode: ``separate`` or ``joint``; see `GraphGuidance`.
@@ -135,61 +136,61 @@ class GraphPipeline:
         Raises:
             InputError: sizes, scales or graphs that do not fit.
         """
-        prompts = _repeat([prompt] if isinstance(prompt, str) else list(prompt), num_images_per_prompt)
-        negatives = (
-            [negative_prompt] * len(prompts)
-            if isinstance(negative_prompt, str)
-            else _repeat(list(negative_prompt), num_images_per_prompt)
+        text, empty = self._encode(prompt, negative_prompt, num_images_per_prompt)
+        mode = guidance_mode or self.model.recipe.guidance.mode
+        steering = self._steering(neighbors, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
+        guidance = self._guidance(
+            self._scales(steering, graph_guidance_scale),
+            text=guidance_scale,
+            mode=mode if steering else "separate",
+            rescale=guidance_rescale,
+            start=guidance_start,
+            end=guidance_end,
+            batched=batched,
         )
+        initial = self._initial_latents(text.ids.shape[0], height, width, generator, latents)
+        caller = BranchCaller(self.model.base, self.model.conditions, text, empty, steering)
+        final = self._denoise(initial, caller, guidance, num_inference_steps, generator, on_step)
+        return PipelineOutput(final if output_type == "latent" else self._pictures(final, output_type))
+
+    def embed(self, pictures: Sequence[Image.Image]) -> NeighborFeatures:
+        """The embeddings of one graph's neighbor pictures, for one target."""
+        rows = np.zeros((0, self.model.feature_width), np.float32)
+        if pictures:
+            rows = self.extractor.embed_pictures([to_rgb(picture) for picture in pictures])
+        features = torch.from_numpy(np.asarray(rows, np.float32))[None].to(self.model.device)
+        return NeighborFeatures(
+            features, torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+        )
+
+    def _encode(
+        self, prompt: str | Sequence[str], negative: str | Sequence[str], copies: int
+    ) -> tuple[TextTokens, TextTokens]:
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        negatives = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
         if len(negatives) != len(prompts):
             raise InputError(
                 f"{len(negatives)} for {len(prompts)} prompts",
                 place="negative_prompt",
                 remedy="give one, or one each",
             )
-        text, empty = self.model.base.encode_prompt(prompts), self.model.base.encode_prompt(negatives)
-        steering = self._steering(neighbors, text, num_images_per_prompt)
-        guidance = self._guidance(
-            steering,
-            guidance_scale=guidance_scale,
-            graph_guidance_scale=graph_guidance_scale,
-            overrides={
-                "mode": guidance_mode,
-                "rescale": guidance_rescale,
-                "start": guidance_start,
-                "end": guidance_end,
-            },
-            batched=batched,
-        )
-        initial = self._initial_latents(len(prompts), height, width, generator, latents)
-        final = self._denoise(
-            initial, text, empty, steering, guidance, num_inference_steps, generator, on_step
-        )
-        return PipelineOutput(final if output_type == "latent" else self._pictures(final, output_type))
+        encode = self.model.base.encode_prompt
+        return encode(_repeated(prompts, copies)), encode(_repeated(negatives, copies))
 
-    def embed(self, pictures: Sequence[Image.Image]) -> NeighborFeatures:
-        """The embeddings of one graph's neighbor pictures, for one target."""
-        rows = self.extractor.embed_pictures([to_rgb(picture) for picture in pictures])
-        features = torch.from_numpy(np.asarray(rows, np.float32))[None].to(self.model.device)
-        return NeighborFeatures(
-            features, torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        )
-
-    def _steering(self, neighbors: Any, text: TextTokens, copies: int) -> list[_Steering]:
+    def _steering(
+        self, neighbors: Graphs, text: TextTokens, empty: TextTokens, *, joint: bool, copies: int
+    ) -> list[Steering]:
         steering = []
         for name, graphs in _by_condition(neighbors, self.model.conditions).items():
             condition = self.model.conditions[name]
             for graph in graphs:
-                features = (
-                    graph if isinstance(graph, NeighborFeatures) else self.embed(graph) if graph else None
-                )
-                if features is not None:
-                    features = _one_row_each(features.to(self.model.device), text.ids.shape[0], copies)
-                    self._check_width(features)
-                    steering.append(_Steering(condition, condition.signal(features, text)))
+                features = self._features(graph, text.ids.shape[0], copies)
+                null = condition.encoder(release_null(features), empty) if joint else None
+                steering.append(Steering(condition, condition.signal(features, text), null))
         return steering
 
-    def _check_width(self, features: NeighborFeatures) -> None:
+    def _features(self, graph: Graph, rows: int, copies: int) -> NeighborFeatures:
+        features = graph if isinstance(graph, NeighborFeatures) else self.embed(graph)
         found, wanted = features.embeddings.shape[-1], self.model.feature_width
         if found != wanted:
             raise InputError(
@@ -197,31 +198,15 @@ class GraphPipeline:
                 place="neighbors",
                 remedy="use the features that the model was trained with",
             )
+        return _one_row_each(features.to(self.model.device), rows, copies)
 
-    def _guidance(
-        self,
-        steering: Sequence[_Steering],
-        *,
-        guidance_scale: float | None,
-        graph_guidance_scale: float | Sequence[float] | None,
-        overrides: Mapping[str, Any],
-        batched: bool,
-    ) -> GraphGuidance:
+    def _guidance(self, graphs: tuple[float, ...], *, batched: bool, **given: Any) -> GraphGuidance:
         ours = self.model.recipe.guidance
-        settings = {
-            name: getattr(ours, name) if value is None else value for name, value in overrides.items()
-        }
-        if not steering and settings["mode"] == "joint":
-            settings["mode"] = "separate"
-        return GraphGuidance(
-            text=ours.text if guidance_scale is None else guidance_scale,
-            graphs=self._scales(steering, graph_guidance_scale),
-            batched=batched,
-            **settings,
-        )
+        settings = {name: getattr(ours, name) if value is None else value for name, value in given.items()}
+        return GraphGuidance(graphs=graphs, batched=batched, **settings)
 
     def _scales(
-        self, steering: Sequence[_Steering], given: float | Sequence[float] | None
+        self, steering: Sequence[Steering], given: float | Sequence[float] | None
     ) -> tuple[float, ...]:
         if given is None:
             defaults = self.model.recipe.graph_scales()
@@ -236,53 +221,54 @@ class GraphPipeline:
         return scales
 
     def _initial_latents(
-        self, count: int, height: int | None, width: int | None, generator: Any, latents: Tensor | None
+        self, count: int, height: int | None, width: int | None, generator: Generators, latents: Tensor | None
     ) -> Tensor:
         base = self.model.base
-        side = base.pixels_per_latent
-        for name, pixels in (("height", height), ("width", width)):
-            if pixels is not None and (pixels < side or pixels % side):
-                raise InputError(
-                    f"{pixels} is not a multiple of {side}", place=name, remedy=f"use a multiple of {side}"
-                )
         shape = (
             count,
             base.unet.config.in_channels,
-            (height or base.default_size) // side,
-            (width or base.default_size) // side,
+            self._latent_side("height", height),
+            self._latent_side("width", width),
         )
         if latents is None:
-            return randn_tensor(shape, generator=_generators(generator), device=base.device, dtype=base.dtype)
+            return randn_tensor(shape, generator=generator, device=base.device, dtype=base.dtype)
         if tuple(latents.shape) != shape:
             raise InputError(f"are of shape {tuple(latents.shape)} instead of {shape}", place="latents")
         return latents.to(base.device, base.dtype)
 
+    def _latent_side(self, name: str, pixels: int | None) -> int:
+        base = self.model.base
+        unit = base.pixels_per_latent * 2 ** (len(base.unet.config.block_out_channels) - 1)
+        if pixels is not None and (pixels < unit or pixels % unit):
+            raise InputError(
+                f"{pixels} pixels do not fit the base", place=name, remedy=f"use a multiple of {unit}"
+            )
+        return (pixels or base.default_size) // base.pixels_per_latent
+
     def _denoise(
         self,
         latents: Tensor,
-        text: TextTokens,
-        empty: TextTokens,
-        steering: Sequence[_Steering],
+        caller: BranchCaller,
         guidance: GraphGuidance,
         steps: int,
-        generator: Any,
+        generator: Generators,
         on_step: Callable[[int, int], None] | None,
     ) -> Tensor:
         if steps < 1:
             raise InputError(f"{steps} is too few", place="num_inference_steps", remedy="use 1 or more")
-        caller = _BranchCaller(self.model, text, empty, steering, joint=guidance.mode == "joint")
         self.scheduler.set_timesteps(steps, device=latents.device)
+        timesteps = self.scheduler.timesteps
         latents = latents * self.scheduler.init_noise_sigma
-        extra = _step_options(self.scheduler, _generators(generator))
-        for number, timestep in enumerate(self.scheduler.timesteps):
+        draws = "generator" in signature(self.scheduler.step).parameters
+        options = {"generator": generator} if draws else {}
+        for number, timestep in enumerate(timesteps):
             sample = self.scheduler.scale_model_input(latents, timestep)
-            fraction = number / len(self.scheduler.timesteps)
             prediction = guidance.predict(
-                fraction, lambda branches, s=sample, t=timestep: caller(s, t, branches)
+                number / len(timesteps), lambda branches, s=sample, t=timestep: caller(s, t, branches)
             )
-            latents = self.scheduler.step(prediction, timestep, latents, **extra).prev_sample
+            latents = self.scheduler.step(prediction, timestep, latents, **options).prev_sample
             if on_step is not None:
-                on_step(number + 1, len(self.scheduler.timesteps))
+                on_step(number + 1, len(timesteps))
         return latents
 
     def _pictures(self, latents: Tensor, output_type: str) -> Any:
@@ -292,82 +278,7 @@ class GraphPipeline:
         return [from_pixels(picture) for picture in pixels]
 
 
-class _BranchCaller:
-    """Runs guidance branches through the denoiser: all in one call, padded to one context length."""
-
-    def __init__(
-        self,
-        model: GraphModel,
-        text: TextTokens,
-        empty: TextTokens,
-        steering: Sequence[_Steering],
-        *,
-        joint: bool,
-    ) -> None:
-        self.model, self.text, self.empty, self.steering = model, text, empty, steering
-        self.unconditional = [
-            graph.condition.encoder(_no_features(model, empty, graph), empty) if joint else None
-            for graph in steering
-        ]
-
-    def __call__(self, sample: Tensor, timestep: Tensor, branches: Sequence[Branch]) -> list[Tensor]:
-        """One prediction per branch."""
-        inputs = [self._inputs(sample, timestep, branch) for branch in branches]
-        return list(self.model.base.denoise(stacked(inputs)).chunk(len(branches)))
-
-    def _inputs(self, sample: Tensor, timestep: Tensor, branch: Branch) -> DenoiserInputs:
-        text = self.text if branch.text else self.empty
-        inputs = DenoiserInputs(sample, timestep.expand(sample.shape[0]), text.hidden)
-        chosen = None if branch.graph is None else self.steering[branch.graph]
-        for name, condition in self.model.conditions.items():
-            if chosen is not None and chosen.condition.name == name:
-                inputs = condition.apply(inputs, self._signal(branch))
-            else:
-                like = next((graph.signal for graph in self.steering if graph.condition.name == name), None)
-                inputs = condition.apply(inputs, condition.null_signal(text, like=like))
-        return inputs
-
-    def _signal(self, branch: Branch) -> Signal:
-        number = branch.graph or 0
-        unconditional = self.unconditional[number]
-        return self.steering[number].signal if branch.text or unconditional is None else unconditional
-
-
-def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
-    """Several calls as one: contexts of unequal length are padded with hidden tokens."""
-    if len(inputs) == 1:
-        return inputs[0]
-    longest = max(one.context.shape[1] for one in inputs)
-    plain = all(one.context_weight is None and one.context.shape[1] == longest for one in inputs)
-    return DenoiserInputs(
-        sample=torch.cat([one.sample for one in inputs]),
-        timestep=torch.cat([one.timestep for one in inputs]),
-        context=torch.cat([_padded(one.context, longest) for one in inputs]),
-        context_weight=None if plain else torch.cat([_padded(_weight(one), longest) for one in inputs]),
-    )
-
-
-def _weight(inputs: DenoiserInputs) -> Tensor:
-    if inputs.context_weight is not None:
-        return inputs.context_weight
-    return torch.ones(inputs.context.shape[:2], device=inputs.context.device)
-
-
-def _padded(tensor: Tensor, length: int) -> Tensor:
-    missing = length - tensor.shape[1]
-    return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], dim=1)
-
-
-def _no_features(model: GraphModel, text: TextTokens, graph: _Steering) -> NeighborFeatures:
-    """All-zero embeddings that are there: the release's unconditional graph in joint mode."""
-    count, per_neighbor = text.ids.shape[0], 1
-    shape = (count, per_neighbor, model.feature_width)
-    return NeighborFeatures(
-        torch.zeros(shape, device=model.device), torch.ones(shape[:2], dtype=torch.bool, device=model.device)
-    )
-
-
-def _by_condition(neighbors: Any, conditions: Mapping[str, Condition]) -> dict[str, list[Graph]]:
+def _by_condition(neighbors: Graphs, conditions: Mapping[str, Condition]) -> dict[str, list[Graph]]:
     if neighbors is None:
         return {}
     if not isinstance(neighbors, Mapping):
@@ -387,18 +298,19 @@ def _by_condition(neighbors: Any, conditions: Mapping[str, Condition]) -> dict[s
 
 
 def _as_graphs(graphs: Any) -> list[Graph]:
+    """One graph or several, as a list. A graph without pictures stays: it is drawn as its null."""
     if isinstance(graphs, NeighborFeatures):
         return [graphs]
-    graphs = list(graphs)
-    if all(isinstance(item, Image.Image) for item in graphs):
-        return [graphs] if graphs else []
-    if any(isinstance(item, Image.Image) for item in graphs):
+    pictures = [isinstance(item, Image.Image) for item in graphs]
+    if all(pictures):
+        return [graphs]
+    if any(pictures):
         raise InputError(
             "pictures and lists are mixed",
             place="neighbors",
             remedy="give one list of pictures, or a list of lists",
         )
-    return graphs
+    return list(graphs)
 
 
 def _one_row_each(features: NeighborFeatures, rows: int, copies: int) -> NeighborFeatures:
@@ -417,15 +329,5 @@ def _one_row_each(features: NeighborFeatures, rows: int, copies: int) -> Neighbo
     )
 
 
-def _generators(generator: Any) -> Any:
-    return list(generator) if isinstance(generator, Sequence) else generator
-
-
-def _step_options(scheduler: Any, generator: Any) -> dict[str, Any]:
-    import inspect
-
-    return {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-
-
-def _repeat(items: Sequence[str], times: int) -> list[str]:
+def _repeated(items: Sequence[str], times: int) -> list[str]:
     return [item for item in items for _ in range(times)]

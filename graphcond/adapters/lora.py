@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -74,17 +75,19 @@ class LoraInjector(Injector):
             InputError: no layer has one of the target names.
             RuntimeError: injected already, or the base has an adapter of this name.
         """
-        if self.injected or self.name in getattr(base.unet, "peft_config", {}):
+        others = _adapters(base.unet)
+        if self.injected or self.name in others:
             raise RuntimeError(f"LoRA '{self.name}' is injected already; eject it first")
-        others = tuple(getattr(base.unet, "peft_config", {}))
         try:
-            base.unet.add_adapter(self._peft_config, self.name)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two adapters are meant
+                base.unet.add_adapter(self._peft_config, self.name)
         except ValueError as error:
             raise InputError(
                 str(error).splitlines()[0], place="lora.targets", remedy="name layers of the denoiser"
             ) from error
         self._held["unet"] = base.unet
-        _activate(base.unet, (*others, self.name))
+        base.unet.set_adapter([*others, self.name])
 
     def eject(self) -> None:
         """Take the low-rank layers out again; other adapters stay."""
@@ -92,8 +95,9 @@ class LoraInjector(Injector):
         if unet is None:
             return
         unet.delete_adapters(self.name)
-        if unet.peft_config:
-            _activate(unet, tuple(unet.peft_config))
+        others = _adapters(unet)
+        if others:
+            unet.set_adapter(list(others))
         else:
             unet.unload_lora()
 
@@ -194,8 +198,8 @@ def check_weights(found: dict[str, Tensor], wanted: dict[str, Tensor], *, place:
         )
 
 
-def _activate(unet: Any, names: tuple[str, ...]) -> None:
-    unet.set_adapter(list(names))
+def _adapters(unet: Any) -> tuple[str, ...]:
+    return tuple(getattr(unet, "peft_config", {}))
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _is_hub_id(model: str) -> bool:
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     remedy = (
-        "check the folder: it must hold a Stable Diffusion model in diffusers' layout with safetensors weights"
+        "check the folder: it must be in diffusers' layout, with safetensors weights"
         if Path(model).is_dir()
         else "give a model folder, or a hub id while online"
     )

@@ -17,10 +17,16 @@ SHOWN = 5
 
 def as_input_error(error: ValidationError, model: type[BaseModel], place: object) -> InputError:
     """One error for all that is wrong with the data that ``model`` was given."""
-    sentences = [_sentence(problem, model) for problem in error.errors()]
+    problems = error.errors()
+    causes = [p for p in problems if not any(_encloses(p["loc"], other["loc"]) for other in problems)]
+    sentences = [_sentence(problem, model) for problem in causes]
     shown = "; ".join(sentences[:SHOWN])
     more = f"; and {len(sentences) - SHOWN} more" if len(sentences) > SHOWN else ""
     return InputError(shown + more, place=place)
+
+
+def _encloses(outer: tuple[str | int, ...], inner: tuple[str | int, ...]) -> bool:
+    return len(outer) < len(inner) and inner[: len(outer)] == outer
 
 
 def _sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
@@ -31,8 +37,9 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
             siblings = _names(_type_at(location[:-1], model))
             return f"{path}: unknown key, {did_you_mean(str(location[-1]), siblings)}"
         case "union_tag_invalid":
-            kinds = [kind.strip(" '") for kind in problem["ctx"]["expected_tags"].split(",")]
-            return f"{path}.kind: there is no '{problem['ctx']['tag']}', {did_you_mean(problem['ctx']['tag'], kinds)}"
+            tag, expected = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+            kinds = [kind.strip(" '") for kind in expected.split(",")]
+            return f"{path}.kind: there is no '{tag}', {did_you_mean(tag, kinds)}"
         case "union_tag_not_found":
             return f"{path}: say which kind it is (kind: ...)"
         case "missing":

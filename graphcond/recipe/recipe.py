@@ -103,7 +103,7 @@ def check_signal(place: str, encoder: Any, injector: Any) -> None:
     gives, reads = encoder.component.gives, injector.component.reads
     if reads is None:
         raise ValueError(
-            f"{place}.injector: '{injector.kind}' reads no signal; put it at the top of the recipe (lora: ...)"
+            f"{place}.injector: '{injector.kind}' reads no signal; name it at the top of the recipe instead"
         )
     if gives is not reads:
         raise ValueError(

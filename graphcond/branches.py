@@ -1,0 +1,105 @@
+"""The denoiser calls of guidance: which inputs a branch has, and all branches in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from graphcond.condition import Condition
+from graphcond.guidance import Branch, Prediction
+from graphcond.models import StableDiffusionBase
+from graphcond.types import DenoiserInputs, NeighborFeatures, Signal, TextTokens
+
+
+@dataclass(frozen=True)
+class Steering:
+    """One graph, ready for the denoiser.
+
+    ``unconditional`` is what stands beside the negative prompt in joint guidance.
+    """
+
+    condition: Condition
+    signal: Signal
+    unconditional: Signal | None = None
+
+
+class BranchCaller:
+    """Runs guidance branches through the denoiser.
+
+    Args:
+        base: the frozen base.
+        conditions: all conditions of the model; those that a branch does not use show their null.
+        text: the prompts.
+        empty: the negative prompts.
+        steering: the graphs, in the order of the guidance's scales.
+    """
+
+    def __init__(
+        self,
+        base: StableDiffusionBase,
+        conditions: Mapping[str, Condition],
+        text: TextTokens,
+        empty: TextTokens,
+        steering: Sequence[Steering],
+    ) -> None:
+        self.base, self.conditions = base, conditions
+        self.text, self.empty, self.steering = text, empty, steering
+
+    def __call__(
+        self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, branches: Sequence[Branch]
+    ) -> list[Prediction]:
+        """One prediction per branch, all from one denoiser call."""
+        inputs = [self.inputs(sample, timestep, branch) for branch in branches]
+        return list(self.base.denoise(stacked(inputs)).chunk(len(branches)))
+
+    def inputs(
+        self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, branch: Branch
+    ) -> DenoiserInputs:
+        """What the denoiser reads in one branch."""
+        text = self.text if branch.text else self.empty
+        inputs = DenoiserInputs(sample, timestep.expand(sample.shape[0]), text.hidden)
+        for condition in self.conditions.values():
+            inputs = condition.apply(inputs, self._signal(condition, text, branch))
+        return inputs
+
+    def _signal(self, condition: Condition, text: TextTokens, branch: Branch) -> Signal | None:
+        if branch.graph is not None:
+            graph = self.steering[branch.graph]
+            if graph.condition is condition:
+                return graph.signal if branch.text else graph.unconditional
+        like = next((graph.signal for graph in self.steering if graph.condition is condition), None)
+        return condition.null_signal(text, like=like)
+
+
+def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
+    """Several calls as one: contexts of unequal length are padded with hidden tokens."""
+    if len(inputs) == 1:
+        return inputs[0]
+    longest = max(one.context.shape[1] for one in inputs)
+    plain = all(one.context_weight is None and one.context.shape[1] == longest for one in inputs)
+    return DenoiserInputs(
+        sample=torch.cat([one.sample for one in inputs]),
+        timestep=torch.cat([one.timestep for one in inputs]),
+        context=torch.cat([_padded(one.context, longest) for one in inputs]),
+        context_weight=None if plain else torch.cat([_padded(_weight(one), longest) for one in inputs]),
+    )
+
+
+def release_null(features: NeighborFeatures) -> NeighborFeatures:
+    """All-zero embeddings that count as present: the unconditional graph of joint guidance."""
+    return NeighborFeatures(torch.zeros_like(features.embeddings), torch.ones_like(features.present))
+
+
+def _weight(inputs: DenoiserInputs) -> Float[Tensor, "b l"]:
+    if inputs.context_weight is not None:
+        return inputs.context_weight
+    return torch.ones(inputs.context.shape[:2], device=inputs.context.device)
+
+
+def _padded(tensor: Tensor, length: int) -> Tensor:
+    missing = length - tensor.shape[1]
+    return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], dim=1)

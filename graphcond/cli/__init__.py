@@ -1,0 +1,74 @@
+"""The command line. Heavy imports wait inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from graphcond.cli import bench, data, recipe
+from graphcond.cli.demo import demo
+from graphcond.cli.doctor import doctor
+from graphcond.cli.evaluate import evaluate
+from graphcond.cli.generate import ManyValues, generate
+from graphcond.cli.sample import sample
+from graphcond.cli.train import train_command
+from graphcond.errors import InputError
+
+DONE, OURS, USERS, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done, our fault, the user's input, Ctrl-C."""
+
+app = typer.Typer(
+    name="graphcond",
+    help="Graphs decide what a frozen diffusion model draws. Start with: graphcond demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(demo)
+app.add_typer(data.app, name="data")
+app.command()(sample)
+app.command("train")(train_command)
+app.command(cls=ManyValues)(generate)
+app.command()(evaluate)
+app.add_typer(recipe.app, name="recipe")
+app.add_typer(bench.app, name="bench")
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code."""
+    _quiet_libraries()
+    try:
+        app()
+    except InputError as error:
+        _complain(f"error: {error}")
+        sys.exit(USERS)
+    except KeyboardInterrupt:
+        _complain("stopped")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    except Exception as error:
+        if os.environ.get("GRAPHCOND_DEBUG"):
+            traceback.print_exc()
+        _complain(
+            f"graphcond failed: {type(error).__name__}: {error}\n"
+            "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints."
+        )
+        sys.exit(OURS)
+
+
+def _complain(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _quiet_libraries() -> None:
+    """Progress bars are ours; those of the libraries would draw over them."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

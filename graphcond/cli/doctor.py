@@ -1,0 +1,29 @@
+"""graphcond doctor: what is installed, what runs, what to install."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Versions, device, the attention kernel in use, DGL's and xformers' state, and what to install.
+
+    Example: graphcond doctor
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from graphcond.checkup import check_up
+
+    findings = check_up()
+    if as_json:
+        print(json.dumps([finding.__dict__ for finding in findings], indent=2))
+        return
+    table = Table("what", "state", "what to do")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.fine else "[yellow]![/]"
+        table.add_row(finding.name, f"{mark} {finding.state}", finding.advice)
+    Console().print(table)

@@ -1,0 +1,251 @@
+"""graphcond generate: pictures from a prompt and graphs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from graphcond.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from graphcond.cli.progress import Watch
+    from graphcond.pipeline import GraphPipeline
+    from graphcond.types import AttributedGraph, NeighborFeatures
+
+LONGEST = 2048
+"""Neighbor pictures are read at most this large; CLIP looks at far fewer pixels."""
+
+_TOGETHER = "\0"
+"""Joins the values that stand after one ``--neighbors``; no file name can hold it."""
+
+
+class ManyValues(TyperCommand):
+    """A command whose ``--neighbors`` and ``--graph-scale`` take all values up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Gather the values, then parse as ever."""
+        return super().parse_args(ctx, gather(args))
+
+
+def gather(args: Sequence[str]) -> list[str]:
+    """``--neighbors a b`` as one value, ``--graph-scale 1 2`` as the option given twice."""
+    gathered: list[str] = []
+    rest = list(args)
+    while rest:
+        option = rest.pop(0)
+        if option not in ("--neighbors", "--graph-scale"):
+            gathered.append(option)
+            continue
+        values = []
+        while rest and (not rest[0].startswith("-") or _is_number(rest[0])):
+            values.append(rest.pop(0))
+        if option == "--neighbors" and values:
+            gathered += [option, _TOGETHER.join(values)]
+        else:
+            gathered += [part for value in values for part in (option, value)] or [option]
+    return gathered
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="Folder of a trained model, or a hub id.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="The text; with --graph the target's own unless given.")
+    ] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="A graph folder, or any source that `data build` reads.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Id of the node to make a picture for. Repeat to mix graphs.")
+    ] = None,
+    neighbors: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IMG ...", help="Pictures of one graph. Repeat the option for another graph."),
+    ] = None,
+    negative_prompt: Annotated[str, typer.Option(help="What to keep away from.")] = "",
+    text_scale: Annotated[float | None, typer.Option(help="s_T, how strongly the text steers.")] = None,
+    graph_scale: Annotated[
+        list[float] | None, typer.Option(metavar="S ...", help="s_G, one for all graphs or one each.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="separate, or joint: one scale for text and graph.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
+    seed: Annotated[int, typer.Option(help="Decides the initial noise.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Side in pixels; the base's own unless given.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("picture.png"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
+) -> None:
+    """Draw a picture for a prompt and its graph: a node of a graph folder, or a few pictures.
+
+    For example:
+
+        graphcond generate outputs/demo/model --prompt "a star" --neighbors one.png two.png
+
+        graphcond generate outputs/demo/model --graph outputs/demo/graph --target 000012 --graph-scale 3
+    """
+    from graphcond.cli.options import pick_device
+    from graphcond.cli.progress import progress_bars
+
+    _one_source(graph, target, neighbors)
+    with progress_bars() as watch:
+        watch("loading")(0, 1)
+        pipe = _load(model, pick_device(device))
+        if graph is not None:
+            graphs, text = _from_graph(pipe, graph, target or [], watch)
+        else:
+            graphs, text = _from_pictures(pipe, neighbors or []), ""
+        picture = _draw(
+            pipe,
+            prompt if prompt is not None else text,
+            graphs,
+            watch,
+            negative_prompt=negative_prompt,
+            guidance_scale=text_scale,
+            graph_guidance_scale=_one_or_each(graph_scale),
+            guidance_mode=_mode(mode),
+            num_inference_steps=steps,
+            height=size,
+            width=size,
+            seed=seed,
+        )
+    made = {
+        "out": str(out),
+        "prompt": prompt if prompt is not None else text,
+        "graphs": len(graphs),
+        "seed": seed,
+    }
+    _write(picture, out, made)
+    print(
+        json.dumps(made) if as_json else f"{out}: '{made['prompt']}' with {len(graphs)} graph(s), seed {seed}"
+    )
+
+
+def _one_source(graph: Path | None, target: list[str] | None, neighbors: list[str] | None) -> None:
+    if graph is not None and neighbors:
+        raise InputError(
+            "give a graph or neighbors, not both", place="--graph, --neighbors", remedy="drop one"
+        )
+    if graph is not None and not target:
+        raise InputError("says which graph, but not which node", place="--graph", remedy="add --target ID")
+    if target and graph is None:
+        raise InputError("names a node, but no graph", place="--target", remedy="add --graph DIR")
+
+
+def _load(model: str, device: Any) -> GraphPipeline:
+    from graphcond.pipeline import GraphPipeline
+
+    return GraphPipeline.from_pretrained(model, device=device)
+
+
+def _from_pictures(pipe: GraphPipeline, groups: Sequence[str]) -> list[NeighborFeatures]:
+    from graphcond.pictures import open_picture
+
+    return [
+        pipe.embed([open_picture(Path(name), longest=LONGEST) for name in group.split(_TOGETHER)])
+        for group in groups
+    ]
+
+
+def _from_graph(
+    pipe: GraphPipeline, folder: Path, targets: Sequence[str], watch: Watch
+) -> tuple[list[NeighborFeatures], str]:
+    """One graph per target, and the first target's text."""
+    from graphcond.contexts import embeddings_for, open_contexts
+    from graphcond.graphs import load_graph
+
+    graph = load_graph(folder)
+    rows = [_row(graph, node, folder) for node in targets]
+    recipe = pipe.model.recipe
+    embeddings = embeddings_for(recipe, graph, lambda: pipe.extractor, watch("embedding the graph"))
+    contexts = open_contexts(recipe, graph, embeddings)
+    if len(contexts) > 1:
+        raise InputError("the model has several conditions", place="--graph", remedy="use it from Python")
+    (source,) = contexts.values()
+    graphs = []
+    for row, node in zip(rows, targets, strict=True):
+        context = source.sample(_array([row]))
+        if not context.present.any():
+            raise InputError(
+                f"the node '{node}' has no neighbors", place=folder, remedy="choose another, or --neighbors"
+            )
+        graphs.append(source.features(context))
+    return graphs, graph.nodes.texts[rows[0]]
+
+
+def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
+    row = graph.nodes.index.get(node)
+    if row is None:
+        raise InputError(f"there is no node '{node}'", place=folder, remedy=did_you_mean(node, _some(graph)))
+    return row
+
+
+def _some(graph: AttributedGraph, limit: int = 10_000) -> list[str]:
+    return list(graph.nodes.ids[:limit])
+
+
+def _array(rows: list[int]) -> Any:
+    import numpy as np
+
+    return np.array(rows, np.int64)
+
+
+def _one_or_each(scales: list[float] | None) -> float | list[float] | None:
+    return scales[0] if scales and len(scales) == 1 else scales
+
+
+def _mode(mode: str | None) -> Any:
+    if mode not in (None, "separate", "joint"):
+        raise InputError(
+            f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, ["separate", "joint"])
+        )
+    return mode
+
+
+def _draw(
+    pipe: GraphPipeline,
+    prompt: str,
+    graphs: Sequence[NeighborFeatures],
+    watch: Watch,
+    *,
+    seed: int,
+    **options: Any,
+) -> Any:
+    import torch
+
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return pipe(
+        prompt, list(graphs) or None, generator=generator, on_step=watch("drawing"), **options
+    ).images[0]
+
+
+def _write(picture: Any, out: Path, made: dict[str, Any]) -> None:
+    """As what the file's name says, PNG with what made it inside."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from graphcond.files import atomic_file
+
+    extensions = Image.registered_extensions()
+    kind = extensions.get(out.suffix.lower())
+    if kind is None:
+        raise InputError("is no picture format", place=f"--out {out}", remedy="end the name in .png or .jpg")
+    note = PngInfo()
+    note.add_itxt("graphcond", json.dumps(made))
+    with atomic_file(out) as temporary:
+        picture.save(temporary, format=kind, **({"pnginfo": note} if kind == "PNG" else {}))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

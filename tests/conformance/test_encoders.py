@@ -1,0 +1,109 @@
+"""What every encoder keeps to. A new encoder adds one row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from graphcond.encoders import ENCODERS
+from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
+from tests.builders import FEATURE_WIDTH, small_base, some_features
+
+ROWS = [
+    ("graph_qformer", {"zero_start": False}),
+    ("graph_qformer", {"zero_start": False, "neighbor_self_attention": True}),
+    ("graph_qformer", {"zero_start": False, "init": "random", "normalize_embeddings": True}),
+    ("neighbor_mean", {"tokens": 3}),
+]
+
+
+@pytest.fixture(scope="module")
+def base(sd_folder: Path):
+    return small_base(sd_folder)
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: "-".join([row[0], *map(str, row[1])]))
+def encoder(request, base):
+    kind, settings = request.param
+    torch.manual_seed(0)
+    return ENCODERS[kind](**settings).build(feature_width=FEATURE_WIDTH, base=base)
+
+
+def prompts(base, count: int = 2) -> TextTokens:
+    return base.encode_prompt(["a star", "a house by the sea", "a tree"][:count])
+
+
+def test_every_kind_has_a_row() -> None:
+    assert {kind for kind, _ in ROWS} == set(ENCODERS)
+
+
+def test_gives_tokens_of_the_base_width(encoder, base) -> None:
+    tokens = encoder(some_features(2), prompts(base))
+    assert isinstance(tokens, encoder.gives)
+    assert isinstance(tokens, GraphTokens)
+    assert tokens.tokens.shape[::2] == (2, base.token_width)
+    assert tokens.present.shape == tokens.tokens.shape[:2]
+    assert bool(tokens.present.all())
+
+
+def test_rows_do_not_see_each_other(encoder, base) -> None:
+    features, text = some_features(2), prompts(base)
+    whole = encoder(features, text).tokens
+    row = torch.tensor([1])
+    alone = encoder(features.select(row), text.select(row)).tokens
+    assert torch.allclose(whole[1:], alone, atol=1e-5)
+
+
+def test_neighbors_are_a_set(encoder, base) -> None:
+    features = some_features(2, 4)
+    order = torch.tensor([2, 0, 3, 1])
+    turned = NeighborFeatures(features.embeddings[:, order], features.present[:, order])
+    assert torch.allclose(
+        encoder(features, prompts(base)).tokens, encoder(turned, prompts(base)).tokens, atol=1e-5
+    )
+
+
+def test_absent_neighbors_are_not_read(encoder, base) -> None:
+    features = some_features(2, 4)
+    present = torch.tensor([[True, True, False, False]] * 2)
+    garbage = torch.where(present[..., None], features.embeddings, torch.full_like(features.embeddings, 1e3))
+    few = encoder(NeighborFeatures(features.embeddings[:, :2], present[:, :2]), prompts(base)).tokens
+    padded = encoder(NeighborFeatures(garbage, present), prompts(base)).tokens
+    assert torch.allclose(few, padded, atol=1e-5)
+
+
+@pytest.mark.parametrize("neighbors", [0, 3])
+def test_an_empty_context_is_hidden_and_finite(encoder, base, neighbors: int) -> None:
+    features = some_features(2, neighbors)
+    empty = NeighborFeatures(features.embeddings, torch.zeros_like(features.present))
+    tokens = encoder(empty, prompts(base))
+    assert not bool(tokens.present.any())
+    assert bool(torch.isfinite(tokens.tokens).all())
+
+
+def test_neighbors_matter(encoder, base) -> None:
+    one, other = (encoder(some_features(2, seed=seed), prompts(base)).tokens for seed in (0, 1))
+    assert (one - other).abs().max() > 1e-3
+
+
+def test_every_parameter_gets_a_gradient(encoder, base) -> None:
+    encoder(some_features(2), prompts(base)).tokens.square().sum().backward()
+    without = [name for name, p in encoder.named_parameters() if p.grad is None]
+    assert not without
+
+
+def test_weights_survive_a_file(encoder, base, tmp_path: Path) -> None:
+    before = encoder(some_features(2), prompts(base)).tokens
+    save_file(encoder.state_dict(), tmp_path / "weights.safetensors")
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(1)
+    encoder.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(encoder(some_features(2), prompts(base)).tokens, before)
+
+
+def test_no_name_that_peft_would_take_for_its_own(encoder) -> None:
+    assert not [name for name, _ in encoder.named_modules() if "lora_" in name]
