@@ -11,12 +11,10 @@ from typing import Any
 import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
 from graphcond.adapters import LoraInjector
-from graphcond.adapters.lora import check_weights
 from graphcond.condition import Condition
 from graphcond.errors import InputError
 from graphcond.files import atomic_folder, read_json, write_json
@@ -27,6 +25,7 @@ from graphcond.models.loading import TINY_FOLDER
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import ConditionConfig
 from graphcond.recipe.sections import ClipFeatures, FileFeatures, TinyFeatures
+from graphcond.weights import check_weights, load_tensors
 
 FORMAT = 1
 """Version of the folder layout that `GraphModel.save_pretrained` writes."""
@@ -262,22 +261,6 @@ def _load(module: nn.Module, file: Path) -> None:
     found = load_tensors(file)
     check_weights(found, wanted, place=file)
     module.load_state_dict(found)
-
-
-def load_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        InputError: missing or damaged.
-    """
-    try:
-        return load_file(file)
-    except FileNotFoundError:
-        raise InputError(
-            "no such file", place=file, remedy="the model is incomplete; save or copy it again"
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"is damaged ({error})", place=file, remedy="save or copy it again") from None
 
 
 @contextlib.contextmanager

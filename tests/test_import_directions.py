@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "graphcond"
 
 LAYERS = [
-    {"errors", "files", "types", "component", "pictures"},
+    {"errors", "files", "types", "component", "pictures", "fingerprint", "weights"},
     {"graphs", "worlds", "sheets"},
     {"samplers", "encoders", "models"},
     {"adapters"},

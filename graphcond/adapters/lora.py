@@ -13,15 +13,19 @@ from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from graphcond.adapters.base import InjectionSite, Injector
 from graphcond.component import ComponentConfig
 from graphcond.errors import InputError
 from graphcond.types import DenoiserInputs, Signal
+from graphcond.weights import check_weights, load_tensors
 
 ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The linear layers of every attention of a diffusers UNet."""
+
+WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
+"""diffusers' name of a LoRA file."""
 
 
 class LoraInjector(Injector):
@@ -130,7 +134,7 @@ class LoraInjector(Injector):
         """Read what `save_weights` wrote into the injected layers.
 
         Raises:
-            InputError: weights are missing, surplus or of another shape.
+            InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
         wanted = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
         try:
@@ -174,28 +178,6 @@ class LoraConfig(ComponentConfig):
     def build(self) -> LoraInjector:
         """The injector, not yet injected."""
         return LoraInjector(**self.model_dump(exclude={"kind"}))
-
-
-def check_weights(found: dict[str, Tensor], wanted: dict[str, Tensor], *, place: object) -> None:
-    """See that ``found`` has the names and shapes of ``wanted``.
-
-    Raises:
-        InputError: names what is missing, surplus or of another shape.
-    """
-    problems = [f"'{name}' is missing" for name in wanted.keys() - found.keys()]
-    problems += [f"'{name}' is surplus" for name in found.keys() - wanted.keys()]
-    problems += [
-        f"'{name}' has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
-        for name in found.keys() & wanted.keys()
-        if found[name].shape != wanted[name].shape
-    ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:3]) + (
-            f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        )
-        raise InputError(
-            f"weights do not fit: {shown}", place=place, remedy="load it with the recipe it was saved with"
-        )
 
 
 def _adapters(unet: Any) -> tuple[str, ...]:

@@ -1,0 +1,189 @@
+"""Recipes: strict, checked as a whole, with errors that name the path and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from graphcond.adapters import PromptTokenConfig
+from graphcond.component import ComponentConfig, by_kind
+from graphcond.encoders import GraphQFormerConfig
+from graphcond.errors import InputError
+from graphcond.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
+from graphcond.recipe.recipe import check_signal
+from tests.builders import recipe_values
+from tests.tiny_checkpoints import write_sd_folder
+
+
+def complaint(**options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        load_recipe("instructg2i", **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "remedy"),
+    [
+        ("training.stesp=3", "training.stesp: unknown key", "'steps'"),
+        ("trianing.steps=3", "trianing: unknown key", "'training'"),
+        ("conditions.neighbors.sampler.alpah=0.2", "conditions.0.sampler.alpah: unknown key", "'alpha'"),
+        ("conditions.neighbors.sampler.kind=pprr", "conditions.0.sampler.kind: there is no 'pprr'", "'ppr'"),
+        ("conditions.neighbors.encoder.kind=graph_former", "conditions.0.encoder.kind", "'graph_qformer'"),
+        ("training.steps=abc", "training.steps:", "valid integer"),
+        ("training.steps=0", "training.steps:", "greater than 0"),
+        ("base.attention=flash", "base.attention:", "'auto', 'sdpa' or 'xformers'"),
+        ("guidance.graph.naighbors=2", "guidance.graph: there is no 'naighbors'", "neighbors"),
+        ("training.learning_rates.loar=1", "training.learning_rates: there is no 'loar'", "lora"),
+        ("training.drop={text: 0.5, graph: 0.4, both: 0.2}", "training.drop:", "below 1"),
+        ("guidance.start=1.0", "guidance: start must lie before end", "before"),
+        ("conditions=[]", "conditions:", "at least 1"),
+        ("conditions.neighbors.injector.kind=lora", "conditions.0.injector: 'lora' reads no signal", "top"),
+        ("conditions.neighbors.null=none", "conditions.0.null:", "'absent' or 'zeros'"),
+    ],
+)
+def test_bad_settings_name_their_path_and_a_remedy(override: str, path: str, remedy: str) -> None:
+    message = complaint(overrides=[override])
+    assert path in message
+    assert remedy in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.steps", "is no assignment"),
+        ("=3", "is no assignment"),
+        ("conditions.nobody.null=zeros", "there is no 'conditions.nobody'"),
+        ("training.steps.more=3", "is a value, not a section"),
+        ("name=[", "is not YAML"),
+    ],
+)
+def test_bad_assignments(override: str, message: str) -> None:
+    assert message in complaint(overrides=[override])
+
+
+def test_overrides_reach_lists_by_name_and_by_number() -> None:
+    recipe = load_recipe(
+        "instructg2i", overrides=["conditions.neighbors.sampler.alpha=0.3", "conditions.0.null=zeros"]
+    )
+    assert (recipe.conditions[0].sampler.alpha, recipe.conditions[0].null) == (0.3, "zeros")
+
+
+def test_another_kind_starts_from_its_own_defaults() -> None:
+    recipe = load_recipe("instructg2i", overrides=["conditions.neighbors.sampler.kind=khop"])
+    assert recipe.conditions[0].sampler.kind == "khop"
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+@pytest.mark.parametrize("base", [None, "tiny"])
+def test_the_resolved_recipe_reads_back_as_itself(name: str, base: Any) -> None:
+    recipe = load_recipe(name, base=base)
+    assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+def test_tiny_swaps_base_features_and_data() -> None:
+    recipe = load_recipe("instructg2i", base="tiny")
+    assert (recipe.base.kind, recipe.features.kind, recipe.data.kind) == ("tiny", "tiny", "world")
+    own = load_recipe("instructg2i", base="tiny", overrides=["data.path=somewhere"])
+    assert (own.data.kind, own.data.resolution, own.data.path) == ("mmag", 64, Path("somewhere"))
+    assert load_recipe("instructg2i", base="tiny", overrides=["training.steps=5"]).training.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "not YAML"),
+        ("name: a\nname: b\n", "'name' is given twice"),
+        ("- a\n- b\n", "a recipe is a mapping"),
+        ("name: a\n", "conditions: is missing"),
+        ("name: !!python/object/apply:os.system [ls]\n", "not YAML"),
+        ("name: a\nconditions: [{name: 'Bad Name'}]\n", "conditions.0.name"),
+    ],
+)
+def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match="recipe.yaml") as caught:
+        load_recipe(file)
+    assert message in str(caught.value)
+
+
+def test_not_utf8_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(InputError, match="UTF-8"):
+        load_recipe(file)
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'instructg2i'"):
+        find_recipe("instructg2")
+
+
+def test_a_width_that_does_not_fit_the_base(tmp_path: Path) -> None:
+    base = write_sd_folder(tmp_path / "sd")
+    values = recipe_values(base)
+    values["conditions"][0]["encoder"]["width"] = 17
+    with pytest.raises(InputError, match=r"conditions\.0\.encoder\.width: 17 does not fit.*width 32"):
+        parse_recipe(values)
+
+
+def test_two_conditions_of_one_name(sd_folder: Path) -> None:
+    values = recipe_values(sd_folder)
+    values["conditions"] *= 2
+    with pytest.raises(InputError, match="same name"):
+        parse_recipe(values)
+
+
+def test_an_injector_must_read_what_the_encoder_gives() -> None:
+    class LayoutMap:
+        pass
+
+    layout = SimpleNamespace(kind="layout", component=SimpleNamespace(gives=LayoutMap))
+    with pytest.raises(ValueError, match="reads GraphTokens, but the encoder 'layout' gives LayoutMap"):
+        check_signal("conditions.0", layout, PromptTokenConfig())
+    check_signal("conditions.0", GraphQFormerConfig(), PromptTokenConfig())
+
+
+def test_schema_knows_every_kind() -> None:
+    schema = str(Recipe.model_json_schema())
+    for kind in ("semantic_ppr", "graph_qformer", "prompt_tokens", "stable_diffusion"):
+        assert f"'{kind}'" in schema
+    assert "personalized" in schema.lower()
+
+
+class _Point:
+    def __init__(self, value: Any) -> None:
+        self.value, self._loads = "other.package:Thing", value
+
+    def load(self) -> Any:
+        if isinstance(self._loads, Exception):
+            raise self._loads
+        return self._loads
+
+
+@pytest.mark.parametrize(
+    ("loads", "message"),
+    [(ImportError("no torch"), "cannot be imported: no torch"), (int, "is not a ComponentConfig")],
+)
+def test_broken_plugins_are_named(monkeypatch: pytest.MonkeyPatch, loads: Any, message: str) -> None:
+    monkeypatch.setattr("graphcond.component.entry_points", lambda group: [_Point(loads)])
+    with pytest.raises(InputError, match="other.package:Thing") as caught:
+        by_kind((PromptTokenConfig,), "graphcond.injectors")
+    assert message in str(caught.value)
+
+
+def test_plugins_add_kinds_and_may_not_replace_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typing import Literal
+
+    class Mine(ComponentConfig):
+        kind: Literal["mine"] = "mine"
+
+    monkeypatch.setattr("graphcond.component.entry_points", lambda group: [_Point(Mine)])
+    assert set(by_kind((PromptTokenConfig,), "graphcond.injectors")) == {"prompt_tokens", "mine"}
+    with pytest.raises(InputError, match="kind 'mine' exists already"):
+        by_kind((type("Ours", (Mine,), {}),), "graphcond.injectors")

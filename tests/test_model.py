@@ -1,0 +1,170 @@
+"""Saved models: whole, without the base, and strict about their weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+
+from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
+from tests.builders import small_model, some_features
+
+
+@pytest.fixture(scope="module")
+def saved(sd_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model = small_model(sd_folder, lora={"rank": 2})
+    with torch.no_grad():
+        for group in model.trainable_parameters().values():
+            for parameter in group.values():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(folder)
+    (folder / "latents").write_text(json.dumps(draw(model).tolist()))
+    return folder
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def draw(model: GraphModel) -> torch.Tensor:
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    return GraphPipeline(model)(
+        "a star", neighbors=some_features(), num_inference_steps=2, latents=latents, output_type="latent"
+    ).images
+
+
+def test_a_saved_model_draws_the_same(saved: Path) -> None:
+    wanted = torch.tensor(json.loads((saved / "latents").read_text()))
+    assert torch.allclose(draw(GraphModel.from_pretrained(saved)), wanted, atol=1e-6)
+
+
+def test_no_base_weights_and_nothing_pickled(saved: Path) -> None:
+    names = {str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file()} - {"latents"}
+    assert names == {
+        "README.md",
+        "graphcond.json",
+        "conditions/neighbors/encoder.safetensors",
+        "lora/pytorch_lora_weights.safetensors",
+    }
+
+
+def test_the_manifest_holds_recipe_null_and_versions(saved: Path) -> None:
+    manifest = json.loads((saved / "graphcond.json").read_text())
+    assert manifest["nulls"] == {"neighbors": "absent"}
+    assert manifest["recipe"]["conditions"][0]["sampler"]["alpha"] == 0.15
+    assert manifest["versions"]["torch"] == torch.__version__.split("+")[0] or manifest["versions"]["torch"]
+
+
+def test_diffusers_reads_the_lora_file(saved: Path, sd_folder: Path) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(sd_folder, safety_checker=None, feature_extractor=None)
+    pipe.load_lora_weights(saved / "lora")
+    ours = load_file(saved / "lora" / "pytorch_lora_weights.safetensors")
+    loaded = [name for name, _ in pipe.unet.named_parameters() if "lora_" in name]
+    assert len(loaded) == len(ours) > 0
+
+
+def rewrite(file: Path, change: Any) -> None:
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file)
+
+
+def _rename(weights: dict) -> None:
+    weights["another.name"] = weights.pop("projector.proj.bias")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("projector.norm.weight"), "'projector.norm.weight' is missing"),
+        (lambda w: w.update(extra=torch.zeros(1)), "'extra' is surplus"),
+        (lambda w: w.update({"projector.norm.weight": torch.zeros(3)}), "has shape (3,) instead of (32,)"),
+        (_rename, "'another.name' is surplus"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(copy: Path, change: Any, message: str) -> None:
+    rewrite(copy / "conditions" / "neighbors" / "encoder.safetensors", change)
+    with pytest.raises(InputError, match="encoder.safetensors") as caught:
+        GraphModel.from_pretrained(copy)
+    assert message in str(caught.value)
+
+
+def test_lora_weights_that_do_not_fit_are_named(copy: Path) -> None:
+    rewrite(copy / "lora" / "pytorch_lora_weights.safetensors", lambda w: w.pop(sorted(w)[0]))
+    with pytest.raises(InputError, match="is missing"):
+        GraphModel.from_pretrained(copy)
+
+
+@pytest.mark.parametrize(
+    "file", ["conditions/neighbors/encoder.safetensors", "lora/pytorch_lora_weights.safetensors"]
+)
+def test_truncated_and_missing_files(copy: Path, file: str) -> None:
+    (copy / file).write_bytes((copy / file).read_bytes()[:100])
+    with pytest.raises(InputError):
+        GraphModel.from_pretrained(copy)
+    (copy / file).unlink()
+    with pytest.raises(InputError):
+        GraphModel.from_pretrained(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "format"),
+        ('{"format": 99}', "is of format 99"),
+        ('{"format": 1}', "feature_width"),
+    ],
+)
+def test_broken_manifests(copy: Path, content: str, message: str) -> None:
+    (copy / "graphcond.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        GraphModel.from_pretrained(copy)
+
+
+def test_no_such_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such model"):
+        GraphModel.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="has no graphcond.json"):
+        GraphModel.from_pretrained(tmp_path)
+
+
+def test_a_failed_save_keeps_the_old_model(
+    copy: Path, sd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, before = small_model(sd_folder), sorted(copy.rglob("*"))
+
+    def full_disk(*args: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("graphcond.model.write_json", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        model.save_pretrained(copy)
+    assert sorted(copy.rglob("*")) == before
+    assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+def test_initial_weights_follow_the_seed(sd_folder: Path) -> None:
+    one, same = (small_model(sd_folder).trainable_parameters()["neighbors"] for _ in range(2))
+    other = small_model(sd_folder, training={"seed": 1}).trainable_parameters()["neighbors"]
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_groups_of_trainable_parameters(sd_folder: Path) -> None:
+    model = small_model(sd_folder, lora={"rank": 2})
+    groups = model.trainable_parameters()
+    assert set(groups) == {"neighbors", "lora"}
+    trained = {id(p) for group in groups.values() for p in group.values()}
+    assert all(id(p) in trained for p in model.base.unet.parameters() if p.requires_grad)
