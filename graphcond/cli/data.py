@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.markup import escape
 
+from graphcond.cli.progress import progress_bars
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from graphcond.graphs import GraphReport, World
     from graphcond.types import AttributedGraph
 
@@ -98,8 +96,8 @@ def inspect(
     """
     from graphcond.graphs import inspect_graph, load_graph
 
-    with _progress() as progress:
-        report = inspect_graph(folder, pictures=pictures, progress=lambda task: _watch(progress, task))
+    with progress_bars() as watch:
+        report = inspect_graph(folder, pictures=pictures, progress=watch)
     if picture is not None:
         from graphcond.graphs.degree_plot import draw_degrees
 
@@ -128,8 +126,8 @@ def _build_world(name: str, out: Path, directed: bool, arguments: dict[str, str]
     from graphcond.graphs import save_world
 
     world = _make_world(name, arguments)
-    with _progress() as progress:
-        graph = save_world(world, out, directed=directed, progress=_watch(progress, "drawing pictures"))
+    with progress_bars() as watch:
+        graph = save_world(world, out, directed=directed, progress=watch("drawing pictures"))
     return _counts(graph, out)
 
 
@@ -176,21 +174,6 @@ def _pairs(options: list[str] | None, place: str) -> dict[str, str]:
 def _counts(graph: AttributedGraph, out: Path) -> dict[str, Any]:
     edges = len(graph.indices) // (1 if graph.directed else 2)
     return {"folder": str(out), "nodes": len(graph), "edges": edges, "directed": graph.directed}
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Bars on stderr, so that what a program reads stays clean."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        yield progress
-
-
-def _watch(progress: Progress, task: str) -> Callable[[int, int], None]:
-    bar = progress.add_task(task, total=None)
-    return lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, Any]) -> None:

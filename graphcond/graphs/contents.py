@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -12,6 +13,8 @@ from jaxtyping import Int64
 from graphcond.errors import InputError
 from graphcond.pictures import open_picture
 from graphcond.types import ABSENT, AttributedGraph
+
+Item = TypeVar("Item")
 
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is to do."""
@@ -26,14 +29,12 @@ def undecodable_pictures(graph: AttributedGraph, progress: Progress | None = Non
     """Rows whose picture is a file that cannot be decoded, with the reason; decodes every picture."""
     broken = {}
     paths = _paths(graph)
-    for done, (row, path) in enumerate(paths.items(), start=1):
+    for row, path in _counted(paths.items(), progress):
         try:
             if path.is_file():
                 open_picture(path)
         except InputError as error:
             broken[row] = error.problem
-        if progress is not None:
-            progress(done, len(paths))
     return broken
 
 
@@ -50,11 +51,18 @@ def same_pictures(graph: AttributedGraph, progress: Progress | None = None) -> I
     _, group, count = np.unique(sizes, return_inverse=True, return_counts=True)
     suspects = rows[count[group] > 1].tolist()
     seen: dict[bytes, int] = {}
-    for done, row in enumerate(suspects, start=1):
+    for row in _counted(suspects, progress):
         first[row] = seen.setdefault(_digest(present[row]), row)
-        if progress is not None:
-            progress(done, len(suspects))
     return first
+
+
+def _counted(items: Collection[Item], progress: Progress | None) -> Iterator[Item]:
+    for done, item in enumerate(items):
+        if progress is not None:
+            progress(done, len(items))
+        yield item
+    if progress is not None:
+        progress(len(items), len(items))
 
 
 def _paths(graph: AttributedGraph) -> dict[int, Path]:

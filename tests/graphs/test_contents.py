@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphcond.graphs import build_graph
+from graphcond.graphs.contents import missing_pictures, same_pictures, undecodable_pictures
+from graphcond.types import AttributedGraph, NodeTable
+from tests.graphs.graphs import edge_list, write_picture
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> AttributedGraph:
+    """Pictures: one, none at all, missing, a copy of the first, another, of the same size as the first."""
+    pictures = ["a.png", None, "gone.png", "copy.png", "b.png", "sized.png"]
+    write_picture(tmp_path / "a.png", 1)
+    write_picture(tmp_path / "b.png", 2)
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "copy.png").write_bytes(content)
+    (tmp_path / "sized.png").write_bytes(b"x" * len(content))
+    nodes = NodeTable([str(row) for row in range(6)], [""] * 6, pictures)
+    return build_graph(nodes, edge_list([]), root=tmp_path)
+
+
+def test_missing(graph: AttributedGraph) -> None:
+    assert missing_pictures(graph) == [2]
+
+
+def test_same(graph: AttributedGraph) -> None:
+    calls: list[tuple[int, int]] = []
+    same = same_pictures(graph, lambda done, total: calls.append((done, total)))
+    np.testing.assert_array_equal(same, [0, -1, -1, 0, 4, 5])
+    assert calls[-1][0] == calls[-1][1]
+
+
+def test_undecodable(graph: AttributedGraph) -> None:
+    calls: list[tuple[int, int]] = []
+    broken = undecodable_pictures(graph, lambda done, total: calls.append((done, total)))
+    assert broken == {5: "is not a picture"}
+    assert calls[-1] == (5, 5)
+
+
+def test_a_graph_without_pictures() -> None:
+    graph = build_graph(NodeTable(["a"], [""], [None]), edge_list([]))
+    assert (missing_pictures(graph), same_pictures(graph).tolist()) == ([], [-1])

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graphcond.errors import InputError
+from graphcond.graphs import load_graph, read_source, save_graph
+from graphcond.graphs.detect import Format, detect
+from tests.graphs.graphs import assert_same, rich_graph, write_metadata
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """One folder or file of each format."""
+    save_graph(rich_graph(), tmp_path / "stored")
+    write_metadata(tmp_path / "paintings", [{"center": "a.png", "text": "t", "neighbors": []}], ["a.png"])
+    write_metadata(tmp_path / "splits/val", [{"center": "a.png", "text": "t", "neighbors": []}], ["a.png"])
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/nodes.csv").write_text("id,text\na,1\n")
+    (tmp_path / "tables/edges.csv.gz").write_bytes(b"")
+    (tmp_path / "links.jsonl").write_text('{"src": "a", "dst": "b"}')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("stored", Format.GRAPH_FOLDER),
+        ("paintings", Format.METADATA),
+        ("splits", Format.METADATA),
+        ("tables", Format.TABLES),
+        ("links.jsonl", Format.EDGE_LIST),
+    ],
+)
+def test_formats_are_told_apart(sources: Path, name: str, kind: Format) -> None:
+    assert detect(sources / name) is kind
+
+
+def test_load_graph_takes_them_all(sources: Path) -> None:
+    assert_same(load_graph(sources / "stored"), rich_graph())
+    assert load_graph(sources / "splits").nodes.ids == ["val/a.png"]
+    assert load_graph(str(sources / "links.jsonl")).degrees.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nowhere", "no such file or folder"),
+        (".", r"holds no graph: looked for graph\.json, metadata\.jsonl .* nodes\.\* with edges\.\*"),
+        ("paintings/a.png", "is no list of edges"),
+        ("paintings/metadata.jsonl", "is no list of edges. Name the folder"),
+        ("stored/graph.json", "is no list of edges. Name the folder"),
+    ],
+)
+def test_paths_that_hold_no_graph(sources: Path, name: str, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        load_graph(sources / name)
+
+
+def test_a_folder_with_two_formats(sources: Path) -> None:
+    (sources / "paintings/nodes.csv").touch()
+    with pytest.raises(InputError, match="holds both"):
+        load_graph(sources / "paintings")
+
+
+def test_a_graph_folder_is_no_source(sources: Path) -> None:
+    with pytest.raises(InputError, match="is a graph folder already"):
+        read_source(sources / "stored")
