@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -32,6 +33,9 @@ class NeighborSampler(ABC):
 
 class NeighborSamplerConfig(ComponentConfig):
     """What every neighbor sampler lets its user choose."""
+
+    reads_embeddings: ClassVar[bool] = False
+    """Whether `build` needs ``embeddings``."""
 
     neighbors: int = Field(5, ge=1)
     """How many neighbors a target gets at most."""

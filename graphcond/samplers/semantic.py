@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -97,6 +97,8 @@ class SemanticSampler(NeighborSampler):
 
 class SemanticSamplerConfig(NeighborSamplerConfig):
     """Neighbors most similar to the target, wherever they are in the graph."""
+
+    reads_embeddings: ClassVar[bool] = True
 
     kind: Literal["semantic"] = "semantic"
 

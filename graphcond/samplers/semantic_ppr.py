@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -58,6 +58,8 @@ class SemanticPPRSampler(NeighborSampler):
 
 class SemanticPPRSamplerConfig(PPRFields):
     """Neighbors most similar to the target among those with the highest personalized PageRank."""
+
+    reads_embeddings: ClassVar[bool] = True
 
     kind: Literal["semantic_ppr"] = "semantic_ppr"
 

@@ -178,9 +178,15 @@ SimilarityConfig = tagged_union(SIMILARITIES)
 
 
 def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*rows d"]:
-    """Vectors scaled to length 1 in float32; zero stays zero."""
+    """Vectors scaled to length 1 in float32; zero stays zero.
+
+    Raises:
+        InputError: a vector is not finite.
+    """
     vectors = np.asarray(vectors, np.float32)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if not np.isfinite(lengths).all():
+        raise InputError("an embedding is not finite", remedy="compute the embeddings again without NaN")
     return vectors / np.where(lengths > 0, lengths, 1)
 
 

@@ -1,0 +1,181 @@
+"""graphcond sample: which neighbors a sampler chooses for a node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from graphcond.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from graphcond.samplers import NeighborSamplerConfig
+    from graphcond.types import AttributedGraph, NodeEmbeddings
+
+EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
+LONGEST = 512
+
+
+def sample(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
+    ],
+    target: Annotated[str, typer.Option(metavar="ID", help="The node, by its id in the source.")],
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="semantic_ppr, ppr, semantic, khop, random or given; ppr where the graph has edges.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")
+    ] = None,
+    features: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="For samplers that compare nodes: a CLIP folder or hub id, the CLIP in the package (tiny), "
+            "or a file with one embedding per node (.npy, .safetensors, .pt).",
+        ),
+    ] = "tiny",
+    seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for a program instead of a table.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the target and its neighbors in a row.")
+    ] = None,
+) -> None:
+    """Show the neighbors that a sampler chooses for a node, best first.
+
+    For example:
+
+        graphcond sample graphs/paintings --target 7
+
+        graphcond sample graphs/paintings --target 7 --sampler semantic_ppr --set similarity.kind=consensus
+    """
+    from graphcond.graphs import load_graph
+
+    graph = load_graph(folder)
+    row = _row(graph, target, folder)
+    config = _config(sampler or ("ppr" if len(graph.indices) else "semantic"), set_ or [])
+    embeddings = _embed(graph, features) if config.reads_embeddings else None
+    chosen = _choose(graph, config, embeddings, row, seed)
+    if picture is not None:
+        _draw(graph, row, chosen, picture, f"{config.kind}: neighbors of {target}")
+    if as_json:
+        typer.echo(json.dumps({"target": target, "neighbors": chosen}, ensure_ascii=False))
+    else:
+        _show(target, graph.nodes.texts[row], chosen)
+
+
+def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
+    row = graph.nodes.index.get(node)
+    if row is None:
+        nearest = get_close_matches(node, graph.nodes.ids, n=1) or list(graph.nodes.ids[:1])
+        raise InputError(f"there is no node '{node}'", place=folder, remedy=f"did you mean '{nearest[0]}'?")
+    return row
+
+
+def _config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
+    from pydantic import ValidationError
+
+    from graphcond.recipe.load import override
+    from graphcond.recipe.problems import as_input_error
+    from graphcond.samplers import SAMPLERS
+
+    if kind not in SAMPLERS:
+        raise InputError(
+            f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, SAMPLERS)
+        )
+    config = cast("type[NeighborSamplerConfig]", SAMPLERS[kind])
+    values: dict[str, Any] = {"kind": kind}
+    override(values, settings)
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        raise as_input_error(error, config, "--set") from None
+
+
+def _embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
+    from graphcond.cli.progress import progress_bars
+    from graphcond.contexts import embed_graph
+    from graphcond.models.embedding_files import load_embeddings
+    from graphcond.models.feature_cache import FeatureCache
+    from graphcond.models.features import ClipExtractor
+    from graphcond.models.loading import TINY_FOLDER
+    from graphcond.types import NodeEmbeddings
+
+    if features.endswith(EMBEDDING_FILES):
+        return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
+    extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
+    with progress_bars() as watch:
+        return embed_graph(graph, extractor, FeatureCache(), watch("embedding the graph"))
+
+
+def _choose(
+    graph: AttributedGraph,
+    config: NeighborSamplerConfig,
+    embeddings: NodeEmbeddings | None,
+    row: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    import numpy as np
+
+    built = config.build(graph=graph, embeddings=embeddings)
+    context = built.sample(np.array([row]), np.random.default_rng(seed))
+    present = context.present[0]
+    return [
+        {
+            "id": graph.nodes.ids[node],
+            "score": float(f"{score:.6g}"),
+            "text": graph.nodes.texts[node],
+            "picture": graph.nodes.pictures[node],
+        }
+        for node, score in zip(
+            context.neighbors[0][present].tolist(), context.scores[0][present].tolist(), strict=True
+        )
+    ]
+
+
+def _show(target: str, text: str, chosen: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not chosen:
+        typer.echo(f"{target} has no neighbors.")
+        return
+    table = Table("id", "score", "text", title=escape(f"{target}: {text}"), title_justify="left")
+    for neighbor in chosen:
+        table.add_row(escape(neighbor["id"]), f"{neighbor['score']:.4g}", escape(neighbor["text"]))
+    Console().print(table)
+
+
+def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], file: Path, title: str) -> None:
+    from PIL import Image
+
+    from graphcond.files import atomic_file
+    from graphcond.pictures import open_picture
+    from graphcond.sheets import Cell, contact_sheet
+
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    if kind is None:
+        raise InputError("is no picture format", place=file, remedy="end the name in .png or .jpg")
+    rows = [row, *(graph.nodes.index[neighbor["id"]] for neighbor in chosen)]
+    paths = [graph.picture_path(node) for node in rows]
+    pictures = [None if path is None else open_picture(path, longest=LONGEST) for path in paths]
+    scores = ["target", *(f"{neighbor['score']:.3g}" for neighbor in chosen)]
+    sheet = contact_sheet(
+        [[Cell(picture, caption) for picture, caption in zip(pictures, scores, strict=True)]],
+        column_labels=[graph.nodes.texts[node] or graph.nodes.ids[node] for node in rows],
+        title=title,
+        group_starts={1},
+    )
+    with atomic_file(file) as temporary:
+        sheet.save(temporary, format=kind)
