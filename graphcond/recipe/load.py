@@ -110,6 +110,16 @@ class _StrictLoader(yaml.SafeLoader):
         return {"null" if key is None else key: value for key, value in values.items()}
 
 
+def override(values: dict[str, Any], assignments: Iterable[str]) -> None:
+    """Apply ``a.b=c`` assignments to plain values, in place.
+
+    Raises:
+        InputError: no assignment, or its path does not fit the values.
+    """
+    for text in assignments:
+        _assign(values, *_assignment(text))
+
+
 def _validate(values: Mapping[str, Any], place: object) -> Recipe:
     try:
         return Recipe.model_validate(values)
