@@ -1,0 +1,35 @@
+"""Evaluation: protocols, one metric in each file, intervals and tables."""
+
+from graphcond.evaluation.evaluate import ARMS, Arm, PictureMaker, evaluate, make_pictures, score_pictures
+from graphcond.evaluation.measurement import Measurement
+from graphcond.evaluation.metric import Metric, SampleMetric, SetMetric
+from graphcond.evaluation.metrics import METRIC_NAMES, Networks, build_metrics
+from graphcond.evaluation.oracle import Oracle, OracleReader
+from graphcond.evaluation.protocols import PROTOCOLS, EvaluationProtocol, get_protocol
+from graphcond.evaluation.report import EvaluationReport
+from graphcond.evaluation.samples import PictureSet, Samples, Targets
+
+__all__ = [
+    "ARMS",
+    "METRIC_NAMES",
+    "PROTOCOLS",
+    "Arm",
+    "EvaluationProtocol",
+    "EvaluationReport",
+    "Measurement",
+    "Metric",
+    "Networks",
+    "Oracle",
+    "OracleReader",
+    "PictureMaker",
+    "PictureSet",
+    "SampleMetric",
+    "Samples",
+    "SetMetric",
+    "Targets",
+    "build_metrics",
+    "evaluate",
+    "get_protocol",
+    "make_pictures",
+    "score_pictures",
+]

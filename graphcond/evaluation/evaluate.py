@@ -1,0 +1,141 @@
+"""Evaluation: pictures of the same targets and seeds without graph, with it, and with a shuffled one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal, Protocol, TypeAlias, get_args
+
+import numpy as np
+from jaxtyping import Int64
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.evaluation.measurement import Measurement
+from graphcond.evaluation.metric import Metric
+from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
+from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
+
+Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
+
+StageProgress: TypeAlias = Callable[[str, int, int], None]
+"""Called with the name of the stage, how much of it is done and how much there is."""
+
+BATCH = 32
+
+
+class PictureMaker(Protocol):
+    """Makes pictures for targets; evaluation does not know how."""
+
+    def make(self, rows: Int64[np.ndarray, " b"], arm: Arm, seed: int) -> Sequence[Image.Image]:
+        """One picture for each row of the graph.
+
+        A picture depends on its row, the arm and the seed, not on the batch it comes in, and starts
+        from the same noise in every arm. ``shuffled_graph`` gives each target the context of another.
+        """
+
+
+def evaluate(
+    maker: PictureMaker,
+    targets: Targets,
+    metrics: Sequence[Metric],
+    *,
+    title: str = "evaluation",
+    seed: int = 0,
+    batch_size: int = BATCH,
+    progress: StageProgress | None = None,
+) -> EvaluationReport:
+    """Make the pictures of all three arms and score them.
+
+    Raises:
+        InputError: no metrics, or the targets lack what a metric needs.
+    """
+    _check(metrics, targets)
+    pictures = make_pictures(maker, targets, seed=seed, batch_size=batch_size, progress=progress)
+    return score_pictures(pictures, targets, metrics, title=title, seed=seed, progress=progress)
+
+
+def make_pictures(
+    maker: PictureMaker,
+    targets: Targets,
+    *,
+    arms: Sequence[Arm] = ARMS,
+    seed: int = 0,
+    batch_size: int = BATCH,
+    progress: StageProgress | None = None,
+) -> dict[str, PictureSet]:
+    """The pictures of each arm, in the order of the targets."""
+    return {arm: _make_arm(maker, targets, arm, seed, batch_size, progress) for arm in arms}
+
+
+def score_pictures(
+    pictures: Mapping[str, PictureSet],
+    targets: Targets,
+    metrics: Sequence[Metric],
+    *,
+    title: str = "evaluation",
+    seed: int = 0,
+    progress: StageProgress | None = None,
+) -> EvaluationReport:
+    """Score the pictures of any number of arms, whatever they are called.
+
+    Raises:
+        InputError: no metrics, an arm with more or fewer pictures than targets, or targets that lack
+            what a metric needs.
+    """
+    _check(metrics, targets)
+    samples = {arm: Samples(targets, made) for arm, made in pictures.items()}
+    pairs = [pair for pair in DIFFERENCES if set(pair) <= set(samples)]
+    arms: dict[str, dict[str, Measurement]] = {arm: {} for arm in samples}
+    differences: dict[str, dict[str, Measurement]] = {f"{a} - {b}": {} for a, b in pairs}
+    for done, metric in enumerate(metrics):
+        if progress:
+            progress("scoring", done, len(metrics))
+        evidence = {arm: metric.evidence(made, seed=seed) for arm, made in samples.items()}
+        for arm, found in evidence.items():
+            arms[arm][metric.name] = metric.measure(found, len(targets), seed=seed)
+        for a, b in pairs:
+            gain = metric.measure(evidence[a] - evidence[b], len(targets), seed=seed)
+            differences[f"{a} - {b}"][metric.name] = gain
+    if progress:
+        progress("scoring", len(metrics), len(metrics))
+    return EvaluationReport(
+        title=title,
+        n=len(targets),
+        seed=seed,
+        arms=arms,
+        differences=differences,
+        networks={metric.name: metric.network for metric in metrics},
+        higher_is_better={metric.name: metric.higher_is_better for metric in metrics},
+        cautions=_cautions(metrics, len(targets)),
+    )
+
+
+def _make_arm(
+    maker: PictureMaker,
+    targets: Targets,
+    arm: Arm,
+    seed: int,
+    batch_size: int,
+    progress: StageProgress | None,
+) -> PictureSet:
+    made: list[Image.Image] = []
+    for start, end in pairwise([*range(0, len(targets), batch_size), len(targets)]):
+        batch = maker.make(targets.rows[start:end], arm, seed)
+        require_length("pictures", len(batch), end - start)
+        made.extend(batch)
+        if progress:
+            progress(arm.replace("_", " "), end, len(targets))
+    return PictureSet(made)
+
+
+def _check(metrics: Sequence[Metric], targets: Targets) -> None:
+    if not metrics:
+        raise InputError("no metric to score by", place="evaluation", remedy="name at least one")
+    for metric in metrics:
+        metric.check(targets)
+
+
+def _cautions(metrics: Sequence[Metric], n: int) -> tuple[str, ...]:
+    return tuple(note for metric in metrics if (note := metric.caution(n)) is not None)

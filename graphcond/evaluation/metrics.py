@@ -1,0 +1,84 @@
+"""Metrics by name, and the networks that they look through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.evaluation.clip_i import ClipI
+from graphcond.evaluation.clip_t import ClipT
+from graphcond.evaluation.dino_i import DinoI
+from graphcond.evaluation.fid import FID
+from graphcond.evaluation.kid import KID
+from graphcond.evaluation.metric import Metric
+from graphcond.evaluation.oracle import OracleReader
+from graphcond.evaluation.oracle_accuracy import OracleAccuracy
+from graphcond.evaluation.oracle_distance import OracleDistance
+from graphcond.models.features import FeatureExtractor, TextExtractor
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What metrics look through: extractors, and a world's oracle. Only those that are asked for are needed.
+
+    ``distribution`` is the feature network of FID and KID.
+    """
+
+    clip: TextExtractor | None = None
+    dino: FeatureExtractor | None = None
+    distribution: FeatureExtractor | None = None
+    oracle: OracleReader | None = None
+
+
+_METRICS: dict[str, tuple[str, Callable[..., Metric]]] = {
+    "clip_i": ("clip", ClipI),
+    "clip_t": ("clip", ClipT),
+    "dino_i": ("dino", DinoI),
+    "fid": ("distribution", FID),
+    "kid": ("distribution", KID),
+    "style_accuracy": ("oracle", lambda reader: OracleAccuracy(reader, "artist", name="style_accuracy")),
+    "subject_accuracy": ("oracle", lambda reader: OracleAccuracy(reader, "subject", name="subject_accuracy")),
+    "oracle_distance": ("oracle", OracleDistance),
+}
+
+METRIC_NAMES = tuple(_METRICS)
+"""Every metric that a protocol or the command line may name."""
+
+
+def networks_of(names: Sequence[str]) -> frozenset[str]:
+    """Which fields of `Networks` the named metrics need.
+
+    Raises:
+        InputError: there is no such metric.
+    """
+    return frozenset(_entry(name)[0] for name in names)
+
+
+def build_metrics(names: Sequence[str], networks: Networks) -> list[Metric]:
+    """The metrics of these names, in their order.
+
+    Raises:
+        InputError: there is no such metric, or its network was not given.
+    """
+    return [_build(name, networks) for name in names]
+
+
+def _build(name: str, networks: Networks) -> Metric:
+    field, build = _entry(name)
+    network = getattr(networks, field)
+    if network is None:
+        raise InputError(
+            f"{name} needs a network that was not given: {field}",
+            place="evaluation",
+            remedy=f"pass Networks({field}=...) or leave out {name}",
+        )
+    return build(network)
+
+
+def _entry(name: str) -> tuple[str, Callable[..., Metric]]:
+    if name not in _METRICS:
+        raise InputError(
+            f"there is no metric '{name}'", place="evaluation", remedy=did_you_mean(name, _METRICS)
+        )
+    return _METRICS[name]

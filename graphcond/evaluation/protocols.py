@@ -1,0 +1,126 @@
+"""Named protocols: how many pictures, drawn how, seen by which networks, scored by which metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.evaluation.inception import InceptionExtractor
+from graphcond.evaluation.metrics import Networks, networks_of
+from graphcond.evaluation.oracle import OracleReader
+from graphcond.guidance import GraphGuidance
+from graphcond.models.features import ClipExtractor, DinoExtractor, FeatureExtractor
+from graphcond.models.loading import TINY_FOLDER
+
+TINY_CLIP = TINY_FOLDER / "clip"
+INCEPTION, CLIP = "inception", "clip"
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """Everything that must be equal for two figures to compare.
+
+    Args:
+        name: how recipes and the command line call it.
+        samples: how many test nodes, at most.
+        resolution: side of the pictures in pixels.
+        steps: denoising steps.
+        neighbors: how many a target gets.
+        guidances: each way of guiding that is reported, by name; the first is the headline.
+        metrics: names of `graphcond.evaluation.metrics`.
+        clip: folder or hub id of the CLIP of clip_i and clip_t.
+        dino: folder or hub id of the DINOv2 of dino_i.
+        distribution: the network of fid and kid: ``inception``, or ``clip`` for the same CLIP.
+    """
+
+    name: str
+    samples: int
+    resolution: int
+    steps: int
+    neighbors: int
+    guidances: Mapping[str, GraphGuidance]
+    metrics: tuple[str, ...]
+    clip: str
+    dino: str = "facebook/dinov2-large"
+    distribution: str = INCEPTION
+
+    def load_networks(
+        self,
+        *,
+        device: str | torch.device = "cpu",
+        oracle: OracleReader | None = None,
+        metrics: tuple[str, ...] | None = None,
+    ) -> Networks:
+        """Load the networks that ``metrics`` (the protocol's own if None) need, and no others.
+
+        Raises:
+            InputError: a metric does not exist, or a network cannot be loaded.
+        """
+        needed = networks_of(metrics or self.metrics)
+        with_clip = "clip" in needed or ("distribution" in needed and self.distribution == CLIP)
+        clip = ClipExtractor.from_pretrained(self.clip, device=device) if with_clip else None
+        distribution: FeatureExtractor | None = None
+        if "distribution" in needed:
+            distribution = clip if self.distribution == CLIP else InceptionExtractor(device)
+        dino = DinoExtractor.from_pretrained(self.dino, device=device) if "dino" in needed else None
+        return Networks(clip=clip, dino=dino, distribution=distribution, oracle=oracle)
+
+
+INSTRUCTG2I = EvaluationProtocol(
+    name="instructg2i",
+    samples=1000,
+    resolution=256,
+    steps=100,
+    neighbors=5,
+    guidances=MappingProxyType(
+        {
+            "separate": GraphGuidance(text=7.5, graphs=(1.5,)),
+            "joint": GraphGuidance(text=7.5, graphs=(1.0,), mode="joint"),
+        }
+    ),
+    metrics=("clip_i", "clip_t", "dino_i", "fid", "kid"),
+    clip="openai/clip-vit-large-patch14",
+)
+"""As the InstructG2I release evaluates (1,000 test nodes, 256 px, 100 steps, joint guidance 7.5), and
+with the paper's two scales, which the release does not evaluate."""
+
+ART = EvaluationProtocol(
+    name="art",
+    samples=240,
+    resolution=64,
+    steps=8,
+    neighbors=5,
+    guidances=MappingProxyType({"separate": GraphGuidance(text=2.0, graphs=(2.0,))}),
+    metrics=(
+        "style_accuracy",
+        "subject_accuracy",
+        "oracle_distance",
+        "clip_i",
+        "clip_t",
+        "fid",
+        "kid",
+    ),
+    clip=str(TINY_CLIP),
+    distribution=CLIP,
+)
+"""The art world on the tiny base: its oracle, and the CLIP in the package as every other network."""
+
+PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
+    {protocol.name: protocol for protocol in (INSTRUCTG2I, ART)}
+)
+
+
+def get_protocol(name: str, *, place: Any = "evaluation") -> EvaluationProtocol:
+    """The protocol of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"there is no protocol '{name}'", place=place, remedy=did_you_mean(name, PROTOCOLS))
+    return PROTOCOLS[name]

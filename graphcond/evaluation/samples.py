@@ -1,0 +1,92 @@
+"""What metrics look at: targets with their truth, and the pictures made for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.models.features import FeatureExtractor
+
+
+class PictureSet:
+    """Pictures that embed themselves once for each feature network, however many metrics ask.
+
+    Args:
+        pictures: RGB pictures.
+    """
+
+    def __init__(self, pictures: Sequence[Image.Image]) -> None:
+        self.pictures = tuple(pictures)
+        self._embeddings: dict[str, Float32[np.ndarray, "n d"]] = {}
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def embedded(self, extractor: FeatureExtractor) -> Float32[np.ndarray, "n d"]:
+        """The embeddings of all pictures by ``extractor``, not normalized."""
+        if extractor.identity not in self._embeddings:
+            self._embeddings[extractor.identity] = extractor.embed_pictures(self.pictures)
+        return self._embeddings[extractor.identity]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The nodes to make pictures for, and what is known about them.
+
+    Args:
+        rows: rows of the graph's node table.
+        truths: the true pictures, prepared as the model's training pictures were.
+        texts: the prompts.
+        facts: named facts to be recognized, such as the artist; one value for each row.
+
+    Raises:
+        InputError: fewer than two targets, or columns of different lengths.
+    """
+
+    rows: Int64[np.ndarray, " n"]
+    truths: PictureSet
+    texts: Sequence[str]
+    facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self) < 2:
+            raise InputError(
+                f"needs at least 2 targets, got {len(self)}", place="evaluation", remedy="raise the limit"
+            )
+        require_length("truths", len(self.truths), len(self))
+        for name, column in {"texts": self.texts, **self.facts}.items():
+            require_length(name, len(column), len(self))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures made for targets, one for each.
+
+    Raises:
+        InputError: more or fewer pictures than targets.
+    """
+
+    targets: Targets
+    pictures: PictureSet
+
+    def __post_init__(self) -> None:
+        require_length("pictures", len(self.pictures), len(self.targets))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def require_length(name: str, length: int, targets: int) -> None:
+    """Raise an `InputError` unless there is one value for each target."""
+    if length != targets:
+        raise InputError(
+            f"{length} {name} for {targets} targets", place="evaluation", remedy="pass one for each target"
+        )
