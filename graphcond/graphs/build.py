@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Int, Int64, UInt8
 
 from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat, to_arrow
-from graphcond.types import AttributedGraph, EdgeList, NodeTable
+from graphcond.types import ABSENT, AttributedGraph, EdgeList, NodeTable
 
 MAX_EDGE_TYPES = 256
 
@@ -39,15 +39,16 @@ def build_graph(
 
     Raises:
         InputError: ids repeat, columns differ in length, an edge ends at no node, a weight is negative or
-            not finite, or there are more than 256 edge types.
+            not finite, ``given`` names no node, or there are more than 256 edge types.
     """
     _check_nodes(nodes)
     _check_edges(edges, len(nodes))
+    _check_given(given, len(nodes))
     codes, names = _encode(edges.types)
     arcs = _Arcs(edges.sources, edges.targets, edges.weights, codes)
     arcs = _merge(arcs.take(arcs.rows != arcs.columns), len(nodes), directed)
     if not directed:
-        arcs = _mirror(arcs)
+        arcs = _mirror(arcs, len(nodes))
     return AttributedGraph(
         nodes=nodes,
         indptr=np.searchsorted(arcs.rows, np.arange(len(nodes) + 1)).astype(np.int64),
@@ -91,10 +92,10 @@ def _merge(arcs: _Arcs, nodes: int, directed: bool) -> _Arcs:
     return _Arcs(merged.rows, merged.columns, sums, merged.types).take(sums > 0)
 
 
-def _mirror(arcs: _Arcs) -> _Arcs:
+def _mirror(arcs: _Arcs, nodes: int) -> _Arcs:
     rows = np.concatenate([arcs.rows, arcs.columns])
     columns = np.concatenate([arcs.columns, arcs.rows])
-    order = np.lexsort((columns, rows))
+    order = np.argsort(rows * nodes + columns)
     both = arcs.take(order % max(len(arcs.rows), 1))
     return _Arcs(rows[order], columns[order], both.weights, both.types)
 
@@ -142,3 +143,14 @@ def _check_edges(edges: EdgeList, nodes: int) -> None:
             raise InputError(
                 f"edge {wrong[0]} has the weight {edges.weights[wrong[0]]}", remedy="use finite weights >= 0"
             )
+
+
+def _check_given(given: Int64[np.ndarray, "nodes k"] | None, nodes: int) -> None:
+    if given is None:
+        return
+    if len(given) != nodes:
+        raise InputError(f"there are {len(given)} rows of given neighbors for {nodes} nodes")
+    if given.size and (given.min() < ABSENT or given.max() >= nodes):
+        raise InputError(
+            f"given neighbors reach from {given.min()} to {given.max()}, and there are {nodes} nodes"
+        )

@@ -106,3 +106,12 @@ def test_inputs_stay_as_they_are() -> None:
 def test_bad_input(nodes: NodeTable, edges: EdgeList, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         build_graph(nodes, edges)
+
+
+@pytest.mark.parametrize(
+    ("neighbors", "problem"),
+    [([[0]], "1 rows of given neighbors for 2"), ([[0], [2]], "from 0 to 2"), ([[-2], [1]], "-2")],
+)
+def test_bad_given_neighbors(neighbors: list[list[int]], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        build_graph(node_table(2), edge_list([]), given=np.array(neighbors, np.int64))
