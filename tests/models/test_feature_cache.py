@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import multiprocessing
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,6 @@ def test_extractors_and_kinds_are_kept_apart(tmp_path: Path) -> None:
 
 
 def _key(text: str) -> str:
-    import hashlib
-
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -121,37 +120,35 @@ def test_vectors_return_bit_for_bit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(FeatureCache(tmp_path).get("x", ["key"])["key"], vector)
 
 
-_WRITER = """
-import sys
-from pathlib import Path
-import numpy as np
-from graphcond.models.feature_cache import FeatureCache
-cache, number = FeatureCache(Path(sys.argv[1])), int(sys.argv[2])
-print("ready", flush=True)
-for step in range(20 if number >= 0 else 10**9):
-    cache.put("x", {f"{number}-{step}-{i}": np.full(256, step, np.float32) for i in range(16)})
-    if step == 5: print("writing", flush=True)
-"""
+def _write(folder: Path, number: int, steps: int, running: Connection) -> None:
+    cache = FeatureCache(folder)
+    for step in range(steps):
+        cache.put("x", {f"{number}-{step}-{i}": np.full(256, step, np.float32) for i in range(16)})
+        if step == 5:
+            running.send(True)
 
 
-def _start(folder: Path, number: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _WRITER, str(folder), str(number)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+def _start(folder: Path, number: int, steps: int) -> tuple[BaseProcess, Connection]:
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_write, args=(folder, number, steps, sender))
+    process.start()
+    return process, receiver
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 def test_processes_write_at_once_and_a_kill_does_no_harm(tmp_path: Path) -> None:
-    victim, *writers = [_start(tmp_path, number) for number in (-1, 0, 1)]
-    assert victim.stdout is not None
-    assert [victim.stdout.readline().strip() for _ in range(2)] == ["ready", "writing"]
-    os.kill(victim.pid, signal.SIGKILL)
-    assert [writer.wait() for writer in writers] == [0, 0]
-    victim.wait()
+    victim, running = _start(tmp_path, 9, 10**6)
+    writers = [_start(tmp_path, number, 20)[0] for number in (0, 1)]
+    assert running.recv()
+    victim.kill()
     for process in (victim, *writers):
-        process.stdout.close()
+        process.join()
+    assert [process.exitcode for process in (victim, *writers)] == [-signal.SIGKILL, 0, 0]
     keys = [f"{number}-{step}-{i}" for number in (0, 1) for step in range(20) for i in range(16)]
-    found = FeatureCache(tmp_path).get("x", [*keys, "-1-3-0"])
+    found = FeatureCache(tmp_path).get("x", [*keys, "9-3-0"])
     assert len(found) == len(keys) + 1
-    assert all((vector == int(key.split("-")[-2])).all() for key, vector in found.items())
+    assert all((vector == int(key.split("-")[1])).all() for key, vector in found.items())
 
 
 def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
