@@ -29,11 +29,9 @@ class PowerIteration:
 
     def solve(self, target: int) -> Float64[np.ndarray, " nodes"]:
         """The probabilities of all nodes, which sum to 1."""
-        walk, alpha = self._walk, self._alpha
         # The error after n steps is at most 2 (1 - alpha)^n, and at most the last change / alpha.
-        steps = ceil(log(self._tolerance / 2) / log1p(-alpha))
-        enough = self._tolerance * alpha
-        return _iterate(walk.indptr, walk.indices, walk.weights, walk.strengths, target, alpha, steps, enough)
+        steps = ceil(log(self._tolerance / 2) / log1p(-self._alpha))
+        return _iterate(self._walk.arrays, target, self._alpha, steps, self._tolerance * self._alpha)
 
     def best(
         self,
@@ -51,11 +49,12 @@ class PowerIteration:
 
 
 @njit(cache=True)
-def _iterate(indptr, indices, weights, strengths, target, alpha, steps, enough):  # type: ignore[no-untyped-def]
-    now, then = np.zeros(strengths.size), np.zeros(strengths.size)
+def _iterate(walk, target, alpha, steps, enough):  # type: ignore[no-untyped-def]
+    nodes = walk[3].size
+    now, then = np.zeros(nodes), np.zeros(nodes)
     now[target] = 1.0
     for _ in range(steps):
-        _step(indptr, indices, weights, strengths, target, alpha, now, then)
+        _step(walk, target, alpha, now, then)
         change = np.abs(then - now).sum()
         now, then = then, now
         if change <= enough:
@@ -64,7 +63,8 @@ def _iterate(indptr, indices, weights, strengths, target, alpha, steps, enough):
 
 
 @njit(cache=True)
-def _step(indptr, indices, weights, strengths, target, alpha, now, then):  # type: ignore[no-untyped-def]
+def _step(walk, target, alpha, now, then):  # type: ignore[no-untyped-def]
+    indptr, indices, weights, strengths = walk
     then[:] = 0.0
     then[target] = alpha
     for node in range(np.uint64(strengths.size)):

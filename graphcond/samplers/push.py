@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int64, UInt32
 from numba import njit
 
 from graphcond.samplers.ranking import Ranking, best_first
@@ -45,15 +47,10 @@ class ForwardPush:
     """
 
     def __init__(self, walk: RandomWalk, *, alpha: float, epsilon: float) -> None:
-        self._walk, self._alpha, self._epsilon = walk, alpha, epsilon
-        # A node's residual and its limit side by side: reading one has fetched the other.
-        self._state = np.zeros((len(walk), 2))
-        self._state[:, 1] = epsilon * np.where(walk.strengths > 0, walk.degrees, 1.0)
-        self._settled = np.zeros(len(walk))
-        # One place more than nodes: the kernel writes first and decides afterwards whether it counts.
-        self._queue = np.empty(len(walk) + 1, np.uint32)
-        self._reached = np.empty(len(walk) + 1, np.uint32)
-        self._total = float(walk.strengths.sum())
+        self._walk, self._alpha = walk, alpha
+        limits = epsilon * np.where(walk.strengths > 0, walk.degrees, 1.0)
+        self._scratch = _Scratch.of(limits)
+        self._total = float(walk.strengths.sum()) or 1.0
 
     def best(
         self,
@@ -70,42 +67,52 @@ class ForwardPush:
             allowed: who may be returned; mass flows through all nodes.
             divisor: what to divide each node's estimate by before ranking.
         """
-        walk = self._walk
-        reached = self._reached[: self._push(target)]
+        scratch, alpha = self._scratch, self._alpha
+        reached = scratch.reached[: _push(self._walk.arrays, scratch, target, alpha)]
         nodes = reached[allowed[reached] & (reached != target)]
-        values = self._settled[nodes] + self._alpha * self._state[nodes, 0]
-        if not walk.directed:
+        values = scratch.settled[nodes] + alpha * scratch.residuals[nodes, 0]
+        if not self._walk.directed:
             nodes = best_first(nodes, _divided(values, nodes, divisor), 4 * count).nodes
-            values = self._with_tail(nodes, rest=float(self._state[reached, 0].sum()))
+            values = scratch.settled[nodes] + self._tail(
+                nodes, rest=float(scratch.residuals[reached, 0].sum())
+            )
+        scratch.clear(reached)
         known = values > PUSHED
         nodes, values = nodes[known], values[known]
-        self._state[reached, 0] = 0.0
-        self._settled[reached] = 0.0
         return best_first(nodes, _divided(values, nodes, divisor), count)
 
-    def _push(self, target: int) -> int:
-        walk = self._walk
-        return _push(
-            walk.indptr,
-            walk.indices,
-            walk.weights,
-            walk.strengths,
-            target,
-            self._alpha,
-            self._state,
-            self._settled,
-            self._queue,
-            self._reached,
-        )
-
-    def _with_tail(self, nodes: Int64[np.ndarray, " n"], rest: float) -> Float64[np.ndarray, " n"]:
-        walk = self._walk
-        near = _residuals_around(walk.indptr, walk.indices, walk.weights, walk.strengths, self._state, nodes)
-        own, strengths, alpha = self._state[nodes, 0], walk.strengths[nodes], self._alpha
-        far = strengths * (rest / self._total) if self._total else np.zeros_like(near)
+    def _tail(self, nodes: Int64[np.ndarray, " n"], rest: float) -> Float64[np.ndarray, " n"]:
+        """What the residuals will still bring to ``nodes``, as far as it can be told from near."""
+        residuals, alpha = self._scratch.residuals, self._alpha
+        near = _residuals_around(self._walk.arrays, residuals, nodes)
+        far = self._walk.strengths[nodes] * (rest / self._total)
         later = alpha * near + (1 - alpha) * (FAR_SHARE * near + (1 - FAR_SHARE) * far)
-        tail = np.minimum(alpha * own + (1 - alpha) * later, self._state[nodes, 1])
-        return self._settled[nodes] + tail
+        return np.minimum(alpha * residuals[nodes, 0] + (1 - alpha) * later, residuals[nodes, 1])
+
+
+class _Scratch(NamedTuple):
+    """What a push writes into; between pushes ``residuals[:, 0]`` and ``settled`` are zero.
+
+    A node's residual and its limit stand side by side: reading one has fetched the other. Lists of nodes
+    have one place to spare: the kernel writes first and decides afterwards whether it counts.
+    """
+
+    residuals: Float64[np.ndarray, "nodes 2"]
+    settled: Float64[np.ndarray, " nodes"]
+    amounts: Float64[np.ndarray, " nodes"]
+    frontier: UInt32[np.ndarray, " nodes_plus_1"]
+    following: UInt32[np.ndarray, " nodes_plus_1"]
+    reached: UInt32[np.ndarray, " nodes_plus_1"]
+
+    @classmethod
+    def of(cls, limits: Float64[np.ndarray, " nodes"]) -> _Scratch:
+        nodes = len(limits)
+        lists = (np.empty(nodes + 1, np.uint32) for _ in range(3))
+        return cls(np.stack([np.zeros(nodes), limits], axis=1), np.zeros(nodes), np.empty(nodes), *lists)
+
+    def clear(self, reached: UInt32[np.ndarray, " n"]) -> None:
+        self.residuals[reached, 0] = 0.0
+        self.settled[reached] = 0.0
 
 
 def _divided(values: np.ndarray, nodes: np.ndarray, divisor: np.ndarray | None) -> np.ndarray:
@@ -113,49 +120,59 @@ def _divided(values: np.ndarray, nodes: np.ndarray, divisor: np.ndarray | None) 
 
 
 @njit(cache=True)
-def _push(indptr, indices, weights, strengths, target, alpha, state, settled, queue, reached):  # type: ignore[no-untyped-def]
+def _push(walk, scratch, target, alpha):  # type: ignore[no-untyped-def]
     """Push until no residual exceeds its limit; the number of nodes reached."""
-    weighted = weights.size > 0
-    state[target, 0] = 1.0
-    queue[0] = reached[0] = target
-    head, tail, count = 0, 1, 1
-    while head != tail:
-        node = np.uint64(queue[head])
-        head = head + 1 if head + 1 < queue.size else 0
-        residual = state[node, 0]
-        state[node, 0] = PUSHED
-        settled[node] += alpha * residual
-        if strengths[node] == 0.0:
-            tail = _give_back(target, (1.0 - alpha) * residual, state, queue, tail)
-            continue
-        share = (1.0 - alpha) * residual / strengths[node]
-        for edge in range(indptr[node], indptr[node + np.uint64(1)]):
-            neighbor = indices[edge]
-            before = state[neighbor, 0]
-            after = before + (share * weights[edge] if weighted else share)
-            state[neighbor, 0] = after
-            # No branches here: they would be mispredicted half of the time.
-            queue[tail] = neighbor
-            limit = state[neighbor, 1]
-            tail += (before <= limit) & (after > limit)
-            tail = tail if tail < queue.size else 0
-            reached[count] = neighbor
-            count += before == 0.0
+    residuals, settled, amounts = scratch.residuals, scratch.settled, scratch.amounts
+    frontier, following = scratch.frontier, scratch.following
+    residuals[target, 0] = 1.0
+    frontier[0] = scratch.reached[0] = target
+    size, count = 1, 1
+    while size:
+        # First all of a round, then what they give: nodes that the graph treats alike stay equal.
+        for place in range(size):
+            node = frontier[place]
+            amounts[place] = (1.0 - alpha) * residuals[node, 0]
+            settled[node] += alpha * residuals[node, 0]
+            residuals[node, 0] = PUSHED
+        size, count = _spread(walk, scratch, target, frontier[:size], following, count)
+        frontier, following = following, frontier
     return count
 
 
 @njit(cache=True)
-def _give_back(target, mass, state, queue, tail):  # type: ignore[no-untyped-def]
-    before = state[target, 0]
-    state[target, 0] = before + mass
-    queue[tail] = target
-    tail += (before <= state[target, 1]) & (before + mass > state[target, 1])
-    return tail if tail < queue.size else 0
+def _spread(walk, scratch, target, frontier, following, count):  # type: ignore[no-untyped-def]
+    """Give each node's amount to its neighbors; how many are to be pushed next, how many were reached."""
+    indptr, indices, weights, strengths = walk
+    residuals, reached = scratch.residuals, scratch.reached
+    weighted = weights.size > 0
+    size = 0
+    for place in range(frontier.size):
+        node = np.uint64(frontier[place])
+        amount = scratch.amounts[place]
+        if strengths[node] == 0.0:
+            before = residuals[target, 0]
+            residuals[target, 0] = before + amount
+            following[size] = target
+            size += (before <= residuals[target, 1]) & (before + amount > residuals[target, 1])
+            continue
+        share = amount / strengths[node]
+        for edge in range(indptr[node], indptr[node + np.uint64(1)]):
+            neighbor = indices[edge]
+            before = residuals[neighbor, 0]
+            after = before + (share * weights[edge] if weighted else share)
+            residuals[neighbor, 0] = after
+            # No branches here: they would be mispredicted half of the time.
+            following[size] = neighbor
+            size += (before <= residuals[neighbor, 1]) & (after > residuals[neighbor, 1])
+            reached[count] = neighbor
+            count += before == 0.0
+    return size, count
 
 
 @njit(cache=True)
-def _residuals_around(indptr, indices, weights, strengths, state, nodes):  # type: ignore[no-untyped-def]
+def _residuals_around(walk, residuals, nodes):  # type: ignore[no-untyped-def]
     """For each node the sum over its edges of weight * residual / strength of the other end."""
+    indptr, indices, weights, strengths = walk
     sums = np.zeros(nodes.size)
     for place in range(nodes.size):
         node = np.uint64(nodes[place])
@@ -163,5 +180,5 @@ def _residuals_around(indptr, indices, weights, strengths, state, nodes):  # typ
             neighbor = indices[edge]
             if strengths[neighbor] > 0.0:
                 weight = weights[edge] if weights.size > 0 else np.float32(1.0)
-                sums[place] += weight * state[neighbor, 0] / strengths[neighbor]
+                sums[place] += weight * residuals[neighbor, 0] / strengths[neighbor]
     return sums

@@ -34,6 +34,11 @@ class RandomWalk:
     def __len__(self) -> int:
         return len(self.strengths)
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What compiled code reads: ``indptr, indices, weights, strengths``."""
+        return self.indptr, self.indices, self.weights, self.strengths
+
     @classmethod
     def on(cls, graph: AttributedGraph) -> RandomWalk:
         """The walk on ``graph``.

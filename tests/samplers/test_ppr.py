@@ -26,6 +26,14 @@ def test_nearer_nodes_come_first_and_equal_ones_by_row(method: str) -> None:
     assert neighbors(toy_graph(5, [(0, 4), (0, 2), (0, 3)]), 0, method=method) == [2, 3, 4]
 
 
+@pytest.mark.parametrize("size", [4, 7, 30])
+def test_all_others_in_a_clique_are_equal(size: int) -> None:
+    graph = toy_graph(size, [(left, right) for left in range(size) for right in range(left)])
+    for target in range(size):
+        others = [node for node in range(size) if node != target]
+        assert neighbors(graph, target, neighbors=size) == others
+
+
 @pytest.mark.parametrize("method", ["push", "exact"])
 def test_scores_are_the_probabilities(method: str) -> None:
     sampler = PPRSampler(toy_graph(2, [(0, 1)]), neighbors=1, alpha=0.5, method=method)

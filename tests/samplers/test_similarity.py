@@ -87,3 +87,11 @@ def test_embeddings_of_another_graph_are_refused() -> None:
 def test_large_half_precision_vectors_do_not_overflow() -> None:
     rows = unit_rows(np.full((1, 4), 6e4, np.float16))
     np.testing.assert_allclose(rows, 0.5)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_embeddings_must_be_finite(wrong: float) -> None:
+    pictures = np.ones((4, 2))
+    pictures[2, 1] = wrong
+    with pytest.raises(InputError, match="not finite"):
+        ConsensusSimilarity(NodeEmbeddings(pictures=pictures)).scores(0, ranking(1, 1, 1))
