@@ -83,10 +83,6 @@ def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
 
 
 def _config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
-    from pydantic import ValidationError
-
-    from graphcond.recipe.load import override
-    from graphcond.recipe.problems import as_input_error
     from graphcond.samplers import SAMPLERS
 
     if kind not in SAMPLERS:
@@ -94,7 +90,17 @@ def _config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
             f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, SAMPLERS)
         )
     config = cast("type[NeighborSamplerConfig]", SAMPLERS[kind])
-    values: dict[str, Any] = {"kind": kind}
+    return _adjusted(config, settings) if settings else config()
+
+
+def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:
+    # Imported here: recipes bring torch along, which takes seconds.
+    from pydantic import ValidationError
+
+    from graphcond.recipe.load import override
+    from graphcond.recipe.problems import as_input_error
+
+    values: dict[str, Any] = {"kind": config.kind_name()}
     override(values, settings)
     try:
         return config.model_validate(values)

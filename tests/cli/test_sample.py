@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from graphcond.cli.sample import sample
+from graphcond.errors import InputError
+
+APP = typer.Typer()
+APP.command()(sample)
+
+#  001 - 002 - 003, and 001 - 004; 005 stands alone; 004 has no picture
+NODES = """id,text,image
+001,a star,1.png
+002,two [bold] stars,2.png
+003,a moon,3.png
+004,no picture,
+005,alone,5.png
+"""
+EDGES = "src,dst\n001,002\n002,003\n001,004\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    source = tmp_path / "paintings"
+    source.mkdir()
+    (source / "nodes.csv").write_text(NODES)
+    (source / "edges.csv").write_text(EDGES)
+    for name, color in zip("1235", ("red", "green", "blue", "white"), strict=True):
+        Image.new("RGB", (40, 30), color).save(source / f"{name}.png")
+    return source
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(APP, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result
+
+
+def as_json(*arguments: object) -> dict[str, object]:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def ids(answer: dict[str, object]) -> list[str]:
+    return [neighbor["id"] for neighbor in answer["neighbors"]]  # type: ignore[attr-defined]
+
+
+def test_json_lists_neighbors_best_first_by_their_ids(folder: Path) -> None:
+    answer = as_json(folder, "--target", "001")
+    assert list(answer) == ["target", "neighbors"]
+    assert answer["target"] == "001"
+    assert ids(answer) == ["002", "003"]
+    first, second = answer["neighbors"]  # type: ignore[misc]
+    assert first["score"] > second["score"] > 0
+    assert (second["text"], second["picture"]) == ("a moon", "3.png")
+
+
+def test_settings_change_the_sampler(folder: Path) -> None:
+    assert ids(as_json(folder, "--target", "001", "--set", "neighbors=1")) == ["002"]
+    wide = as_json(folder, "--target", "001", "--set", "require_picture=false", "--set", "method=exact")
+    assert ids(wide) == ["002", "004", "003"]
+    assert ids(as_json(folder, "--target", "001", "--sampler", "khop")) == ["002"]
+
+
+def test_the_seed_decides_what_is_drawn(folder: Path) -> None:
+    drawn = [
+        ids(as_json(folder, "--target", "004", "--sampler", "random", "--set", "neighbors=2", "--seed", seed))
+        for seed in (0, 0, 1, 2, 3)
+    ]
+    assert drawn[0] == drawn[1]
+    assert len({tuple(answer) for answer in drawn}) > 1
+
+
+def test_a_person_reads_a_table(folder: Path) -> None:
+    shown = run(folder, "--target", "001").stdout
+    assert "a star" in shown
+    assert "two [bold] stars" in shown
+    assert shown.index("002") < shown.index("003")
+
+
+def test_a_node_may_have_no_neighbors(folder: Path) -> None:
+    assert "005 has no neighbors" in run(folder, "--target", "005").stdout
+    assert as_json(folder, "--target", "005") == {"target": "005", "neighbors": []}
+
+
+def test_draws_the_target_and_its_neighbors(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--target", "001", "--picture", tmp_path / "row.png")
+    with Image.open(tmp_path / "row.png") as row:
+        colors = {color for _, color in row.convert("RGB").getcolors(2**20)}
+    assert {(255, 0, 0), (0, 128, 0), (0, 0, 255)} <= colors
+
+
+def test_a_target_without_a_picture_can_be_drawn(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--target", "004", "--picture", tmp_path / "row.jpg")
+    assert Image.open(tmp_path / "row.jpg").format == "JPEG"
+
+
+def test_compares_nodes_by_a_clip_model(folder: Path, clip_folder: Path) -> None:
+    answer = as_json(folder, "--target", "001", "--sampler", "semantic_ppr", "--features", clip_folder)
+    assert sorted(ids(answer)) == ["002", "003"]
+
+
+def test_compares_nodes_by_an_embedding_file(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nodes.npy", np.float32([[1, 0], [0, 1], [1, 0.1], [0, 0], [1, 0.5]]))
+    answer = as_json(
+        *(folder, "--target", "001", "--sampler", "semantic"),
+        *("--features", tmp_path / "nodes.npy", "--set", "similarity.kind=embedding"),
+    )
+    assert ids(answer) == ["003", "005", "002"]
+
+
+def test_without_edges_nodes_are_compared(folder: Path, clip_folder: Path) -> None:
+    (folder / "edges.csv").write_text("src,dst\n")
+    assert len(ids(as_json(folder, "--target", "001", "--features", clip_folder))) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--target", "0001"], r"no node '0001'.*did you mean '001'"),
+        (["--target", "zebra"], r"no node 'zebra'.*did you mean '001'"),
+        (["--sampler", "prr"], r"no sampler 'prr'.*did you mean 'ppr'"),
+        (["--set", "alhpa=0.1"], r"alhpa: unknown key, did you mean 'alpha'"),
+        (["--set", "alpha=2"], "alpha: .*less than 1"),
+        (["--set", "alpha"], "write --set"),
+        (["--sampler", "semantic", "--set", "similarity.kind=consensus"], "semantic_ppr"),
+        (["--sampler", "semantic_ppr", "--set", "similarity.kind=txt_image"], "did you mean 'text_image'"),
+        (["--sampler", "given"], "no ready-made neighbors"),
+        (["--picture", "row.doc"], r"row\.doc.*\.png"),
+    ],
+)
+def test_bad_input_is_named(folder: Path, arguments: list[str], problem: str) -> None:
+    target = [] if "--target" in arguments else ["--target", "001"]
+    with pytest.raises(InputError, match=f"(?i){problem}"):
+        run(folder, *target, *arguments)
+
+
+def test_an_embedding_file_has_no_pictures_to_compare(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nodes.npy", np.ones((5, 2), np.float32))
+    with pytest.raises(InputError, match="no picture embeddings"):
+        run(folder, "--target", "001", "--sampler", "semantic_ppr", "--features", tmp_path / "nodes.npy")
