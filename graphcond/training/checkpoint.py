@@ -1,0 +1,133 @@
+"""Checkpoints: a model folder with what training needs to go on, whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphcond.errors import InputError, TrainingError
+from graphcond.files import atomic_folder, read_json, write_json
+from graphcond.model import GraphModel
+from graphcond.weights import load_tensors
+
+STATE, TENSORS = "training_state.json", "training_state.safetensors"
+FORMAT = 1
+_NAME = re.compile(r"step-\d{8}")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands, and what a run that goes on must have in common with it.
+
+    Args:
+        step: optimizer steps done.
+        effective_batch: samples in one optimizer step, over all processes.
+        data: fingerprint of the targets, their pictures, texts and neighbors.
+        scaler: state of the gradient scaler, empty without one.
+        format: version of the files.
+    """
+
+    step: int
+    effective_batch: int
+    data: str
+    scaler: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def checkpoint_folder(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return checkpoints / f"step-{step:08d}"
+
+
+def list_checkpoints(checkpoints: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    return sorted(folder for folder in checkpoints.iterdir() if _NAME.fullmatch(folder.name))
+
+
+def write_checkpoint(
+    checkpoints: Path,
+    model: GraphModel,
+    tensors: Mapping[str, Tensor],
+    standing: Standing,
+    *,
+    averaged: AbstractContextManager[None],
+    keep: int,
+) -> Path:
+    """Write a checkpoint, then remove all but the newest ``keep``.
+
+    Args:
+        checkpoints: the run's folder of checkpoints.
+        model: what to save.
+        tensors: the optimizer's state, and the trained weights if the model is saved with others.
+        standing: where the run stands.
+        averaged: gives the model the weights that are to be saved.
+        keep: how many checkpoints stay.
+
+    Raises:
+        TrainingError: it cannot be written; earlier ones stay usable.
+    """
+    folder = checkpoint_folder(checkpoints, standing.step)
+    try:
+        with atomic_folder(folder) as new:
+            with averaged:
+                model.save_pretrained(new)
+            save_file(dict(tensors), new / TENSORS)
+            write_json(new / STATE, asdict(standing))
+    except (OSError, SafetensorError) as error:
+        raise _not_written(checkpoints, folder, error) from error
+    for old in list_checkpoints(checkpoints)[:-keep]:
+        shutil.rmtree(old)
+    return folder
+
+
+def read_standing(folder: Path) -> Standing:
+    """Where a checkpoint stands.
+
+    Raises:
+        InputError: the checkpoint is damaged or of another version.
+    """
+    values = read_json(folder / STATE)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise InputError(
+            "is of another version", place=folder / STATE, remedy="use the version that wrote it"
+        )
+    try:
+        return Standing(**values)
+    except TypeError:
+        raise InputError("is damaged", place=folder / STATE, remedy="resume another checkpoint") from None
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    return load_tensors(folder / TENSORS)
+
+
+def remove_unfinished(checkpoints: Path) -> None:
+    """Remove what a kill left of a checkpoint that was being written."""
+    for folder in checkpoints.glob(".step-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _not_written(checkpoints: Path, folder: Path, error: Exception) -> TrainingError:
+    usable = list_checkpoints(checkpoints)
+    before = f"; {usable[-1].name} is still usable" if usable else ""
+    return TrainingError(
+        f"the checkpoint cannot be written ({error}){before}",
+        place=folder,
+        remedy="make room on the disk, then continue with --resume",
+    )

@@ -1,0 +1,79 @@
+"""Where and in which number format a run computes, through accelerate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import is_tensorboard_available
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.recipe import TrainingConfig
+
+DEVICES = ("cpu", "cuda", "mps")
+
+
+def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Path) -> Accelerator:
+    """An accelerator for this process.
+
+    Args:
+        config: the recipe's training.
+        device: ``cpu``, ``cuda`` or ``mps``; the best there is unless given.
+        log_folder: where TensorBoard's files go.
+
+    Raises:
+        InputError: the device is not there, or cannot compute in that precision; TensorBoard is missing.
+    """
+    _check_device(device)
+    if config.tensorboard and not is_tensorboard_available():
+        raise InputError(
+            "TensorBoard is not installed",
+            place="training.tensorboard",
+            remedy="install graphcond[tensorboard], or set it to false",
+        )
+    _forget_previous()
+    try:
+        accelerator = Accelerator(
+            mixed_precision=config.mixed_precision,
+            cpu=device == "cpu",
+            log_with="tensorboard" if config.tensorboard else None,
+            project_dir=log_folder if config.tensorboard else None,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"'{config.mixed_precision}' cannot run here ({error})",
+            place="training.mixed_precision",
+            remedy="set it to 'no'",
+        ) from error
+    return accelerator
+
+
+def generators_kept(device: torch.device) -> list[torch.device]:
+    """The devices whose global random generators a run must leave as it found them."""
+    return [device] if device.type == "cuda" else []
+
+
+def _check_device(device: str | None) -> None:
+    if device is None:
+        return
+    if device not in DEVICES:
+        raise InputError(
+            f"there is no device '{device}'",
+            place="device",
+            remedy="choose one GPU by CUDA_VISIBLE_DEVICES"
+            if device.startswith("cuda:")
+            else did_you_mean(device, DEVICES),
+        )
+    missing = (device == "cuda" and not torch.cuda.is_available()) or (
+        device == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise InputError(f"torch finds no '{device}' here", place="device", remedy="use cpu")
+
+
+def _forget_previous() -> None:
+    """Let a second run in one process choose another precision or device than the first."""
+    alone = not PartialState._shared_state or PartialState().num_processes == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)

@@ -1,0 +1,68 @@
+"""metrics.jsonl: one line per record, each a JSON object with its ``step``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphcond.files import atomic_file
+from graphcond.training.step import StepFigures
+
+
+def append_record(file: Path, record: Mapping[str, Any]) -> None:
+    """Add a line."""
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """All lines; one that a kill left unfinished is passed over."""
+    if not file.exists():
+        return []
+    records = (_parse(line) for line in file.read_text(encoding="utf-8").splitlines())
+    return [record for record in records if record is not None]
+
+
+def cut_after(file: Path, step: int) -> None:
+    """Remove what was written after ``step``: a resumed run writes it again."""
+    kept = [record for record in read_records(file) if record["step"] <= step]
+    with atomic_file(file) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+
+@dataclass
+class Recent:
+    """What happened since the last line: means over steps, sums over samples."""
+
+    losses: list[float] = field(default_factory=list)
+    trained: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+
+    def add(self, figures: StepFigures, samples: int, seconds: float) -> None:
+        """Take in one step."""
+        self.losses += [] if figures.loss is None else [figures.loss]
+        self.trained += figures.trained
+        self.samples += samples
+        self.seconds += seconds
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss of the steps that trained on anything."""
+        return sum(self.losses) / len(self.losses) if self.losses else None
+
+    @property
+    def rate(self) -> float:
+        """Samples per second, dropped ones included."""
+        return self.samples / max(self.seconds, 1e-9)
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) and "step" in record else None

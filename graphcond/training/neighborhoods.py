@@ -1,0 +1,59 @@
+"""The neighbors of every target, sampled once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond import samplers
+from graphcond.contexts import GraphContexts, Progress
+from graphcond.fingerprint import fingerprint, source_version
+from graphcond.recipe import ConditionConfig
+from graphcond.training.cache import Arrays, Layout, cached_arrays
+from graphcond.types import NeighborContext
+
+BATCH = 256
+"""Targets of one call of the sampler."""
+
+
+def cached_neighbors(
+    config: ConditionConfig,
+    contexts: GraphContexts,
+    targets: Int64[np.ndarray, " n"],
+    forbidden: Int64[np.ndarray, " f"],
+    progress: Progress | None = None,
+) -> NeighborContext:
+    """The neighbors that a condition's sampler chooses for ``targets``.
+
+    Sampled anew when the graph, the embeddings, the sampler or what is forbidden changes.
+
+    Raises:
+        InputError: the sampler needs what a target lacks, or the cache cannot be written.
+    """
+    shape = (len(targets), config.sampler.neighbors)
+    layouts = {"neighbors": Layout(shape, np.int64), "scores": Layout(shape, np.float32)}
+
+    def fill(arrays: Arrays) -> None:
+        for start in range(0, len(targets), BATCH):
+            found = contexts.sample(targets[start : start + BATCH])
+            end = start + len(found.targets)
+            arrays["neighbors"][start:end], arrays["scores"][start:end] = found.neighbors, found.scores
+            if progress is not None:
+                progress(end, len(targets))
+
+    what = (config.sampler.model_dump_json(), source_version(samplers), contexts.seed)
+    key = f"neighbors-{fingerprint(*what, *_contents(contexts), targets, forbidden)}"
+    arrays = cached_arrays(key, layouts, fill)
+    return NeighborContext(targets, arrays["neighbors"], arrays["scores"])
+
+
+def _contents(contexts: GraphContexts) -> Sequence[object]:
+    graph, embeddings = contexts.graph, contexts.embeddings
+    has_picture = np.array([picture is not None for picture in graph.nodes.pictures])
+    return (
+        *(graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names, graph.given),
+        *(embeddings.pictures, embeddings.texts, embeddings.extra),
+        has_picture,
+    )

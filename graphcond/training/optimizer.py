@@ -1,0 +1,120 @@
+"""AdamW over groups of trained parameters, and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from graphcond.recipe import TrainingConfig
+
+Groups = Mapping[str, Mapping[str, nn.Parameter]]
+"""Trained parameters by name, in one group per condition and one for LoRA."""
+
+SLOTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW remembers of a parameter."""
+
+
+def all_parameters(groups: Groups) -> list[nn.Parameter]:
+    """The parameters of all groups, in order."""
+    return [parameter for group in groups.values() for parameter in group.values()]
+
+
+def build_optimizer(groups: Groups, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with a learning rate of its own for each group."""
+    return torch.optim.AdamW(
+        [
+            {
+                "name": name,
+                "params": list(group.values()),
+                "lr": config.learning_rates.get(name, config.learning_rate),
+                "full_rate": config.learning_rates.get(name, config.learning_rate),
+            }
+            for name, group in groups.items()
+        ],
+        betas=config.betas,
+        eps=config.epsilon,
+        weight_decay=config.weight_decay,
+    )
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
+    """Give every group ``factor`` times its full learning rate; returns the rates by group."""
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["full_rate"]
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+
+
+def gradient_norms(groups: Groups) -> dict[str, float]:
+    """The norm of each group's gradients."""
+    return {name: float(_norm(group.values())) for name, group in groups.items()}
+
+
+def clip_gradients(groups: Groups, most: float) -> float:
+    """Scale the gradients of all groups together to a norm of at most ``most``; returns the norm before."""
+    return float(nn.utils.clip_grad_norm_(all_parameters(groups), most))
+
+
+def share_gradients(groups: Groups, accelerator: Accelerator) -> None:
+    """Average the gradients over processes; a process without any counts as zero."""
+    if accelerator.num_processes == 1:
+        return
+    parameters = all_parameters(groups)
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = accelerator.reduce(torch.cat([_grad(p).flatten() for p in parameters]), "mean")
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        _grad(parameter).copy_(part.view_as(parameter))
+
+
+def optimizer_state(optimizer: torch.optim.AdamW, groups: Groups) -> dict[str, Tensor]:
+    """What the optimizer remembers, by ``slot/group/parameter``."""
+    return {
+        f"{slot}/{key}": optimizer.state[parameter][slot].detach().cpu().contiguous()
+        for key, parameter in _named(groups).items()
+        for slot in SLOTS
+        if parameter in optimizer.state
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.AdamW, groups: Groups, state: Mapping[str, Tensor]) -> None:
+    """Take back what `optimizer_state` returned."""
+    for key, parameter in _named(groups).items():
+        if f"step/{key}" in state:
+            optimizer.state[parameter] = {
+                "step": state[f"step/{key}"].clone(),
+                "exp_avg": state[f"exp_avg/{key}"].to(parameter),
+                "exp_avg_sq": state[f"exp_avg_sq/{key}"].to(parameter),
+            }
+
+
+def weights_of(groups: Groups) -> dict[str, Tensor]:
+    """The trained weights, by ``weight/group/parameter``."""
+    return {
+        f"weight/{key}": parameter.detach().cpu().contiguous() for key, parameter in _named(groups).items()
+    }
+
+
+@torch.no_grad()
+def restore_weights(groups: Groups, state: Mapping[str, Tensor]) -> None:
+    """Take back what `weights_of` returned."""
+    for key, parameter in _named(groups).items():
+        parameter.copy_(state[f"weight/{key}"])
+
+
+def _named(groups: Groups) -> dict[str, nn.Parameter]:
+    return {f"{name}/{key}": parameter for name, group in groups.items() for key, parameter in group.items()}
+
+
+def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    norms = [torch.linalg.vector_norm(p.grad.float()) for p in parameters if p.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+
+
+def _grad(parameter: nn.Parameter) -> Tensor:
+    if parameter.grad is None:
+        raise RuntimeError("a gradient was asked for before it was there")
+    return parameter.grad

@@ -1,0 +1,113 @@
+"""Chance without state: every random number of training is a function of the seed and of its place.
+
+So a run that stops anywhere and goes on later draws what an unbroken run draws, and a batch draws the
+same numbers however it is divided into parts and over processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+
+class Purpose(IntEnum):
+    """What a random number decides; each purpose has numbers of its own."""
+
+    ORDER = 0
+    SAMPLE = 1
+    LAYERS = 2
+    VALIDATION = 3
+    PREVIEW = 4
+    SHUFFLE = 5
+
+
+def seed_of(seed: int, purpose: Purpose, *place: int) -> int:
+    """The seed of one place, below 2^63."""
+    return int(np.random.SeedSequence([seed, purpose, *place]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def generator_of(seed: int, purpose: Purpose, *place: int) -> torch.Generator:
+    """A CPU generator for one place; numbers are moved to the device, so they are the same on all."""
+    return torch.Generator().manual_seed(seed_of(seed, purpose, *place))
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How one optimizer step is divided: processes, forward passes, samples."""
+
+    batch_size: int
+    accumulate: int = 1
+    processes: int = 1
+
+    @property
+    def effective(self) -> int:
+        """Samples in one optimizer step."""
+        return self.batch_size * self.accumulate * self.processes
+
+    def positions(self, step: int, part: int, process: int) -> Int64[np.ndarray, " b"]:
+        """Places in the endless row of samples that one forward pass of one process takes."""
+        first = step * self.effective + (part * self.processes + process) * self.batch_size
+        return np.arange(first, first + self.batch_size)
+
+
+def order_of(seed: int, positions: Int64[np.ndarray, " b"], count: int) -> Int64[np.ndarray, " b"]:
+    """Which of ``count`` samples stands at each position: every epoch is another permutation."""
+    epochs, places = np.divmod(positions, count)
+    return np.array(
+        [
+            _permutation(seed, epoch, count)[place]
+            for epoch, place in zip(epochs.tolist(), places, strict=True)
+        ],
+        np.int64,
+    )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chance decides about the samples of one forward pass; row ``i`` of all fields is sample ``i``.
+
+    ``mirrored``, ``drop`` and ``time`` are uniform in 0..1 and decide on the flip, the drops and the
+    timestep; ``posterior`` and ``noise`` are standard normal.
+    """
+
+    mirrored: Float64[np.ndarray, " b"]
+    drop: Float64[np.ndarray, " b"]
+    time: Float[Tensor, " b"]
+    posterior: Float[Tensor, "b channels height width"]
+    noise: Float[Tensor, "b channels height width"]
+
+    def select(self, rows: Bool[np.ndarray, " b"]) -> Draws:
+        """The samples of a mask."""
+        kept = torch.from_numpy(rows)
+        return replace(
+            self,
+            mirrored=self.mirrored[rows],
+            drop=self.drop[rows],
+            time=self.time[kept],
+            posterior=self.posterior[kept],
+            noise=self.noise[kept],
+        )
+
+
+def draws_of(seed: int, positions: Int64[np.ndarray, " b"], shape: tuple[int, int, int]) -> Draws:
+    """The draws of the samples at ``positions``, for latents of ``shape``."""
+    rows = [_draw(generator_of(seed, Purpose.SAMPLE, position), shape) for position in positions.tolist()]
+    uniform = torch.stack([row[0] for row in rows])
+    normal = torch.stack([row[1] for row in rows])
+    chances = uniform.double().numpy()
+    return Draws(chances[:, 0], chances[:, 1], uniform[:, 2], normal[:, 0], normal[:, 1])
+
+
+def _draw(generator: torch.Generator, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    return torch.rand(3, generator=generator), torch.randn((2, *shape), generator=generator)
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " n"]:
+    return np.random.default_rng(seed_of(seed, Purpose.ORDER, epoch)).permutation(count)

@@ -1,0 +1,123 @@
+"""What a person sees of a run: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from graphcond.contexts import Progress as Callback
+
+LINES = 20
+"""About how many lines a run writes about its steps where there is no terminal."""
+
+
+@dataclass
+class Report:
+    """Shows the stages of a run and remembers how long each took.
+
+    Args:
+        console: where to write.
+        seconds: by stage, filled as stages end.
+    """
+
+    console: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self.console.print(escape(text), highlight=False)
+
+    def table(self, title: str, rows: Mapping[str, object]) -> None:
+        """Write names and values."""
+        table = Table(title=title, show_header=False, title_justify="left")
+        for name, value in rows.items():
+            table.add_row(name, escape(str(value)))
+        self.console.print(table)
+
+    @contextmanager
+    def stage(self, name: str, text: str) -> Iterator[Callback]:
+        """A stage with a bar, which appears once the yielded callback is called with (done, total)."""
+        start, counted = time.perf_counter(), 0
+        with self._progress(transient=True) as progress:
+            task = progress.add_task(text, total=None, note="")
+
+            def advance(done: int, total: int) -> None:
+                nonlocal counted
+                counted = total
+                progress.update(task, completed=done, total=total)
+
+            yield advance
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        if counted:
+            self.say(f"{text}: {counted} in {self.seconds[name]:.1f} s")
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Count the seconds of a block that shows nothing."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @contextmanager
+    def steps(self, first: int, total: int) -> Iterator[StepBar]:
+        """The bar of the training steps."""
+        start = time.perf_counter()
+        with self._progress(transient=False) as progress:
+            task = progress.add_task("Training", total=total, completed=first, note="")
+            try:
+                yield StepBar(self, progress, task, total)
+            finally:
+                self.seconds["training"] = time.perf_counter() - start
+
+    def _progress(self, *, transient: bool) -> Progress:
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=transient,
+            disable=not self.console.is_terminal,
+        )
+
+
+@dataclass
+class StepBar:
+    """The bar of the training steps, with the newest figures behind it."""
+
+    report: Report
+    progress: Progress
+    task: TaskID
+    total: int
+    figures: dict[str, str] = field(default_factory=dict)
+
+    def note(self, **figures: str) -> None:
+        """Show figures behind the bar from now on."""
+        self.figures |= figures
+
+    def advance(self, step: int) -> None:
+        """One step more is done."""
+        note = "  ".join(f"{name} {value}" for name, value in self.figures.items())
+        self.progress.update(self.task, completed=step, note=note)
+        every = max(1, self.total // LINES)
+        if not self.report.console.is_terminal and (step % every == 0 or step == self.total):
+            self.report.say(f"step {step}/{self.total}  {note}")

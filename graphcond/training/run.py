@@ -1,0 +1,132 @@
+"""`train`: from a recipe to a run folder with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from jaxtyping import Int64
+from rich.console import Console
+
+from graphcond.model import GraphModel
+from graphcond.recipe import Recipe
+from graphcond.training.device import build_accelerator
+from graphcond.training.metrics import cut_after
+from graphcond.training.prepare import Prepared, prepare
+from graphcond.training.report import Report
+from graphcond.training.run_folder import RunFolder, new_run, resumed_run
+from graphcond.training.trainer import Trainer
+from graphcond.types import AttributedGraph
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What `train` leaves behind.
+
+    Args:
+        model: the trained model, in evaluation mode; with an EMA, its average.
+        folder: the run folder; the model lies in its ``final``.
+        seconds: by stage; ``training`` holds validation, previews and checkpoints too.
+        metrics: the last lines of metrics.jsonl of this call, by kind: ``train`` and ``validation``.
+    """
+
+    model: GraphModel
+    folder: Path
+    seconds: Mapping[str, float]
+    metrics: Mapping[str, Mapping[str, Any]]
+
+
+def train(
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+    resume: Path | None = None,
+    device: str | None = None,
+    graph: AttributedGraph | None = None,
+    targets: Int64[np.ndarray, " n"] | None = None,
+    console: Console | None = None,
+) -> TrainedRun:
+    """Train the conditions (and the LoRA) of a recipe over its frozen base.
+
+    A run that is resumed from its newest checkpoint ends, on one CPU process, with bit for bit the
+    weights of a run that was never stopped.
+
+    Args:
+        recipe: what to train and how.
+        out: a new folder for the run; ``outputs/<recipe>-<date>-<time>`` unless given.
+        resume: the folder of a run to continue, in place of ``out``.
+        device: ``cpu``, ``cuda`` or ``mps``; the best there is unless given.
+        graph: in place of the recipe's data.
+        targets: rows of the graph to train on, in place of the training splits.
+        console: where progress is shown; standard error unless given.
+
+    Raises:
+        InputError: something about the recipe, the data or the run folder is wrong.
+        TrainingError: the loss stopped being a number, or a checkpoint could not be written.
+        KeyboardInterrupt: a person stopped the run; what was done is in a checkpoint.
+    """
+    run, checkpoint = (new_run(recipe, out), None) if resume is None else resumed_run(recipe, resume)
+    accelerator = build_accelerator(recipe.training, device, run.root)
+    run = RunFolder(broadcast_object_list([run.root])[0])
+    report = Report(_console(console, accelerator))
+    with accelerator.main_process_first():  # the others then find everything in the cache
+        prepared = prepare(recipe, accelerator.device, report, graph=graph, targets=targets)
+    trainer = Trainer(recipe, prepared, accelerator, run, report)
+    if checkpoint is not None:
+        trainer.state.restore(checkpoint)
+    if accelerator.is_main_process:
+        _begin(run, recipe, trainer.state.step)
+    _summarize(report, run, recipe, prepared, trainer, accelerator)
+    trainer.fit()
+    return TrainedRun(
+        prepared.model, run.root, MappingProxyType(report.seconds), MappingProxyType(trainer.newest)
+    )
+
+
+def _console(console: Console | None, accelerator: Accelerator) -> Console:
+    if not accelerator.is_main_process:
+        return Console(quiet=True)
+    return Console(stderr=True) if console is None else console
+
+
+def _begin(run: RunFolder, recipe: Recipe, step: int) -> None:
+    run.root.mkdir(parents=True, exist_ok=True)
+    run.write_recipe(recipe)
+    cut_after(run.metrics, step)
+
+
+def _summarize(
+    report: Report,
+    run: RunFolder,
+    recipe: Recipe,
+    prepared: Prepared,
+    trainer: Trainer,
+    accelerator: Accelerator,
+) -> None:
+    config, model = recipe.training, prepared.model
+    if config.tensorboard:
+        accelerator.init_trackers("tensorboard")
+    counts = {name: sum(p.numel() for p in group.values()) for name, group in trainer.state.groups.items()}
+    left_out = f" ({prepared.left_out} without any neighbor left out)" if prepared.left_out else ""
+    step = f", from step {trainer.state.step}" if trainer.state.step else ""
+    report.table(
+        f"Training {recipe.name}",
+        {
+            "run folder": run.root,
+            **{f"trained parameters: {name}": f"{count:,}" for name, count in counts.items()},
+            "targets": f"{len(prepared.train):,}{left_out}",
+            "validated on": f"{len(prepared.validation)} "
+            + ("held-out targets" if prepared.held_out else "training targets (none are held out)"),
+            "effective batch": f"{trainer.plan.effective} = {config.batch_size} x {config.accumulate} passes"
+            f" x {accelerator.num_processes} processes",
+            "steps": f"{config.steps}{step}",
+            "device": f"{accelerator.device}, {config.mixed_precision} mixed precision",
+            "attention": model.base.attention,
+        },
+    )

@@ -1,0 +1,139 @@
+"""The folder of a run: where everything lies, how a run starts, and what a resumed one may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from graphcond.errors import InputError
+from graphcond.files import atomic_file
+from graphcond.recipe import Recipe, load_recipe
+from graphcond.training.checkpoint import list_checkpoints, remove_unfinished
+
+FREE = (
+    "description",
+    "tiny",
+    "guidance",
+    "evaluation",
+    "base.attention",
+    "base.gradient_checkpointing",
+    "training.steps",
+    "training.log_every",
+    "training.validate_every",
+    "training.validation_samples",
+    "training.preview_every",
+    "training.previews",
+    "training.preview_steps",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.tensorboard",
+)
+"""Settings that a resumed run may change: the steps already done stay what they are."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per line."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def previews(self) -> Path:
+        """Contact sheets."""
+        return self.root / "previews"
+
+    @property
+    def checkpoints(self) -> Path:
+        """A model folder per kept step."""
+        return self.root / "checkpoints"
+
+    @property
+    def final(self) -> Path:
+        """The trained model."""
+        return self.root / "final"
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the resolved recipe."""
+        with atomic_file(self.recipe) as temporary:
+            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+
+
+def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
+    """The folder of a new run: ``out``, or ``outputs/<recipe>-<date>-<time>``; nothing is written yet.
+
+    Raises:
+        InputError: ``out`` holds something already.
+    """
+    if out is None:
+        out = Path("outputs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            "exists already", place=out, remedy="choose another --out, or continue that run with --resume"
+        )
+    return RunFolder(out)
+
+
+def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path]:
+    """The folder of a run that goes on, and its newest checkpoint.
+
+    Raises:
+        InputError: the folder is no run, has no checkpoint, or ran another recipe.
+    """
+    run = RunFolder(folder)
+    if not run.recipe.is_file():
+        raise InputError("is no run folder", place=folder, remedy="give the folder that holds recipe.yaml")
+    check_same_recipe(load_recipe(run.recipe), recipe, place=run.recipe)
+    remove_unfinished(run.checkpoints)
+    checkpoints = list_checkpoints(run.checkpoints)
+    if not checkpoints:
+        raise InputError("has no checkpoint", place=folder, remedy="start the run anew")
+    return run, checkpoints[-1]
+
+
+def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
+    """See that a resumed run only changes what is harmless.
+
+    Raises:
+        InputError: names the settings that differ.
+    """
+    before, after = (dict(_leaves(recipe.model_dump(mode="json"))) for recipe in (was, now))
+    changed = [
+        f"{path} was {before.get(path)!r} and is {after.get(path)!r}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path) and not _is_free(path)
+    ]
+    if changed:
+        raise InputError(
+            f"the run has another recipe: {'; '.join(changed[:3])}",
+            place=place,
+            remedy="resume with the run's own recipe, or start a new run",
+        )
+
+
+def _is_free(path: str) -> bool:
+    return any(path == free or path.startswith(f"{free}.") for free in FREE)
+
+
+def _leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(values, Mapping) and values:
+        items = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list) and any(isinstance(item, Mapping) for item in values):
+        items = [(str(number), item) for number, item in enumerate(values)]
+    else:
+        yield path, values
+        return
+    for key, value in items:
+        yield from _leaves(value, f"{path}.{key}" if path else key)

@@ -1,0 +1,102 @@
+"""The state of a run beyond the model: what a checkpoint takes and gives back."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from graphcond.training.checkpoint import TENSORS, Standing, read_standing, read_tensors
+from graphcond.training.ema import Ema
+from graphcond.training.optimizer import (
+    Groups,
+    build_optimizer,
+    optimizer_state,
+    restore_optimizer,
+    restore_weights,
+    weights_of,
+)
+from graphcond.weights import check_weights
+
+
+class TrainingState:
+    """Trained weights, their average and the optimizer of a model.
+
+    Args:
+        model: what is trained.
+        accelerator: of this process.
+        effective_batch: samples in one optimizer step.
+        data: fingerprint of the training examples.
+    """
+
+    def __init__(
+        self, model: GraphModel, accelerator: Accelerator, *, effective_batch: int, data: str
+    ) -> None:
+        config = model.recipe.training
+        self.model, self.step = model, 0
+        self.groups: Groups = model.trainable_parameters()
+        self.optimizer: torch.optim.AdamW = build_optimizer(self.groups, config)
+        self.ema = None if config.ema is None else Ema(self.groups, config.ema)
+        self._accelerator, self._effective_batch, self._data = accelerator, effective_batch, data
+
+    def advance(self) -> None:
+        """Count a step, and take its weights into the average."""
+        self.step += 1
+        if self.ema is not None:
+            self.ema.update()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The model has the weights that are shown and saved inside the block."""
+        return nullcontext() if self.ema is None else self.ema.applied()
+
+    def standing(self) -> Standing:
+        """Where the run stands."""
+        scaler = self._accelerator.scaler
+        return Standing(
+            self.step, self._effective_batch, self._data, {} if scaler is None else scaler.state_dict()
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state, and the trained weights where the model is saved with their average."""
+        weights = {} if self.ema is None else weights_of(self.groups)
+        return weights | optimizer_state(self.optimizer, self.groups)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            InputError: it is damaged, or belongs to other data or another size of batch.
+        """
+        standing, tensors = read_standing(checkpoint), read_tensors(checkpoint)
+        self._check(standing, checkpoint)
+        self.model.load_weights(checkpoint)
+        if self.ema is not None:
+            self.ema = Ema(self.groups, self.ema.decay, steps=standing.step)
+            wanted = weights_of(self.groups)
+            check_weights(
+                {k: v for k, v in tensors.items() if k in wanted}, wanted, place=checkpoint / TENSORS
+            )
+            restore_weights(self.groups, tensors)
+        restore_optimizer(self.optimizer, self.groups, tensors)
+        if self._accelerator.scaler is not None and standing.scaler:
+            self._accelerator.scaler.load_state_dict(dict(standing.scaler))
+        self.step = standing.step
+
+    def _check(self, standing: Standing, checkpoint: Path) -> None:
+        if standing.effective_batch != self._effective_batch:
+            raise InputError(
+                f"its steps have {standing.effective_batch} samples, here {self._effective_batch}",
+                place=checkpoint,
+                remedy="use as many processes as before",
+            )
+        if standing.data != self._data:
+            raise InputError(
+                "the training data is not what the run was started with",
+                place=checkpoint,
+                remedy="restore pictures, texts and edges, or start a new run",
+            )

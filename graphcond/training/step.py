@@ -1,0 +1,145 @@
+"""One optimizer step: its samples, its gradients, its update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import DDPMScheduler
+from jaxtyping import Int64
+from torch import Tensor
+
+from graphcond.errors import TrainingError
+from graphcond.model import GraphModel
+from graphcond.recipe import TrainingConfig
+from graphcond.training.drops import drops_of, gives_gradient
+from graphcond.training.examples import Examples, drawn
+from graphcond.training.loss import sample_losses, without_graph
+from graphcond.training.objective import min_snr_weight, timesteps_of
+from graphcond.training.optimizer import (
+    Groups,
+    clip_gradients,
+    gradient_norms,
+    set_rates,
+    share_gradients,
+)
+from graphcond.training.randomness import BatchPlan, Purpose, draws_of, order_of, seed_of
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What one step was like, over all processes.
+
+    Args:
+        loss: mean over the samples that were trained on; None if there were none.
+        trained: number of those samples.
+        rates: learning rate by group.
+        norms: norm of the gradients by group, and of all as ``total``, before clipping.
+    """
+
+    loss: float | None
+    trained: int
+    rates: dict[str, float]
+    norms: dict[str, float]
+
+
+class Stepper:
+    """Runs optimizer steps; the outcome of a step depends on its number and the weights alone.
+
+    Args:
+        model: what to train.
+        examples: what to train on.
+        plan: how a step is divided.
+        groups: the trained parameters.
+        optimizer: over ``groups``, prepared by ``accelerator``.
+        accelerator: of this process.
+        rate_factor: what learning rates are multiplied by in each step.
+        always: whether samples without graph give gradients.
+    """
+
+    def __init__(
+        self,
+        model: GraphModel,
+        examples: Examples,
+        plan: BatchPlan,
+        *,
+        groups: Groups,
+        optimizer: torch.optim.Optimizer,
+        accelerator: Accelerator,
+        rate_factor: Callable[[int], float],
+        always: bool,
+    ) -> None:
+        self._config: TrainingConfig = model.recipe.training
+        self.scheduler: DDPMScheduler = model.base.noise_scheduler()
+        self._model, self._examples, self._groups, self._plan = model, examples, groups, plan
+        self._optimizer, self._accelerator = optimizer, accelerator
+        self._rate_factor, self._always = rate_factor, always
+
+    def __call__(self, step: int) -> StepFigures:
+        """Run step number ``step``, counted from 0.
+
+        Raises:
+            TrainingError: the loss or the gradients are not finite; the weights stay as they were.
+        """
+        rates = set_rates(self._optimizer, self._rate_factor(step))
+        self._optimizer.zero_grad()
+        totals = torch.zeros(2, dtype=torch.float64)
+        for part in range(self._config.accumulate):
+            positions = self._plan.positions(step, part, self._accelerator.process_index)
+            torch.manual_seed(seed_of(self._config.seed, Purpose.LAYERS, step, int(positions[0])))
+            totals += self._backward(positions)
+        loss, trained = self._shared(totals)
+        if not trained:
+            return StepFigures(None, 0, rates, {})
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} at step {step + 1}")
+        return StepFigures(loss / trained, trained, rates, self._update(step))
+
+    def _backward(self, positions: Int64[np.ndarray, " b"]) -> Tensor:
+        """Add the gradients of one forward pass; returns the sum of losses and the number of samples."""
+        config, examples, device = self._config, self._examples, self._accelerator.device
+        draws = draws_of(config.seed, positions, examples.latent_shape)
+        drops = drops_of(draws.drop, config.drop)
+        kept = gives_gradient(drops, always=self._always)
+        if not kept.any():
+            return torch.zeros(2, dtype=torch.float64)
+        draws, drops = draws.select(kept), drops.select(kept)
+        rows = order_of(config.seed, positions, len(examples))[kept]
+        mirrored = (draws.mirrored < 0.5) if config.flip else None
+        batch = examples.batch(rows, device, mirrored=mirrored, without_text=drops.text)
+        timesteps = timesteps_of(draws.time, self.scheduler.config.num_train_timesteps, config.timesteps)
+        timesteps = timesteps.to(device)
+        with self._accelerator.autocast():
+            losses = sample_losses(
+                self._model,
+                self.scheduler,
+                latents=drawn(batch.latents, draws.posterior.to(device)),
+                noise=draws.noise.to(device),
+                timesteps=timesteps,
+                text=batch.text,
+                contexts=without_graph(batch.contexts, torch.from_numpy(drops.graph).to(device)),
+            )
+        if config.min_snr_gamma is not None:
+            losses = losses * min_snr_weight(self.scheduler, timesteps, config.min_snr_gamma)
+        self._accelerator.backward(losses.sum() / (config.batch_size * config.accumulate))
+        return torch.tensor([losses.detach().sum().item(), len(rows)], dtype=torch.float64)
+
+    def _shared(self, totals: Tensor) -> tuple[float, int]:
+        if self._accelerator.num_processes > 1:
+            totals = self._accelerator.reduce(totals.float().to(self._accelerator.device), "sum")
+        loss, trained = totals.tolist()
+        return loss, int(trained)
+
+    def _update(self, step: int) -> dict[str, float]:
+        share_gradients(self._groups, self._accelerator)
+        self._accelerator.unscale_gradients(self._optimizer)
+        norms = gradient_norms(self._groups)
+        total = clip_gradients(self._groups, self._config.max_gradient_norm)
+        if not math.isfinite(total) and self._accelerator.scaler is None:
+            raise TrainingError(f"the gradients are not finite at step {step + 1}")
+        self._optimizer.step()
+        return {"total": total, **norms}

@@ -1,0 +1,199 @@
+"""The training loop: steps, and what happens between them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from graphcond.errors import TrainingError
+from graphcond.recipe import Recipe
+from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint
+from graphcond.training.device import generators_kept
+from graphcond.training.interrupt import Interrupt, held_interrupts
+from graphcond.training.metrics import Recent, append_record
+from graphcond.training.prepare import Prepared
+from graphcond.training.preview import Previews
+from graphcond.training.randomness import BatchPlan
+from graphcond.training.report import Report, StepBar
+from graphcond.training.run_folder import RunFolder
+from graphcond.training.schedule import rate_factor
+from graphcond.training.state import TrainingState
+from graphcond.training.step import StepFigures, Stepper
+from graphcond.training.validation import Validation
+
+
+class Trainer:
+    """Trains what was prepared, and keeps the run folder.
+
+    Args:
+        recipe: what to train and how.
+        prepared: model and examples.
+        accelerator: of this process.
+        run: where to write.
+        report: what a person sees.
+    """
+
+    def __init__(
+        self, recipe: Recipe, prepared: Prepared, accelerator: Accelerator, run: RunFolder, report: Report
+    ) -> None:
+        self._config, self._run, self._report = recipe.training, run, report
+        self._model, self._accelerator = prepared.model, accelerator
+        self.plan = BatchPlan(self._config.batch_size, self._config.accumulate, accelerator.num_processes)
+        self.state = TrainingState(
+            prepared.model, accelerator, effective_batch=self.plan.effective, data=prepared.data
+        )
+        self._take_step = Stepper(
+            prepared.model,
+            prepared.train,
+            self.plan,
+            groups=self.state.groups,
+            optimizer=accelerator.prepare(self.state.optimizer),
+            accelerator=accelerator,
+            rate_factor=rate_factor(self._config),
+            always=prepared.always,
+        )
+        self._validation = Validation(prepared.validation, self._config)
+        self._previews = Previews(prepared.validation, self._config.previews, recipe.data.resolution)
+        self.newest: dict[str, Any] = {}
+        self._recent = Recent()
+
+    def fit(self) -> None:
+        """Run the steps that are left, then save the model as ``final``.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite, or a checkpoint cannot be written.
+            KeyboardInterrupt: a person stopped the run; a checkpoint was written before.
+        """
+        device = self._accelerator.device
+        with (
+            torch.random.fork_rng(devices=generators_kept(device), device_type=device.type),
+            held_interrupts() as interrupt,
+            self._report.steps(self.state.step, self._config.steps) as bar,
+        ):
+            self._model.train()
+            if self.state.step == 0:
+                self._preview()
+            while self.state.step < self._config.steps:
+                figures = self._step()
+                self._after_step(figures, bar)
+                if self._stopped(interrupt):
+                    self._stop()
+        self._finish()
+
+    def _step(self) -> StepFigures:
+        start = time.perf_counter()
+        try:
+            figures = self._take_step(self.state.step)
+        except TrainingError as error:
+            raise self._explained(error) from error
+        self.state.advance()
+        self._recent.add(figures, self.plan.effective, time.perf_counter() - start)
+        return figures
+
+    def _after_step(self, figures: StepFigures, bar: StepBar) -> None:
+        config = self._config
+        if self._due(config.log_every):
+            self._log(figures, bar)
+        if self._due(config.validate_every):
+            self._validate(bar)
+        if self._due(config.preview_every):
+            self._preview()
+        if self._due(config.checkpoint_every) or self.state.step == config.steps:
+            self._checkpoint()
+        bar.advance(self.state.step)
+
+    def _due(self, every: int | None) -> bool:
+        return every is not None and (self.state.step % every == 0 or self.state.step == self._config.steps)
+
+    def _log(self, figures: StepFigures, bar: StepBar) -> None:
+        recent, self._recent = self._recent, Recent()
+        record = {
+            "loss": recent.loss,
+            "learning_rate": figures.rates,
+            "gradient_norm": figures.norms,
+            "samples_per_second": recent.rate,
+            "trained_samples": recent.trained,
+            "samples": recent.samples,
+            "effective_batch": self.plan.effective,
+        }
+        self._record("train", record)
+        loss = "-" if recent.loss is None else f"{recent.loss:.4f}"
+        bar.note(loss=loss, rate=f"{recent.rate:.1f}/s")
+
+    def _validate(self, bar: StepBar) -> None:
+        if self._accelerator.is_main_process:
+            with self._report.timed("validation"), self.state.averaged():
+                found = self._validation(self._model, self._take_step.scheduler, self._accelerator)
+            self._record("validation", found.record())
+            bar.note(gap=f"{found.graph_gap:.4f}")
+        self._accelerator.wait_for_everyone()
+
+    def _preview(self) -> None:
+        if self._config.preview_every is not None and self._accelerator.is_main_process:
+            file = self._run.previews / f"step-{self.state.step:08d}.png"
+            with self._report.timed("previews"), self.state.averaged(), self._accelerator.autocast():
+                self._previews.write(self._model, file)
+        self._accelerator.wait_for_everyone()
+
+    def _checkpoint(self) -> None:
+        if self._accelerator.is_main_process:
+            with self._report.timed("checkpoints"):
+                write_checkpoint(
+                    self._run.checkpoints,
+                    self._model,
+                    self.state.tensors(),
+                    self.state.standing(),
+                    averaged=self.state.averaged(),
+                    keep=self._config.keep_checkpoints,
+                )
+        self._accelerator.wait_for_everyone()
+
+    def _record(self, kind: str, figures: dict[str, Any]) -> None:
+        record = {"step": self.state.step, "kind": kind, **figures}
+        self.newest[kind] = record
+        if self._accelerator.is_main_process:
+            append_record(self._run.metrics, record)
+            self._accelerator.log(_flat(kind, figures), step=self.state.step)
+
+    def _stopped(self, interrupt: Interrupt) -> bool:
+        if self._accelerator.num_processes == 1:
+            return interrupt.asked
+        asked = torch.tensor(float(interrupt.asked), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(asked, "sum") > 0)
+
+    def _stop(self) -> None:
+        if not checkpoint_folder(self._run.checkpoints, self.state.step).is_dir():
+            self._checkpoint()
+        self._report.say(
+            f"Stopped after step {self.state.step}; go on with: graphcond train --resume {self._run.root}"
+        )
+        raise KeyboardInterrupt
+
+    def _finish(self) -> None:
+        if self.state.ema is not None:
+            self.state.ema.keep()
+        self._model.train(False)
+        if self._accelerator.is_main_process:
+            self._model.save_pretrained(self._run.final)
+        self._accelerator.end_training()
+
+    def _explained(self, error: TrainingError) -> TrainingError:
+        usable = list_checkpoints(self._run.checkpoints)
+        last = f"the last good checkpoint is {usable[-1]}" if usable else "no checkpoint was written before"
+        return TrainingError(
+            f"{error.problem}; {last}",
+            place=self._run.root,
+            remedy="lower training.learning_rate or use another mixed_precision, and look at the data",
+        )
+
+
+def _flat(path: str, value: Any) -> dict[str, float]:
+    """Nested figures as ``a/b`` for a tracker; what is no number is left out."""
+    if isinstance(value, dict):
+        return {
+            key: one for name, item in value.items() for key, one in _flat(f"{path}/{name}", item).items()
+        }
+    return {path: float(value)} if isinstance(value, int | float) else {}

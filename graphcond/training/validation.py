@@ -1,0 +1,118 @@
+"""The validation loss with fixed noise and timesteps, and how much the graph contributes to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import DDPMScheduler
+from jaxtyping import Float64, Int64
+
+from graphcond.contexts import shuffled
+from graphcond.model import GraphModel
+from graphcond.recipe import TrainingConfig
+from graphcond.training.examples import Examples
+from graphcond.training.loss import sample_losses, without_graph
+from graphcond.training.objective import timesteps_of
+from graphcond.training.randomness import Purpose, generator_of, seed_of
+from graphcond.types import NeighborContext
+
+
+@dataclass(frozen=True)
+class ValidationLoss:
+    """Mean squared errors of the same samples, noise and timesteps.
+
+    Args:
+        graph: with each target's own neighbors.
+        no_graph: with the conditions' nulls.
+        shuffled: with another target's neighbors.
+    """
+
+    graph: float
+    no_graph: float
+    shuffled: float
+
+    @property
+    def graph_gap(self) -> float:
+        """What the graph takes off the loss."""
+        return self.no_graph - self.graph
+
+    @property
+    def shuffled_gap(self) -> float:
+        """What a wrong graph adds to the loss."""
+        return self.shuffled - self.graph
+
+    def record(self) -> dict[str, object]:
+        """As a line of metrics.jsonl."""
+        losses = {"graph": self.graph, "no_graph": self.no_graph, "shuffled": self.shuffled}
+        return {"loss": losses, "graph_gap": self.graph_gap, "shuffled_gap": self.shuffled_gap}
+
+
+def shuffled_neighbors(examples: Examples, seed: int) -> dict[str, NeighborContext]:
+    """The control: each example gets the neighbors of another of them."""
+    return {
+        name: shuffled(context, seed_of(seed, Purpose.SHUFFLE))
+        for name, context in examples.neighbors.items()
+    }
+
+
+class Validation:
+    """Measures the same samples again and again; only the weights change.
+
+    Timesteps lie evenly in the distribution that training draws from.
+
+    Args:
+        examples: what to validate on.
+        config: the recipe's training.
+    """
+
+    def __init__(self, examples: Examples, config: TrainingConfig) -> None:
+        self._examples, self._config, count = examples, config, len(examples)
+        self._wrong = shuffled_neighbors(examples, config.seed)
+        generator = generator_of(config.seed, Purpose.VALIDATION)
+        self._noise = torch.randn((count, *examples.latent_shape), generator=generator)
+        self._time = ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
+
+    @torch.no_grad()
+    def __call__(
+        self, model: GraphModel, scheduler: DDPMScheduler, accelerator: Accelerator
+    ) -> ValidationLoss:
+        """The losses of ``model`` as it is now."""
+        model.train(False)
+        size, count = self._config.batch_size, len(self._examples)
+        with accelerator.autocast():
+            losses = np.concatenate(
+                [
+                    self._batch(model, scheduler, np.arange(start, min(start + size, count)))
+                    for start in range(0, count, size)
+                ],
+                axis=1,
+            )
+        model.train()
+        graph, no_graph, wrong = losses.mean(axis=1).tolist()
+        return ValidationLoss(graph, no_graph, wrong)
+
+    def _batch(
+        self, model: GraphModel, scheduler: DDPMScheduler, rows: Int64[np.ndarray, " b"]
+    ) -> Float64[np.ndarray, "3 b"]:
+        device = model.device
+        batch = self._examples.batch(rows, device)
+        total = scheduler.config.num_train_timesteps
+        timesteps = timesteps_of(self._time[rows], total, self._config.timesteps).to(device)
+        wrong = self._examples.features(rows, device, self._wrong)
+        variants = (batch.contexts, without_graph(batch.contexts), wrong)
+        losses = [
+            sample_losses(
+                model,
+                scheduler,
+                latents=batch.latents.mean,
+                noise=self._noise[rows].to(device),
+                timesteps=timesteps,
+                text=batch.text,
+                contexts=contexts,
+            )
+            for contexts in variants
+        ]
+        return np.stack([loss.cpu().double().numpy() for loss in losses])
