@@ -184,7 +184,7 @@ def _draw_mark(brush: ImageDraw.ImageDraw, box: Box, good: bool) -> None:
     brush.text((x, y), "✓" if good else "✗", PAPER, _font(round(radius * 1.5), bold=True), anchor="mm")
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: float, most: int) -> list[str]:
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, most: int) -> list[str]:
     """``text`` in at most ``most`` lines of ``width`` pixels; what does not fit ends in an ellipsis."""
     lines: list[str] = []
     for paragraph in text.splitlines():
@@ -201,7 +201,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: float, most: int) -> l
     return [_cut(line, font, width) for line in kept]
 
 
-def _cut(line: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     if font.getlength(line) <= width:
         return line
     line = line.rstrip(" …")

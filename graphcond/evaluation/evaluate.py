@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -25,6 +25,7 @@ StageProgress: TypeAlias = Callable[[str, int, int], None]
 BATCH = 32
 
 
+@runtime_checkable
 class PictureMaker(Protocol):
     """Makes pictures for targets; evaluation does not know how."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from graphcond.pictures import to_pixels, to_square
 BATCH = 64
 
 
+@runtime_checkable
 class Oracle(Protocol):
     """A classifier whose answers are true by construction, such as the art world's."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ Item = TypeVar("Item")
 PREPROCESSING = "preprocessor_config.json"
 
 
+@runtime_checkable
 class FeatureExtractor(Protocol):
     """Whatever embeds pictures. Any object with these members will do."""
 
@@ -43,6 +44,7 @@ class FeatureExtractor(Protocol):
         """One embedding for each picture, not normalized."""
 
 
+@runtime_checkable
 class TextExtractor(FeatureExtractor, Protocol):
     """A feature extractor that embeds texts into the same space as pictures."""
 
@@ -123,7 +125,7 @@ class ClipExtractor(PretrainedExtractor):
     @classmethod
     def from_pretrained(
         cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> Self:
+    ) -> ClipExtractor:
         """Load a `CLIPModel` folder or hub id; only safetensors are read.
 
         Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
@@ -170,7 +172,7 @@ class DinoExtractor(PretrainedExtractor):
     @classmethod
     def from_pretrained(
         cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> Self:
+    ) -> DinoExtractor:
         """Load a `Dinov2Model` folder or hub id; only safetensors are read.
 
         Without a ``preprocessor_config.json`` pictures are scaled to 256 and cropped to 224, as DINOv2's are.
