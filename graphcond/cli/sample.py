@@ -90,7 +90,7 @@ def _config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
             f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, SAMPLERS)
         )
     config = cast("type[NeighborSamplerConfig]", SAMPLERS[kind])
-    return _adjusted(config, settings) if settings else config()
+    return _adjusted(config, settings) if settings else config.model_validate({})
 
 
 def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:

@@ -11,6 +11,9 @@ from numba import njit
 from graphcond.samplers.ranking import Ranking, best_first
 from graphcond.samplers.walk import RandomWalk
 
+ROUNDING = 1e-15
+"""Changes in the sum of probabilities that float64 cannot tell from none."""
+
 
 class PowerIteration:
     """Solves p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, by iterating it.
@@ -21,7 +24,7 @@ class PowerIteration:
     Args:
         walk: the walk on the graph.
         alpha: probability to return to the target, 0 < alpha < 1.
-        tolerance: bound on the sum of absolute errors over all nodes.
+        tolerance: bound on the sum of absolute errors over all nodes, as far as float64 can keep it.
     """
 
     def __init__(self, walk: RandomWalk, *, alpha: float, tolerance: float = 1e-12) -> None:
@@ -31,7 +34,8 @@ class PowerIteration:
         """The probabilities of all nodes, which sum to 1."""
         # The error after n steps is at most 2 (1 - alpha)^n, and at most the last change / alpha.
         steps = ceil(log(self._tolerance / 2) / log1p(-self._alpha))
-        return _iterate(self._walk.arrays, target, self._alpha, steps, self._tolerance * self._alpha)
+        enough = max(self._tolerance * self._alpha, ROUNDING)
+        return _iterate(self._walk.arrays, target, self._alpha, steps, enough)
 
     def best(
         self,
