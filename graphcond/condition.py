@@ -50,7 +50,9 @@ class Condition(nn.Module):
         tokens = text.hidden.new_zeros(text.hidden.shape[0], count, width)
         return Signal(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
 
-    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
         """The denoiser's inputs with ``signal`` in them."""
         return inputs if signal is None else self.injector.apply(inputs, signal, scale)
 

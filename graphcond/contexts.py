@@ -10,11 +10,8 @@ import torch
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
-from graphcond.models.embedding_files import load_embeddings
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.models.features import TextExtractor
-from graphcond.recipe import Recipe
-from graphcond.recipe.sections import FileFeatures
 from graphcond.samplers import NeighborSampler
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NeighborFeatures, NodeEmbeddings
 
@@ -80,50 +77,6 @@ class GraphContexts:
                 "no picture of the graph is embedded", place="features", remedy="add pictures or a file"
             )
         return table
-
-
-def open_contexts(
-    recipe: Recipe,
-    graph: AttributedGraph,
-    embeddings: NodeEmbeddings,
-    *,
-    forbidden: Int64[np.ndarray, " nodes"] | None = None,
-) -> dict[str, GraphContexts]:
-    """The contexts of every condition of a recipe over one graph.
-
-    Args:
-        recipe: names the samplers; its training seed decides their random choices.
-        graph: the graph.
-        embeddings: of its nodes.
-        forbidden: rows that may never be neighbors.
-    """
-    return {
-        condition.name: GraphContexts(
-            graph,
-            condition.sampler.build(graph=graph, embeddings=embeddings, forbidden=forbidden),
-            embeddings,
-            seed=recipe.training.seed,
-        )
-        for condition in recipe.conditions
-    }
-
-
-def embeddings_for(
-    recipe: Recipe,
-    graph: AttributedGraph,
-    extractor: Callable[[], TextExtractor],
-    progress: Progress | None = None,
-) -> NodeEmbeddings:
-    """The node embeddings that a recipe's features name: from its file, or by ``extractor`` and the cache.
-
-    Raises:
-        InputError: a picture or the file cannot be read, or the file has not one row per node.
-    """
-    if isinstance(recipe.features, FileFeatures):
-        return NodeEmbeddings(
-            pictures=None, texts=None, extra=load_embeddings(recipe.features.path, len(graph))
-        )
-    return embed_graph(graph, extractor(), FeatureCache(), progress)
 
 
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:

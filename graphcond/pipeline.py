@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -36,7 +37,7 @@ Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 
 @dataclass(frozen=True)
 class PipelineOutput:
-    """A list of pictures, an array (b, height, width, 3) with values in 0..1, or latents, as was asked for."""
+    """Pictures: a list, an array (b, height, width, 3) with values in 0..1, or latents, as was asked for."""
 
     images: Any
 
@@ -263,9 +264,7 @@ class GraphPipeline:
         options = {"generator": generator} if draws else {}
         for number, timestep in enumerate(timesteps):
             sample = self.scheduler.scale_model_input(latents, timestep)
-            prediction = guidance.predict(
-                number / len(timesteps), lambda branches, s=sample, t=timestep: caller(s, t, branches)
-            )
+            prediction = guidance.predict(number / len(timesteps), partial(caller, sample, timestep))
             latents = self.scheduler.step(prediction, timestep, latents, **options).prev_sample
             if on_step is not None:
                 on_step(number + 1, len(timesteps))

@@ -10,12 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "graphcond"
 
 LAYERS = [
-    {"errors", "files", "types", "component", "pictures", "fingerprint", "weights"},
+    {"errors", "files", "types", "component", "pictures", "fingerprint", "weights", "progress"},
     {"graphs", "worlds", "sheets"},
     {"samplers", "encoders", "models"},
     {"adapters"},
     {"recipe", "condition", "guidance"},
-    {"contexts", "data", "model", "model_card", "branches", "pipeline", "checkup"},
+    {"contexts", "data", "model", "model_card", "branches", "pipeline", "checkup", "arms"},
     {"training", "evaluation", "interop"},
     {"demo", "bench"},
     {"cli", "__main__"},

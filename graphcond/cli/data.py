@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.markup import escape
 
-from graphcond.cli.progress import progress_bars
+from graphcond.progress import progress_bars
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:

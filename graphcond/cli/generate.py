@@ -13,8 +13,8 @@ from typer.core import TyperCommand
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from graphcond.cli.progress import Watch
     from graphcond.pipeline import GraphPipeline
+    from graphcond.progress import Watch
     from graphcond.types import AttributedGraph, NeighborFeatures
 
 LONGEST = 2048
@@ -92,7 +92,7 @@ def generate(
         graphcond generate outputs/demo/model --graph outputs/demo/graph --target 000012 --graph-scale 3
     """
     from graphcond.cli.options import pick_device
-    from graphcond.cli.progress import progress_bars
+    from graphcond.progress import progress_bars
 
     _one_source(graph, target, neighbors)
     with progress_bars() as watch:
@@ -158,14 +158,14 @@ def _from_graph(
     pipe: GraphPipeline, folder: Path, targets: Sequence[str], watch: Watch
 ) -> tuple[list[NeighborFeatures], str]:
     """One graph per target, and the first target's text."""
-    from graphcond.contexts import embeddings_for, open_contexts
+    from graphcond.data import contexts_of, embed_data
     from graphcond.graphs import load_graph
 
     graph = load_graph(folder)
     rows = [_row(graph, node, folder) for node in targets]
     recipe = pipe.model.recipe
-    embeddings = embeddings_for(recipe, graph, lambda: pipe.extractor, watch("embedding the graph"))
-    contexts = open_contexts(recipe, graph, embeddings)
+    embeddings = embed_data(recipe, graph, device=pipe.model.device, progress=watch("embedding the graph"))
+    contexts = contexts_of(recipe, graph, embeddings)
     if len(contexts) > 1:
         raise InputError("the model has several conditions", place="--graph", remedy="use it from Python")
     (source,) = contexts.values()

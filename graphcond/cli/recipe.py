@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from graphcond.cli.options import base_name
+
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
 Base = Annotated[str | None, typer.Option(help="Put the recipe on another base: tiny.")]
@@ -55,7 +57,7 @@ def show(
     if not (resolved or base or overrides or as_json):
         print(find_recipe(name).read_text(encoding="utf-8"), end="")
         return
-    recipe = load_recipe(name, base=_tiny(base), overrides=overrides or ())
+    recipe = load_recipe(name, base=base_name(base), overrides=overrides or ())
     print(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
 
 
@@ -72,7 +74,7 @@ def check(
     """
     from graphcond.recipe import load_recipe
 
-    recipe = load_recipe(file, base=_tiny(base), overrides=overrides or ())
+    recipe = load_recipe(file, base=base_name(base), overrides=overrides or ())
     if recipe.tiny and base is None:
         load_recipe(file, base="tiny", overrides=overrides or ())
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
@@ -97,9 +99,3 @@ def schema(
         print(json.dumps(Recipe.model_json_schema(), indent=2))
     else:
         write_json(out, Recipe.model_json_schema())
-
-
-def _tiny(base: str | None) -> object:
-    from graphcond.cli.options import base_name
-
-    return base_name(base)

@@ -109,7 +109,7 @@ def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> N
 
 
 def _embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
-    from graphcond.cli.progress import progress_bars
+    from graphcond.progress import progress_bars
     from graphcond.contexts import embed_graph
     from graphcond.models.embedding_files import load_embeddings
     from graphcond.models.feature_cache import FeatureCache

@@ -1,0 +1,60 @@
+"""graphcond bench: measured comparisons on the tiny base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphcond.cli.options import base_name
+from graphcond.errors import InputError
+
+app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps the name of the only comparison in the command."""
+
+
+@app.command()
+def samplers(
+    base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
+    model: Annotated[
+        Path | None, typer.Option(help="A model trained on the art world; trained anew unless given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the table and its picture.")] = Path(
+        "outputs/bench/samplers"
+    ),
+    limit: Annotated[int, typer.Option(min=20, help="Held-out targets at each level.")] = 120,
+    seed: Annotated[int, typer.Option(min=0, help="Of worlds, noise and choices.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Compare samplers at three levels of noise edges: neighbors, style and distance to the true picture.
+
+    Example: graphcond bench samplers --base tiny --model outputs/demo/model --out outputs/bench
+    """
+    from graphcond.bench.samplers import bench_samplers, to_markdown, write_bench
+    from graphcond.pipeline import GraphPipeline
+    from graphcond.progress import progress_bars
+
+    if base_name(base) is None:
+        raise InputError("needs a base", place="--base", remedy="use tiny")
+    pipe = GraphPipeline.from_pretrained(model if model is not None else _train(out, seed))
+    with progress_bars() as watch:
+        bench, examples = bench_samplers(pipe, limit=limit, seed=seed, watch=watch)
+    write_bench(bench, examples, out)
+    print(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
+
+
+def _train(out: Path, seed: int) -> Path:
+    import shutil
+
+    from graphcond.recipe import load_recipe
+    from graphcond.training import train
+
+    recipe = load_recipe("instructg2i", base="tiny", overrides=[f"training.seed={seed}", f"data.seed={seed}"])
+    shutil.rmtree(out / "run", ignore_errors=True)
+    return train(recipe, out=out / "run").folder / "final"

@@ -1,0 +1,93 @@
+"""graphcond train: from a recipe to a run folder with a trained model."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    from graphcond.recipe import Recipe
+    from graphcond.training import TrainedRun
+
+
+def train_command(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE", help="A YAML file or the name of a shipped recipe; a resumed run has its own."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="'tiny': the base inside the package, with data to match.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting of the recipe.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="Go on from the newest checkpoint of a run.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="Where to write; outputs/... unless given.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
+    ] = None,
+) -> None:
+    """Train the graph modules of a recipe over its frozen base.
+
+    The run folder gets metrics.jsonl, previews/, checkpoints/ and, at the end, the model in final/.
+    Ctrl-C saves a checkpoint first. Several GPUs: accelerate launch -m graphcond train ...
+
+    For example:
+
+        graphcond train instructg2i --base tiny
+
+        graphcond train instructg2i --set data.path=graphs/paintings --set training.steps=5000
+
+        graphcond train --resume outputs/instructg2i-20250101-120000 --set training.steps=10000
+    """
+    from graphcond.training import train
+
+    if resume is not None and out is not None:
+        raise InputError("a resumed run stays where it is", place="--out", remedy="leave it out")
+    chosen = _recipe(recipe, base, set_ or [], resume)
+    _tell(train(chosen, out=out, resume=resume, device=device), chosen)
+
+
+def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Path | None) -> Recipe:
+    from graphcond.cli.options import base_name
+    from graphcond.recipe import load_recipe
+
+    if name is None and resume is None:
+        raise InputError(
+            "is missing", place="RECIPE", remedy="give a YAML file or a name from `graphcond recipe list`"
+        )
+    if name is not None:
+        return load_recipe(name, base=base_name(base), overrides=overrides)
+    if base is not None:
+        raise InputError("a resumed run keeps its base", place="--base", remedy="leave it out")
+    return load_recipe(_recipe_of(Path(str(resume))), overrides=overrides)
+
+
+def _recipe_of(run: Path) -> Path:
+    file = run / "recipe.yaml"
+    if not file.is_file():
+        raise InputError("is no run folder", place=run, remedy="give the folder that holds recipe.yaml")
+    return file
+
+
+def _tell(run: TrainedRun, recipe: Recipe) -> None:
+    model, graph = run.folder / "final", getattr(recipe.data, "path", None) or run.graph.root
+    gap = run.metrics.get("validation", {}).get("graph_gap")
+    if gap is not None:
+        print(f"graph gap: {gap:.4f} (what the graph takes off the validation loss)")
+    print(f"model: {model}")
+    target = run.graph.nodes.ids[run.example]
+    print(
+        f"try: {shlex.join(['graphcond', 'generate', str(model), '--graph', str(graph), '--target', target])}"
+    )
