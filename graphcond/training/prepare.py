@@ -27,6 +27,7 @@ class Prepared:
     """A model and what it is trained and validated on.
 
     Args:
+        graph: where the targets lie.
         model: untrained, its trained parameters in float32.
         train: the training examples.
         validation: examples for the validation loss and previews; each has a graph.
@@ -36,6 +37,7 @@ class Prepared:
         data: fingerprint of the training examples.
     """
 
+    graph: AttributedGraph
     model: GraphModel
     train: Examples
     validation: Examples
@@ -79,6 +81,7 @@ def prepare(
     train = gatherer.examples(model.base, neighbors, kept, "training", mirrored=recipe.training.flip)
     validation = _validation(gatherer, model, held_out if len(held_out) else targets[found])
     return Prepared(
+        graph=graph,
         model=model,
         train=train,
         validation=validation,

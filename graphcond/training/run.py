@@ -32,12 +32,16 @@ class TrainedRun:
     Args:
         model: the trained model, in evaluation mode; with an EMA, its average.
         folder: the run folder; the model lies in its ``final``.
+        graph: what it was trained on.
+        example: row of a target to try the model on, held out where any is.
         seconds: by stage; ``training`` holds validation, previews and checkpoints too.
         metrics: the last lines of metrics.jsonl of this call, by kind: ``train`` and ``validation``.
     """
 
     model: GraphModel
     folder: Path
+    graph: AttributedGraph
+    example: int
     seconds: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, Any]]
 
@@ -85,7 +89,12 @@ def train(
     _summarize(report, run, recipe, prepared, trainer, accelerator)
     trainer.fit()
     return TrainedRun(
-        prepared.model, run.root, MappingProxyType(report.seconds), MappingProxyType(trainer.newest)
+        model=prepared.model,
+        folder=run.root,
+        graph=prepared.graph,
+        example=int(prepared.validation.targets[0]),
+        seconds=MappingProxyType(report.seconds),
+        metrics=MappingProxyType(trainer.newest),
     )
 
 
