@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from graphcond.evaluation import EvaluationReport, Measurement
@@ -38,11 +40,10 @@ REPORT = EvaluationReport(
 def test_markdown() -> None:
     assert REPORT.to_markdown() == (
         "**instructg2i**\n\n"
-        "|  | clip_i ↑ | kid ↓ |\n"
-        "| --- | ---: | ---: |\n"
-        "| no graph | 58.8 [58.0, 59.5] | 0.051 [0.040, 0.060] |\n"
-        "| graph | 73.7 [73.0, 74.5] | 0.021 [0.020, 0.030] |\n"
-        "| graph - no graph | +14.9 [+14.0, +16.0] | -0.030 [-0.040, -0.020] |\n\n"
+        "|  | no graph | graph | graph - no graph |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        "| clip_i ↑ | 58.8 [58.0, 59.5] | 73.7 [73.0, 74.5] | +14.9 [+14.0, +16.0] |\n"
+        "| kid ↓ | 0.051 [0.040, 0.060] | 0.021 [0.020, 0.030] | -0.030 [-0.040, -0.020] |\n\n"
         "- n = 1,200 targets, the same for every arm, seed 0; in brackets 95 % intervals\n"
         "- clip_i, kid by clip@1\n"
         "- mind the [gap]\n"
@@ -51,11 +52,19 @@ def test_markdown() -> None:
 
 def test_terminal() -> None:
     written = StringIO()
-    print_report(REPORT, Console(file=written, width=120))
-    for part in ("instructg2i", "58.8 [58.0, 59.5]", "+14.9", "n = 1,200", "clip@1", "mind the [gap]"):
+    print_report(REPORT, Console(file=written, width=80))
+    for part in ("instructg2i", "58.8", "[58.0, 59.5]", "+14.9", "n = 1,200", "clip@1", "mind the [gap]"):
         assert part in written.getvalue()
+    assert "…" not in written.getvalue()
 
 
-def test_print_writes_to_the_standard_output(capsys: object) -> None:
+def test_arms_alone_have_no_table_of_differences() -> None:
+    written = StringIO()
+    print_report(replace(REPORT, differences={}), Console(file=written, width=80))
+    assert "what the graph adds" not in written.getvalue()
+    assert "73.7" in written.getvalue()
+
+
+def test_print_writes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     REPORT.print()
-    assert "73.7" in capsys.readouterr().out  # type: ignore[attr-defined]
+    assert "73.7" in capsys.readouterr().out
