@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
+from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.models.features import FeatureExtractor, TextExtractor
@@ -23,8 +24,11 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
 
 FILE = "features.sqlite"
-BATCH = 64
+BATCH = 32
 """How many pictures are held decoded at once, and how many embeddings are written in one transaction."""
+
+LONGEST = 2048
+"""Pictures with a longer side are scaled down to this before they are embedded, to bound the memory."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS features (
@@ -130,7 +134,7 @@ def cached_pictures(
         extractor.width,
         keys,
         paths,
-        lambda batch: extractor.embed_pictures([open_picture(path) for path in batch if path is not None]),
+        lambda batch: extractor.embed_pictures([_open(path) for path in batch if path is not None]),
         cache,
         progress,
     )
@@ -169,6 +173,10 @@ def _cached(
         if progress:
             progress(len(known), len(distinct))
     return _rows(keys, known, width)
+
+
+def _open(path: Path) -> Image.Image:
+    return open_picture(path, longest=LONGEST)
 
 
 def _rows(

@@ -89,23 +89,23 @@ def _key(text: str) -> str:
 
 def test_progress_counts_up_to_all(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    texts = [str(number) for number in range(150)]
+    texts = [str(number) for number in range(75)]
     cached_texts(Counting(), texts, FeatureCache(tmp_path), lambda *counts: seen.append(counts))
-    assert seen == [(64, 150), (128, 150), (150, 150)]
+    assert seen == [(32, 75), (64, 75), (75, 75)]
 
 
 def test_an_interrupted_run_keeps_what_it_had(tmp_path: Path) -> None:
     cache, extractor = FeatureCache(tmp_path), Counting()
-    texts = [str(number) for number in range(150)]
+    texts = [str(number) for number in range(75)]
 
     def stop(done: int, _: int) -> None:
-        if done == 128:
+        if done == 64:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         cached_texts(extractor, texts, cache, stop)
     cached_texts(extractor, texts, cache)
-    assert extractor.asked == [64, 64, 22]
+    assert extractor.asked == [32, 32, 11]
 
 
 @given(st.lists(st.text(), max_size=8))
@@ -173,6 +173,17 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="GRAPHCOND_CACHE"):
         FeatureCache(tmp_path / "file").put("x", {})
+
+
+def test_very_large_pictures_are_scaled_down(tmp_path: Path) -> None:
+    class Sizes(Counting):
+        def embed_pictures(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+            return np.array([[*picture.size, 0] for picture in pictures], np.float32)
+
+    Image.new("L", (5000, 2500)).save(tmp_path / "large.png")
+    Image.new("L", (2048, 8)).save(tmp_path / "long.png")
+    sizes = cached_pictures(Sizes(), [tmp_path / "large.png", tmp_path / "long.png"])
+    np.testing.assert_array_equal(sizes[:, :2], [[2048, 1024], [2048, 8]])
 
 
 def test_missing_and_broken_pictures_are_named(tmp_path: Path) -> None:
