@@ -123,7 +123,7 @@ def cached_pictures(
         extractor: the network.
         paths: one picture file for each row, None where there is none: its row is zero.
         cache: where embeddings are kept between runs; None keeps none.
-        progress: called after each batch, counting distinct pictures.
+        progress: called at the start and after each batch, counting distinct pictures.
 
     Raises:
         InputError: a picture is missing or cannot be decoded, or the cache is damaged.
@@ -164,6 +164,8 @@ def _cached(
     distinct = {key: item for key, item in zip(keys, items, strict=True) if key is not None}
     known = cache.get(identity, distinct) if cache else {}
     wanted = [key for key in distinct if key not in known]
+    if progress and distinct:
+        progress(len(known), len(distinct))
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
         fresh = dict(zip(batch, embed([distinct[key] for key in batch]), strict=True))
