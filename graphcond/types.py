@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 ABSENT = -1
@@ -143,7 +144,9 @@ class NeighborFeatures:
     embeddings: Float[Tensor, "b k d"]
     present: Bool[Tensor, "b k"]
 
-    def to(self, device: object = None, dtype: object = None) -> NeighborFeatures:
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> NeighborFeatures:
         """The same features on another device, or with embeddings in another dtype."""
         return replace(
             self, embeddings=self.embeddings.to(device=device, dtype=dtype), present=self.present.to(device)

@@ -111,7 +111,7 @@ def _draw_all(
     shares: dict[str, np.ndarray] = {}
     (condition,) = pipe.model.conditions
     for number, (name, settings) in enumerate(RIVALS.items()):
-        config = SAMPLERS[settings["kind"]].model_validate(settings)
+        config: Any = SAMPLERS[settings["kind"]].model_validate(settings)
         sampler = config.build(graph=graph, embeddings=embeddings, forbidden=forbidden)
         contexts = GraphContexts(graph, sampler, embeddings, seed=seed)
         maker = ModelPictures(pipe, {condition: contexts}, targets, DrawSettings(steps=STEPS))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 from PIL import Image
 
-from graphcond.arms import ModelPictures, noise_of
+from graphcond.arms import Arm, ModelPictures, noise_of
 from graphcond.demo.judge import ArtJudge
 from graphcond.files import atomic_file
 from graphcond.pictures import open_picture
@@ -29,7 +29,7 @@ def draw_grid(
     graph: AttributedGraph,
     maker: ModelPictures,
     rows: Int64[np.ndarray, " n"],
-    drawn: Mapping[str, Sequence[Image.Image]],
+    drawn: Mapping[Arm, Sequence[Image.Image]],
     judge: ArtJudge,
     file: Path,
 ) -> None:

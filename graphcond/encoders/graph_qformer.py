@@ -51,10 +51,9 @@ class GraphQFormer(Encoder):
         self.mixer = NeighborMixer(token_width, heads=shape.heads) if neighbor_self_attention else None
         self.text_model = TextTransformer(shape, token_width, cross_attention_every)
         if zero_start:
-            for layer in self.text_model.encoder.layers:
-                if layer.crossattention is not None:
-                    nn.init.zeros_(layer.crossattention.out_proj.weight)
-                    nn.init.zeros_(layer.crossattention.out_proj.bias)
+            for name, parameter in self.text_model.named_parameters():
+                if "crossattention.out_proj" in name:
+                    nn.init.zeros_(parameter)
 
     def start_from(self, text_encoder: nn.Module) -> None:
         """Take over all weights that a transformers ``CLIPTextModel`` of the same shape has."""

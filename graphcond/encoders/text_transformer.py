@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +33,7 @@ class TextTransformer(nn.Module):
     def __init__(self, shape: TransformerShape, neighbor_width: int, cross_attention_every: int) -> None:
         super().__init__()
         self.embeddings = TextEmbeddings(shape)
-        self.encoder = nn.Module()
-        self.encoder.layers = nn.ModuleList(
+        self.encoder = LayerStack(
             QFormerLayer(shape, neighbor_width if number % cross_attention_every == 0 else None)
             for number in range(shape.layers)
         )
@@ -43,10 +43,23 @@ class TextTransformer(nn.Module):
         self, ids: Int64[Tensor, "b n"], neighbors: Float[Tensor, "b m c"], visible: Bool[Tensor, "b m"]
     ) -> Float[Tensor, "b n w"]:
         """Hidden states after the final layer norm."""
-        hidden = self.embeddings(ids)
-        for layer in self.encoder.layers:
+        return self.final_layer_norm(self.encoder(self.embeddings(ids), neighbors, visible))
+
+
+class LayerStack(nn.Module):
+    """Layers one after another; a module of its own because the release's names say ``encoder.layers``."""
+
+    def __init__(self, layers: Iterable[QFormerLayer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(
+        self, hidden: Float[Tensor, "b n w"], neighbors: Float[Tensor, "b m c"], visible: Bool[Tensor, "b m"]
+    ) -> Float[Tensor, "b n w"]:
+        """Hidden states of the last layer."""
+        for layer in self.layers:
             hidden = layer(hidden, neighbors, visible)
-        return self.final_layer_norm(hidden)
+        return hidden
 
 
 class TextEmbeddings(nn.Module):

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import torch
-from torch import nn
+from diffusers import UNet2DConditionModel
 
 from graphcond.errors import InputError
 
@@ -52,8 +52,8 @@ def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention
     )
 
 
-def use_attention(unet: nn.Module, attention: Attention) -> None:
-    """Switch every attention layer of a diffusers model to ``attention``."""
+def use_attention(unet: UNet2DConditionModel, attention: Attention) -> None:
+    """Switch every attention layer of a denoiser to ``attention``."""
     if attention == "xformers":
         unet.enable_xformers_memory_efficient_attention()
     else:

@@ -1,0 +1,102 @@
+"""The Graph-QFormer: the release's names and shapes, and a start at the base's own text encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphcond.encoders import GraphQFormer, GraphQFormerConfig
+from graphcond.types import DenoiserInputs, NeighborFeatures
+from tests.builders import FEATURE_WIDTH, small_base, some_features
+
+
+@pytest.fixture(scope="module")
+def base(sd_folder: Path):
+    return small_base(sd_folder)
+
+
+def build(base, **settings) -> GraphQFormer:
+    torch.manual_seed(0)
+    return GraphQFormerConfig(**settings).build(feature_width=FEATURE_WIDTH, base=base)
+
+
+def test_names_and_shapes_are_the_releases(base) -> None:
+    text, width = base.text_encoder.config, base.token_width
+    clip = {f"text_model.{name.removeprefix('text_model.')}" for name in base.text_encoder.state_dict()}
+    ours = {name: tuple(tensor.shape) for name, tensor in build(base).state_dict().items()}
+    layers = [n for n in range(text.num_hidden_layers) if n % 2 == 0]
+    extra = {
+        f"text_model.encoder.layers.{n}.{part}.{kind}"
+        for n in layers
+        for part in (*(f"crossattention.{p}_proj" for p in "qkv"), "crossattention.out_proj", "layer_norm3")
+        for kind in ("weight", "bias")
+    }
+    projector = {
+        "projector.proj.weight",
+        "projector.proj.bias",
+        "projector.norm.weight",
+        "projector.norm.bias",
+    }
+    assert set(ours) == clip | extra | projector
+    assert ours["projector.proj.weight"] == (4 * width, FEATURE_WIDTH)
+    assert ours["projector.norm.weight"] == (width,)
+    assert ours["text_model.encoder.layers.0.crossattention.k_proj.weight"] == (text.hidden_size, width)
+
+
+@pytest.mark.parametrize(("every", "layers"), [(1, {0, 1}), (2, {0}), (3, {0})])
+def test_cross_attention_in_every_nth_layer(base, every: int, layers: set[int]) -> None:
+    names = build(base, cross_attention_every=every).state_dict()
+    assert {int(name.split(".")[3]) for name in names if "crossattention" in name} == layers
+
+
+@torch.no_grad()
+def test_it_starts_as_the_text_encoder(base) -> None:
+    text = base.encode_prompt(["a star", "a house by the sea"])
+    tokens = build(base)(some_features(2), text).tokens
+    assert torch.allclose(tokens, text.hidden, atol=1e-5)
+
+
+@torch.no_grad()
+def test_so_that_training_starts_at_the_base(base) -> None:
+    """A context of the prompt's tokens twice attends to the same mean as the prompt's tokens once."""
+    text = base.encode_prompt(["a star"])
+    tokens = build(base)(some_features(1), text).tokens
+    sample = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = DenoiserInputs(sample, torch.tensor([400]), text.hidden)
+    with_graph = DenoiserInputs(sample, torch.tensor([400]), torch.cat([text.hidden, tokens], 1))
+    assert torch.allclose(base.denoise(plain), base.denoise(with_graph), atol=1e-5)
+
+
+@torch.no_grad()
+def test_self_attention_lets_neighbors_exchange(base) -> None:
+    """With it, what one neighbor says depends on who else is there, beyond a softmax over all."""
+    encoder = build(base, neighbor_self_attention=True, zero_start=False)
+    assert encoder.mixer is not None
+    tokens = encoder.projector(some_features(1).embeddings)
+    everyone = torch.ones(tokens.shape[:2], dtype=torch.bool)
+    alone = everyone.clone()
+    alone[:, 4:] = False
+    mixed, unmixed = encoder.mixer(tokens, everyone), encoder.mixer(tokens, alone)
+    assert (mixed[:, :4] - unmixed[:, :4]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_the_prompt_asks(base) -> None:
+    encoder, features = build(base, zero_start=False), some_features(1)
+    one, other = (encoder(features, base.encode_prompt([text])).tokens for text in ("a star", "a house"))
+    assert (one - other).abs().max() > 1e-3
+
+
+def test_weights_of_another_shape_are_refused(base) -> None:
+    with pytest.raises((ValueError, RuntimeError)):
+        build(base).start_from(torch.nn.Linear(2, 2))
+
+
+@torch.no_grad()
+def test_normalized_embeddings_ignore_their_length(base) -> None:
+    encoder = build(base, normalize_embeddings=True, zero_start=False)
+    text, features = base.encode_prompt(["a star"]), some_features(1)
+    longer = NeighborFeatures(features.embeddings * 7, features.present)
+    assert torch.allclose(encoder(features, text).tokens, encoder(longer, text).tokens, atol=1e-5)
