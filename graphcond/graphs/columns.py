@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar, overload
+from operator import index
+from typing import SupportsIndex, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +27,13 @@ class ArrowColumn(Sequence[Entry]):
         return len(self.array)
 
     @overload
-    def __getitem__(self, position: int) -> Entry: ...
+    def __getitem__(self, position: SupportsIndex) -> Entry: ...
     @overload
     def __getitem__(self, position: slice) -> Sequence[Entry]: ...
-    def __getitem__(self, position: int | slice) -> Entry | Sequence[Entry]:
+    def __getitem__(self, position: SupportsIndex | slice) -> Entry | Sequence[Entry]:
         if isinstance(position, slice):
             return ArrowColumn(self.array[position])
-        return self.array[int(position)].as_py()
+        return self.array[index(position)].as_py()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.array.to_pylist())

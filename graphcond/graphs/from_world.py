@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from graphcond.graphs.store import check_replaceable, open_graph, write_graph
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
 
+@runtime_checkable
 class World(Protocol):
     """Anything whose nodes, edges and pictures are computed."""
 

@@ -90,7 +90,6 @@ def test_inputs_stay_as_they_are() -> None:
     [
         (node_table(2), edge_list([(0, 2)]), "ends at node 2"),
         (node_table(2), edge_list([(-1, 0)]), "ends at node -1"),
-        (node_table(2), EdgeList(np.zeros(2, np.int64), np.ones(1, np.int64)), "1 targets for 2 edges"),
         (node_table(2), edge_list([(0, 1)], weights=np.array([-1], np.float32)), "weight -1"),
         (node_table(2), edge_list([(0, 1)], weights=np.array([np.nan], np.float32)), "weight nan"),
         (node_table(2), edge_list([(0, 1)], types=["a", "b"]), "2 types for 1 edges"),

@@ -25,9 +25,10 @@ def test_pieces_become_one_column() -> None:
     assert from_arrow(pa.chunked_array([], pa.large_string())) == []
 
 
-def test_to_arrow_does_not_copy_a_column() -> None:
+def test_columns_are_not_copied() -> None:
     array = pa.array(["a", "b"], pa.large_string())
     assert to_arrow(ArrowColumn(array)).buffers()[2].address == array.buffers()[2].address
+    assert from_arrow(pa.chunked_array([array])).array.buffers()[2].address == array.buffers()[2].address
 
 
 def test_a_column_survives_pickling() -> None:

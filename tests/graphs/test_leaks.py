@@ -31,9 +31,7 @@ def test_a_picture_in_two_splits() -> None:
 
 
 def test_nodes_without_picture_share_none() -> None:
-    assert not find_leaks(
-        graph(["train", "test", "", "", ""], [[2], [3], [4], [3 - 3], [1 - 1]]), np.full(5, -1)
-    )
+    assert not find_leaks(graph(["train", "test", "", "", ""], [[2], [3], [4], [0], [0]]), np.full(5, -1))
 
 
 def test_a_target_among_its_given_neighbors_by_row_or_by_picture() -> None:
@@ -41,6 +39,11 @@ def test_a_target_among_its_given_neighbors_by_row_or_by_picture() -> None:
     leaks = find_leaks(graph(None, given), np.array([0, 1, 2, 1, 4]))
     assert leaks.given_targets == [(0, 0), (1, 3)]
     assert leaks.given_held_out == []
+
+
+def test_a_target_without_picture_among_its_given_neighbors() -> None:
+    given = [[0, 1], [0, ABSENT], [ABSENT] * 2, [ABSENT] * 2, [ABSENT] * 2]
+    assert find_leaks(graph(None, given), np.full(5, -1)).given_targets == [(0, 0)]
 
 
 def test_held_out_nodes_given_as_neighbors() -> None:

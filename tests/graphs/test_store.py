@@ -60,8 +60,9 @@ def test_the_pictures_root_moves_with_the_folder_when_near(tmp_path: Path) -> No
     save_graph(rich_graph(near), tmp_path / "a/graph")
     save_graph(rich_graph(near), far)
     (tmp_path / "a").rename(tmp_path / "moved")
+    (tmp_path / "b/c").rename(tmp_path / "c")
     assert open_graph(tmp_path / "moved/graph").root == tmp_path / "moved/data"
-    assert open_graph(far).root == near
+    assert open_graph(tmp_path / "c/graph").root == near
 
 
 def test_a_graph_without_pictures_has_no_root(tmp_path: Path) -> None:
@@ -118,7 +119,8 @@ FILES = [
 def test_a_file_cut_short(folder: Path, name: str, keep: float) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(len(content) * keep)])
-    with pytest.raises(InputError, match=name):
+    problem = "not JSON" if name == "graph.json" else "it was cut short"
+    with pytest.raises(InputError, match=f"{name}.*{problem}"):
         open_graph(folder)
 
 

@@ -122,6 +122,14 @@ def test_a_byte_order_mark_and_quotes(tmp_path: Path) -> None:
     assert len(source.edges) == 0
 
 
+def test_long_tables_of_texts_with_line_breaks(tmp_path: Path) -> None:
+    text = "a line\n" * 20
+    rows = "".join(f'{row},"{text}"\n' for row in range(10_000))
+    source = read_tables(write(tmp_path, f"id,text\n{rows}", "src,dst\n"))
+    assert len(source.nodes) == 10_000
+    assert set(source.nodes.texts) == {text}
+
+
 GOOD_NODES, GOOD_EDGES = "id,text\na,1\nb,2\n", "src,dst\na,b\n"
 
 
