@@ -1,0 +1,124 @@
+"""The command line as a whole: exit codes, one-line errors, help, start-up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graphcond.cli import app, main
+
+COMMANDS = [
+    ["demo"],
+    ["data", "build"],
+    ["data", "inspect"],
+    ["sample"],
+    ["train"],
+    ["generate"],
+    ["evaluate"],
+    ["recipe", "list"],
+    ["recipe", "show"],
+    ["recipe", "check"],
+    ["recipe", "schema"],
+    ["bench", "samplers"],
+    ["doctor"],
+]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["graphcond", *args])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys, command: list[str]) -> None:
+    assert run(monkeypatch, *command, "--help") == 0
+    assert f"graphcond {' '.join(command)}" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_bad_input_is_one_line_and_two(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "recipe", "check", "instructg2i", "--set", "training.stesp=3") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+    assert "'steps'" in error
+    assert "Traceback" not in error
+
+
+def test_unknown_options_are_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "doctor", "--nonsense") == 2
+    assert run(monkeypatch, "nonsense") == 2
+
+
+def test_our_own_faults_are_one(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("graphcond.checkup.check_up", broken)
+    assert run(monkeypatch, "doctor") == 1
+    error = capsys.readouterr().err
+    assert "ZeroDivisionError: oops" in error
+    assert "GRAPHCOND_DEBUG" in error
+
+
+def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert run(monkeypatch, "doctor", "--json") == 0
+    names = {finding["name"] for finding in json.loads(capsys.readouterr().out)}
+    assert {"torch", "diffusers", "device", "attention", "xformers", "dgl"} <= names
+
+
+@pytest.mark.parametrize(
+    "fails_with", [FileNotFoundError("libgraphbolt.so"), ImportError("no"), RuntimeError("x")]
+)
+def test_doctor_survives_a_broken_dgl(monkeypatch: pytest.MonkeyPatch, fails_with: Exception) -> None:
+    from graphcond import checkup
+
+    def broken(name: str) -> None:
+        raise fails_with
+
+    monkeypatch.setattr(checkup, "version", lambda name: "2.1.0")
+    monkeypatch.setattr(checkup, "import_module", broken)
+    found = {finding.name: finding for finding in checkup.check_up()}
+    assert not found["dgl"].fine
+    assert "cannot be imported" in found["dgl"].state
+
+
+def test_recipe_commands(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
+    assert run(monkeypatch, "recipe", "list", "--json") == 0
+    assert {"name", "description"} == set(json.loads(capsys.readouterr().out)[0])
+    assert run(monkeypatch, "recipe", "show", "instructg2i") == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    assert run(monkeypatch, "recipe", "check", str(tmp_path / "mine.yaml")) == 0
+    assert "is fine" in capsys.readouterr().out
+    assert run(monkeypatch, "recipe", "show", "instructg2i", "--base", "tiny", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["base"]["kind"] == "tiny"
+    assert run(monkeypatch, "recipe", "schema", "--out", str(tmp_path / "schema.json")) == 0
+    assert "properties" in json.loads((tmp_path / "schema.json").read_text())
+    assert run(monkeypatch, "recipe", "check", "instructg2i", "--base", "tine") == 2
+
+
+def test_light_commands_load_no_torch() -> None:
+    code = (
+        "import sys, graphcond, graphcond.cli; print([m for m in ('torch', 'diffusers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    import graphcond
+
+    assert all(getattr(graphcond, name) is not None for name in graphcond.__all__)
+    assert set(graphcond.__all__) <= set(dir(graphcond))
+    with pytest.raises(AttributeError, match="nonsense"):
+        graphcond.nonsense  # noqa: B018
+
+
+def test_the_app_lists_all_commands() -> None:
+    listed = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert {"demo", "sample", "train", "generate", "evaluate", "doctor"} <= listed

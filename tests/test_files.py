@@ -1,0 +1,81 @@
+"""Writes that happen whole or not at all; paths that stay in their folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.files import atomic_file, atomic_folder, inside, read_json, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fail_within(block: AbstractContextManager[Path], write: Callable[[Path], object]) -> None:
+    """A kill in the middle of writing."""
+
+    def killed() -> None:
+        with block as temporary:
+            write(temporary)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "a.txt"
+    with atomic_file(file) as temporary:
+        temporary.write_text("one")
+        assert not file.exists()
+    fail_within(atomic_file(file), lambda temporary: temporary.write_text("half"))
+    assert (file.read_text(), names(file.parent)) == ("one", ["a.txt"])
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    with atomic_folder(folder) as temporary:
+        (temporary / "one").write_text("1")
+    fail_within(atomic_folder(folder), lambda temporary: (temporary / "half").write_text("2"))
+    assert (names(folder), names(tmp_path)) == (["one"], ["model"])
+    with atomic_folder(folder) as temporary:
+        (temporary / "two").write_text("2")
+    assert (names(folder), names(tmp_path)) == (["two"], ["model"])
+
+
+def test_json_round_trip_and_complaints(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"ü": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"ü": [1, None]}
+    for content, message in ((b"{\n1", r"a\.json:2: not JSON"), (b"\xff", "not UTF-8")):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match="no such file"):
+        read_json(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "/etc/passwd", "..\\secret"])
+def test_paths_may_not_leave_their_folder(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError, match=r"line 3: .* leaves the folder"):
+        inside(tmp_path, path, place="line 3")
+
+
+def test_links_may_not_leave_it_either(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError):
+        inside(root, "link/secret")
+    assert inside(root, "a/./b.png") == "a/b.png"
+
+
+def test_errors_read_as_sentences() -> None:
+    error = InputError("is broken", place="file:3", remedy="mend it")
+    assert str(error) == "file:3: is broken. Mend it"
+    assert did_you_mean("pprr", ["ppr", "khop"]) == "did you mean 'ppr'?"
+    assert did_you_mean("zzz", ["ppr", "khop"]) == "choose one of: khop, ppr"
