@@ -21,6 +21,7 @@ from graphcond.weights import load_tensors
 
 STATE, TENSORS = "training_state.json", "training_state.safetensors"
 FORMAT = 1
+GO_BACK = "delete that checkpoint to go on from the one before"
 _NAME = re.compile(r"step-\d{8}")
 
 
@@ -97,15 +98,20 @@ def read_standing(folder: Path) -> Standing:
     Raises:
         InputError: the checkpoint is damaged or of another version.
     """
-    values = read_json(folder / STATE)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(
-            "is of another version", place=folder / STATE, remedy="use the version that wrote it"
-        )
     try:
-        return Standing(**values)
-    except TypeError:
-        raise InputError("is damaged", place=folder / STATE, remedy="resume another checkpoint") from None
+        values = read_json(folder / STATE)
+        standing = Standing(**values) if isinstance(values, dict) else None
+    except (InputError, TypeError):
+        standing = None
+    if standing is None:
+        raise InputError("is damaged", place=folder / STATE, remedy=GO_BACK)
+    if standing.format != FORMAT:
+        raise InputError(
+            f"is of format {standing.format}, this version reads {FORMAT}",
+            place=folder / STATE,
+            remedy="use the version that wrote it",
+        )
+    return standing
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -114,7 +120,10 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing or damaged.
     """
-    return load_tensors(folder / TENSORS)
+    try:
+        return load_tensors(folder / TENSORS)
+    except InputError as error:
+        raise InputError(error.problem, place=error.place, remedy=GO_BACK) from error
 
 
 def remove_unfinished(checkpoints: Path) -> None:

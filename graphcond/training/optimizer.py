@@ -86,8 +86,8 @@ def restore_optimizer(optimizer: torch.optim.AdamW, groups: Groups, state: Mappi
         if f"step/{key}" in state:
             optimizer.state[parameter] = {
                 "step": state[f"step/{key}"].clone(),
-                "exp_avg": state[f"exp_avg/{key}"].to(parameter),
-                "exp_avg_sq": state[f"exp_avg_sq/{key}"].to(parameter),
+                "exp_avg": state[f"exp_avg/{key}"].to(parameter, copy=True),
+                "exp_avg_sq": state[f"exp_avg_sq/{key}"].to(parameter, copy=True),
             }
 
 

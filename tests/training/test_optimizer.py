@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from graphcond.recipe import TrainingConfig
+from graphcond.training.optimizer import (
+    Groups,
+    build_optimizer,
+    clip_gradients,
+    gradient_norms,
+    optimizer_state,
+    restore_optimizer,
+    restore_weights,
+    set_rates,
+    weights_of,
+)
+
+
+def groups(seed: int = 0) -> Groups:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "neighbors": {"w": nn.Parameter(torch.randn(3, generator=generator))},
+        "lora": {"w": nn.Parameter(torch.randn(2, generator=generator))},
+    }
+
+
+def with_gradients(parameters: Groups, value: float = 1.0) -> Groups:
+    for group in parameters.values():
+        for parameter in group.values():
+            parameter.grad = torch.full_like(parameter, value)
+    return parameters
+
+
+def test_groups_have_their_own_learning_rates() -> None:
+    config = TrainingConfig(learning_rate=1e-3, learning_rates={"lora": 1e-4}, weight_decay=0.2)
+    optimizer = build_optimizer(groups(), config)
+    assert set_rates(optimizer, 0.5) == pytest.approx({"neighbors": 5e-4, "lora": 5e-5})
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([5e-4, 5e-5])
+    assert set_rates(optimizer, 1.0) == pytest.approx({"neighbors": 1e-3, "lora": 1e-4})
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.2}
+
+
+def test_clipping_covers_all_groups_together() -> None:
+    parameters = with_gradients(groups(), 2.0)
+    norms = gradient_norms(parameters)
+    assert norms == pytest.approx({"neighbors": 12**0.5, "lora": 8**0.5})
+    assert clip_gradients(parameters, 1.0) == pytest.approx(20**0.5)
+    after = gradient_norms(parameters)
+    assert after["neighbors"] ** 2 + after["lora"] ** 2 == pytest.approx(1.0, abs=1e-5)
+    assert after["neighbors"] / after["lora"] == pytest.approx(norms["neighbors"] / norms["lora"])
+
+
+def test_state_goes_round() -> None:
+    config = TrainingConfig(learning_rate=0.1)
+    first, second = groups(), groups(seed=1)
+    optimizer, other = build_optimizer(first, config), build_optimizer(second, config)
+    with_gradients(first)
+    optimizer.step()
+    restore_weights(second, weights_of(first))
+    restore_optimizer(other, second, optimizer_state(optimizer, first))
+    for parameters, one in ((first, optimizer), (second, other)):
+        with_gradients(parameters, -0.3)
+        one.step()
+    for name in first:
+        assert torch.equal(first[name]["w"], second[name]["w"])
+
+
+def test_parameters_that_never_had_a_gradient_have_no_state() -> None:
+    parameters = groups()
+    optimizer = build_optimizer(parameters, TrainingConfig())
+    parameters["lora"]["w"].grad = torch.ones(2)
+    optimizer.step()
+    state = optimizer_state(optimizer, parameters)
+    assert set(state) == {"step/lora/w", "exp_avg/lora/w", "exp_avg_sq/lora/w"}
+    other = groups()
+    restore_optimizer(build_optimizer(other, TrainingConfig()), other, state)

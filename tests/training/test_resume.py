@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from graphcond.training.step import Stepper
+from graphcond.types import AttributedGraph
+from tests.training.toys import run_toy, same, toy_condition, toy_recipe, trained_weights, write_graph
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "ema": {"ema": 0.9},
+    "accumulation and warm-up": {"accumulate": 2, "batch_size": 3, "warmup": 4},
+    "lora with dropout": {"lora": {"rank": 2, "dropout": 0.3}, "ema": 0.5},
+    "two conditions": {"conditions": [toy_condition("first"), toy_condition("second", "zeros")]},
+}
+
+
+def state(folder: Path, step: int) -> dict[str, Any]:
+    return load_file(folder / "checkpoints" / f"step-{step:08d}" / "training_state.safetensors")
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
+    settings: dict[str, Any],
+    stop: int,
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+) -> None:
+    def recipe(steps: int) -> Any:
+        return toy_recipe(sd_folder, clip_folder, steps=steps, **settings)
+
+    whole = run_toy(recipe(6), toy_graph, tmp_path / "whole")
+    first = run_toy(recipe(stop), toy_graph, tmp_path / "parts")
+    resumed = run_toy(recipe(6), toy_graph, resume=tmp_path / "parts")
+
+    assert not same(trained_weights(first), trained_weights(whole))
+    assert same(trained_weights(resumed), trained_weights(whole))
+    assert same(state(resumed.folder, 6), state(whole.folder, 6))
+    saved = GraphModel.from_pretrained(resumed.folder / "final").trainable_parameters()
+    assert same(
+        {f"{name}/{key}": p.detach() for name, group in saved.items() for key, p in group.items()},
+        trained_weights(whole),
+    )
+
+
+def test_ctrl_c_saves_a_checkpoint_from_which_the_run_ends_the_same(
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = toy_recipe(sd_folder, clip_folder, steps=5, schedule="cosine", warmup=1)
+    whole = run_toy(recipe, toy_graph, tmp_path / "whole")
+    take_step = Stepper.__call__
+
+    def interrupted(self: Stepper, step: int) -> Any:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return take_step(self, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Stepper, "__call__", interrupted)
+        run_toy(recipe, toy_graph, tmp_path / "parts")
+    assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == ["step-00000002"]
+    assert not (tmp_path / "parts" / "final").exists()
+
+    resumed = run_toy(recipe, toy_graph, resume=tmp_path / "parts")
+    assert same(trained_weights(resumed), trained_weights(whole))
+
+
+def test_metrics_go_on_without_repeats(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    run = run_toy(toy_recipe(sd_folder, clip_folder, steps=2), toy_graph, tmp_path / "run")
+    with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 3, "kind": "train"}\n{"step": 4, "ki')
+    run_toy(toy_recipe(sd_folder, clip_folder, steps=4), toy_graph, resume=run.folder)
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert all("loss" in line for line in lines)
+
+
+def test_a_finished_run_resumes_to_itself(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    recipe = toy_recipe(sd_folder, clip_folder, steps=2, ema=0.9)
+    run = run_toy(recipe, toy_graph, tmp_path / "run")
+    assert same(trained_weights(run_toy(recipe, toy_graph, resume=run.folder)), trained_weights(run))
+
+
+@pytest.fixture(scope="module")
+def finished(
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return run_toy(toy_recipe(sd_folder, clip_folder, steps=1), toy_graph, out).folder
+
+
+def refusal(folder: Path, graph: AttributedGraph, recipe: Any) -> str:
+    with pytest.raises(InputError) as error:
+        run_toy(recipe, graph, resume=folder)
+    return str(error.value)
+
+
+def test_another_recipe_is_refused(
+    finished: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    message = refusal(finished, toy_graph, toy_recipe(sd_folder, clip_folder, steps=2, learning_rate=5e-4))
+    assert "training.learning_rate was 0.001 and is 0.0005" in message
+    assert "training.steps" not in message
+
+
+def test_a_folder_without_a_run_is_refused(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    assert "is no run folder" in refusal(tmp_path, toy_graph, toy_recipe(sd_folder, clip_folder))
+
+
+def test_a_run_without_checkpoints_is_refused(
+    finished: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_bytes((finished / "recipe.yaml").read_bytes())
+    recipe = toy_recipe(sd_folder, clip_folder, steps=1)
+    assert "has no checkpoint" in refusal(tmp_path, toy_graph, recipe)
+
+
+def test_changed_data_is_refused(finished: Path, sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:
+    graph = write_graph(tmp_path)
+    (tmp_path / "00.png").write_bytes((tmp_path / "01.png").read_bytes())
+    message = refusal(finished, graph, toy_recipe(sd_folder, clip_folder, steps=2))
+    assert "training data is not what the run was started with" in message
+
+
+@pytest.mark.parametrize("name", ["training_state.safetensors", "training_state.json"])
+def test_a_damaged_checkpoint_is_refused(
+    name: str, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    recipe = toy_recipe(sd_folder, clip_folder, steps=1)
+    run = run_toy(recipe, toy_graph, tmp_path / "run")
+    file = run.folder / "checkpoints" / "step-00000001" / name
+    file.write_bytes(file.read_bytes()[:50])
+    message = refusal(run.folder, toy_graph, recipe)
+    assert name in message
+    assert "delete that checkpoint" in message.lower()

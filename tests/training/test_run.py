@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from graphcond.errors import InputError, TrainingError
+from graphcond.files import atomic_folder
+from graphcond.pipeline import GraphPipeline
+from graphcond.recipe import load_recipe
+from graphcond.training import checkpoint as checkpoint_module
+from graphcond.training import step as step_module
+from graphcond.training import trainer as trainer_module
+from graphcond.training.checkpoint import list_checkpoints
+from graphcond.types import AttributedGraph
+from tests.training.toys import run_toy, same, toy_recipe, trained_weights
+
+
+def test_a_run_folder_holds_everything(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    recipe = toy_recipe(
+        *(sd_folder, clip_folder),
+        steps=5,
+        log_every=2,
+        validate_every=4,
+        preview_every=3,
+        checkpoint_every=2,
+        keep_checkpoints=2,
+        ema=0.9,
+    )
+    run = run_toy(recipe, toy_graph, tmp_path / "run")
+    assert load_recipe(run.folder / "recipe.yaml") == recipe
+    assert sorted(p.name for p in (run.folder / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
+    assert sorted(p.name for p in (run.folder / "previews").iterdir()) == [
+        f"step-{step:08d}.png" for step in (0, 3, 5)
+    ]
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    steps = {kind: [line["step"] for line in lines if line["kind"] == kind] for kind in ("train", "validation")}
+    assert steps == {"train": [2, 4, 5], "validation": [4, 5]}
+    train, validation = (next(line for line in lines if line["kind"] == kind) for kind in steps)
+    assert train["samples"] == 8
+    assert train["trained_samples"] <= 8
+    assert train["effective_batch"] == 4
+    assert train["learning_rate"] == {"neighbors": 1e-3}
+    assert set(train["gradient_norm"]) == {"total", "neighbors"}
+    assert train["samples_per_second"] > 0
+    gap = validation["loss"]["no_graph"] - validation["loss"]["graph"]
+    assert validation["graph_gap"] == pytest.approx(gap)
+    assert run.metrics["validation"] == lines[-1]
+    assert {"latents", "training", "previews", "validation"} <= set(run.seconds)
+
+
+def test_the_final_model_draws_pictures(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    run = run_toy(toy_recipe(sd_folder, clip_folder, ema=0.5), toy_graph, tmp_path / "run")
+    pipe = GraphPipeline.from_pretrained(run.folder / "final")
+    loaded = pipe.model.trainable_parameters()["neighbors"]
+    assert all(torch.equal(p, run.model.trainable_parameters()["neighbors"][n]) for n, p in loaded.items())
+    picture = Image.new("RGB", (64, 64), "red")
+    assert pipe("a star", neighbors=[picture], num_inference_steps=1).images[0].size == (64, 64)
+
+
+def test_equal_recipes_give_equal_weights_and_another_seed_others(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    first = run_toy(toy_recipe(sd_folder, clip_folder), toy_graph, tmp_path / "first")
+    torch.manual_seed(2)
+    expected = torch.rand(3)
+    torch.manual_seed(2)
+    second = run_toy(toy_recipe(sd_folder, clip_folder), toy_graph, tmp_path / "second")
+    assert torch.equal(torch.rand(3), expected), "the global generator is left alone"
+    third = run_toy(toy_recipe(sd_folder, clip_folder, seed=1), toy_graph, tmp_path / "third")
+    assert same(trained_weights(first), trained_weights(second))
+    assert not same(trained_weights(first), trained_weights(third))
+
+
+def test_only_the_given_targets_are_trained_on(
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    trainer = trainer_module.Trainer.__init__
+
+    def spy(self: object, recipe: object, prepared: object, *rest: object) -> None:
+        seen.extend(prepared.train.targets.tolist())  # type: ignore[attr-defined]
+        trainer(self, recipe, prepared, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer_module.Trainer, "__init__", spy)
+    run_toy(
+        toy_recipe(sd_folder, clip_folder, steps=1), toy_graph, tmp_path / "run", targets=np.array([2, 5, 7])
+    )
+    assert seen == [2, 5, 7]
+
+
+def test_a_loss_that_is_no_number_names_step_and_last_checkpoint(
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses, calls = step_module.sample_losses, []
+
+    def poisoned(*arguments: object, **options: object) -> torch.Tensor:
+        calls.append(1)
+        return losses(*arguments, **options) * (float("inf") if len(calls) == 4 else 1)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(step_module, "sample_losses", poisoned)
+    recipe = toy_recipe(
+        sd_folder, clip_folder, steps=6, checkpoint_every=2, drop={"text": 0, "graph": 0, "both": 0}
+    )
+    with pytest.raises(TrainingError) as error:
+        run_toy(recipe, toy_graph, tmp_path / "run")
+    good = tmp_path / "run" / "checkpoints" / "step-00000002"
+    assert f"the loss is inf at step 4; the last good checkpoint is {good}" in str(error.value)
+    assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
+    assert not (tmp_path / "run" / "final").exists()
+
+    monkeypatch.setattr(step_module, "sample_losses", losses)
+    resumed = run_toy(recipe, toy_graph, resume=tmp_path / "run")
+    whole = run_toy(recipe, toy_graph, tmp_path / "whole")
+    assert same(trained_weights(resumed), trained_weights(whole))
+
+
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
+    trouble: BaseException,
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save, calls = checkpoint_module.save_file, []
+
+    def failing(tensors: object, file: Path) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            file.write_bytes(b"half")
+            raise trouble
+        save(tensors, file)  # type: ignore[arg-type]
+
+    recipe = toy_recipe(sd_folder, clip_folder, steps=3, checkpoint_every=1, keep_checkpoints=1, ema=0.5)
+    with monkeypatch.context() as patch, pytest.raises((TrainingError, KeyboardInterrupt)) as error:
+        patch.setattr(checkpoint_module, "save_file", failing)
+        run_toy(recipe, toy_graph, tmp_path / "run")
+    if isinstance(trouble, OSError):
+        assert "No space left on device" in str(error.value)
+        assert "step-00000001 is still usable" in str(error.value)
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000001"]
+
+    resumed = run_toy(recipe, toy_graph, resume=tmp_path / "run")
+    whole = run_toy(recipe, toy_graph, tmp_path / "whole")
+    assert same(trained_weights(resumed), trained_weights(whole))
+
+
+def test_what_a_kill_left_behind_is_removed(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    run = run_toy(toy_recipe(sd_folder, clip_folder, steps=1), toy_graph, tmp_path / "run")
+    with pytest.raises(SystemExit), atomic_folder(run.folder / "checkpoints" / "step-00000002") as new:
+        left = run.folder / "checkpoints" / f"{new.name}x"
+        left.mkdir()
+        raise SystemExit
+    run_toy(toy_recipe(sd_folder, clip_folder, steps=2), toy_graph, resume=run.folder)
+    assert not left.exists()
+
+
+def test_an_existing_folder_is_not_overwritten(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match="exists already"):
+        run_toy(toy_recipe(sd_folder, clip_folder), toy_graph, tmp_path)
+
+
+def test_without_held_out_nodes_it_validates_on_training_targets(
+    sd_folder: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    from tests.training.toys import write_graph
+
+    graph = write_graph(tmp_path / "graph", splits=False)
+    recipe = toy_recipe(sd_folder, clip_folder, steps=1, validate_every=1)
+    run = run_toy(recipe, graph, tmp_path / "run")
+    assert "graph_gap" in run.metrics["validation"]
+
+
+def test_tensorboard_gets_the_figures(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    run_toy(toy_recipe(sd_folder, clip_folder, steps=2, tensorboard=True), toy_graph, tmp_path / "run")
+    assert list((tmp_path / "run").rglob("events.out.tfevents.*"))

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphcond.errors import TrainingError
+from graphcond.model import GraphModel
+from graphcond.models import StableDiffusionBase
+from graphcond.training import step as step_module
+from graphcond.training.optimizer import build_optimizer
+from graphcond.training.randomness import BatchPlan
+from graphcond.training.step import Stepper
+from graphcond.types import AttributedGraph, DenoiserInputs
+from tests.training.toys import prepare_toy, toy_condition, toy_recipe
+
+
+def stepper(recipe: Any, graph: AttributedGraph) -> tuple[Stepper, GraphModel]:
+    prepared, accelerator = prepare_toy(recipe, graph)
+    groups = prepared.model.trainable_parameters()
+    config = recipe.training
+    return Stepper(
+        prepared.model,
+        prepared.train,
+        BatchPlan(config.batch_size, config.accumulate),
+        groups=groups,
+        optimizer=accelerator.prepare(build_optimizer(groups, config)),
+        accelerator=accelerator,
+        rate_factor=lambda step: 1.0,
+        always=prepared.always,
+    ), prepared.model
+
+
+def weights(model: GraphModel) -> Tensor:
+    groups = model.trainable_parameters()
+    return torch.cat([p.detach().flatten() for group in groups.values() for p in group.values()])
+
+
+@pytest.fixture
+def denoised(monkeypatch: pytest.MonkeyPatch) -> list[DenoiserInputs]:
+    """Everything that reaches the denoiser."""
+    calls: list[DenoiserInputs] = []
+    denoise = StableDiffusionBase.denoise
+
+    def counted(self: StableDiffusionBase, inputs: DenoiserInputs) -> Tensor:
+        calls.append(inputs)
+        return denoise(self, inputs)
+
+    monkeypatch.setattr(StableDiffusionBase, "denoise", counted)
+    return calls
+
+
+def test_samples_without_graph_never_reach_the_denoiser(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+) -> None:
+    drop = {"text": 0.0, "graph": 0.4, "both": 0.2}
+    run, _ = stepper(toy_recipe(sd_folder, clip_folder, batch_size=16, drop=drop), toy_graph)
+    figures = [run(step) for step in range(4)]
+    assert sum(f.trained for f in figures) == sum(len(inputs.sample) for inputs in denoised)
+    assert 0.2 < sum(f.trained for f in figures) / 64 < 0.6
+
+
+def test_a_step_in_which_all_graphs_are_dropped_computes_nothing(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+) -> None:
+    drop = {"text": 0.0, "graph": 0.0, "both": 0.999999}
+    run, model = stepper(toy_recipe(sd_folder, clip_folder, drop=drop), toy_graph)
+    before = weights(model)
+    figures = run(0)
+    assert not denoised
+    assert figures.loss is None
+    assert torch.equal(before, weights(model))
+
+
+def test_with_lora_dropped_samples_are_trained_on_without_their_graph(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+) -> None:
+    drop = {"text": 0.0, "graph": 0.0, "both": 0.999999}
+    recipe = toy_recipe(sd_folder, clip_folder, drop=drop, lora={"rank": 2})
+    run, model = stepper(recipe, toy_graph)
+    figures = run(0)
+    assert figures.trained == 4
+    (inputs,) = denoised
+    empty = model.base.encode_prompt([""] * 4).hidden
+    torch.testing.assert_close(inputs.context, empty)
+    assert figures.norms["neighbors"] == 0
+    assert figures.norms["lora"] > 0
+
+
+def test_dropped_texts_are_the_empty_prompt(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+) -> None:
+    drop = {"text": 0.999999, "graph": 0.0, "both": 0.0}
+    run, model = stepper(toy_recipe(sd_folder, clip_folder, drop=drop), toy_graph)
+    run(0)
+    (inputs,) = denoised
+    empty = model.base.encode_prompt([""] * 4).hidden
+    torch.testing.assert_close(inputs.context[:, : empty.shape[1]].detach(), empty)
+    assert inputs.context.shape[1] > empty.shape[1]
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_accumulating_is_a_bigger_batch(
+    lora: Any, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    drop = {"text": 0.2, "graph": 0.2, "both": 0.1}
+    found = []
+    for batch, passes in ((12, 1), (4, 3), (3, 4)):
+        recipe = toy_recipe(
+            sd_folder, clip_folder, batch_size=batch, accumulate=passes, drop=drop, lora=lora
+        )
+        run, model = stepper(recipe, toy_graph)
+        figures = run(0)
+        gradients = [
+            torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten()
+            for group in model.trainable_parameters().values()
+            for p in group.values()
+        ]
+        found.append((torch.cat(gradients), figures))
+    whole, figures = found[0]
+    for parts, other in found[1:]:
+        torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-4)
+        assert other.loss == pytest.approx(figures.loss)
+        assert other.trained == figures.trained
+
+
+def test_the_base_is_never_touched_and_all_groups_learn(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    recipe = toy_recipe(
+        sd_folder,
+        clip_folder,
+        lora={"rank": 2},
+        conditions=[toy_condition("first"), toy_condition("second", "zeros")],
+        learning_rates={"lora": 1e-2},
+    )
+    run, model = stepper(recipe, toy_graph)
+    groups = model.trainable_parameters()
+    assert list(groups) == ["first", "second", "lora"]
+    ours = {id(p) for group in groups.values() for p in group.values()}
+    parts = (model.base.unet, model.base.vae, model.base.text_encoder)
+    frozen = [p for part in parts for p in part.parameters() if id(p) not in ours]
+    before, trained = [p.clone() for p in frozen], weights(model)
+    for step in range(2):
+        figures = run(step)
+        assert all(norm > 0 for norm in figures.norms.values())
+        assert figures.rates == {"first": 1e-3, "second": 1e-3, "lora": 1e-2}
+    assert all(torch.equal(p, was) for p, was in zip(frozen, before, strict=True))
+    assert all(p.grad is None for p in frozen)
+    assert not torch.equal(trained, weights(model))
+
+
+def test_gradients_are_clipped_over_all_groups(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    recipe = toy_recipe(sd_folder, clip_folder, lora={"rank": 2}, max_gradient_norm=1e-4)
+    run, model = stepper(recipe, toy_graph)
+    figures = run(0)
+    assert figures.norms["total"] > 1e-3
+    gradients = [
+        p.grad for group in model.trainable_parameters().values() for p in group.values() if p.grad is not None
+    ]
+    assert torch.cat([g.flatten() for g in gradients]).norm().item() == pytest.approx(1e-4, rel=0.05)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_before_the_weights_change(
+    bad: float,
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, model = stepper(toy_recipe(sd_folder, clip_folder), toy_graph)
+    before, losses = weights(model), step_module.sample_losses
+    monkeypatch.setattr(step_module, "sample_losses", lambda *a, **k: losses(*a, **k) * bad)
+    with pytest.raises(TrainingError, match="the loss is (nan|inf) at step 8"):
+        run(7)
+    assert torch.equal(before, weights(model))
+
+
+def test_min_snr_weighs_the_loss(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+    plain, _ = stepper(toy_recipe(sd_folder, clip_folder), toy_graph)
+    weighted, _ = stepper(toy_recipe(sd_folder, clip_folder, min_snr_gamma=0.5), toy_graph)
+    one, other = plain(0).loss, weighted(0).loss
+    assert one is not None
+    assert other is not None
+    assert 0 < other < one

@@ -1,0 +1,116 @@
+"""A graph of plain pictures and a recipe small enough to train in a moment."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from rich.console import Console
+
+from graphcond.graphs import build_graph
+from graphcond.recipe import Recipe, parse_recipe
+from graphcond.training import TrainedRun, train
+from graphcond.training.device import build_accelerator
+from graphcond.training.prepare import Prepared, prepare
+from graphcond.training.report import Report
+from graphcond.types import AttributedGraph, EdgeList, NodeTable
+
+COLORS = ((200, 40, 40), (40, 60, 200))
+NODES, TEST_NODES = 14, 3
+"""The last nodes are held out, so 11 are trained on, which no even batch divides."""
+
+
+def write_graph(folder: Path, *, splits: bool = True) -> AttributedGraph:
+    """Two colors of paintings; each node is joined to the two before and after it of its own color."""
+    for node in range(NODES):
+        _picture(node).save(_made(folder / f"{node:02d}.png"))
+    nodes = NodeTable(
+        ids=[f"node-{node}" for node in range(NODES)],
+        texts=[("a star", "a fish", "a cup")[node % 3] for node in range(NODES)],
+        pictures=[f"{node:02d}.png" for node in range(NODES)],
+        splits=["test" if node >= NODES - TEST_NODES else "train" for node in range(NODES)]
+        if splits
+        else None,
+    )
+    sources, targets = zip(*[(a, a + step) for a in range(NODES) for step in (2, 4) if a + step < NODES])
+    edges = EdgeList(np.array(sources, np.int64), np.array(targets, np.int64))
+    return build_graph(nodes, edges, root=folder)
+
+
+def toy_recipe(sd_folder: Path, clip_folder: Path, **changes: Any) -> Recipe:
+    """InstructG2I on random networks; ``changes`` are ``training`` settings, or sections by name."""
+    sections = {name: changes.pop(name) for name in ("lora", "conditions", "data", "base") if name in changes}
+    training = {
+        "steps": 3,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "validation_samples": 4,
+        "previews": 2,
+        "preview_steps": 1,
+        "log_every": 1,
+        "validate_every": None,
+        "preview_every": None,
+        "checkpoint_every": None,
+    }
+    values = {
+        "name": "toy",
+        "base": {"kind": "stable_diffusion", "model": str(sd_folder)},
+        "data": {"kind": "mmag", "resolution": 64},
+        "features": {"kind": "clip", "model": str(clip_folder)},
+        "conditions": [toy_condition()],
+        "training": training | changes,
+    }
+    return parse_recipe(values | sections)
+
+
+def toy_condition(name: str = "neighbors", null: str = "absent") -> dict[str, Any]:
+    """A condition of a recipe."""
+    return {
+        "name": name,
+        "sampler": {"kind": "khop", "neighbors": 3},
+        "encoder": {"kind": "graph_qformer", "zero_start": False},
+        "injector": {"kind": "prompt_tokens"},
+        "null": null,
+    }
+
+
+def quiet() -> Console:
+    """A console that nobody sees."""
+    return Console(file=StringIO())
+
+
+def run_toy(recipe: Recipe, graph: AttributedGraph, out: Path | None = None, **options: Any) -> TrainedRun:
+    """Train quietly on the CPU."""
+    return train(recipe, graph=graph, out=out, device="cpu", console=quiet(), **options)
+
+
+def prepare_toy(recipe: Recipe, graph: AttributedGraph) -> tuple[Prepared, Accelerator]:
+    """What a trainer starts from."""
+    accelerator = build_accelerator(recipe.training, "cpu", Path())
+    return prepare(recipe, torch.device("cpu"), Report(quiet()), graph=graph), accelerator
+
+
+def trained_weights(run: TrainedRun) -> dict[str, torch.Tensor]:
+    """All trained weights, by group and name."""
+    groups = run.model.trainable_parameters()
+    return {f"{name}/{key}": p.detach().clone() for name, group in groups.items() for key, p in group.items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether all tensors are equal bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _picture(node: int) -> Image.Image:
+    noise = np.random.default_rng(node).integers(-30, 30, (64, 64, 3))
+    return Image.fromarray((np.array(COLORS[node % 2]) + noise).clip(0, 255).astype(np.uint8))
+
+
+def _made(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
