@@ -40,3 +40,9 @@ def test_draws_evenly_among_equals() -> None:
 def test_follows_the_direction_of_edges() -> None:
     graph = toy_graph(3, [(0, 1), (2, 0)], directed=True)
     assert KHopSampler(graph).sample(TARGET, np.random.default_rng(0)).neighbors[0, :2].tolist() == [1, -1]
+
+
+def test_targets_do_not_share_their_draw() -> None:
+    edges = [(target, leaf) for target in range(9) for leaf in range(9, 30)]
+    context = KHopSampler(toy_graph(30, edges)).sample(np.arange(9), np.random.default_rng(0))
+    assert len(np.unique(context.neighbors, axis=0)) > 5

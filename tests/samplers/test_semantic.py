@@ -24,8 +24,9 @@ def random_embeddings(nodes: int, width: int = 48) -> NodeEmbeddings:
     return NodeEmbeddings(pictures.astype(np.float16), texts.astype(np.float16))
 
 
-def test_blocks_give_what_one_product_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "NODES_AT_ONCE", 37)
+@pytest.mark.parametrize("block", [37, 301, 8192])
+def test_blocks_give_what_one_product_gives(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(module, "NODES_AT_ONCE", block)
     graph, embeddings = toy_graph(301), random_embeddings(301)
     assert embeddings.pictures is not None
     assert embeddings.texts is not None
