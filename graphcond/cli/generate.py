@@ -95,6 +95,7 @@ def generate(
     from graphcond.progress import progress_bars
 
     _one_source(graph, target, neighbors)
+    kind, guidance_mode = _picture_format(out), _mode(mode)
     with progress_bars() as watch:
         watch("loading")(0, 1)
         pipe = _load(model, pick_device(device))
@@ -110,7 +111,7 @@ def generate(
             negative_prompt=negative_prompt,
             guidance_scale=text_scale,
             graph_guidance_scale=_one_or_each(graph_scale),
-            guidance_mode=_mode(mode),
+            guidance_mode=guidance_mode,
             num_inference_steps=steps,
             height=size,
             width=size,
@@ -122,7 +123,7 @@ def generate(
         "graphs": len(graphs),
         "seed": seed,
     }
-    _write(picture, out, made)
+    _write(picture, out, kind, made)
     print(
         json.dumps(made) if as_json else f"{out}: '{made['prompt']}' with {len(graphs)} graph(s), seed {seed}"
     )
@@ -226,17 +227,22 @@ def _draw(
     ).images[0]
 
 
-def _write(picture: Any, out: Path, made: dict[str, Any]) -> None:
-    """As what the file's name says, PNG with what made it inside."""
+def _picture_format(out: Path) -> str:
+    """What the file's name says it is, in Pillow's words."""
     from PIL import Image
+
+    kind = Image.registered_extensions().get(out.suffix.lower())
+    if kind is None:
+        raise InputError("is no picture format", place=f"--out {out}", remedy="end the name in .png or .jpg")
+    return kind
+
+
+def _write(picture: Any, out: Path, kind: str, made: dict[str, Any]) -> None:
+    """The picture; in a PNG also what made it."""
     from PIL.PngImagePlugin import PngInfo
 
     from graphcond.files import atomic_file
 
-    extensions = Image.registered_extensions()
-    kind = extensions.get(out.suffix.lower())
-    if kind is None:
-        raise InputError("is no picture format", place=f"--out {out}", remedy="end the name in .png or .jpg")
     note = PngInfo()
     note.add_itxt("graphcond", json.dumps(made))
     with atomic_file(out) as temporary:

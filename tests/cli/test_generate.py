@@ -1,0 +1,168 @@
+"""graphcond generate, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from graphcond.cli import app
+from graphcond.cli.generate import gather
+from graphcond.errors import InputError
+from tests.builders import small_model
+
+MONET = Path(__file__).parents[2] / "../shared/data/monet/train"
+
+
+@pytest.fixture(scope="module")
+def model(sd_folder: Path, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    small_model(sd_folder, features={"kind": "clip", "model": str(clip_folder)}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures in a metadata.jsonl folder; the last has no neighbors."""
+    folder = tmp_path_factory.mktemp("paintings")
+    rng = np.random.default_rng(0)
+    names = [f"p {n}.png" for n in range(5)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(folder / name)
+    lines = [
+        {"center": n, "text": f"picture {n}", "neighbors": [m for m in names[:4] if m != n]}
+        for n in names[:4]
+    ]
+    lines.append({"center": names[4], "text": "alone", "neighbors": []})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def run(model: Path, out: Path, *args: Any) -> dict[str, Any]:
+    result = CliRunner().invoke(
+        app,
+        ["generate", str(model), "--steps", "2", "--out", str(out), "--json", *map(str, args)],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+def complaint(model: Path, *args: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        CliRunner().invoke(
+            app, ["generate", str(model), "--steps", "1", *map(str, args)], catch_exceptions=False
+        )
+    return str(caught.value)
+
+
+def test_gather_takes_values_up_to_the_next_option() -> None:
+    assert gather(["m", "--neighbors", "a b.png", "c.png", "--neighbors", "d", "--steps", "3"]) == [
+        "m", "--neighbors", "a b.png\0c.png", "--neighbors", "d", "--steps", "3",
+    ]  # fmt: skip
+    assert gather(["--graph-scale", "1.5", "-2", "--seed", "1"]) == [
+        "--graph-scale", "1.5", "--graph-scale", "-2", "--seed", "1",
+    ]  # fmt: skip
+    assert gather(["--neighbors"]) == ["--neighbors"]
+
+
+def test_neighbors_from_files(model: Path, paintings: Path, tmp_path: Path) -> None:
+    files = sorted(paintings.glob("*.png"))
+    made = run(
+        model, tmp_path / "a.png", "--prompt", "a star", "--neighbors", *files[:2], "--neighbors", files[2]
+    )
+    assert made["graphs"] == 2
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (64, 64)
+        assert json.loads(picture.text["graphcond"])["prompt"] == "a star"
+    run(model, tmp_path / "b.png", "--prompt", "a star", "--neighbors", *files[:2], "--neighbors", files[2])
+    assert (tmp_path / "a.png").read_bytes() != b""
+    assert Image.open(tmp_path / "a.png").tobytes() == Image.open(tmp_path / "b.png").tobytes()
+
+
+def test_scales_seeds_and_graphs_change_the_picture(model: Path, paintings: Path, tmp_path: Path) -> None:
+    files = sorted(paintings.glob("*.png"))
+    variants = [
+        ["--graph-scale", "0"],
+        ["--graph-scale", "8"],
+        ["--graph-scale", "8", "--seed", "1"],
+        ["--graph-scale", "8", "--text-scale", "1"],
+        ["--graph-scale", "8", "--mode", "joint"],
+    ]
+    pictures = []
+    for number, variant in enumerate(variants):
+        out = tmp_path / f"{number}.png"
+        run(model, out, "--prompt", "a star", "--neighbors", *files[:2], *variant)
+        pictures.append(Image.open(out).tobytes())
+    assert len(set(pictures)) == len(variants)
+
+
+def test_a_node_of_a_graph(model: Path, paintings: Path, tmp_path: Path) -> None:
+    made = run(model, tmp_path / "a.jpg", "--graph", paintings, "--target", "p 0.png")
+    assert (made["prompt"], made["graphs"]) == ("picture p 0.png", 1)
+    both = run(
+        model,
+        tmp_path / "b.png",
+        "--graph",
+        paintings,
+        "--target",
+        "p 0.png",
+        "--target",
+        "p 1.png",
+        "--graph-scale",
+        1,
+        2,
+    )
+    assert both["graphs"] == 2
+
+
+def test_without_graph(model: Path, tmp_path: Path) -> None:
+    assert run(model, tmp_path / "a.png", "--prompt", "a star")["graphs"] == 0
+
+
+def test_bad_input(model: Path, paintings: Path, tmp_path: Path) -> None:
+    picture = next(paintings.glob("*.png"))
+    text = tmp_path / "text.jpg"
+    text.write_text("not a picture")
+    cases = [
+        (["--graph", paintings, "--target", "p 9.png"], "there is no node 'p 9.png'"),
+        (["--graph", paintings, "--target", "p 4.png"], "has no neighbors"),
+        (["--graph", paintings], "not which node"),
+        (["--target", "x"], "no graph"),
+        (["--graph", paintings, "--target", "x", "--neighbors", picture], "not both"),
+        (["--prompt", "x", "--neighbors", tmp_path / "no.png"], "no such picture"),
+        (["--prompt", "x", "--neighbors", text], "is not a picture"),
+        (["--prompt", "x", "--neighbors", picture, "--graph-scale", "1", "2"], "2 scales for 1 graphs"),
+        (["--prompt", "x", "--size", "30"], "multiple of"),
+        (["--prompt", "x", "--out", tmp_path / "a.xyz"], "is no picture format"),
+        (["--prompt", "x", "--mode", "jiont"], "Did you mean 'joint'"),
+        (["--prompt", "x", "--device", "cuda:7"], "is not available"),
+    ]
+    for args, message in cases:
+        assert message in complaint(model, *args), args
+    assert "no such model" in complaint(tmp_path / "nowhere", "--prompt", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.jpg"]
+
+
+@pytest.mark.skipif(not MONET.is_dir(), reason="needs ../shared/data/monet")
+def test_real_paintings_with_odd_names(model: Path, tmp_path: Path) -> None:
+    files = sorted(MONET.glob("*.jpg"))
+    assert run(model, tmp_path / "a.png", "--prompt", "lemons", "--neighbors", *files)["graphs"] == 1
+
+
+def test_odd_pictures_as_neighbors(model: Path, tmp_path: Path) -> None:
+    base = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8))
+    turned = base.getexif()
+    turned[0x0112] = 8
+    base.convert("RGBA").save(tmp_path / "rgba.png")
+    base.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    base.convert("L").save(tmp_path / "grey.png")
+    base.save(tmp_path / "turned.jpg", exif=turned)
+    base.resize((5000, 4000)).save(tmp_path / "large ##.jpg")
+    files = sorted(tmp_path.iterdir())
+    assert run(model, tmp_path / "out.png", "--prompt", "x", "--neighbors", *files)["graphs"] == 1
