@@ -77,8 +77,9 @@ def sample(
 def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
     row = graph.nodes.index.get(node)
     if row is None:
-        nearest = get_close_matches(node, graph.nodes.ids, n=1) or list(graph.nodes.ids[:1])
-        raise InputError(f"there is no node '{node}'", place=folder, remedy=f"did you mean '{nearest[0]}'?")
+        nearest = get_close_matches(node, graph.nodes.ids, n=1) or graph.nodes.ids[:1]
+        remedy = f"did you mean '{nearest[0]}'?" if len(nearest) else "the graph has no nodes at all"
+        raise InputError(f"there is no node '{node}'", place=folder, remedy=remedy)
     return row
 
 
@@ -109,12 +110,12 @@ def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> N
 
 
 def _embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
-    from graphcond.progress import progress_bars
     from graphcond.contexts import embed_graph
     from graphcond.models.embedding_files import load_embeddings
     from graphcond.models.feature_cache import FeatureCache
     from graphcond.models.features import ClipExtractor
     from graphcond.models.loading import TINY_FOLDER
+    from graphcond.progress import progress_bars
     from graphcond.types import NodeEmbeddings
 
     if features.endswith(EMBEDDING_FILES):

@@ -40,6 +40,8 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
             tag, expected = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
             kinds = [kind.strip(" '") for kind in expected.split(",")]
             return f"{path}.kind: there is no '{tag}', {did_you_mean(tag, kinds)}"
+        case "model_attributes_type" if _tagged(_type_at(location, model)):
+            return f"{path}: is a section, write {path}.kind: {problem['input']}"
         case "union_tag_not_found":
             return f"{path}: say which kind it is (kind: ...)"
         case "missing":

@@ -131,6 +131,7 @@ def test_without_edges_nodes_are_compared(folder: Path, clip_folder: Path) -> No
         (["--set", "alpha"], "write --set"),
         (["--sampler", "semantic", "--set", "similarity.kind=consensus"], "semantic_ppr"),
         (["--sampler", "semantic_ppr", "--set", "similarity.kind=txt_image"], "did you mean 'text_image'"),
+        (["--sampler", "semantic_ppr", "--set", "similarity=consensus"], "similarity.kind: consensus"),
         (["--sampler", "given"], "no ready-made neighbors"),
         (["--picture", "row.doc"], r"row\.doc.*\.png"),
     ],
@@ -145,3 +146,10 @@ def test_an_embedding_file_has_no_pictures_to_compare(folder: Path, tmp_path: Pa
     np.save(tmp_path / "nodes.npy", np.ones((5, 2), np.float32))
     with pytest.raises(InputError, match="no picture embeddings"):
         run(folder, "--target", "001", "--sampler", "semantic_ppr", "--features", tmp_path / "nodes.npy")
+
+
+def test_a_graph_may_have_no_nodes(folder: Path) -> None:
+    (folder / "nodes.csv").write_text("id,text\n")
+    (folder / "edges.csv").write_text("src,dst\n")
+    with pytest.raises(InputError, match=r"no node '001'"):
+        run(folder, "--target", "001")
