@@ -70,8 +70,12 @@ def sample(
         _draw(graph, row, chosen, picture, f"{config.kind}: neighbors of {target}")
     if as_json:
         typer.echo(json.dumps({"target": target, "neighbors": chosen}, ensure_ascii=False))
+    elif chosen:
+        _show(f"{target}: {graph.nodes.texts[row]}", chosen)
+    elif config.require_picture:
+        typer.echo(f"{target} has no neighbors with a picture. --set require_picture=false takes others too.")
     else:
-        _show(target, graph.nodes.texts[row], chosen)
+        typer.echo(f"{target} has no neighbors.")
 
 
 def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
@@ -150,15 +154,12 @@ def _choose(
     ]
 
 
-def _show(target: str, text: str, chosen: Sequence[dict[str, Any]]) -> None:
+def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    if not chosen:
-        typer.echo(f"{target} has no neighbors.")
-        return
-    table = Table("id", "score", "text", title=escape(f"{target}: {text}"), title_justify="left")
+    table = Table("id", "score", "text", title=escape(title), title_justify="left")
     for neighbor in chosen:
         table.add_row(escape(neighbor["id"]), f"{neighbor['score']:.4g}", escape(neighbor["text"]))
     Console().print(table)

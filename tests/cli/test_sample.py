@@ -85,7 +85,8 @@ def test_a_person_reads_a_table(folder: Path) -> None:
 
 
 def test_a_node_may_have_no_neighbors(folder: Path) -> None:
-    assert "005 has no neighbors" in run(folder, "--target", "005").stdout
+    assert "005 has no neighbors with a picture" in run(folder, "--target", "005").stdout
+    assert "005 has no neighbors." in run(folder, "--target", "005", "--set", "require_picture=no").stdout
     assert as_json(folder, "--target", "005") == {"target": "005", "neighbors": []}
 
 
