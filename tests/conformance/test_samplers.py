@@ -200,3 +200,13 @@ def test_names_a_forbidden_node_that_does_not_exist(case: Case) -> None:
     graph = toy_graph(3, [(0, 1)], given=np.array([[1], [0], [0]]))
     with pytest.raises(InputError, match="forbidden node 7"):
         case.sample(graph, forbidden=[1, 7])
+
+
+@every_sampler
+def test_says_truly_whether_it_reads_embeddings(case: Case) -> None:
+    graph, config = toy_graph(3, [(0, 1)], given=np.array([[1], [0], [0]])), case.config(3)
+    if config.reads_embeddings:
+        with pytest.raises(InputError, match="embeddings of the nodes"):
+            config.build(graph=graph)
+    else:
+        config.build(graph=graph)
