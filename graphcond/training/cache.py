@@ -87,6 +87,10 @@ def _file(folder: Path, name: str) -> Path:
 
 def _check_space(folder: Path, layouts: Mapping[str, Layout]) -> None:
     """Writing a memory map on a full disk kills the process, so look first."""
-    needed, free = sum(layout.size for layout in layouts.values()), shutil.disk_usage(folder).free
+    needed, free = sum(layout.size for layout in layouts.values()), _free_bytes(folder)
     if needed > free:
         raise OSError(f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

@@ -42,17 +42,23 @@ def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Pa
             project_dir=log_folder if config.tensorboard else None,
         )
     except ValueError as error:
-        raise InputError(
-            f"'{config.mixed_precision}' cannot run here ({error})",
-            place="training.mixed_precision",
-            remedy="set it to 'no'",
-        ) from error
+        raise _imprecise(config.mixed_precision, str(error)) from error
+    if config.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise _imprecise("fp16", "it needs a GPU")  # accelerate would pass over it without a word
     return accelerator
 
 
 def generators_kept(device: torch.device) -> list[torch.device]:
     """The devices whose global random generators a run must leave as it found them."""
     return [device] if device.type == "cuda" else []
+
+
+def _imprecise(precision: str, reason: str) -> InputError:
+    return InputError(
+        f"'{precision}' cannot run here ({reason})",
+        place="training.mixed_precision",
+        remedy="set it to 'no'",
+    )
 
 
 def _check_device(device: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,13 +51,13 @@ def cached_prompts(
     dtype = storage_type(base)
     shape = (len(distinct), base.token_count)
     layouts = {"ids": Layout(shape, np.int64), "hidden": Layout((*shape, base.token_width), dtype)}
-    tokenizer = base.tokenizer.backend_tokenizer.to_str()
+    tokenizer = json.loads(base.tokenizer.backend_tokenizer.to_str())
     encoder = module_version(base.text_encoder, base.text_encoder.config.to_dict())
 
     def fill(arrays: Arrays) -> None:
         _encode_all(base, distinct, arrays, progress)
 
-    key = f"prompts-{fingerprint(encoder, tokenizer, dtype.__name__, distinct)}"
+    key = f"prompts-{fingerprint(encoder, tokenizer['model'], dtype.__name__, distinct)}"
     arrays = cached_arrays(key, layouts, fill)
     return PromptTable(arrays["ids"], arrays["hidden"], np.array([row_of[text] for text in texts], np.int64))
 

@@ -71,9 +71,10 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_run_ends_the_same(
             os.kill(os.getpid(), signal.SIGINT)
         return take_step(self, step)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Stepper, "__call__", interrupted)
+    monkeypatch.setattr(Stepper, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         run_toy(recipe, toy_graph, tmp_path / "parts")
+    monkeypatch.setattr(Stepper, "__call__", take_step)
     assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == ["step-00000002"]
     assert not (tmp_path / "parts" / "final").exists()
 

@@ -109,9 +109,7 @@ def test_accumulating_is_a_bigger_batch(
     drop = {"text": 0.2, "graph": 0.2, "both": 0.1}
     found = []
     for batch, passes in ((12, 1), (4, 3), (3, 4)):
-        recipe = toy_recipe(
-            sd_folder, clip_folder, batch_size=batch, accumulate=passes, drop=drop, lora=lora
-        )
+        recipe = toy_recipe(sd_folder, clip_folder, batch_size=batch, accumulate=passes, drop=drop, lora=lora)
         run, model = stepper(recipe, toy_graph)
         figures = run(0)
         gradients = [
@@ -161,7 +159,10 @@ def test_gradients_are_clipped_over_all_groups(
     figures = run(0)
     assert figures.norms["total"] > 1e-3
     gradients = [
-        p.grad for group in model.trainable_parameters().values() for p in group.values() if p.grad is not None
+        p.grad
+        for group in model.trainable_parameters().values()
+        for p in group.values()
+        if p.grad is not None
     ]
     assert torch.cat([g.flatten() for g in gradients]).norm().item() == pytest.approx(1e-4, rel=0.05)
 
@@ -177,7 +178,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_change(
     run, model = stepper(toy_recipe(sd_folder, clip_folder), toy_graph)
     before, losses = weights(model), step_module.sample_losses
     monkeypatch.setattr(step_module, "sample_losses", lambda *a, **k: losses(*a, **k) * bad)
-    with pytest.raises(TrainingError, match="the loss is (nan|inf) at step 8"):
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step 8"):
         run(7)
     assert torch.equal(before, weights(model))
 

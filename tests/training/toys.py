@@ -37,8 +37,8 @@ def write_graph(folder: Path, *, splits: bool = True) -> AttributedGraph:
         if splits
         else None,
     )
-    sources, targets = zip(*[(a, a + step) for a in range(NODES) for step in (2, 4) if a + step < NODES])
-    edges = EdgeList(np.array(sources, np.int64), np.array(targets, np.int64))
+    pairs = np.array([(a, a + step) for a in range(NODES) for step in (2, 4) if a + step < NODES], np.int64)
+    edges = EdgeList(pairs[:, 0], pairs[:, 1])
     return build_graph(nodes, edges, root=folder)
 
 

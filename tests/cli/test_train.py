@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from graphcond.cli import app
+from graphcond.errors import InputError
+from graphcond.graphs import save_graph
+from graphcond.types import AttributedGraph
+from tests.training.toys import toy_recipe, write_graph
+
+
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+
+def error_of(*arguments: object) -> str:
+    result = train(*arguments)
+    assert isinstance(result.exception, InputError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> AttributedGraph:
+    graph = write_graph(tmp_path / "pictures")
+    save_graph(graph, tmp_path / "graph")
+    return graph
+
+
+@pytest.fixture
+def recipe(sd_folder: Path, clip_folder: Path, tmp_path: Path, graph: AttributedGraph) -> Path:
+    values = yaml.safe_load(toy_recipe(sd_folder, clip_folder, steps=1).to_yaml())
+    values["data"]["path"] = str(tmp_path / "graph")
+    file = tmp_path / "toy.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+def test_trains_and_says_what_to_try(recipe: Path, tmp_path: Path, graph: AttributedGraph) -> None:
+    run = tmp_path / "run"
+    done = train(recipe, "--out", run, "--set", "training.validate_every=1", "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.strip().splitlines()
+    assert lines[-3].startswith("graph gap: ")
+    assert lines[-2] == f"model: {run / 'final'}"
+    command = shlex.split(lines[-1].removeprefix("try: "))
+    assert command[:3] == ["graphcond", "generate", str(run / "final")]
+    assert command[-1] in graph.nodes.ids
+    drawn = CliRunner().invoke(
+        app, [*command[1:], "--steps", "1", "--size", "64", "--out", str(tmp_path / "p.png")]
+    )
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "p.png").is_file()
+
+
+def test_resumes_with_the_runs_own_recipe(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(recipe, "--out", run, "--device", "cpu").exit_code == 0
+    resumed = train("--resume", run, "--set", "training.steps=2", "--device", "cpu")
+    assert resumed.exit_code == 0, resumed.output
+    assert (run / "checkpoints" / "step-00000002").is_dir()
+    assert "training.seed was 0 and is 3" in error_of("--resume", run, "--set", "training.seed=3")
+
+
+def test_bad_input(recipe: Path, tmp_path: Path) -> None:
+    assert "RECIPE: is missing" in error_of()
+    assert "no such recipe" in error_of("instructg2")
+    assert "did you mean 'steps'" in error_of(recipe, "--set", "training.step=3").lower()
+    assert "is no run folder" in error_of("--resume", tmp_path)
+    assert "a resumed run stays where it is" in error_of("--resume", tmp_path, "--out", tmp_path / "x")
+    assert "a resumed run keeps its base" in error_of("--resume", tmp_path, "--base", "tiny")
+    assert "there is no base 'tini'" in error_of(recipe, "--base", "tini")
+    assert "there is no device 'cdua'" in error_of(recipe, "--device", "cdua")
+    assert not (tmp_path / "x").exists()
+
+
+def test_help_shows_an_example() -> None:
+    shown = train("--help")
+    assert shown.exit_code == 0
+    assert "graphcond train instructg2i --base tiny" in shown.stdout

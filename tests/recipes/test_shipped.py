@@ -1,0 +1,58 @@
+"""Every shipped recipe is right, and takes two steps on the base inside the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from graphcond.pipeline import GraphPipeline
+from graphcond.recipe import load_recipe, parse_recipe, shipped_recipes
+from graphcond.training import train
+from tests.training.toys import quiet
+
+NAMES = sorted(shipped_recipes())
+MONET = Path(__file__).parents[2] / "../shared/data/monet/train"
+FEW = (
+    "training.steps=2",
+    "training.batch_size=4",
+    "training.log_every=1",
+    "training.validation_samples=4",
+    "training.previews=1",
+    "training.preview_steps=1",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_loads_is_called_as_its_file_and_goes_round(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    text = shipped_recipes()[name].read_text()
+    assert f"#   graphcond train {name}" in text, "a recipe opens with its command"
+    assert parse_recipe(json.loads(recipe.model_dump_json())) == recipe
+    assert load_recipe(name, base="tiny").base.kind == "tiny"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(
+        name, base="tiny", overrides=(*FEW, "data.kind=world", "data.paintings_per_artist=4")
+    )
+    run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
+    groups = run.model.trainable_parameters()
+    assert list(groups) == [c.name for c in recipe.conditions] + (["lora"] if recipe.lora else [])
+    rates = run.metrics["train"]["learning_rate"]
+    assert rates.keys() == groups.keys()
+    assert run.metrics["validation"]["step"] == 2
+    assert (run.folder / "previews" / "step-00000002.png").is_file()
+    assert GraphPipeline.from_pretrained(run.folder / "final").model.recipe == recipe
+
+
+@pytest.mark.skipif(not MONET.is_dir(), reason="the Monet paintings are not on this machine")
+def test_real_paintings(tmp_path: Path) -> None:
+    recipe = load_recipe("instructg2i", base="tiny", overrides=(*FEW, f"data.path={MONET}"))
+    run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
+    assert run.metrics["train"]["trained_samples"] > 0
+    assert (run.folder / "final" / "graphcond.json").is_file()

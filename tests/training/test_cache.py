@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphcond.errors import InputError
+from graphcond.models.feature_cache import default_cache_folder
+from graphcond.training import cache as cache_module
+from graphcond.training.cache import Arrays, Layout, cached_arrays
+
+LAYOUTS = {"a": Layout((3, 2), np.float16), "b": Layout((4,), np.int64)}
+
+
+class Filler:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, arrays: Arrays) -> None:
+        self.calls += 1
+        arrays["a"][:] = 1.5
+        arrays["b"][:] = np.arange(4)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "cache"))
+
+
+def test_filled_once_and_memory_mapped() -> None:
+    fill = Filler()
+    for _ in range(2):
+        arrays = cached_arrays("key", LAYOUTS, fill)
+        assert isinstance(arrays["a"], np.memmap)
+        assert (arrays["a"] == 1.5).all()
+        assert arrays["b"].tolist() == [0, 1, 2, 3]
+        with pytest.raises(ValueError, match="read-only"):
+            arrays["a"][0, 0] = 0
+    assert fill.calls == 1
+    cached_arrays("other key", LAYOUTS, fill)
+    assert fill.calls == 2
+
+
+def test_what_is_damaged_or_of_another_shape_is_filled_again() -> None:
+    fill = Filler()
+    cached_arrays("key", LAYOUTS, fill)
+    file = default_cache_folder() / "training" / "key" / "b.npy"
+    file.write_bytes(file.read_bytes()[:-8])
+    assert cached_arrays("key", LAYOUTS, fill)["b"].tolist() == [0, 1, 2, 3]
+    assert fill.calls == 2
+    cached_arrays("key", LAYOUTS | {"a": Layout((5, 2), np.float16)}, fill)
+    assert fill.calls == 3
+
+
+def test_a_failed_fill_leaves_nothing() -> None:
+    def fail(arrays: Arrays) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cached_arrays("key", LAYOUTS, fail)
+    assert not any((default_cache_folder() / "training").iterdir())
+
+
+def test_a_full_disk_is_seen_before_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "_free_bytes", lambda folder: 10)
+    fill = Filler()
+    with pytest.raises(InputError, match="GB are needed") as error:
+        cached_arrays("key", LAYOUTS, fill)
+    assert "GRAPHCOND_CACHE" in str(error.value)
+    assert fill.calls == 0
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="the training cache cannot be written"):
+        cached_arrays("key", LAYOUTS, Filler())

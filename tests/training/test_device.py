@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphcond.errors import InputError
+from graphcond.recipe import TrainingConfig
+from graphcond.training import device as device_module
+from graphcond.training.device import build_accelerator
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none() -> None:
+    with pytest.raises(InputError, match="torch finds no 'cuda' here"):
+        build_accelerator(TrainingConfig(), "cuda", Path())
+
+
+@pytest.mark.parametrize(
+    ("device", "remedy"), [("cuda:1", "CUDA_VISIBLE_DEVICES"), ("cdua", r"(?i)did you mean 'cuda'")]
+)
+def test_unknown_devices(device: str, remedy: str) -> None:
+    with pytest.raises(InputError, match=remedy):
+        build_accelerator(TrainingConfig(), device, Path())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_precision_that_cannot_run_here() -> None:
+    with pytest.raises(InputError, match=r"training\.mixed_precision: 'fp16' cannot run here"):
+        build_accelerator(TrainingConfig(mixed_precision="fp16"), "cpu", Path())
+
+
+def test_two_runs_in_one_process_may_differ_in_precision() -> None:
+    for precision in ("no", "bf16", "no"):
+        accelerator = build_accelerator(TrainingConfig(mixed_precision=precision), "cpu", Path())
+        assert accelerator.mixed_precision == precision
+
+
+def test_missing_tensorboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_module, "is_tensorboard_available", lambda: False)
+    with pytest.raises(InputError, match=r"(?i)install graphcond\[tensorboard\]"):
+        build_accelerator(TrainingConfig(tensorboard=True), "cpu", Path())

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphcond.contexts import GraphContexts
+from graphcond.samplers import RandomSamplerConfig
+from graphcond.training.neighborhoods import cached_neighbors
+from graphcond.types import ABSENT, AttributedGraph, NodeEmbeddings
+from tests.training.toys import toy_condition, toy_recipe
+
+NOBODY = np.empty(0, np.int64)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
+
+
+def test_neighbors_are_the_samplers_and_sampled_once(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition = toy_condition() | {"sampler": {"kind": "random", "neighbors": 4}}
+    (config,) = toy_recipe(sd_folder, clip_folder, conditions=[condition]).conditions
+    assert isinstance(config.sampler, RandomSamplerConfig)
+
+    def contexts(graph: AttributedGraph, seed: int = 0) -> GraphContexts:
+        return GraphContexts(graph, config.sampler.build(graph=graph), NodeEmbeddings(), seed)
+
+    calls: list[int] = []
+    sample = GraphContexts.sample
+    monkeypatch.setattr(
+        GraphContexts, "sample", lambda self, rows: calls.append(len(rows)) or sample(self, rows)
+    )
+    targets = np.array([3, 1, 8])
+    for _ in range(2):
+        found = cached_neighbors(config, contexts(toy_graph), targets, NOBODY)
+    assert calls == [3]
+    expected = sample(contexts(toy_graph), targets)
+    assert np.array_equal(found.neighbors, expected.neighbors)
+    assert np.array_equal(found.scores, expected.scores)
+    assert not (found.neighbors == targets[:, None]).any()
+
+    cached_neighbors(config, contexts(toy_graph, seed=1), targets, NOBODY)
+    cached_neighbors(config, contexts(toy_graph), targets, np.array([2]))
+    fewer = replace(toy_graph, indptr=np.zeros_like(toy_graph.indptr), indices=toy_graph.indices[:0])
+    cached_neighbors(config, contexts(fewer), targets, NOBODY)
+    assert calls == [3, 3, 3, 3]
+
+
+def test_absent_neighbors_stay_absent(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+    (config,) = toy_recipe(sd_folder, clip_folder).conditions
+    lonely = replace(toy_graph, indptr=np.zeros_like(toy_graph.indptr), indices=toy_graph.indices[:0])
+    contexts = GraphContexts(lonely, config.sampler.build(graph=lonely), NodeEmbeddings())
+    assert (cached_neighbors(config, contexts, np.arange(2), NOBODY).neighbors == ABSENT).all()

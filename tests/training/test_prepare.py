@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphcond.errors import InputError
+from graphcond.training.prepare import prepare
+from graphcond.training.report import Report
+from graphcond.types import AttributedGraph
+from tests.training.toys import NODES, TEST_NODES, prepare_toy, quiet, toy_recipe
+
+
+def without_edges(graph: AttributedGraph, *lonely: int) -> AttributedGraph:
+    """``graph`` in which some nodes have no neighbors of their own."""
+    rows = [np.empty(0, np.int64) if node in lonely else graph.neighbors(node) for node in range(len(graph))]
+    indptr = np.cumsum([0, *map(len, rows)])
+    return replace(graph, indptr=indptr.astype(np.int64), indices=np.concatenate(rows), directed=True)
+
+
+def test_training_and_validation_examples(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), toy_graph)
+    assert prepared.train.targets.tolist() == list(range(NODES - TEST_NODES))
+    assert sorted(prepared.validation.targets.tolist()) == list(range(NODES - TEST_NODES, NODES))
+    assert prepared.held_out
+    (neighbors,) = prepared.train.neighbors.values()
+    assert (neighbors.neighbors < NODES - TEST_NODES).all(), "held-out nodes are nobody's neighbors"
+
+
+@pytest.mark.parametrize(("lora", "trained", "left_out"), [(None, 9, 2), ({"rank": 2}, 11, 0)])
+def test_targets_without_neighbors_are_left_out_unless_a_lora_learns_from_them(
+    lora: object,
+    trained: int,
+    left_out: int,
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+) -> None:
+    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder, lora=lora), without_edges(toy_graph, 4, 9))
+    assert len(prepared.train) == trained
+    assert prepared.left_out == left_out
+
+
+def test_no_neighbors_at_all(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+    with pytest.raises(InputError, match="no training target has a neighbor"):
+        prepare_toy(toy_recipe(sd_folder, clip_folder), without_edges(toy_graph, *range(NODES)))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [([0, 99], "there is no node 99"), ([-1], "there is no node -1"), ([], "there are none")],
+)
+def test_bad_targets(
+    targets: list[int], message: str, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare(
+            toy_recipe(sd_folder, clip_folder),
+            torch.device("cpu"),
+            Report(quiet()),
+            graph=toy_graph,
+            targets=np.array(targets, np.int64),
+        )
+
+
+def test_a_target_without_picture(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+    pictures = [None, *list(toy_graph.nodes.pictures)[1:]]
+    graph = replace(toy_graph, nodes=replace(toy_graph.nodes, pictures=pictures))
+    with pytest.raises(InputError, match="node 'node-0' has no picture"):
+        prepare(
+            toy_recipe(sd_folder, clip_folder),
+            torch.device("cpu"),
+            Report(quiet()),
+            graph=graph,
+            targets=np.array([0]),
+        )
+
+
+def test_a_size_that_the_vae_cannot_halve(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    recipe = toy_recipe(sd_folder, clip_folder, data={"kind": "mmag", "resolution": 60})
+    with pytest.raises(InputError, match=r"data\.resolution: 60 is not a multiple of 8"):
+        prepare_toy(recipe, toy_graph)
+
+
+def test_trained_parameters_are_float32_over_a_half_precision_base(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    base = {"kind": "stable_diffusion", "model": str(sd_folder), "dtype": "bf16"}
+    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder, base=base, lora={"rank": 2}), toy_graph)
+    groups = prepared.model.trainable_parameters()
+    assert {p.dtype for group in groups.values() for p in group.values()} == {torch.float32}
+    assert prepared.model.base.dtype == torch.bfloat16

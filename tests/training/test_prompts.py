@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphcond.models import StableDiffusionBase, StableDiffusionConfig
+from graphcond.training.prompts import cached_prompts
+
+
+def test_each_distinct_text_is_encoded_once(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
+    base = StableDiffusionConfig(model=str(sd_folder)).build(device=torch.device("cpu"))
+    seen: list[str] = []
+    encode = StableDiffusionBase.encode_prompt
+
+    def counted(self: StableDiffusionBase, texts: list[str]) -> object:
+        seen.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(StableDiffusionBase, "encode_prompt", counted)
+    texts = ["a star", "a fish", "a star", ""]
+    for _ in range(2):
+        table = cached_prompts(base, texts)
+        assert seen == ["", "a star", "a fish"]
+        assert table.rows.tolist() == [1, 2, 1, 0]
+    tokens = table.tokens(table.rows, torch.device("cpu"))
+    expected = encode(base, texts)
+    assert torch.equal(tokens.ids, expected.ids)
+    torch.testing.assert_close(tokens.hidden, expected.hidden)
+    empty = table.tokens(np.array([0]), torch.device("cpu"))
+    torch.testing.assert_close(empty.hidden, encode(base, [""]).hidden)
+    with torch.no_grad():
+        next(base.text_encoder.parameters()).add_(0.1)
+    cached_prompts(base, texts)
+    assert len(seen) == 6

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphcond.training.validation import Validation, shuffled_neighbors
+from graphcond.types import AttributedGraph
+from tests.training.toys import prepare_toy, run_toy, toy_recipe
+
+
+def test_the_same_weights_give_the_same_losses_in_batches_of_any_size(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    found = []
+    for batch_size in (1, 2, 2):
+        recipe = toy_recipe(sd_folder, clip_folder, batch_size=batch_size)
+        prepared, accelerator = prepare_toy(recipe, toy_graph)
+        validation = Validation(prepared.validation, recipe.training)
+        scheduler = prepared.model.base.noise_scheduler()
+        found.append(validation(prepared.model, scheduler, accelerator))
+        assert validation(prepared.model, scheduler, accelerator) == found[-1]
+    assert found[1] == found[2]
+    for name in ("graph", "no_graph", "shuffled"):
+        assert getattr(found[0], name) == pytest.approx(getattr(found[1], name), rel=1e-5)
+    assert found[0].graph_gap == found[0].no_graph - found[0].graph
+    assert found[0].shuffled_gap == found[0].shuffled - found[0].graph
+
+
+def test_a_model_that_reads_its_graph_has_positive_gaps(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    recipe = toy_recipe(
+        *(sd_folder, clip_folder), steps=50, batch_size=8, learning_rate=3e-3, validate_every=50, flip=False
+    )
+    figures = run_toy(recipe, toy_graph, tmp_path / "run").metrics["validation"]
+    assert figures["graph_gap"] > 0.01
+    assert figures["shuffled_gap"] > 0
+
+
+def test_the_control_gives_nobody_its_own_neighbors(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), toy_graph)
+    (own,) = prepared.train.neighbors.values()
+    (other,) = shuffled_neighbors(prepared.train, 0).values()
+    assert np.array_equal(own.targets, other.targets)
+    assert not (own.neighbors == other.neighbors).all(axis=1).any()
+    assert not (other.neighbors == other.targets[:, None]).any()
