@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.markup import escape
 
-from graphcond.progress import progress_bars
 from graphcond.errors import InputError, did_you_mean
+from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
     from graphcond.graphs import GraphReport, World

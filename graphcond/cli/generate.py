@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from graphcond.cli.options import row_of
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import Watch
-    from graphcond.types import AttributedGraph, NeighborFeatures
+    from graphcond.types import NeighborFeatures
 
 LONGEST = 2048
 """Neighbor pictures are read at most this large; CLIP looks at far fewer pixels."""
@@ -163,7 +164,7 @@ def _from_graph(
     from graphcond.graphs import load_graph
 
     graph = load_graph(folder)
-    rows = [_row(graph, node, folder) for node in targets]
+    rows = [row_of(graph, node, folder) for node in targets]
     recipe = pipe.model.recipe
     embeddings = embed_data(recipe, graph, device=pipe.model.device, progress=watch("embedding the graph"))
     contexts = contexts_of(recipe, graph, embeddings)
@@ -179,17 +180,6 @@ def _from_graph(
             )
         graphs.append(source.features(context))
     return graphs, graph.nodes.texts[rows[0]]
-
-
-def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
-    row = graph.nodes.index.get(node)
-    if row is None:
-        raise InputError(f"there is no node '{node}'", place=folder, remedy=did_you_mean(node, _some(graph)))
-    return row
-
-
-def _some(graph: AttributedGraph, limit: int = 10_000) -> list[str]:
-    return list(graph.nodes.ids[:limit])
 
 
 def _array(rows: list[int]) -> Any:

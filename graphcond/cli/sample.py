@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from graphcond.cli.options import row_of
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def sample(
     from graphcond.graphs import load_graph
 
     graph = load_graph(folder)
-    row = _row(graph, target, folder)
+    row = row_of(graph, target, folder)
     config = _config(sampler or ("ppr" if len(graph.indices) else "semantic"), set_ or [])
     embeddings = _embed(graph, features) if config.reads_embeddings else None
     chosen = _choose(graph, config, embeddings, row, seed)
@@ -76,15 +76,6 @@ def sample(
         typer.echo(f"{target} has no neighbors with a picture. --set require_picture=false takes others too.")
     else:
         typer.echo(f"{target} has no neighbors.")
-
-
-def _row(graph: AttributedGraph, node: str, folder: Path) -> int:
-    row = graph.nodes.index.get(node)
-    if row is None:
-        nearest = get_close_matches(node, graph.nodes.ids, n=1) or graph.nodes.ids[:1]
-        remedy = f"did you mean '{nearest[0]}'?" if len(nearest) else "the graph has no nodes at all"
-        raise InputError(f"there is no node '{node}'", place=folder, remedy=remedy)
-    return row
 
 
 def _config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:

@@ -11,6 +11,7 @@ from typing import Any
 import diffusers
 from diffusers import DDIMScheduler, SchedulerMixin
 from huggingface_hub import try_to_load_from_cache
+from transformers import CLIPTokenizer
 
 from graphcond.errors import InputError
 
@@ -58,6 +59,18 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
         return kind.from_pretrained(model, subfolder=subfolder, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise _unloadable(model, subfolder, error) from error
+
+
+def load_tokenizer(model: str, *, revision: str | None = None) -> CLIPTokenizer:
+    """The CLIP tokenizer of a model.
+
+    Raises:
+        InputError: it is missing; transformers would give an empty one in its place.
+    """
+    tokenizer = load_part(CLIPTokenizer, model, "tokenizer", revision=revision)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise _unloadable(model, "tokenizer", FileNotFoundError("it has no vocabulary"))
+    return tokenizer
 
 
 def load_scheduler(model: str, *, revision: str | None = None) -> SchedulerMixin:

@@ -21,7 +21,14 @@ from graphcond.models.attention import (
     choose_attention,
     use_attention,
 )
-from graphcond.models.loading import TINY_FOLDER, BaseFacts, load_part, load_scheduler, read_facts
+from graphcond.models.loading import (
+    TINY_FOLDER,
+    BaseFacts,
+    load_part,
+    load_scheduler,
+    load_tokenizer,
+    read_facts,
+)
 from graphcond.models.token_weights import cross_attentions, install_token_weights
 from graphcond.types import DenoiserInputs, TextTokens
 
@@ -66,7 +73,7 @@ class StableDiffusionConfig(ComponentConfig):
             unet=load_part(UNet2DConditionModel, self.model, "unet", **options),
             vae=load_part(AutoencoderKL, self.model, "vae", **options),
             text_encoder=load_part(CLIPTextModel, self.model, "text_encoder", **options),
-            tokenizer=load_part(CLIPTokenizer, self.model, "tokenizer", revision=self.revision),
+            tokenizer=load_tokenizer(self.model, revision=self.revision),
             scheduler=load_scheduler(self.model, revision=self.revision),
         )
         base.to(device)

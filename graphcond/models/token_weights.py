@@ -38,7 +38,9 @@ def install_token_weights(unet: nn.Module) -> None:
 
 def bias_of_weight(bias: Float[Tensor, "b 1 l"]) -> Float[Tensor, "b 1 l"]:
     """Turn diffusers' ``(1 - weight) * -10000`` into ``log(weight)``, at least `MASKED`."""
-    weight = 1.0 - bias.float() / torch.tensor(MASKED, dtype=bias.dtype).item()  # as rounded in half precision
+    weight = (
+        1.0 - bias.float() / torch.tensor(MASKED, dtype=bias.dtype).item()
+    )  # as rounded in half precision
     return torch.log(weight.clamp(min=0.0)).clamp(min=MASKED).to(bias.dtype)
 
 
