@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
+from PIL import Image
 from torch import Tensor
 
 from graphcond.evaluation.samples import PictureSet
@@ -62,7 +63,7 @@ class OracleReader:
         ]
         return torch.cat([look(self._pixels(batch)).cpu() for batch in batches])
 
-    def _pixels(self, pictures: Sequence[Any]) -> Float32[Tensor, "b 3 height width"]:
+    def _pixels(self, pictures: Sequence[Image.Image]) -> Float32[Tensor, "b 3 height width"]:
         return torch.from_numpy(
             np.stack([to_pixels(to_square(picture, self.resolution)) for picture in pictures])
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Literal
 
 import torch
 
@@ -18,7 +18,6 @@ from graphcond.models.features import ClipExtractor, DinoExtractor, FeatureExtra
 from graphcond.models.loading import TINY_FOLDER
 
 TINY_CLIP = TINY_FOLDER / "clip"
-INCEPTION, CLIP = "inception", "clip"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class EvaluationProtocol:
     metrics: tuple[str, ...]
     clip: str
     dino: str = "facebook/dinov2-large"
-    distribution: str = INCEPTION
+    distribution: Literal["inception", "clip"] = "inception"
 
     def load_networks(
         self,
@@ -62,11 +61,11 @@ class EvaluationProtocol:
             InputError: a metric does not exist, or a network cannot be loaded.
         """
         needed = networks_of(metrics or self.metrics)
-        with_clip = "clip" in needed or ("distribution" in needed and self.distribution == CLIP)
+        with_clip = "clip" in needed or ("distribution" in needed and self.distribution == "clip")
         clip = ClipExtractor.from_pretrained(self.clip, device=device) if with_clip else None
         distribution: FeatureExtractor | None = None
         if "distribution" in needed:
-            distribution = clip if self.distribution == CLIP else InceptionExtractor(device)
+            distribution = clip if self.distribution == "clip" else InceptionExtractor(device)
         dino = DinoExtractor.from_pretrained(self.dino, device=device) if "dino" in needed else None
         return Networks(clip=clip, dino=dino, distribution=distribution, oracle=oracle)
 
@@ -106,7 +105,7 @@ ART = EvaluationProtocol(
         "kid",
     ),
     clip=str(TINY_CLIP),
-    distribution=CLIP,
+    distribution="clip",
 )
 """The art world on the tiny base: its oracle, and the CLIP in the package as every other network."""
 
@@ -115,7 +114,7 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
 )
 
 
-def get_protocol(name: str, *, place: Any = "evaluation") -> EvaluationProtocol:
+def get_protocol(name: str, *, place: object = "evaluation") -> EvaluationProtocol:
     """The protocol of that name.
 
     Raises:
