@@ -78,10 +78,13 @@ def inside(root: Path, relative: str, *, place: object = None) -> str:
     """``relative`` as a clean POSIX path, if it stays inside ``root``, symbolic links followed.
 
     Raises:
-        InputError: the path is absolute or leaves the folder.
+        InputError: the path is absolute, leaves the folder or is none.
     """
     clean = PurePosixPath(relative.replace("\\", "/"))
-    resolved = (root / clean).resolve()
+    try:
+        resolved = (root / clean).resolve()
+    except (OSError, ValueError):
+        raise InputError(f"{relative!r} is no path", place=place, remedy="mend the name") from None
     if clean.is_absolute() or not resolved.is_relative_to(root.resolve()):
         raise InputError(
             f"the path '{relative}' leaves the folder {root}",
