@@ -52,7 +52,8 @@ def build(
     """Build a graph folder.
 
     Nodes have the columns id,text[,image,split,type] and edges src,dst[,type,weight]; metadata.jsonl has
-    center, text and neighbors. Pictures of a folder stay where they are; a world's are drawn into the folder.
+    center, text and neighbors. Repeated edges are merged, their weights summed; self-loops and edges of
+    weight 0 are dropped. Pictures of a folder stay where they are; a world's are drawn into the graph folder.
 
     For example:
 
@@ -112,12 +113,10 @@ def _build_source(source: str, out: Path, directed: bool, columns: dict[str, str
     read = read_source(source, columns)
     graph = read.graph(directed=directed)
     save_graph(graph, out)
-    loops = int((read.edges.sources == read.edges.targets).sum())
-    counts = _counts(graph, out)
     return {
-        **counts,
-        "self_loops_dropped": loops,
-        "repeats_merged": len(read.edges) - loops - counts["edges"],
+        **_counts(graph, out),
+        "edges_read": len(read.edges),
+        "self_loops_dropped": int((read.edges.sources == read.edges.targets).sum()),
         "missing_pictures": len(missing_pictures(graph)),
     }
 
@@ -183,7 +182,7 @@ def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, A
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=escape(title), show_header=False, title_justify="left")
     for name, entry in rows.items():
         table.add_row(name, escape(str(entry)))
     Console().print(table)

@@ -127,10 +127,8 @@ class _Pictures:
             clean = inside(self.folder, name, place=place)
             if (self.folder / clean).is_file():
                 return (self.prefix / clean).as_posix()
-        except InputError:
-            raise
-        except (OSError, ValueError):
-            pass  # a name that no file system takes is no file
+        except OSError:
+            pass  # a name too long for any file
         raise InputError(
             f"the {role} '{name}' is no file in {self.folder}",
             place=place,
