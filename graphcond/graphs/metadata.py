@@ -89,7 +89,9 @@ def _read_target(
     center, text, neighbors = (_value(line, names[column], place) for column in COLUMNS)
     for name, value in ((names["center"], center), (names["text"], text)):
         if not isinstance(value, str):
-            raise InputError(f"'{name}' is {value!r:.60}, not a string", place=place, remedy="write it in quotes")
+            raise InputError(
+                f"'{name}' is {value!r:.60}, not a string", place=place, remedy="write it in quotes"
+            )
     if not isinstance(neighbors, list) or not all(isinstance(name, str) for name in neighbors):
         raise InputError(
             f"'{names['neighbors']}' is not a list of strings", place=place, remedy='write ["b.jpg", "c.jpg"]'
