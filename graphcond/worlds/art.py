@@ -1,7 +1,7 @@
 """The art world: a museum graph of procedural paintings whose artist and subject are known.
 
-Twelve artists paint ten subjects. A painting's title names its subject and at times hints at the movement, never at
-the artist: who painted it is told by its neighbours alone, and some of its neighbours mislead.
+Twelve artists paint ten subjects. A painting's title names its subject and at times hints at the movement,
+never at the artist: who painted it is told by its neighbours alone, and some of its neighbours mislead.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def movement_of(artist: str) -> str:
 
 
 def draw_painting(artist: str, subject: str, seed: int | Sequence[int], resolution: int = 64) -> Image.Image:
-    """Draw one painting of a subject by an artist, (resolution, resolution) RGB; `seed` settles every detail."""
+    """Draw a painting of a subject by an artist, (resolution, resolution) RGB; `seed` settles all details."""
     rng = np.random.default_rng(seed)
     return paint(STYLES[artist], _PARTS[subject](), rng, resolution).finish()
 

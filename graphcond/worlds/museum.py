@@ -1,4 +1,4 @@
-"""Edges of the art world: some stay with an artist, the others join what was made or hangs together by accident."""
+"""Edges of the art world: some stay with an artist, others join what hangs together by accident."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,10 @@ def link_paintings(
     """Link paintings.
 
     Args:
-        artist, series, year, museum: group of each node, (N,).
+        artist: number of the artist of each node, (N,).
+        series: likewise.
+        year: likewise.
+        museum: likewise.
         degree: average number of same-artist edges of a node.
         noise: share of all edges that join different artists, in [0, 1).
         rng: settles the edges.

@@ -30,8 +30,8 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 class ArtOracle(nn.Module):
     """A small CNN that reads 64x64 pictures: four strided convolutions, a feature vector and two heads.
 
-    It was trained on the world's own procedural pictures alone (blurred, shifted, noisy), never on generated ones.
-    Other sizes are resized first.
+    It was trained on the world's own procedural pictures alone (blurred, shifted, noisy), never on generated
+    ones. Other sizes are resized first.
     """
 
     artists = ARTISTS

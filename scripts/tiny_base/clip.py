@@ -45,7 +45,7 @@ def build(recipe: dict, tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Return ids padded to the longest, (B, L): attention is causal, so padding never reaches the pooled token."""
+    """Return ids padded to the longest, (B, L); causal attention keeps padding from the pooled token."""
     return tokenizer(texts, padding="longest", return_tensors="pt").input_ids
 
 

@@ -109,7 +109,7 @@ class Log:
 
 
 def soften(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, blur, dim and add noise at random, so that a network also reads what a VAE returns; (B, 3, H, W)."""
+    """Shift, blur, dim and add noise, so that a network also reads what a VAE returns; (B, 3, H, W)."""
     shift = torch.randint(-2, 3, (2,), generator=generator).tolist()
     pixels = nn.functional.pad(pixels, (2, 2, 2, 2), mode="replicate")
     pixels = pixels[

@@ -74,6 +74,12 @@ def parts(base: Base) -> dict[str, int]:
     return {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
 
 
+def megabytes(folder: Path) -> dict[str, float]:
+    """Size of each part on disk."""
+    parts = [path for path in folder.iterdir() if path.is_dir()]
+    return {part.name: sum(file.stat().st_size for file in part.rglob("*")) / 1e6 for part in parts}
+
+
 def main() -> None:
     """Measure everything; look at named.png afterwards."""
     start("measure")
@@ -96,9 +102,13 @@ def main() -> None:
         "subject_without_name": style_and_subject(oracle, subject_only)["subject"],
         "named": grid(base, oracle),
         "parameters": parts(base),
-        "megabytes": {p.name: sum(f.stat().st_size for f in p.rglob("*")) / 1e6 for p in folder.iterdir() if p.is_dir()},
+        "megabytes": megabytes(folder),
         "oracle_bytes": WEIGHTS.stat().st_size,
-        "steps": {stage: load_recipe()[stage]["steps"] for stage in ("vae", "clip", "oracle", "unet", "decoder")},
+        "steps": {
+            name: stage["steps"]
+            for name, stage in load_recipe().items()
+            if isinstance(stage, dict) and "steps" in stage
+        },
     }
     (HERE / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
     print(json.dumps(quality, indent=2))

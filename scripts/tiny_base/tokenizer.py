@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -21,7 +22,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     """Merge the most frequent pair until every word is one symbol."""
     spelled = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges: list[tuple[str, str]] = []
-    while pairs := Counter(pair for word in spelled for pair in zip(word, word[1:], strict=False)):
+    while pairs := Counter(pair for word in spelled for pair in pairwise(word)):
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
         spelled = [merge(word, best) for word in spelled]

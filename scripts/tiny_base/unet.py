@@ -60,8 +60,8 @@ class Batches:
     def context(self, rows: Tensor, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Return the denoiser's context (B, L', C) and its mask, of one kind a step.
 
-        "zeros" appends zero tokens, "twice" the text again, "hidden" another caption behind a mask: so the base
-        stays itself when an adapter extends the context.
+        "zeros" appends zero tokens, "twice" the text again, "hidden" another caption behind a mask: so the
+        base stays itself when an adapter extends the context.
         """
         shared = np.random.default_rng([7, step])
         kind = shared.choice(list(self.recipe["contexts"]), p=list(self.recipe["contexts"].values()))

@@ -64,19 +64,15 @@ def save(vae: AutoencoderKL, train: np.ndarray, test: np.ndarray) -> None:
     vae.train()
 
 
-def main() -> None:
-    """Train by steps and save every 500."""
-    recipe = start("vae", threads=1)
-    train = np.load(outputs() / "train.npz")["pictures"]
-    test = np.load(outputs() / "test.npz")["pictures"]
-    vae = build(recipe).to(memory_format=torch.channels_last)
-    print(f"parameters {vae.num_parameters():,}")
-    optimizer = torch.optim.AdamW(
-        vae.parameters(), recipe["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-    )
-    schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(50)
-    for step in range(1, recipe["steps"] + 1):
-        pixels = to_pixels(train[np.random.default_rng(step).integers(0, len(train), recipe["batch_size"])])
+def train_phase(vae: AutoencoderKL, recipe: dict, phase: int) -> None:
+    """Train one phase of the recipe (its own learning rate and cosine) and save every 500 steps."""
+    train, test = (np.load(outputs() / f"{split}.npz")["pictures"] for split in ("train", "test"))
+    steps, rate = recipe["steps"][phase], recipe["learning_rates"][phase]
+    optimizer = torch.optim.AdamW(vae.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+    schedule, log = warm_cosine(optimizer, steps, warmup=50), Log(50)
+    for step in range(1, steps + 1):
+        rng = np.random.default_rng([phase, step])
+        pixels = to_pixels(train[rng.integers(0, len(train), recipe["batch_size"])])
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe["bf16"]):
             posterior = vae.encode(pixels).latent_dist
             output = vae.decode(posterior.sample()).sample
@@ -87,9 +83,18 @@ def main() -> None:
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        log(step, loss=loss, kl=posterior.kl().mean())
-        if step % 500 == 0 or step == recipe["steps"]:
+        log(step, loss=loss.detach(), kl=posterior.kl().detach().mean())
+        if step % 500 == 0 or step == steps:
             save(vae, train, test)
+
+
+def main() -> None:
+    """Train all phases."""
+    recipe = start("vae")
+    vae = build(recipe).to(memory_format=torch.channels_last)
+    print(f"parameters {vae.num_parameters():,}")
+    for phase in range(len(recipe["steps"])):
+        train_phase(vae, recipe, phase)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from graphcond.worlds import ARTISTS, HELD_OUT_ARTISTS, MOVEMENTS, NOISE_LEVELS, SUBJECTS, ArtWorld, draw_painting
+from graphcond.worlds import (
+    ARTISTS,
+    HELD_OUT_ARTISTS,
+    MOVEMENTS,
+    NOISE_LEVELS,
+    SUBJECTS,
+    ArtWorld,
+    draw_painting,
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +115,9 @@ def test_noise_is_the_share_of_edges_between_artists(noise):
     across = artist[edges.sources] != artist[edges.targets]
     assert across.mean() == pytest.approx(noise, abs=0.005)
     assert set(np.array(edges.types)[across]) == {"same_year", "same_museum"}
-    within = np.bincount(np.concatenate([edges.sources[~across], edges.targets[~across]]), minlength=len(world))
+    within = np.bincount(
+        np.concatenate([edges.sources[~across], edges.targets[~across]]), minlength=len(world)
+    )
     assert within.mean() == pytest.approx(6, abs=0.1)
     assert within.min() >= 1
 

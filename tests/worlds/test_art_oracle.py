@@ -45,7 +45,9 @@ def test_features_are_unit_length_and_nearer_within_an_artist(oracle, sample):
     similarity = features @ features.T
     same_subject = subjects[:, None] == subjects[None]
     same_artist = artists[:, None] == artists[None]
-    assert similarity[same_subject & same_artist].mean() > similarity[same_subject & ~same_artist].mean() + 0.3
+    assert (
+        similarity[same_subject & same_artist].mean() > similarity[same_subject & ~same_artist].mean() + 0.3
+    )
 
 
 def test_does_not_name_noise_with_one_voice(oracle):
