@@ -38,16 +38,17 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How much the demo does."""
+    """How much the demo does; None trains as long as the recipe says."""
 
     training_steps: int | None = None
+    paintings_per_artist: int = 100
     held_out: int = 160
     unseen: int = 60
     swept: int = 60
 
 
 FULL = DemoSize()
-QUICK = DemoSize(training_steps=120, held_out=40, unseen=20, swept=20)
+QUICK = DemoSize(training_steps=120, paintings_per_artist=60, held_out=40, unseen=20, swept=20)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def run_demo(
     size = QUICK if quick else FULL
     clock = _Clock()
     with clock.measure("world"), progress_bars() as watch:
-        graph = save_world(ArtWorld(seed=seed), out / "graph", progress=watch("painting the world"))
+        world = ArtWorld(seed=seed, paintings_per_artist=size.paintings_per_artist)
+        graph = save_world(world, out / "graph", progress=watch("painting the world"))
     recipe = _recipe(graph, seed, size)
     shutil.rmtree(out / "run", ignore_errors=True)
     with clock.measure("training"):

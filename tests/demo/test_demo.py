@@ -1,0 +1,76 @@
+"""The demo from end to end, as small as it gets: every file is there and the figures add up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from graphcond.cli.demo import in_words
+from graphcond.demo import run
+from graphcond.demo.run import DemoSize, run_demo
+
+SMALL = DemoSize(training_steps=2, paintings_per_artist=20, held_out=12, unseen=6, swept=4)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "QUICK", SMALL)
+        run_demo(folder, quick=True, device="cpu", console=Console(quiet=True))
+    return folder
+
+
+def test_the_report_has_what_the_readme_promises(out: Path) -> None:
+    report = json.loads((out / "report.json").read_text())
+    arms = {"no_graph", "graph", "shuffled_graph"}
+    for name in ("style_accuracy", "subject_accuracy", "unseen_artists"):
+        assert set(report[name]) == arms
+        assert all(0 <= share <= 1 for share in report[name].values())
+    assert report["chance"] == pytest.approx(1 / 12)
+    assert report["n"] == 12
+    assert report["training_steps"] == 2
+    assert {"world", "training", "drawing"} <= set(report["seconds"])
+    assert next(iter(report["by_graph_scale"])) == "0"
+
+
+def test_pictures_and_model_are_there(out: Path) -> None:
+    for name in ("grid.png", "guidance.png"):
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 300
+    assert (out / "model" / "graphcond.json").is_file()
+    assert list((out / "run" / "previews").glob("*.png"))
+
+
+def test_unseen_artists_were_never_targets(out: Path) -> None:
+    from graphcond.graphs import open_graph
+
+    graph = open_graph(out / "graph")
+    recipe = json.loads((out / "model" / "graphcond.json").read_text())["recipe"]
+    assert recipe["data"]["train_splits"] == ["train"]
+    assert set(recipe["data"]["forbidden_splits"]) == {"test", "unseen"}
+    unseen = {graph.nodes.attributes["artist"][row] for row in graph.nodes.in_split("unseen").tolist()}
+    trained = {graph.nodes.attributes["artist"][row] for row in graph.nodes.in_split("train").tolist()}
+    assert len(unseen) == 2
+    assert not unseen & trained
+
+
+def test_the_last_words_name_what_to_look_at(out: Path) -> None:
+    from graphcond.demo import DemoReport
+
+    report = DemoReport(**json.loads((out / "report.json").read_text()))
+    words = in_words(report, out)
+    assert str(out / "grid.png") in words
+    assert "graphcond generate" in words
+
+
+def test_a_second_run_replaces_the_first(out: Path) -> None:
+    before = (out / "report.json").stat().st_mtime_ns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "QUICK", SMALL)
+        run_demo(out, quick=True, device="cpu", console=Console(quiet=True))
+    assert (out / "report.json").stat().st_mtime_ns > before
