@@ -24,7 +24,7 @@ def fingerprint(*parts: object) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str} {part.shape} ".encode())
-            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
         else:
             digest.update(f"{part!r} ".encode())
     return digest.hexdigest()[:32]

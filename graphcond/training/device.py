@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import is_tensorboard_available
+from accelerate.utils import InitProcessGroupKwargs, is_tensorboard_available
 
 from graphcond.errors import InputError, did_you_mean
 from graphcond.recipe import TrainingConfig
 
 DEVICES = ("cpu", "cuda", "mps")
+PATIENCE = timedelta(days=1)
+"""How long processes wait while the first one fills the cache."""
 
 
 def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Path) -> Accelerator:
@@ -40,6 +43,7 @@ def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Pa
             cpu=device == "cpu",
             log_with="tensorboard" if config.tensorboard else None,
             project_dir=log_folder if config.tensorboard else None,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
         raise _imprecise(config.mixed_precision, str(error)) from error

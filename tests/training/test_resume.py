@@ -28,10 +28,12 @@ def state(folder: Path, step: int) -> dict[str, Any]:
     return load_file(folder / "checkpoints" / f"step-{step:08d}" / "training_state.safetensors")
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    ("case", "stop"),
+    [("plain", 1), ("plain", 3), ("plain", 4), *((case, 3) for case in CASES if case != "plain")],
+)
 def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
-    settings: dict[str, Any],
+    case: str,
     stop: int,
     sd_folder: Path,
     clip_folder: Path,
@@ -39,7 +41,7 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
     tmp_path: Path,
 ) -> None:
     def recipe(steps: int) -> Any:
-        return toy_recipe(sd_folder, clip_folder, steps=steps, **settings)
+        return toy_recipe(sd_folder, clip_folder, steps=steps, **CASES[case])
 
     whole = run_toy(recipe(6), toy_graph, tmp_path / "whole")
     first = run_toy(recipe(stop), toy_graph, tmp_path / "parts")
