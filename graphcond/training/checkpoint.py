@@ -32,7 +32,7 @@ class Standing:
     Args:
         step: optimizer steps done.
         effective_batch: samples in one optimizer step, over all processes.
-        data: fingerprint of the targets, their pictures, texts and neighbors.
+        data: identity of the training examples.
         scaler: state of the gradient scaler, empty without one.
         format: version of the files.
     """

@@ -36,6 +36,7 @@ class Examples:
         prompts: encoded texts, memory-mapped.
         graphs: where each condition's embeddings come from.
         neighbors: of each condition.
+        identity: a name that changes with the targets, their pictures, texts or neighbors.
     """
 
     targets: Int64[np.ndarray, " n"]
@@ -43,6 +44,7 @@ class Examples:
     prompts: PromptTable
     graphs: Mapping[str, GraphContexts]
     neighbors: Mapping[str, NeighborContext]
+    identity: str
 
     def __len__(self) -> int:
         return len(self.targets)

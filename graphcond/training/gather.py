@@ -76,30 +76,27 @@ class Gatherer:
         rows = np.flatnonzero(kept)
         chosen = {name: taken(context, rows) for name, context in neighbors.items()}
         targets = next(iter(chosen.values())).targets
+        texts, pictures = self._texts(targets), self._pictures(targets)
         with self.report.stage("latents", f"Encoding pictures ({what})") as progress:
             latents = cached_latents(
                 base,
-                [(path, file_digest(path)) for path in self._paths(targets)],
+                pictures,
                 resolution=self._resolution(base),
                 mirrored=mirrored,
                 progress=progress,
             )
         with self.report.stage("texts", f"Encoding texts ({what})") as progress:
-            prompts = cached_prompts(base, self._texts(targets), progress)
-        return Examples(targets, latents, prompts, self.contexts, chosen)
-
-    def fingerprint(self, examples: Examples) -> str:
-        """A name that changes with the targets, their pictures, texts or neighbors."""
-        digests = [file_digest(path) for path in self._paths(examples.targets)]
-        neighbors = [context.neighbors for context in examples.neighbors.values()]
-        return fingerprint(examples.targets, digests, self._texts(examples.targets), *neighbors)
+            prompts = cached_prompts(base, texts, progress)
+        digests = [digest for _, digest in pictures]
+        identity = fingerprint(targets, digests, texts, *(context.neighbors for context in chosen.values()))
+        return Examples(targets, latents, prompts, self.contexts, chosen, identity)
 
     def _texts(self, targets: Int64[np.ndarray, " n"]) -> list[str]:
         return [self.graph.nodes.texts[target] for target in targets.tolist()]
 
-    def _paths(self, targets: Int64[np.ndarray, " n"]) -> list[Path]:
+    def _pictures(self, targets: Int64[np.ndarray, " n"]) -> list[tuple[Path, str]]:
         paths = [self.graph.picture_path(target) for target in targets.tolist()]
-        return [path for path in paths if path is not None]
+        return [(path, file_digest(path)) for path in paths if path is not None]
 
     def _resolution(self, base: StableDiffusionBase) -> int:
         resolution, side = self.recipe.data.resolution, base.pixels_per_latent

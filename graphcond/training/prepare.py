@@ -34,7 +34,6 @@ class Prepared:
         held_out: whether no validation example is trained on.
         left_out: training targets without any neighbor, which could teach nothing.
         always: whether samples without graph give gradients too.
-        data: fingerprint of the training examples.
     """
 
     graph: AttributedGraph
@@ -44,7 +43,6 @@ class Prepared:
     held_out: bool
     left_out: int
     always: bool
-    data: str
 
 
 def prepare(
@@ -88,7 +86,6 @@ def prepare(
         held_out=bool(len(held_out)),
         left_out=int(len(found) - kept.sum()),
         always=always,
-        data=gatherer.fingerprint(train),
     )
 
 

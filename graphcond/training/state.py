@@ -31,7 +31,7 @@ class TrainingState:
         model: what is trained.
         accelerator: of this process.
         effective_batch: samples in one optimizer step.
-        data: fingerprint of the training examples.
+        data: identity of the training examples.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class Trainer:
         self._model, self._accelerator = prepared.model, accelerator
         self.plan = BatchPlan(self._config.batch_size, self._config.accumulate, accelerator.num_processes)
         self.state = TrainingState(
-            prepared.model, accelerator, effective_batch=self.plan.effective, data=prepared.data
+            prepared.model, accelerator, effective_batch=self.plan.effective, data=prepared.train.identity
         )
         self._take_step = Stepper(
             prepared.model,
