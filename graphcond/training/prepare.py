@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from graphcond.data import contexts_of, embed_data, forbidden_of, held_out_of, open_data, targets_of
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
+from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
 from graphcond.training.drops import learns_without_graph
 from graphcond.training.examples import Examples
@@ -65,6 +66,7 @@ def prepare(
     Raises:
         InputError: something about the data, the base or their fit is wrong.
     """
+    choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
     graph = _open(recipe, report) if graph is None else graph
     targets = targets_of(graph, recipe.data) if targets is None else _checked(graph, targets)
     held_out = np.setdiff1d(held_out_of(graph, recipe.data), targets)

@@ -63,9 +63,10 @@ class Report:
                 progress.update(task, completed=done, total=total)
 
             yield advance
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        elapsed = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
         if counted:
-            self.say(f"{text}: {counted} in {self.seconds[name]:.1f} s")
+            self.say(f"{text}: {counted} in {elapsed:.1f} s")
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -120,4 +121,4 @@ class StepBar:
         self.progress.update(self.task, completed=step, note=note)
         every = max(1, self.total // LINES)
         if not self.report.console.is_terminal and (step % every == 0 or step == self.total):
-            self.report.say(f"step {step}/{self.total}  {note}")
+            self.report.say(f"step {step}/{self.total}  {note}".rstrip())

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from graphcond.errors import InputError
+from graphcond.training import prepare as prepare_module
 from graphcond.training.prepare import prepare
 from graphcond.training.report import Report
 from graphcond.types import AttributedGraph
@@ -97,3 +98,12 @@ def test_trained_parameters_are_float32_over_a_half_precision_base(
     groups = prepared.model.trainable_parameters()
     assert {p.dtype for group in groups.values() for p in group.values()} == {torch.float32}
     assert prepared.model.base.dtype == torch.bfloat16
+
+
+def test_an_attention_that_cannot_run_is_refused_before_any_work(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "embed_data", None)
+    base = {"kind": "stable_diffusion", "model": str(sd_folder), "attention": "xformers"}
+    with pytest.raises(InputError, match=r"base\.attention: xformers"):
+        prepare_toy(toy_recipe(sd_folder, clip_folder, base=base), toy_graph)
