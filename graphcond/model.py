@@ -110,6 +110,8 @@ class GraphModel:
         """Switch the trained modules between training and evaluation; the base stays as it is."""
         for condition in self.conditions.values():
             condition.train(mode)
+        if self.lora is not None:
+            self.lora.train(mode)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model as a folder: it appears whole or not at all, without the base's weights."""

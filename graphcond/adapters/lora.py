@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
@@ -110,6 +110,13 @@ class LoraInjector(Injector):
         for layer in self._layers():
             layer.set_scale(self.name, scale)
         return inputs
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the dropout inside the denoiser on or off."""
+        for layer in self._layers():
+            if self.name in layer.lora_dropout:
+                layer.lora_dropout[self.name].train(mode)
+        return super().train(mode)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The low-rank matrices inside the denoiser; none unless injected."""

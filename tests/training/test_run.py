@@ -206,3 +206,17 @@ def test_tensorboard_gets_the_figures(
     pytest.importorskip("tensorboard")
     run_toy(toy_recipe(sd_folder, clip_folder, steps=2, tensorboard=True), toy_graph, tmp_path / "run")
     assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
+
+
+def test_dropout_of_a_lora_is_off_in_what_training_leaves_behind(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    recipe = toy_recipe(sd_folder, clip_folder, steps=2, lora={"rank": 2, "dropout": 0.9})
+    run = run_toy(recipe, toy_graph, tmp_path / "run")
+    for model in (run.model, GraphPipeline.from_pretrained(run.folder / "final").model):
+        pipe = GraphPipeline(model)
+        first, second = (
+            pipe("a star", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]
+            for _ in range(2)
+        )
+        assert np.array_equal(np.asarray(first), np.asarray(second))
