@@ -14,6 +14,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     Example: graphcond doctor
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from graphcond.checkup import check_up
@@ -25,5 +26,5 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     table = Table("what", "state", "what to do")
     for finding in findings:
         mark = "[green]✓[/]" if finding.fine else "[yellow]![/]"
-        table.add_row(finding.name, f"{mark} {finding.state}", finding.advice)
+        table.add_row(finding.name, f"{mark} {escape(finding.state)}", escape(finding.advice))
     Console().print(table)

@@ -5,12 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from graphcond.component import ComponentConfig, Config
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _no_is_a_word(value: object) -> object:
+    """YAML reads a bare ``no`` as false."""
+    return "no" if value is False else value
 
 
 class MmagData(ComponentConfig):
@@ -137,7 +150,7 @@ class TrainingConfig(Config):
     """Mirror half of the pictures."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an average of the trained weights, which is what gets saved; off unless given."""
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: Annotated[Literal["no", "fp16", "bf16"], BeforeValidator(_no_is_a_word)] = "no"
     """Number format of the trained modules' computation."""
     seed: NonNegativeInt = 0
     """Decides initial weights, order, noise and drops."""

@@ -73,6 +73,11 @@ def test_overrides_reach_lists_by_name_and_by_number() -> None:
     assert (recipe.conditions[0].sampler.alpha, recipe.conditions[0].null) == (0.3, "zeros")
 
 
+def test_a_bare_no_is_a_word() -> None:
+    recipe = load_recipe("instructg2i", overrides=["training.mixed_precision=no"])
+    assert recipe.training.mixed_precision == "no"
+
+
 def test_another_kind_starts_from_its_own_defaults() -> None:
     recipe = load_recipe("instructg2i", overrides=["conditions.neighbors.sampler.kind=khop"])
     assert recipe.conditions[0].sampler.kind == "khop"
@@ -107,7 +112,7 @@ def test_tiny_swaps_base_features_and_data() -> None:
 def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text(text)
-    with pytest.raises(InputError, match="recipe.yaml") as caught:
+    with pytest.raises(InputError, match=r"recipe\.yaml") as caught:
         load_recipe(file)
     assert message in str(caught.value)
 
@@ -172,7 +177,7 @@ class _Point:
 )
 def test_broken_plugins_are_named(monkeypatch: pytest.MonkeyPatch, loads: Any, message: str) -> None:
     monkeypatch.setattr("graphcond.component.entry_points", lambda group: [_Point(loads)])
-    with pytest.raises(InputError, match="other.package:Thing") as caught:
+    with pytest.raises(InputError, match=r"other\.package:Thing") as caught:
         by_kind((PromptTokenConfig,), "graphcond.injectors")
     assert message in str(caught.value)
 
