@@ -45,7 +45,9 @@ class Injector(nn.Module, ABC):
         """Detach and restore the base; does nothing if not injected."""
 
     @abstractmethod
-    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
         """The inputs of the denoiser with ``signal`` in them; ``scale=0`` is exactly the base."""
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:

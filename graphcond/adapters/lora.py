@@ -105,7 +105,9 @@ class LoraInjector(Injector):
         else:
             unet.unload_lora()
 
-    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
         """The same inputs; the update in the denoiser counts ``scale`` times from now on."""
         for layer in self._layers():
             layer.set_scale(self.name, scale)
@@ -144,12 +146,7 @@ class LoraInjector(Injector):
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
         wanted = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
-        try:
-            weights, _ = StableDiffusionPipeline.lora_state_dict(folder, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"cannot be read ({error})", place=folder, remedy="save the model again"
-            ) from error
+        weights, _ = StableDiffusionPipeline.lora_state_dict(load_tensors(folder / WEIGHTS_FILE))
         found = convert_unet_state_dict_to_peft(
             {key.removeprefix("unet."): value for key, value in weights.items()}
         )

@@ -28,7 +28,9 @@ class PromptTokenInjector(Injector):
     def eject(self) -> None:
         """Nothing to restore."""
 
-    def apply(self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0) -> DenoiserInputs:
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
         """Inputs whose context is the prompt's tokens, then the graph's."""
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
