@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from graphcond.adapters import INJECTORS
 from graphcond.cli import app
 from graphcond.encoders import ENCODERS
 from graphcond.models import BASES
+from graphcond.recipe.recipe import DataConfig, FeaturesConfig
 from graphcond.samplers import SAMPLERS
 from graphcond.samplers.similarity import SIMILARITIES
 from tests.docs.blocks import ROOT, blocks
@@ -48,6 +49,8 @@ def test_the_table_of_choices_names_every_kind() -> None:
         "encoder": ENCODERS,
         "injector": INJECTORS,
         "base": BASES,
+        "features": _kinds(FeaturesConfig),
+        "data": _kinds(DataConfig),
     }.items():
         assert {kind for kind in kinds if f"`{kind}" not in rows[part]} == set(), part
 
@@ -57,6 +60,10 @@ def test_the_table_of_commands_names_every_command() -> None:
 
     told = " ".join(_table("Commands"))
     assert {name for name in get_command(app).commands if f"graphcond {name}" not in told} == set()
+
+
+def _kinds(union: Any) -> list[str]:
+    return [config.kind_name() for config in get_args(get_args(union)[0])]
 
 
 def _table(heading: str) -> dict[str, str]:
