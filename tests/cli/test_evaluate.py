@@ -1,0 +1,92 @@
+"""graphcond evaluate and graphcond bench samplers on the tiny base, as small as they get."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from graphcond.cli import app
+from graphcond.errors import InputError
+from graphcond.graphs import build_graph, save_graph, save_world
+from graphcond.model import GraphModel
+from graphcond.recipe import load_recipe
+from graphcond.worlds import ArtWorld
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("graphs") / "art"
+    save_world(ArtWorld(paintings_per_artist=10), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    GraphModel.build(load_recipe("instructg2i", base="tiny"), feature_width=64).save_pretrained(folder)
+    return folder
+
+
+def invoke(*args: Any) -> Any:
+    result = CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_three_arms_with_intervals(model: Path, graph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    invoke("evaluate", model, "--graph", graph, "--limit", 4, "--steps", 2, "--out", out)
+    report = json.loads(out.read_text())["separate"]
+    assert set(report["arms"]) == {"no_graph", "graph", "shuffled_graph"}
+    assert report["n"] == 4
+    for figures in report["arms"].values():
+        assert {"style_accuracy", "subject_accuracy", "clip_i", "clip_t", "fid", "kid"} <= set(figures)
+        assert all(f["low"] <= f["mean"] <= f["high"] for name, f in figures.items() if name != "fid")
+    assert set(report["differences"]) == {"graph - no_graph", "graph - shuffled_graph"}
+
+
+def test_json_and_single_metrics(model: Path, graph: Path) -> None:
+    args = ("--limit", 3, "--steps", 1, "--metric", "style_accuracy", "--json")
+    printed = json.loads(invoke("evaluate", model, "--graph", graph, *args).stdout.strip().splitlines()[-1])
+    assert list(printed["separate"]["arms"]["graph"]) == ["style_accuracy"]
+
+
+def test_bad_input(model: Path, graph: Path, tmp_path: Path) -> None:
+    world = ArtWorld(paintings_per_artist=4)
+    plain = world.nodes()
+    bare = tmp_path / "bare"
+    nodes = type(plain)(plain.ids, plain.texts, plain.pictures, plain.types, plain.splits)
+    save_graph(build_graph(nodes, world.edges(), root=graph), bare)
+    cases = [
+        ((model, "--graph", graph, "--split", "tset"), "there is no split 'tset'. Did you mean 'test'?"),
+        ((model, "--graph", graph, "--protocol", "instructg2"), "Did you mean 'instructg2i'?"),
+        ((model, "--graph", graph, "--metric", "clip_x"), "there is no metric 'clip_x'"),
+        ((model, "--graph", bare, "--limit", 4), "artist"),
+        ((model, "--graph", tmp_path / "nowhere"), "nowhere"),
+        ((tmp_path / "nowhere", "--graph", graph), "no such model"),
+    ]
+    for args, message in cases:
+        with pytest.raises(InputError) as caught:
+            CliRunner().invoke(app, ["evaluate", *map(str, args)], catch_exceptions=False)
+        assert message in str(caught.value), args
+
+
+def test_bench_samplers_writes_table_and_picture(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graphcond.bench import samplers
+
+    monkeypatch.setattr(samplers, "STEPS", 1)
+    monkeypatch.setattr(samplers, "NOISE_LEVELS", {"hard": 0.6})
+    invoke("bench", "samplers", "--model", model, "--out", tmp_path, "--limit", 20)
+    table = json.loads((tmp_path / "samplers.json").read_text())
+    assert [row["sampler"] for row in table["rows"]] == list(samplers.RIVALS)
+    assert {"same_artist_share", "style_accuracy", "oracle_distance"} == set(table["rows"][0]["figures"])
+    share = {row["sampler"]: row["figures"]["same_artist_share"]["mean"] for row in table["rows"]}
+    assert share["random"] < share["ppr"]
+    assert (tmp_path / "samplers.md").read_text().count("\n| hard |") == len(samplers.RIVALS)
+    assert (tmp_path / "samplers.png").is_file()
