@@ -56,7 +56,10 @@ def targets_of(graph: AttributedGraph, config: MmagData | WorldData) -> Int64[np
             place="data.train_splits",
             remedy=f"choose from the graph's splits: {', '.join(sorted(set(graph.nodes.splits or ())))}",
         )
-    return _with_picture(graph, rows)
+    targets = _with_picture(graph, rows)
+    if not len(targets):
+        raise InputError("no target has a picture", place=graph.root, remedy="add pictures to the graph")
+    return targets
 
 
 def forbidden_of(graph: AttributedGraph, config: MmagData | WorldData) -> Int64[np.ndarray, " n"]:
@@ -69,11 +72,11 @@ def held_out_of(graph: AttributedGraph, config: MmagData | WorldData) -> Int64[n
 
     Empty where the graph has neither.
     """
-    validation = [name for name in VALIDATION_SPLITS if name not in config.train_splits]
-    for splits in (validation, [s for s in config.forbidden_splits if s not in config.train_splits]):
-        rows = graph.nodes.in_split(*splits)
+    for splits in (VALIDATION_SPLITS, config.forbidden_splits):
+        rows = graph.nodes.in_split(*(name for name in splits if name not in config.train_splits))
+        rows = _with_picture(graph, rows)
         if len(rows):
-            return _with_picture(graph, rows)
+            return rows
     return np.empty(0, np.int64)
 
 
@@ -140,7 +143,4 @@ def _in_splits(graph: AttributedGraph, splits: tuple[str, ...]) -> Int64[np.ndar
 
 
 def _with_picture(graph: AttributedGraph, rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-    kept = np.array([row for row in rows.tolist() if graph.nodes.pictures[row] is not None], np.int64)
-    if not len(kept):
-        raise InputError("no target has a picture", place=graph.root, remedy="add pictures to the graph")
-    return kept
+    return np.array([row for row in rows.tolist() if graph.nodes.pictures[row] is not None], np.int64)

@@ -110,6 +110,7 @@ def test_targets_have_pictures(graph: AttributedGraph) -> None:
     none = replace(graph, nodes=replace(graph.nodes, pictures=[None] * NODES))
     with pytest.raises(InputError, match="no target has a picture"):
         targets_of(none, MmagData())
+    assert held_out_of(none, MmagData()).tolist() == []
 
 
 def test_embeddings_of_pictures_and_texts_by_clip(

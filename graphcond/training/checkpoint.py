@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,11 @@ def write_checkpoint(
         TrainingError: it cannot be written; earlier ones stay usable.
     """
     folder = checkpoint_folder(checkpoints, standing.step)
-    try:
-        with atomic_folder(folder) as new:
-            with averaged:
-                model.save_pretrained(new)
-            save_file(dict(tensors), new / TENSORS)
-            write_json(new / STATE, asdict(standing))
-    except (OSError, SafetensorError) as error:
-        raise _not_written(checkpoints, folder, error) from error
+    with written(checkpoints, folder), atomic_folder(folder) as new:
+        with averaged:
+            model.save_pretrained(new)
+        save_file(dict(tensors), new / TENSORS)
+        write_json(new / STATE, asdict(standing))
     for old in list_checkpoints(checkpoints)[:-keep]:
         shutil.rmtree(old)
     return folder
@@ -132,11 +129,20 @@ def remove_unfinished(checkpoints: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _not_written(checkpoints: Path, folder: Path, error: Exception) -> TrainingError:
-    usable = list_checkpoints(checkpoints)
-    before = f"; {usable[-1].name} is still usable" if usable else ""
-    return TrainingError(
-        f"the checkpoint cannot be written ({error}){before}",
-        place=folder,
-        remedy="make room on the disk, then continue with --resume",
-    )
+@contextmanager
+def written(checkpoints: Path, place: Path) -> Iterator[None]:
+    """Say what a run can go on from if ``place`` cannot be written inside the block.
+
+    Raises:
+        TrainingError: it cannot, because the disk is full or refuses.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        usable = list_checkpoints(checkpoints)
+        before = f"; the checkpoint {usable[-1].name} is still usable" if usable else ""
+        raise TrainingError(
+            f"cannot be written ({error}){before}",
+            place=place,
+            remedy="make room on the disk, then continue with --resume",
+        ) from error

@@ -15,7 +15,7 @@ from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
 from graphcond.training.drops import learns_without_graph
 from graphcond.training.examples import Examples
-from graphcond.training.gather import Gatherer, has_graph
+from graphcond.training.gather import Gatherer, Neighbors, has_graph
 from graphcond.training.objective import check_prediction
 from graphcond.training.optimizer import all_parameters
 from graphcond.training.randomness import Purpose, seed_of
@@ -79,13 +79,14 @@ def prepare(
     always = learns_without_graph(model.conditions.values(), lora=model.lora is not None)
     kept = np.ones_like(found) if always else found
     train = gatherer.examples(model.base, neighbors, kept, "training", mirrored=recipe.training.flip)
-    validation = _validation(gatherer, model, held_out if len(held_out) else targets[found])
+    chosen, is_held_out = _validation_neighbors(gatherer, held_out, targets[found])
+    validation = gatherer.examples(model.base, chosen, has_graph(chosen), "validation")
     return Prepared(
         graph=graph,
         model=model,
         train=train,
         validation=validation,
-        held_out=bool(len(held_out)),
+        held_out=is_held_out,
         left_out=int(len(found) - kept.sum()),
         always=always,
     )
@@ -112,15 +113,19 @@ def _build_model(recipe: Recipe, feature_width: int, device: torch.device, repor
     return model
 
 
-def _validation(gatherer: Gatherer, model: GraphModel, candidates: Int64[np.ndarray, " n"]) -> Examples:
+def _validation_neighbors(
+    gatherer: Gatherer, held_out: Int64[np.ndarray, " n"], trained: Int64[np.ndarray, " m"]
+) -> tuple[Neighbors, bool]:
+    """Some held-out targets with their neighbors; of the trained ones where no held-out one has any."""
     config = gatherer.recipe.training
-    order = np.random.default_rng(seed_of(config.seed, Purpose.VALIDATION)).permutation(len(candidates))
     wanted = max(config.validation_samples, config.previews)
-    neighbors = gatherer.neighbors(candidates[order[:wanted]], "validation")
-    found = has_graph(neighbors)
-    if not found.any():
-        raise InputError("no validation target has a neighbor", place="data", remedy="check its edges")
-    return gatherer.examples(model.base, neighbors, found, "validation")
+    generator = np.random.default_rng(seed_of(config.seed, Purpose.VALIDATION))
+    chosen = generator.permutation(held_out)[:wanted]
+    if len(chosen):
+        neighbors = gatherer.neighbors(chosen, "validation")
+        if has_graph(neighbors).any():
+            return neighbors, True
+    return gatherer.neighbors(generator.permutation(trained)[:wanted], "validation"), False
 
 
 def _checked(graph: AttributedGraph, targets: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:

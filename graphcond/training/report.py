@@ -45,7 +45,7 @@ class Report:
 
     def table(self, title: str, rows: Mapping[str, object]) -> None:
         """Write names and values."""
-        table = Table(title=title, show_header=False, title_justify="left")
+        table = Table(title=escape(title), show_header=False, title_justify="left")
         for name, value in rows.items():
             table.add_row(name, escape(str(value)))
         self.console.print(table)

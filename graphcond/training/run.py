@@ -86,6 +86,8 @@ def train(
         trainer.state.restore(checkpoint)
     if accelerator.is_main_process:
         _begin(run, recipe, trainer.state.step)
+    if recipe.training.tensorboard:
+        accelerator.init_trackers("tensorboard")
     _summarize(report, run, recipe, prepared, trainer, accelerator)
     trainer.fit()
     return TrainedRun(
@@ -119,8 +121,6 @@ def _summarize(
     accelerator: Accelerator,
 ) -> None:
     config, model = recipe.training, prepared.model
-    if config.tensorboard:
-        accelerator.init_trackers("tensorboard")
     counts = {name: sum(p.numel() for p in group.values()) for name, group in trainer.state.groups.items()}
     left_out = f" ({prepared.left_out} without any neighbor left out)" if prepared.left_out else ""
     step = f", from step {trainer.state.step}" if trainer.state.step else ""

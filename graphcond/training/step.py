@@ -38,12 +38,14 @@ class StepFigures:
         loss: mean over the samples that were trained on; None if there were none.
         trained: number of those samples.
         rates: learning rate by group.
-        norms: norm of the gradients by group, and of all as ``total``, before clipping.
+        norm: of all gradients together, before clipping; None if nothing was trained on.
+        norms: of the gradients of each group.
     """
 
     loss: float | None
     trained: int
     rates: dict[str, float]
+    norm: float | None
     norms: dict[str, float]
 
 
@@ -94,10 +96,10 @@ class Stepper:
             totals += self._backward(positions)
         loss, trained = self._shared(totals)
         if not trained:
-            return StepFigures(None, 0, rates, {})
+            return StepFigures(None, 0, rates, None, {})
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}")
-        return StepFigures(loss / trained, trained, rates, self._update(step))
+        return StepFigures(loss / trained, trained, rates, *self._update(step))
 
     def _backward(self, positions: Int64[np.ndarray, " b"]) -> Tensor:
         """Add the gradients of one forward pass; returns the sum of losses and the number of samples."""
@@ -134,7 +136,7 @@ class Stepper:
         loss, trained = totals.tolist()
         return loss, int(trained)
 
-    def _update(self, step: int) -> dict[str, float]:
+    def _update(self, step: int) -> tuple[float, dict[str, float]]:
         share_gradients(self._groups, self._accelerator)
         self._accelerator.unscale_gradients(self._optimizer)
         norms = gradient_norms(self._groups)
@@ -142,4 +144,4 @@ class Stepper:
         if not math.isfinite(total) and self._accelerator.scaler is None:
             raise TrainingError(f"the gradients are not finite at step {step + 1}")
         self._optimizer.step()
-        return {"total": total, **norms}
+        return total, norms

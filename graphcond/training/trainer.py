@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from graphcond.errors import TrainingError
 from graphcond.recipe import Recipe
-from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint
+from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint, written
 from graphcond.training.device import generators_kept
 from graphcond.training.interrupt import Interrupt, held_interrupts
 from graphcond.training.metrics import Recent, append_record
@@ -79,7 +79,7 @@ class Trainer:
             while self.state.step < self._config.steps:
                 figures = self._step()
                 self._after_step(figures, bar)
-                if self._stopped(interrupt):
+                if self.state.step < self._config.steps and self._stopped(interrupt):
                     self._stop()
         self._finish()
 
@@ -113,7 +113,8 @@ class Trainer:
         record = {
             "loss": recent.loss,
             "learning_rate": figures.rates,
-            "gradient_norm": figures.norms,
+            "gradient_norm": figures.norm,
+            "gradient_norms": figures.norms,
             "samples_per_second": recent.rate,
             "trained_samples": recent.trained,
             "samples": recent.samples,
@@ -134,7 +135,12 @@ class Trainer:
     def _preview(self) -> None:
         if self._config.preview_every is not None and self._accelerator.is_main_process:
             file = self._run.previews / f"step-{self.state.step:08d}.png"
-            with self._report.timed("previews"), self.state.averaged(), self._accelerator.autocast():
+            with (
+                self._report.timed("previews"),
+                written(self._run.checkpoints, file),
+                self.state.averaged(),
+                self._accelerator.autocast(),
+            ):
                 self._previews.write(self._model, file)
         self._accelerator.wait_for_everyone()
 
@@ -155,7 +161,8 @@ class Trainer:
         record = {"step": self.state.step, "kind": kind, **figures}
         self.newest[kind] = record
         if self._accelerator.is_main_process:
-            append_record(self._run.metrics, record)
+            with written(self._run.checkpoints, self._run.metrics):
+                append_record(self._run.metrics, record)
             self._accelerator.log(_flat(kind, figures), step=self.state.step)
 
     def _stopped(self, interrupt: Interrupt) -> bool:
@@ -177,7 +184,8 @@ class Trainer:
             self.state.ema.keep()
         self._model.train(False)
         if self._accelerator.is_main_process:
-            self._model.save_pretrained(self._run.final)
+            with written(self._run.checkpoints, self._run.final):
+                self._model.save_pretrained(self._run.final)
         self._accelerator.end_training()
 
     def _explained(self, error: TrainingError) -> TrainingError:

@@ -107,3 +107,12 @@ def test_an_attention_that_cannot_run_is_refused_before_any_work(
     base = {"kind": "stable_diffusion", "model": str(sd_folder), "attention": "xformers"}
     with pytest.raises(InputError, match=r"base\.attention: xformers"):
         prepare_toy(toy_recipe(sd_folder, clip_folder, base=base), toy_graph)
+
+
+def test_held_out_targets_that_have_no_neighbors_are_not_validated_on(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    test = range(NODES - TEST_NODES, NODES)
+    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), without_edges(toy_graph, *test))
+    assert not prepared.held_out
+    assert set(prepared.validation.targets.tolist()) <= set(range(NODES - TEST_NODES))

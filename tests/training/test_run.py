@@ -10,12 +10,14 @@ from PIL import Image
 
 from graphcond.errors import InputError, TrainingError
 from graphcond.files import atomic_folder
+from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
 from graphcond.training import checkpoint as checkpoint_module
 from graphcond.training import step as step_module
 from graphcond.training import trainer as trainer_module
 from graphcond.training.checkpoint import list_checkpoints
+from graphcond.training.preview import Previews
 from graphcond.types import AttributedGraph
 from tests.training.toys import run_toy, same, toy_recipe, trained_weights
 
@@ -52,7 +54,7 @@ def test_a_run_folder_holds_everything(
     assert train["trained_samples"] <= 8
     assert train["effective_batch"] == 4
     assert train["learning_rate"] == {"neighbors": 1e-3}
-    assert set(train["gradient_norm"]) == {"total", "neighbors"}
+    assert train["gradient_norm"] == pytest.approx(train["gradient_norms"]["neighbors"])
     assert train["samples_per_second"] > 0
     gap = validation["loss"]["no_graph"] - validation["loss"]["graph"]
     assert validation["graph_gap"] == pytest.approx(gap)
@@ -162,12 +164,43 @@ def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
     monkeypatch.setattr(checkpoint_module, "save_file", save)
     if isinstance(trouble, OSError):
         assert "No space left on device" in str(error.value)
-        assert "step-00000001 is still usable" in str(error.value)
+        assert "the checkpoint step-00000001 is still usable" in str(error.value)
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000001"]
 
     resumed = run_toy(recipe, toy_graph, resume=tmp_path / "run")
     whole = run_toy(recipe, toy_graph, tmp_path / "whole")
     assert same(trained_weights(resumed), trained_weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("holder", "name", "place"),
+    [
+        (trainer_module, "append_record", "metrics.jsonl"),
+        (Previews, "write", "step-00000002.png"),
+        (GraphModel, "save_pretrained", "step-00000001"),
+    ],
+)
+def test_a_full_disk_is_a_clear_message_wherever_it_is_met(
+    holder: object,
+    name: str,
+    place: str,
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    function = getattr(holder, name)
+
+    def full(*arguments: object) -> None:
+        if "step-00000000" in str(arguments[-1]):
+            return function(*arguments)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(holder, name, full)
+    recipe = toy_recipe(sd_folder, clip_folder, steps=2, checkpoint_every=1, preview_every=2)
+    with pytest.raises(TrainingError, match=rf"{place}: cannot be written .*No space left on device"):
+        run_toy(recipe, toy_graph, tmp_path / "run")
 
 
 def test_what_a_kill_left_behind_is_removed(

@@ -157,7 +157,8 @@ def test_gradients_are_clipped_over_all_groups(
     recipe = toy_recipe(sd_folder, clip_folder, lora={"rank": 2}, max_gradient_norm=1e-4)
     run, model = stepper(recipe, toy_graph)
     figures = run(0)
-    assert figures.norms["total"] > 1e-3
+    assert figures.norm is not None
+    assert figures.norm > 1e-3
     gradients = [
         p.grad
         for group in model.trainable_parameters().values()
