@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +20,17 @@ import torch
 from graphcond import (
     ClipExtractor,
     Condition,
+    ConsensusSimilarity,
     GraphContexts,
-    GraphGuidance,
+    GraphPipeline,
+    GraphQFormerConfig,
     PromptTokenInjector,
     SemanticPPRSampler,
     StableDiffusionBase,
     embed_graph,
     load_graph,
 )
-from graphcond.branches import BranchCaller, Steering
-from graphcond.encoders import GraphQFormerConfig
-from graphcond.models import TinyConfig
-from graphcond.models.loading import TINY_FOLDER
-from graphcond.pictures import from_pixels, open_picture, to_pixels
-from graphcond.samplers import ConsensusSimilarity
+from graphcond.pictures import open_picture, to_pixels
 from graphcond.sheets import contact_sheet
 from graphcond.training.objective import noisy_latents, prediction_target, squared_error, timesteps_of
 from graphcond.types import DenoiserInputs
@@ -43,9 +39,8 @@ from graphcond.types import DenoiserInputs
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     torch.manual_seed(0)
-    # Any Stable Diffusion 1.x or 2.x: StableDiffusionConfig(model="...").build(device=...)
-    base = TinyConfig().build(device=torch.device("cpu"))
-    clip = ClipExtractor.from_pretrained(TINY_FOLDER / "clip")
+    base = StableDiffusionBase.from_pretrained("tiny")  # or any Stable Diffusion 1.x or 2.x
+    clip = ClipExtractor.from_pretrained("tiny")
 
     graph = load_graph(options.graph)
     embeddings = embed_graph(graph, clip)
@@ -59,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learn(condition, contexts, base, steps=options.steps, batch=options.batch)
 
     rows = graph.nodes.in_split("test")[:6]
-    drawings = [draw(condition, contexts, base, rows, graph_scale=scale) for scale in (0.0, 2.0)]
+    pipe = GraphPipeline.from_parts(base, condition, extractor=clip)
+    drawings = [draw(pipe, contexts, rows, graph_scale=scale) for scale in (0.0, 2.0)]
     truth = [open_picture(path) for path in map(graph.picture_path, rows.tolist()) if path]
     titles = [graph.nodes.texts[row] for row in rows.tolist()]
     sheet = contact_sheet(
@@ -100,31 +96,16 @@ def learn(
             print(f"step {step}: loss {loss.item():.4f}", flush=True)
 
 
-@torch.no_grad()
-def draw(
-    condition: Condition,
-    contexts: GraphContexts,
-    base: StableDiffusionBase,
-    rows: np.ndarray,
-    *,
-    graph_scale: float,
-    steps: int = 8,
-) -> list:
+def draw(pipe: GraphPipeline, contexts: GraphContexts, rows: np.ndarray, *, graph_scale: float) -> list:
     """The pictures of some nodes, from the same noise at every scale."""
-    text = base.encode_prompt([contexts.graph.nodes.texts[row] for row in rows.tolist()])
-    empty = base.encode_prompt([""] * len(rows))
-    signal = condition.signal(contexts.features(contexts.sample(rows)), text)
-    call = BranchCaller(base, {condition.name: condition}, text, empty, [Steering(condition, signal)])
-    guidance = GraphGuidance(text=2.0, graphs=(graph_scale,))
-
-    scheduler = base.new_scheduler()
-    scheduler.set_timesteps(steps)
-    side = base.default_size // base.pixels_per_latent
-    latents = torch.randn(len(rows), 4, side, side, generator=torch.Generator().manual_seed(0))
-    for step, timestep in enumerate(scheduler.timesteps):
-        prediction = guidance.predict(step / steps, partial(call, latents, timestep))
-        latents = scheduler.step(prediction, timestep, latents).prev_sample
-    return [from_pixels(pixels) for pixels in base.decode_latents(latents).numpy()]
+    return pipe(
+        [contexts.graph.nodes.texts[row] for row in rows.tolist()],
+        contexts.features(contexts.sample(rows)),
+        guidance_scale=2.0,
+        graph_guidance_scale=graph_scale,
+        num_inference_steps=8,
+        generator=torch.Generator().manual_seed(0),
+    ).images
 
 
 def _pixels(contexts: GraphContexts, rows: np.ndarray) -> torch.Tensor:

@@ -31,8 +31,7 @@ from graphcond import (
     load_graph,
 )
 from graphcond.errors import did_you_mean
-from graphcond.samplers import NeighborSamplerConfig
-from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers import NeighborSamplerConfig, Ranking, answer_each, best_first, choosable
 from graphcond.types import NodeEmbeddings
 
 

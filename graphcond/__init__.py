@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from graphcond.adapters import Injector, LoraInjector, PromptTokenInjector
     from graphcond.condition import Condition
     from graphcond.contexts import GraphContexts, embed_graph
-    from graphcond.encoders import Encoder, GraphQFormer, NeighborMean
+    from graphcond.encoders import Encoder, GraphQFormer, GraphQFormerConfig, NeighborMean
     from graphcond.errors import InputError
     from graphcond.evaluation import evaluate
     from graphcond.graphs import build_graph, load_graph, open_graph, save_graph
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graphcond.pipeline import GraphPipeline
     from graphcond.recipe import Recipe, load_recipe
     from graphcond.samplers import (
+        ConsensusSimilarity,
         GivenSampler,
         KHopSampler,
         NeighborSampler,
@@ -32,15 +33,23 @@ if TYPE_CHECKING:
         RandomSampler,
         SemanticPPRSampler,
         SemanticSampler,
+        TextImageSimilarity,
     )
     from graphcond.training import train
-    from graphcond.types import AttributedGraph, GraphTokens, NeighborContext, NeighborFeatures, NodeTable
+    from graphcond.types import (
+        AttributedGraph,
+        EdgeList,
+        GraphTokens,
+        NeighborContext,
+        NeighborFeatures,
+        NodeTable,
+    )
 
 _HOMES = {
     "graphcond.adapters": ("Injector", "LoraInjector", "PromptTokenInjector"),
     "graphcond.condition": ("Condition",),
     "graphcond.contexts": ("GraphContexts", "embed_graph"),
-    "graphcond.encoders": ("Encoder", "GraphQFormer", "NeighborMean"),
+    "graphcond.encoders": ("Encoder", "GraphQFormer", "GraphQFormerConfig", "NeighborMean"),
     "graphcond.errors": ("InputError",),
     "graphcond.evaluation": ("evaluate",),
     "graphcond.graphs": ("build_graph", "load_graph", "open_graph", "save_graph"),
@@ -51,6 +60,7 @@ _HOMES = {
     "graphcond.pipeline": ("GraphPipeline",),
     "graphcond.recipe": ("Recipe", "load_recipe"),
     "graphcond.samplers": (
+        "ConsensusSimilarity",
         "GivenSampler",
         "KHopSampler",
         "NeighborSampler",
@@ -58,9 +68,17 @@ _HOMES = {
         "RandomSampler",
         "SemanticPPRSampler",
         "SemanticSampler",
+        "TextImageSimilarity",
     ),
     "graphcond.training": ("train",),
-    "graphcond.types": ("AttributedGraph", "GraphTokens", "NeighborContext", "NeighborFeatures", "NodeTable"),
+    "graphcond.types": (
+        "AttributedGraph",
+        "EdgeList",
+        "GraphTokens",
+        "NeighborContext",
+        "NeighborFeatures",
+        "NodeTable",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -69,6 +87,8 @@ __all__ = [
     "AttributedGraph",
     "ClipExtractor",
     "Condition",
+    "ConsensusSimilarity",
+    "EdgeList",
     "Encoder",
     "GivenSampler",
     "GraphContexts",
@@ -76,6 +96,7 @@ __all__ = [
     "GraphModel",
     "GraphPipeline",
     "GraphQFormer",
+    "GraphQFormerConfig",
     "GraphTokens",
     "Injector",
     "InputError",
@@ -93,6 +114,7 @@ __all__ = [
     "SemanticPPRSampler",
     "SemanticSampler",
     "StableDiffusionBase",
+    "TextImageSimilarity",
     "build_graph",
     "embed_graph",
     "evaluate",

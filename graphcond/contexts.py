@@ -63,6 +63,17 @@ class GraphContexts:
         """The neighbors of ``targets``: the same for a target in whatever batch it comes."""
         return self.sampler.sample(targets, np.random.default_rng(self.seed))
 
+    def features_of(self, *ids: str) -> NeighborFeatures:
+        """The embeddings of the neighbors of nodes, by their ids: what `GraphPipeline` takes as a graph.
+
+        Raises:
+            InputError: there is no such node.
+        """
+        unknown = [node for node in ids if node not in self.graph.nodes.index]
+        if unknown:
+            raise InputError(f"there is no node '{unknown[0]}'", place=self.graph.root, remedy="check the id")
+        return self.features(self.sample(np.array([self.graph.nodes.index[node] for node in ids], np.int64)))
+
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """The embeddings of sampled neighbors, (b, k, d) in float32."""
         table = self._read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,9 @@ from graphcond.files import atomic_folder, read_json, write_json
 from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
 from graphcond.models.features import ClipExtractor
-from graphcond.models.loading import TINY_FOLDER
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import ConditionConfig
-from graphcond.recipe.sections import ClipFeatures, FileFeatures, TinyFeatures
+from graphcond.recipe.sections import ClipFeatures, FileFeatures, GuidanceConfig, TinyFeatures
 from graphcond.weights import check_weights, load_tensors
 
 FORMAT = 1
@@ -34,26 +33,28 @@ MANIFEST = "graphcond.json"
 
 
 class GraphModel:
-    """What a recipe describes, built.
+    """A base with its conditions: what a recipe describes, or what was composed by hand.
 
     Args:
-        recipe: the resolved recipe.
         base: the frozen base.
-        conditions: by name, in the recipe's order.
-        lora: injected into the base already, or None.
+        conditions: what steers it.
         feature_width: d, width of the neighbor embeddings that the encoders read.
+        lora: injected into the base already, or None.
+        recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
         base: StableDiffusionBase,
-        conditions: Mapping[str, Condition],
-        lora: LoraInjector | None,
+        conditions: Iterable[Condition],
+        *,
         feature_width: int,
+        lora: LoraInjector | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
-        self.recipe, self.base, self.lora, self.feature_width = recipe, base, lora, feature_width
-        self.conditions = dict(conditions)
+        self.base, self.lora, self.feature_width = base, lora, feature_width
+        self.conditions = {condition.name: condition for condition in conditions}
+        self._recipe = recipe
 
     @classmethod
     def build(
@@ -78,13 +79,31 @@ class GraphModel:
         device = torch.device(device)
         base = base or recipe.base.build(device=device)
         with _seeded(recipe.training.seed):
-            conditions = {
-                c.name: _build_condition(c, base, feature_width).to(device) for c in recipe.conditions
-            }
+            conditions = [_build_condition(c, base, feature_width).to(device) for c in recipe.conditions]
             lora = None if recipe.lora is None else recipe.lora.build()
             if lora is not None:
                 lora.inject(base)
-        return cls(recipe, base, conditions, lora, feature_width)
+        return cls(base, conditions, feature_width=feature_width, lora=lora, recipe=recipe)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe.
+
+        Raises:
+            InputError: the model was composed by hand.
+        """
+        if self._recipe is None:
+            raise InputError(
+                "was composed by hand and has no recipe, which this needs",
+                place="the model",
+                remedy="write its parts as a recipe and build it with GraphModel.build",
+            )
+        return self._recipe
+
+    @property
+    def guidance(self) -> GuidanceConfig:
+        """The scales to draw with unless others are given."""
+        return GuidanceConfig() if self._recipe is None else self._recipe.guidance
 
     @property
     def device(self) -> torch.device:
@@ -188,7 +207,7 @@ def load_extractor(recipe: Recipe, *, device: torch.device | str = "cpu") -> Cli
     """The CLIP that a recipe's features name; see `GraphModel.load_extractor`."""
     match recipe.features:
         case TinyFeatures():
-            return ClipExtractor.from_pretrained(TINY_FOLDER / "clip", device=device)
+            return ClipExtractor.from_pretrained("tiny", device=device)
         case ClipFeatures(model=model):
             return ClipExtractor.from_pretrained(model, device=device)
         case FileFeatures(path=path):

@@ -72,6 +72,19 @@ class GraphPipeline:
         """
         return cls(GraphModel.from_pretrained(name_or_folder, device=device, base=base))
 
+    @classmethod
+    def from_parts(
+        cls, base: StableDiffusionBase, *conditions: Condition, extractor: ClipExtractor
+    ) -> GraphPipeline:
+        """A pipeline composed by hand, without a recipe. It draws; to save it, write a recipe.
+
+        Args:
+            base: the frozen base.
+            conditions: what steers it.
+            extractor: the CLIP whose embeddings the encoders read.
+        """
+        return cls(GraphModel(base, conditions, feature_width=extractor.width), extractor)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model; see `GraphModel.save_pretrained`."""
         self.model.save_pretrained(folder)
@@ -138,7 +151,7 @@ class GraphPipeline:
             InputError: sizes, scales or graphs that do not fit.
         """
         text, empty = self._encode(prompt, negative_prompt, num_images_per_prompt)
-        mode = guidance_mode or self.model.recipe.guidance.mode
+        mode = guidance_mode or self.model.guidance.mode
         steering = self._steering(neighbors, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
         guidance = self._guidance(
             self._scales(steering, graph_guidance_scale),
@@ -202,7 +215,7 @@ class GraphPipeline:
         return _one_row_each(features.to(self.model.device), rows, copies)
 
     def _guidance(self, graphs: tuple[float, ...], *, batched: bool, **given: Any) -> GraphGuidance:
-        ours = self.model.recipe.guidance
+        ours = self.model.guidance
         settings = {name: getattr(ours, name) if value is None else value for name, value in given.items()}
         return GraphGuidance(graphs=graphs, batched=batched, **settings)
 
@@ -210,8 +223,7 @@ class GraphPipeline:
         self, steering: Sequence[Steering], given: float | Sequence[float] | None
     ) -> tuple[float, ...]:
         if given is None:
-            defaults = self.model.recipe.graph_scales()
-            return tuple(defaults[graph.condition.name] for graph in steering)
+            return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in steering)
         scales = tuple(given) if isinstance(given, Sequence) else (given,) * len(steering)
         if len(scales) != len(steering):
             raise InputError(

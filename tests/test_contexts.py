@@ -37,6 +37,13 @@ def test_features_are_the_neighbors_rows(contexts: GraphContexts) -> None:
     assert features.embeddings[1].abs().sum() == 0
 
 
+def test_features_by_id(contexts: GraphContexts) -> None:
+    by_row = contexts.features(contexts.sample(np.array([1, 0])))
+    assert contexts.features_of("n1", "n0").embeddings.tolist() == by_row.embeddings.tolist()
+    with pytest.raises(InputError, match="there is no node 'n9'"):
+        contexts.features_of("n9")
+
+
 def test_an_extra_embedding_is_read_in_place_of_pictures(contexts: GraphContexts) -> None:
     extra = np.ones((NODES, 5), np.float32)
     other = GraphContexts(contexts.graph, contexts.sampler, NodeEmbeddings(extra=extra))

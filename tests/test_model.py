@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
+from graphcond.models.features import ClipExtractor
 from graphcond.pipeline import GraphPipeline
 from tests.builders import small_model, some_features
 
@@ -95,7 +96,7 @@ def _rename(weights: dict) -> None:
 )
 def test_weights_that_do_not_fit_are_named(copy: Path, change: Any, message: str) -> None:
     rewrite(copy / "conditions" / "neighbors" / "encoder.safetensors", change)
-    with pytest.raises(InputError, match="encoder.safetensors") as caught:
+    with pytest.raises(InputError, match=r"encoder\.safetensors") as caught:
         GraphModel.from_pretrained(copy)
     assert message in str(caught.value)
 
@@ -136,7 +137,7 @@ def test_broken_manifests(copy: Path, content: str, message: str) -> None:
 def test_no_such_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such model"):
         GraphModel.from_pretrained(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="has no graphcond.json"):
+    with pytest.raises(InputError, match=r"has no graphcond\.json"):
         GraphModel.from_pretrained(tmp_path)
 
 
@@ -168,3 +169,16 @@ def test_groups_of_trainable_parameters(sd_folder: Path) -> None:
     assert set(groups) == {"neighbors", "lora"}
     trained = {id(p) for group in groups.values() for p in group.values()}
     assert all(id(p) in trained for p in model.base.unet.parameters() if p.requires_grad)
+
+
+def test_a_model_composed_by_hand_draws_and_says_why_it_cannot_be_saved(
+    sd_folder: Path, clip_folder: Path, tmp_path: Path
+) -> None:
+    model, clip = small_model(sd_folder), ClipExtractor.from_pretrained(clip_folder)
+    pipe = GraphPipeline.from_parts(model.base, model.conditions["neighbors"], extractor=clip)
+    options = {"num_inference_steps": 1, "output_type": "latent", "latents": torch.ones(1, 4, 8, 8)}
+    with_recipe = GraphPipeline(model)("a star", some_features(), **options).images
+    assert torch.equal(pipe("a star", some_features(), **options).images, with_recipe)
+    with pytest.raises(InputError, match="composed by hand"):
+        pipe.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()

@@ -15,9 +15,6 @@ from graphcond.evaluation.metrics import Networks, networks_of
 from graphcond.evaluation.oracle import OracleReader
 from graphcond.guidance import GraphGuidance
 from graphcond.models.features import ClipExtractor, DinoExtractor, FeatureExtractor
-from graphcond.models.loading import TINY_FOLDER
-
-TINY_CLIP = TINY_FOLDER / "clip"
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ ART = EvaluationProtocol(
         "fid",
         "kid",
     ),
-    clip=str(TINY_CLIP),
+    clip="tiny",
     distribution="clip",
 )
 """The art world on the tiny base: its oracle, and the CLIP in the package as every other network."""

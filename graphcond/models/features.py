@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -18,9 +17,9 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import BitImageProcessorPil, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
-from transformers.utils import logging
 
 from graphcond.errors import InputError
+from graphcond.models.loading import TINY_FOLDER, quiet_loading
 from graphcond.pictures import to_rgb
 
 Item = TypeVar("Item")
@@ -126,18 +125,19 @@ class ClipExtractor(PretrainedExtractor):
     def from_pretrained(
         cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> ClipExtractor:
-        """Load a `CLIPModel` folder or hub id; only safetensors are read.
+        """Load a `CLIPModel`: a folder, a hub id, or ``tiny`` for the one inside the package.
 
         Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
 
         Raises:
             InputError: the model is not there, is damaged, or is no complete CLIP.
         """
-        model = _load_model(CLIPModel, name, device, dtype)
+        folder = TINY_FOLDER / "clip" if name == "tiny" else name
+        model = _load_model(CLIPModel, folder, device, dtype)
         size = model.config.vision_config.image_size
         defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-        processor = _load_processor(CLIPImageProcessorPil, name, **defaults)
-        tokenizer = _load(CLIPTokenizer, name)
+        processor = _load_processor(CLIPImageProcessorPil, folder, **defaults)
+        tokenizer = _load(CLIPTokenizer, folder)
         return cls(model, processor, tokenizer, name=str(name))
 
     @property
@@ -216,7 +216,7 @@ def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
 
 def _load(kind: Any, name: str | Path, **options: Any) -> Any:
     try:
-        with _quiet():
+        with quiet_loading():
             return kind.from_pretrained(str(name), **options)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise _not_loadable(kind, name, error) from error
@@ -229,17 +229,3 @@ def _not_loadable(kind: Any, name: str | Path, error: Exception) -> InputError:
         remedy = "name a folder, or a hub id that is in the cache (HF_HOME) or can be downloaded"
     problem = f"cannot load a {kind.__name__} ({str(error).splitlines()[0].rstrip('.')})"
     return InputError(problem, place=name, remedy=remedy)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' loading bars and reports off the screen: what matters is raised."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +14,7 @@ import diffusers
 from diffusers import DDIMScheduler, SchedulerMixin
 from huggingface_hub import try_to_load_from_cache
 from transformers import CLIPTokenizer
+from transformers.utils import logging
 
 from graphcond.errors import InputError
 
@@ -56,7 +59,8 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
     if "dtype" in options:
         options |= {_dtype_option(kind): options.pop("dtype"), "use_safetensors": True}
     try:
-        return kind.from_pretrained(model, subfolder=subfolder, **options)
+        with quiet_loading():
+            return kind.from_pretrained(model, subfolder=subfolder, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise _unloadable(model, subfolder, error) from error
 
@@ -84,6 +88,20 @@ def load_scheduler(model: str, *, revision: str | None = None) -> SchedulerMixin
         return getattr(diffusers, config["_class_name"]).from_config(config)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise _unloadable(model, "scheduler", error) from error
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers' loading bars and reports off the screen: what matters is raised."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _dtype_option(kind: Any) -> str:

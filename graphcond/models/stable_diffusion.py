@@ -144,6 +144,27 @@ class StableDiffusionBase:
             part.eval()
         install_token_weights(unet)
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: DType = "fp32",
+        attention: AttentionChoice = "auto",
+    ) -> StableDiffusionBase:
+        """Load a base, frozen: ``tiny`` for the one inside the package, a folder, or a hub id.
+
+        Raises:
+            InputError: the model is missing or incomplete, or the attention kernel cannot run.
+        """
+        config: StableDiffusionConfig | TinyConfig
+        if name_or_folder == "tiny":
+            config = TinyConfig(dtype=dtype, attention=attention)
+        else:
+            config = StableDiffusionConfig(model=name_or_folder, dtype=dtype, attention=attention)
+        return config.build(device=torch.device(device))
+
     @property
     def device(self) -> torch.device:
         """Where the denoiser lies."""

@@ -89,10 +89,6 @@ class Recipe(Config):
         """The resolved recipe: every setting, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
-    def graph_scales(self) -> dict[str, float]:
-        """s_G of every condition."""
-        return {c.name: self.guidance.graph.get(c.name, 1.5) for c in self.conditions}
-
 
 def check_signal(place: str, encoder: Any, injector: Any) -> None:
     """See that ``injector`` reads the signal that ``encoder`` gives.

@@ -21,6 +21,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
+DEFAULT_GRAPH_SCALE = 1.5
+"""s_G in the InstructG2I paper."""
+
+
 def _no_is_a_word(value: object) -> object:
     """YAML reads a bare ``no`` as false."""
     return "no" if value is False else value
@@ -88,7 +92,7 @@ class GuidanceConfig(Config):
     text: float = 7.5
     """s_T, scale of the text."""
     graph: dict[str, float] = Field(default_factory=dict)
-    """s_G of each condition, by its name; 1.5 unless given."""
+    """s_G of each condition, by its name; `DEFAULT_GRAPH_SCALE` unless given."""
     mode: Literal["separate", "joint"] = "separate"
     """`joint`: one scale for text and graph together, as in the release's plain pipeline."""
     rescale: Fraction = 0.0
@@ -97,6 +101,10 @@ class GuidanceConfig(Config):
     """Graphs steer from this fraction of the steps ..."""
     end: Fraction = 1.0
     """... to this one."""
+
+    def graph_scale(self, condition: str) -> float:
+        """s_G of a condition."""
+        return self.graph.get(condition, DEFAULT_GRAPH_SCALE)
 
 
 class DropConfig(Config):

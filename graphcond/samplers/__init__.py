@@ -6,6 +6,7 @@ from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
 from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
 from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
 from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
+from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
 from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
 from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
 from graphcond.samplers.similarity import (
@@ -48,6 +49,7 @@ __all__ = [
     "PPRSamplerConfig",
     "RandomSampler",
     "RandomSamplerConfig",
+    "Ranking",
     "SamplerConfig",
     "SemanticPPRSampler",
     "SemanticPPRSamplerConfig",
@@ -56,5 +58,8 @@ __all__ = [
     "Similarity",
     "SimilarityConfig",
     "TextImageSimilarity",
+    "answer_each",
+    "best_first",
+    "choosable",
     "sample_all",
 ]

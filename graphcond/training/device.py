@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +18,20 @@ from graphcond.recipe import TrainingConfig
 DEVICES = ("cpu", "cuda", "mps")
 PATIENCE = timedelta(days=1)
 """How long processes wait while the first one fills the cache."""
+
+
+@contextmanager
+def accelerated(config: TrainingConfig, device: str | None, log_folder: Path) -> Iterator[Accelerator]:
+    """An accelerator for one run; the next run in this process may choose another precision or device.
+
+    Arguments and errors as `build_accelerator`. A state of accelerate that stood before stays.
+    """
+    foreign = bool(PartialState._shared_state)
+    try:
+        yield build_accelerator(config, device, log_folder)
+    finally:
+        if not foreign and PartialState._shared_state.get("num_processes") == 1:
+            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Path) -> Accelerator:
@@ -36,7 +52,6 @@ def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Pa
             place="training.tensorboard",
             remedy="install graphcond[tensorboard], or set it to false",
         )
-    _forget_previous()
     try:
         accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
@@ -81,9 +96,3 @@ def _check_device(device: str | None) -> None:
     )
     if missing:
         raise InputError(f"torch finds no '{device}' here", place="device", remedy="use cpu")
-
-
-def _forget_previous() -> None:
-    """Let a second run in one process choose another precision or device than the first."""
-    alone = not PartialState._shared_state or PartialState().num_processes == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
-from graphcond.training.device import build_accelerator
+from graphcond.training.device import accelerated
 from graphcond.training.metrics import cut_after
 from graphcond.training.prepare import Prepared, prepare
 from graphcond.training.report import Report
@@ -76,20 +76,17 @@ def train(
         KeyboardInterrupt: a person stopped the run; what was done is in a checkpoint.
     """
     run, checkpoint = (new_run(recipe, out), None) if resume is None else resumed_run(recipe, resume)
-    accelerator = build_accelerator(recipe.training, device, run.root)
-    run = RunFolder(broadcast_object_list([run.root])[0])
-    report = Report(_console(console, accelerator))
-    with accelerator.main_process_first():  # the others then find everything in the cache
-        prepared = prepare(recipe, accelerator.device, report, graph=graph, targets=targets)
-    trainer = Trainer(recipe, prepared, accelerator, run, report)
-    if checkpoint is not None:
-        trainer.state.restore(checkpoint)
-    if accelerator.is_main_process:
-        _begin(run, recipe, trainer.state.step)
-    if recipe.training.tensorboard:
-        accelerator.init_trackers("tensorboard")
-    _summarize(report, run, recipe, prepared, trainer, accelerator)
-    trainer.fit()
+    with accelerated(recipe.training, device, run.root) as accelerator:
+        run = RunFolder(broadcast_object_list([run.root])[0])
+        report = Report(_console(console, accelerator))
+        with accelerator.main_process_first():  # the others then find everything in the cache
+            prepared = prepare(recipe, accelerator.device, report, graph=graph, targets=targets)
+        trainer = Trainer(recipe, prepared, accelerator, run, report)
+        if checkpoint is not None:
+            trainer.state.restore(checkpoint)
+        _begin(run, recipe, trainer.state.step, accelerator)
+        _summarize(report, run, recipe, prepared, trainer, accelerator)
+        trainer.fit()
     return TrainedRun(
         model=prepared.model,
         folder=run.root,
@@ -106,10 +103,13 @@ def _console(console: Console | None, accelerator: Accelerator) -> Console:
     return Console(stderr=True) if console is None else console
 
 
-def _begin(run: RunFolder, recipe: Recipe, step: int) -> None:
-    run.root.mkdir(parents=True, exist_ok=True)
-    run.write_recipe(recipe)
-    cut_after(run.metrics, step)
+def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) -> None:
+    if accelerator.is_main_process:
+        run.root.mkdir(parents=True, exist_ok=True)
+        run.write_recipe(recipe)
+        cut_after(run.metrics, step)
+    if recipe.training.tensorboard:
+        accelerator.init_trackers("tensorboard")
 
 
 def _summarize(

@@ -31,7 +31,10 @@ FREE = (
     "training.keep_checkpoints",
     "training.tensorboard",
 )
-"""Settings that a resumed run may change: the steps already done stay what they are."""
+"""Settings that a resumed run may change: the steps already done stay what they are.
+
+With another number of steps, a schedule other than ``constant`` follows the new number from then on.
+"""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def test_the_python_blocks_run_in_order(reader: Path) -> None:
         exec(block.compiled(text), namespace)
     assert (reader / "star.png").is_file()
     assert namespace["mixed"].images[0].size == (64, 64)
-    assert namespace["signal"].tokens.shape[-1] == namespace["base"].token_width
-    assert namespace["pixels"].shape == (1, 3, 64, 64)
+    assert namespace["neighborhood"].embeddings.shape[-1] == namespace["clip"].width
+    assert namespace["picture"].size == (64, 64)
     assert (reader / "outputs/mine/model/graphcond.json").is_file()
     assert namespace["sampler"].sample(namespace["np"].arange(4), None).present.any()
 

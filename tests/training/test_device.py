@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from graphcond.errors import InputError
 from graphcond.recipe import TrainingConfig
 from graphcond.training import device as device_module
-from graphcond.training.device import build_accelerator
+from graphcond.training.device import accelerated, build_accelerator
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -33,8 +36,24 @@ def test_a_precision_that_cannot_run_here() -> None:
 
 def test_two_runs_in_one_process_may_differ_in_precision() -> None:
     for precision in ("no", "bf16", "no"):
-        accelerator = build_accelerator(TrainingConfig(mixed_precision=precision), "cpu", Path())
-        assert accelerator.mixed_precision == precision
+        with accelerated(TrainingConfig(mixed_precision=precision), "cpu", Path()) as accelerator:
+            assert accelerator.mixed_precision == precision
+        assert not AcceleratorState._shared_state
+
+
+def test_an_accelerator_of_the_caller_stays_usable() -> None:
+    theirs = Accelerator(cpu=True)
+    with accelerated(TrainingConfig(), "cpu", Path()):
+        pass
+    assert theirs.device.type == "cpu"
+    assert theirs.num_processes == 1
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state() -> Iterator[None]:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_missing_tensorboard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphcond.training.examples import drawn
+from graphcond.training.loss import sample_losses, without_graph
+from graphcond.training.objective import squared_error
+from graphcond.types import AttributedGraph, DenoiserInputs
+from tests.training.toys import prepare_toy, toy_condition, toy_recipe
+
+
+@pytest.mark.parametrize("conditions", [1, 2])
+@torch.no_grad()
+def test_without_graph_the_loss_is_the_bases_own(
+    conditions: int, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    named = [toy_condition(name) for name in ("first", "second")[:conditions]]
+    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder, conditions=named), toy_graph)
+    model, device = prepared.model, torch.device("cpu")
+    batch = prepared.train.batch(np.arange(4), device)
+    scheduler, timesteps = model.base.noise_scheduler(), torch.tensor([10, 300, 600, 999])
+    generator = torch.Generator().manual_seed(0)
+    noise, other = torch.randn(2, *batch.latents.mean.shape, generator=generator)
+    latents = drawn(batch.latents, other)
+
+    def losses(contexts: object) -> torch.Tensor:
+        return sample_losses(
+            *(model, scheduler),
+            latents=latents,
+            noise=noise,
+            timesteps=timesteps,
+            text=batch.text,
+            contexts=contexts,  # type: ignore[arg-type]
+        )
+
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    plain = squared_error(model.base.denoise(DenoiserInputs(noisy, timesteps, batch.text.hidden)), noise)
+    full, none = losses(batch.contexts), losses(without_graph(batch.contexts))
+    some = losses(without_graph(batch.contexts, torch.tensor([False, True, False, True])))
+    assert torch.equal(none, plain)
+    assert (full != plain).all()
+    torch.testing.assert_close(some[[0, 2]], full[[0, 2]])
+    torch.testing.assert_close(some[[1, 3]], plain[[1, 3]])
