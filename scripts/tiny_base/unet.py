@@ -113,7 +113,7 @@ def train(rank: int, recipe: dict) -> None:
     unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
     model, ema, scheduler = DistributedDataParallel(unet), Ema(unet, recipe["ema"]), ddim()
     optimizer = torch.optim.AdamW(unet.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
-    schedule, log = warm_cosine(optimizer, recipe["steps"], warmup=200), Log(100 if rank == 0 else 10**9)
+    schedule, log = warm_cosine(optimizer, recipe["horizon"], warmup=200), Log(100 if rank == 0 else 10**9)
     mean = None
     for step in range(1, recipe["steps"] + 1):
         rng = np.random.default_rng([step, rank])
