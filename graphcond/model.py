@@ -22,7 +22,7 @@ from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
 from graphcond.models.features import ClipExtractor
 from graphcond.recipe import Recipe, parse_recipe
-from graphcond.recipe.recipe import ConditionConfig
+from graphcond.recipe.recipe import LORA, ConditionConfig
 from graphcond.recipe.sections import ClipFeatures, FileFeatures, GuidanceConfig, TinyFeatures
 from graphcond.weights import check_weights, load_tensors
 
@@ -114,7 +114,7 @@ class GraphModel:
         """What training changes: parameters by name, in one group per condition and one for LoRA."""
         groups = {name: condition.trainable_parameters() for name, condition in self.conditions.items()}
         if self.lora is not None:
-            groups["lora"] = self.lora.trainable_parameters()
+            groups[LORA] = self.lora.trainable_parameters()
         return {name: group for name, group in groups.items() if group}
 
     def load_extractor(self) -> ClipExtractor:
@@ -140,7 +140,7 @@ class GraphModel:
                 _save(condition.encoder, new / "conditions" / name / "encoder.safetensors")
                 _save(condition.injector, new / "conditions" / name / "injector.safetensors")
             if self.lora is not None:
-                self.lora.save_weights(new / "lora")
+                self.lora.save_weights(new / LORA)
             write_json(new / MANIFEST, self._manifest())
             (new / "README.md").write_text(model_card(self.recipe), encoding="utf-8")
 
@@ -174,7 +174,7 @@ class GraphModel:
             _load(condition.encoder, folder / "conditions" / name / "encoder.safetensors")
             _load(condition.injector, folder / "conditions" / name / "injector.safetensors")
         if self.lora is not None:
-            self.lora.load_weights(folder / "lora")
+            self.lora.load_weights(folder / LORA)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Save and upload the model; returns the address of the commit."""

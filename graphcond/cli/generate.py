@@ -98,8 +98,10 @@ def generate(
     _one_source(graph, target, neighbors)
     kind, guidance_mode = _picture_format(out), _mode(mode)
     with progress_bars() as watch:
-        watch("loading")(0, 1)
+        loaded = watch("loading")
+        loaded(0, 1)
         pipe = _load(model, pick_device(device))
+        loaded(1, 1)
         if graph is not None:
             graphs, text = _from_graph(pipe, graph, target or [], watch)
         else:

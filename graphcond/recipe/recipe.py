@@ -27,6 +27,9 @@ from graphcond.samplers import SamplerConfig
 DataConfig = Annotated[MmagData | WorldData, Field(discriminator="kind")]
 FeaturesConfig = Annotated[ClipFeatures | TinyFeatures | FileFeatures, Field(discriminator="kind")]
 Null = Literal["absent", "zeros"]
+LORA = "lora"
+"""What learning rates and files call the LoRA."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -76,11 +79,13 @@ class Recipe(Config):
         names = [condition.name for condition in self.conditions]
         if len(set(names)) < len(names):
             raise ValueError("conditions: two have the same name; rename one")
+        if LORA in names:
+            raise ValueError(f"conditions: '{LORA}' is the name of the LoRA's own group; choose another")
         for number, condition in enumerate(self.conditions):
             check_signal(f"conditions.{number}", condition.encoder, condition.injector)
             check_width(f"conditions.{number}.encoder", condition.encoder, self.base.facts())
         _known("guidance.graph", self.guidance.graph, names)
-        _known("training.learning_rates", self.training.learning_rates, [*names, "lora"])
+        _known("training.learning_rates", self.training.learning_rates, [*names, LORA])
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
         return self

@@ -144,6 +144,13 @@ def test_two_conditions_of_one_name(sd_folder: Path) -> None:
         parse_recipe(values)
 
 
+def test_a_condition_may_not_take_the_loras_name(sd_folder: Path) -> None:
+    values = recipe_values(sd_folder)
+    values["conditions"][0]["name"] = "lora"
+    with pytest.raises(InputError, match="choose another"):
+        parse_recipe(values)
+
+
 def test_an_injector_must_read_what_the_encoder_gives() -> None:
     class LayoutMap:
         pass
