@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
 from graphcond.types import DenoiserInputs, Signal
 
 
+@runtime_checkable
 class InjectionSite(Protocol):
     """What an injector may ask of the base it is injected into."""
 

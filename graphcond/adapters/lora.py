@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
@@ -113,7 +113,7 @@ class LoraInjector(Injector):
             layer.set_scale(self.name, scale)
         return inputs
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> LoraInjector:
         """Switch the dropout inside the denoiser on or off."""
         for layer in self._layers():
             if self.name in layer.lora_dropout:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
 from graphcond.types import Context, GraphTokens, NeighborFeatures, Signal, TextTokens
 
 
+@runtime_checkable
 class BaseSite(Protocol):
     """What an encoder may ask of the base it is built for."""
 
