@@ -27,6 +27,10 @@ class InputError(ValueError):
         return f"{where}{self.problem}{what_to_do}"
 
 
+class WriteError(InputError):
+    """A file or a folder cannot be written: the place refuses, or its disk is full."""
+
+
 class TrainingError(InputError):
     """Training cannot go on (a loss that is not a number); what was saved before stays usable."""
 

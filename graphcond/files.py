@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,24 +11,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, WriteError
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds."""
+    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -35,23 +41,66 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside ``path``; it takes the place of ``path`` if the block succeeds.
 
     A folder that already stands at ``path`` is only removed once the new one is complete.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary.chmod(0o755)
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            _swap(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in plain words if the block cannot write ``path``, or what belongs to it.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except WriteError as error:  # of a temporary file inside
+        raise WriteError(error.problem, place=path, remedy=error.remedy) from error
+    except OSError as error:
+        raise WriteError(
+            f"cannot be written ({error.strerror or error})",
+            place=path,
+            remedy="choose another place, or make room on its disk",
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """See before long work that a file can be written at ``path``; nothing is written.
+
+    Raises:
+        WriteError: a folder stands there, or the place refuses.
+    """
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        nearest = next(folder for folder in path.absolute().parents if folder.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON, atomically."""
+    """Write ``value`` as indented JSON, atomically.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -60,12 +109,14 @@ def read_json(path: Path) -> object:
     """Read JSON.
 
     Raises:
-        InputError: the file is missing, is not UTF-8 or is not JSON.
+        InputError: the file is missing, cannot be read, is not UTF-8 or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError("no such file", place=path, remedy="check the path") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
     except json.JSONDecodeError as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graphcond.errors import InputError, did_you_mean
-from graphcond.files import atomic_file, atomic_folder, inside, read_json, write_json
+from graphcond.errors import InputError, WriteError, did_you_mean
+from graphcond.files import atomic_file, atomic_folder, check_writable, inside, read_json, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -79,3 +79,41 @@ def test_errors_read_as_sentences() -> None:
     assert str(error) == "file:3: is broken. Mend it"
     assert did_you_mean("pprr", ["ppr", "khop"]) == "did you mean 'ppr'?"
     assert did_you_mean("zzz", ["ppr", "khop"]) == "choose one of: khop, ppr"
+
+
+def test_what_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match=r"file/a: cannot be written \(.*\)\. Choose another place"):
+        write_json(tmp_path / "file" / "a", 1)
+    with pytest.raises(WriteError, match="folder: cannot be written"):
+        write_json(tmp_path / "folder", 1)
+    with pytest.raises(WriteError, match="file/a: cannot be written"), atomic_folder(tmp_path / "file" / "a"):
+        pass
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_a_full_disk_names_what_was_to_be_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WriteError, match=r"model: cannot be written \(No space left on device\)"),
+        atomic_folder(tmp_path / "model") as new,
+        atomic_file(new / "weights"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["folder", "file/a", "file/a/b"])
+def test_a_place_can_be_tried_before(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match=f"{path}: cannot be written"):
+        check_writable(tmp_path / path)
+    check_writable(tmp_path / "new" / "deep" / "a")
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_a_place_that_refuses_is_found_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(WriteError, match="Permission denied"):
+        check_writable(tmp_path / "a")

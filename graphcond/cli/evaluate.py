@@ -43,11 +43,13 @@ def evaluate(
     from graphcond.cli.options import pick_device
     from graphcond.evaluation.nodes import evaluate_model, rows_of_split
     from graphcond.evaluation.protocols import get_protocol
-    from graphcond.files import write_json
+    from graphcond.files import check_writable, write_json
     from graphcond.graphs import load_graph
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
 
+    if out is not None:
+        check_writable(out)
     nodes = load_graph(graph)
     rows = rows_of_split(nodes, split)[:limit]
     if len(rows) < 2:

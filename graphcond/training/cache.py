@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from graphcond.errors import InputError
+from graphcond.errors import WriteError
 from graphcond.files import atomic_folder
 from graphcond.models.feature_cache import default_cache_folder
 
@@ -39,7 +39,7 @@ def cached_arrays(key: str, layouts: Mapping[str, Layout], fill: Callable[[Array
         fill: writes into empty arrays; called only if the cache has no whole set under ``key``.
 
     Raises:
-        InputError: the cache folder cannot be written or its disk is too small.
+        WriteError: the cache folder cannot be written or its disk is too small.
     """
     folder = default_cache_folder() / "training" / key
     cached = _open(folder, layouts)
@@ -49,9 +49,9 @@ def cached_arrays(key: str, layouts: Mapping[str, Layout], fill: Callable[[Array
         with atomic_folder(folder) as new:
             _check_space(new, layouts)
             _write(new, layouts, fill)
-    except OSError as error:
-        raise InputError(
-            f"the training cache cannot be written ({error.strerror or error})",
+    except WriteError as error:
+        raise WriteError(
+            f"the training cache {error.problem}",
             place=folder,
             remedy="make room, or set GRAPHCOND_CACHE to another folder",
         ) from error

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphcond.errors import InputError, TrainingError
+from graphcond.errors import InputError, TrainingError, WriteError
 from graphcond.files import atomic_folder, read_json, write_json
 from graphcond.model import GraphModel
 from graphcond.weights import load_tensors
@@ -138,11 +138,12 @@ def written(checkpoints: Path, place: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, WriteError) as error:
+        problem = error.problem if isinstance(error, WriteError) else f"cannot be written ({error})"
         usable = list_checkpoints(checkpoints)
         before = f"; the checkpoint {usable[-1].name} is still usable" if usable else ""
         raise TrainingError(
-            f"cannot be written ({error}){before}",
+            f"{problem}{before}",
             place=place,
             remedy="make room on the disk, then continue with --resume",
         ) from error

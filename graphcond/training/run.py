@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list
 from jaxtyping import Int64
 from rich.console import Console
 
+from graphcond.files import writing
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.training.device import accelerated
@@ -105,7 +106,8 @@ def _console(console: Console | None, accelerator: Accelerator) -> Console:
 
 def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) -> None:
     if accelerator.is_main_process:
-        run.root.mkdir(parents=True, exist_ok=True)
+        with writing(run.root):
+            run.root.mkdir(parents=True, exist_ok=True)
         run.write_recipe(recipe)
         cut_after(run.metrics, step)
     if recipe.training.tensorboard:

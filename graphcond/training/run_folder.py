@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.errors import InputError
-from graphcond.files import atomic_file
+from graphcond.files import atomic_file, check_writable
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training.checkpoint import list_checkpoints, remove_unfinished
 
@@ -79,6 +79,7 @@ def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
 
     Raises:
         InputError: ``out`` holds something already.
+        WriteError: nothing can be written there.
     """
     if out is None:
         out = Path("outputs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -86,7 +87,9 @@ def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
         raise InputError(
             "exists already", place=out, remedy="choose another --out, or continue that run with --resume"
         )
-    return RunFolder(out)
+    run = RunFolder(out)
+    check_writable(run.recipe)
+    return run
 
 
 def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path]:

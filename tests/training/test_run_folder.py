@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, WriteError
 from graphcond.recipe import Recipe
 from graphcond.training.run_folder import check_same_recipe, new_run
 from tests.training.toys import toy_condition, toy_recipe
@@ -23,6 +23,14 @@ def test_a_run_is_called_after_its_recipe_and_the_time(
     monkeypatch.chdir(tmp_path)
     assert re.fullmatch(r"outputs/toy-\d{8}-\d{6}", new_run(recipe, None).root.as_posix())
     assert new_run(recipe, tmp_path / "new").root == tmp_path / "new"
+
+
+def test_a_run_that_cannot_be_written_is_refused_at_once(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="exists already"):
+        new_run(recipe, tmp_path / "file")
+    with pytest.raises(WriteError, match="cannot be written"):
+        new_run(recipe, tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize(
