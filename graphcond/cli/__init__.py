@@ -20,6 +20,9 @@ from graphcond.errors import InputError
 DONE, OURS, USERS, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done, our fault, the user's input, Ctrl-C."""
 
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+"""How torch says it, on a CPU and on a GPU."""
+
 app = typer.Typer(
     name="graphcond",
     help="Graphs decide what a frozen diffusion model draws. Start with: graphcond demo",
@@ -52,18 +55,34 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"error: {place}{error.strerror or error}")
+        sys.exit(USERS)
     except Exception as error:
+        if _out_of_memory(error):
+            _complain(f"error: not enough memory ({error}). Make fewer or smaller things at once")
+            sys.exit(USERS)
         if os.environ.get("GRAPHCOND_DEBUG"):
             traceback.print_exc()
         _complain(
-            f"graphcond failed: {type(error).__name__}: {error}\n"
-            "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints."
+            f"graphcond failed: {type(error).__name__}: {error}",
+            "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints.",
         )
         sys.exit(OURS)
 
 
-def _complain(message: str) -> None:
-    print(message, file=sys.stderr)
+def _complain(*lines: str) -> None:
+    """Print lines; line breaks and control codes, which may come from the input, become spaces."""
+    for line in lines:
+        print("".join(sign if sign.isprintable() else " " for sign in line), file=sys.stderr)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether numpy or torch asked for more memory than there is; torch says so in words only."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    )
 
 
 def _quiet_libraries() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from graphcond.cli import app, main
+from graphcond.errors import InputError
 
 COMMANDS = [
     ["demo"],
@@ -64,6 +65,34 @@ def test_our_own_faults_are_one(monkeypatch: pytest.MonkeyPatch, capsys) -> None
     error = capsys.readouterr().err
     assert "ZeroDivisionError: oops" in error
     assert "GRAPHCOND_DEBUG" in error
+
+
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [
+        (
+            MemoryError("Unable to allocate 7 TiB"),
+            "error: not enough memory (Unable to allocate 7 TiB).",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+            "error: not enough memory (Def",
+        ),
+        (PermissionError(13, "Permission denied", "secret.png"), "error: secret.png: Permission denied\n"),
+        (InputError("two\nlines and \x1b[31mred", place="a"), "error: a: two lines and  [31mred\n"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line_and_two(
+    monkeypatch: pytest.MonkeyPatch, capsys, trouble: Exception, message: str
+) -> None:
+    def broken() -> None:
+        raise trouble
+
+    monkeypatch.setattr("graphcond.checkup.check_up", broken)
+    assert run(monkeypatch, "doctor") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
 
 
 def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
