@@ -7,6 +7,7 @@ is a weighted sum of k + 2 predictions. Branches whose weight is zero are never 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -58,6 +59,12 @@ class GraphGuidance:
     batched: bool = True
 
     def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.text, *self.graphs))):
+            raise InputError(
+                f"the scales {self.text}, {', '.join(map(str, self.graphs))} are not all finite numbers",
+                place="guidance",
+                remedy="use numbers such as 0, 1.5 or 7.5",
+            )
         if not 0 <= self.start < self.end <= 1:
             raise InputError(
                 f"start {self.start} and end {self.end} are no interval",

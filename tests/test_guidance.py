@@ -10,6 +10,13 @@ from hypothesis import strategies as st
 from graphcond.errors import InputError
 from graphcond.guidance import Branch, GraphGuidance, rescaled
 
+
+@pytest.mark.parametrize(("text", "graphs"), [(float("nan"), ()), (7.5, (1.0, float("inf")))])
+def test_scales_are_finite(text: float, graphs: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="not all finite"):
+        GraphGuidance(text=text, graphs=graphs)
+
+
 scales = st.floats(-3, 12, allow_nan=False).map(lambda x: round(x, 3))
 
 
