@@ -18,9 +18,9 @@ from graphcond.errors import InputError
 
 
 class Config(BaseModel):
-    """Base of every section of a recipe: frozen, and strict about names it does not know."""
+    """Base of every section of a recipe: frozen, and strict about names it does not know and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class ComponentConfig(Config):

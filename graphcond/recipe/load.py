@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import yaml
 from pydantic import ValidationError
@@ -68,7 +68,7 @@ def parse_recipe(
     assignments = [_assignment(text) for text in overrides]
     if base == "tiny":
         _validate(values, place)  # the recipe itself must be right before it is moved
-        _onto_tiny(values, keep_data=any(path[0] == "data" for path, _ in assignments))
+        _onto_tiny(values, keep_data=any(_names_data(path) for path, _ in assignments))
     for path, value in assignments:
         _assign(values, path, value)
     return _validate(values, place)
@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         with path.open(encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_StrictLoader)
+            return _parse(stream)
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
     except OSError as error:
@@ -94,6 +94,18 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"not YAML: {problem}", place=where, remedy="mend that line") from None
 
 
+def _parse(text: TextIO | str) -> Any:
+    """The values of a YAML text; all that can be wrong with it is a `yaml.YAMLError`."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:  # a date that does not exist
+        raise yaml.YAMLError(str(error)) from error
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice, and reads the key ``null`` as the word it is here."""
 
@@ -101,6 +113,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or a mapping", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"'{key}' is given twice", key_node.start_mark
@@ -139,12 +155,17 @@ def _onto_tiny(values: dict[str, Any], *, keep_data: bool) -> None:
         _assign(values, path.split("."), value)
 
 
+def _names_data(path: list[str]) -> bool:
+    """Whether an override says which graph, so that no world takes its place."""
+    return path in (["data"], ["data", "kind"], ["data", "path"])
+
+
 def _assignment(text: str) -> tuple[list[str], Any]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise InputError(f"'{text}' is no assignment", place="--set", remedy="write --set a.b=c")
     try:
-        return path.strip().split("."), yaml.load(value, Loader=_StrictLoader)
+        return path.strip().split("."), _parse(value)
     except yaml.YAMLError:
         raise InputError(f"the value of '{text}' is not YAML", place="--set", remedy="quote it") from None
 

@@ -51,8 +51,8 @@ class ConditionConfig(Config):
 class Recipe(Config):
     """Everything that a run needs to know; checked as a whole before any weight is loaded."""
 
-    name: str
-    """Name of the recipe; run folders are called after it."""
+    name: str = Field(pattern=r"^[^/\\]+$")
+    """Name of the recipe, without slashes; run folders are called after it."""
     description: str = ""
     """One line on what the recipe is."""
     base: BaseConfig = StableDiffusionConfig()

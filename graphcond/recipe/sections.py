@@ -17,6 +17,7 @@ from pydantic import (
 
 from graphcond.component import ComponentConfig, Config
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
@@ -38,7 +39,7 @@ class MmagData(ComponentConfig):
     """Folder of the graph. A recipe may leave it open for `--set data.path=...`."""
     resolution: PositiveInt = 256
     """Side of the pictures in pixels; others are padded to a square and scaled."""
-    train_splits: tuple[str, ...] = ("train",)
+    train_splits: tuple[str, ...] = Field(("train",), min_length=1)
     """Splits whose nodes are training targets; a graph without splits is used whole."""
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits whose nodes may never be neighbors in training."""
@@ -54,11 +55,11 @@ class WorldData(ComponentConfig):
     """Size of the world."""
     noise: Fraction = 0.5
     """Share of edges that mislead."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """The world's seed."""
     resolution: PositiveInt = 64
     """Side of the pictures in pixels."""
-    train_splits: tuple[str, ...] = ("train",)
+    train_splits: tuple[str, ...] = Field(("train",), min_length=1)
     """Splits whose nodes are training targets."""
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits whose nodes may never be neighbors in training."""
@@ -160,7 +161,7 @@ class TrainingConfig(Config):
     """Decay of an average of the trained weights, which is what gets saved; off unless given."""
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], BeforeValidator(_no_is_a_word)] = "no"
     """Number format of the trained modules' computation."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Decides initial weights, order, noise and drops."""
     log_every: PositiveInt = 10
     """Steps between lines of metrics.jsonl."""

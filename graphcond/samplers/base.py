@@ -37,7 +37,7 @@ class NeighborSamplerConfig(ComponentConfig):
     reads_embeddings: ClassVar[bool] = False
     """Whether `build` needs ``embeddings``."""
 
-    neighbors: int = Field(5, ge=1)
+    neighbors: int = Field(5, ge=1, le=10_000)
     """How many neighbors a target gets at most."""
 
     require_picture: bool = True

@@ -95,6 +95,8 @@ def test_tiny_swaps_base_features_and_data() -> None:
     assert (recipe.base.kind, recipe.features.kind, recipe.data.kind) == ("tiny", "tiny", "world")
     own = load_recipe("instructg2i", base="tiny", overrides=["data.path=somewhere"])
     assert (own.data.kind, own.data.resolution, own.data.path) == ("mmag", 64, Path("somewhere"))
+    world = load_recipe("instructg2i", base="tiny", overrides=["data.paintings_per_artist=10"]).data
+    assert (world.kind, world.paintings_per_artist) == ("world", 10)
     assert load_recipe("instructg2i", base="tiny", overrides=["training.steps=5"]).training.steps == 5
 
 
@@ -104,6 +106,10 @@ def test_tiny_swaps_base_features_and_data() -> None:
         ("name: [", "not YAML"),
         ("name: a\nname: b\n", "'name' is given twice"),
         ("- a\n- b\n", "a recipe is a mapping"),
+        ("? [a, list]\n: 1\n", "not YAML: a key is a list or a mapping"),
+        ("? {a: mapping}\n: 1\n", "not YAML: a key is a list or a mapping"),
+        ("name: 2020-13-45\n", "not YAML: month must be in 1..12"),
+        ("name: " + "[" * 5000, "not YAML: it is nested too deeply"),
         ("name: a\n", "conditions: is missing"),
         ("name: !!python/object/apply:os.system [ls]\n", "not YAML"),
         ("name: a\nconditions: [{name: 'Bad Name'}]\n", "conditions.0.name"),
@@ -115,6 +121,31 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=r"recipe\.yaml") as caught:
         load_recipe(file)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.learning_rate=.inf", "training.learning_rate: input should be a finite number"),
+        ("training.weight_decay=.nan", "training.weight_decay: input should be a finite number"),
+        ("guidance.text=.inf", "guidance.text: input should be a finite number"),
+        ("guidance.graph.neighbors=.nan", "guidance.graph.neighbors: input should be a finite number"),
+        ("training.seed=99999999999999999999", "training.seed: input should be less than"),
+        ("conditions.0.sampler.neighbors=1000000000", "neighbors: input should be less than"),
+        ("data.train_splits=[]", "data.train_splits: tuple should have at least 1 item"),
+        ("name=../../elsewhere", "name: string should match"),
+    ],
+)
+def test_values_that_can_mean_nothing(override: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_recipe("instructg2i", base="tiny", overrides=[override])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["{[a]: 1}", "2020-13-45", "[" * 5000])
+def test_an_override_that_is_not_yaml(value: str) -> None:
+    with pytest.raises(InputError, match="--set: the value of .* is not YAML"):
+        load_recipe("instructg2i", overrides=[f"name={value}"])
 
 
 def test_not_utf8_is_said(tmp_path: Path) -> None:
