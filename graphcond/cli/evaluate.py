@@ -58,7 +58,9 @@ def evaluate(
         pipe = GraphPipeline.from_pretrained(model, device=pick_device(device))
         chosen = get_protocol(protocol or pipe.model.recipe.evaluation.protocol, place="--protocol")
         chosen = replace(
-            chosen, metrics=tuple(metric) if metric else chosen.metrics, steps=steps or chosen.steps
+            chosen,
+            metrics=tuple(dict.fromkeys(metric)) if metric else chosen.metrics,
+            steps=steps or chosen.steps,
         )
         forbidden = nodes.nodes.in_split(split, *pipe.model.recipe.data.forbidden_splits)
         reports = evaluate_model(pipe, nodes, rows, chosen, forbidden=forbidden, seed=seed, watch=watch)
