@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -16,9 +16,20 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from graphcond.arguments import (
+    Generators,
+    Graph,
+    Graphs,
+    check_choice,
+    check_count,
+    check_generators,
+    check_steps,
+    graphs_by_condition,
+    texts_of,
+)
 from graphcond.branches import BranchCaller, Steering, release_null
 from graphcond.condition import Condition
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError
 from graphcond.guidance import GraphGuidance
 from graphcond.model import GraphModel
 from graphcond.models import StableDiffusionBase
@@ -26,13 +37,7 @@ from graphcond.models.features import ClipExtractor
 from graphcond.pictures import from_pixels, to_rgb
 from graphcond.types import NeighborFeatures, TextTokens
 
-Graph: TypeAlias = Sequence[Image.Image] | NeighborFeatures
-"""One graph as a caller gives it: its neighbors' pictures, or their embeddings with a row per prompt."""
-
-Graphs: TypeAlias = Graph | Sequence[Graph] | Mapping[str, Graph | Sequence[Graph]] | None
-"""One graph, several, or those of each condition by its name."""
-
-Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
+OutputType = Literal["pil", "np", "latent"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class GraphPipeline:
         width: int | None = None,
         generator: Generators = None,
         latents: Float[Tensor, "b channels h w"] | None = None,
-        output_type: Literal["pil", "np", "latent"] = "pil",
+        output_type: OutputType = "pil",
         on_step: Callable[[int, int], None] | None = None,
     ) -> PipelineOutput:
         """Draw one or more pictures for each prompt.
@@ -148,10 +153,15 @@ class GraphPipeline:
             on_step: called after each step with its number and the number of steps.
 
         Raises:
-            InputError: sizes, scales or graphs that do not fit.
+            InputError: an argument is not what it should be, sizes or graphs do not fit, or the scales
+                are so large that the picture has no finite values.
         """
+        check_choice(output_type, get_args(OutputType), "output_type")
+        check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
+        check_count(num_images_per_prompt, "num_images_per_prompt")
         text, empty = self._encode(prompt, negative_prompt, num_images_per_prompt)
         mode = guidance_mode or self.model.guidance.mode
+        check_choice(mode, ("separate", "joint"), "guidance_mode")
         steering = self._steering(neighbors, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
         guidance = self._guidance(
             self._scales(steering, graph_guidance_scale),
@@ -180,8 +190,9 @@ class GraphPipeline:
     def _encode(
         self, prompt: str | Sequence[str], negative: str | Sequence[str], copies: int
     ) -> tuple[TextTokens, TextTokens]:
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        negatives = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
+        prompts, negatives = texts_of(prompt, "prompt"), texts_of(negative, "negative_prompt")
+        if isinstance(negative, str):
+            negatives *= len(prompts)
         if len(negatives) != len(prompts):
             raise InputError(
                 f"{len(negatives)} for {len(prompts)} prompts",
@@ -195,7 +206,7 @@ class GraphPipeline:
         self, neighbors: Graphs, text: TextTokens, empty: TextTokens, *, joint: bool, copies: int
     ) -> list[Steering]:
         steering = []
-        for name, graphs in _by_condition(neighbors, self.model.conditions).items():
+        for name, graphs in graphs_by_condition(neighbors, self.model.conditions).items():
             condition = self.model.conditions[name]
             for graph in graphs:
                 features = self._features(graph, text.ids.shape[0], copies)
@@ -243,6 +254,7 @@ class GraphPipeline:
             self._latent_side("height", height),
             self._latent_side("width", width),
         )
+        check_generators(generator, count)
         if latents is None:
             return randn_tensor(shape, generator=generator, device=base.device, dtype=base.dtype)
         if tuple(latents.shape) != shape:
@@ -252,7 +264,9 @@ class GraphPipeline:
     def _latent_side(self, name: str, pixels: int | None) -> int:
         base = self.model.base
         unit = base.pixels_per_latent * 2 ** (len(base.unet.config.block_out_channels) - 1)
-        if pixels is not None and (pixels < unit or pixels % unit):
+        if pixels is not None:
+            check_count(pixels, name)
+        if pixels is not None and pixels % unit:
             raise InputError(
                 f"{pixels} pixels do not fit the base", place=name, remedy=f"use a multiple of {unit}"
             )
@@ -267,8 +281,6 @@ class GraphPipeline:
         generator: Generators,
         on_step: Callable[[int, int], None] | None,
     ) -> Tensor:
-        if steps < 1:
-            raise InputError(f"{steps} is too few", place="num_inference_steps", remedy="use 1 or more")
         self.scheduler.set_timesteps(steps, device=latents.device)
         timesteps = self.scheduler.timesteps
         latents = latents * self.scheduler.init_noise_sigma
@@ -280,6 +292,8 @@ class GraphPipeline:
             latents = self.scheduler.step(prediction, timestep, latents, **options).prev_sample
             if on_step is not None:
                 on_step(number + 1, len(timesteps))
+        if not latents.isfinite().all():
+            raise InputError("the picture has no finite values", place="guidance", remedy="use lower scales")
         return latents
 
     def _pictures(self, latents: Tensor, output_type: str) -> Any:
@@ -287,41 +301,6 @@ class GraphPipeline:
         if output_type == "np":
             return ((pixels + 1) / 2).clip(0, 1).transpose(0, 2, 3, 1)
         return [from_pixels(picture) for picture in pixels]
-
-
-def _by_condition(neighbors: Graphs, conditions: Mapping[str, Condition]) -> dict[str, list[Graph]]:
-    if neighbors is None:
-        return {}
-    if not isinstance(neighbors, Mapping):
-        if len(conditions) > 1:
-            raise InputError(
-                "the model has several conditions",
-                place="neighbors",
-                remedy=f"give a mapping with keys {', '.join(conditions)}",
-            )
-        neighbors = {next(iter(conditions)): neighbors}
-    for name in neighbors:
-        if name not in conditions:
-            raise InputError(
-                f"there is no condition '{name}'", place="neighbors", remedy=did_you_mean(name, conditions)
-            )
-    return {name: _as_graphs(graphs) for name, graphs in neighbors.items()}
-
-
-def _as_graphs(graphs: Any) -> list[Graph]:
-    """One graph or several, as a list. A graph without pictures stays: it is drawn as its null."""
-    if isinstance(graphs, NeighborFeatures):
-        return [graphs]
-    pictures = [isinstance(item, Image.Image) for item in graphs]
-    if all(pictures):
-        return [graphs]
-    if any(pictures):
-        raise InputError(
-            "pictures and lists are mixed",
-            place="neighbors",
-            remedy="give one list of pictures, or a list of lists",
-        )
-    return list(graphs)
 
 
 def _one_row_each(features: NeighborFeatures, rows: int, copies: int) -> NeighborFeatures:

@@ -15,7 +15,7 @@ LAYERS = [
     {"samplers", "encoders", "models"},
     {"adapters"},
     {"recipe", "condition", "guidance"},
-    {"contexts", "data", "model", "model_card", "branches", "pipeline", "checkup", "arms"},
+    {"contexts", "data", "model", "model_card", "branches", "arguments", "pipeline", "checkup", "arms"},
     {"training", "evaluation", "interop"},
     {"demo", "bench"},
     {"cli", "__main__"},
