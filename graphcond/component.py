@@ -18,7 +18,7 @@ from graphcond.errors import InputError
 
 
 class Config(BaseModel):
-    """Base of every section of a recipe: frozen, and strict about names it does not know and numbers that are none."""
+    """Base of every section of a recipe: frozen, strict about unknown names and numbers that are none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 

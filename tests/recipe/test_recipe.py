@@ -144,7 +144,7 @@ def test_values_that_can_mean_nothing(override: str, message: str) -> None:
 
 @pytest.mark.parametrize("value", ["{[a]: 1}", "2020-13-45", "[" * 5000])
 def test_an_override_that_is_not_yaml(value: str) -> None:
-    with pytest.raises(InputError, match="--set: the value of .* is not YAML"):
+    with pytest.raises(InputError, match=r"--set: the value of .* is not YAML"):
         load_recipe("instructg2i", overrides=[f"name={value}"])
 
 
