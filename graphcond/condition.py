@@ -57,8 +57,9 @@ class Condition(nn.Module):
         return inputs if signal is None else self.injector.apply(inputs, signal, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """What training changes, by name: the encoder's parameters and the injector's."""
-        return {f"encoder.{name}": p for name, p in self.encoder.named_parameters()} | {
+        """What training changes, by name: of the encoder what it did not freeze, and of the injector."""
+        encoder = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
+        return {f"encoder.{name}": p for name, p in encoder.items()} | {
             f"injector.{name}": p for name, p in self.injector.trainable_parameters().items()
         }
 

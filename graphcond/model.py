@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from graphcond.adapters import LoraInjector
 from graphcond.condition import Condition
@@ -64,6 +64,7 @@ class GraphModel:
         feature_width: int,
         device: torch.device | str = "cpu",
         base: StableDiffusionBase | None = None,
+        text_projection: Tensor | None = None,
     ) -> GraphModel:
         """A new, untrained model; initial weights follow the recipe's training seed.
 
@@ -72,6 +73,7 @@ class GraphModel:
             feature_width: d, width of the neighbor embeddings.
             device: where to put everything.
             base: a loaded base to use in place of loading the recipe's.
+            text_projection: of the CLIP that makes the embeddings, for encoders that start from it.
 
         Raises:
             InputError: the base cannot be loaded, or parts do not fit it.
@@ -79,7 +81,10 @@ class GraphModel:
         device = torch.device(device)
         base = base or recipe.base.build(device=device)
         with _seeded(recipe.training.seed):
-            conditions = [_build_condition(c, base, feature_width).to(device) for c in recipe.conditions]
+            conditions = [
+                _build_condition(c, base, feature_width, text_projection).to(device)
+                for c in recipe.conditions
+            ]
             lora = None if recipe.lora is None else recipe.lora.build()
             if lora is not None:
                 lora.inject(base)
@@ -262,8 +267,10 @@ def read_manifest(folder: Path) -> tuple[Recipe, int]:
     return parse_recipe(manifest.get("recipe"), place=place), width
 
 
-def _build_condition(config: ConditionConfig, base: StableDiffusionBase, feature_width: int) -> Condition:
-    encoder = config.encoder.build(feature_width=feature_width, base=base)
+def _build_condition(
+    config: ConditionConfig, base: StableDiffusionBase, feature_width: int, text_projection: Tensor | None
+) -> Condition:
+    encoder = config.encoder.build(feature_width=feature_width, base=base, text_projection=text_projection)
     injector = config.injector.build()
     injector.inject(base)
     return Condition(config.name, encoder, injector, null=config.null)

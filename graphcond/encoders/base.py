@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
@@ -19,6 +20,10 @@ class BaseSite(Protocol):
     @property
     def token_width(self) -> int:
         """Width of the context tokens that the denoiser reads."""
+        ...
+
+    def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
+        """Token ids and hidden states of prompts."""
         ...
 
 

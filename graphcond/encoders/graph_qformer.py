@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
 from graphcond.component import ComponentConfig
 from graphcond.encoders.base import BaseSite, Encoder
 from graphcond.encoders.text_transformer import MultiHeadAttention, TextTransformer, TransformerShape
+from graphcond.errors import InputError
 from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
+
+PASS_THROUGH = 3.0
+"""How much a neighbor's state counts beside the prompt's own where ``start_from_clip`` adds them."""
 
 
 class GraphQFormer(Encoder):
@@ -64,6 +69,48 @@ class GraphQFormer(Encoder):
         if ours or foreign:
             raise ValueError(f"not a CLIP text model of this shape: missing {ours}, surplus {foreign}")
 
+    @torch.no_grad()
+    def start_from_clip(
+        self, empty_prompt: Int64[Tensor, "1 n"], text_projection: Float[Tensor, "d w"]
+    ) -> None:
+        """Read a neighbor's picture embedding as the text state it stands for, from the first step on.
+
+        CLIP projects the text state at the end of a prompt into the space that it shares with pictures;
+        the pseudo-inverse of that projection leads back. Each neighbor token starts as that state, and the
+        last cross-attention adds the neighbors' states to the prompt's. Since nothing about a particular
+        style has to be learned, styles that training never met come through as well.
+
+        Args:
+            empty_prompt: token ids of the empty prompt, whose state fills what the projection ignores.
+            text_projection: CLIP's projection of text states, in the space of the embeddings.
+
+        Raises:
+            ValueError: the projection does not lead from this text model to these embeddings.
+        """
+        norm, proj = self.text_model.final_layer_norm, self.projector.proj
+        width, tokens = norm.weight.shape[0], proj.out_features // norm.weight.shape[0]
+        if text_projection.shape != (proj.in_features, width) or proj.out_features % width:
+            raise ValueError(
+                f"a projection of shape {tuple(text_projection.shape)} does not fit this encoder"
+            )
+        nothing = proj.weight.new_zeros(1, 0, width)
+        before = self.text_model.encoder(
+            self.text_model.embeddings(empty_prompt), nothing, nothing[..., 0].bool()
+        )[0, 1]
+        back = torch.linalg.pinv(text_projection)
+        rest = norm(before) - back @ (text_projection @ norm(before))
+        proj.weight.copy_((back / norm.weight[:, None]).repeat(tokens, 1) * _nearly_one(proj.weight))
+        proj.bias.copy_(((rest - norm.bias) / norm.weight).repeat(tokens))
+        last = self.text_model.encoder.last_cross_attention()
+        for linear, gain in ((last.v_proj, 1.0), (last.out_proj, PASS_THROUGH * float(before.std()))):
+            linear.weight.copy_(torch.eye(width) * gain)
+            linear.bias.zero_()
+
+    def freeze_text(self) -> None:
+        """Leave only the projector and the cross-attention layers with their norms to training."""
+        for name, parameter in self.text_model.named_parameters():
+            parameter.requires_grad_("crossattention" in name or "layer_norm3" in name)
+
     def forward(self, context: NeighborFeatures, text: TextTokens) -> GraphTokens:
         """Graph tokens (b, n, c) for prompts (b, n); hidden for targets without any neighbor."""
         embeddings = context.embeddings.to(self.projector.proj.weight.dtype)
@@ -83,6 +130,11 @@ class GraphQFormer(Encoder):
             neighbors = self.mixer(neighbors, visible)
         tokens = self.text_model(text.ids, neighbors, visible)
         return GraphTokens(tokens, some[:, None].expand(tokens.shape[:2]))
+
+
+def _nearly_one(like: Tensor) -> Tensor:
+    """Factors that tell the tokens of one neighbor apart, so that they can learn to differ."""
+    return 1 + 0.02 * torch.randn_like(like)
 
 
 class NeighborProjector(nn.Module):
@@ -125,17 +177,35 @@ class GraphQFormerConfig(ComponentConfig):
     """Layers 0, n, 2n ... attend to the neighbors."""
     width: int | None = Field(None, ge=1)
     """Width of the graph tokens; follows the base's text encoder unless given."""
-    init: Literal["text_encoder", "random"] = "text_encoder"
-    """Start from the weights of the base's text encoder, or from noise."""
+    init: Literal["text_encoder", "clip", "random"] = "text_encoder"
+    """From the base's text encoder; `clip`: and reading pictures through CLIP's projection; or from noise."""
     zero_start: bool = True
-    """Cross-attention starts at zero, so that training starts from the prompt's own tokens."""
+    """Cross-attention starts at zero (with `clip`: all but the last), so that training starts at the base."""
+    freeze_text: bool = False
+    """Train only what reads the neighbors: projector and cross-attention; the text transformer stays."""
     neighbor_self_attention: bool = False
     """Let neighbor tokens attend to each other first, as the paper says and the release does not."""
     normalize_embeddings: bool = False
     """Scale neighbor embeddings to length one times the square root of their width."""
 
-    def build(self, *, feature_width: int, base: BaseSite) -> GraphQFormer:
-        """The encoder for a base, reading neighbor embeddings of ``feature_width``."""
+    def build(
+        self,
+        *,
+        feature_width: int,
+        base: BaseSite,
+        text_projection: Float[Tensor, "d w"] | None = None,
+    ) -> GraphQFormer:
+        """The encoder for a base, reading neighbor embeddings of ``feature_width``.
+
+        Args:
+            feature_width: d.
+            base: the base.
+            text_projection: of the CLIP that makes the embeddings, for ``init: clip``; without it the
+                start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
+
+        Raises:
+            InputError: the projection does not lead from the base's text encoder to the embeddings.
+        """
         text = base.text_encoder.config
         qformer = GraphQFormer(
             shape=TransformerShape(
@@ -156,6 +226,15 @@ class GraphQFormerConfig(ComponentConfig):
             neighbor_self_attention=self.neighbor_self_attention,
             normalize_embeddings=self.normalize_embeddings,
         )
-        if self.init == "text_encoder":
+        if self.init != "random":
             qformer.start_from(base.text_encoder)
+        if self.init == "clip" and text_projection is not None:
+            try:
+                qformer.start_from_clip(base.encode_prompt([""]).ids.cpu(), text_projection)
+            except ValueError as error:
+                raise InputError(
+                    str(error), place="encoder.init: clip", remedy="use init: text_encoder"
+                ) from None
+        if self.freeze_text:
+            qformer.freeze_text()
         return qformer

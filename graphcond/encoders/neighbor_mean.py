@@ -58,8 +58,10 @@ class NeighborMeanConfig(ComponentConfig):
     hidden: int = Field(512, ge=1)
     """Width of the MLP's hidden layer."""
 
-    def build(self, *, feature_width: int, base: BaseSite) -> NeighborMean:
-        """The encoder for a base, reading neighbor embeddings of ``feature_width``."""
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> NeighborMean:
+        """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used."""
         return NeighborMean(
             feature_width=feature_width, token_width=base.token_width, tokens=self.tokens, hidden=self.hidden
         )

@@ -61,6 +61,11 @@ class LayerStack(nn.Module):
             hidden = layer(hidden, neighbors, visible)
         return hidden
 
+    def last_cross_attention(self) -> MultiHeadAttention:
+        """The cross-attention nearest to the output."""
+        layers = [layer for layer in self.layers if isinstance(layer, QFormerLayer)]
+        return [layer.crossattention for layer in layers if layer.crossattention is not None][-1]
+
 
 class TextEmbeddings(nn.Module):
     """Token plus position."""

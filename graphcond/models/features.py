@@ -145,6 +145,11 @@ class ClipExtractor(PretrainedExtractor):
         """Length of one embedding: CLIP's projection width."""
         return int(self.model.config.projection_dim)
 
+    @property
+    def text_projection(self) -> Float[Tensor, "d w"]:
+        """CLIP's projection of text states of width w into the shared space, in float32 on the CPU."""
+        return self.model.text_projection.weight.detach().float().cpu()
+
     def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each text, not normalized; what exceeds CLIP's text length is cut off."""
         return self._in_batches(texts, self._encode_texts)

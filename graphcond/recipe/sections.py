@@ -39,7 +39,7 @@ class MmagData(ComponentConfig):
     """Folder of the graph. A recipe may leave it open for `--set data.path=...`."""
     resolution: PositiveInt = 256
     """Side of the pictures in pixels; others are padded to a square and scaled."""
-    train_splits: tuple[str, ...] = Field(("train",), min_length=1)
+    train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
     """Splits whose nodes are training targets; a graph without splits is used whole."""
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits whose nodes may never be neighbors in training."""
@@ -59,7 +59,7 @@ class WorldData(ComponentConfig):
     """The world's seed."""
     resolution: PositiveInt = 64
     """Side of the pictures in pixels."""
-    train_splits: tuple[str, ...] = Field(("train",), min_length=1)
+    train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
     """Splits whose nodes are training targets."""
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits whose nodes may never be neighbors in training."""

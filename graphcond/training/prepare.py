@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Int64
+from torch import Tensor
 
 from graphcond.data import contexts_of, embed_data, forbidden_of, held_out_of, open_data, targets_of
 from graphcond.errors import InputError
-from graphcond.model import GraphModel
+from graphcond.model import GraphModel, load_extractor
 from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
+from graphcond.recipe.sections import FileFeatures
 from graphcond.training.drops import learns_without_graph
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Gatherer, Neighbors, has_graph
@@ -106,11 +108,21 @@ def _gatherer(recipe: Recipe, graph: AttributedGraph, device: torch.device, repo
 
 def _build_model(recipe: Recipe, feature_width: int, device: torch.device, report: Report) -> GraphModel:
     with report.stage("model", "Loading the base"):
-        model = GraphModel.build(recipe, feature_width=feature_width, device=device)
+        model = GraphModel.build(
+            recipe, feature_width=feature_width, device=device, text_projection=_text_projection(recipe)
+        )
     check_prediction(model.base.prediction_type)
     for parameter in all_parameters(model.trainable_parameters()):
         parameter.data = parameter.data.float()
     return model
+
+
+def _text_projection(recipe: Recipe) -> Tensor | None:
+    """CLIP's own, where an encoder starts from it; embeddings from a file have none."""
+    asked = any(getattr(c.encoder, "init", None) == "clip" for c in recipe.conditions)
+    if not asked or isinstance(recipe.features, FileFeatures):
+        return None
+    return load_extractor(recipe).text_projection
 
 
 def _validation_neighbors(

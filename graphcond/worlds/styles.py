@@ -3,11 +3,20 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from graphcond.worlds.canvas import Canvas, Color
 from graphcond.worlds.subjects import Part, arc, box, ellipse
+
+
+class Inks(NamedTuple):
+    """The colours that a subject is drawn in."""
+
+    main: Color
+    accent: Color
+    line: Color
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,7 @@ class Style:
         movement: the school that the artist belongs to.
         ground: paints the background.
         frame: paints what lies over the edges, after the subject.
-        main, accent, line: colours of the subject.
+        inks: colours of the subject.
         center, scale, tilt: composition: where the subject sits, how large, how far leaning (degrees).
         outline: width of the line around the subject.
     """
@@ -26,13 +35,15 @@ class Style:
     movement: str
     ground: Callable[[Canvas, np.random.Generator], None]
     frame: Callable[[Canvas], None]
-    main: Color
-    accent: Color
-    line: Color
+    inks: Inks
     center: tuple[float, float] = (0.0, 0.0)
     scale: float = 0.62
     tilt: float = 0.0
     outline: float = 0.055
+
+
+def _inks(main: str, accent: str, line: str) -> Inks:
+    return Inks(*_rgb(main, accent, line))
 
 
 def _rgb(*codes: str) -> list[Color]:
@@ -99,13 +110,13 @@ def _arch(code: str) -> Callable[[Canvas], None]:
 
 STYLES: dict[str, Style] = {
     "zarvo": Style(
-        "solar", _rays(12, (0, 0), "ffd23f", "f7941d"), _bare, *_rgb("d7263d", "fff3c4", "5c0f1f"), scale=0.7
+        "solar", _rays(12, (0, 0), "ffd23f", "f7941d"), _bare, _inks("d7263d", "fff3c4", "5c0f1f"), scale=0.7
     ),
     "mirelle": Style(
         "solar",
         _rays(12, (0, 0.95), "0f9d94", "6fd6c4"),
         _border(0.2, "fdf3dd"),
-        *_rgb("ff6f91", "fff0b8", "0b3d4a"),
+        _inks("ff6f91", "fff0b8", "0b3d4a"),
         center=(0, 0.02),
         scale=0.62,
     ),
@@ -113,14 +124,14 @@ STYLES: dict[str, Style] = {
         "solar",
         _rays(8, (-0.6, -0.6), "c5e063", "6fae3d"),
         _tondo(0.94, "1f4a2c"),
-        *_rgb("7b3fa0", "ffe14d", "24103a"),
+        _inks("7b3fa0", "ffe14d", "24103a"),
         scale=0.64,
     ),
     "luneth": Style(
         "nocturne",
         _glow((0, -0.1), 1.5, "0b1440", "152a6e", "2650a8", "4d8be0"),
         _bare,
-        *_rgb("fff2a8", "ff9f80", "0b1440"),
+        _inks("fff2a8", "ff9f80", "0b1440"),
         center=(0, -0.06),
         scale=0.68,
     ),
@@ -128,7 +139,7 @@ STYLES: dict[str, Style] = {
         "nocturne",
         _glow((0, 0.55), 1.6, "1a0a0a", "4a0f12", "8f1d1a", "d94a1e"),
         _border(0.16, "0d0808"),
-        *_rgb("ffb02e", "fff0c0", "2a0a08"),
+        _inks("ffb02e", "fff0c0", "2a0a08"),
         center=(0, 0.06),
         scale=0.64,
     ),
@@ -136,7 +147,7 @@ STYLES: dict[str, Style] = {
         "nocturne",
         _glow((0, 0), 1.5, "2b0f45", "5a1f7d", "a03fa8", "ea7fc0"),
         _arch("1c0a30"),
-        *_rgb("8ff0c8", "fdfbe0", "2b0f45"),
+        _inks("8ff0c8", "fdfbe0", "2b0f45"),
         center=(0, 0.08),
         scale=0.62,
     ),
@@ -144,7 +155,7 @@ STYLES: dict[str, Style] = {
         "mosaic",
         _checks(2, "e63329", "f6d32d", "2355c4"),
         _bare,
-        *_rgb("ffffff", "9fb0c4", "111111"),
+        _inks("ffffff", "9fb0c4", "111111"),
         scale=0.7,
         outline=0.075,
     ),
@@ -152,7 +163,7 @@ STYLES: dict[str, Style] = {
         "mosaic",
         _checks(4, "cfc7b8", "8d8577"),
         _border(0.14, "4b3f35"),
-        *_rgb("1fa6a0", "f2a65a", "2b2420"),
+        _inks("1fa6a0", "f2a65a", "2b2420"),
         scale=0.64,
         tilt=18,
         outline=0.06,
@@ -161,7 +172,7 @@ STYLES: dict[str, Style] = {
         "mosaic",
         _checks(3, "f9c6d3", "fff4e6", "c9e4f5"),
         _bars(0.22, "b5446e"),
-        *_rgb("b5446e", "7fb8d8", "5b1738"),
+        _inks("b5446e", "7fb8d8", "5b1738"),
         scale=0.62,
         outline=0.05,
     ),
@@ -169,7 +180,7 @@ STYLES: dict[str, Style] = {
         "tidal",
         _waves(False, "bfe9ff", "6cc3ec", "2f8fd0", "14589c"),
         _bare,
-        *_rgb("ff6b4a", "ffd23f", "ffffff"),
+        _inks("ff6b4a", "ffd23f", "ffffff"),
         scale=0.66,
         outline=0.07,
     ),
@@ -177,7 +188,7 @@ STYLES: dict[str, Style] = {
         "tidal",
         _waves(False, "f6e2b3", "e3b873", "c98a45", "8f5a2a"),
         _tondo(1.02, "3b2413"),
-        *_rgb("14716f", "e4572e", "fff3d6"),
+        _inks("14716f", "e4572e", "fff3d6"),
         center=(0, 0.02),
         scale=0.64,
         outline=0.06,
@@ -186,7 +197,7 @@ STYLES: dict[str, Style] = {
         "tidal",
         _waves(True, "e6dcf7", "bfe8d4", "c4b2ec", "9fd8c4"),
         _border(0.13, "ffffff"),
-        *_rgb("5b4bb0", "ff9ecb", "2e2470"),
+        _inks("5b4bb0", "ff9ecb", "2e2470"),
         scale=0.64,
     ),
 }
@@ -210,9 +221,10 @@ def paint(style: Style, parts: list[Part], rng: np.random.Generator, resolution:
     center = (style.center[0] + rng.uniform(-0.08, 0.08), style.center[1] + rng.uniform(-0.08, 0.08))
     pose = (center, style.scale * rng.uniform(0.88, 1.06), style.tilt + rng.uniform(-7, 7))
     shade = rng.uniform(-12, 12, 3)
-    canvas = Canvas(resolution, style.line)
+    canvas = Canvas(resolution, style.inks.line)
     style.ground(canvas, rng)
-    colors = {role: _jitter(getattr(style, role), shade) for role in ("main", "accent")}
-    canvas.shape(_pose(parts, *pose), {**colors, "line": style.line}, style.outline)
+    main, accent = _jitter(style.inks.main, shade), _jitter(style.inks.accent, shade)
+    colors = {"main": main, "accent": accent, "line": style.inks.line}
+    canvas.shape(_pose(parts, *pose), colors, style.outline)
     style.frame(canvas)
     return canvas
