@@ -24,7 +24,7 @@ def open_picture(path: Path, *, longest: int | None = None) -> Image.Image:
             decoded at a lower size where that is enough, so very large ones stay cheap.
 
     Raises:
-        InputError: missing, truncated, no picture at all, or too large to decode safely.
+        InputError: missing, a folder, truncated, no picture at all, or too large to decode safely.
     """
     try:
         with warnings.catch_warnings():
@@ -36,6 +36,8 @@ def open_picture(path: Path, *, longest: int | None = None) -> Image.Image:
                 return _shrink(to_rgb(picture), longest)
     except FileNotFoundError:
         raise InputError("no such picture", place=path, remedy="check the path") from None
+    except IsADirectoryError:
+        raise InputError("is a folder", place=path, remedy="name the pictures in it") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise InputError(
             f"has more than {MAX_PIXELS / 1e6:.0f} megapixels", place=path, remedy="scale it down first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeAlias
 
 Watch: TypeAlias = Callable[[str], Callable[[int, int], None]]
@@ -18,6 +19,7 @@ def progress_bars() -> Iterator[Watch]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -32,9 +34,11 @@ def progress_bars() -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
+        bars: dict[str, TaskID] = {}
 
-        def watch(task: str) -> Callable[[int, int], None]:
-            bar = progress.add_task(task, total=None)
-            return lambda done, total: progress.update(bar, completed=done, total=total)
+        def count(task: str, done: int, total: int) -> None:
+            if task not in bars:  # a task that never starts shows no bar
+                bars[task] = progress.add_task(task)
+            progress.update(bars[task], completed=done, total=total)
 
-        yield watch
+        yield lambda task: partial(count, task)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from graphcond.cli.options import row_of
+from graphcond.cli.options import MAX_SEED, row_of
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ class ManyValues(TyperCommand):
 
 
 def gather(args: Sequence[str]) -> list[str]:
-    """``--neighbors a b`` as one value, ``--graph-scale 1 2`` as the option given twice."""
+    """``--neighbors a b`` as one value, ``--graph-scale 1 2`` as the option given twice.
+
+    Raises:
+        InputError: no value stands after one of them.
+    """
     gathered: list[str] = []
     rest = list(args)
     while rest:
@@ -45,10 +49,14 @@ def gather(args: Sequence[str]) -> list[str]:
         values = []
         while rest and (not rest[0].startswith("-") or _is_number(rest[0])):
             values.append(rest.pop(0))
-        if option == "--neighbors" and values:
+        if not values:
+            raise InputError(
+                "needs a value", place=option, remedy="name one or more after it, or leave it out"
+            )
+        if option == "--neighbors":
             gathered += [option, _TOGETHER.join(values)]
         else:
-            gathered += [part for value in values for part in (option, value)] or [option]
+            gathered += [part for value in values for part in (option, value)]
     return gathered
 
 
@@ -76,7 +84,7 @@ def generate(
         str | None, typer.Option(help="separate, or joint: one scale for text and graph.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
-    seed: Annotated[int, typer.Option(help="Decides the initial noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Decides the initial noise.")] = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels; the base's own unless given.")] = None,
     device: Annotated[
         str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
@@ -95,7 +103,7 @@ def generate(
     from graphcond.cli.options import pick_device
     from graphcond.progress import progress_bars
 
-    _one_source(graph, target, neighbors)
+    _one_source(prompt, graph, target, neighbors)
     kind, guidance_mode = _picture_format(out), _mode(mode)
     with progress_bars() as watch:
         loaded = watch("loading")
@@ -132,7 +140,9 @@ def generate(
     )
 
 
-def _one_source(graph: Path | None, target: list[str] | None, neighbors: list[str] | None) -> None:
+def _one_source(
+    prompt: str | None, graph: Path | None, target: list[str] | None, neighbors: list[str] | None
+) -> None:
     if graph is not None and neighbors:
         raise InputError(
             "give a graph or neighbors, not both", place="--graph, --neighbors", remedy="drop one"
@@ -141,6 +151,8 @@ def _one_source(graph: Path | None, target: list[str] | None, neighbors: list[st
         raise InputError("says which graph, but not which node", place="--graph", remedy="add --target ID")
     if target and graph is None:
         raise InputError("names a node, but no graph", place="--target", remedy="add --graph DIR")
+    if prompt is None and graph is None:
+        raise InputError("is missing", place="--prompt", remedy="say what to draw")
 
 
 def _load(model: str, device: Any) -> GraphPipeline:
@@ -220,12 +232,15 @@ def _draw(
 
 
 def _picture_format(out: Path) -> str:
-    """What the file's name says it is, in Pillow's words."""
+    """What the file's name says it is, in Pillow's words, if it can be written."""
     from PIL import Image
+
+    from graphcond.files import check_writable
 
     kind = Image.registered_extensions().get(out.suffix.lower())
     if kind is None:
         raise InputError("is no picture format", place=f"--out {out}", remedy="end the name in .png or .jpg")
+    check_writable(out)
     return kind
 
 

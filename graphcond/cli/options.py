@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from graphcond.types import AttributedGraph
 
 
+MAX_SEED = 2**63 - 1
+"""What torch's generators take."""
+
+
 def base_name(base: str | None) -> Literal["tiny"] | None:
     """The base that ``--base`` names.
 
@@ -41,7 +45,7 @@ def pick_device(device: str | None) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(
             f"the device '{device}' is not available here",

@@ -21,7 +21,7 @@ SHOWN_NEIGHBORS = 3
 ROWS = 8
 """Rows of the grid, each by another artist."""
 
-MIXED = (0.0, 1.0, 2.0, 3.0)
+MIXED = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Scales along each side of the square that mixes two artists."""
 
 
@@ -92,10 +92,10 @@ def draw_guidance(
         subtitle="Same prompt, same noise; only the scale of the graph grows.",
     )
     bottom = contact_sheet(
-        _mix(graph, maker, first, second, seed),
+        _mix(graph, maker, first, third, seed),
         row_labels=[f"{_artist(graph, first)}: {scale:g}" for scale in MIXED],
-        column_labels=[f"{_artist(graph, second)}: {scale:g}" for scale in MIXED],
-        title=f"Two graphs at once: {_artist(graph, first)} and {_artist(graph, second)}",
+        column_labels=[f"{_artist(graph, third)}: {scale:g}" for scale in MIXED],
+        title=f"Two graphs at once: {_artist(graph, first)} and {_artist(graph, third)}",
         subtitle="One scale for each graph; the corners belong to one artist alone.",
     )
     _save(_stacked(top, bottom), file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -58,12 +57,11 @@ def evaluate_model(
     embeddings = embed_data(recipe, graph, device=device, progress=watch("embedding the graph"))
     contexts = contexts_of(recipe, graph, embeddings, forbidden)
     maker = ModelPictures(pipe, contexts, targets.rows, shuffle_seed=seed)
-    bars: dict[str, Any] = {}
     reports = {}
     for name, guidance in protocol.guidances.items():
 
         def advance(stage: str, done: int, total: int, name: str = name) -> None:
-            bars.setdefault(f"{name}: {stage}", watch(f"{name}: {stage}"))(done, total)
+            watch(f"{name}: {stage}")(done, total)
 
         settings = DrawSettings(
             steps=protocol.steps,

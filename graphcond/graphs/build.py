@@ -39,7 +39,7 @@ def build_graph(
 
     Raises:
         InputError: ids repeat, columns differ in length, an edge ends at no node, a weight is negative or
-            not finite, ``given`` names no node, or there are more than 256 edge types.
+            not finite, or too large in sum, ``given`` names no node, or there are more than 256 edge types.
     """
     _check_nodes(nodes)
     _check_edges(edges, len(nodes))
@@ -88,7 +88,12 @@ def _merge(arcs: _Arcs, nodes: int, directed: bool) -> _Arcs:
     merged = _Arcs(*np.divmod(keys, max(nodes, 1)), None, None if arcs.types is None else arcs.types[first])
     if arcs.weights is None:
         return merged
-    sums = np.bincount(group, arcs.weights, minlength=len(keys)).astype(np.float32)
+    sums = np.bincount(group, arcs.weights, minlength=len(keys))
+    if len(sums) and sums.max() > np.finfo(np.float32).max:
+        raise InputError(
+            f"the weights of a repeated edge sum to {sums.max():.3g}", remedy="scale the weights down"
+        )
+    sums = sums.astype(np.float32)
     return _Arcs(merged.rows, merged.columns, sums, merged.types).take(sums > 0)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
-from graphcond.samplers.ranking import Ranking, answer_each, choosable
+from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_rows
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 
 
@@ -23,7 +23,7 @@ class GivenSampler(NeighborSampler):
         forbidden: rows that are never taken; later neighbors move up.
 
     Raises:
-        InputError: the graph has no ready-made neighbors, or a forbidden row does not exist.
+        InputError: the graph has no ready-made neighbors or unknown ones, or a forbidden row does not exist.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class GivenSampler(NeighborSampler):
                 place="sampler 'given'",
                 remedy="use a sampler that reads edges, such as ppr",
             )
+        known_rows(graph.given[graph.given != ABSENT], len(graph), name="ready-made neighbor")
         self._given, self._neighbors = graph.given, neighbors
         self._allowed = choosable(graph, forbidden, require_picture=require_picture)
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers.walk import check_edges
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
@@ -28,7 +29,7 @@ class KHopSampler(NeighborSampler):
         forbidden: rows that are never chosen.
 
     Raises:
-        InputError: a forbidden row does not exist.
+        InputError: an edge leads nowhere, or a forbidden row does not exist.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class KHopSampler(NeighborSampler):
         require_picture: bool = True,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
+        check_edges(len(graph), graph.indptr, graph.indices)
         self._graph, self._neighbors, self._hops = graph, neighbors, hops
         self._allowed = choosable(graph, forbidden, require_picture=require_picture)
 

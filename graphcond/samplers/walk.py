@@ -48,7 +48,8 @@ class RandomWalk:
         """
         indptr, indices = np.asarray(graph.indptr, np.int64), np.asarray(graph.indices)
         weights = np.empty(0, np.float32) if graph.weights is None else np.asarray(graph.weights, np.float32)
-        _check(len(graph), indptr, indices, weights)
+        check_edges(len(graph), indptr, indices)
+        _check_weights(indices, weights)
         strengths = _strengths(indptr, weights)
         unit = strengths.sum() / max(len(indices), 1) or 1.0
         if graph.directed:
@@ -66,8 +67,12 @@ class RandomWalk:
         )
 
 
-def _check(nodes: int, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> None:
-    """Compiled code does not check bounds, so nothing wrong may reach it."""
+def check_edges(nodes: int, indptr: np.ndarray, indices: np.ndarray) -> None:
+    """See that edges lead to nodes. Compiled code does not check bounds, so nothing wrong may reach it.
+
+    Raises:
+        InputError: the graph's arrays do not fit together.
+    """
     if (
         len(indptr) != nodes + 1
         or indptr[0] != 0
@@ -77,6 +82,9 @@ def _check(nodes: int, indptr: np.ndarray, indices: np.ndarray, weights: np.ndar
         raise InputError("the graph's edge offsets do not fit its edges", remedy="build the graph again")
     if len(indices) and not 0 <= indices.min() <= indices.max() < nodes:
         raise InputError("an edge leads to a node that does not exist", remedy="build the graph again")
+
+
+def _check_weights(indices: np.ndarray, weights: np.ndarray) -> None:
     if len(weights) and (len(weights) != len(indices) or not (np.isfinite(weights) & (weights >= 0)).all()):
         raise InputError(
             "edge weights must be finite and at least 0, one for each edge", remedy="mend the weights"

@@ -11,7 +11,7 @@ from typing import Any
 from graphcond.errors import InputError
 from graphcond.files import atomic_file, check_writable
 from graphcond.recipe import Recipe, load_recipe
-from graphcond.training.checkpoint import list_checkpoints, remove_unfinished
+from graphcond.training.checkpoint import list_checkpoints, read_standing, remove_unfinished
 
 FREE = (
     "description",
@@ -96,7 +96,7 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path]:
     """The folder of a run that goes on, and its newest checkpoint.
 
     Raises:
-        InputError: the folder is no run, has no checkpoint, or ran another recipe.
+        InputError: the folder is no run, has no usable checkpoint, ran another recipe or further.
     """
     run = RunFolder(folder)
     if not run.recipe.is_file():
@@ -106,6 +106,13 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path]:
     checkpoints = list_checkpoints(run.checkpoints)
     if not checkpoints:
         raise InputError("has no checkpoint", place=folder, remedy="start the run anew")
+    done = read_standing(checkpoints[-1]).step
+    if done > recipe.training.steps:
+        raise InputError(
+            f"the run has done {done} steps, more than training.steps = {recipe.training.steps}",
+            place=folder,
+            remedy="raise training.steps",
+        )
     return run, checkpoints[-1]
 
 
