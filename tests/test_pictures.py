@@ -73,6 +73,8 @@ def write_png(file: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such picture"):
         open_picture(tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match=r"is a folder\. Name the pictures in it"):
+        open_picture(tmp_path)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])

@@ -68,7 +68,9 @@ def test_gather_takes_values_up_to_the_next_option() -> None:
     assert gather(["--graph-scale", "1.5", "-2", "--seed", "1"]) == [
         "--graph-scale", "1.5", "--graph-scale", "-2", "--seed", "1",
     ]  # fmt: skip
-    assert gather(["--neighbors"]) == ["--neighbors"]
+    for option in ("--neighbors", "--graph-scale"):
+        with pytest.raises(InputError, match=f"{option}: needs a value"):
+            gather([option, "--steps", "1"])
 
 
 def test_neighbors_from_files(model: Path, paintings: Path, tmp_path: Path) -> None:
@@ -142,6 +144,12 @@ def test_bad_input(model: Path, paintings: Path, tmp_path: Path) -> None:
         (["--prompt", "x", "--out", tmp_path / "a.xyz"], "is no picture format"),
         (["--prompt", "x", "--mode", "jiont"], "Did you mean 'joint'"),
         (["--prompt", "x", "--device", "cuda:7"], "is not available"),
+        (["--prompt", "x", "--device", "meta"], "is not available"),
+        (["--neighbors", picture], "--prompt: is missing"),
+        (["--prompt", "x", "--neighbors", tmp_path], "is a folder"),
+        (["--prompt", "x", "--steps", "1001"], "more than the 1000 steps"),
+        (["--prompt", "x", "--graph-scale", "nan", "--neighbors", picture], "not all finite"),
+        (["--prompt", "x", "--out", text / "a.png"], "cannot be written"),
     ]
     for args, message in cases:
         assert message in complaint(model, *args), args
