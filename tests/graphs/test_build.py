@@ -114,3 +114,9 @@ def test_bad_input(nodes: NodeTable, edges: EdgeList, problem: str) -> None:
 def test_bad_given_neighbors(neighbors: list[list[int]], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         build_graph(node_table(2), edge_list([]), given=np.array(neighbors, np.int64))
+
+
+def test_weights_too_large_in_sum() -> None:
+    edges = edge_list([(0, 1), (1, 0)], weights=np.array([3e38, 3e38], np.float32))
+    with pytest.raises(InputError, match="the weights of a repeated edge sum to 6e\\+38"):
+        build_graph(node_table(2), edges)

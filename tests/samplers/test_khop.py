@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from graphcond.errors import InputError
 from graphcond.samplers import KHopSampler
 from tests.samplers.toy_graphs import toy_graph
 
@@ -16,6 +19,12 @@ def test_the_nearest_come_first() -> None:
     context = KHopSampler(GRAPH, hops=9).sample(TARGET, np.random.default_rng(0))
     assert context.neighbors.tolist() == [[1, 2, 3, 4, -1]]
     np.testing.assert_allclose(context.scores, [[1, 1, 1 / 2, 1 / 3, 0]])
+
+
+def test_edges_that_lead_nowhere() -> None:
+    broken = replace(GRAPH, indices=np.full_like(GRAPH.indices, 99))
+    with pytest.raises(InputError, match="an edge leads to a node that does not exist"):
+        KHopSampler(broken)
 
 
 def test_goes_no_farther_than_told() -> None:
