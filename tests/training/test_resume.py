@@ -112,7 +112,7 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    return run_toy(toy_recipe(sd_folder, clip_folder, steps=1), toy_graph, out).folder
+    return run_toy(toy_recipe(sd_folder, clip_folder, steps=2), toy_graph, out).folder
 
 
 def refusal(folder: Path, graph: AttributedGraph, recipe: Any) -> str:
@@ -161,3 +161,10 @@ def test_a_damaged_checkpoint_is_refused(
     message = refusal(run.folder, toy_graph, recipe)
     assert name in message
     assert "delete that checkpoint" in message.lower()
+
+
+def test_fewer_steps_than_are_done_are_refused(
+    finished: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    message = refusal(finished, toy_graph, toy_recipe(sd_folder, clip_folder, steps=1))
+    assert "has done 2 steps, more than training.steps = 1" in message
