@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from graphcond.encoders import GraphQFormer, GraphQFormerConfig
+from graphcond.errors import InputError
 from graphcond.types import DenoiserInputs, NeighborFeatures
 from tests.builders import FEATURE_WIDTH, small_base, some_features
 
@@ -100,3 +101,49 @@ def test_normalized_embeddings_ignore_their_length(base) -> None:
     text, features = base.encode_prompt(["a star"]), some_features(1)
     longer = NeighborFeatures(features.embeddings * 7, features.present)
     assert torch.allclose(encoder(features, text).tokens, encoder(longer, text).tokens, atol=1e-5)
+
+
+def test_frozen_text_leaves_what_reads_the_neighbors(base) -> None:
+    trained = {name for name, p in build(base, freeze_text=True).named_parameters() if p.requires_grad}
+    everything = {name for name, _ in build(base).named_parameters()}
+    assert trained == {name for name in everything if _reads_neighbors(name)}
+
+
+def _reads_neighbors(name: str) -> bool:
+    return any(part in name for part in ("projector", "crossattention", "layer_norm3"))
+
+
+@torch.no_grad()
+def test_clips_start_reads_a_picture_as_the_text_state_that_projects_to_it(base) -> None:
+    """What CLIP makes of a prompt's last state becomes that state again, up to the null space."""
+    torch.manual_seed(3)
+    projection = torch.randn(FEATURE_WIDTH, base.token_width)
+    config = GraphQFormerConfig(init="clip")
+    encoder = config.build(feature_width=FEATURE_WIDTH, base=base, text_projection=projection)
+    norm = encoder.text_model.final_layer_norm
+    state = base.encode_prompt(["a star"]).hidden[0, 4]
+    token = encoder.projector.proj((projection @ state)[None, None])[0, 0, : base.token_width]
+    read = token * norm.weight + norm.bias
+    assert torch.allclose(projection @ read, projection @ state, rtol=0.2, atol=0.5)
+    other = projection @ base.encode_prompt(["a house by the sea"]).hidden[0, 4]
+    assert (projection @ read - projection @ state).norm() < (projection @ read - other).norm()
+
+
+@torch.no_grad()
+def test_clips_start_lets_neighbors_through_at_once(base) -> None:
+    projection = torch.randn(FEATURE_WIDTH, base.token_width, generator=torch.Generator().manual_seed(0))
+    text = base.encode_prompt(["a star"])
+    encoder = GraphQFormerConfig(init="clip").build(
+        feature_width=FEATURE_WIDTH, base=base, text_projection=projection
+    )
+    one, other = (encoder(some_features(1, seed=seed), text).tokens for seed in (0, 1))
+    assert (one - other).abs().max() > 1e-2
+    empty = NeighborFeatures(torch.zeros(1, 0, FEATURE_WIDTH), torch.zeros(1, 0, dtype=torch.bool))
+    assert torch.allclose(encoder(empty, text).tokens, text.hidden, atol=1e-5)
+
+
+def test_a_projection_that_does_not_fit(base) -> None:
+    with pytest.raises(InputError, match="init: clip"):
+        GraphQFormerConfig(init="clip").build(
+            feature_width=FEATURE_WIDTH, base=base, text_projection=torch.zeros(3, 5)
+        )
