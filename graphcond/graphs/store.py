@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder
+from graphcond.files import atomic_folder, check_writable
 from graphcond.graphs.columns import ArrowColumn, from_arrow, to_arrow
 from graphcond.graphs.manifest import (
     MANIFEST,
@@ -74,12 +74,14 @@ def check_replaceable(folder: Path, root: Path | None = None) -> None:
 
     Raises:
         InputError: ``folder`` is a file, holds something else, or holds ``root``, the pictures' folder.
+        WriteError: nothing can be written there.
     """
     is_graph = (folder / MANIFEST).is_file()
     if folder.exists() and not (is_graph or (folder.is_dir() and not any(folder.iterdir()))):
         raise InputError("exists and is no graph folder", place=folder, remedy="choose a new folder")
     if root is not None and root.resolve().is_relative_to(folder.resolve()):
         raise InputError("holds the pictures of this graph", place=folder, remedy="choose another folder")
+    check_writable(folder / MANIFEST)
 
 
 def write_graph(graph: AttributedGraph, into: Path, folder: Path) -> None:
