@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import BitImageProcessorPil, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from graphcond.errors import InputError
-from graphcond.models.loading import TINY_FOLDER, quiet_loading
+from graphcond.models.loading import TINY_FOLDER, hub_options, quiet_loading
 from graphcond.pictures import to_rgb
 
 Item = TypeVar("Item")
@@ -212,7 +212,7 @@ def _load_model(kind: Any, name: str | Path, device: str | torch.device, dtype: 
 
 def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
     try:
-        return kind.from_pretrained(str(name))
+        return kind.from_pretrained(str(name), **hub_options(str(name)))
     except OSError as error:
         if (Path(name) / PREPROCESSING).exists():
             raise _not_loadable(kind, name, error) from error
@@ -222,7 +222,7 @@ def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
 def _load(kind: Any, name: str | Path, **options: Any) -> Any:
     try:
         with quiet_loading():
-            return kind.from_pretrained(str(name), **options)
+            return kind.from_pretrained(str(name), **options, **hub_options(str(name)))
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise _not_loadable(kind, name, error) from error
 

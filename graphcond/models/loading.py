@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import diffusers
 from diffusers import DDIMScheduler, SchedulerMixin
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
@@ -20,6 +23,10 @@ from graphcond.errors import InputError
 
 TINY_FOLDER = Path(str(files("graphcond.models"))) / "tiny"
 """The base inside the package."""
+
+
+HUB_SECONDS = 10
+"""How long the hub may take to answer before what is downloaded has to do."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
         options |= {_dtype_option(kind): options.pop("dtype"), "use_safetensors": True}
     try:
         with quiet_loading():
-            return kind.from_pretrained(model, subfolder=subfolder, **options)
+            return kind.from_pretrained(model, subfolder=subfolder, **options, **hub_options(model))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise _unloadable(model, subfolder, error) from error
 
@@ -84,20 +91,39 @@ def load_scheduler(model: str, *, revision: str | None = None) -> SchedulerMixin
         InputError: the config is missing or names no scheduler of diffusers.
     """
     try:
-        config = DDIMScheduler.load_config(model, subfolder="scheduler", revision=revision)
+        options = {"revision": revision, **hub_options(model)}
+        config = DDIMScheduler.load_config(model, subfolder="scheduler", **options)
         return getattr(diffusers, config["_class_name"]).from_config(config)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise _unloadable(model, "scheduler", error) from error
 
 
+@cache
+def hub_options(model: str) -> dict[str, bool]:
+    """Options to load ``model`` with: only what is downloaded already, where no hub can be reached.
+
+    Otherwise the libraries ask the hub again and again, for half a minute and with a warning each time.
+    """
+    if Path(model).is_dir():
+        return {}
+    try:
+        HfApi().model_info(model, timeout=HUB_SECONDS)
+    except HfHubHTTPError:  # the hub was reached; the libraries tell best what it says
+        return {}
+    except Exception:  # it was not, in the words of whatever HTTP library carries the request
+        return {"local_files_only": True}
+    return {}
+
+
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Keep transformers' loading bars and reports off the screen: what matters is raised."""
+    """Keep the libraries' loading bars, reports and warnings off the screen: what matters is raised."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
