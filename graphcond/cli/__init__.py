@@ -45,7 +45,7 @@ def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     _quiet_libraries()
     try:
-        app()
+        _run()
     except InputError as error:
         _complain(f"error: {error}")
         sys.exit(USERS)
@@ -70,6 +70,17 @@ def main() -> None:
             "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints.",
         )
         sys.exit(OURS)
+
+
+def _run() -> None:
+    """Run the command; typer and rich call it a failure if nobody reads on (``| head``), we do not."""
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        sys.stdout.flush()
+        raise
 
 
 def _complain(*lines: str) -> None:

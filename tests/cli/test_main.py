@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,16 @@ def test_recipe_commands(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path
     assert run(monkeypatch, "recipe", "schema", "--out", str(tmp_path / "schema.json")) == 0
     assert "properties" in json.loads((tmp_path / "schema.json").read_text())
     assert run(monkeypatch, "recipe", "check", "instructg2i", "--base", "tine") == 2
+
+
+@pytest.mark.parametrize("command", ["show instructg2i", "show instructg2i --resolved", "list"])
+def test_a_reader_that_leaves_is_no_failure(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ours = [sys.executable, "-m", "graphcond", "recipe", *command.split()]
+    done = subprocess.run(ours, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_light_commands_load_no_torch() -> None:
