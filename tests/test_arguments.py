@@ -43,7 +43,16 @@ def test_graphs_in_every_form() -> None:
 @pytest.mark.parametrize(
     "given",
     [PICTURE, "one.png", ["one.png"], [None], 5, torch.zeros(1, 5, 8), [[PICTURE], [None]], {"a": PICTURE}],
-    ids=repr,
+    ids=[
+        "a picture",
+        "a path",
+        "paths",
+        "nothing",
+        "a number",
+        "a tensor",
+        "nothing in one",
+        "a picture by name",
+    ],
 )
 def test_what_is_no_graph(given: Any) -> None:
     with pytest.raises(InputError, match=r"neighbors: a graph is a list of pictures, not .* Give a list"):
