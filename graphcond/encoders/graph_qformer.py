@@ -204,14 +204,22 @@ class GraphQFormerConfig(ComponentConfig):
                 start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
 
         Raises:
-            InputError: the projection does not lead from the base's text encoder to the embeddings.
+            InputError: the tokens would not be as wide as the base's, or the projection does not lead from
+                the base's text encoder to the embeddings.
         """
         text = base.text_encoder.config
+        width = self.width or text.hidden_size
+        if width != base.token_width:
+            raise InputError(
+                f"{width} does not fit, the base reads tokens of width {base.token_width}",
+                place="encoder.width",
+                remedy="leave it out to follow the base",
+            )
         qformer = GraphQFormer(
             shape=TransformerShape(
                 vocabulary=text.vocab_size,
                 positions=text.max_position_embeddings,
-                width=self.width or text.hidden_size,
+                width=width,
                 layers=text.num_hidden_layers,
                 heads=text.num_attention_heads,
                 hidden=text.intermediate_size,

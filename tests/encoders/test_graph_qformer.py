@@ -147,3 +147,8 @@ def test_a_projection_that_does_not_fit(base) -> None:
         GraphQFormerConfig(init="clip").build(
             feature_width=FEATURE_WIDTH, base=base, text_projection=torch.zeros(3, 5)
         )
+
+
+def test_a_width_that_does_not_fit_the_base(base) -> None:
+    with pytest.raises(InputError, match=r"encoder\.width: 17 does not fit"):
+        build(base, width=17, init="random")
