@@ -74,6 +74,13 @@ def test_links_may_not_leave_it_either(tmp_path: Path) -> None:
     assert inside(root, "a/./b.png") == "a/b.png"
 
 
+def test_names_that_are_no_paths(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("loop", "x" * 5000, "a\0b"):
+        with pytest.raises(InputError, match=r"row 2: .* is no path"):
+            inside(tmp_path, name, place="row 2")
+
+
 def test_errors_read_as_sentences() -> None:
     error = InputError("is broken", place="file:3", remedy="mend it")
     assert str(error) == "file:3: is broken. Mend it"

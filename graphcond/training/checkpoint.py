@@ -125,7 +125,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def remove_unfinished(checkpoints: Path) -> None:
     """Remove what a kill left of a checkpoint that was being written."""
-    for folder in checkpoints.glob(".step-*"):
+    for folder in checkpoints.glob(".*step-*"):  # a model inside it has a folder of its own at first
         shutil.rmtree(folder, ignore_errors=True)
 
 
