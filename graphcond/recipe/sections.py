@@ -173,7 +173,7 @@ class TrainingConfig(Config):
     """Steps between preview pictures (and at step 0 and the end)."""
     previews: PositiveInt = 4
     """Targets in a preview."""
-    preview_steps: int = Field(30, ge=1, le=1_000)
+    preview_steps: int = Field(default=30, ge=1, le=1_000)
     """Denoising steps of a preview."""
     checkpoint_every: PositiveInt | None = 1_000
     """Steps between checkpoints; the last step always has one."""
