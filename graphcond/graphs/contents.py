@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator
+from os.path import isfile
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 def missing_pictures(graph: AttributedGraph) -> list[int]:
     """Rows whose picture is no file on disk."""
-    return [row for row, path in _paths(graph).items() if not path.is_file()]
+    return [row for row, path in _paths(graph).items() if not isfile(path)]
 
 
 def undecodable_pictures(graph: AttributedGraph, progress: Progress | None = None) -> dict[int, str]:
@@ -31,7 +32,7 @@ def undecodable_pictures(graph: AttributedGraph, progress: Progress | None = Non
     paths = _paths(graph)
     for row, path in _counted(paths.items(), progress):
         try:
-            if path.is_file():
+            if isfile(path):
                 open_picture(path)
         except InputError as error:
             broken[row] = error.problem
@@ -44,7 +45,7 @@ def same_pictures(graph: AttributedGraph, progress: Progress | None = None) -> I
     Only files that share their size with another are read.
     """
     first = np.full(len(graph), ABSENT, np.int64)
-    present = {row: path for row, path in _paths(graph).items() if path.is_file()}
+    present = {row: path for row, path in _paths(graph).items() if isfile(path)}
     rows = np.array(list(present), np.int64)
     first[rows] = rows
     sizes = np.array([path.stat().st_size for path in present.values()], np.int64)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from graphcond.graphs import build_graph
 from graphcond.graphs.contents import missing_pictures, same_pictures, undecodable_pictures
 from graphcond.types import AttributedGraph, NodeTable
-from tests.graphs.graphs import edge_list, write_picture
+from tests.graphs.graphs import edge_list, node_table, write_picture
 
 
 @pytest.fixture
@@ -45,3 +46,8 @@ def test_undecodable(graph: AttributedGraph) -> None:
 def test_a_graph_without_pictures() -> None:
     graph = build_graph(NodeTable(["a"], [""], [None]), edge_list([]))
     assert (missing_pictures(graph), same_pictures(graph).tolist()) == ([], [-1])
+
+
+def test_a_name_too_long_for_a_file_is_missing() -> None:
+    nodes = replace(node_table(2), pictures=["x" * 5000 + ".png", None])
+    assert missing_pictures(build_graph(nodes, edge_list([]))) == [0]
