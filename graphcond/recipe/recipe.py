@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -10,6 +12,7 @@ from pydantic import Field, model_validator
 from graphcond.adapters import InjectorConfig, LoraConfig
 from graphcond.component import Config
 from graphcond.encoders import EncoderConfig
+from graphcond.files import atomic_file
 from graphcond.models import BaseConfig, StableDiffusionConfig
 from graphcond.models.loading import BaseFacts
 from graphcond.recipe.sections import (
@@ -89,6 +92,24 @@ class Recipe(Config):
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
         return self
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path, *, base: Literal["tiny"] | None = None, overrides: Iterable[str] = ()
+    ) -> Recipe:
+        """A shipped recipe or a file; see `graphcond.recipe.load_recipe`.
+
+        Raises:
+            InputError: the file or an override is wrong; the message names each YAML path.
+        """
+        from graphcond.recipe.load import load_recipe
+
+        return load_recipe(name_or_path, base=base, overrides=overrides)
+
+    def save(self, path: str | Path) -> None:
+        """Write the resolved recipe as YAML, atomically."""
+        with atomic_file(Path(path)) as temporary:
+            temporary.write_text(self.to_yaml(), encoding="utf-8")
 
     def to_yaml(self) -> str:
         """The resolved recipe: every setting, defaults included."""

@@ -108,7 +108,7 @@ def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) 
     if accelerator.is_main_process:
         with writing(run.root):
             run.root.mkdir(parents=True, exist_ok=True)
-        run.write_recipe(recipe)
+        recipe.save(run.recipe)
         cut_after(run.metrics, step)
     if recipe.training.tensorboard:
         accelerator.init_trackers("tensorboard")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.errors import InputError
-from graphcond.files import atomic_file, check_writable
+from graphcond.files import check_writable
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training.checkpoint import list_checkpoints, read_standing, remove_unfinished
 
@@ -67,11 +67,6 @@ class RunFolder:
     def final(self) -> Path:
         """The trained model."""
         return self.root / "final"
-
-    def write_recipe(self, recipe: Recipe) -> None:
-        """Write the resolved recipe."""
-        with atomic_file(self.recipe) as temporary:
-            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
 
 
 def new_run(recipe: Recipe, out: Path | None) -> RunFolder:

@@ -73,6 +73,13 @@ def test_overrides_reach_lists_by_name_and_by_number() -> None:
     assert (recipe.conditions[0].sampler.alpha, recipe.conditions[0].null) == (0.3, "zeros")
 
 
+def test_a_saved_recipe_loads_as_itself(tmp_path: Path) -> None:
+    recipe = Recipe.load("instructg2i", base="tiny", overrides=["training.steps=7"])
+    recipe.save(tmp_path / "mine.yaml")
+    assert Recipe.load(tmp_path / "mine.yaml") == recipe
+    assert recipe.training.steps == 7
+
+
 def test_a_bare_no_is_a_word() -> None:
     recipe = load_recipe("instructg2i", overrides=["training.mixed_precision=no"])
     assert recipe.training.mixed_precision == "no"
