@@ -171,7 +171,7 @@ class GraphQFormerConfig(ComponentConfig):
 
     component: ClassVar = GraphQFormer
     kind: Literal["graph_qformer"] = "graph_qformer"
-    tokens_per_neighbor: int = Field(4, ge=1)
+    tokens_per_neighbor: int = Field(4, ge=1, le=256)
     """Tokens that each neighbor's embedding is projected to."""
     cross_attention_every: int = Field(2, ge=1)
     """Layers 0, n, 2n ... attend to the neighbors."""

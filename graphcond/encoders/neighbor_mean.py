@@ -53,7 +53,7 @@ class NeighborMeanConfig(ComponentConfig):
 
     component: ClassVar = NeighborMean
     kind: Literal["neighbor_mean"] = "neighbor_mean"
-    tokens: int = Field(4, ge=1)
+    tokens: int = Field(4, ge=1, le=1024)
     """Graph tokens per target."""
     hidden: int = Field(512, ge=1)
     """Width of the MLP's hidden layer."""

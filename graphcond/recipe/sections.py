@@ -130,7 +130,7 @@ class TrainingConfig(Config):
 
     steps: PositiveInt = 20_000
     """Optimizer steps."""
-    batch_size: PositiveInt = 16
+    batch_size: int = Field(default=16, ge=1, le=65_536)
     """Samples per device and forward pass."""
     accumulate: PositiveInt = 1
     """Forward passes per optimizer step."""

@@ -87,6 +87,8 @@ class ArtWorld:
     def __post_init__(self) -> None:
         if not 0 <= self.noise < 1:
             raise ValueError(f"noise is a share of all edges, at least 0 and below 1, not {self.noise}")
+        if self.seed < 0:
+            raise ValueError(f"a seed is 0 or more, not {self.seed}")
         if self.paintings_per_artist < 2:
             raise ValueError("an artist needs at least two paintings")
 

@@ -159,3 +159,8 @@ def test_pagerank_beats_one_hop_beats_random_without_saturating(level, low, high
 def test_impossible_worlds_are_refused(arguments):
     with pytest.raises(ValueError, match=r"noise|two paintings"):
         ArtWorld(**arguments)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        ArtWorld(seed=-1)
