@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from diffusers import StableDiffusionPipeline
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraLayer
@@ -133,7 +133,7 @@ class LoraInjector(Injector):
     def save_weights(self, folder: Path) -> None:
         """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads."""
         weights = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
-        StableDiffusionPipeline.save_lora_weights(
+        StableDiffusionLoraLoaderMixin.save_lora_weights(
             folder,
             unet_lora_layers=convert_state_dict_to_diffusers(weights),
             unet_lora_adapter_metadata=_plain(self._peft_config.to_dict()),
@@ -146,7 +146,7 @@ class LoraInjector(Injector):
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
         wanted = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
-        weights, _ = StableDiffusionPipeline.lora_state_dict(load_tensors(folder / WEIGHTS_FILE))
+        weights, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(load_tensors(folder / WEIGHTS_FILE))
         found = convert_unet_state_dict_to_peft(
             {key.removeprefix("unet."): value for key, value in weights.items()}
         )

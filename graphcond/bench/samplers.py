@@ -15,6 +15,7 @@ from graphcond.arms import DrawSettings, ModelPictures
 from graphcond.bench.verdict import paper_order
 from graphcond.contexts import GraphContexts
 from graphcond.data import embed_data, open_data
+from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement, PictureSet, build_metrics, score_pictures
 from graphcond.evaluation.bootstrap import bootstrap_interval
 from graphcond.evaluation.metrics import Networks
@@ -22,7 +23,7 @@ from graphcond.evaluation.nodes import FACTS, art_oracle, targets_with_truth
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe.sections import WorldData
 from graphcond.samplers import SAMPLERS
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+from graphcond.types import AttributedGraph, NodeEmbeddings
 from graphcond.worlds import NOISE_LEVELS
 
 Watch = Callable[[str], Callable[[int, int], None]]
@@ -120,13 +121,6 @@ def _draw_all(
         drawn[name] = [picture for batch in batches for picture in maker.make(batch, "graph", seed)]
         progress(number + 1, len(RIVALS))
     return drawn, shares
-
-
-def same_artist_share(graph: AttributedGraph, context: NeighborContext) -> np.ndarray:
-    """Of each target's neighbors, the share by its own artist; 0 where it has none."""
-    artists = np.array(list(graph.nodes.attributes["artist"]))
-    same = (artists[context.neighbors] == artists[context.targets][:, None]) & context.present
-    return same.sum(1) / np.maximum(context.present.sum(1), 1)
 
 
 def _score(

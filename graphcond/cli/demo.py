@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,7 +42,7 @@ def demo(
 def in_words(report: DemoReport, out: Path) -> str:
     """What was seen, and what to try next."""
     style, subject = report.style_accuracy, report.subject_accuracy
-    model, graph = out / "model", out / "graph"
+    model, graph, command = out / "model", out / "graph", _this_command()
     return f"""
 What was seen, over {report.n} paintings that training never used as targets:
   With their graph, {style["graph"]:.0%} of the pictures are in the style of the right artist;
@@ -55,8 +58,13 @@ Look at
   {out / "run" / "previews"}: how it was learned
 
 Try next
-  graphcond generate {model} --prompt "a boat" --graph {graph} --target painting-000007 --out boat.png
-  graphcond evaluate {model} --graph {graph}
-  graphcond sample {graph} --target painting-000007 --picture neighbors.png
-  graphcond recipe show instructg2i
+  {command} generate {model} --prompt "a boat" --graph {graph} --target painting-000007 --out boat.png
+  {command} evaluate {model} --graph {graph}
+  {command} sample {graph} --target painting-000007 --picture neighbors.png
+  {command} recipe show instructg2i
 """
+
+
+def _this_command() -> str:
+    """How a person calls graphcond here: by its name if a shell would find it."""
+    return "graphcond" if which("graphcond") else os.path.relpath(sys.argv[0])

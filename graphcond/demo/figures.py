@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from PIL import Image
 
 from graphcond.arms import Arm, ModelPictures, noise_of
-from graphcond.demo.judge import ArtJudge
+from graphcond.demo.judge import ArtJudge, same_artist_share
 from graphcond.files import atomic_file
 from graphcond.pictures import open_picture
 from graphcond.sheets import Cell, contact_sheet
@@ -38,7 +38,8 @@ def draw_grid(
     (name,) = maker.contexts
     chosen = maker.context("graph", name)
     sheet = []
-    for place in _one_of_each_artist(graph, rows):
+    shown = _one_of_each_artist(graph, rows, _wrong_is_anothers(graph, maker, rows))
+    for place in shown:
         row = int(rows[place])
         neighbors = chosen.neighbors[np.flatnonzero(chosen.targets == row)[0]]
         sheet.append(
@@ -48,7 +49,7 @@ def draw_grid(
                 *(Cell(drawn[arm][place], good=bool(verdicts[arm].style[place])) for arm in drawn),
             ]
         )
-    labels = [_label(graph, int(rows[place])) for place in _one_of_each_artist(graph, rows)]
+    labels = [_label(graph, int(rows[place])) for place in shown]
     _save(
         contact_sheet(
             sheet,
@@ -59,8 +60,8 @@ def draw_grid(
                 *(arm.replace("_", " ") for arm in drawn),
             ],
             title="A graph decides the style, the prompt decides the subject",
-            subtitle="Held-out paintings. The prompt never names the artist; a tick means that the oracle "
-            "sees the right artist's style.",
+            subtitle="Held-out paintings whose wrong graph is another artist's. The prompt never names the "
+            "artist; a tick means that the oracle sees the right artist's style.",
             group_starts=(SHOWN_NEIGHBORS, SHOWN_NEIGHBORS + 1),
         ),
         file,
@@ -96,7 +97,7 @@ def draw_guidance(
         row_labels=[f"{_artist(graph, first)}: {scale:g}" for scale in MIXED],
         column_labels=[f"{_artist(graph, third)}: {scale:g}" for scale in MIXED],
         title=f"Two graphs at once: {_artist(graph, first)} and {_artist(graph, third)}",
-        subtitle="One scale for each graph; the corners belong to one artist alone.",
+        subtitle="One scale for each graph: the first row and the first column belong to one artist alone.",
     )
     _save(_stacked(top, bottom), file)
 
@@ -121,17 +122,31 @@ def _mix(
     return [[draw([down, across]) for across in MIXED] for down in MIXED]
 
 
-def _one_of_each_artist(graph: AttributedGraph, rows: Int64[np.ndarray, " n"]) -> list[int]:
-    """Places in ``rows``, the first of each artist, with different subjects where that is possible."""
+def _one_of_each_artist(
+    graph: AttributedGraph, rows: Int64[np.ndarray, " n"], allowed: Bool[np.ndarray, " n"] | None = None
+) -> list[int]:
+    """Places in ``rows``, the first allowed of each artist, with different subjects where possible."""
     artists, subjects = graph.nodes.attributes["artist"], graph.nodes.attributes["subject"]
     chosen: dict[str, int] = {}
     used: set[str] = set()
     for fresh in (True, False):
         for place, row in enumerate(rows.tolist()):
+            if allowed is not None and not allowed[place]:
+                continue
             if artists[row] not in chosen and not (fresh and subjects[row] in used):
                 chosen[artists[row]] = place
                 used.add(subjects[row])
     return [chosen[artist] for artist in sorted(chosen)][:ROWS]
+
+
+def _wrong_is_anothers(
+    graph: AttributedGraph, maker: ModelPictures, rows: Int64[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Targets whose shuffled graph is not, by chance, by the target's own artist."""
+    (name,) = maker.contexts
+    wrong = maker.context("shuffled_graph", name)
+    share = dict(zip(wrong.targets.tolist(), same_artist_share(graph, wrong).tolist(), strict=True))
+    return np.array([share[row] == 0 for row in rows.tolist()])
 
 
 def _neighbor_pictures(

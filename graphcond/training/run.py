@@ -85,6 +85,8 @@ def train(
         trainer = Trainer(recipe, prepared, accelerator, run, report)
         if checkpoint is not None:
             trainer.state.restore(checkpoint)
+        if trainer.state.step == recipe.training.steps:
+            report.say(f"All {trainer.state.step} steps are done already; raise training.steps to go on")
         _begin(run, recipe, trainer.state.step, accelerator)
         _summarize(report, run, recipe, prepared, trainer, accelerator)
         trainer.fit()

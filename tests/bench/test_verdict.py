@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from graphcond.bench.samplers import RIVALS, SamplerRow, same_artist_share
+from graphcond.bench.samplers import RIVALS, SamplerRow
 from graphcond.bench.verdict import paper_order
+from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement
 
 

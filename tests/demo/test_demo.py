@@ -65,7 +65,7 @@ def test_the_last_words_name_what_to_look_at(out: Path) -> None:
     report = DemoReport(**json.loads((out / "report.json").read_text()))
     words = in_words(report, out)
     assert str(out / "grid.png") in words
-    assert "graphcond generate" in words
+    assert f"generate {out / 'model'}" in words
 
 
 def test_a_second_run_replaces_the_first(out: Path) -> None:
