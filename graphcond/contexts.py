@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +11,9 @@ from jaxtyping import Int64
 from graphcond.errors import InputError
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.models.features import TextExtractor
+from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NeighborFeatures, NodeEmbeddings
-
-Progress = Callable[[int, int], None]
-"""Called with how many are done, and of how many."""
 
 
 def embed_graph(
@@ -34,7 +31,6 @@ def embed_graph(
     return NodeEmbeddings(
         pictures=cached_pictures(extractor, paths, cache, progress),
         texts=cached_texts(extractor, graph.nodes.texts, cache, progress),
-        extra=None,
     )
 
 

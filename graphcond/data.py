@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Int64
 
 from graphcond import worlds
-from graphcond.contexts import GraphContexts, Progress, embed_graph
+from graphcond.contexts import GraphContexts, embed_graph
 from graphcond.errors import InputError
 from graphcond.fingerprint import source_version
 from graphcond.graphs import load_graph, open_graph, save_world
 from graphcond.model import load_extractor
 from graphcond.models.embedding_files import load_embeddings
 from graphcond.models.feature_cache import FeatureCache, default_cache_folder
+from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FileFeatures, MmagData, WorldData
 from graphcond.types import AttributedGraph, NodeEmbeddings

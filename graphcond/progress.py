@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
-Watch: TypeAlias = Callable[[str], Callable[[int, int], None]]
-"""Names a task and gives back what counts it: called with how many are done, and of how many."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how many are done, and of how many."""
+
+Watch: TypeAlias = Callable[[str], Progress]
+"""Names a task and gives back what counts it."""
 
 
 @contextmanager
@@ -18,11 +21,13 @@ def progress_bars() -> Iterator[Watch]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TaskID,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
+    )
+    from rich.progress import (
+        Progress as Bars,
     )
 
     columns = (
@@ -33,7 +38,7 @@ def progress_bars() -> Iterator[Watch]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Bars(*columns, console=Console(stderr=True)) as progress:
         bars: dict[str, TaskID] = {}
 
         def count(task: str, done: int, total: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from graphcond.evaluation.bootstrap import bootstrap_interval
 from graphcond.evaluation.metrics import Networks
 from graphcond.evaluation.nodes import FACTS, art_oracle, targets_with_truth
 from graphcond.pipeline import GraphPipeline
+from graphcond.progress import Progress, Watch
 from graphcond.recipe.sections import WorldData
 from graphcond.samplers import SAMPLERS
 from graphcond.types import AttributedGraph, NodeEmbeddings
 from graphcond.worlds import NOISE_LEVELS
-
-Watch = Callable[[str], Callable[[int, int], None]]
 
 SHARE, STYLE, DISTANCE = "same_artist_share", "style_accuracy", "oracle_distance"
 METRICS = (STYLE, DISTANCE)
@@ -106,7 +105,7 @@ def _draw_all(
     targets: Int64[np.ndarray, " n"],
     forbidden: Int64[np.ndarray, " f"],
     seed: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> tuple[dict[str, list[Image.Image]], dict[str, np.ndarray]]:
     drawn: dict[str, list[Image.Image]] = {}
     shares: dict[str, np.ndarray] = {}

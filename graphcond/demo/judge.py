@@ -11,10 +11,8 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet
-from graphcond.evaluation.nodes import art_oracle
+from graphcond.evaluation.nodes import FACTS, art_oracle
 from graphcond.types import AttributedGraph, NeighborContext
-
-FACTS = ("artist", "subject")
 
 
 @dataclass(frozen=True)
@@ -23,10 +21,6 @@ class Verdict:
 
     style: Float[np.ndarray, " n"]
     subject: Float[np.ndarray, " n"]
-
-    def select(self, mask: np.ndarray) -> Verdict:
-        """The verdict on some of the pictures."""
-        return Verdict(self.style[mask], self.subject[mask])
 
 
 class ArtJudge:

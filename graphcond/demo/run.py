@@ -132,7 +132,9 @@ def _draw_and_score(
     held_out = _some(graph.nodes.in_split("test"), size.held_out, rng)
     unseen = _some(graph.nodes.in_split("unseen"), size.unseen, rng)
     with progress_bars() as watch:
-        embeddings = embed_data(recipe, graph, progress=watch("looking at the neighbors"))
+        embeddings = embed_data(
+            recipe, graph, device=pipe.model.device, progress=watch("looking at the neighbors")
+        )
         contexts = contexts_of(recipe, graph, embeddings, graph.nodes.in_split("test"))
         maker = ModelPictures(
             pipe, contexts, np.concatenate([held_out, unseen]), DrawSettings(steps=STEPS), shuffle_seed=seed

@@ -88,8 +88,8 @@ class GraphQFormer(Encoder):
             ValueError: the projection does not lead from this text model to these embeddings.
         """
         norm, proj = self.text_model.final_layer_norm, self.projector.proj
-        width, tokens = norm.weight.shape[0], proj.out_features // norm.weight.shape[0]
-        if text_projection.shape != (proj.in_features, width) or proj.out_features % width:
+        width, tokens = norm.weight.shape[0], self.projector.tokens
+        if text_projection.shape != (proj.in_features, width) or proj.out_features != tokens * width:
             raise ValueError(
                 f"a projection of shape {tuple(text_projection.shape)} does not fit this encoder"
             )
@@ -116,16 +116,11 @@ class GraphQFormer(Encoder):
         embeddings = context.embeddings.to(self.projector.proj.weight.dtype)
         if self.normalize_embeddings:
             embeddings = F.normalize(embeddings, dim=-1) * embeddings.shape[-1] ** 0.5
-        neighbors, present = self.projector(embeddings), context.present
-        present = (
-            present.repeat_interleave(neighbors.shape[1] // present.shape[1], dim=1)
-            if present.shape[1]
-            else present
-        )
+        neighbors = self.projector(embeddings)
+        present = context.present.repeat_interleave(self.projector.tokens, dim=1)
         some = context.present.any(dim=1)
-        visible = (
-            present | ~some[:, None]
-        )  # a softmax over nothing is not a number; such rows are hidden below
+        # A softmax over nothing is not a number: such rows see everything here, and are hidden below.
+        visible = present | ~some[:, None]
         if self.mixer is not None:
             neighbors = self.mixer(neighbors, visible)
         tokens = self.text_model(text.ids, neighbors, visible)
@@ -142,14 +137,13 @@ class NeighborProjector(nn.Module):
 
     def __init__(self, feature_width: int, token_width: int, tokens_per_neighbor: int) -> None:
         super().__init__()
+        self.tokens = tokens_per_neighbor
         self.proj = nn.Linear(feature_width, tokens_per_neighbor * token_width)
         self.norm = nn.LayerNorm(token_width)
 
     def forward(self, embeddings: Float[Tensor, "b k d"]) -> Float[Tensor, "b m c"]:
         """Tokens of all neighbors in a row, m = k times the tokens per neighbor."""
-        return self.norm(
-            rearrange(self.proj(embeddings), "b k (t c) -> b (k t) c", c=self.norm.normalized_shape[0])
-        )
+        return self.norm(rearrange(self.proj(embeddings), "b k (t c) -> b (k t) c", t=self.tokens))
 
 
 class NeighborMixer(nn.Module):

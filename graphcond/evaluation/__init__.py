@@ -1,6 +1,7 @@
 """Evaluation: protocols, one metric in each file, intervals and tables."""
 
-from graphcond.evaluation.evaluate import ARMS, Arm, PictureMaker, evaluate, make_pictures, score_pictures
+from graphcond.arms import Arm
+from graphcond.evaluation.evaluate import ARMS, PictureMaker, evaluate, make_pictures, score_pictures
 from graphcond.evaluation.measurement import Measurement
 from graphcond.evaluation.metric import Metric, SampleMetric, SetMetric
 from graphcond.evaluation.metrics import METRIC_NAMES, Networks, build_metrics

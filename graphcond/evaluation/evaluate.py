@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
 from PIL import Image
 
+from graphcond.arms import Arm
 from graphcond.errors import InputError
 from graphcond.evaluation.measurement import Measurement
 from graphcond.evaluation.metric import Metric
 from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
 
-Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
 StageProgress: TypeAlias = Callable[[str, int, int], None]

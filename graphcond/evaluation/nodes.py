@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int64
@@ -18,6 +18,7 @@ from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Targets
 from graphcond.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
+from graphcond.progress import Watch
 from graphcond.types import AttributedGraph
 from graphcond.worlds.oracle import ArtOracle
 
@@ -33,7 +34,7 @@ def evaluate_model(
     *,
     forbidden: Int64[np.ndarray, " f"] | None = None,
     seed: int = 0,
-    watch: Callable[[str], Callable[[int, int], None]] = lambda task: lambda done, total: None,
+    watch: Watch = lambda task: lambda done, total: None,
 ) -> dict[str, EvaluationReport]:
     """Draw and score nodes by a protocol: one report for each of its ways of guiding.
 

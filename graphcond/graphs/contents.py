@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from os.path import isfile
 from pathlib import Path
 from typing import TypeVar
@@ -13,12 +13,10 @@ from jaxtyping import Int64
 
 from graphcond.errors import InputError
 from graphcond.pictures import open_picture
+from graphcond.progress import Progress
 from graphcond.types import ABSENT, AttributedGraph
 
 Item = TypeVar("Item")
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is to do."""
 
 
 def missing_pictures(graph: AttributedGraph) -> list[int]:

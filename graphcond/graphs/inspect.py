@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from graphcond.graphs.contents import Progress, missing_pictures, same_pictures, undecodable_pictures
+from graphcond.graphs.contents import missing_pictures, same_pictures, undecodable_pictures
 from graphcond.graphs.detect import Format, detect
 from graphcond.graphs.leaks import find_leaks
 from graphcond.graphs.load import load_graph
 from graphcond.graphs.manifest import check_sums, read_manifest
+from graphcond.progress import Progress
 from graphcond.types import ABSENT, AttributedGraph
 
 LARGEST = 5

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -18,10 +18,9 @@ from PIL import Image
 from graphcond.errors import InputError
 from graphcond.models.features import FeatureExtractor, TextExtractor
 from graphcond.pictures import open_picture
+from graphcond.progress import Progress
 
 Item = TypeVar("Item")
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
 
 FILE = "features.sqlite"
 BATCH = 32

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
-from graphcond.contexts import Progress
 from graphcond.fingerprint import fingerprint, module_version
 from graphcond.models import StableDiffusionBase
 from graphcond.pictures import open_picture, to_pixels, to_square
+from graphcond.progress import Progress
 from graphcond.training.cache import Arrays, Layout, cached_arrays
 
 BATCH = 16

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond import samplers
-from graphcond.contexts import GraphContexts, Progress
+from graphcond.contexts import GraphContexts
 from graphcond.fingerprint import fingerprint, source_version
+from graphcond.progress import Progress
 from graphcond.recipe import ConditionConfig
 from graphcond.training.cache import Arrays, Layout, cached_arrays
 from graphcond.types import NeighborContext

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 
-from graphcond.contexts import Progress
 from graphcond.fingerprint import fingerprint, module_version
 from graphcond.models import StableDiffusionBase
+from graphcond.progress import Progress
 from graphcond.training.cache import Arrays, Layout, cached_arrays
 from graphcond.training.latents import storage_type
 from graphcond.types import TextTokens

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from graphcond.contexts import Progress as Callback
+from graphcond.progress import Progress as Callback
 
 LINES = 20
 """About how many lines a run writes about its steps where there is no terminal."""
