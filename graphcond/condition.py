@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from graphcond.adapters import Injector
 from graphcond.encoders import Encoder
-from graphcond.types import Context, DenoiserInputs, NeighborFeatures, Signal, TextTokens
+from graphcond.types import Context, DenoiserInputs, GraphTokens, Signal, TextTokens
 
 Null = Literal["absent", "zeros"]
 
@@ -25,19 +25,23 @@ class Condition(nn.Module):
             there were no condition; ``zeros`` shows zero tokens in their place (the InstructG2I release).
     """
 
-    def __init__(self, name: str, encoder: Encoder, injector: Injector, *, null: Null = "absent") -> None:
+    def __init__(
+        self, name: str, encoder: Encoder[Any, Any], injector: Injector[Any], *, null: Null = "absent"
+    ) -> None:
         super().__init__()
         if encoder.gives is not injector.reads:
             raise ValueError(f"{type(injector).__name__} does not read what {type(encoder).__name__} gives")
+        if null == "zeros" and encoder.gives is not GraphTokens:
+            raise ValueError(f"null 'zeros' is made of tokens, which {type(encoder).__name__} does not give")
         self.name, self.null = name, null
         self.encoder, self.injector = encoder, injector
 
     def signal(self, context: Context, text: TextTokens) -> Signal:
         """The signal of every target; the null for those whose context is empty."""
-        signal = self.encoder(context, text)
+        signal: Signal = self.encoder(context, text)
         return _zeros_where_absent(signal) if self.null == "zeros" else signal
 
-    def null_signal(self, text: TextTokens, *, like: Signal | None = None) -> Signal | None:
+    def null_signal(self, text: TextTokens, *, like: Signal | None = None) -> GraphTokens | None:
         """The signal of no graph for the targets of ``text``; None where nothing is to be injected.
 
         Args:
@@ -46,9 +50,9 @@ class Condition(nn.Module):
         """
         if self.null == "absent":
             return None
-        count, width = (like.tokens.shape[1:]) if like is not None else text.hidden.shape[1:]
-        tokens = text.hidden.new_zeros(text.hidden.shape[0], count, width)
-        return Signal(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+        tokens = like.tokens if isinstance(like, GraphTokens) else text.hidden
+        tokens = tokens.new_zeros(text.hidden.shape[0], *tokens.shape[1:])
+        return GraphTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
@@ -64,11 +68,8 @@ class Condition(nn.Module):
         }
 
 
-def dropped(context: NeighborFeatures, rows: Tensor) -> NeighborFeatures:
-    """``context`` with the graph of ``rows`` (a mask of targets) taken away."""
-    return NeighborFeatures(context.embeddings, context.present & ~rows[:, None])
-
-
-def _zeros_where_absent(signal: Signal) -> Signal:
+def _zeros_where_absent(signal: Signal) -> GraphTokens:
+    if not isinstance(signal, GraphTokens):
+        raise TypeError("null 'zeros' is made of tokens")
     tokens = signal.tokens * signal.present[..., None].to(signal.tokens.dtype)
-    return Signal(tokens, torch.ones_like(signal.present))
+    return GraphTokens(tokens, torch.ones_like(signal.present))

@@ -2,7 +2,8 @@
 
 Nothing here imports torch at run time, so worlds, readers and the command line stay light.
 Axis names in shapes: ``b`` targets in a batch, ``k`` neighbors of a target, ``d`` feature width,
-``n`` tokens, ``c`` token width, ``l`` length of the denoiser's context.
+``n`` tokens (or nodes of a scene graph), ``t`` triples, ``c`` token width, ``l`` length of the
+denoiser's context.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
+
+from graphcond.scene_graph import Box as Box
+from graphcond.scene_graph import Relationship as Relationship
+from graphcond.scene_graph import SceneGraph as SceneGraph
 
 if TYPE_CHECKING:
     import torch
@@ -49,10 +54,7 @@ class NodeTable:
 
     def in_split(self, *splits: str) -> Int64[np.ndarray, " nodes"]:
         """Rows whose split is one of ``splits``, ascending; none where the table has no splits."""
-        if self.splits is None:
-            return np.empty(0, np.int64)
-        wanted = set(splits)
-        return np.array([row for row, split in enumerate(self.splits) if split in wanted], np.int64)
+        return _rows_in(self.splits, splits)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,16 @@ class NeighborContext:
     @property
     def present(self) -> Bool[np.ndarray, "b k"]:
         """True where a neighbor stands, False where the row is padded."""
-        return self.neighbors != ABSENT
+        return np.asarray(self.neighbors != ABSENT)
+
+    @property
+    def has_graph(self) -> Bool[np.ndarray, " b"]:
+        """True for targets with a neighbor."""
+        return np.asarray(self.present.any(axis=1))
+
+    def take(self, rows: Int64[np.ndarray, " b"]) -> NeighborContext:
+        """The targets named by ``rows``."""
+        return NeighborContext(self.targets[rows], self.neighbors[rows], self.scores[rows])
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,149 @@ class NeighborFeatures:
         """The targets named by ``rows`` (indices or a mask)."""
         return NeighborFeatures(self.embeddings[rows], self.present[rows])
 
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a neighbor."""
+        return self.present.any(1)
+
+    def without(self, rows: Bool[Tensor, " b"]) -> NeighborFeatures:
+        """The same features with the neighbors of ``rows`` (a mask) taken away."""
+        return NeighborFeatures(self.embeddings, self.present & ~rows[:, None])
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """Scene graphs with their pictures; row ``i`` of every column is scene ``i``.
+
+    ``texts`` are the prompts. ``captions`` say what a picture shows, where a source knows it.
+    ``pictures`` are POSIX paths relative to ``root``, None where a scene has none.
+    """
+
+    graphs: Sequence[SceneGraph]
+    ids: Sequence[str]
+    texts: Sequence[str]
+    pictures: Sequence[str | None]
+    captions: Sequence[str] | None = None
+    splits: Sequence[str] | None = None
+    root: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    def in_split(self, *splits: str) -> Int64[np.ndarray, " scenes"]:
+        """Rows whose split is one of ``splits``, ascending; none where the set has no splits."""
+        return _rows_in(self.splits, splits)
+
+    def picture_path(self, row: int) -> Path | None:
+        """Where the picture of scene ``row`` lies, or None if it has none."""
+        picture = self.pictures[row]
+        return None if picture is None else (self.root or Path()) / picture
+
+
+@dataclass(frozen=True)
+class SampledScene:
+    """What a scene sampler keeps of one scene graph.
+
+    Args:
+        words: the labels of the nodes: objects first, then their attributes, each a node of its own.
+        objects: how many of ``words`` are objects.
+        triples: positions in ``words``; an attribute comes as (object, "is", attribute).
+        boxes: of the objects, None where not known.
+        masks: of the objects, each within its own box; None where not known.
+    """
+
+    words: tuple[str, ...]
+    objects: int
+    triples: tuple[Relationship, ...]
+    boxes: tuple[Box | None, ...]
+    masks: Bool[np.ndarray, "objects 16 16"] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class SceneContext:
+    """What a scene sampler returns: one sampled scene for each target. A scene without words is empty."""
+
+    scenes: tuple[SampledScene, ...]
+
+    @property
+    def has_graph(self) -> Bool[np.ndarray, " b"]:
+        """True for targets whose scene has a node."""
+        return np.array([bool(scene.words) for scene in self.scenes], np.bool_)
+
+    def take(self, rows: Int64[np.ndarray, " b"]) -> SceneContext:
+        """The targets named by ``rows``."""
+        return SceneContext(tuple(self.scenes[row] for row in rows.tolist()))
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """A `SceneContext` as an encoder reads it: embedded words, and who stands in which relation.
+
+    Args:
+        nodes: the words' embeddings; zero where padded.
+        present: True where a node stands.
+        is_object: True for objects, False for attributes and padding.
+        triples: positions of subject and object in ``nodes``; 0 where padded.
+        predicates: the predicates' embeddings.
+        related: True where a triple stands.
+        boxes: of the nodes, x0 y0 x1 y1 in 0..1; 0 where not known.
+        boxed: True where a box is known.
+        sentences: each scene written out; "" for an empty scene.
+        masks: of the nodes, each within its own box; None where no scene has any.
+    """
+
+    nodes: Float[Tensor, "b n d"]
+    present: Bool[Tensor, "b n"]
+    is_object: Bool[Tensor, "b n"]
+    triples: Int64[Tensor, "b t 2"]
+    predicates: Float[Tensor, "b t d"]
+    related: Bool[Tensor, "b t"]
+    boxes: Float[Tensor, "b n 4"]
+    boxed: Bool[Tensor, "b n"]
+    sentences: tuple[str, ...]
+    masks: Float[Tensor, "b n 16 16"] | None = None
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets whose scene has a node."""
+        return self.present.any(1)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SceneFeatures:
+        """The same features on another device, or with embeddings in another dtype."""
+        return replace(
+            self,
+            nodes=self.nodes.to(device=device, dtype=dtype),
+            predicates=self.predicates.to(device=device, dtype=dtype),
+            boxes=self.boxes.to(device=device, dtype=dtype),
+            masks=None if self.masks is None else self.masks.to(device=device, dtype=dtype),
+            **{
+                name: getattr(self, name).to(device)
+                for name in ("present", "is_object", "triples", "related", "boxed")
+            },
+        )
+
+    def select(self, rows: Tensor) -> SceneFeatures:
+        """The targets named by ``rows`` (indices or a mask)."""
+        import torch
+
+        places = torch.arange(len(self.sentences), device=rows.device)[rows].tolist()
+        tensors = {name: value[rows] for name, value in vars(self).items() if hasattr(value, "device")}
+        return replace(self, **tensors, sentences=tuple(self.sentences[place] for place in places))
+
+    def without(self, rows: Bool[Tensor, " b"]) -> SceneFeatures:
+        """The same features with the scenes of ``rows`` (a mask) taken away."""
+        gone = rows[:, None]
+        return replace(
+            self,
+            present=self.present & ~gone,
+            is_object=self.is_object & ~gone,
+            related=self.related & ~gone,
+            boxed=self.boxed & ~gone,
+            sentences=tuple(
+                "" if taken else text for text, taken in zip(self.sentences, rows.tolist(), strict=True)
+            ),
+        )
+
 
 @dataclass(frozen=True)
 class TextTokens:
@@ -171,28 +325,92 @@ class TextTokens:
 
 @dataclass(frozen=True)
 class GraphTokens:
-    """The signal of a token encoder. ``present`` is False where a token stands for nothing."""
+    """The signal of a token encoder. ``present`` is False where a token stands for nothing.
+
+    Tokens of objects may know where their object is: ``boxes`` (x0 y0 x1 y1 in 0..1) where ``boxed``.
+    Both are None for tokens that stand for no place.
+    """
 
     tokens: Float[Tensor, "b n c"]
     present: Bool[Tensor, "b n"]
+    boxes: Float[Tensor, "b n 4"] | None = None
+    boxed: Bool[Tensor, "b n"] | None = None
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a token."""
+        return self.present.any(1)
 
 
-Context: TypeAlias = NeighborFeatures
+@dataclass(frozen=True)
+class LayoutMap:
+    """The signal of a layout encoder: features spread over the picture; zero where ``present`` is False."""
+
+    features: Float[Tensor, "b c height width"]
+    present: Bool[Tensor, " b"]
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a layout."""
+        return self.present
+
+
+Context: TypeAlias = NeighborFeatures | SceneFeatures
 """What encoders read."""
 
-Signal: TypeAlias = GraphTokens
+Signal: TypeAlias = GraphTokens | LayoutMap
 """What encoders give and injectors read."""
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Tokens that an injector shows to modules it placed inside the denoiser, beside the context.
+
+    ``strength`` multiplies what the tokens add; 0 leaves a sample exactly as it is.
+    """
+
+    tokens: Float[Tensor, "b n c"]
+    present: Bool[Tensor, "b n"]
+    strength: Float[Tensor, " b"]
+
+
+class GroundingSlot:
+    """Where modules inside the denoiser find their injector's `Grounding` during a denoiser call.
+
+    `graphcond.models.StableDiffusionBase.denoise` fills it from `DenoiserInputs.grounding` and empties it
+    after the call. One injector owns one slot.
+    """
+
+    value: Grounding | None = None
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a branch beside the denoiser adds to it: to each skip connection, and to the middle block."""
+
+    down: tuple[Float[Tensor, "b channels height width"], ...]
+    mid: Float[Tensor, "b channels height width"]
 
 
 @dataclass(frozen=True)
 class DenoiserInputs:
     """Everything one denoiser call reads.
 
-    ``context_weight`` multiplies each context token's share before the softmax of cross-attention:
-    1 is an ordinary token, 0 hides it, None means that all are 1.
+    The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is
+    None, the whole context is the prompt. ``context_weight`` multiplies each context token's share before
+    the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1.
+    ``grounding`` is read by modules inside the denoiser, ``residuals`` are added to its features.
     """
 
     sample: Float[Tensor, "b channels height width"]
     timestep: Int64[Tensor, " b"]
     context: Float[Tensor, "b l c"]
     context_weight: Float[Tensor, "b l"] | None = None
+    prompt_length: int | None = None
+    grounding: Mapping[GroundingSlot, Grounding] = field(default_factory=dict)
+    residuals: Residuals | None = None
+
+
+def _rows_in(column: Sequence[str] | None, splits: Sequence[str]) -> Int64[np.ndarray, " rows"]:
+    wanted = set(splits)
+    return np.array([row for row, split in enumerate(column or ()) if split in wanted], np.int64)

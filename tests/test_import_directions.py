@@ -10,8 +10,20 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "graphcond"
 
 LAYERS = [
-    {"errors", "files", "types", "component", "pictures", "fingerprint", "weights", "progress"},
-    {"graphs", "worlds", "sheets"},
+    {
+        "errors",
+        "files",
+        "scene_graph",
+        "types",
+        "component",
+        "pictures",
+        "fingerprint",
+        "weights",
+        "progress",
+        "spatial",
+        "sentences",
+    },
+    {"graphs", "scenes", "worlds", "sheets"},
     {"samplers", "encoders", "models"},
     {"adapters"},
     {"recipe", "condition", "guidance"},
@@ -23,7 +35,7 @@ LAYERS = [
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 SEPARATE = [{"samplers", "encoders", "models"}, {"graphs", "worlds"}]
 """Rooms of one level that do not know each other."""
-WORLDS_MAY_KNOW = {"types", "errors", "pictures"}
+WORLDS_MAY_KNOW = {"types", "scene_graph", "spatial", "sentences", "errors", "pictures"}
 
 
 def room_of(file: Path) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
 from graphcond.types import DenoiserInputs, Signal
+
+Read = TypeVar("Read", bound=Signal)
 
 
 @runtime_checkable
@@ -22,7 +24,7 @@ class InjectionSite(Protocol):
         ...
 
 
-class Injector(nn.Module, ABC):
+class Injector(nn.Module, ABC, Generic[Read]):
     """Feeds a signal to the denoiser of a frozen base.
 
     Constructing touches nothing. `inject` attaches to a base, `eject` restores that base bit for bit.
@@ -47,7 +49,7 @@ class Injector(nn.Module, ABC):
 
     @abstractmethod
     def apply(  # type: ignore[override]
-        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+        self, inputs: DenoiserInputs, signal: Read | None, scale: float = 1.0
     ) -> DenoiserInputs:
         """The inputs of the denoiser with ``signal`` in them; ``scale=0`` is exactly the base."""
 

@@ -28,7 +28,7 @@ WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name of a LoRA file."""
 
 
-class LoraInjector(Injector):
+class LoraInjector(Injector[Signal]):
     """Low-rank updates of the denoiser: W + (alpha / rank) B A, with B = 0 at the start.
 
     It reads no signal: its update is the same for every graph. Its weights live inside the denoiser

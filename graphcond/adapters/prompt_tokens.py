@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -13,7 +14,7 @@ from graphcond.component import ComponentConfig
 from graphcond.types import DenoiserInputs, GraphTokens, Signal
 
 
-class PromptTokenInjector(Injector):
+class PromptTokenInjector(Injector[GraphTokens]):
     """Appends graph tokens to the context that cross-attention reads.
 
     ``scale`` is how much a graph token counts in the softmax beside a prompt token. Tokens that are
@@ -29,15 +30,15 @@ class PromptTokenInjector(Injector):
         """Nothing to restore."""
 
     def apply(  # type: ignore[override]
-        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+        self, inputs: DenoiserInputs, signal: GraphTokens | None, scale: float = 1.0
     ) -> DenoiserInputs:
         """Inputs whose context is the prompt's tokens, then the graph's."""
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
         tokens = signal.tokens.to(inputs.context.dtype)
-        return DenoiserInputs(
-            sample=inputs.sample,
-            timestep=inputs.timestep,
+        return replace(
+            inputs,
+            prompt_length=inputs.prompt_length or inputs.context.shape[1],
             context=torch.cat([inputs.context, tokens], dim=1),
             context_weight=_weights(inputs, signal, scale),
         )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
 from graphcond.types import Context, GraphTokens, NeighborFeatures, Signal, TextTokens
+
+Read = TypeVar("Read", bound=Context)
+Given = TypeVar("Given", bound=Signal)
 
 
 @runtime_checkable
@@ -27,7 +30,7 @@ class BaseSite(Protocol):
         ...
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(nn.Module, ABC, Generic[Read, Given]):
     """Turns the context of a batch of targets into the signal that an injector reads.
 
     All parameters of an encoder are trained unless it freezes some of them itself.
@@ -38,5 +41,5 @@ class Encoder(nn.Module, ABC):
     gives: ClassVar[type[Signal]] = GraphTokens
 
     @abstractmethod
-    def forward(self, context: Context, text: TextTokens) -> Signal:
+    def forward(self, context: Read, text: TextTokens) -> Given:
         """Encode ``context``; ``text`` is the targets' prompt, which an encoder may query with."""

@@ -21,7 +21,7 @@ PASS_THROUGH = 3.0
 """How much a neighbor's state counts beside the prompt's own where ``start_from_clip`` adds them."""
 
 
-class GraphQFormer(Encoder):
+class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
     """Turns a prompt and the embeddings of its neighbors into as many graph tokens as the prompt has.
 
     Parameter names and shapes are those of the InstructG2I release (``text_model...`` with

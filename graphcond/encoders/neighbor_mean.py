@@ -14,7 +14,7 @@ from graphcond.encoders.base import BaseSite, Encoder
 from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
 
 
-class NeighborMean(Encoder):
+class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
     """Graph tokens from the mean embedding of the neighbors that are there.
 
     A cheap, strong control: GWM-E (ICML 2025) builds on such averages.

@@ -9,10 +9,9 @@ from diffusers import DDPMScheduler
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from graphcond.condition import dropped
 from graphcond.model import GraphModel
 from graphcond.training.objective import noisy_latents, prediction_target, squared_error
-from graphcond.types import DenoiserInputs, NeighborFeatures, TextTokens
+from graphcond.types import Context, DenoiserInputs, TextTokens
 
 
 def sample_losses(
@@ -23,7 +22,7 @@ def sample_losses(
     noise: Float[Tensor, "b channels h w"],
     timesteps: Int64[Tensor, " b"],
     text: TextTokens,
-    contexts: Mapping[str, NeighborFeatures],
+    contexts: Mapping[str, Context],
 ) -> Float[Tensor, " b"]:
     """The squared error of every sample, all conditions applied together, in float32.
 
@@ -36,11 +35,9 @@ def sample_losses(
     return squared_error(model.base.denoise(inputs), target)
 
 
-def without_graph(
-    contexts: Mapping[str, NeighborFeatures], rows: Tensor | None = None
-) -> dict[str, NeighborFeatures]:
+def without_graph(contexts: Mapping[str, Context], rows: Tensor | None = None) -> dict[str, Context]:
     """``contexts`` with the graph of ``rows`` (a mask) taken away, or that of all samples."""
     return {
-        name: dropped(context, torch.ones_like(context.present[:, 0]) if rows is None else rows)
+        name: context.without(torch.ones_like(context.has_graph) if rows is None else rows)
         for name, context in contexts.items()
     }

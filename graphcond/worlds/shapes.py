@@ -1,0 +1,102 @@
+"""The shapes and colours of the scene world, in the unit square, y pointing down."""
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image, ImageDraw
+
+from graphcond.scene_graph import MASK_SIDE
+from graphcond.worlds.canvas import Color
+from graphcond.worlds.subjects import Point, arc, ellipse
+
+COLORS: dict[str, Color] = {
+    "red": (214, 32, 42),
+    "green": (46, 158, 72),
+    "blue": (38, 92, 222),
+    "yellow": (250, 214, 36),
+    "purple": (136, 48, 176),
+    "orange": (246, 132, 20),
+    "white": (255, 255, 255),
+    "black": (28, 28, 32),
+}
+"""What an attribute looks like; grounds keep away from all of them."""
+
+
+def _fit(points: list[Point]) -> list[Point]:
+    """Stretch points so that they fill the unit square [-1, 1]."""
+    (x0, y0), (x1, y1) = (tuple(side(axis) for axis in zip(*points, strict=True)) for side in (min, max))
+    return [(2 * (x - x0) / (x1 - x0) - 1, 2 * (y - y0) / (y1 - y0) - 1) for x, y in points]
+
+
+def _circle() -> list[Point]:
+    return ellipse(0, 0, 1, 1, 48)
+
+
+def _square() -> list[Point]:
+    return [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+
+
+def _triangle() -> list[Point]:
+    return [(0, -1), (1, 1), (-1, 1)]
+
+
+def _diamond() -> list[Point]:
+    return [(0, -1), (1, 0), (0, 1), (-1, 0)]
+
+
+def _star() -> list[Point]:
+    radii = [1.0, 0.42] * 5
+    angles = [math.pi * step / 5 - math.pi / 2 for step in range(10)]
+    return _fit([(r * math.cos(a), r * math.sin(a)) for r, a in zip(radii, angles, strict=True)])
+
+
+def _cross() -> list[Point]:
+    near, far = 0.34, 1.0
+    corner = [(near, -far), (near, -near), (far, -near)]
+    turns = [lambda x, y: (x, y), lambda x, y: (-y, x), lambda x, y: (-x, -y), lambda x, y: (y, -x)]
+    return [turn(x, y) for turn in turns for x, y in corner]
+
+
+def _heart() -> list[Point]:
+    angles = [2 * math.pi * step / 48 for step in range(48)]
+    return _fit(
+        [
+            (
+                16 * math.sin(a) ** 3,
+                -(13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a)),
+            )
+            for a in angles
+        ]
+    )
+
+
+def _ring() -> list[Point]:
+    hole, full = 0.5, 2 * math.pi
+    return arc(0, 0, 1, 0, full, 48) + arc(0, 0, hole, full, 0, 48)
+
+
+SHAPES: dict[str, Callable[[], list[Point]]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+    "cross": _cross,
+    "heart": _heart,
+    "ring": _ring,
+    "diamond": _diamond,
+}
+
+
+@cache
+def mask_of(shape: str) -> Bool[np.ndarray, "16 16"]:
+    """Where a shape lies within its own box."""
+    side = 8 * MASK_SIDE
+    picture = Image.new("L", (side, side), 0)
+    points = [((x + 1) * side / 2, (y + 1) * side / 2) for x, y in SHAPES[shape]()]
+    ImageDraw.Draw(picture).polygon(points, fill=255)
+    mask = np.asarray(picture.resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)) >= 128
+    mask.setflags(write=False)
+    return mask
