@@ -56,3 +56,11 @@ class Injector(nn.Module, ABC, Generic[Read]):
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
         return dict(self.named_parameters())
+
+    def figures(self) -> dict[str, float]:
+        """What a training log should show beside the loss, by name: gates, sizes of what is added."""
+        return {}
+
+    def unused(self) -> str | None:
+        """A sentence that says why this injector as good as adds nothing now, or None if it does."""
+        return None

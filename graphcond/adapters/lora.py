@@ -179,8 +179,8 @@ class LoraConfig(ComponentConfig):
     weight_decomposed: bool = False
     """Train magnitude and direction apart (DoRA)."""
 
-    def build(self) -> LoraInjector:
-        """The injector, not yet injected."""
+    def build(self, *, signal_width: int | None = None) -> LoraInjector:
+        """The injector, not yet injected; it reads no signal, so ``signal_width`` does not matter."""
         return LoraInjector(**self.model_dump(exclude={"kind"}))
 
 

@@ -50,8 +50,8 @@ class PromptTokenConfig(ComponentConfig):
     component: ClassVar = PromptTokenInjector
     kind: Literal["prompt_tokens"] = "prompt_tokens"
 
-    def build(self) -> PromptTokenInjector:
-        """The injector."""
+    def build(self, *, signal_width: int | None = None) -> PromptTokenInjector:
+        """The injector; ``signal_width`` does not matter, tokens are as wide as the base's."""
         return PromptTokenInjector()
 
 
