@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -45,24 +45,56 @@ class MmagData(ComponentConfig):
     """Splits whose nodes may never be neighbors in training."""
 
 
+class SceneData(ComponentConfig):
+    """Scene graphs with their pictures, in any format that `graphcond.scenes` reads."""
+
+    kind: Literal["scenes"] = "scenes"
+    path: Path | None = None
+    """A file or a folder of scene graphs. A recipe may leave it open for `--set data.path=...`."""
+    format: str | None = None
+    """Name of the format; told from the files unless given."""
+    pictures: Path | None = None
+    """Folder of the pictures; beside the graphs unless given."""
+    prompt: str = "an image"
+    """The prompt of every scene, so that the graph alone says what to draw."""
+    prompt_from: Literal["fixed", "caption"] = "fixed"
+    """`caption`: a scene's own caption is its prompt, where the source has one."""
+    resolution: PositiveInt = 256
+    """Side of the pictures in pixels; others are padded to a square and scaled."""
+    train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
+    """Splits whose scenes are trained on; a source without splits is used whole."""
+    forbidden_splits: tuple[str, ...] = ("test",)
+    """Splits that are never trained on; they validate where there is no validation split."""
+    seed: Seed = 0
+    """Decides what a format leaves open (relations made from boxes, say)."""
+
+
 class WorldData(ComponentConfig):
     """A procedural world, drawn when it is first needed."""
 
     kind: Literal["world"] = "world"
-    world: Literal["art"] = "art"
-    """Which world."""
+    world: Literal["art", "scenes"] = "art"
+    """Which world: paintings by artists, or scenes of coloured shapes."""
     paintings_per_artist: PositiveInt = 100
-    """Size of the world."""
+    """Size of the art world."""
     noise: Fraction = 0.5
-    """Share of edges that mislead."""
+    """Share of the art world's edges that mislead."""
+    scenes: PositiveInt = 4_000
+    """Size of the scene world."""
     seed: Seed = 0
     """The world's seed."""
     resolution: PositiveInt = 64
     """Side of the pictures in pixels."""
     train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
-    """Splits whose nodes are training targets."""
+    """Splits that are trained on."""
     forbidden_splits: tuple[str, ...] = ("test",)
-    """Splits whose nodes may never be neighbors in training."""
+    """Splits that are never trained on and never neighbors in training."""
+
+
+AnyData: TypeAlias = MmagData | SceneData | WorldData
+
+DataConfig = Annotated[AnyData, Field(discriminator="kind")]
+"""The pydantic type of a recipe's data."""
 
 
 class ClipFeatures(ComponentConfig):
@@ -79,12 +111,32 @@ class TinyFeatures(ComponentConfig):
     kind: Literal["tiny"] = "tiny"
 
 
+class TextFeatures(ComponentConfig):
+    """Embeddings of the words of scene graphs by a text model."""
+
+    kind: Literal["text"] = "text"
+    model: str = "bert-base-uncased"
+    """A folder, or a model id on the Hugging Face hub: any text model of transformers."""
+
+
+class TinyBertFeatures(ComponentConfig):
+    """Embeddings of the words of scene graphs by the small BERT inside the package."""
+
+    kind: Literal["tiny_bert"] = "tiny_bert"
+
+
 class FileFeatures(ComponentConfig):
     """Embeddings from a file with one row per node, in the order of the node table."""
 
     kind: Literal["file"] = "file"
     path: Path
     """A `.npy`, `.safetensors` or `.pt` file of shape (nodes, width)."""
+
+
+AnyFeatures: TypeAlias = ClipFeatures | TinyFeatures | TextFeatures | TinyBertFeatures | FileFeatures
+
+FeaturesConfig = Annotated[AnyFeatures, Field(discriminator="kind")]
+"""The pydantic type of a recipe's features."""
 
 
 class GuidanceConfig(Config):
@@ -155,8 +207,9 @@ class TrainingConfig(Config):
     """Weigh the loss by min(SNR, gamma) (arXiv 2303.09556); off unless given."""
     timesteps: Literal["uniform", "high_noise"] = "uniform"
     """`high_noise` draws t as the square root of a uniform number: style is decided early."""
-    flip: bool = True
-    """Mirror half of the pictures."""
+    flip: bool | None = None
+    """Mirror half of the pictures. Unless given, those of attributed graphs are, and those of scene graphs
+    are not: a mirrored picture breaks "left of"."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an average of the trained weights, which is what gets saved; off unless given."""
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], BeforeValidator(_no_is_a_word)] = "no"
@@ -188,3 +241,25 @@ class EvaluationConfig(Config):
 
     protocol: str = "instructg2i"
     """Name of a protocol of `graphcond.evaluation`."""
+
+
+def reads_scenes(data: AnyData) -> bool:
+    """Whether ``data`` gives scene graphs, not an attributed graph."""
+    return isinstance(data, SceneData) or (isinstance(data, WorldData) and data.world == "scenes")
+
+
+def mirrors(data: AnyData, training: TrainingConfig) -> bool:
+    """Whether half of the pictures are mirrored in training."""
+    return not reads_scenes(data) if training.flip is None else training.flip
+
+
+def check_flip(data: AnyData, training: TrainingConfig) -> None:
+    """See that no picture of a scene is mirrored.
+
+    Raises:
+        ValueError: they would be.
+    """
+    if training.flip and reads_scenes(data):
+        raise ValueError(
+            'training.flip: a mirrored picture breaks the relations of its scene ("left of"); set it to false'
+        )
