@@ -25,7 +25,7 @@ LAYERS = [
     },
     {"graphs", "scenes", "worlds", "sheets"},
     {"samplers", "encoders", "models"},
-    {"adapters"},
+    {"adapters", "objectives"},
     {"recipe", "condition", "guidance"},
     {"contexts", "data", "model", "model_card", "branches", "arguments", "pipeline", "checkup", "arms"},
     {"training", "evaluation", "interop"},

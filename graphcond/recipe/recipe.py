@@ -17,17 +17,16 @@ from graphcond.models import BaseConfig, StableDiffusionConfig
 from graphcond.models.loading import BaseFacts
 from graphcond.recipe.sections import (
     ClipFeatures,
+    DataConfig,
     EvaluationConfig,
     FileFeatures,
     GuidanceConfig,
     MmagData,
     TinyFeatures,
     TrainingConfig,
-    WorldData,
 )
 from graphcond.samplers import SamplerConfig
 
-DataConfig = Annotated[MmagData | WorldData, Field(discriminator="kind")]
 FeaturesConfig = Annotated[ClipFeatures | TinyFeatures | FileFeatures, Field(discriminator="kind")]
 Null = Literal["absent", "zeros"]
 LORA = "lora"

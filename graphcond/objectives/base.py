@@ -1,0 +1,92 @@
+"""The contract of a pretraining objective: what a stage before the main training brings an encoder to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from graphcond.component import ComponentConfig
+from graphcond.types import SceneFeatures
+
+Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
+"""What an objective wants in its batches, beside the scenes themselves.
+
+- ``boxes``: boxes of the objects in the context (masks too, where the data has them).
+- ``pictures``: CLIP embeddings of the scenes' pictures.
+- ``texts``: CLIP embeddings of the scenes' sentences, in the same space.
+- ``negatives``: scenes with a swap that changes their meaning, and their sentences' embeddings.
+"""
+
+
+@dataclass(frozen=True)
+class PretrainBatch:
+    """What an objective sees of some scenes.
+
+    Args:
+        context: the scenes, with the boxes and masks that are known.
+        pictures: CLIP embeddings of their pictures.
+        texts: CLIP embeddings of their sentences.
+        negatives: each scene with a swap in it; any scene, an empty one say, where none exists.
+        negative_texts: CLIP embeddings of the negatives' sentences.
+        has_negative: True where a swap exists.
+    """
+
+    context: SceneFeatures
+    pictures: Float[Tensor, "b d"] | None = None
+    texts: Float[Tensor, "b d"] | None = None
+    negatives: SceneFeatures | None = None
+    negative_texts: Float[Tensor, "b d"] | None = None
+    has_negative: Bool[Tensor, " b"] | None = None
+
+    def to(self, device: torch.device | str) -> PretrainBatch:
+        """The same batch on another device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class ObjectiveResult:
+    """The loss of a batch, a scalar with gradients, and figures to log and to judge a stage by."""
+
+    loss: Float[Tensor, ""]
+    figures: Mapping[str, float]
+
+
+class Objective(nn.Module, ABC):
+    """Scores an encoder on a batch of scenes.
+
+    Its own parameters (a projection, say) are trained beside the encoder's and thrown away with the stage.
+    """
+
+    needs: ClassVar[frozenset[Need]]
+    """What must be in every batch."""
+    asks: ClassVar[str]
+    """The method that an encoder must have for it."""
+
+    @abstractmethod
+    def forward(self, encoder: Any, batch: PretrainBatch) -> ObjectiveResult:
+        """The loss of ``encoder`` on ``batch``."""
+
+
+class ObjectiveConfig(ComponentConfig):
+    """Config of an objective; ``component`` names its class."""
+
+    component: ClassVar[type[Objective]]
+
+    def build(self, *, encoder: nn.Module, picture_width: int | None = None) -> Objective:
+        """The objective for an encoder.
+
+        Args:
+            encoder: what will be trained.
+            picture_width: d, width of CLIP's embeddings; may be None where no picture is needed.
+
+        Raises:
+            InputError: the encoder cannot be trained by this objective.
+        """
+        raise NotImplementedError

@@ -1,0 +1,88 @@
+"""Stages before the main training: each brings one condition's encoder somewhere with its own objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from graphcond.component import Config
+from graphcond.objectives import AnyObjectiveConfig
+from graphcond.recipe.sections import DataConfig, Seed, TrainingConfig
+
+StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class StageConfig(Config):
+    """One stage: its data, what it trains, its objective and its steps.
+
+    A stage that is done is not done again: what it trained lies in the run folder under its name.
+    """
+
+    name: StageName
+    """What the run folder and the logs call it."""
+    condition: str
+    """The condition whose encoder it trains, by name."""
+    objective: AnyObjectiveConfig
+    """What it brings the encoder to."""
+    data: DataConfig | None = None
+    """Other data than the recipe's own."""
+    steps: PositiveInt = 2_000
+    """Optimizer steps."""
+    batch_size: int = Field(default=64, ge=1, le=65_536)
+    """Scenes per step."""
+    learning_rate: PositiveFloat = 1e-3
+    """Of the encoder and of the objective's own parameters."""
+    weight_decay: NonNegativeFloat = 0.0
+    """AdamW's weight decay."""
+    warmup: NonNegativeInt = 0
+    """Steps in which the learning rate rises to its full value."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    max_gradient_norm: PositiveFloat = 1.0
+    """Gradients are clipped to this norm."""
+    then: Literal["train", "freeze"] = "train"
+    """What the main training does with the encoder: fine-tune it, or leave it as the stage left it."""
+    log_every: PositiveInt = 50
+    """Steps between lines of the stage's metrics."""
+    validate_every: PositiveInt | None = 500
+    """Steps between figures on held-out scenes (and at the end)."""
+    validation_samples: PositiveInt = 256
+    """Held-out scenes in those figures."""
+    seed: Seed = 0
+    """Decides order, swaps and the objective's initial weights."""
+
+    def as_training(self) -> TrainingConfig:
+        """The stage's optimizer and schedule in the words of the main training."""
+        shared = set(TrainingConfig.model_fields) & set(StageConfig.model_fields)
+        return TrainingConfig(**{name: getattr(self, name) for name in shared})
+
+
+class _Condition(Protocol):
+    name: str
+    encoder: Any
+
+
+def check_stages(stages: Sequence[StageConfig], conditions: Sequence[_Condition]) -> None:
+    """See that every stage trains a condition of the recipe, with an objective that suits its encoder.
+
+    Raises:
+        ValueError: it does not, or two stages have one name.
+    """
+    encoders = {condition.name: condition.encoder for condition in conditions}
+    names = [stage.name for stage in stages]
+    for number, stage in enumerate(stages):
+        place = f"stages.{number}"
+        if stage.name in names[:number]:
+            raise ValueError(f"{place}.name: '{stage.name}' is taken; rename one")
+        if stage.condition not in encoders:
+            raise ValueError(
+                f"{place}.condition: there is no '{stage.condition}'; known are {', '.join(encoders)}"
+            )
+        encoder = encoders[stage.condition]
+        if not hasattr(encoder.component, stage.objective.component.asks):
+            raise ValueError(
+                f"{place}.objective: '{stage.objective.kind}' cannot train the encoder '{encoder.kind}', "
+                f"which has no {stage.objective.component.asks}(); choose a pair that fits"
+            )
