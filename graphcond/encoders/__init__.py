@@ -2,10 +2,29 @@
 
 from graphcond.component import by_kind, tagged_union
 from graphcond.encoders.base import Encoder
+from graphcond.encoders.gat import GatConfig
+from graphcond.encoders.gcn import GCNConfig
+from graphcond.encoders.graph_network import GraphNetwork
+from graphcond.encoders.graph_networks import build_graph_network
 from graphcond.encoders.graph_qformer import GraphQFormer, GraphQFormerConfig
 from graphcond.encoders.neighbor_mean import NeighborMean, NeighborMeanConfig
+from graphcond.encoders.object_tokens import ObjectTokens
+from graphcond.encoders.sage import SageConfig
+from graphcond.encoders.sentence import SentenceConfig, SentenceEncoder
+from graphcond.encoders.triple_gcn import TripleGCNConfig
 
-ENCODERS = by_kind((GraphQFormerConfig, NeighborMeanConfig), "graphcond.encoders")
+ENCODERS = by_kind(
+    (
+        GraphQFormerConfig,
+        NeighborMeanConfig,
+        TripleGCNConfig,
+        GCNConfig,
+        SageConfig,
+        GatConfig,
+        SentenceConfig,
+    ),
+    "graphcond.encoders",
+)
 """Every encoder config by its kind, plug-ins included."""
 
 EncoderConfig = tagged_union(ENCODERS)
@@ -15,8 +34,17 @@ __all__ = [
     "ENCODERS",
     "Encoder",
     "EncoderConfig",
+    "GCNConfig",
+    "GatConfig",
+    "GraphNetwork",
     "GraphQFormer",
     "GraphQFormerConfig",
     "NeighborMean",
     "NeighborMeanConfig",
+    "ObjectTokens",
+    "SageConfig",
+    "SentenceConfig",
+    "SentenceEncoder",
+    "TripleGCNConfig",
+    "build_graph_network",
 ]

@@ -1,0 +1,88 @@
+"""Graph attention, GATv2 (arXiv 2105.14491), that weighs neighbors by themselves and the predicate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int64
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from graphcond.encoders.graph_network import GraphLayer, GraphNetwork
+from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.scene_graphs import PackedScenes, summed
+
+SLOPE = 0.2
+"""Of the leaky ReLU in the scores, as in the paper."""
+
+
+class GatLayer(GraphLayer):
+    """h_v + W' sum over u of a_uv (V h_u + predicate), over normalized h; v is among its own neighbors.
+
+    a_uv is the softmax over u of a . leaky_relu(U h_v + V h_u + predicate), in every head. Each triple is
+    read either way, with its own reading of the predicate; a node's own edge has none.
+
+    Args:
+        width: w, a multiple of ``heads``.
+        heads: attentions side by side.
+    """
+
+    predicate_parts = 2
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.asking, self.told = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.score = nn.Parameter(torch.randn(heads, width // heads) * (width // heads) ** -0.5)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, graph: PackedScenes) -> PackedScenes:
+        """Nodes that have attended to their neighbors; predicates stay."""
+        nodes, (there, back) = self.norm(graph.nodes), graph.predicates.chunk(2, dim=-1)
+        own = torch.arange(len(nodes), device=nodes.device)
+        sources = torch.cat([graph.subjects, graph.objects, own])
+        targets = torch.cat([graph.objects, graph.subjects, own])
+        told = self.told(nodes)[sources] + torch.cat([there, back, torch.zeros_like(nodes)])
+        weights = self._weights(self.asking(nodes)[targets] + told, targets, len(nodes))
+        parts = rearrange(told, "m (h w) -> m h w", h=self.heads) * weights[..., None]
+        heard = summed(rearrange(parts, "m h w -> m (h w)"), targets, len(nodes))
+        return graph.having(graph.nodes + self.out(heard), graph.predicates)
+
+    def _weights(
+        self, pairs: Float[Tensor, "m w"], targets: Int64[Tensor, " m"], count: int
+    ) -> Float[Tensor, "m h"]:
+        """Shares of the messages to one node, which sum to 1 in every head."""
+        activated = F.leaky_relu(rearrange(pairs, "m (h w) -> m h w", h=self.heads), SLOPE)
+        scores = (activated * self.score).sum(-1)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        index = targets[:, None].expand_as(scores)
+        highest = scores.new_zeros(count, self.heads).scatter_reduce(
+            0, index, scores.detach(), "amax", include_self=False
+        )
+        raised = (scores - highest[targets]).exp()
+        return raised / summed(raised, targets, count)[targets]
+
+
+class GatConfig(ObjectTokensConfig):
+    """Tokens of objects that attend to their neighbors along predicates."""
+
+    kind: Literal["gat"] = "gat"
+    layers: int = Field(4, ge=1, le=64)
+    """Rounds; a relation is one step long."""
+    heads: int = Field(4, ge=1, le=1024)
+    """Attentions side by side; they share `node_width` among them."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> GatConfig:
+        if self.node_width % self.heads:
+            raise ValueError(f"node_width {self.node_width} is no multiple of {self.heads} heads")
+        return self
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+        layers = [GatLayer(self.node_width, self.heads) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)

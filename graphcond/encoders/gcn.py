@@ -1,0 +1,126 @@
+"""Graph convolution of Kipf & Welling (arXiv 1609.02907) over scenes whose triples are nodes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphcond.encoders.dgl_backend import Backend, require_dgl, uses_dgl
+from graphcond.encoders.graph_network import GraphLayer, GraphNetwork
+from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.scene_graphs import PackedScenes, counted, summed
+from graphcond.errors import InputError
+
+
+class GraphConvolution(nn.Module):
+    """D^-1/2 (A + I) D^-1/2 H W + b, by torch or by DGL's ``GraphConv`` with the same parameters.
+
+    Of a directed graph the left D holds in-degrees and the right one out-degrees, as DGL's ``norm="both"``
+    has it. Edges may repeat; each counts.
+
+    Args:
+        width: w of H.
+        backend: ``auto`` takes DGL on a CPU where it is installed, torch otherwise.
+
+    Raises:
+        InputError: DGL is asked for and cannot be imported.
+    """
+
+    def __init__(self, width: int, backend: Backend = "auto") -> None:
+        super().__init__()
+        if backend == "dgl":
+            require_dgl()
+        self.backend: Backend = backend
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(width, width)))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(
+        self, nodes: Float[Tensor, "p w"], sources: Int64[Tensor, " e"], targets: Int64[Tensor, " e"]
+    ) -> Float[Tensor, "p w"]:
+        """New vectors; edges lead from ``sources`` to ``targets``, loops of (A + I) are added here."""
+        loops = torch.arange(len(nodes), device=nodes.device)
+        sources, targets = torch.cat([sources, loops]), torch.cat([targets, loops])
+        if uses_dgl(self.backend, nodes.device):
+            return self._by_dgl(nodes, sources, targets) + self.bias
+        return self._by_torch(nodes, sources, targets) + self.bias
+
+    def _by_torch(self, nodes: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
+        out_degrees, in_degrees = counted(sources, len(nodes)), counted(targets, len(nodes))
+        sent = (nodes @ self.weight) * out_degrees.rsqrt()[:, None]
+        return summed(sent[sources], targets, len(nodes)) * in_degrees.rsqrt()[:, None]
+
+    def _by_dgl(self, nodes: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
+        dgl = require_dgl()
+        if not len(nodes):
+            return nodes.float() @ self.weight.float()
+        width = len(self.weight)
+        convolution = dgl.nn.pytorch.GraphConv(width, width, norm="both", weight=False, bias=False)
+        graph = _on_device(dgl, dgl.graph((sources.cpu(), targets.cpu()), num_nodes=len(nodes)), nodes)
+        with torch.autocast(nodes.device.type, enabled=False):  # DGL's CPU kernels know no bf16
+            return convolution(graph, nodes.float(), weight=self.weight.float())
+
+
+def _on_device(dgl: Any, graph: Any, like: Tensor) -> Any:
+    try:
+        return graph.to(like.device)
+    except dgl.DGLError as error:
+        raise InputError(
+            f"this DGL cannot compute on {like.device.type}",
+            place="encoder.backend: dgl",
+            remedy="use backend: auto, which takes torch there with the same weights",
+        ) from error
+
+
+class GCNLayer(GraphLayer):
+    """One graph convolution over objects, attributes and triples.
+
+    Every triple becomes two nodes: one on the way from its subject to its object, one on the way back,
+    each with its own reading of the predicate. So edges carry predicates, who is the subject can be told,
+    several relations between two objects stay apart, and every node has as many edges in as out: A is
+    balanced, and D is one matrix. What a convolution gives is added to the normalized vectors it read.
+    """
+
+    predicate_parts = 2
+
+    def __init__(self, width: int, backend: Backend = "auto") -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.convolution = GraphConvolution(width, backend)
+
+    def forward(self, graph: PackedScenes) -> PackedScenes:
+        """Nodes and both halves of the predicates after one convolution."""
+        there, back = graph.predicates.chunk(2, dim=-1)
+        nodes = torch.cat([graph.nodes, there, back])
+        new = nodes + self.convolution(self.norm(nodes), *_ways(graph)).relu()
+        objects, there, back = new.split([len(graph.nodes), len(there), len(back)])
+        return graph.having(objects, torch.cat([there, back], dim=-1))
+
+
+def _ways(graph: PackedScenes) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " m"]]:
+    """Edges subject -> there -> object and object -> back -> subject."""
+    count = len(graph.subjects)
+    there = len(graph.nodes) + torch.arange(count, device=graph.subjects.device)
+    back = there + count
+    return (
+        torch.cat([graph.subjects, there, graph.objects, back]),
+        torch.cat([there, graph.objects, back, graph.subjects]),
+    )
+
+
+class GCNConfig(ObjectTokensConfig):
+    """Tokens of objects from graph convolutions over objects, attributes and predicates."""
+
+    kind: Literal["gcn"] = "gcn"
+    layers: int = Field(6, ge=1, le=64)
+    """Convolutions; a relation is two steps long."""
+    backend: Backend = "auto"
+    """DGL or torch, which give the same; `auto` takes DGL on a CPU where it is installed."""
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+        layers = [GCNLayer(self.node_width, self.backend) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)

@@ -1,0 +1,54 @@
+"""A graph network over scenes: embedded words in, a vector for each node out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from graphcond.encoders.scene_graphs import PackedScenes, pack
+from graphcond.types import SceneFeatures
+
+
+class GraphLayer(nn.Module, ABC):
+    """One round in which the nodes of a graph hear of each other along its triples.
+
+    It reads and gives vectors of one width. ``predicate_parts`` says how many such vectors a triple has:
+    one, or one for each direction in which it is read (from subject to object, then back).
+    """
+
+    predicate_parts: ClassVar[int] = 1
+
+    @abstractmethod
+    def forward(self, graph: PackedScenes) -> PackedScenes:
+        """The graph with new vectors."""
+
+
+class GraphNetwork(nn.Module):
+    """Normalizes and projects words (any frozen text encoder's), then applies graph layers.
+
+    Args:
+        input_width: d, width of the words' embeddings.
+        width: w, width of the vectors inside and of those it gives.
+        layers: read and give vectors of that width.
+    """
+
+    def __init__(self, input_width: int, width: int, layers: Sequence[GraphLayer]) -> None:
+        super().__init__()
+        self.width = width
+        parts = layers[0].predicate_parts if layers else 1
+        self.read_nodes = nn.Sequential(nn.LayerNorm(input_width), nn.Linear(input_width, width))
+        self.read_predicates = nn.Sequential(nn.LayerNorm(input_width), nn.Linear(input_width, parts * width))
+        self.layers = nn.ModuleList(layers)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, context: SceneFeatures) -> Float[Tensor, "b n w"]:
+        """A vector for each node, objects and attributes alike; zero where none is."""
+        graph = pack(context.to(dtype=self.norm.weight.dtype))
+        graph = graph.having(self.read_nodes(graph.nodes), self.read_predicates(graph.predicates))
+        for layer in self.layers:
+            graph = layer(graph)
+        return graph.having(self.norm(graph.nodes), graph.predicates).unpack()

@@ -1,0 +1,52 @@
+"""Every graph network by its kind, for encoders that build on one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+from graphcond.encoders.dgl_backend import Backend
+from graphcond.encoders.gat import GatConfig
+from graphcond.encoders.gcn import GCNConfig
+from graphcond.encoders.graph_network import GraphNetwork
+from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.sage import SageConfig
+from graphcond.encoders.triple_gcn import TripleGCNConfig
+from graphcond.errors import InputError, did_you_mean
+
+GraphNetworkKind: TypeAlias = Literal["triple_gcn", "gcn", "sage", "gat"]
+
+_CONFIGS: dict[str, type[ObjectTokensConfig]] = {
+    config.kind_name(): config for config in (TripleGCNConfig, GCNConfig, SageConfig, GatConfig)
+}
+
+
+def build_graph_network(
+    kind: GraphNetworkKind,
+    input_width: int,
+    *,
+    width: int = 128,
+    layers: int | None = None,
+    backend: Backend = "auto",
+) -> GraphNetwork:
+    """A graph network with the settings of the encoder of that kind.
+
+    Args:
+        kind: as encoders are called.
+        input_width: d, width of the words' embeddings.
+        width: of the vectors it gives.
+        layers: rounds; as many as the encoder takes unless given.
+        backend: read by ``gcn``; the others know torch alone.
+
+    Raises:
+        InputError: there is no such kind, or DGL is asked for and cannot be imported.
+    """
+    if kind not in _CONFIGS:
+        raise InputError(
+            f"there is no graph network '{kind}'", remedy=did_you_mean(kind, get_args(GraphNetworkKind))
+        )
+    settings: dict[str, Any] = {"node_width": width}
+    if layers is not None:
+        settings["layers"] = layers
+    if kind == "gcn":
+        settings["backend"] = backend
+    return _CONFIGS[kind](**settings).network(input_width)

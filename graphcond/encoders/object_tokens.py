@@ -1,0 +1,83 @@
+"""A token for each object of a scene, from any graph network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphcond.component import ComponentConfig
+from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.boxes import BoxHead
+from graphcond.encoders.graph_network import GraphNetwork
+from graphcond.errors import InputError
+from graphcond.types import GraphTokens, SceneFeatures, TextTokens
+
+
+class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
+    """Graph tokens, one for each object; attributes are heard along the graph and get no token.
+
+    Tokens know their objects' boxes where the scene gives them. With ``predict_boxes`` an object without
+    one gets a predicted box (sg2im's box head), so that a graph alone says where things are.
+
+    Args:
+        network: gives a vector for each node.
+        token_width: c, width of the base's context tokens.
+        predict_boxes: predict the boxes that a scene does not give.
+    """
+
+    reads = SceneFeatures
+    gives = GraphTokens
+
+    def __init__(self, network: GraphNetwork, *, token_width: int, predict_boxes: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.out = nn.Sequential(nn.Linear(network.width, token_width), nn.LayerNorm(token_width))
+        self.box_head = BoxHead(network.width, 4 * network.width) if predict_boxes else None
+
+    def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
+        """Tokens (b, n, c) for up to n objects in a scene; ``text`` is not read."""
+        count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
+        vectors, here = self.network(context)[:, :count], context.is_object[:, :count]
+        boxes, boxed = context.boxes[:, :count], context.boxed[:, :count]
+        if self.box_head is not None:
+            boxes, boxed = torch.where(boxed[..., None], boxes.float(), self.box_head(vectors)), here
+        return GraphTokens(self.out(vectors), here, boxes, boxed)
+
+    def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
+        """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only.
+
+        Raises:
+            InputError: the encoder was built without ``predict_boxes``.
+        """
+        if self.box_head is None:
+            raise InputError(
+                "this encoder predicts no boxes", place="encoder.predict_boxes", remedy="set it to true"
+            )
+        return self.box_head(self.network(context))
+
+
+class ObjectTokensConfig(ComponentConfig):
+    """What every encoder of objects lets its user choose."""
+
+    component: ClassVar = ObjectTokens
+    node_width: int = Field(128, ge=1, le=65_536)
+    """Width of the vectors inside the graph network."""
+    predict_boxes: bool = False
+    """Predict where objects without a given box lie, and tell it to the injector."""
+
+    @abstractmethod
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> ObjectTokens:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        return ObjectTokens(
+            self.network(feature_width), token_width=base.token_width, predict_boxes=self.predict_boxes
+        )

@@ -1,0 +1,52 @@
+"""The graph written out and read by the base's own text encoder: SGCond's experiment i (arXiv 2310.10338)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from graphcond.component import ComponentConfig
+from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.types import GraphTokens, SceneFeatures, TextTokens
+
+
+class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):
+    """Graph tokens are the hidden states of the scene's sentence, as those of a prompt. Nothing is trained.
+
+    A sentence longer than the text encoder reads (77 tokens in Stable Diffusion, about eight relations) is
+    cut: what exceeds it does not steer.
+
+    Args:
+        encode: the base's `encode_prompt`.
+    """
+
+    reads = SceneFeatures
+    gives = GraphTokens
+
+    def __init__(self, encode: Callable[[Sequence[str]], TextTokens]) -> None:
+        super().__init__()
+        self._encode = encode
+
+    def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
+        """Tokens (b, n, c), as many as a prompt has; hidden for an empty scene. ``text`` is not read."""
+        with torch.no_grad():
+            hidden = self._encode(context.sentences).hidden
+        spoken = torch.tensor([bool(sentence) for sentence in context.sentences], device=hidden.device)
+        return GraphTokens(hidden, spoken[:, None].expand(hidden.shape[:2]))
+
+
+class SentenceConfig(ComponentConfig):
+    """The scene as a sentence, in the base's own text tokens."""
+
+    component: ClassVar = SentenceEncoder
+    kind: Literal["sentence"] = "sentence"
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> SentenceEncoder:
+        """The encoder that asks ``base`` for tokens; neither words nor a projection are read."""
+        return SentenceEncoder(base.encode_prompt)
