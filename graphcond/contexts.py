@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +15,57 @@ from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached
 from graphcond.models.features import TextExtractor
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NeighborFeatures, NodeEmbeddings
+from graphcond.types import (
+    ABSENT,
+    AttributedGraph,
+    Context,
+    NeighborContext,
+    NeighborFeatures,
+    NodeEmbeddings,
+    SceneContext,
+)
+
+Sampled: TypeAlias = NeighborContext | SceneContext
+"""What samplers return."""
+
+Chosen = TypeVar("Chosen", bound=Sampled)
+Read = TypeVar("Read", bound=Context, covariant=True)
+
+
+class ContextSource(Protocol[Chosen, Read]):
+    """Data as one condition reads them: `GraphContexts`, or `graphcond.scene_contexts.SceneContexts`.
+
+    Rows are those of the data. A row gets the same context in whatever batch it comes.
+    """
+
+    @property
+    def feature_width(self) -> int:
+        """d, width of the embeddings that encoders read."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The prompt of every row."""
+        ...
+
+    def sample(self, rows: Int64[np.ndarray, " b"]) -> Chosen:
+        """The contexts of ``rows``."""
+        ...
+
+    def features(self, context: Chosen) -> Read:
+        """Contexts as encoders read them, in float32 on the CPU."""
+        ...
+
+    def shuffled(self, context: Chosen, seed: int) -> Chosen:
+        """The control: every row gets the context of another one."""
+        ...
+
+    def identity(self) -> tuple[object, ...]:
+        """What `graphcond.fingerprint.fingerprint` names this source by."""
+        ...
+
+
+AnySource: TypeAlias = ContextSource[Any, Any]
 
 
 def embed_graph(
@@ -55,6 +107,11 @@ class GraphContexts:
         """d, width of the embeddings that encoders read."""
         return self._read().shape[1]
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """The text of every node."""
+        return self.graph.nodes.texts
+
     def sample(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
         """The neighbors of ``targets``: the same for a target in whatever batch it comes."""
         return self.sampler.sample(targets, np.random.default_rng(self.seed))
@@ -76,6 +133,19 @@ class GraphContexts:
         rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
         rows[~context.present] = 0.0
         return NeighborFeatures(torch.from_numpy(rows), torch.from_numpy(context.present))
+
+    def shuffled(self, context: NeighborContext, seed: int) -> NeighborContext:
+        """The control: every target gets the neighbors of another one; see `shuffled`."""
+        return shuffled(context, seed)
+
+    def identity(self) -> tuple[object, ...]:
+        """Everything that neighbors and their embeddings follow from, the sampler's settings excepted."""
+        graph, embeddings = self.graph, self.embeddings
+        has_picture = np.array([picture is not None for picture in graph.nodes.pictures])
+        return (
+            *(graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names),
+            *(graph.given, embeddings.pictures, embeddings.texts, embeddings.extra, has_picture, self.seed),
+        )
 
     def _read(self) -> np.ndarray:
         table = self.embeddings.pictures if self.embeddings.extra is None else self.embeddings.extra

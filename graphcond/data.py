@@ -1,15 +1,16 @@
-"""From a recipe's ``data`` and ``features`` to a graph, its targets and its embeddings."""
+"""From a recipe's ``data`` and ``features`` to a graph or scenes, their targets and their embeddings."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 
 from graphcond import worlds
-from graphcond.contexts import GraphContexts, embed_graph
+from graphcond.contexts import AnySource, GraphContexts, embed_graph
 from graphcond.errors import InputError
 from graphcond.fingerprint import source_version
 from graphcond.graphs import load_graph, open_graph, save_world
@@ -18,15 +19,29 @@ from graphcond.models.embedding_files import load_embeddings
 from graphcond.models.feature_cache import FeatureCache, default_cache_folder
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
-from graphcond.recipe.sections import FileFeatures, MmagData, WorldData
-from graphcond.types import AttributedGraph, NodeEmbeddings
+from graphcond.recipe.sections import AnyData, FileFeatures, MmagData, SceneData, WorldData
+from graphcond.samplers import NeighborSamplerConfig
+from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable, SceneSet
+from graphcond.worlds.scenes import SceneWorld
+
+if TYPE_CHECKING:
+    from graphcond.scene_contexts import SceneContexts
+
+Source: TypeAlias = AttributedGraph | SceneSet
+"""What a recipe trains on."""
+
+SETTINGS = {
+    "art": {name: name for name in ("noise", "paintings_per_artist", "resolution", "seed")},
+    "scenes": {"count": "scenes", "resolution": "resolution", "seed": "seed"},
+}
+"""What each world is made of, and what a recipe calls that."""
 
 VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
 """What a split that is kept for validation may be called."""
 
 
-def open_data(config: MmagData | WorldData, *, progress: Progress | None = None) -> AttributedGraph:
-    """The graph of a recipe: read from its path, or a world that is drawn when it is first needed.
+def open_data(config: AnyData, *, progress: Progress | None = None) -> Source:
+    """What a recipe trains on: read from its path, or a world that is drawn when it is first needed.
 
     Args:
         config: a recipe's ``data``.
@@ -38,47 +53,118 @@ def open_data(config: MmagData | WorldData, *, progress: Progress | None = None)
     if isinstance(config, WorldData):
         return _open_world(config, progress)
     if config.path is None:
+        what = "scene graphs lie" if isinstance(config, SceneData) else "graph lies"
         raise InputError(
-            "is not set", place="data.path", remedy="say where the graph lies: --set data.path=..."
+            "is not set", place="data.path", remedy=f"say where the {what}: --set data.path=..."
         )
-    return load_graph(config.path)
+    if isinstance(config, MmagData):
+        return load_graph(config.path)
+    from graphcond.scenes import load_scene_set
+
+    return load_scene_set(
+        config.path,
+        format=config.format,
+        pictures=config.pictures,
+        prompt=config.prompt,
+        prompt_from=config.prompt_from,
+        seed=config.seed,
+    )
 
 
-def targets_of(graph: AttributedGraph, config: MmagData | WorldData) -> Int64[np.ndarray, " n"]:
-    """The training targets: nodes of the training splits that have a picture, ascending.
+def open_graph_data(config: AnyData, *, progress: Progress | None = None) -> AttributedGraph:
+    """The attributed graph of a recipe; arguments as `open_data`.
 
     Raises:
-        InputError: the graph has splits, but none of the training splits; or no target has a picture.
+        InputError: the recipe reads scene graphs, or its graph cannot be opened.
     """
-    rows = _in_splits(graph, config.train_splits)
+    graph = open_data(config, progress=progress)
+    if not isinstance(graph, AttributedGraph):
+        raise InputError("are scene graphs", place="data", remedy="use a recipe that reads a graph")
+    return graph
+
+
+def columns_of(source: Source) -> NodeTable | SceneSet:
+    """The ids, texts, pictures and splits of what a recipe trains on, row by row."""
+    return source.nodes if isinstance(source, AttributedGraph) else source
+
+
+def targets_of(source: Source, config: AnyData) -> Int64[np.ndarray, " n"]:
+    """The training targets: nodes or scenes of the training splits that have a picture, ascending.
+
+    Raises:
+        InputError: the data have splits, but none of the training splits; or no target has a picture.
+    """
+    rows = _in_splits(source, config.train_splits)
     if not len(rows):
         raise InputError(
-            f"no node is in a split called {' or '.join(config.train_splits)}",
+            f"nothing is in a split called {' or '.join(config.train_splits)}",
             place="data.train_splits",
-            remedy=f"choose from the graph's splits: {', '.join(sorted(set(graph.nodes.splits or ())))}",
+            remedy=f"choose from the splits there are: {', '.join(sorted(set(columns_of(source).splits or ())))}",
         )
-    targets = _with_picture(graph, rows)
+    targets = _with_picture(source, rows)
     if not len(targets):
-        raise InputError("no target has a picture", place=graph.root, remedy="add pictures to the graph")
+        raise InputError("no target has a picture", place=source.root, remedy="add pictures to the data")
     return targets
 
 
-def forbidden_of(graph: AttributedGraph, config: MmagData | WorldData) -> Int64[np.ndarray, " n"]:
+def forbidden_of(source: Source, config: AnyData) -> Int64[np.ndarray, " n"]:
     """The nodes that may never be neighbors: those of the forbidden splits, ascending."""
-    return graph.nodes.in_split(*config.forbidden_splits)
+    return columns_of(source).in_split(*config.forbidden_splits)
 
 
-def held_out_of(graph: AttributedGraph, config: MmagData | WorldData) -> Int64[np.ndarray, " n"]:
-    """Nodes with a picture to validate on, ascending: a validation split, else the forbidden splits.
+def held_out_of(source: Source, config: AnyData) -> Int64[np.ndarray, " n"]:
+    """Rows with a picture to validate on, ascending: a validation split, else the forbidden splits.
 
-    Empty where the graph has neither.
+    Empty where the data have neither.
     """
     for splits in (VALIDATION_SPLITS, config.forbidden_splits):
-        rows = graph.nodes.in_split(*(name for name in splits if name not in config.train_splits))
-        rows = _with_picture(graph, rows)
+        rows = columns_of(source).in_split(*(name for name in splits if name not in config.train_splits))
+        rows = _with_picture(source, rows)
         if len(rows):
             return rows
     return np.empty(0, np.int64)
+
+
+def sources_of(
+    recipe: Recipe,
+    source: Source,
+    forbidden: Int64[np.ndarray, " f"] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, AnySource]:
+    """The data as each condition of ``recipe`` reads them, by the condition's name.
+
+    Args:
+        recipe: names features and samplers.
+        source: a graph or scenes.
+        forbidden: rows of a graph that are never neighbors.
+        device: where the network of the features runs.
+        progress: called while pictures, texts or words are embedded.
+
+    Raises:
+        InputError: the features cannot be computed, or a sampler does not read such data.
+    """
+    check_samplers(recipe, scenes=isinstance(source, SceneSet))
+    if isinstance(source, SceneSet):
+        return dict(scene_contexts_of(recipe, source, device=device, progress=progress))
+    embeddings = embed_data(recipe, source, device=device, progress=progress)
+    return dict(contexts_of(recipe, source, embeddings, forbidden))
+
+
+def check_samplers(recipe: Recipe, *, scenes: bool) -> None:
+    """See that every sampler reads what the data give.
+
+    Raises:
+        InputError: one does not.
+    """
+    for number, condition in enumerate(recipe.conditions):
+        if isinstance(condition.sampler, NeighborSamplerConfig) is scenes:
+            raise InputError(
+                f"'{condition.sampler.kind}' does not read {'scene graphs' if scenes else 'a graph of nodes'}",
+                place=f"conditions.{number}.sampler",
+                remedy="choose another sampler, or other data",
+            )
 
 
 def embed_data(
@@ -126,22 +212,56 @@ def contexts_of(
     }
 
 
-def _open_world(config: WorldData, progress: Progress | None) -> AttributedGraph:
-    settings = config.model_dump(include={"paintings_per_artist", "noise", "seed", "resolution"})
+def scene_contexts_of(
+    recipe: Recipe,
+    scenes: SceneSet,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, SceneContexts]:
+    """Scenes as each condition of ``recipe`` reads them, by the condition's name; words are embedded once.
+
+    Raises:
+        InputError: the text model of the recipe's features cannot be loaded.
+    """
+    from graphcond.model import load_words
+    from graphcond.scene_contexts import SceneContexts, embed_words
+
+    words = embed_words(scenes, load_words(recipe, device=device), FeatureCache(), progress)
+    return {
+        c.name: SceneContexts(scenes, c.sampler.build(), words, seed=recipe.training.seed)
+        for c in recipe.conditions
+    }
+
+
+def _open_world(config: WorldData, progress: Progress | None) -> Source:
+    names = SETTINGS[config.world]
+    settings = {name: getattr(config, setting) for name, setting in names.items()}
     key = hashlib.sha256(f"{sorted(settings.items())} {source_version(worlds)}".encode()).hexdigest()[:16]
     folder = default_cache_folder() / "worlds" / f"{config.world}-{key}"
-    if folder.is_dir():
-        return open_graph(folder)
     try:
-        world = worlds.ArtWorld(**settings)
+        if config.world == "art":
+            return (
+                open_graph(folder)
+                if folder.is_dir()
+                else save_world(worlds.ArtWorld(**settings), folder, progress=progress)
+            )
+        from graphcond.scenes import open_scene_folder, save_scene_world
+
+        if not folder.is_dir():
+            save_scene_world(SceneWorld(**settings), folder, progress=progress)
+        return open_scene_folder(folder)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(str(error), place="data", remedy="choose another value") from None
-    return save_world(world, folder, progress=progress)
 
 
-def _in_splits(graph: AttributedGraph, splits: tuple[str, ...]) -> Int64[np.ndarray, " n"]:
-    return np.arange(len(graph)) if graph.nodes.splits is None else graph.nodes.in_split(*splits)
+def _in_splits(source: Source, splits: tuple[str, ...]) -> Int64[np.ndarray, " n"]:
+    columns = columns_of(source)
+    return np.arange(len(columns)) if columns.splits is None else columns.in_split(*splits)
 
 
-def _with_picture(graph: AttributedGraph, rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-    return np.array([row for row in rows.tolist() if graph.nodes.pictures[row] is not None], np.int64)
+def _with_picture(source: Source, rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
+    pictures = columns_of(source).pictures
+    return np.array([row for row in rows.tolist() if pictures[row] is not None], np.int64)

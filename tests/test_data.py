@@ -99,7 +99,7 @@ def test_a_validation_split_is_preferred(graph: AttributedGraph) -> None:
 
 
 def test_a_split_that_is_not_there(graph: AttributedGraph) -> None:
-    with pytest.raises(InputError, match=r"no node is in a split called training.*test, train"):
+    with pytest.raises(InputError, match=r"nothing is in a split called training.*test, train"):
         targets_of(graph, MmagData(train_splits=("training",)))
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from graphcond.arms import DrawSettings, ModelPictures
 from graphcond.bench.verdict import paper_order
 from graphcond.contexts import GraphContexts
-from graphcond.data import embed_data, open_data
+from graphcond.data import embed_data, open_graph_data
 from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement, PictureSet, build_metrics, score_pictures
 from graphcond.evaluation.bootstrap import bootstrap_interval
@@ -85,7 +85,7 @@ def bench_samplers(
     rows: list[SamplerRow] = []
     examples: dict[str, list[Image.Image]] = {}
     for level, noise in NOISE_LEVELS.items():
-        graph = open_data(WorldData(noise=noise, seed=seed), progress=watch(f"{level}: painting the world"))
+        graph = open_graph_data(WorldData(noise=noise, seed=seed), progress=watch(f"{level}: painting the world"))
         embeddings = embed_data(pipe.model.recipe, graph, progress=watch(f"{level}: embedding"))
         held_out = graph.nodes.in_split("test")
         targets = np.sort(np.random.default_rng(seed).permutation(held_out)[:limit])

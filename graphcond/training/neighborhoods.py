@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Int64
 
@@ -44,17 +42,7 @@ def cached_neighbors(
             if progress is not None:
                 progress(end, len(targets))
 
-    what = (config.sampler.model_dump_json(), source_version(samplers), contexts.seed)
-    key = f"neighbors-{fingerprint(*what, *_contents(contexts), targets, forbidden)}"
+    what = (config.sampler.model_dump_json(), source_version(samplers))
+    key = f"neighbors-{fingerprint(*what, *contexts.identity(), targets, forbidden)}"
     arrays = cached_arrays(key, layouts, fill)
     return NeighborContext(targets, arrays["neighbors"], arrays["scores"])
-
-
-def _contents(contexts: GraphContexts) -> Sequence[object]:
-    graph, embeddings = contexts.graph, contexts.embeddings
-    has_picture = np.array([picture is not None for picture in graph.nodes.pictures])
-    return (
-        *(graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names, graph.given),
-        *(embeddings.pictures, embeddings.texts, embeddings.extra),
-        has_picture,
-    )
