@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, SchedulerMixin, UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention as AttentionLayer
 from jaxtyping import Float
 from torch import Tensor
@@ -29,8 +30,9 @@ from graphcond.models.loading import (
     load_tokenizer,
     read_facts,
 )
+from graphcond.models.sites import GROUNDING, filled, install_grounding, transformer_blocks
 from graphcond.models.token_weights import cross_attentions, install_token_weights
-from graphcond.types import DenoiserInputs, TextTokens
+from graphcond.types import DenoiserInputs, Residuals, TextTokens
 
 DType = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -120,7 +122,7 @@ class StableDiffusionBase:
     """A frozen Stable Diffusion model and the sites where injectors attach.
 
     Args:
-        unet: the denoiser; it gets the hooks of `graphcond.models.token_weights`.
+        unet: the denoiser; it gets the hooks of `token_weights` and `sites` (graphcond.models).
         vae: pictures to latents and back.
         text_encoder: prompts to context tokens.
         tokenizer: text to ids.
@@ -143,6 +145,7 @@ class StableDiffusionBase:
             part.requires_grad_(False)
             part.eval()
         install_token_weights(unet)
+        install_grounding(unet)
 
     @classmethod
     def from_pretrained(
@@ -204,6 +207,10 @@ class StableDiffusionBase:
         """The sites that read context tokens, by module name."""
         return cross_attentions(self.unet)
 
+    def transformer_blocks(self) -> dict[str, BasicTransformerBlock]:
+        """The sites between whose self- and cross-attention an injector may stand, by module name."""
+        return transformer_blocks(self.unet)
+
     def to(self, device: torch.device) -> None:
         """Move all parts to ``device``."""
         for part in (self.unet, self.vae, self.text_encoder):
@@ -249,14 +256,28 @@ class StableDiffusionBase:
         return self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample.float()
 
     def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
-        """One call of the denoiser; gradients flow to the inputs and to injected parameters only."""
+        """One call of the denoiser; gradients flow to the inputs and to injected parameters only.
+
+        Slots are filled while it runs, and again wherever gradient checkpointing recomputes a block.
+        """
         context, weight = self._aligned(inputs.context, inputs.context_weight)
-        return self.unet(
-            inputs.sample.to(self.dtype),
-            inputs.timestep,
-            encoder_hidden_states=context.to(self.dtype),
-            encoder_attention_mask=weight,
-        ).sample
+        with filled(inputs.grounding):
+            return self.unet(
+                inputs.sample.to(self.dtype),
+                inputs.timestep,
+                encoder_hidden_states=context.to(self.dtype),
+                encoder_attention_mask=weight,
+                cross_attention_kwargs={GROUNDING: inputs.grounding} if inputs.grounding else None,
+                **self._residuals(inputs.residuals),
+            ).sample
+
+    def _residuals(self, residuals: Residuals | None) -> dict[str, Any]:
+        if residuals is None:
+            return {}
+        return {
+            "down_block_additional_residuals": tuple(one.to(self.dtype) for one in residuals.down),
+            "mid_block_additional_residual": residuals.mid.to(self.dtype),
+        }
 
     def _aligned(
         self, context: Float[Tensor, "b l c"], weight: Float[Tensor, "b l"] | None
