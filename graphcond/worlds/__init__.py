@@ -27,3 +27,36 @@ from graphcond.worlds.art import (
 from graphcond.worlds.art import (
     movement_of as movement_of,
 )
+from graphcond.worlds.scene_captions import (
+    ANY_SCENE as ANY_SCENE,
+)
+from graphcond.worlds.scene_check import (
+    Checked as Checked,
+)
+from graphcond.worlds.scene_check import (
+    Detected as Detected,
+)
+from graphcond.worlds.scene_check import (
+    matches as matches,
+)
+from graphcond.worlds.scene_relations import (
+    PREDICATES as PREDICATES,
+)
+from graphcond.worlds.scene_relations import (
+    relation_holds as relation_holds,
+)
+from graphcond.worlds.scenes import (
+    SceneWorld as SceneWorld,
+)
+from graphcond.worlds.scenes import (
+    draw_scene as draw_scene,
+)
+from graphcond.worlds.scenes import (
+    swap_pairs as swap_pairs,
+)
+from graphcond.worlds.shapes import (
+    COLORS as COLORS,
+)
+from graphcond.worlds.shapes import (
+    SHAPES as SHAPES,
+)

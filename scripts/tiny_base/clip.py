@@ -5,16 +5,21 @@ from pathlib import Path
 import numpy as np
 import tokenizer as tokenizers
 import torch
-from common import Log, outputs, soften, start, to_pixels, warm_cosine
+from common import Log, outputs, soften, start, to_pixels, warm_cosine, warm_start
+from draw import scene_world
 from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from graphcond.scene_graph import SceneGraph
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import Caption, draw_caption, named
+from graphcond.worlds.scene_captions import SceneCaption
+from graphcond.worlds.scene_captions import draw_caption as draw_scene_caption
 from graphcond.worlds.styles import STYLES
 
 SHARES = [0.5, 0.15, 0.15, 0.2, 0.0]
+SCENE_SHARES = (0.65, 0.2, 0.15, 0.0, 0.0)
 MEAN = STD = [0.5, 0.5, 0.5]
 
 
@@ -45,8 +50,11 @@ def build(recipe: dict, tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Return ids padded to the longest, (B, L); causal attention keeps padding from the pooled token."""
-    return tokenizer(texts, padding="longest", return_tensors="pt").input_ids
+    """Return ids padded to the longest, (B, L); causal attention keeps padding from the pooled token.
+
+    What is longer than the positions is cut, as SD cuts: a sentence of a scene of five or six objects, say.
+    """
+    return tokenizer(texts, padding="longest", truncation=True, return_tensors="pt").input_ids
 
 
 def positives(captions: list[Caption], artists: np.ndarray, subjects: np.ndarray) -> Tensor:
@@ -59,6 +67,11 @@ def positives(captions: list[Caption], artists: np.ndarray, subjects: np.ndarray
     )
     told = np.array([(c.artist or "", c.subject or "", c.movement or "") for c in captions])
     return torch.as_tensor(((told[:, None] == "") | (told[:, None] == facts[None])).all(-1))
+
+
+def scene_positives(captions: list[SceneCaption], scenes: list[SceneGraph]) -> Tensor:
+    """Which scene (column) fits which caption (row), (B, B) bool."""
+    return torch.tensor([[caption.fits(scene) for scene in scenes] for caption in captions])
 
 
 def contrastive(logits: Tensor, fits: Tensor) -> Tensor:
@@ -81,6 +94,21 @@ def retrieval(model: CLIPModel, tokenizer: CLIPTokenizer, data: dict[str, np.nda
     return {"caption": float(right.mean()), "artist": float((artist == data["artists"]).mean())}
 
 
+@torch.no_grad()
+def scene_retrieval(
+    model: CLIPModel, tokenizer: CLIPTokenizer, scenes: np.ndarray, count: int = 200
+) -> float:
+    """Share of scenes whose nearest list of objects, among those of ``count`` scenes, fits them."""
+    world, rng = scene_world("test"), np.random.default_rng(0)
+    graphs = [world.graph(row) for row in range(count)]
+    captions = [draw_scene_caption(graph, rng, (1.0, 0.0, 0.0, 0.0, 0.0)) for graph in graphs]
+    ids = tokens(tokenizer, [caption.text for caption in captions])
+    text = normalize(model.get_text_features(ids).pooler_output, dim=-1)
+    image = normalize(model.get_image_features(to_pixels(scenes[:count])).pooler_output, dim=-1)
+    best = (image @ text.T).argmax(1).tolist()
+    return float(np.mean([captions[row].fits(graph) for row, graph in zip(best, graphs, strict=True)]))
+
+
 def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write the model, its tokenizer and its preprocessor."""
     model.save_pretrained(folder)
@@ -90,24 +118,50 @@ def save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+class Batches:
+    """Pictures of both worlds, half and half, their captions and what fits what."""
+
+    def __init__(self, size: int) -> None:
+        self.half = size // 2
+        self.paintings = dict(np.load(outputs() / "train.npz"))
+        self.scenes = np.load(outputs() / "scenes-train.npz")["pictures"]
+        self.world = scene_world("train")
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, list[str], Tensor]:
+        """Return pictures (B, H, W, 3), texts and which picture fits which text, (B, B) bool."""
+        rows = rng.integers(0, len(self.paintings["pictures"]), self.half)
+        artists, subjects = self.paintings["artists"][rows], self.paintings["subjects"][rows]
+        pairs = zip(artists, subjects, strict=True)
+        titles = [draw_caption(ARTISTS[a], SUBJECTS[s], SHARES, rng) for a, s in pairs]
+        places = rng.integers(0, len(self.scenes), self.half)
+        graphs = [self.world.graph(int(place)) for place in places]
+        captions = [draw_scene_caption(graph, rng, SCENE_SHARES) for graph in graphs]
+        fits = torch.block_diag(
+            positives(titles, artists, subjects), scene_positives(captions, graphs)
+        ).bool()
+        pictures = np.concatenate([self.paintings["pictures"][rows], self.scenes[places]])
+        return pictures, [caption.text for caption in [*titles, *captions]], fits
+
+
 def main() -> None:
     """Train by steps, print retrieval."""
     recipe = start("clip", threads=1)
-    train, test = (dict(np.load(outputs() / f"{split}.npz")) for split in ("train", "test"))
+    test, scenes = dict(np.load(outputs() / "test.npz")), np.load(outputs() / "scenes-test.npz")["pictures"]
     tokenizer = tokenizers.build(recipe["positions"], outputs() / "clip")
-    model = build(recipe, tokenizer)
+    shipped = warm_start("clip")
+    model = CLIPModel.from_pretrained(shipped, dtype=torch.float32) if shipped else build(recipe, tokenizer)
+    if model.config.text_config.vocab_size != len(tokenizer):
+        raise ValueError("the vocabulary has changed: start from nothing")
     print(f"parameters {model.num_parameters():,} vocabulary {len(tokenizer)}")
     optimizer = torch.optim.AdamW(model.parameters(), recipe["learning_rate"], weight_decay=0.02, fused=True)
     schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(50)
-    generator, rng = torch.Generator().manual_seed(1), np.random.default_rng(1)
+    generator, rng, batches = torch.Generator(), np.random.default_rng(1), Batches(recipe["batch_size"])
+    generator.manual_seed(1)
     for step in range(1, recipe["steps"] + 1):
-        chosen = rng.integers(0, len(train["pictures"]), recipe["batch_size"])
-        artists, subjects = train["artists"][chosen], train["subjects"][chosen]
-        pairs = zip(artists, subjects, strict=True)
-        captions = [draw_caption(ARTISTS[a], SUBJECTS[s], SHARES, rng) for a, s in pairs]
-        pixels = soften(to_pixels(train["pictures"][chosen]), generator)
-        output = model(input_ids=tokens(tokenizer, [c.text for c in captions]), pixel_values=pixels)
-        loss = contrastive(output.logits_per_text, positives(captions, artists, subjects))
+        pictures, texts, fits = batches.draw(rng)
+        pixels = soften(to_pixels(pictures), generator)
+        output = model(input_ids=tokens(tokenizer, texts), pixel_values=pixels)
+        loss = contrastive(output.logits_per_text, fits)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -115,8 +169,9 @@ def main() -> None:
         optimizer.zero_grad()
         model.logit_scale.data.clamp_(max=4.0)
         log(step, loss=loss.detach(), scale=model.logit_scale.detach().exp())
-        if step % 400 == 0 or step == recipe["steps"]:
-            print(retrieval(model.eval(), tokenizer, test), flush=True)
+        if step % 300 == 0 or step == recipe["steps"]:
+            figures = retrieval(model.eval(), tokenizer, test), scene_retrieval(model, tokenizer, scenes)
+            print(*figures, flush=True)
             save(model.train(), tokenizer, outputs() / "clip")
 
 

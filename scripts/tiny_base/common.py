@@ -33,6 +33,26 @@ def model_folder() -> Path:
     return ROOT / load_recipe()["model"]
 
 
+def warm_start(part: str) -> Path | None:
+    """Return the shipped folder of a part to go on from, None where the recipe starts from nothing."""
+    folder = model_folder() / part
+    return folder if load_recipe()["warm_start"] and folder.is_dir() else None
+
+
+def pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return paintings and scenes of a split, (N, 64, 64, 3) bytes each."""
+    return np.load(outputs() / f"{split}.npz")["pictures"], np.load(outputs() / f"scenes-{split}.npz")[
+        "pictures"
+    ]
+
+
+def mixed(paintings: np.ndarray, scenes: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a batch of pictures, half of each world."""
+    half = count // 2
+    rows = rng.integers(0, len(paintings), count - half), rng.integers(0, len(scenes), half)
+    return np.concatenate([paintings[rows[0]], scenes[rows[1]]])
+
+
 def start(stage: str, threads: int | None = None) -> dict[str, Any]:
     """Parse `--threads`, seed everything and return the stage's part of the recipe."""
     parser = argparse.ArgumentParser(description=f"Run the stage {stage!r} of the tiny base.")
@@ -108,13 +128,15 @@ class Log:
             print(f"step {step} {shown} seconds {time.time() - self.begin:.0f}", flush=True)
 
 
-def soften(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, blur, dim and add noise, so that a network also reads what a VAE returns; (B, 3, H, W)."""
-    shift = torch.randint(-2, 3, (2,), generator=generator).tolist()
-    pixels = nn.functional.pad(pixels, (2, 2, 2, 2), mode="replicate")
-    pixels = pixels[
-        ..., 2 + shift[0] : pixels.shape[-2] - 2 + shift[0], 2 + shift[1] : pixels.shape[-1] - 2 + shift[1]
-    ]
+def soften(pixels: Tensor, generator: torch.Generator, reach: int = 2) -> Tensor:
+    """Shift by up to `reach` pixels, blur, dim and add noise; (B, 3, H, W).
+
+    So a network also reads what a VAE returns.
+    """
+    down, right = (reach + torch.randint(-reach, reach + 1, (2,), generator=generator)).tolist()
+    height, width = pixels.shape[-2:]
+    pixels = nn.functional.pad(pixels, (reach,) * 4, mode="replicate")
+    pixels = pixels[..., down : down + height, right : right + width]
     blurred = nn.functional.avg_pool2d(nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
     mix, gain, noise = torch.rand(3, len(pixels), 1, 1, 1, generator=generator)
     pixels = pixels.lerp(blurred, mix) * (0.9 + 0.2 * gain)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.distributed as dist
-from common import Ema, Log, load_recipe, outputs, save_grid, to_bytes, warm_cosine
+from common import Ema, Log, load_recipe, outputs, save_grid, to_bytes, warm_cosine, warm_start
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from sampling import ddim, decode, sample_latents
@@ -30,19 +30,39 @@ def build(recipe: dict, cross_width: int) -> UNet2DConditionModel:
     )
 
 
+def first(recipe: dict, cross_width: int) -> UNet2DConditionModel:
+    """Return the denoiser to go on from, or an untrained one."""
+    shipped = warm_start("unet")
+    if shipped:
+        return UNet2DConditionModel.from_pretrained(shipped, torch_dtype=torch.float32)
+    return build(recipe, cross_width)
+
+
+Rows = tuple[Tensor, Tensor]
+"""Rows of paintings, and of scenes."""
+
+
 class Batches:
     """Draws latents, times and contexts; step and rank settle everything."""
 
     def __init__(self, recipe: dict, rank: int) -> None:
         self.recipe, self.rank = recipe, rank
-        self.data = torch.load(outputs() / "latents.pt")
+        self.paintings = torch.load(outputs() / "latents.pt", mmap=True)
         self.states = torch.load(outputs() / "states.pt")  # (artist, subject, kind, L, C)
+        self.scenes = torch.load(outputs() / "scene-latents.pt", mmap=True)
+        self.told = torch.load(outputs() / "scene-states.pt", mmap=True)
 
-    def latents(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return sampled latents (B, 4, 8, 8) and their rows."""
-        rows = torch.as_tensor(rng.integers(0, len(self.data["mean"]), self.recipe["batch_size"]))
-        noise = torch.as_tensor(rng.standard_normal((len(rows), 4, 8, 8), np.float32))
-        return self.data["mean"][rows] + self.data["std"][rows] * noise, rows
+    def latents(self, rng: np.random.Generator) -> tuple[Tensor, Rows]:
+        """Return sampled latents (B, 4, 8, 8), half paintings, half scenes, and their rows."""
+        half = self.recipe["batch_size"] // 2
+        worlds = (self.paintings, self.scenes)
+        rows = [torch.as_tensor(rng.integers(0, len(world["mean"]), half)) for world in worlds]
+        mean, std = (
+            torch.cat([world[name][chosen] for world, chosen in zip(worlds, rows, strict=True)])
+            for name in ("mean", "std")
+        )
+        noise = torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
+        return mean + std * noise, (rows[0], rows[1])
 
     def times(self, rng: np.random.Generator) -> Tensor:
         """Return times spread evenly over the batch, in random order."""
@@ -50,14 +70,20 @@ class Batches:
         times = (np.arange(size) + rng.uniform(0, 1, size)) / size * TIMES
         return torch.as_tensor(rng.permutation(times)).long()
 
-    def captions(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
+    def captions(self, rows: Rows, rng: np.random.Generator) -> Tensor:
         """Return text states (B, L, C) of one caption for each row."""
+        paintings, scenes = rows
         kinds = torch.as_tensor(
-            rng.choice(len(self.recipe["captions"]), len(rows), p=self.recipe["captions"])
+            rng.choice(len(self.recipe["captions"]), len(paintings), p=self.recipe["captions"])
         )
-        return self.states[self.data["artists"][rows], self.data["subjects"][rows], kinds]
+        titles = self.states[
+            self.paintings["artists"][paintings], self.paintings["subjects"][paintings], kinds
+        ]
+        each = self.told["captions"].shape[1]
+        chosen = self.told["captions"][scenes, torch.as_tensor(rng.integers(0, each, len(scenes)))]
+        return torch.cat([titles, self.told["states"][chosen].float()])
 
-    def context(self, rows: Tensor, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    def context(self, rows: Rows, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Return the denoiser's context (B, L', C) and its mask, of one kind a step.
 
         "zeros" appends zero tokens, "twice" the text again, "hidden" another caption behind a mask: so the
@@ -73,7 +99,7 @@ class Batches:
         if kind == "twice":
             return torch.cat([text, text], 1), None
         if kind == "hidden":
-            other = self.captions(rows[torch.as_tensor(rng.permutation(len(rows)))], rng)
+            other = self.captions(rows, rng)[torch.as_tensor(rng.permutation(len(text)))]
             seen = torch.ones(text.shape[:2])
             return torch.cat([text, other], 1), torch.cat([seen, torch.zeros_like(seen)], 1)
         return text, None
@@ -81,11 +107,13 @@ class Batches:
 
 @torch.no_grad()
 def preview(unet: UNet2DConditionModel, batches: Batches, step: int) -> None:
-    """Save a grid, artists across and subjects down, from the weights given."""
-    vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval()
-    states = batches.states[:, :, 0].transpose(0, 1).flatten(0, 1)
-    latents = sample_latents(unet, ddim(), states, batches.states[0, 0, 4], steps=8, scale=2.0, seed=0)
-    save_grid(to_bytes(decode(vae, latents)), batches.states.shape[0], outputs() / f"unet-{step:05d}.png")
+    """Save a grid, artists across and subjects down, and one of scenes, from the weights given."""
+    vae, null = AutoencoderKL.from_pretrained(outputs() / "vae").eval(), batches.states[0, 0, 4]
+    named = batches.states[:, :, 0].transpose(0, 1).flatten(0, 1)
+    scenes = batches.told["states"][batches.told["captions"][:72, 0]].float()
+    for name, states in (("unet", named), ("scenes", scenes)):
+        latents = sample_latents(unet, ddim(), states, null, steps=8, scale=2.0, seed=0)
+        save_grid(to_bytes(decode(vae, latents)), len(batches.states), outputs() / f"{name}-{step:05d}.png")
 
 
 def export(unet: UNet2DConditionModel, ema: Ema, batches: Batches, step: int) -> None:
@@ -109,7 +137,7 @@ def train(rank: int, recipe: dict) -> None:
     )
     batches = Batches(recipe, rank)
     torch.manual_seed(load_recipe()["seed"])
-    unet = build(recipe, batches.states.shape[-1]).to(memory_format=torch.channels_last)
+    unet = first(recipe, batches.states.shape[-1]).to(memory_format=torch.channels_last)
     unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
     model, ema, scheduler = DistributedDataParallel(unet), Ema(unet, recipe["ema"]), ddim()
     optimizer = torch.optim.AdamW(unet.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)

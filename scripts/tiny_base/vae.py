@@ -2,7 +2,18 @@
 
 import numpy as np
 import torch
-from common import Log, outputs, save_grid, start, to_bytes, to_pixels, warm_cosine
+from common import (
+    Log,
+    mixed,
+    outputs,
+    pictures,
+    save_grid,
+    start,
+    to_bytes,
+    to_pixels,
+    warm_cosine,
+    warm_start,
+)
 from diffusers import AutoencoderKL
 from torch import Tensor
 
@@ -52,27 +63,35 @@ def measure_scale(vae: AutoencoderKL, pictures: np.ndarray) -> float:
     return 1 / torch.cat(latents).std().item()
 
 
-def save(vae: AutoencoderKL, train: np.ndarray, test: np.ndarray) -> None:
+Worlds = tuple[np.ndarray, np.ndarray]
+"""Pictures of both worlds: paintings, scenes."""
+
+
+def save(vae: AutoencoderKL, train: Worlds, test: Worlds) -> None:
     """Write the VAE with its scaling factor, and a grid of pictures over reconstructions."""
     vae.eval()
-    vae.register_to_config(scaling_factor=measure_scale(vae, train[:2000]))
+    vae.register_to_config(
+        scaling_factor=measure_scale(vae, np.concatenate([train[0][:1000], train[1][:1000]]))
+    )
     vae.save_pretrained(outputs() / "vae")
+    some = np.concatenate([test[0][:12], test[1][:24]])
     with torch.no_grad():
-        shown = vae.decode(vae.encode(to_pixels(test[:24])).latent_dist.mode()).sample
-    save_grid(np.concatenate([test[:24], to_bytes(shown)]), 12, outputs() / "vae.png", zoom=3)
-    print(f"psnr {psnr(vae, test[:300]):.2f} scaling {vae.config.scaling_factor:.4f}", flush=True)
+        shown = vae.decode(vae.encode(to_pixels(some)).latent_dist.mode()).sample
+    save_grid(np.concatenate([some, to_bytes(shown)]), 12, outputs() / "vae.png", zoom=3)
+    figures = " ".join(f"{psnr(vae, world[:300]):.2f}" for world in test)
+    print(f"psnr {figures} scaling {vae.config.scaling_factor:.4f}", flush=True)
     vae.train()
 
 
 def train_phase(vae: AutoencoderKL, recipe: dict, phase: int) -> None:
     """Train one phase of the recipe (its own learning rate and cosine) and save every 500 steps."""
-    train, test = (np.load(outputs() / f"{split}.npz")["pictures"] for split in ("train", "test"))
+    train, test = pictures("train"), pictures("test")
     steps, rate = recipe["steps"][phase], recipe["learning_rates"][phase]
     optimizer = torch.optim.AdamW(vae.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
     schedule, log = warm_cosine(optimizer, steps, warmup=50), Log(50)
     for step in range(1, steps + 1):
         rng = np.random.default_rng([phase, step])
-        pixels = to_pixels(train[rng.integers(0, len(train), recipe["batch_size"])])
+        pixels = to_pixels(mixed(*train, recipe["batch_size"], rng))
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe["bf16"]):
             posterior = vae.encode(pixels).latent_dist
             output = vae.decode(posterior.sample()).sample
@@ -91,7 +110,9 @@ def train_phase(vae: AutoencoderKL, recipe: dict, phase: int) -> None:
 def main() -> None:
     """Train all phases."""
     recipe = start("vae")
-    vae = build(recipe).to(memory_format=torch.channels_last)
+    shipped = warm_start("vae")
+    vae = AutoencoderKL.from_pretrained(shipped, torch_dtype=torch.float32) if shipped else build(recipe)
+    vae.to(memory_format=torch.channels_last)
     print(f"parameters {vae.num_parameters():,}")
     for phase in range(len(recipe["steps"])):
         train_phase(vae, recipe, phase)

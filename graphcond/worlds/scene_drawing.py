@@ -1,0 +1,111 @@
+"""Draw a scene graph whose objects have colours and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.scene_graph import Box, SceneGraph
+from graphcond.spatial import area
+from graphcond.worlds.canvas import Canvas, Color
+from graphcond.worlds.shapes import COLORS, SHAPES
+
+GROUNDS: tuple[Color, ...] = (
+    (206, 214, 222),
+    (222, 212, 196),
+    (204, 220, 206),
+    (220, 206, 216),
+    (200, 216, 224),
+    (216, 216, 208),
+)
+"""Light and pale, yet darker than white."""
+
+OUTLINE = 0.022
+"""Width of a shape's line as a share of the picture's side; the line lies within the box."""
+
+
+def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 64) -> Image.Image:
+    """Draw the objects of ``graph`` in their colours at their boxes, large ones first.
+
+    Args:
+        graph: every object is one of `SHAPES` with a box and one of `COLORS` among its attributes.
+        seed: settles the ground and the shades; it moves nothing.
+        resolution: side in pixels.
+
+    Raises:
+        InputError: an object that this world cannot draw.
+    """
+    rng = np.random.default_rng(seed)
+    ground = GROUNDS[rng.integers(len(GROUNDS))]
+    canvas = Canvas(resolution, ground)
+    _ground(canvas, ground, rng)
+    shades = rng.integers(-10, 11, (len(graph), 3))
+    placed = [(_box(graph, n), _color(graph, n), graph.objects[n]) for n in range(len(graph))]
+    for place in sorted(range(len(graph)), key=lambda n: -area(placed[n][0])):
+        box, color, shape = placed[place]
+        _object(canvas, shape, box, _shift(color, shades[place]))
+    return canvas.finish()
+
+
+def _ground(canvas: Canvas, base: Color, rng: np.random.Generator) -> None:
+    """A plain ground, a soft glow or soft bands, a little lighter or darker than others."""
+    tone = rng.integers(-6, 7, 3)
+    tones = [_shift(base, tone + 4 * step) for step in range(3)]
+    canvas.fill([(-1, -1), (1, -1), (1, 1), (-1, 1)], tones[0])
+    kind = rng.integers(3)
+    if kind == 1:
+        x, y = rng.uniform(-0.8, 0.8, 2)
+        canvas.glow(tones, (float(x), float(y)), float(rng.uniform(1.0, 1.6)))
+    elif kind == 2:
+        level = float(rng.uniform(-0.5, 0.7))
+        canvas.fill([(-1, level), (1, level), (1, 1), (-1, 1)], tones[1])
+
+
+def _object(canvas: Canvas, shape: str, box: Box, color: Color) -> None:
+    x, y = box.x0 + box.x1 - 1, box.y0 + box.y1 - 1
+    width, height = box.x1 - box.x0 - OUTLINE, box.y1 - box.y0 - OUTLINE
+    points = [(x + width * u, y + height * v) for u, v in SHAPES[shape]()]
+    canvas.fill(points, color)
+    line = _line(color)
+    turns = [points] if shape != "ring" else [points[: len(points) // 2], points[len(points) // 2 :]]
+    for points in turns:
+        canvas.stroke(points, line, 2 * OUTLINE)
+
+
+def _line(color: Color) -> Color:
+    """A darker tone; a dark line keeps white shapes apart from the ground, a light one marks black ones."""
+    if min(color) > 200:
+        return 64, 64, 76
+    if max(color) < 60:
+        return 104, 104, 112
+    red, green, blue = (channel * 11 // 20 for channel in color)
+    return red, green, blue
+
+
+def _box(graph: SceneGraph, position: int) -> Box:
+    box = graph.box_of(position)
+    if box is None:
+        raise InputError(
+            "has no box", place=f"object {position}", remedy="give every object that is to be drawn a box"
+        )
+    return box
+
+
+def _color(graph: SceneGraph, position: int) -> Color:
+    shape, words = graph.objects[position], graph.attributes_of(position)
+    if shape not in SHAPES:
+        raise InputError(
+            f"'{shape}' cannot be drawn", place=f"object {position}", remedy=f"use {', '.join(SHAPES)}"
+        )
+    named = [COLORS[word] for word in words if word in COLORS]
+    if not named:
+        raise InputError("has no colour", place=f"object {position}", remedy=f"use {', '.join(COLORS)}")
+    return named[0]
+
+
+def _shift(color: Color, by: np.ndarray) -> Color:
+    red, green, blue = (int(np.clip(c + s, 0, 255)) for c, s in zip(color, by, strict=True))
+    return red, green, blue

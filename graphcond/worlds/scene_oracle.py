@@ -1,0 +1,118 @@
+"""The scene world's oracle: a small detector that finds shapes, their colours and their boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Float32
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
+
+from graphcond.scene_graph import Box
+from graphcond.spatial import iou
+from graphcond.worlds.scene_check import Checked as Checked
+from graphcond.worlds.scene_check import Detected as Detected
+from graphcond.worlds.scene_check import matches as matches
+from graphcond.worlds.shapes import COLORS, SHAPES
+
+WEIGHTS = Path(__file__).with_name("scene_oracle.safetensors")
+GRID = 16
+"""Cells a side of the map on which centres are found; 4 pixels each."""
+
+LEVELS = 2
+"""Small and large objects are found apart, since one may stand in the middle of another."""
+
+LARGE = 0.5
+"""Sides from this share of the picture on are large."""
+
+
+def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()
+    )
+
+
+class SceneOracle(nn.Module):
+    """A dense CNN in the manner of CenterNet (Zhou et al. 2019): peaks of a heat map are objects.
+
+    For each of two levels of size and each of 16x16 cells it gives a logit of every shape, a logit of every
+    colour, and the box: centre within the cell, width and height. It was trained on the world's own
+    procedural pictures alone, softened or sent through the VAE, never on generated ones.
+    Pictures of other sizes are resized first.
+    """
+
+    shapes: tuple[str, ...] = tuple(SHAPES)
+    colors: tuple[str, ...] = tuple(COLORS)
+    resolution = 64
+
+    def __init__(self, widths: tuple[int, int, int] = (24, 48, 56)) -> None:
+        super().__init__()
+        first, second, third = widths
+        self.down = nn.Sequential(_block(3, first, 2), _block(first, second, 2))
+        self.deep = nn.Sequential(_block(second, third, 2), _block(third, third), _block(third, third))
+        self.up = nn.Sequential(_block(second + third, second), _block(second, second))
+        self.head = nn.Conv2d(second, LEVELS * (len(self.shapes) + len(self.colors) + 4), 1)
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS) -> SceneOracle:
+        """Load the trained oracle, in evaluation mode and frozen."""
+        oracle = cls()
+        oracle.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        return oracle.eval().requires_grad_(False)
+
+    def forward(
+        self, pixels: Float32[Tensor, "b 3 h w"]
+    ) -> tuple[
+        Float[Tensor, "b levels shapes grid grid"],
+        Float[Tensor, "b levels colors grid grid"],
+        Float[Tensor, "b levels 4 grid grid"],
+    ]:
+        """Logits of shapes and of colours, and boxes (x and y in cells, width and height as shares)."""
+        if pixels.shape[-2:] != (self.resolution, self.resolution):
+            size = (self.resolution, self.resolution)
+            pixels = interpolate(pixels, size, mode="bilinear", antialias=True)
+        low = self.down(pixels)
+        deep = interpolate(self.deep(low), scale_factor=2.0, mode="nearest")
+        maps = self.head(self.up(torch.cat([low, deep], 1))).unflatten(1, (LEVELS, -1))
+        heat, color, box = maps.split([len(self.shapes), len(self.colors), 4], 2)
+        return heat, color, box.sigmoid()
+
+    @torch.no_grad()
+    def detect(self, pixels: Float32[Tensor, "b 3 h w"], threshold: float = 0.4) -> list[Detected]:
+        """Find the objects of each picture, pixels in [-1, 1], best score first.
+
+        Args:
+            pixels: pictures.
+            threshold: least score of an object, 0..1.
+        """
+        heat, color, box = self(pixels.float())
+        score, shape = heat.sigmoid().max(2)
+        peak = (score == max_pool2d(score, 3, 1, 1)) & (score >= threshold)
+        return [
+            self._read(peak[row], score[row], shape[row], color[row].argmax(1), box[row])
+            for row in range(len(pixels))
+        ]
+
+    def _read(self, peak: Tensor, score: Tensor, shape: Tensor, color: Tensor, box: Tensor) -> Detected:
+        """What the maps of one picture say, (levels, grid, grid) each; box is (levels, 4, grid, grid)."""
+        kept: list[tuple[float, str, str, Box]] = []
+        places = sorted(peak.nonzero().tolist(), key=lambda place: -score[tuple(place)].item())
+        for level, row, column in places:
+            found = _box(box[level, :, row, column].tolist(), row, column)
+            if all(iou(found, other) < 0.5 for *_, other in kept):
+                look = self.shapes[shape[level, row, column]], self.colors[color[level, row, column]]
+                kept.append((score[level, row, column].item(), *look, found))
+        return Detected(
+            labels=tuple(label for _, label, _, _ in kept),
+            colors=tuple(name for _, _, name, _ in kept),
+            boxes=tuple(found for *_, found in kept),
+            scores=tuple(value for value, *_ in kept),
+        )
+
+
+def _box(values: list[float], row: int, column: int) -> Box:
+    x, y = (column + values[0]) / GRID, (row + values[1]) / GRID
+    width, height = max(values[2], 0.02) / 2, max(values[3], 0.02) / 2
+    return Box(max(x - width, 0.0), max(y - height, 0.0), min(x + width, 1.0), min(y + height, 1.0))

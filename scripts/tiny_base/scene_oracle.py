@@ -1,0 +1,138 @@
+"""Train the scene world's detector on procedural pictures, softened or sent through the VAE."""
+
+import numpy as np
+import torch
+from common import Log, outputs, soften, start, to_bytes, to_pixels, warm_cosine
+from diffusers import AutoencoderKL
+from draw import scene_world
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy, l1_loss
+
+from graphcond.scene_graph import SceneGraph
+from graphcond.spatial import center, iou
+from graphcond.worlds.scene_oracle import GRID, LARGE, LEVELS, WEIGHTS, SceneOracle, matches
+
+
+class Truth:
+    """What the oracle should say of scenes; row i of every column is an object.
+
+    ``scene``, ``level``, ``row``, ``column`` say where, ``shape``, ``color`` and ``box`` what.
+    """
+
+    def __init__(self, graphs: list[SceneGraph]) -> None:
+        rows = [
+            self.read(graph, number, place)
+            for number, graph in enumerate(graphs)
+            for place in range(len(graph))
+        ]
+        self.scene, self.level, self.row, self.column, self.shape, self.color = (
+            torch.tensor(column) for column in list(zip(*rows, strict=True))[:6]
+        )
+        self.box = torch.tensor([row[6] for row in rows])
+        self.centers = torch.tensor([row[7] for row in rows])
+        self.count = len(graphs)
+
+    @staticmethod
+    def read(graph: SceneGraph, number: int, place: int) -> tuple:
+        """Return one object's row."""
+        box = graph.boxes[place]
+        (x, y), width, height = center(box), box.x1 - box.x0, box.y1 - box.y0
+        column, row = int(x * GRID), int(y * GRID)
+        shape = SceneOracle.shapes.index(graph.objects[place])
+        color = SceneOracle.colors.index(graph.attributes_of(place)[0])
+        told = [x * GRID - column, y * GRID - row, width, height]
+        return number, int(max(width, height) >= LARGE), row, column, shape, color, told, (x * GRID, y * GRID)
+
+    def heat(self) -> Tensor:
+        """Return how near each cell is to a centre, (B, levels, shapes, grid, grid), 1 in its own cell."""
+        cells = torch.arange(GRID) + 0.5
+        across = (cells[None] - self.centers[:, :1]) ** 2
+        down = (cells[None] - self.centers[:, 1:]) ** 2
+        bumps = torch.exp(-(down[:, :, None] + across[:, None]) / (2 * 0.7**2))
+        bumps[torch.arange(len(bumps)), self.row, self.column] = 1
+        target = torch.zeros(self.count, LEVELS, len(SceneOracle.shapes), GRID, GRID)
+        for number in range(len(bumps)):
+            cell = target[self.scene[number], self.level[number], self.shape[number]]
+            torch.maximum(cell, bumps[number], out=cell)
+        return target
+
+
+def focal(logits: Tensor, target: Tensor) -> Tensor:
+    """CenterNet's focal loss: neighbours of a centre count the less, the nearer they are."""
+    score, centre = logits.sigmoid().clamp(1e-4, 1 - 1e-4), target == 1
+    hit = -((1 - score) ** 2) * score.log()
+    miss = -((1 - target) ** 4) * score**2 * (1 - score).log()
+    return torch.where(centre, hit, miss).sum() / centre.sum()
+
+
+def loss_of(oracle: SceneOracle, pixels: Tensor, truth: Truth) -> Tensor:
+    """Heat map, colours and boxes; the last two at the centres alone."""
+    heat, color, box = oracle(pixels)
+    at = (truth.scene, truth.level, slice(None), truth.row, truth.column)
+    return (
+        focal(heat, truth.heat()) + cross_entropy(color[at], truth.color) + 10 * l1_loss(box[at], truth.box)
+    )
+
+
+@torch.no_grad()
+def rebuild(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
+    """Send pictures through the VAE, (N, H, W, 3) bytes."""
+    parts = np.array_split(pictures, max(1, len(pictures) // 50))
+    return np.concatenate(
+        [to_bytes(vae.decode(vae.encode(to_pixels(part)).latent_dist.sample()).sample) for part in parts]
+    )
+
+
+def quality(oracle: SceneOracle, pixels: Tensor, graphs: list[SceneGraph]) -> dict[str, float]:
+    """Shares of objects found, colours and relations right, scenes all right; extra objects; box IoU."""
+    found = [seen for part in pixels.split(100) for seen in oracle.detect(part)]
+    checks = [matches(graph, seen) for graph, seen in zip(graphs, found, strict=True)]
+    overlaps = [
+        iou(graph.boxes[place], seen.boxes[taken])
+        for graph, seen, check in zip(graphs, found, checks, strict=True)
+        for place, taken in enumerate(check.found)
+        if taken is not None
+    ]
+    return {
+        "objects": float(np.mean([hit for check in checks for hit in check.occurred])),
+        "colors": float(np.mean([hit for check in checks for hit in check.attributes])),
+        "relations": float(np.mean([hit for check in checks for hit in check.relations])),
+        "scenes_all_right": float(np.mean([check.right for check in checks])),
+        "extra_objects_per_scene": float(
+            np.mean([len(seen) - sum(check.occurred) for seen, check in zip(found, checks, strict=True)])
+        ),
+        "box_iou": float(np.mean(overlaps)),
+    }
+
+
+def main() -> None:
+    """Train by steps and save."""
+    recipe = start("scene_oracle", threads=1)
+    world, pictures = scene_world("train"), np.load(outputs() / "scenes-train.npz")["pictures"]
+    graphs = [world.graph(row) for row in range(len(pictures))]
+    vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval().to(memory_format=torch.channels_last)
+    rebuilt = rebuild(vae, pictures[: recipe["rebuilt"]])
+    oracle = SceneOracle().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(oracle.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
+    schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(100)
+    generator, rng = torch.Generator().manual_seed(2), np.random.default_rng(2)
+    half = recipe["batch_size"] // 2
+    for step in range(1, recipe["steps"] + 1):
+        drawn, sent = rng.integers(0, len(pictures), half), rng.integers(0, len(rebuilt), half)
+        pixels = soften(to_pixels(np.concatenate([pictures[drawn], rebuilt[sent]])), generator, reach=0)
+        loss = loss_of(oracle, pixels, Truth([graphs[row] for row in [*drawn, *sent]]))
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        log(step, loss=loss.detach())
+    save_file({name: value.half().contiguous() for name, value in oracle.state_dict().items()}, WEIGHTS)
+    tested, unseen = scene_world("test"), np.load(outputs() / "scenes-test.npz")["pictures"]
+    graphs = [tested.graph(row) for row in range(len(unseen))]
+    for name, some in (("drawn", unseen), ("rebuilt", rebuild(vae, unseen))):
+        print(name, quality(SceneOracle.load(), to_pixels(some), graphs), flush=True)
+
+
+if __name__ == "__main__":
+    main()
