@@ -145,11 +145,14 @@ def _validate(values: Mapping[str, Any], place: object) -> Recipe:
 
 def _onto_tiny(values: dict[str, Any], *, keep_data: bool) -> None:
     values["base"] = {"kind": "tiny"}
-    values["features"] = {"kind": "tiny"}
+    words_only = values.get("features", {}).get("kind") in ("text", "tiny_bert")
+    values["features"] = {"kind": "tiny_bert" if words_only else "tiny"}
+    data = values.setdefault("data", {})
     if keep_data:
-        values.setdefault("data", {})["resolution"] = 64
+        data["resolution"] = 64
     else:
-        values["data"] = {"kind": "world"}
+        scenes = "scenes" in (data.get("kind"), data.get("world"))
+        values["data"] = {"kind": "world", "world": "scenes" if scenes else "art"}
     values.setdefault("training", {})["mixed_precision"] = "no"
     for path, value in values.pop("tiny", {}).items():
         _assign(values, path.split("."), value)

@@ -14,20 +14,19 @@ from graphcond.component import Config
 from graphcond.encoders import EncoderConfig
 from graphcond.files import atomic_file
 from graphcond.models import BaseConfig, StableDiffusionConfig
-from graphcond.models.loading import BaseFacts
+from graphcond.recipe.checks import check_condition, check_data, check_known
 from graphcond.recipe.sections import (
     ClipFeatures,
     DataConfig,
     EvaluationConfig,
-    FileFeatures,
+    FeaturesConfig,
     GuidanceConfig,
     MmagData,
-    TinyFeatures,
     TrainingConfig,
 )
+from graphcond.recipe.stages import StageConfig, check_stages
 from graphcond.samplers import SamplerConfig
 
-FeaturesConfig = Annotated[ClipFeatures | TinyFeatures | FileFeatures, Field(discriminator="kind")]
 Null = Literal["absent", "zeros"]
 LORA = "lora"
 """What learning rates and files call the LoRA."""
@@ -62,11 +61,13 @@ class Recipe(Config):
     data: DataConfig = MmagData()
     """The graph."""
     features: FeaturesConfig = ClipFeatures()
-    """Where neighbor embeddings come from."""
+    """Where embeddings of neighbors, or of the words of scene graphs, come from."""
     conditions: tuple[ConditionConfig, ...] = Field(min_length=1)
     """What steers the base."""
     lora: LoraConfig | None = None
     """A low-rank update of the base, trained beside the conditions."""
+    stages: tuple[StageConfig, ...] = ()
+    """What is trained before the denoising objective of ``training``, in order."""
     guidance: GuidanceConfig = GuidanceConfig()
     """Default scales."""
     training: TrainingConfig = TrainingConfig()
@@ -84,10 +85,11 @@ class Recipe(Config):
         if LORA in names:
             raise ValueError(f"conditions: '{LORA}' is the name of the LoRA's own group; choose another")
         for number, condition in enumerate(self.conditions):
-            check_signal(f"conditions.{number}", condition.encoder, condition.injector)
-            check_width(f"conditions.{number}.encoder", condition.encoder, self.base.facts())
-        _known("guidance.graph", self.guidance.graph, names)
-        _known("training.learning_rates", self.training.learning_rates, [*names, LORA])
+            check_condition(f"conditions.{number}", condition, self.base.facts())
+        check_data(self.data, self.conditions)
+        check_stages(self.stages, self.conditions)
+        check_known("guidance.graph", self.guidance.graph, names)
+        check_known("training.learning_rates", self.training.learning_rates, [*names, LORA])
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
         return self
@@ -113,41 +115,3 @@ class Recipe(Config):
     def to_yaml(self) -> str:
         """The resolved recipe: every setting, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def check_signal(place: str, encoder: Any, injector: Any) -> None:
-    """See that ``injector`` reads the signal that ``encoder`` gives.
-
-    Raises:
-        ValueError: it does not.
-    """
-    gives, reads = encoder.component.gives, injector.component.reads
-    if reads is None:
-        raise ValueError(
-            f"{place}.injector: '{injector.kind}' reads no signal; name it at the top of the recipe instead"
-        )
-    if gives is not reads:
-        raise ValueError(
-            f"{place}: the injector '{injector.kind}' reads {reads.__name__}, "
-            f"but the encoder '{encoder.kind}' gives {gives.__name__}; choose a pair that fits"
-        )
-
-
-def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
-    """See that the tokens of ``encoder`` are as wide as the base's, as far as its files tell.
-
-    Raises:
-        ValueError: they are not.
-    """
-    width = getattr(encoder, "width", None)
-    if width is not None and facts is not None and width != facts.token_width:
-        raise ValueError(
-            f"{place}.width: {width} does not fit, the base reads tokens of width {facts.token_width}; "
-            "leave it out to follow the base"
-        )
-
-
-def _known(place: str, given: dict[str, Any], names: list[str]) -> None:
-    for name in given:
-        if name not in names:
-            raise ValueError(f"{place}: there is no '{name}'; known are {', '.join(names)}")

@@ -10,7 +10,7 @@ from graphcond.adapters import INJECTORS
 from graphcond.cli import app
 from graphcond.encoders import ENCODERS
 from graphcond.models import BASES
-from graphcond.recipe.recipe import DataConfig, FeaturesConfig
+from graphcond.recipe.sections import DataConfig, FeaturesConfig
 from graphcond.samplers import SAMPLERS
 from graphcond.samplers.similarity import SIMILARITIES
 from tests.docs.blocks import ROOT, blocks

@@ -14,7 +14,7 @@ from graphcond.component import ComponentConfig, by_kind
 from graphcond.encoders import GraphQFormerConfig
 from graphcond.errors import InputError
 from graphcond.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
-from graphcond.recipe.recipe import check_signal
+from graphcond.recipe.checks import check_signal
 from tests.builders import recipe_values
 from tests.tiny_checkpoints import write_sd_folder
 

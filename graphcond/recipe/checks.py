@@ -1,0 +1,112 @@
+"""What has to fit between the parts of a recipe; checked before any weight is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from graphcond.models.loading import BaseFacts
+from graphcond.types import GraphTokens, NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
+
+READERS = {NeighborContext: NeighborFeatures, SceneContext: SceneFeatures}
+"""What encoders read of the context that a sampler makes."""
+
+
+def check_condition(place: str, condition: Any, facts: BaseFacts | None) -> None:
+    """See that the parts of a condition fit each other and the base.
+
+    Raises:
+        ValueError: they do not.
+    """
+    check_context(place, condition.sampler, condition.encoder)
+    check_signal(place, condition.encoder, condition.injector)
+    check_null(place, condition.encoder, condition.null)
+    check_width(f"{place}.encoder", condition.encoder, facts)
+
+
+def check_context(place: str, sampler: Any, encoder: Any) -> None:
+    """See that ``encoder`` reads the context that ``sampler`` makes.
+
+    Raises:
+        ValueError: it does not.
+    """
+    makes, reads = READERS[sampler.component.makes], encoder.component.reads
+    if makes is not reads:
+        raise ValueError(
+            f"{place}: the encoder '{encoder.kind}' reads {reads.__name__}, "
+            f"but the sampler '{sampler.kind}' leads to {makes.__name__}; choose a pair that fits"
+        )
+
+
+def check_null(place: str, encoder: Any, null: str) -> None:
+    """See that the null can be made: zero tokens stand in for tokens only.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    gives = encoder.component.gives
+    if null == "zeros" and gives is not GraphTokens:
+        raise ValueError(f"{place}.null: 'zeros' is made of tokens, not of {gives.__name__}; use 'absent'")
+
+
+def check_data(data: Any, conditions: Iterable[Any]) -> None:
+    """See that the data hold what the samplers choose from.
+
+    Raises:
+        ValueError: scenes are sampled from a graph of nodes, or the other way round.
+    """
+    has_scenes = data.kind == "scenes" or getattr(data, "world", None) == "scenes"
+    for number, condition in enumerate(conditions):
+        wants_scenes = condition.sampler.component.makes is SceneContext
+        if wants_scenes != has_scenes:
+            wanted, found = ("scene graphs", "mmag") if wants_scenes else ("a graph of nodes", "scenes")
+            raise ValueError(
+                f"conditions.{number}.sampler: '{condition.sampler.kind}' reads {wanted}, "
+                f"which data of kind '{data.kind}' do not have; set data.kind to "
+                f"{'scenes' if found == 'mmag' else 'mmag'}"
+            )
+
+
+def check_signal(place: str, encoder: Any, injector: Any) -> None:
+    """See that ``injector`` reads the signal that ``encoder`` gives.
+
+    Raises:
+        ValueError: it does not.
+    """
+    gives, reads = encoder.component.gives, injector.component.reads
+    if reads is None:
+        raise ValueError(
+            f"{place}.injector: '{injector.kind}' reads no signal; name it at the top of the recipe instead"
+        )
+    if gives is not reads:
+        raise ValueError(
+            f"{place}: the injector '{injector.kind}' reads {reads.__name__}, "
+            f"but the encoder '{encoder.kind}' gives {gives.__name__}; choose a pair that fits"
+        )
+
+
+def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
+    """See that the tokens of ``encoder`` are as wide as the base's, as far as its files tell.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if encoder.component.gives is not GraphTokens:
+        return
+    width = getattr(encoder, "width", None)
+    if width is not None and facts is not None and width != facts.token_width:
+        raise ValueError(
+            f"{place}.width: {width} does not fit, the base reads tokens of width {facts.token_width}; "
+            "leave it out to follow the base"
+        )
+
+
+def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
+    """See that settings by name are for names that exist.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{place}: there is no '{name}'; known are {', '.join(names)}")
