@@ -1,4 +1,4 @@
-"""graphcond generate: pictures from a prompt and graphs."""
+"""graphcond generate: pictures from a prompt and graphs, or from scene graphs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from graphcond.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import Watch
-    from graphcond.types import NeighborFeatures
+    from graphcond.types import NeighborFeatures, SceneGraph
 
 LONGEST = 2048
 """Neighbor pictures are read at most this large; CLIP looks at far fewer pixels."""
+
+SCENES_AT_ONCE = 8
+"""Scenes that are drawn in one go."""
 
 _TOGETHER = "\0"
 """Joins the values that stand after one ``--neighbors``; no file name can hold it."""
@@ -75,6 +78,12 @@ def generate(
         list[str] | None,
         typer.Option(metavar="IMG ...", help="Pictures of one graph. Repeat the option for another graph."),
     ] = None,
+    scene: Annotated[
+        Path | None, typer.Option(help="A scene graph as JSON, or a list of them: a sheet of all pictures.")
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="Which scene of the file, counted from 0; all unless given.")
+    ] = None,
     negative_prompt: Annotated[str, typer.Option(help="What to keep away from.")] = "",
     text_scale: Annotated[float | None, typer.Option(help="s_T, how strongly the text steers.")] = None,
     graph_scale: Annotated[
@@ -92,32 +101,41 @@ def generate(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("picture.png"),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
 ) -> None:
-    """Draw a picture for a prompt and its graph: a node of a graph folder, or a few pictures.
+    """Draw a picture for a prompt and its graph: a node of a graph folder, a few pictures, or a scene graph.
 
     For example:
 
         graphcond generate outputs/demo/model --prompt "a star" --neighbors one.png two.png
 
         graphcond generate outputs/demo/model --graph outputs/demo/graph --target 000012 --graph-scale 3
+
+        graphcond generate outputs/scenes/sgcond-v/final --scene scene.json --seed 3
     """
     from graphcond.cli.options import pick_device
     from graphcond.progress import progress_bars
 
-    _one_source(prompt, graph, target, neighbors)
+    _one_source(prompt, graph, target, neighbors, scene)
+    if index is not None and scene is None:
+        raise InputError("names a scene, but no file", place="--index", remedy="add --scene FILE")
+    scenes = [] if scene is None else _scenes(scene, index)
     kind, guidance_mode = _picture_format(out), _mode(mode)
     with progress_bars() as watch:
         loaded = watch("loading")
         loaded(0, 1)
         pipe = _load(model, pick_device(device))
         loaded(1, 1)
+        graphs: list[NeighborFeatures] = []
         if graph is not None:
             graphs, text = _from_graph(pipe, graph, target or [], watch)
+        elif scenes:
+            text = _scene_prompt(pipe)
         else:
             graphs, text = _from_pictures(pipe, neighbors or []), ""
-        picture = _draw(
+        pictures = _draw(
             pipe,
             prompt if prompt is not None else text,
             graphs,
+            scenes,
             watch,
             negative_prompt=negative_prompt,
             guidance_scale=text_scale,
@@ -131,18 +149,30 @@ def generate(
     made = {
         "out": str(out),
         "prompt": prompt if prompt is not None else text,
-        "graphs": len(graphs),
+        "graphs": len(graphs) or len(scenes),
         "seed": seed,
     }
-    _write(picture, out, kind, made)
+    _write(pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures), out, kind, made)
     print(
-        json.dumps(made) if as_json else f"{out}: '{made['prompt']}' with {len(graphs)} graph(s), seed {seed}"
+        json.dumps(made)
+        if as_json
+        else f"{out}: '{made['prompt']}' with {made['graphs']} graph(s), seed {seed}"
     )
 
 
 def _one_source(
-    prompt: str | None, graph: Path | None, target: list[str] | None, neighbors: list[str] | None
+    prompt: str | None,
+    graph: Path | None,
+    target: list[str] | None,
+    neighbors: list[str] | None,
+    scene: Path | None,
 ) -> None:
+    if scene is not None and (graph is not None or neighbors):
+        raise InputError(
+            "give a scene or a graph of pictures, not both",
+            place="--scene",
+            remedy="drop one; a model with both kinds of conditions is used from Python",
+        )
     if graph is not None and neighbors:
         raise InputError(
             "give a graph or neighbors, not both", place="--graph, --neighbors", remedy="drop one"
@@ -151,8 +181,38 @@ def _one_source(
         raise InputError("says which graph, but not which node", place="--graph", remedy="add --target ID")
     if target and graph is None:
         raise InputError("names a node, but no graph", place="--target", remedy="add --graph DIR")
-    if prompt is None and graph is None:
+    if prompt is None and graph is None and scene is None:
         raise InputError("is missing", place="--prompt", remedy="say what to draw")
+
+
+def _scenes(file: Path, index: int | None) -> list[SceneGraph]:
+    """All scenes of a file, or one of them."""
+    from graphcond.scenes import read_scenes
+
+    scenes = read_scenes(file)
+    if index is None:
+        return list(scenes)
+    if index >= len(scenes):
+        raise InputError(
+            f"there is no scene {index}", place=file, remedy=f"count from 0 to {len(scenes) - 1}"
+        )
+    return [scenes[index]]
+
+
+def _scene_prompt(pipe: GraphPipeline) -> str:
+    """The prompt that the model was trained with."""
+    return str(getattr(pipe.model.recipe.data, "prompt", "an image"))
+
+
+def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:
+    """Each graph beside its picture."""
+    from graphcond.scenes import draw_graph
+    from graphcond.sheets import contact_sheet
+
+    size = max(256, pictures[0].height)
+    rows = [(draw_graph(scene, size), picture) for scene, picture in zip(scenes, pictures, strict=True)]
+    numbers = [str(number) for number in range(len(rows))]
+    return contact_sheet(rows, row_labels=numbers, column_labels=("graph", "picture"), cell=size)
 
 
 def _load(model: str, device: Any) -> GraphPipeline:
@@ -218,17 +278,23 @@ def _draw(
     pipe: GraphPipeline,
     prompt: str,
     graphs: Sequence[NeighborFeatures],
+    scenes: Sequence[SceneGraph],
     watch: Watch,
     *,
     seed: int,
     **options: Any,
-) -> Any:
+) -> list[Any]:
+    """One picture, or one for each scene, all from the same noise, `SCENES_AT_ONCE` at a time."""
     import torch
 
-    generator = torch.Generator("cpu").manual_seed(seed)
-    return pipe(
-        prompt, list(graphs) or None, generator=generator, on_step=watch("drawing"), **options
-    ).images[0]
+    pictures: list[Any] = []
+    parts = [scenes[start : start + SCENES_AT_ONCE] for start in range(0, len(scenes), SCENES_AT_ONCE)]
+    for part in parts or [[]]:
+        noise = [torch.Generator("cpu").manual_seed(seed) for _ in part or [None]]
+        given = {"neighbors": list(graphs) or None, "scene": list(part) or None}
+        made = pipe(prompt, **given, generator=noise, on_step=watch("drawing"), **options)
+        pictures += made.images
+    return pictures
 
 
 def _picture_format(out: Path) -> str:
