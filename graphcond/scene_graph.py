@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +20,10 @@ MOST_OBJECTS = 1_000
 
 MOST_RELATIONSHIPS = 10_000
 """Relations in one scene graph; a longer list is taken for a mistake."""
+
+
+LONGEST_LABEL = 500
+"""Characters in a label, an attribute or a predicate; a longer text is taken for a mistake."""
 
 
 class Relationship(NamedTuple):
@@ -53,8 +58,9 @@ class SceneGraph:
         masks: of each object within its own box; None where they are not known.
 
     Raises:
-        InputError: a label is empty, a relation points outside the objects, a box lies outside 0..1 or has
-            no area, columns differ in length, or there are more than `MOST_OBJECTS` objects.
+        InputError: a label is empty, no text or too long, a relation points outside the objects, a box lies
+            outside 0..1 or has no area, columns differ in length, or there are more than `MOST_OBJECTS`
+            objects or `MOST_RELATIONSHIPS` relations.
     """
 
     objects: tuple[str, ...]
@@ -70,10 +76,8 @@ class SceneGraph:
         object.__setattr__(self, "relationships", _relationships(self.relationships, count))
         object.__setattr__(self, "attributes", _attributes(self.attributes, count))
         object.__setattr__(self, "boxes", _boxes(self.boxes, count))
-        if self.masks is not None and self.masks.shape != (count, MASK_SIDE, MASK_SIDE):
-            raise InputError(
-                f"are of shape {self.masks.shape}, not {(count, MASK_SIDE, MASK_SIDE)}", place="masks"
-            )
+        if self.masks is not None:
+            _check_masks(self.masks, count)
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -88,55 +92,85 @@ class SceneGraph:
 
 
 def _texts(given: Any, place: str, most: int) -> tuple[str, ...]:
-    words = tuple(_listed(given, place, most))
-    for position, word in enumerate(words):
-        if not isinstance(word, str) or not word.strip():
-            raise InputError(f"{word!r} is no label", place=f"{place}[{position}]", remedy="name it")
-    return tuple(" ".join(word.split()) for word in words)
+    return tuple(_text(word, f"{place}[{n}]") for n, word in enumerate(_listed(given, place, most)))
+
+
+def _text(given: Any, place: str) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise InputError(f"{_shown(given)} is no label", place=place, remedy="name it in words")
+    if len(given) > LONGEST_LABEL:
+        raise InputError(
+            f"{len(given)} characters are too long for a label, the limit is {LONGEST_LABEL}",
+            place=place,
+            remedy="name it in a few words",
+        )
+    if any("\ud800" <= sign <= "\udfff" for sign in given):
+        raise InputError(f"{_shown(given)} is no text: it holds half a character", place=place)
+    return " ".join(given.split())
 
 
 def _relationships(given: Any, count: int) -> tuple[Relationship, ...]:
-    found = []
-    for number, item in enumerate(_listed(given, "relationships", MOST_RELATIONSHIPS)):
-        place = f"relationships[{number}]"
-        if isinstance(item, str) or not isinstance(item, Sequence) or len(item) != 3:
+    rows = _listed(given, "relationships", MOST_RELATIONSHIPS)
+    return tuple(_relationship(row, count, f"relationships[{number}]") for number, row in enumerate(rows))
+
+
+def _relationship(given: Any, count: int, place: str) -> Relationship:
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 3:
+        raise InputError(
+            f"{_shown(given)} is no relation", place=place, remedy='write [subject, "predicate", object]'
+        )
+    subject, predicate, target = given
+    for end in (subject, target):
+        if not isinstance(end, int | np.integer) or isinstance(end, bool):
             raise InputError(
-                f"{item!r} is no relation", place=place, remedy='write [subject, "predicate", object]'
+                f"{_shown(end)} is no position of an object", place=place, remedy="write a whole number"
             )
-        subject, predicate, target = item
-        for end in (subject, target):
-            if not isinstance(end, int | np.integer) or isinstance(end, bool) or not 0 <= end < count:
-                raise InputError(
-                    f"points to object {end!r}, but there are {count}",
-                    place=place,
-                    remedy=f"count objects from 0 to {count - 1}" if count else "add objects first",
-                )
-        (word,) = _texts([predicate], place, 1)
-        found.append(Relationship(int(subject), word, int(target)))
-    return tuple(found)
+        if not 0 <= end < count:
+            raise InputError(
+                f"points to object {_shown(end)}, but there are {count}",
+                place=place,
+                remedy=f"count objects from 0 to {count - 1}" if count else "add objects first",
+            )
+    return Relationship(int(subject), _text(predicate, place), int(target))
 
 
 def _attributes(given: Any, count: int) -> tuple[tuple[str, ...], ...]:
     if isinstance(given, Mapping):
-        outside = [key for key in given if not str(key).isdigit() or int(key) >= count]
-        if outside:
-            raise InputError(f"there is no object {outside[0]!r}", place="attributes")
-        by_position = {int(key): value for key, value in given.items()}
-        given = [by_position.get(position, ()) for position in range(count)]
-    rows = list(_listed(given, "attributes", MOST_OBJECTS))
+        given = _by_position(given, count)
+    rows = _listed(given, "attributes", MOST_OBJECTS)
     if rows and len(rows) != count:
         raise InputError(
             f"{len(rows)} lists for {count} objects", place="attributes", remedy="give each object a list"
         )
-    found = tuple(
-        _texts([row] if isinstance(row, str) else row or (), f"attributes[{position}]", MOST_OBJECTS)
-        for position, row in enumerate(rows)
-    )
+    found = tuple(_attribute_row(row, f"attributes[{position}]") for position, row in enumerate(rows))
     return found if any(found) else ()
 
 
+def _attribute_row(given: Any, place: str) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (_text(given, place),)
+    return () if given is None else _texts(given, place, MOST_OBJECTS)
+
+
+def _by_position(given: Mapping[Any, Any], count: int) -> list[Any]:
+    """The rows of a mapping from positions (numbers, or their digits as JSON has them) to attributes."""
+    rows: list[Any] = [None] * count
+    for key, row in given.items():
+        digits = str(key) if isinstance(key, str | int | np.integer) and not isinstance(key, bool) else ""
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits) < count):
+            raise InputError(
+                f"there is no object {_shown(key)}, there are {count}",
+                place="attributes",
+                remedy="name objects by their positions, counted from 0",
+            )
+        if rows[int(digits)] is not None:
+            raise InputError(f"object {int(digits)} occurs twice", place="attributes", remedy="keep one")
+        rows[int(digits)] = row
+    return rows
+
+
 def _boxes(given: Any, count: int) -> tuple[Box | None, ...]:
-    rows = list(_listed(given, "boxes", MOST_OBJECTS))
+    rows = _listed(given, "boxes", MOST_OBJECTS)
     if rows and len(rows) != count:
         raise InputError(
             f"{len(rows)} boxes for {count} objects",
@@ -148,10 +182,7 @@ def _boxes(given: Any, count: int) -> tuple[Box | None, ...]:
 
 
 def _box(given: Any, place: str) -> Box:
-    try:
-        box = Box(*(float(edge) for edge in given))
-    except (TypeError, ValueError):
-        raise InputError(f"{given!r} is no box", place=place, remedy="give four numbers") from None
+    box = Box(*four_numbers(given, place))
     if not all(0 <= edge <= 1 for edge in box):
         raise InputError(
             f"{tuple(box)} lies outside the picture",
@@ -163,8 +194,34 @@ def _box(given: Any, place: str) -> Box:
     return box
 
 
-def _listed(given: Any, place: str, most: int) -> Iterable[Any]:
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+def four_numbers(given: Any, place: str) -> tuple[float, float, float, float]:
+    """The numbers of a box in whatever format.
+
+    Raises:
+        InputError: there are not four, or one is no finite number (truth values and texts are none).
+    """
+    try:
+        a, b, c, d = (_number(value) for value in given)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{_shown(given)} is no box", place=place, remedy="give four numbers") from None
+    return a, b, c, d
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, str | bool | np.bool_) or not math.isfinite(value := float(given)):
+        raise ValueError
+    return value
+
+
+def _check_masks(masks: Any, count: int) -> None:
+    wanted = (count, MASK_SIDE, MASK_SIDE)
+    if not isinstance(masks, np.ndarray) or masks.dtype != np.bool_ or masks.shape != wanted:
+        found = f"{masks.dtype} of shape {masks.shape}" if isinstance(masks, np.ndarray) else type(masks)
+        raise InputError(f"are {found}, not bool of shape {wanted}", place="masks")
+
+
+def _listed(given: Any, place: str, most: int) -> list[Any]:
+    if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
         raise InputError(f"is {type(given).__name__}, not a list", place=place, remedy="write a list")
     items = list(given)
     if len(items) > most:
@@ -172,3 +229,12 @@ def _listed(given: Any, place: str, most: int) -> Iterable[Any]:
             f"{len(items)} are too many, the limit is {most}", place=place, remedy="leave some out"
         )
     return items
+
+
+def _shown(given: Any) -> str:
+    """What stands there, cut to a readable length."""
+    try:
+        words = repr(given)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in itself
+        words = f"a {type(given).__name__}"
+    return words if len(words) <= 60 else f"{words[:59]}…"

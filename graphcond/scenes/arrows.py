@@ -1,0 +1,114 @@
+"""Arrows between the nodes of a drawn graph, and free places for their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from PIL import ImageDraw
+
+Point: TypeAlias = tuple[float, float]
+
+STEPS = 60
+"""Points of a curve."""
+
+
+class Rectangle(NamedTuple):
+    """Edges in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @classmethod
+    def around(cls, x: float, y: float, width: float, height: float) -> Rectangle:
+        """The rectangle with this middle."""
+        return cls(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+    @property
+    def middle(self) -> Point:
+        """Its middle."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    def holds(self, point: Point) -> bool:
+        """Whether a point lies in it."""
+        return self.left <= point[0] <= self.right and self.top <= point[1] <= self.bottom
+
+    def overlaps(self, other: Rectangle) -> bool:
+        """Whether both share more than an edge."""
+        return self.shared(other) > 0
+
+    def shared(self, other: Rectangle) -> float:
+        """The area in both."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A curve that ends in a head, and what is written beside it."""
+
+    points: list[Point]
+    text: str
+
+
+def arrow_between(start: Rectangle, end: Rectangle, text: str, bend: float) -> Arrow:
+    """An arrow from border to border, bent to its left by ``bend`` pixels."""
+    (x, y), (u, v) = start.middle, end.middle
+    length = math.hypot(u - x, v - y) or 1.0
+    control = ((x + u) / 2 + (v - y) / length * 2 * bend, (y + v) / 2 - (u - x) / length * 2 * bend)
+    curve = [_on_curve((x, y), control, (u, v), step / STEPS) for step in range(STEPS + 1)]
+    outside = [point for point in curve if not start.holds(point) and not end.holds(point)]
+    return Arrow(outside if len(outside) > 1 else curve, text)
+
+
+def loop_at(node: Rectangle, text: str, size: float) -> Arrow:
+    """An arrow from a node over its top back to itself."""
+    x, radius = node.middle[0], 0.9 * size
+    angles = [math.pi * (0.85 + 1.3 * step / STEPS) for step in range(STEPS + 1)]
+    points = [(x + radius * math.cos(a), node.top - 0.5 * radius + radius * math.sin(a)) for a in angles]
+    kept = [point for point in points if not node.holds(point)]
+    return Arrow([(kept[0][0], node.top), *kept, (kept[-1][0], node.top)], text)
+
+
+def draw_arrow(brush: ImageDraw.ImageDraw, arrow: Arrow, color: str, scale: int, size: float) -> None:
+    """Draw the curve and its head."""
+    brush.line(arrow.points, color, round(1.5 * scale), joint="curve")
+    tip, back = arrow.points[-1], arrow.points[max(0, len(arrow.points) - 5)]
+    angle = math.atan2(tip[1] - back[1], tip[0] - back[0])
+    length = 0.65 * size
+    sides = [
+        (tip[0] - length * math.cos(angle + turn), tip[1] - length * math.sin(angle + turn))
+        for turn in (0.42, -0.42)
+    ]
+    brush.polygon([tip, *sides], fill=color)
+
+
+def free_place(
+    arrow: Arrow, extent: tuple[float, float], taken: Sequence[Rectangle], side: float
+) -> Rectangle:
+    """Where a label of this width and height covers least of ``taken``, near the arrow's middle."""
+    return min(_places(arrow, extent, side), key=lambda place: sum(place.shared(other) for other in taken))
+
+
+def _places(arrow: Arrow, extent: tuple[float, float], side: float) -> Iterator[Rectangle]:
+    """Places for a label, the best first: on the arrow, then beside it."""
+    width, height = extent
+    last = len(arrow.points) - 1
+    for away in (0.0, 0.8, -0.8, 1.6, -1.6, 2.4, -2.4):
+        for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
+            x, y = arrow.points[round(share * last)]
+            x, y = min(max(x, width / 2), side - width / 2), y + away * height
+            yield Rectangle.around(x, min(max(y, height / 2), side - height / 2), width, height)
+
+
+def _on_curve(start: Point, control: Point, end: Point, share: float) -> Point:
+    a, b, c = (1 - share) ** 2, 2 * share * (1 - share), share**2
+    return (
+        a * start[0] + b * control[0] + c * end[0],
+        a * start[1] + b * control[1] + c * end[1],
+    )

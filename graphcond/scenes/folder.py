@@ -1,0 +1,176 @@
+"""Scene folders: scenes and their pictures on disk, which appear whole or not at all.
+
+A folder holds ``scenes.json`` (format, version, sizes and checksums), ``scenes.jsonl`` (one scene a line in the
+friendly form), ``pictures/`` and, where objects have masks, ``masks.npz``.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+from pydantic import ValidationError
+
+from graphcond.component import Config
+from graphcond.errors import InputError
+from graphcond.files import atomic_folder, write_json
+from graphcond.graphs.manifest import FileEntry, describe
+from graphcond.scene_graph import MASK_SIDE, SceneGraph
+from graphcond.scenes.detect import MANIFEST, read_lines
+from graphcond.scenes.jsonfile import read_strict
+from graphcond.scenes.records import Gallery
+from graphcond.scenes.written import read_written, scene_as_dict
+from graphcond.types import SceneSet
+
+SCENES, MASKS = "scenes.jsonl", "masks.npz"
+VERSION: Literal[1] = 1
+REBUILD = "build it again"
+
+
+class SceneManifest(Config):
+    """The content of ``scenes.json``."""
+
+    format: Literal["graphcond scenes"] = "graphcond scenes"
+    version: Literal[1] = VERSION
+    scenes: int
+    """Number of scenes."""
+    files: dict[str, FileEntry]
+    """File name to size and checksum; pictures are not listed."""
+
+
+@runtime_checkable
+class DrawnScenes(Protocol):
+    """Any world whose scenes and pictures are computed."""
+
+    def scenes(self) -> SceneSet:
+        """Its scenes; their pictures are paths in the folder to be written."""
+        ...
+
+    def draw(self, index: int, /) -> Image.Image:
+        """The picture of a scene."""
+        ...
+
+
+def save_scene_world(
+    world: DrawnScenes, folder: Path | str, progress: Callable[[int, int], None] | None = None
+) -> SceneSet:
+    """Draw ``world`` into a scene folder, pictures included, and open it.
+
+    Args:
+        world: what to draw.
+        folder: a new folder, or a scene folder to replace.
+        progress: called with the number of pictures drawn and the number of scenes.
+
+    Raises:
+        InputError: ``folder`` holds something else.
+    """
+    folder, scenes = Path(folder), world.scenes()
+    _check_replaceable(folder)
+    with atomic_folder(folder) as temporary:
+        for row, picture in enumerate(scenes.pictures):
+            if picture is not None:
+                (temporary / picture).parent.mkdir(parents=True, exist_ok=True)
+                world.draw(row).save(temporary / picture)
+            if progress is not None:
+                progress(row + 1, len(scenes))
+        _write(scenes, temporary)
+    return open_scene_folder(folder)
+
+
+def open_scene_folder(folder: Path | str) -> SceneSet:
+    """Open a scene folder.
+
+    Raises:
+        InputError: the folder is missing, cut short, changed, inconsistent or of another version.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    rows = [row for _, row in read_lines(folder / SCENES)]
+    scenes = read_written(rows, folder / SCENES, Gallery(folder)).scene_set()
+    if len(scenes) != manifest.scenes:
+        raise InputError(f"its files and its {MANIFEST} disagree", place=folder, remedy=REBUILD)
+    if MASKS in manifest.files:
+        graphs = _with_masks(scenes.graphs, folder / MASKS)
+        scenes = replace(scenes, graphs=graphs)
+    return scenes
+
+
+def _write(scenes: SceneSet, into: Path) -> None:
+    lines = [json.dumps(_row(scenes, row), ensure_ascii=False) for row in range(len(scenes))]
+    (into / SCENES).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    names = [SCENES]
+    masked = np.array([graph.masks is not None for graph in scenes.graphs], np.bool_)
+    if masked.any():
+        masks = np.concatenate([graph.masks for graph in scenes.graphs if graph.masks is not None])
+        np.savez_compressed(into / MASKS, masks=np.packbits(masks, axis=-1), masked=masked)
+        names.append(MASKS)
+    files = {name: describe(into / name) for name in names}
+    write_json(into / MANIFEST, SceneManifest(scenes=len(scenes), files=files).model_dump())
+
+
+def _row(scenes: SceneSet, row: int) -> dict[str, Any]:
+    beside = {
+        "id": scenes.ids[row],
+        "image": scenes.pictures[row],
+        "prompt": scenes.texts[row],
+        "caption": scenes.captions[row] if scenes.captions is not None else None,
+        "split": scenes.splits[row] if scenes.splits is not None else None,
+    }
+    return {**scene_as_dict(scenes.graphs[row]), **{k: v for k, v in beside.items() if v is not None}}
+
+
+def _with_masks(graphs: Any, file: Path) -> list[SceneGraph]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            packed, masked = arrays["masks"], arrays["masked"]
+        masks = np.unpackbits(packed, axis=-1, count=MASK_SIDE).astype(np.bool_)
+        lengths = [len(graph) if has else 0 for graph, has in zip(graphs, masked.tolist(), strict=True)]
+        parts = np.split(masks.reshape(sum(lengths), MASK_SIDE, MASK_SIDE), np.cumsum(lengths)[:-1])
+    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot be read as masks ({error})", place=file, remedy=REBUILD) from None
+    return [
+        replace(graph, masks=part) if has else graph
+        for graph, part, has in zip(graphs, parts, masked.tolist(), strict=True)
+    ]
+
+
+def _read_manifest(folder: Path) -> SceneManifest:
+    place = folder / MANIFEST
+    if not place.is_file():
+        raise InputError(f"is no scene folder: it holds no {MANIFEST}", place=folder, remedy="check the path")
+    content = read_strict(place)
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != VERSION:
+        raise InputError(
+            f"is a scene folder of version {version!r:.20}, and this graphcond reads version {VERSION}",
+            place=folder,
+            remedy=REBUILD,
+        )
+    try:
+        manifest = SceneManifest.model_validate(content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(f"'{where}': {error.errors()[0]['msg']}", place=place, remedy=REBUILD) from None
+    for name in (SCENES, *([MASKS] if MASKS in manifest.files else [])):
+        _check_file(folder / name, manifest.files.get(name))
+    return manifest
+
+
+def _check_file(file: Path, entry: FileEntry | None) -> None:
+    if entry is None or not file.is_file():
+        raise InputError("is missing", place=file, remedy=REBUILD)
+    if describe(file) != entry:
+        raise InputError("was cut short or changed", place=file, remedy=REBUILD)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise InputError("holds something that is no scene folder", place=folder, remedy="choose a new one")
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file", place=folder, remedy="choose a new folder")

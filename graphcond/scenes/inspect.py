@@ -1,0 +1,86 @@
+"""What a source of scene graphs holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphcond.scene_graph import SceneGraph
+from graphcond.scenes.load import read_scene_source
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class SceneReport:
+    """Counts of a source of scenes.
+
+    ``object_classes``, ``predicate_classes`` and ``attribute_classes`` are numbers of different words, as
+    published vocabularies are counted but without sg2im's dummies; the ``frequent_*`` hold the most frequent.
+    ``notes`` say what was dropped, is missing or looks wrong.
+    """
+
+    scenes: int
+    splits: dict[str, int]
+    objects: int
+    relationships: int
+    attributes: int
+    object_classes: int
+    predicate_classes: int
+    attribute_classes: int
+    frequent_objects: dict[str, int]
+    frequent_predicates: dict[str, int]
+    objects_per_scene: tuple[int, float, int]
+    """Least, mean and most."""
+    with_boxes: int
+    with_masks: int
+    with_picture: int
+    without_relationships: int
+    self_relations: int
+    notes: tuple[str, ...]
+
+
+def inspect_scenes(
+    source: Path | str, *, format: str | None = None, pictures: Path | str | None = None
+) -> SceneReport:
+    """Count what a source holds.
+
+    Args:
+        source: a file or folder of any format.
+        format: one of `SceneFormat`'s names; told by the content unless given.
+        pictures: the folder that pictures are in.
+
+    Raises:
+        InputError: nothing readable stands there, or what stands there is broken.
+    """
+    read = read_scene_source(source, format=format, pictures=pictures)
+    graphs = [record.graph for record in read.records]
+    objects = Counter(label for graph in graphs for label in graph.objects)
+    predicates = Counter(relation.predicate for graph in graphs for relation in graph.relationships)
+    attributes = Counter(word for graph in graphs for row in graph.attributes for word in row)
+    return SceneReport(
+        scenes=len(graphs),
+        splits=dict(Counter(record.split for record in read.records if record.split)),
+        objects=objects.total(),
+        relationships=predicates.total(),
+        attributes=attributes.total(),
+        object_classes=len(objects),
+        predicate_classes=len(predicates),
+        attribute_classes=len(attributes),
+        frequent_objects=dict(objects.most_common(SHOWN)),
+        frequent_predicates=dict(predicates.most_common(SHOWN)),
+        objects_per_scene=_spread(graphs),
+        with_boxes=sum(1 for graph in graphs if graph.boxes),
+        with_masks=sum(1 for graph in graphs if graph.masks is not None),
+        with_picture=sum(1 for record in read.records if record.picture is not None),
+        without_relationships=sum(1 for graph in graphs if not graph.relationships),
+        self_relations=sum(1 for graph in graphs for r in graph.relationships if r.subject == r.object),
+        notes=read.notes,
+    )
+
+
+def _spread(graphs: Sequence[SceneGraph]) -> tuple[int, float, int]:
+    counts = [len(graph) for graph in graphs]
+    return min(counts), round(sum(counts) / len(counts), 2), max(counts)

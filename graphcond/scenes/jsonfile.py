@@ -1,0 +1,154 @@
+"""Reading JSON that somebody else wrote: strict, and every complaint names its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from graphcond.errors import InputError
+
+MOST_BYTES = 4_000_000_000
+"""A larger JSON file is refused: reading it takes many times its size in memory."""
+
+
+def read_strict(path: Path) -> Any:
+    """Read JSON; UTF-8 with or without a byte order mark.
+
+    Raises:
+        InputError: the file is missing, too large, not UTF-8, not JSON, nested too deeply, or has a key twice
+            in one object, a number that is none (NaN) or half a surrogate pair.
+    """
+    return parse_strict(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        InputError: the file is missing, a folder, too large or not UTF-8.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(
+                f"is larger than {MOST_BYTES / 1e9:.0f} GB", place=path, remedy="split it into several files"
+            )
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError("no such file", place=path, remedy="check the path") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+
+
+def parse_strict(text: str, place: object) -> Any:
+    """Parse JSON as `read_strict` does; ``place`` is what complaints name."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be encoded
+        return value
+    except json.JSONDecodeError as error:
+        where = f"{place}:{error.lineno}" if "\n" in text else place
+        raise InputError(f"not JSON: {error.msg}", place=where, remedy="mend that line") from None
+    except RecursionError:
+        raise InputError("is nested too deeply", place=place, remedy="write fewer brackets") from None
+    except UnicodeEncodeError:
+        raise InputError("holds half a surrogate pair (\\ud...)", place=place, remedy="mend it") from None
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", place=place, remedy="mend it") from None
+
+
+def an_object(value: Any, place: object) -> dict[str, Any]:
+    """``value``, if it is an object.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"is {named(value)}, not an object", place=place, remedy="write {...}")
+    return value
+
+
+def a_list(value: Any, place: object) -> list[Any]:
+    """``value``, if it is a list.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, list):
+        raise InputError(f"is {named(value)}, not a list", place=place, remedy="write [...]")
+    return value
+
+
+def entry(value: dict[str, Any], key: str, place: object) -> Any:
+    """What stands under ``key``.
+
+    Raises:
+        InputError: nothing does.
+    """
+    if key not in value:
+        there = ", ".join(map(str, list(value)[:8])) or "nothing"
+        raise InputError(f"the key '{key}' is missing (there is {there:.120})", place=place, remedy="add it")
+    return value[key]
+
+
+def optional_text(value: dict[str, Any], key: str, place: object) -> str | None:
+    """The string under ``key``, None where nothing or null stands there.
+
+    Raises:
+        InputError: something else does.
+    """
+    found = value.get(key)
+    if found is not None and not isinstance(found, str):
+        raise InputError(f"'{key}' is {named(found)}, not a string", place=place, remedy="write it in quotes")
+    return found
+
+
+def identifier(value: dict[str, Any], key: str, place: object) -> str:
+    """The id under ``key``, a number or a string, as a string.
+
+    Raises:
+        InputError: it is missing or neither.
+    """
+    found = entry(value, key, place)
+    if isinstance(found, bool) or not isinstance(found, int | str) or found == "":
+        raise InputError(f"'{key}' is {named(found)}, not an id", place=place, remedy="write a number")
+    return str(found)
+
+
+def named(value: Any) -> str:
+    """What JSON calls the type of ``value``."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+@contextmanager
+def at(place: object) -> Iterator[None]:
+    """Put ``place`` before the place that a complaint in the block names.
+
+    Raises:
+        InputError: what the block raised, with the longer place.
+    """
+    try:
+        yield
+    except InputError as error:
+        inner = error.place
+        longer = place if inner is None else f"{place}: {inner}"
+        raise type(error)(error.problem, place=longer, remedy=error.remedy) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key '{twice:.60}' occurs twice in one object")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")

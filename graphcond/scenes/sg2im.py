@@ -1,0 +1,209 @@
+"""sg2im's preprocessed Visual Genome: ``train.h5``, ``val.h5``, ``test.h5`` and ``vocab.json``.
+
+Arrays are padded with -1; boxes are x, y, w, h in pixels, so they need the pictures' sizes; rows of
+``object_attributes`` go through the objects of the whole split (google/sg2im, ``preprocess_vg.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.scene_graph import Box, SceneGraph
+from graphcond.scenes.boxes import Size, read_box
+from graphcond.scenes.detect import SPLITS, VOCABULARY
+from graphcond.scenes.jsonfile import a_list, an_object, at, entry, read_strict
+from graphcond.scenes.records import Gallery, SceneRecord, SceneSource, without_dummies
+
+ARRAYS = {
+    "image_ids": 1,
+    "object_names": 2,
+    "object_boxes": 3,
+    "objects_per_image": 1,
+    "relationship_subjects": 2,
+    "relationship_predicates": 2,
+    "relationship_objects": 2,
+    "relationships_per_image": 1,
+}
+"""The arrays that are read, and their numbers of axes; attributes and ``image_paths`` may be missing."""
+
+
+def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
+    """The scenes of one ``.h5`` file, or of a folder that holds the splits.
+
+    Args:
+        path: the file or the folder; ``vocab.json`` stands beside the files.
+        gallery: where the pictures lie; without it boxes are unknown, for the files do not give sizes.
+
+    Raises:
+        InputError: h5py is not installed, a file is cut short or not HDF5, arrays do not fit together, or an
+            index is not in the vocabulary.
+    """
+    folder = path if path.is_dir() else path.parent
+    files = [path] if path.is_file() else [folder / f"{split}.h5" for split in SPLITS]
+    vocabulary = _Vocabulary.read(folder / VOCABULARY)
+    records: list[SceneRecord] = []
+    for file in files:
+        if file.is_file():
+            with at(file):
+                records += _read_split(file, vocabulary, gallery)
+    notes = gallery.notes() if gallery else ()
+    if gallery is None:
+        notes = ("boxes are unknown: they are in pixels, and no folder of pictures tells the sizes",)
+    return SceneSource(records, gallery.folder if gallery else None, notes)
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    objects: list[str]
+    predicates: list[str]
+    attributes: list[str]
+
+    @classmethod
+    def read(cls, file: Path) -> _Vocabulary:
+        content = an_object(read_strict(file), file)
+        with at(file):
+            lists = {
+                kind: a_list(entry(content, f"{kind}_idx_to_name", None), f"{kind}_idx_to_name")
+                for kind in ("object", "pred")
+            }
+            attributes = a_list(content.get("attribute_idx_to_name") or [], "attribute_idx_to_name")
+        return cls(lists["object"], lists["pred"], attributes)
+
+
+def _word(words: Sequence[str], index: int, kind: str) -> str:
+    if not 0 <= index < len(words):
+        raise InputError(
+            f"{kind} {index} is not in the vocabulary of {len(words)}",
+            place=kind,
+            remedy=f"use the {VOCABULARY} that was written with the file",
+        )
+    return words[index]
+
+
+def _read_split(file: Path, vocabulary: _Vocabulary, gallery: Gallery | None) -> list[SceneRecord]:
+    arrays = _read_arrays(file)
+    counts = arrays["objects_per_image"]
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    _check_counts(arrays, int(starts[-1]))
+    split = file.stem if file.stem in SPLITS else None
+    records = []
+    for row, image in enumerate(arrays["image_ids"].tolist()):
+        with at(f"image {image}"):
+            picture = gallery.find(*_names(arrays, row, image)) if gallery else None
+            size = _size(gallery.folder / picture) if gallery and picture else None
+            graph = _graph(arrays, row, int(starts[row]), vocabulary, size)
+            records.append(SceneRecord(graph, str(image), picture, split=split))
+    return records
+
+
+def _graph(
+    arrays: Mapping[str, Any], row: int, start: int, vocabulary: _Vocabulary, size: Size | None
+) -> SceneGraph:
+    objects, relations = int(arrays["objects_per_image"][row]), int(arrays["relationships_per_image"][row])
+    names = arrays["object_names"][row, :objects].tolist()
+    columns = [
+        arrays[f"relationship_{key}"][row, :relations] for key in ("subjects", "predicates", "objects")
+    ]
+    return without_dummies(
+        SceneGraph(
+            objects=tuple(_word(vocabulary.objects, name, "object") for name in names),
+            relationships=[  # type: ignore[arg-type]
+                (subject, _word(vocabulary.predicates, predicate, "predicate"), target)
+                for subject, predicate, target in zip(*(column.tolist() for column in columns), strict=True)
+            ],
+            attributes=_attributes(arrays.get("object_attributes"), start, objects, vocabulary),
+            boxes=_boxes(arrays["object_boxes"][row, :objects], size),
+        )
+    )
+
+
+def _attributes(rows: Any, start: int, objects: int, vocabulary: _Vocabulary) -> tuple[tuple[str, ...], ...]:
+    if rows is None:
+        return ()
+    return tuple(
+        tuple(_word(vocabulary.attributes, index, "attribute") for index in row if index >= 0)
+        for row in rows[start : start + objects].tolist()
+    )
+
+
+def _boxes(rows: Any, size: Size | None) -> tuple[Box | None, ...]:
+    if size is None:
+        return ()
+    return tuple(
+        read_box(row, "xywh pixels", size, place=f"object_boxes[{n}]", clip=True)
+        for n, row in enumerate(rows.tolist())
+    )
+
+
+def _names(arrays: Mapping[str, Any], row: int, image: int) -> list[str]:
+    """Where the picture may lie; h5py gives strings as bytes."""
+    paths = arrays.get("image_paths")
+    given = [] if paths is None else [paths[row]]
+    return [
+        *(p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in given),
+        f"{image}.jpg",
+    ]
+
+
+def _size(picture: Path) -> Size | None:
+    try:
+        with Image.open(picture) as opened:
+            return float(opened.width), float(opened.height)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise InputError("is not a picture", place=picture, remedy="replace the file") from None
+
+
+def _read_arrays(file: Path) -> dict[str, Any]:
+    try:
+        import h5py
+    except Exception as error:
+        raise InputError(
+            f"HDF5 files need h5py, which cannot be imported ({error})",
+            remedy="install it with `pip install graphcond[scenes]`",
+        ) from None
+    try:
+        with h5py.File(file, "r") as opened:
+            wanted = [*ARRAYS, *(name for name in ("object_attributes", "image_paths") if name in opened)]
+            missing = [name for name in ARRAYS if name not in opened]
+            if missing:
+                raise InputError(f"holds no array '{missing[0]}'", remedy="preprocess the data again")
+            return {name: opened[name][()] for name in wanted}
+    except InputError:
+        raise
+    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, as HDF5's parts please
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"cannot be read as HDF5 ({reason:.120})", remedy="copy it again: it is cut short or no HDF5 file"
+        ) from None
+
+
+def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
+    images = len(arrays["image_ids"]) if np.ndim(arrays["image_ids"]) else -1
+    for name, axes in ARRAYS.items():
+        array = arrays[name]
+        if np.ndim(array) != axes or len(array) != images or array.dtype.kind not in "iu":
+            raise InputError(
+                f"is {getattr(array, 'dtype', '?')} of shape {np.shape(array)} for {images} images",
+                place=name,
+                remedy="preprocess the data again",
+            )
+    for count, column in (
+        ("objects_per_image", "object_names"),
+        ("relationships_per_image", "relationship_subjects"),
+    ):
+        if images and not (0 <= arrays[count].min() and arrays[count].max() <= arrays[column].shape[1]):
+            raise InputError(f"does not fit the width of {column}", place=count, remedy="preprocess again")
+    attributes = arrays.get("object_attributes")
+    if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != objects):
+        raise InputError(
+            f"has {len(attributes)} rows for {objects} objects",
+            place="object_attributes",
+            remedy="preprocess again",
+        )
