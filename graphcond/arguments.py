@@ -10,13 +10,19 @@ import torch
 from PIL import Image
 
 from graphcond.errors import InputError, did_you_mean
-from graphcond.types import NeighborFeatures
+from graphcond.types import NeighborFeatures, SceneFeatures, SceneGraph
 
 Graph: TypeAlias = Sequence[Image.Image] | NeighborFeatures
 """One graph as a caller gives it: its neighbors' pictures, or their embeddings with a row per prompt."""
 
 Graphs: TypeAlias = Graph | Sequence[Graph] | Mapping[str, Graph | Sequence[Graph]] | None
 """One graph, several, or those of each condition by its name."""
+
+Scene: TypeAlias = SceneGraph | Sequence[SceneGraph] | SceneFeatures
+"""The scene of all pictures, a scene for each prompt, or their features with a row per prompt."""
+
+Scenes: TypeAlias = Scene | Mapping[str, Scene] | None
+"""What every condition that reads scenes gets, or what each one gets, by its name."""
 
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 
@@ -36,13 +42,17 @@ def texts_of(given: Any, place: str) -> list[str]:
 
 
 def graphs_by_condition(neighbors: Graphs, conditions: Collection[str]) -> dict[str, list[Graph]]:
-    """The graphs of each condition, by its name.
+    """The graphs of each condition that reads neighbors, by its name.
 
     Raises:
         InputError: a condition does not exist or is not named, or what stands for a graph is none.
     """
     if neighbors is None:
         return {}
+    if not conditions:
+        raise InputError(
+            "no condition of the model reads neighbors", place="neighbors", remedy="give scene= instead"
+        )
     if not isinstance(neighbors, Mapping):
         if len(conditions) > 1:
             raise InputError(
@@ -59,6 +69,31 @@ def graphs_by_condition(neighbors: Graphs, conditions: Collection[str]) -> dict[
                 remedy=did_you_mean(str(name), conditions),
             )
     return {name: _as_graphs(graphs) for name, graphs in neighbors.items()}
+
+
+def scenes_by_condition(scene: Scenes, conditions: Collection[str]) -> dict[str, Scene]:
+    """The scenes of each condition that reads scene graphs, by its name.
+
+    Raises:
+        InputError: no condition reads scenes, a condition does not exist, or what stands for a scene is none.
+    """
+    if scene is None:
+        return {}
+    if not conditions:
+        raise InputError(
+            "no condition of the model reads scene graphs", place="scene", remedy="give neighbors= instead"
+        )
+    if not isinstance(scene, Mapping):
+        scene = dict.fromkeys(conditions, scene)
+    for name, given in scene.items():
+        if name not in conditions:
+            raise InputError(
+                f"there is no condition '{name}' that reads scene graphs",
+                place="scene",
+                remedy=did_you_mean(str(name), conditions),
+            )
+        _check_scene(given)
+    return dict(scene)
 
 
 def check_steps(steps: int, at_most: int) -> None:
@@ -154,6 +189,18 @@ def _items(graph: Any) -> list[Any]:
     if isinstance(graph, Image.Image | str) or not isinstance(graph, Sequence):
         raise _no_graph(graph)
     return list(graph)
+
+
+def _check_scene(given: Any) -> None:
+    scenes = list(given) if isinstance(given, list | tuple) else [given]
+    wrong = [one for one in scenes if not isinstance(one, SceneGraph | SceneFeatures)]
+    if wrong or not scenes:
+        problem = f"a scene is a SceneGraph, not {type(wrong[0]).__name__}" if wrong else "there is none"
+        raise InputError(
+            problem,
+            place="scene",
+            remedy='give SceneGraph(["sky", "grass"], [[0, "above", 1]]), or a list with one per prompt',
+        )
 
 
 def _no_graph(found: object) -> InputError:

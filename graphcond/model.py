@@ -21,9 +21,19 @@ from graphcond.files import atomic_folder, read_json, write_json
 from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
 from graphcond.models.features import ClipExtractor
+from graphcond.models.text_features import TextModelExtractor
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import LORA, ConditionConfig
-from graphcond.recipe.sections import ClipFeatures, FileFeatures, GuidanceConfig, TinyFeatures
+from graphcond.recipe.sections import (
+    ClipFeatures,
+    FileFeatures,
+    GuidanceConfig,
+    TextFeatures,
+    TinyBertFeatures,
+    TinyFeatures,
+)
+from graphcond.samplers import SceneSampler, SceneTriplesSampler
+from graphcond.types import Context
 from graphcond.weights import check_weights, load_tensors
 
 FORMAT = 1
@@ -38,7 +48,7 @@ class GraphModel:
     Args:
         base: the frozen base.
         conditions: what steers it.
-        feature_width: d, width of the neighbor embeddings that the encoders read.
+        feature_width: d, width of the embeddings of neighbors or words that the encoders read.
         lora: injected into the base already, or None.
         recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
     """
@@ -129,6 +139,24 @@ class GraphModel:
             InputError: the recipe reads embeddings from a file, or the CLIP cannot be loaded.
         """
         return load_extractor(self.recipe, device=self.device)
+
+    def load_words(self) -> ClipExtractor | TextModelExtractor:
+        """The text encoder that embeds the words of scene graphs for this model.
+
+        Raises:
+            InputError: the recipe reads embeddings from a file, or the model cannot be loaded.
+        """
+        return load_words(self.recipe, device=self.device)
+
+    def reading(self, features: type[Context]) -> dict[str, Condition]:
+        """The conditions that read one kind of context, by name."""
+        return {name: one for name, one in self.conditions.items() if one.encoder.reads is features}
+
+    def scene_sampler(self, condition: str) -> SceneSampler:
+        """The scene sampler of a condition; the default one for a model composed by hand."""
+        configs = () if self._recipe is None else self._recipe.conditions
+        config: Any = next((one.sampler for one in configs if one.name == condition), None)
+        return SceneTriplesSampler() if config is None else config.build()
 
     def train(self, mode: bool = True) -> None:
         """Switch the trained modules between training and evaluation; the base stays as it is."""
@@ -221,6 +249,29 @@ def load_extractor(recipe: Recipe, *, device: torch.device | str = "cpu") -> Cli
                 place=f"features.path: {path}",
                 remedy="generate for nodes of that graph, or use features of kind clip",
             )
+        case TextFeatures() | TinyBertFeatures():
+            raise InputError(
+                f"'{recipe.features.kind}' embeds words, not pictures",
+                place="features.kind",
+                remedy="use features of kind clip",
+            )
+
+
+def load_words(recipe: Recipe, *, device: torch.device | str = "cpu") -> ClipExtractor | TextModelExtractor:
+    """The text encoder that a recipe's features name; see `GraphModel.load_words`."""
+    match recipe.features:
+        case TextFeatures(model=model):
+            return TextModelExtractor.from_pretrained(model, device=device)
+        case TinyBertFeatures():
+            return TextModelExtractor.from_pretrained("tiny-bert", device=device)
+        case FileFeatures(path=path):
+            raise InputError(
+                "embeddings come from a file, so words cannot be embedded",
+                place=f"features.path: {path}",
+                remedy="use features of kind clip or text",
+            )
+        case _:
+            return load_extractor(recipe, device=device)
 
 
 def local_folder(name_or_folder: str | Path) -> Path:
@@ -271,7 +322,7 @@ def _build_condition(
     config: ConditionConfig, base: StableDiffusionBase, feature_width: int, text_projection: Tensor | None
 ) -> Condition:
     encoder = config.encoder.build(feature_width=feature_width, base=base, text_projection=text_projection)
-    injector = config.injector.build()
+    injector = config.injector.build(signal_width=getattr(encoder, "signal_width", None))
     injector.inject(base)
     return Condition(config.name, encoder, injector, null=config.null)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from graphcond.arguments import (
     Generators,
     Graph,
     Graphs,
+    Scenes,
     check_choice,
     check_count,
     check_generators,
     check_steps,
     graphs_by_condition,
+    scenes_by_condition,
     texts_of,
 )
 from graphcond.branches import BranchCaller, Steering, release_null
@@ -33,11 +35,16 @@ from graphcond.errors import InputError
 from graphcond.guidance import GraphGuidance
 from graphcond.model import GraphModel
 from graphcond.models import StableDiffusionBase
+from graphcond.models.feature_cache import FeatureCache
 from graphcond.models.features import ClipExtractor
+from graphcond.models.text_features import TextModelExtractor
 from graphcond.pictures import from_pixels, to_rgb
-from graphcond.types import NeighborFeatures, TextTokens
+from graphcond.scene_contexts import SceneReader
+from graphcond.types import NeighborFeatures, SceneFeatures, SceneGraph, TextTokens
 
 OutputType = Literal["pil", "np", "latent"]
+
+Rows = TypeVar("Rows", NeighborFeatures, SceneFeatures)
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,13 @@ class GraphPipeline:
 
     Args:
         model: the model.
-        extractor: the CLIP that embeds neighbor pictures; loaded from the recipe when first needed.
+        extractor: embeds neighbor pictures (a CLIP) or the words of scene graphs (any text encoder);
+            loaded from the recipe when first needed.
     """
 
-    def __init__(self, model: GraphModel, extractor: ClipExtractor | None = None) -> None:
+    def __init__(
+        self, model: GraphModel, extractor: ClipExtractor | TextModelExtractor | None = None
+    ) -> None:
         self.model = model
         self.scheduler = model.base.new_scheduler()
         self._extractor = extractor
@@ -79,14 +89,14 @@ class GraphPipeline:
 
     @classmethod
     def from_parts(
-        cls, base: StableDiffusionBase, *conditions: Condition, extractor: ClipExtractor
+        cls, base: StableDiffusionBase, *conditions: Condition, extractor: ClipExtractor | TextModelExtractor
     ) -> GraphPipeline:
         """A pipeline composed by hand, without a recipe. It draws; to save it, write a recipe.
 
         Args:
             base: the frozen base.
             conditions: what steers it.
-            extractor: the CLIP whose embeddings the encoders read.
+            extractor: whose embeddings the encoders read.
         """
         return cls(GraphModel(base, conditions, feature_width=extractor.width), extractor)
 
@@ -100,9 +110,24 @@ class GraphPipeline:
 
     @property
     def extractor(self) -> ClipExtractor:
-        """The CLIP that embeds neighbor pictures."""
-        if self._extractor is None:
+        """The CLIP that embeds neighbor pictures.
+
+        Raises:
+            InputError: the model has none.
+        """
+        if not isinstance(self._extractor, ClipExtractor):
             self._extractor = self.model.load_extractor()
+        return self._extractor
+
+    @property
+    def words(self) -> ClipExtractor | TextModelExtractor:
+        """The text encoder that embeds the words of scene graphs.
+
+        Raises:
+            InputError: the model has none.
+        """
+        if self._extractor is None:
+            self._extractor = self.model.load_words()
         return self._extractor
 
     @torch.no_grad()
@@ -111,6 +136,7 @@ class GraphPipeline:
         prompt: str | Sequence[str],
         neighbors: Graphs = None,
         *,
+        scene: Scenes = None,
         negative_prompt: str | Sequence[str] = "",
         guidance_scale: float | None = None,
         graph_guidance_scale: float | Sequence[float] | None = None,
@@ -135,6 +161,9 @@ class GraphPipeline:
             neighbors: one graph: a list of pictures, or their embeddings as `NeighborFeatures` with a row
                 per prompt. Several graphs: a list of those. For a model with several conditions: a
                 mapping from a condition's name to its graph or graphs. None draws without graph.
+            scene: a scene graph for all pictures, or one for each prompt (a single prompt is repeated); or
+                their `SceneFeatures` with a row per prompt. For conditions that read different scenes: a
+                mapping from their names. None draws without.
             negative_prompt: the text of the unconditional branch, one or one each.
             guidance_scale: s_T; the recipe's unless given.
             graph_guidance_scale: s_G, one for all graphs or one each; the recipe's unless given.
@@ -159,10 +188,13 @@ class GraphPipeline:
         check_choice(output_type, get_args(OutputType), "output_type")
         check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         check_count(num_images_per_prompt, "num_images_per_prompt")
+        prompt = _prompt_for_each(prompt, scene)
         text, empty = self._encode(prompt, negative_prompt, num_images_per_prompt)
         mode = guidance_mode or self.model.guidance.mode
         check_choice(mode, ("separate", "joint"), "guidance_mode")
-        steering = self._steering(neighbors, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
+        copies = num_images_per_prompt
+        steering = self._neighbor_steering(neighbors, text, empty, joint=mode == "joint", copies=copies)
+        steering += self._scene_steering(scene, text, copies)
         guidance = self._guidance(
             self._scales(steering, graph_guidance_scale),
             text=guidance_scale,
@@ -187,6 +219,16 @@ class GraphPipeline:
             features, torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
         )
 
+    def read(self, scene: SceneGraph | Sequence[SceneGraph], condition: str) -> SceneFeatures:
+        """What a condition reads of one scene graph, or of several (a row for each).
+
+        Raises:
+            InputError: the model embeds no words.
+        """
+        scenes = [scene] if isinstance(scene, SceneGraph) else list(scene)
+        reader = SceneReader(self.model.scene_sampler(condition), self.words, FeatureCache())
+        return reader.read(scenes).to(self.model.device)
+
     def _encode(
         self, prompt: str | Sequence[str], negative: str | Sequence[str], copies: int
     ) -> tuple[TextTokens, TextTokens]:
@@ -202,16 +244,25 @@ class GraphPipeline:
         encode = self.model.base.encode_prompt
         return encode(_repeated(prompts, copies)), encode(_repeated(negatives, copies))
 
-    def _steering(
+    def _neighbor_steering(
         self, neighbors: Graphs, text: TextTokens, empty: TextTokens, *, joint: bool, copies: int
     ) -> list[Steering]:
         steering = []
-        for name, graphs in graphs_by_condition(neighbors, self.model.conditions).items():
+        for name, graphs in graphs_by_condition(neighbors, self.model.reading(NeighborFeatures)).items():
             condition = self.model.conditions[name]
             for graph in graphs:
                 features = self._features(graph, text.ids.shape[0], copies)
                 null = condition.encoder(release_null(features), empty) if joint else None
                 steering.append(Steering(condition, condition.signal(features, text), null))
+        return steering
+
+    def _scene_steering(self, scene: Scenes, text: TextTokens, copies: int) -> list[Steering]:
+        steering = []
+        for name, given in scenes_by_condition(scene, self.model.reading(SceneFeatures)).items():
+            condition = self.model.conditions[name]
+            features = given if isinstance(given, SceneFeatures) else self.read(given, name)
+            features = _one_row_each(features.to(self.model.device), text.ids.shape[0], copies, "scene")
+            steering.append(Steering(condition, condition.signal(features, text)))
         return steering
 
     def _features(self, graph: Graph, rows: int, copies: int) -> NeighborFeatures:
@@ -223,7 +274,7 @@ class GraphPipeline:
                 place="neighbors",
                 remedy="use the features that the model was trained with",
             )
-        return _one_row_each(features.to(self.model.device), rows, copies)
+        return _one_row_each(features.to(self.model.device), rows, copies, "neighbors")
 
     def _guidance(self, graphs: tuple[float, ...], *, batched: bool, **given: Any) -> GraphGuidance:
         ours = self.model.guidance
@@ -303,20 +354,24 @@ class GraphPipeline:
         return [from_pixels(picture) for picture in pixels]
 
 
-def _one_row_each(features: NeighborFeatures, rows: int, copies: int) -> NeighborFeatures:
-    have = features.embeddings.shape[0]
+def _one_row_each(features: Rows, rows: int, copies: int, place: str) -> Rows:
+    have = features.has_graph.shape[0]
     if have == rows:
         return features
     if have not in (1, rows // copies):
         raise InputError(
-            f"{have} rows of embeddings for {rows} pictures",
-            place="neighbors",
-            remedy="give one row per prompt",
+            f"{have} graphs for {rows} pictures", place=place, remedy="give one row or scene per prompt"
         )
     times = rows if have == 1 else copies
-    return NeighborFeatures(
-        features.embeddings.repeat_interleave(times, 0), features.present.repeat_interleave(times, 0)
-    )
+    return features.select(torch.arange(have, device=features.present.device).repeat_interleave(times))
+
+
+def _prompt_for_each(prompt: str | Sequence[str], scene: Scenes) -> str | Sequence[str]:
+    """A single prompt once for each of several scenes."""
+    given = next(iter(scene.values()), None) if isinstance(scene, Mapping) else scene
+    if not isinstance(prompt, str) or given is None or isinstance(given, SceneGraph):
+        return prompt
+    return [prompt] * (given.present.shape[0] if isinstance(given, SceneFeatures) else len(given))
 
 
 def _repeated(items: Sequence[str], times: int) -> list[str]:

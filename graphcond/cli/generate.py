@@ -288,12 +288,17 @@ def _draw(
     import torch
 
     pictures: list[Any] = []
-    parts = [scenes[start : start + SCENES_AT_ONCE] for start in range(0, len(scenes), SCENES_AT_ONCE)]
-    for part in parts or [[]]:
-        noise = [torch.Generator("cpu").manual_seed(seed) for _ in part or [None]]
-        given = {"neighbors": list(graphs) or None, "scene": list(part) or None}
-        made = pipe(prompt, **given, generator=noise, on_step=watch("drawing"), **options)
-        pictures += made.images
+    for start in range(0, max(len(scenes), 1), SCENES_AT_ONCE):
+        part = list(scenes[start : start + SCENES_AT_ONCE])
+        noise = [torch.Generator("cpu").manual_seed(seed) for _ in range(max(len(part), 1))]
+        pictures += pipe(
+            prompt,
+            list(graphs) or None,
+            scene=part or None,
+            generator=noise,
+            on_step=watch("drawing"),
+            **options,
+        ).images
     return pictures
 
 
