@@ -3,12 +3,14 @@
 from graphcond.arms import Arm
 from graphcond.evaluation.evaluate import ARMS, PictureMaker, evaluate, make_pictures, score_pictures
 from graphcond.evaluation.measurement import Measurement
-from graphcond.evaluation.metric import Metric, SampleMetric, SetMetric
+from graphcond.evaluation.metric import Metric, RatioMetric, SampleMetric, SetMetric
 from graphcond.evaluation.metrics import METRIC_NAMES, Networks, build_metrics
 from graphcond.evaluation.oracle import Oracle, OracleReader
 from graphcond.evaluation.protocols import PROTOCOLS, EvaluationProtocol, get_protocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets
+from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.scene_match import SceneMatch, match_scene
 
 __all__ = [
     "ARMS",
@@ -24,13 +26,17 @@ __all__ = [
     "OracleReader",
     "PictureMaker",
     "PictureSet",
+    "RatioMetric",
     "SampleMetric",
     "Samples",
+    "SceneDetector",
+    "SceneMatch",
     "SetMetric",
     "Targets",
     "build_metrics",
     "evaluate",
     "get_protocol",
     "make_pictures",
+    "match_scene",
     "score_pictures",
 ]

@@ -22,7 +22,28 @@ def bootstrap_interval(scores: Float64[np.ndarray, " n"], *, seed: int) -> tuple
     generator = np.random.default_rng(seed)
     count = len(scores)
     means = [scores[generator.integers(count, size=count)].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, QUANTILES)
+    return percentile_interval(np.array(means))
+
+
+def bootstrap_ratios(
+    counts: Float64[np.ndarray, "n 2"], *, seed: int
+) -> Float64[np.ndarray, " resamples_plus_1"]:
+    """Hits over chances of all samples, then of each of their resamples; 0 where there are no chances.
+
+    Args:
+        counts: hits and chances of each sample.
+        seed: draws the resamples, as in `bootstrap_interval`.
+    """
+    generator = np.random.default_rng(seed)
+    count = len(counts)
+    drawn = [counts[generator.integers(count, size=count)].sum(axis=0) for _ in range(RESAMPLES)]
+    hits, chances = np.array([counts.sum(axis=0), *drawn]).T
+    return np.divide(hits, chances, out=np.zeros(len(hits)), where=chances > 0)
+
+
+def percentile_interval(figures: Float64[np.ndarray, " resamples"]) -> tuple[float, float]:
+    """The middle 95 % of the figures of resamples."""
+    low, high = np.quantile(figures, QUANTILES)
     return float(low), float(high)
 
 

@@ -18,6 +18,7 @@ class ClipI(SampleMetric):
     """
 
     name = "clip_i"
+    looks_at_truths = True
 
     def __init__(self, clip: FeatureExtractor) -> None:
         self.clip = clip

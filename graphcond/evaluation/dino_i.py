@@ -18,6 +18,7 @@ class DinoI(SampleMetric):
     """
 
     name = "dino_i"
+    looks_at_truths = True
 
     def __init__(self, dino: FeatureExtractor) -> None:
         self.dino = dino

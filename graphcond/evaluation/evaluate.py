@@ -53,7 +53,8 @@ def evaluate(
         InputError: no metrics, or the targets lack what a metric needs.
     """
     _check(metrics, targets)
-    pictures = make_pictures(maker, targets, seed=seed, batch_size=batch_size, progress=progress)
+    draws = max(metric.draws for metric in metrics)
+    pictures = make_pictures(maker, targets, draws=draws, seed=seed, batch_size=batch_size, progress=progress)
     return score_pictures(pictures, targets, metrics, title=title, seed=seed, progress=progress)
 
 
@@ -62,12 +63,23 @@ def make_pictures(
     targets: Targets,
     *,
     arms: Sequence[Arm] = ARMS,
+    draws: int = 1,
     seed: int = 0,
     batch_size: int = BATCH,
     progress: StageProgress | None = None,
 ) -> dict[str, PictureSet]:
-    """The pictures of each arm, in the order of the targets."""
-    return {arm: _make_arm(maker, targets, arm, seed, batch_size, progress) for arm in arms}
+    """The pictures of each arm, in the order of the targets.
+
+    Args:
+        maker: makes them.
+        targets: what to draw.
+        arms: which arms.
+        draws: pictures of each target; the further ones are the set's ``redrawn``.
+        seed: of the noise.
+        batch_size: pictures at a time.
+        progress: called after each batch.
+    """
+    return {arm: _make_arm(maker, targets, arm, draws, seed, batch_size, progress) for arm in arms}
 
 
 def score_pictures(
@@ -109,7 +121,7 @@ def score_pictures(
         differences=differences,
         networks={metric.name: metric.network for metric in metrics},
         higher_is_better={metric.name: metric.higher_is_better for metric in metrics},
-        cautions=_cautions(metrics, len(targets)),
+        cautions=_cautions(metrics, targets),
     )
 
 
@@ -117,18 +129,22 @@ def _make_arm(
     maker: PictureMaker,
     targets: Targets,
     arm: Arm,
+    draws: int,
     seed: int,
     batch_size: int,
     progress: StageProgress | None,
 ) -> PictureSet:
+    count = len(targets)
     made: list[Image.Image] = []
-    for start, end in pairwise([*range(0, len(targets), batch_size), len(targets)]):
-        batch = maker.make(targets.rows[start:end], arm, seed)
-        require_length("pictures", len(batch), end - start)
-        made.extend(batch)
-        if progress:
-            progress(arm.replace("_", " "), end, len(targets))
-    return PictureSet(made)
+    for draw in range(draws):
+        for start, end in pairwise([*range(0, count, batch_size), count]):
+            batch = maker.make(targets.rows[start:end], arm, seed + draw)
+            require_length("pictures", len(batch), end - start)
+            made.extend(batch)
+            if progress:
+                progress(arm.replace("_", " "), draw * count + end, draws * count)
+    first, *others = (PictureSet(made[draw * count : (draw + 1) * count]) for draw in range(draws))
+    return PictureSet(first.pictures, others)
 
 
 def _check(metrics: Sequence[Metric], targets: Targets) -> None:
@@ -138,5 +154,6 @@ def _check(metrics: Sequence[Metric], targets: Targets) -> None:
         metric.check(targets)
 
 
-def _cautions(metrics: Sequence[Metric], n: int) -> tuple[str, ...]:
-    return tuple(note for metric in metrics if (note := metric.caution(n)) is not None)
+def _cautions(metrics: Sequence[Metric], targets: Targets) -> tuple[str, ...]:
+    notes = (note for metric in metrics for note in (metric.basis(targets), metric.caution(len(targets))))
+    return tuple(dict.fromkeys(note for note in notes if note is not None))

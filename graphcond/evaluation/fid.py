@@ -23,6 +23,7 @@ class FID(SetMetric):
     """
 
     name = "fid"
+    looks_at_truths = True
     higher_is_better = False
 
     def __init__(self, extractor: FeatureExtractor) -> None:

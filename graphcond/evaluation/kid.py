@@ -26,6 +26,7 @@ class KID(SetMetric):
     """
 
     name = "kid"
+    looks_at_truths = True
     higher_is_better = False
 
     def __init__(self, extractor: FeatureExtractor) -> None:

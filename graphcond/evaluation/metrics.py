@@ -6,29 +6,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphcond.errors import InputError, did_you_mean
+from graphcond.evaluation.attribute_accuracy import AttributeAccuracy
+from graphcond.evaluation.box_iou import BoxIoU
 from graphcond.evaluation.clip_i import ClipI
 from graphcond.evaluation.clip_t import ClipT
 from graphcond.evaluation.dino_i import DinoI
+from graphcond.evaluation.diversity import Diversity
 from graphcond.evaluation.fid import FID
 from graphcond.evaluation.kid import KID
 from graphcond.evaluation.metric import Metric
+from graphcond.evaluation.object_occurrence import ObjectOccurrence
 from graphcond.evaluation.oracle import OracleReader
 from graphcond.evaluation.oracle_accuracy import OracleAccuracy
 from graphcond.evaluation.oracle_distance import OracleDistance
+from graphcond.evaluation.relation_accuracy import FoundRelationAccuracy, RelationAccuracy
+from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.scene_iou import EntityIoU, RelationIoU, SceneGraphIoU
 from graphcond.models.features import FeatureExtractor, TextExtractor
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What metrics look through: extractors, and a world's oracle. Only those that are asked for are needed.
+    """What metrics look through: extractors, a world's oracle, a detector of scene graphs.
 
-    ``distribution`` is the feature network of FID and KID.
+    Only those that are asked for are needed. ``distribution`` is the feature network of FID and KID.
     """
 
     clip: TextExtractor | None = None
     dino: FeatureExtractor | None = None
     distribution: FeatureExtractor | None = None
     oracle: OracleReader | None = None
+    detector: SceneDetector | None = None
 
 
 _METRICS: dict[str, tuple[str, Callable[..., Metric]]] = {
@@ -40,6 +48,15 @@ _METRICS: dict[str, tuple[str, Callable[..., Metric]]] = {
     "style_accuracy": ("oracle", lambda reader: OracleAccuracy(reader, "artist", name="style_accuracy")),
     "subject_accuracy": ("oracle", lambda reader: OracleAccuracy(reader, "subject", name="subject_accuracy")),
     "oracle_distance": ("oracle", OracleDistance),
+    "object_occurrence": ("detector", ObjectOccurrence),
+    "attribute_accuracy": ("detector", AttributeAccuracy),
+    "relation_accuracy": ("detector", RelationAccuracy),
+    "relation_accuracy_found": ("detector", FoundRelationAccuracy),
+    "entity_iou": ("detector", EntityIoU),
+    "relation_iou": ("detector", RelationIoU),
+    "sg_iou": ("detector", SceneGraphIoU),
+    "box_iou": ("detector", BoxIoU),
+    "diversity": ("clip", Diversity),
 }
 
 METRIC_NAMES = tuple(_METRICS)

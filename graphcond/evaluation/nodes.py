@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Int64
@@ -16,6 +17,7 @@ from graphcond.evaluation.oracle import OracleReader
 from graphcond.evaluation.protocols import EvaluationProtocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Targets
+from graphcond.guidance import GraphGuidance
 from graphcond.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Watch
@@ -64,18 +66,20 @@ def evaluate_model(
         def advance(stage: str, done: int, total: int, name: str = name) -> None:
             watch(f"{name}: {stage}")(done, total)
 
-        settings = DrawSettings(
-            steps=protocol.steps,
-            text_scale=guidance.text,
-            graph_scale=guidance.graphs[0],
-            mode=guidance.mode,
-            resolution=protocol.resolution,
-        )
+        settings = draw_settings(protocol, guidance)
         title = f"{protocol.name}, {name} guidance"
         reports[name] = evaluate(
             maker.with_settings(settings), targets, metrics, title=title, seed=seed, progress=advance
         )
     return reports
+
+
+def draw_settings(protocol: EvaluationProtocol, guidance: GraphGuidance | None) -> DrawSettings:
+    """How ``protocol`` draws with one of its ways of guiding."""
+    settings = DrawSettings(steps=protocol.steps, resolution=protocol.resolution)
+    if guidance is None:
+        return settings
+    return replace(settings, text_scale=guidance.text, graph_scale=guidance.graphs[0], mode=guidance.mode)
 
 
 def rows_of_split(graph: AttributedGraph, split: str) -> Int64[np.ndarray, " n"]:

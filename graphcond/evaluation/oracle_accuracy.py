@@ -30,6 +30,7 @@ class OracleAccuracy(SampleMetric):
 
     def check(self, targets: Targets) -> None:
         """The fact must be known."""
+        super().check(targets)
         if self.fact not in targets.facts:
             raise InputError(
                 f"the graph does not say the '{self.fact}' of its nodes",

@@ -14,6 +14,7 @@ class OracleDistance(SampleMetric):
     """Euclidean distance of the oracle's features, made against true; it ranks where accuracies saturate."""
 
     name = "oracle_distance"
+    looks_at_truths = True
     higher_is_better = False
 
     def __init__(self, reader: OracleReader) -> None:

@@ -13,6 +13,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.evaluation.inception import InceptionExtractor
 from graphcond.evaluation.metrics import Networks, networks_of
 from graphcond.evaluation.oracle import OracleReader
+from graphcond.evaluation.scene_detector import SceneDetector
 from graphcond.guidance import GraphGuidance
 from graphcond.models.features import ClipExtractor, DinoExtractor, FeatureExtractor
 
@@ -23,11 +24,12 @@ class EvaluationProtocol:
 
     Args:
         name: how recipes and the command line call it.
-        samples: how many test nodes, at most.
+        samples: how many test nodes or scenes, at most.
         resolution: side of the pictures in pixels.
         steps: denoising steps.
-        neighbors: how many a target gets.
-        guidances: each way of guiding that is reported, by name; the first is the headline.
+        neighbors: how many a target gets; 0 for scenes, which are read whole.
+        guidances: each way of guiding that is reported, by name; the first is the headline. None takes the
+            scales of the model's recipe.
         metrics: names of `graphcond.evaluation.metrics`.
         clip: folder or hub id of the CLIP of clip_i and clip_t.
         dino: folder or hub id of the DINOv2 of dino_i.
@@ -39,7 +41,7 @@ class EvaluationProtocol:
     resolution: int
     steps: int
     neighbors: int
-    guidances: Mapping[str, GraphGuidance]
+    guidances: Mapping[str, GraphGuidance | None]
     metrics: tuple[str, ...]
     clip: str
     dino: str = "facebook/dinov2-large"
@@ -50,6 +52,7 @@ class EvaluationProtocol:
         *,
         device: str | torch.device = "cpu",
         oracle: OracleReader | None = None,
+        detector: SceneDetector | None = None,
         metrics: tuple[str, ...] | None = None,
     ) -> Networks:
         """Load the networks that ``metrics`` (the protocol's own if None) need, and no others.
@@ -64,7 +67,7 @@ class EvaluationProtocol:
         if "distribution" in needed:
             distribution = clip if self.distribution == "clip" else InceptionExtractor(device)
         dino = DinoExtractor.from_pretrained(self.dino, device=device) if "dino" in needed else None
-        return Networks(clip=clip, dino=dino, distribution=distribution, oracle=oracle)
+        return Networks(clip=clip, dino=dino, distribution=distribution, oracle=oracle, detector=detector)
 
 
 INSTRUCTG2I = EvaluationProtocol(
@@ -106,8 +109,30 @@ ART = EvaluationProtocol(
 )
 """The art world on the tiny base: its oracle, and the CLIP in the package as every other network."""
 
+SCENES = EvaluationProtocol(
+    name="scenes",
+    samples=120,
+    resolution=64,
+    steps=8,
+    neighbors=0,
+    guidances=MappingProxyType({"recipe": None}),
+    metrics=(
+        "object_occurrence",
+        "attribute_accuracy",
+        "relation_accuracy",
+        "relation_accuracy_found",
+        "entity_iou",
+        "relation_iou",
+        "sg_iou",
+        "box_iou",
+        "diversity",
+    ),
+    clip="tiny",
+)
+"""The scene world on the tiny base: its oracle as detector, each recipe guided by its own scales."""
+
 PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
-    {protocol.name: protocol for protocol in (INSTRUCTG2I, ART)}
+    {protocol.name: protocol for protocol in (INSTRUCTG2I, ART, SCENES)}
 )
 
 

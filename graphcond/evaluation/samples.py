@@ -10,19 +10,28 @@ from jaxtyping import Float32, Int64
 from PIL import Image
 
 from graphcond.errors import InputError
+from graphcond.evaluation.scene_detector import SceneDetector, detect_scenes
 from graphcond.models.features import FeatureExtractor
+from graphcond.types import SceneGraph
 
 
 class PictureSet:
-    """Pictures that embed themselves once for each feature network, however many metrics ask.
+    """Pictures that are looked at once by each network, however many metrics ask.
 
     Args:
         pictures: RGB pictures.
+        redrawn: the same targets drawn again from other noise; each holds as many pictures.
+
+    Raises:
+        InputError: a set in ``redrawn`` holds more or fewer pictures.
     """
 
-    def __init__(self, pictures: Sequence[Image.Image]) -> None:
-        self.pictures = tuple(pictures)
+    def __init__(self, pictures: Sequence[Image.Image], redrawn: Sequence[PictureSet] = ()) -> None:
+        self.pictures, self.redrawn = tuple(pictures), tuple(redrawn)
+        for other in self.redrawn:
+            require_length("redrawn pictures", len(other), len(self))
         self._embeddings: dict[str, Float32[np.ndarray, "n d"]] = {}
+        self._scenes: dict[str, list[SceneGraph]] = {}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -33,16 +42,28 @@ class PictureSet:
             self._embeddings[extractor.identity] = extractor.embed_pictures(self.pictures)
         return self._embeddings[extractor.identity]
 
+    def detected(self, detector: SceneDetector, asked: Sequence[SceneGraph]) -> list[SceneGraph]:
+        """What ``detector`` sees in each picture; ``asked`` are the graphs they were made for.
+
+        Raises:
+            InputError: the detector fails.
+        """
+        if detector.identity not in self._scenes:
+            self._scenes[detector.identity] = detect_scenes(detector, self.pictures, asked)
+        return self._scenes[detector.identity]
+
 
 @dataclass(frozen=True)
 class Targets:
-    """The nodes to make pictures for, and what is known about them.
+    """The nodes or scenes to make pictures for, and what is known about them.
 
     Args:
-        rows: rows of the graph's node table.
-        truths: the true pictures, prepared as the model's training pictures were.
+        rows: rows of the graph's node table, or of the scene set.
+        truths: the true pictures, prepared as the model's training pictures were; an empty set where none
+            are known.
         texts: the prompts.
         facts: named facts to be recognized, such as the artist; one value for each row.
+        scenes: what each picture should show; empty where targets are no scenes.
 
     Raises:
         InputError: fewer than two targets, or columns of different lengths.
@@ -52,13 +73,17 @@ class Targets:
     truths: PictureSet
     texts: Sequence[str]
     facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    scenes: Sequence[SceneGraph] = ()
 
     def __post_init__(self) -> None:
         if len(self) < 2:
             raise InputError(
                 f"needs at least 2 targets, got {len(self)}", place="evaluation", remedy="raise the limit"
             )
-        require_length("truths", len(self.truths), len(self))
+        if len(self.truths):
+            require_length("truths", len(self.truths), len(self))
+        if len(self.scenes):
+            require_length("scene graphs", len(self.scenes), len(self))
         for name, column in {"texts": self.texts, **self.facts}.items():
             require_length(name, len(column), len(self))
 

@@ -20,6 +20,7 @@ from graphcond.evaluation import (
     make_pictures,
     score_pictures,
 )
+from graphcond.evaluation.diversity import Diversity
 from graphcond.evaluation.metrics import Networks
 from graphcond.evaluation.oracle_accuracy import OracleAccuracy
 from tests.evaluation.doubles import COLORS, READER, MeanColor, plain, targets
@@ -109,6 +110,15 @@ def test_json_holds_everything(report: EvaluationReport) -> None:
     }
     assert set(read["differences"]) == {"graph - no_graph", "graph - shuffled_graph"}
     assert read["networks"]["style_accuracy"] == "ColorOracle"
+
+
+def test_a_metric_gets_as_many_pictures_of_a_target_as_it_looks_at() -> None:
+    maker = Maker()
+    report = evaluate(maker, TARGETS, [Diversity(MeanColor(), draws=3)], seed=3, batch_size=12)
+    rows = list(range(12))
+    assert maker.calls == [(rows, arm, seed) for arm in ARMS for seed in (3, 4, 5)]
+    assert report.figure("graph", "diversity").mean == pytest.approx(0, abs=1e-6)
+    assert report.figure("no_graph", "diversity").mean > 0
 
 
 def test_fid_is_cautioned_about(report: EvaluationReport) -> None:

@@ -8,8 +8,11 @@ from graphcond.errors import InputError
 from graphcond.evaluation import METRIC_NAMES, Networks, build_metrics
 from graphcond.evaluation.metrics import networks_of
 from tests.evaluation.doubles import READER, MeanColor
+from tests.evaluation.scene_doubles import Reads
 
-ALL = Networks(clip=MeanColor(), dino=MeanColor(), distribution=MeanColor(), oracle=READER)
+ALL = Networks(
+    clip=MeanColor(), dino=MeanColor(), distribution=MeanColor(), oracle=READER, detector=Reads([])
+)
 
 
 def test_every_metric_is_built_under_its_name() -> None:

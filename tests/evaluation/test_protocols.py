@@ -9,6 +9,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.evaluation import METRIC_NAMES, PROTOCOLS, build_metrics, get_protocol
+from graphcond.evaluation.nodes import draw_settings
 from tests.evaluation.doubles import READER
 
 
@@ -26,7 +27,17 @@ def test_every_protocol_is_complete() -> None:
         assert protocol.name == name
         assert set(protocol.metrics) <= set(METRIC_NAMES)
         assert protocol.guidances
-        assert all(len(guidance.graphs) == 1 for guidance in protocol.guidances.values())
+        given = [guidance for guidance in protocol.guidances.values() if guidance is not None]
+        assert all(len(guidance.graphs) == 1 for guidance in given)
+
+
+def test_scenes_are_drawn_with_the_recipes_own_scales() -> None:
+    protocol = get_protocol("scenes")
+    assert (protocol.guidances["recipe"], protocol.neighbors) == (None, 0)
+    settings = draw_settings(protocol, None)
+    assert (settings.steps, settings.text_scale, settings.graph_scale) == (8, None, None)
+    paper = draw_settings(get_protocol("instructg2i"), get_protocol("instructg2i").guidances["joint"])
+    assert (paper.steps, paper.text_scale, paper.graph_scale, paper.mode) == (100, 7.5, 1.0, "joint")
 
 
 def test_protocols_cannot_be_changed() -> None:

@@ -1,0 +1,144 @@
+"""Which object of a graph is which object of a picture, and what of the graph the picture then shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, permutations, product
+from typing import TypeAlias
+
+from graphcond.spatial import iou, opposite
+from graphcond.types import Relationship, SceneGraph
+
+Places: TypeAlias = tuple[int | None, ...]
+
+MOST_ORDERS = 720
+"""Ways to hand seen objects to wanted ones that are told alike; past that, the first ways."""
+
+
+@dataclass(frozen=True)
+class SceneMatch:
+    """What a picture shows of a graph.
+
+    Args:
+        places: for each object of the graph, its place among the objects seen; None where it is not seen.
+        attributes: for each object, for each of its attributes, whether it is seen on that object.
+        ends: for each relation, whether both of its objects are seen.
+        relations: for each relation, whether it is seen between them.
+    """
+
+    places: Places
+    attributes: tuple[tuple[bool, ...], ...]
+    ends: tuple[bool, ...]
+    relations: tuple[bool, ...]
+
+    @property
+    def related(self) -> bool:
+        """Whether all objects are seen and all relations hold."""
+        return None not in self.places and all(self.relations)
+
+
+def match_scene(wanted: SceneGraph, seen: SceneGraph) -> SceneMatch:
+    """Pair objects of one label, each seen object once.
+
+    Objects choose in their order, and take the first that is left: first those that share most attributes,
+    then any of their label. Relations have no say in this, so a wrong picture cannot be read kindly. Only
+    objects that the graph tells alike, by label and attributes, share out what they took so that most
+    relations hold and, that being equal, boxes overlap most.
+
+    Args:
+        wanted: the graph.
+        seen: what a detector sees, surest first. A spatial relation may be stated from either end.
+    """
+    stated = frozenset(_statements(seen))
+
+    def worth(places: Places) -> tuple[int, float]:
+        return sum(_hold(wanted, places, stated)), overlaps(wanted, places, seen)
+
+    places = max(_orders(wanted, _paired(wanted, seen)), key=worth)
+    return SceneMatch(
+        places=places,
+        attributes=tuple(
+            tuple(_has(seen, place, word) for word in wanted.attributes_of(number))
+            for number, place in enumerate(places)
+        ),
+        ends=tuple(None not in (places[r.subject], places[r.object]) for r in wanted.relationships),
+        relations=_hold(wanted, places, stated),
+    )
+
+
+def same_word(first: str, second: str) -> bool:
+    """Whether two words are one, whatever their case."""
+    return first.casefold() == second.casefold()
+
+
+def relation_words(graph: SceneGraph, relation: Relationship) -> tuple[str, str, str]:
+    """A relation as the labels and the predicate it is made of, in lower case."""
+    subject, target = graph.objects[relation.subject], graph.objects[relation.object]
+    return subject.casefold(), relation.predicate.casefold(), target.casefold()
+
+
+def overlaps(wanted: SceneGraph, places: Places, seen: SceneGraph) -> float:
+    """The IoU of every wanted box with the box seen for it, added up."""
+    shared = 0.0
+    for number, place in enumerate(places):
+        here, there = wanted.box_of(number), None if place is None else seen.box_of(place)
+        if here is not None and there is not None:
+            shared += iou(here, there)
+    return shared
+
+
+def _statements(seen: SceneGraph) -> Iterator[tuple[int, str, int]]:
+    """Every relation, and what it says from its other end."""
+    for subject, predicate, target in seen.relationships:
+        yield subject, predicate.casefold(), target
+        turned = opposite(predicate.casefold())
+        if turned is not None:
+            yield target, turned, subject
+
+
+def _hold(
+    wanted: SceneGraph, places: Places, stated: frozenset[tuple[int | None, str, int | None]]
+) -> tuple[bool, ...]:
+    return tuple(
+        (places[r.subject], r.predicate.casefold(), places[r.object]) in stated for r in wanted.relationships
+    )
+
+
+def _has(seen: SceneGraph, place: int | None, attribute: str) -> bool:
+    return place is not None and any(same_word(attribute, word) for word in seen.attributes_of(place))
+
+
+def _paired(wanted: SceneGraph, seen: SceneGraph) -> Places:
+    options = sorted(
+        (-sum(_has(seen, place, word) for word in wanted.attributes_of(number)), number, place)
+        for number, label in enumerate(wanted.objects)
+        for place, other in enumerate(seen.objects)
+        if same_word(label, other)
+    )
+    places: dict[int, int] = {}
+    for _, number, place in options:
+        if number not in places and place not in places.values():
+            places[number] = place
+    return tuple(places.get(number) for number in range(len(wanted)))
+
+
+def _orders(wanted: SceneGraph, first: Places) -> Iterator[Places]:
+    """``first`` and every other way to share places out among objects that are told alike."""
+    groups: dict[tuple[str, frozenset[str]], list[int]] = {}
+    for number, label in enumerate(wanted.objects):
+        words = frozenset(word.casefold() for word in wanted.attributes_of(number))
+        groups.setdefault((label.casefold(), words), []).append(number)
+    alike = [numbers for numbers in groups.values() if len(numbers) > 1]
+    ways = _ways([[first[number] for number in numbers] for numbers in alike])
+    for way in islice(ways, MOST_ORDERS):
+        places = list(first)
+        for numbers, chosen in zip(alike, way, strict=True):
+            for number, place in zip(numbers, chosen, strict=True):
+                places[number] = place
+        yield tuple(places)
+
+
+def _ways(groups: Sequence[Sequence[int | None]]) -> Iterator[tuple[tuple[int | None, ...], ...]]:
+    """Every order of every group; of a group too large for that, the first orders."""
+    return product(*(list(islice(permutations(group), MOST_ORDERS)) for group in groups))
