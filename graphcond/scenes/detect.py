@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ VOCABULARY = "vocab.json"
 SPLITS = ("train", "val", "test")
 
 
-class SceneFormat(str, Enum):
+class SceneFormat(StrEnum):
     """The formats that scenes are read from, by the names that ``format`` takes."""
 
     SCENE_FOLDER = "folder"
@@ -120,8 +120,8 @@ def _of_folder(folder: Path) -> SceneFormat:
             remedy="name the format, or move the others away",
         )
     raise InputError(
-        f"holds no scenes: looked for {MANIFEST}, {VOCABULARY} with train.h5, {', '.join(VISUAL_GENOME_FILES)}"
-        ", instances_*.json and train.json",
+        f"holds no scenes: looked for {MANIFEST}, {VOCABULARY} with train.h5, "
+        f"{', '.join(VISUAL_GENOME_FILES)}, instances_*.json and train.json",
         place=folder,
         remedy="name the file that holds them, or check the path",
     )

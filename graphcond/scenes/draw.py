@@ -68,6 +68,8 @@ def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
     for box, n in known:
         left, top, right, bottom = (margin + edge * (side - 2 * margin) for edge in box)
         brush.rectangle((left, top, right, bottom), outline=COLORS[n % len(COLORS)], width=2 * FINE)
+    for box, n in known:
+        left, top = margin + box.x0 * (side - 2 * margin), margin + box.y0 * (side - 2 * margin)
         tags.append(_draw_tag(brush, scene, n, (left, top), face, tags, side))
     return _shrunk(canvas, size)
 
@@ -97,7 +99,8 @@ def _draw_nodes(scene: SceneGraph, side: int, count: int) -> Image.Image:
     head = margin + (2.6 * line_height(plain) if loops else 0)
     room = (side - 2 * margin, side - margin - head - foot)
     sizes = np.array([(node.width, node.height) for node in nodes])
-    places = lay_out_graph(scene, sizes, room, gap=(1.6 if len(scene) > 12 else 2.4) * size) + (margin, head)
+    gap = (2.0 if len(scene) > 12 else 2.4) * size
+    places = np.add(lay_out_graph(scene, sizes, room, gap), (margin, head))
     shapes = [Rectangle.around(x, y, *sizes[n]) for n, (x, y) in enumerate(places.tolist())]
     arrows = _arrows(scene, shapes, size)
     for arrow in arrows:
@@ -205,7 +208,8 @@ def _first(scene: SceneGraph) -> SceneGraph:
 
 def _text_size(side: int, count: int) -> int:
     """Height of letters: a share of the side that shrinks as objects grow many."""
-    share = 0.047 if count <= 4 else 0.042 if count <= 6 else 0.03 if count <= 12 else 0.023
+    steps = ((4, 0.047), (6, 0.042), (9, 0.036), (14, 0.028), (20, 0.022))
+    share = next((share for limit, share in steps if count <= limit), 0.018)
     most = 20 * FINE
     return round(min(max(share * side, 7 * FINE), most))
 

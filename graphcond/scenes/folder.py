@@ -1,7 +1,7 @@
 """Scene folders: scenes and their pictures on disk, which appear whole or not at all.
 
-A folder holds ``scenes.json`` (format, version, sizes and checksums), ``scenes.jsonl`` (one scene a line in the
-friendly form), ``pictures/`` and, where objects have masks, ``masks.npz``.
+A folder holds ``scenes.json`` (format, version, sizes and checksums), ``scenes.jsonl`` (one scene a line in
+the friendly form), ``pictures/`` and, where objects have masks, ``masks.npz``.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from graphcond.scene_graph import SceneGraph
+from graphcond.scene_graph import Relationship, SceneGraph
 
 DIRECTIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 """Where the subject of a relation stands, seen from its object; y points down."""
 
 STEPS, APART_STEPS = 250, 400
-GRAVITY = 0.12
+GRAVITY = 1.0
 """Pull to the middle: keeps what is not connected in sight."""
 
 DIRECTED = 2.0
@@ -35,12 +35,55 @@ def lay_out_graph(
         room: width and height to fill.
         gap: least distance between nodes, where there is room for it.
     """
-    if not len(scene):
+    related = {end for relation in scene.relationships for end in (relation.subject, relation.object)}
+    alone = [n for n in range(len(scene)) if n not in related]
+    others = [n for n in range(len(scene)) if n in related] or alone
+    places = np.zeros((len(scene), 2))
+    rows, height = _shelf(sizes, alone if related else [], room, gap)
+    places[others] = _by_forces(scene, others, sizes[others], (room[0], room[1] - height), gap)
+    for n, place in rows.items():
+        places[n] = place
+    return places
+
+
+def _by_forces(
+    scene: SceneGraph,
+    nodes: list[int],
+    sizes: Float64[np.ndarray, "nodes 2"],
+    room: tuple[float, float],
+    gap: float,
+) -> Float64[np.ndarray, "nodes 2"]:
+    if not nodes:
         return np.zeros((0, 2))
-    spread = _spread_out(_settle(_circle(len(scene)), scene))
+    at = {old: new for new, old in enumerate(nodes)}
+    relations = [r._replace(subject=at[r.subject], object=at[r.object]) for r in scene.relationships]
+    spread = _spread_out(_settle(_circle(len(nodes)), relations))
     lowest, highest = sizes / 2, np.array(room) - sizes / 2
     places = lowest + spread * np.maximum(highest - lowest, 0)
-    return _apart(places, sizes + gap, lowest, np.maximum(highest, lowest))
+    return _apart(places, np.add(sizes, (gap * 1.5, gap)), lowest, np.maximum(highest, lowest))
+
+
+def _shelf(
+    sizes: Float64[np.ndarray, "nodes 2"], nodes: list[int], room: tuple[float, float], gap: float
+) -> tuple[dict[int, tuple[float, float]], float]:
+    """Rows at the bottom for nodes without relations, and how high they are together."""
+    rows: list[list[int]] = []
+    for n in nodes:
+        filled = sum(sizes[m, 0] + gap / 2 for m in rows[-1]) if rows else 0
+        if rows and filled + sizes[n, 0] <= room[0]:
+            rows[-1].append(n)
+        else:
+            rows.append([n])
+    places, bottom = {}, room[1]
+    for row in reversed(rows):
+        tallest = max(sizes[n, 1] for n in row)
+        space = (room[0] - sum(sizes[n, 0] for n in row)) / (len(row) + 1)
+        x = space
+        for n in row:
+            places[n] = (float(x + sizes[n, 0] / 2), float(bottom - tallest / 2))
+            x += sizes[n, 0] + space
+        bottom -= tallest + gap / 3
+    return places, room[1] - bottom + (gap if rows else 0)
 
 
 def _circle(count: int) -> Float64[np.ndarray, "nodes 2"]:
@@ -48,10 +91,12 @@ def _circle(count: int) -> Float64[np.ndarray, "nodes 2"]:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1) * (0.5 + 1e-3 * np.arange(count)[:, None])
 
 
-def _settle(places: Float64[np.ndarray, "nodes 2"], scene: SceneGraph) -> Float64[np.ndarray, "nodes 2"]:
+def _settle(
+    places: Float64[np.ndarray, "nodes 2"], relations: Sequence[Relationship]
+) -> Float64[np.ndarray, "nodes 2"]:
     count = len(places)
-    pairs = _pairs([(r.subject, r.object) for r in scene.relationships])
-    directed = [(r.subject, r.object, DIRECTIONS[r.predicate]) for r in scene.relationships if _points(r)]
+    pairs = _pairs([(r.subject, r.object) for r in relations])
+    directed = [(r.subject, r.object, DIRECTIONS[r.predicate]) for r in relations if _points(r)]
     ends = np.array([(s, o) for s, o, _ in directed], np.int64).reshape(-1, 2)
     wanted = np.array([direction for *_, direction in directed], np.float64).reshape(-1, 2)
     ideal = 1.5 / np.sqrt(count)
@@ -74,8 +119,8 @@ def _settle(places: Float64[np.ndarray, "nodes 2"], scene: SceneGraph) -> Float6
     return places
 
 
-def _points(relation: tuple[int, str, int]) -> bool:
-    return relation[1] in DIRECTIONS and relation[0] != relation[2]
+def _points(relation: Relationship) -> bool:
+    return relation.predicate in DIRECTIONS and relation.subject != relation.object
 
 
 def _pairs(given: Sequence[tuple[int, int]]) -> Int64[np.ndarray, "edges 2"]:

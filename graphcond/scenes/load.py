@@ -87,8 +87,9 @@ def load_scene_set(
     read = read_scene_source(
         source, format=format, pictures=pictures, seed=seed, keep_unrelated=keep_unrelated
     )
-    for note in read.notes if report else ():
-        report(note)  # type: ignore[misc]
+    if report is not None:
+        for note in read.notes:
+            report(note)
     return read.scene_set(prompt)
 
 
@@ -171,12 +172,15 @@ def _read(
 
 def _of_folder(folder: Path) -> SceneSource:
     scenes = open_scene_folder(folder)
-    rows = range(len(scenes))
-    captions, splits = scenes.captions or [None] * len(rows), scenes.splits or [None] * len(rows)
     records = [
         SceneRecord(
-            scenes.graphs[n], scenes.ids[n], scenes.pictures[n], scenes.texts[n], captions[n], splits[n]
+            graph=graph,
+            id=scenes.ids[row],
+            picture=scenes.pictures[row],
+            prompt=scenes.texts[row],
+            caption=scenes.captions[row] if scenes.captions is not None else None,
+            split=scenes.splits[row] if scenes.splits is not None else None,
         )
-        for n in rows
+        for row, graph in enumerate(scenes.graphs)
     ]
     return SceneSource(records, scenes.root)

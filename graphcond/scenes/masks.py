@@ -1,7 +1,7 @@
 """COCO's segmentations as masks of an object within its own box.
 
-A segmentation is a list of polygons ``[x, y, x, y, ...]`` in pixels, or run lengths: ``{"size": [height, width],
-"counts": [...] | "..."}``, columns first, beginning with what is outside.
+A segmentation is a list of polygons ``[x, y, x, y, ...]`` in pixels, or run lengths: ``{"size": [height,
+width], "counts": [...] | "..."}``, columns first, beginning with what is outside.
 """
 
 from __future__ import annotations
@@ -105,8 +105,10 @@ def _whole(value: Any) -> bool:
 
 
 def _decompress(text: str) -> list[int]:
-    """COCO's text: 5 bits a character, bit 6 says that more follow; from the third on, a run is a difference
-    to the one two before it.
+    """The run lengths in COCO's text.
+
+    A character holds 5 bits, its sixth says that more follow; from the fourth on, a run is the difference to
+    the one two before it.
     """
     runs: list[int] = []
     value = shift = 0

@@ -198,7 +198,7 @@ def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
         ("objects_per_image", "object_names"),
         ("relationships_per_image", "relationship_subjects"),
     ):
-        if images and not (0 <= arrays[count].min() and arrays[count].max() <= arrays[column].shape[1]):
+        if images and not (arrays[count].min() >= 0 and arrays[count].max() <= arrays[column].shape[1]):
             raise InputError(f"does not fit the width of {column}", place=count, remedy="preprocess again")
     attributes = arrays.get("object_attributes")
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != objects):

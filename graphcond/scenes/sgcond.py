@@ -1,7 +1,7 @@
 """SGCond's ``data.json``: labels and boxes that sg2im predicted, with its dummy object.
 
-A list of ``[[[x, y, w, h], ...], [label, ...]]``, x and y the upper left corner, all as shares of the picture.
-The boxes are predictions and reach a little over the edge, so they are cut off there (SGCond,
+A list of ``[[[x, y, w, h], ...], [label, ...]]``, x and y the upper left corner, all as shares of the
+picture. The boxes are predictions and reach a little over the edge, so they are cut off there (SGCond,
 arXiv 2310.10338, and the release's own file).
 """
 
@@ -38,4 +38,4 @@ def _graph(row: Any) -> SceneGraph:
     if len(boxes) != len(labels):
         raise InputError(f"{len(boxes)} boxes for {len(labels)} labels", remedy="give each label a box")
     found = [read_box(box, "xywh relative", place=f"boxes[{n}]", clip=True) for n, box in enumerate(boxes)]
-    return without_dummies(SceneGraph(objects=labels, boxes=found))
+    return without_dummies(SceneGraph(objects=tuple(labels), boxes=tuple(found)))

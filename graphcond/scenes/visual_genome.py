@@ -1,8 +1,8 @@
 """Visual Genome: ``scene_graphs.json``, or ``objects.json``, ``relationships.json`` and ``attributes.json``.
 
-Sizes of pictures come from ``image_data.json``, one word for what is called differently from
-``object_alias.txt`` and ``relationship_alias.txt``; each of the three may be missing. Versions of the data call
-an object's words ``names`` or ``name``; both are read (Krishna et al. 2017, and how sg2im reads the files).
+Sizes of pictures come from ``image_data.json``, one word for things with several names from
+``object_alias.txt`` and ``relationship_alias.txt``; each of the three may be missing. Versions of the data
+call an object's words ``names`` or ``name``; both are read (Krishna et al. 2017, and how sg2im reads the files).
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class _Files:
     def read(cls, folder: Path) -> _Files:
         place, images = _read_images(folder)
         sizes, pictures = _read_image_data(folder / "image_data.json")
-        aliases = [
+        objects, predicates = (
             read_aliases(file) if (file := folder / name).is_file() else {}
             for name in ("object_alias.txt", "relationship_alias.txt")
-        ]
-        return cls(place, images, sizes, pictures, *aliases)
+        )
+        return cls(place, images, sizes, pictures, objects, predicates)
 
     def dropped(self) -> list[str]:
         return [f"{count} {what}" for what, count in self.counted.items()]

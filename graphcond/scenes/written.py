@@ -33,7 +33,7 @@ def parse_scene(value: Any, place: object = None) -> SceneGraph:
             objects=entry(given, "objects", None),
             relationships=_or_empty(given.get("relationships")),
             attributes=_or_empty(given.get("attributes")),
-            boxes=_read_boxes(given),
+            boxes=tuple(_read_boxes(given)),
         )
         return without_dummies(scene)
 

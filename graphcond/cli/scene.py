@@ -1,0 +1,146 @@
+"""``graphcond scene``: scene graphs drawn and counted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from graphcond.scene_graph import SceneGraph
+    from graphcond.scenes import SceneReport
+
+app = typer.Typer(help="Draw scene graphs and count what is in them.", no_args_is_help=True)
+
+COLUMNS = 4
+"""Pictures side by side on a contact sheet."""
+
+MOST_SHOWN = 24
+"""Scenes on one contact sheet."""
+
+CELL = 400
+"""Side of a picture on a contact sheet, in pixels."""
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A scene graph as JSON or JSON Lines, SGCond's data.json, a LAION-SG file, or a folder of "
+        "Visual Genome, sg2im, COCO-Stuff, LAION-SG or scenes.",
+    ),
+]
+
+
+@app.command()
+def show(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", metavar="PNG", help="The picture to write.")],
+    index: Annotated[
+        int | None, typer.Option("--index", min=0, help="Which scene of several, counted from 0.")
+    ] = None,
+    size: Annotated[int, typer.Option("--size", min=64, max=4096, help="Side of a graph in pixels.")] = 640,
+) -> None:
+    """Draw a scene graph, and its boxes where they are known; several scenes become a contact sheet.
+
+    For example:
+
+        graphcond scene show scene.json --out graph.png
+
+        graphcond scene show scenes.json --out third.png --index 2
+    """
+    from graphcond.files import atomic_file, check_writable
+    from graphcond.scenes import draw_graph, read_scene, read_scenes
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"'{out.name}' is no PNG", place="--out", remedy="end its name in .png")
+    check_writable(out)
+    scenes = read_scenes(source) if index is None else [read_scene(source, index)]
+    picture = draw_graph(scenes[0], size, boxes=True) if len(scenes) == 1 else _sheet(scenes, source.name)
+    with atomic_file(out) as temporary:
+        picture.save(temporary, "PNG")
+    shown = min(len(scenes), MOST_SHOWN)
+    rest = f" of {len(scenes)} (choose others with --index)" if shown < len(scenes) else ""
+    typer.echo(f"{out}: {shown} {'scene' if shown == 1 else 'scenes'}{rest}")
+
+
+@app.command()
+def inspect(
+    source: Source,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", metavar="DIR", help="Where the pictures lie.")
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="The format, where its content does not tell.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for a program instead of a table.")
+    ] = False,
+) -> None:
+    """Count scenes, objects, predicates and their classes, and say what looks wrong.
+
+    For example:
+
+        graphcond scene inspect visual_genome/ --pictures VG/
+    """
+    from graphcond.scenes import inspect_scenes
+
+    report = inspect_scenes(source, format=format_, pictures=pictures)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=escape(str(source)), show_header=False, title_justify="left")
+    for name, value in _rows(report).items():
+        table.add_row(name, escape(str(value)))
+    Console().print(table)
+    for note in report.notes:
+        typer.echo(f"note: {note}")
+
+
+def _sheet(scenes: list[SceneGraph], name: str) -> Image.Image:
+    from graphcond.scenes import draw_graph
+    from graphcond.sheets import Cell, contact_sheet
+
+    cells: list[Any] = [
+        Cell(draw_graph(scene, CELL), f"{number}: {len(scene)} objects, {len(scene.relationships)} relations")
+        for number, scene in enumerate(scenes[:MOST_SHOWN])
+    ]
+    columns = min(COLUMNS, len(cells))
+    cells += [Cell(None)] * (-len(cells) % columns)
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    rest = f" The first {MOST_SHOWN} of {len(scenes)}." if len(scenes) > MOST_SHOWN else ""
+    return contact_sheet(rows, title=name, subtitle=f"One graph a scene.{rest}", cell=CELL)
+
+
+def _rows(report: SceneReport) -> dict[str, object]:
+    least, mean, most = report.objects_per_scene
+    rows: dict[str, object] = {
+        "scenes": report.scenes,
+        "splits": ", ".join(f"{name} {count}" for name, count in report.splits.items()),
+        "objects": f"{report.objects} of {report.object_classes} classes",
+        "relations": f"{report.relationships} of {report.predicate_classes} predicates",
+        "attributes": f"{report.attributes} of {report.attribute_classes} words",
+        "objects in a scene": f"min {least}, mean {mean:g}, max {most}",
+        "most frequent objects": _counted(report.frequent_objects),
+        "most frequent predicates": _counted(report.frequent_predicates),
+        "scenes with boxes": report.with_boxes,
+        "scenes with masks": report.with_masks,
+        "scenes with a picture": report.with_picture,
+        "scenes without relations": report.without_relationships,
+        "relations of an object to itself": report.self_relations,
+    }
+    return {name: value for name, value in rows.items() if value != ""}
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in counts.items())
