@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.models.features import FeatureExtractor, TextExtractor
+from graphcond.models.features import FeatureExtractor, TextEmbedder
 from graphcond.pictures import open_picture
 from graphcond.progress import Progress
 
@@ -140,7 +140,7 @@ def cached_pictures(
 
 
 def cached_texts(
-    extractor: TextExtractor,
+    extractor: TextEmbedder,
     texts: Sequence[str],
     cache: FeatureCache | None = None,
     progress: Progress | None = None,

@@ -44,26 +44,37 @@ class FeatureExtractor(Protocol):
 
 
 @runtime_checkable
-class TextExtractor(FeatureExtractor, Protocol):
-    """A feature extractor that embeds texts into the same space as pictures."""
+class TextEmbedder(Protocol):
+    """Whatever embeds texts: words of scene graphs, say."""
+
+    @property
+    def identity(self) -> str:
+        """A name that changes whenever the embeddings would: the key under which they are cached."""
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding."""
 
     def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each text, not normalized."""
 
 
-class PretrainedExtractor(ABC):
-    """A transformers model with the preprocessing of its pictures.
+@runtime_checkable
+class TextExtractor(FeatureExtractor, TextEmbedder, Protocol):
+    """A feature extractor that embeds texts into the same space as pictures."""
+
+
+class FrozenNetwork(ABC):
+    """A transformers model that turns what it is given into embeddings, batch by batch.
 
     Args:
         model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.
-        processor: transformers' image processor, in its Pillow variant.
         name: where the model came from, for people.
         batch_size: how many pictures or texts go through the network at once.
     """
 
-    def __init__(self, model: Any, processor: Any, *, name: str, batch_size: int = 32) -> None:
+    def __init__(self, model: Any, *, name: str, batch_size: int = 32) -> None:
         self.model = model.eval().requires_grad_(False)
-        self.processor = processor
         self.name = name
         self.batch_size = batch_size
 
@@ -73,8 +84,8 @@ class PretrainedExtractor(ABC):
         """Length of one embedding."""
 
     @abstractmethod
-    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
-        """The embeddings of prepared pictures."""
+    def _preprocessing(self) -> str:
+        """What, besides the weights, decides the embeddings."""
 
     @cached_property
     def identity(self) -> str:
@@ -85,14 +96,6 @@ class PretrainedExtractor(ABC):
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return f"{Path(self.name).name}@{digest.hexdigest()[:24]}"
 
-    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
-        """One embedding for each picture, not normalized; any mode, transparency becomes white."""
-        return self._in_batches(pictures, self._encode_pictures)
-
-    def _encode_pictures(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
-        pixels = self.processor([to_rgb(picture) for picture in pictures], return_tensors="pt").pixel_values
-        return self._encode(pixels.to(self.model.device, self.model.dtype))
-
     @torch.inference_mode()
     def _in_batches(
         self, items: Sequence[Item], encode: Callable[[Sequence[Item]], Tensor]
@@ -102,6 +105,33 @@ class PretrainedExtractor(ABC):
             batch = items[start : start + self.batch_size]
             embeddings[start : start + len(batch)] = encode(batch).float().cpu().numpy()
         return embeddings
+
+
+class PretrainedExtractor(FrozenNetwork):
+    """A transformers model with the preprocessing of its pictures.
+
+    Args:
+        model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.
+        processor: transformers' image processor, in its Pillow variant.
+        name: where the model came from, for people.
+        batch_size: how many pictures or texts go through the network at once.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, name: str, batch_size: int = 32) -> None:
+        super().__init__(model, name=name, batch_size=batch_size)
+        self.processor = processor
+
+    @abstractmethod
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        """The embeddings of prepared pictures."""
+
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each picture, not normalized; any mode, transparency becomes white."""
+        return self._in_batches(pictures, self._encode_pictures)
+
+    def _encode_pictures(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
+        pixels = self.processor([to_rgb(picture) for picture in pictures], return_tensors="pt").pixel_values
+        return self._encode(pixels.to(self.model.device, self.model.dtype))
 
     def _preprocessing(self) -> str:
         """What, besides the weights, decides the embeddings."""
@@ -133,11 +163,11 @@ class ClipExtractor(PretrainedExtractor):
             InputError: the model is not there, is damaged, or is no complete CLIP.
         """
         folder = TINY_FOLDER / "clip" if name == "tiny" else name
-        model = _load_model(CLIPModel, folder, device, dtype)
+        model = load_network(CLIPModel, folder, device, dtype)
         size = model.config.vision_config.image_size
         defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
         processor = _load_processor(CLIPImageProcessorPil, folder, **defaults)
-        tokenizer = _load(CLIPTokenizer, folder)
+        tokenizer = load_pretrained(CLIPTokenizer, folder)
         return cls(model, processor, tokenizer, name=str(name))
 
     @property
@@ -166,9 +196,7 @@ class ClipExtractor(PretrainedExtractor):
         return self.model.text_projection(pooled)
 
     def _preprocessing(self) -> str:
-        settings = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        del settings["padding"], settings["truncation"]  # what the last call used
-        return super()._preprocessing() + json.dumps(settings, sort_keys=True)
+        return super()._preprocessing() + tokenizer_settings(self.tokenizer)
 
 
 class DinoExtractor(PretrainedExtractor):
@@ -185,7 +213,7 @@ class DinoExtractor(PretrainedExtractor):
         Raises:
             InputError: the model is not there, is damaged, or is no DINOv2.
         """
-        model = _load_model(Dinov2Model, name, device, dtype)
+        model = load_network(Dinov2Model, name, device, dtype)
         processor = _load_processor(BitImageProcessorPil, name, size={"shortest_edge": 256})
         return cls(model, processor, name=str(name))
 
@@ -198,12 +226,27 @@ class DinoExtractor(PretrainedExtractor):
         return self.model(pixels).pooler_output
 
 
-def _load_model(kind: Any, name: str | Path, device: str | torch.device, dtype: torch.dtype) -> Any:
-    model, report = _load(kind, name, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    if report["missing_keys"]:
+def tokenizer_settings(tokenizer: Any) -> str:
+    """All that decides how ``tokenizer`` cuts a text up, whatever it has been used for."""
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    del settings["padding"], settings["truncation"]  # what the last call used
+    return json.dumps(settings, sort_keys=True)
+
+
+def load_network(
+    kind: Any, name: str | Path, device: str | torch.device, dtype: torch.dtype, *, unread: str | None = None
+) -> Any:
+    """``kind.from_pretrained`` from safetensors; weights whose name holds ``unread`` may be missing.
+
+    Raises:
+        InputError: the model is not there, is damaged, or is of another kind.
+    """
+    model, report = load_pretrained(kind, name, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    missing = [key for key in report["missing_keys"] if unread is None or unread not in key]
+    if missing:
         raise InputError(
-            f"is no complete {kind.__name__}: {len(report['missing_keys'])} weights are missing, "
-            f"among them '{min(report['missing_keys'])}'",
+            f"is no complete {kind.__name__}: {len(missing)} weights are missing, "
+            f"among them '{min(missing)}'",
             place=name,
             remedy="name a folder or hub id of that kind of model",
         )
@@ -219,7 +262,12 @@ def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
         return kind(**defaults)
 
 
-def _load(kind: Any, name: str | Path, **options: Any) -> Any:
+def load_pretrained(kind: Any, name: str | Path, **options: Any) -> Any:
+    """``kind.from_pretrained`` of a folder or hub id, quietly.
+
+    Raises:
+        InputError: it is not there or is damaged.
+    """
     try:
         with quiet_loading():
             return kind.from_pretrained(str(name), **options, **hub_options(str(name)))

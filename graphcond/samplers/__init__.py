@@ -1,12 +1,20 @@
 """Samplers: they choose, from a graph, what matters for one picture."""
 
 from graphcond.component import by_kind, tagged_union
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig, sample_all
+from graphcond.samplers.base import (
+    NeighborSampler,
+    NeighborSamplerConfig,
+    SceneSampler,
+    SceneSamplerConfig,
+    sample_all,
+)
 from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
+from graphcond.samplers.hard_negatives import HardNegative, swapped
 from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
 from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
 from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers.scene_triples import SceneTriplesConfig, SceneTriplesSampler
 from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
 from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
 from graphcond.samplers.similarity import (
@@ -26,6 +34,7 @@ SAMPLERS = by_kind(
         KHopSamplerConfig,
         RandomSamplerConfig,
         GivenSamplerConfig,
+        SceneTriplesConfig,
     ),
     "graphcond.samplers",
 )
@@ -40,6 +49,7 @@ __all__ = [
     "EmbeddingSimilarity",
     "GivenSampler",
     "GivenSamplerConfig",
+    "HardNegative",
     "ImageImageSimilarity",
     "KHopSampler",
     "KHopSamplerConfig",
@@ -51,6 +61,10 @@ __all__ = [
     "RandomSamplerConfig",
     "Ranking",
     "SamplerConfig",
+    "SceneSampler",
+    "SceneSamplerConfig",
+    "SceneTriplesConfig",
+    "SceneTriplesSampler",
     "SemanticPPRSampler",
     "SemanticPPRSamplerConfig",
     "SemanticSampler",
@@ -62,4 +76,5 @@ __all__ = [
     "best_first",
     "choosable",
     "sample_all",
+    "swapped",
 ]

@@ -1,17 +1,17 @@
-"""The contract of a neighbor sampler."""
+"""The contracts of samplers: of those that choose neighbors, and of those that read scene graphs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
 from graphcond.component import ComponentConfig
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings, SceneContext, SceneGraph
 
 
 class NeighborSampler(ABC):
@@ -21,6 +21,9 @@ class NeighborSampler(ABC):
     gives the same answer for a target in whatever batch it comes, given generators in the same state.
     Of nodes with the same score the one with the lower row comes first.
     """
+
+    makes: ClassVar = NeighborContext
+    """The context that this family of samplers makes."""
 
     @abstractmethod
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
@@ -33,6 +36,9 @@ class NeighborSampler(ABC):
 
 class NeighborSamplerConfig(ComponentConfig):
     """What every neighbor sampler lets its user choose."""
+
+    component: ClassVar[Any] = NeighborSampler
+    """What it builds."""
 
     reads_embeddings: ClassVar[bool] = False
     """Whether `build` needs ``embeddings``."""
@@ -61,6 +67,32 @@ class NeighborSamplerConfig(ComponentConfig):
         Raises:
             InputError: the sampler needs something that the graph or ``embeddings`` lack.
         """
+
+
+class SceneSampler(ABC):
+    """Chooses, for each scene graph, the part that a model reads.
+
+    A sampler does not change a graph, and gives the same answer for a scene in whatever batch it comes,
+    given generators in the same state.
+    """
+
+    makes: ClassVar = SceneContext
+    """The context that this family of samplers makes."""
+
+    @abstractmethod
+    def sample(self, scenes: Sequence[SceneGraph], generator: np.random.Generator | None) -> SceneContext:
+        """Choose what to keep of each scene; without ``generator`` nothing is left to chance."""
+
+
+class SceneSamplerConfig(ComponentConfig):
+    """Config of a sampler of scene graphs."""
+
+    component: ClassVar[Any] = SceneSampler
+    """What it builds."""
+
+    @abstractmethod
+    def build(self) -> SceneSampler:
+        """The sampler; which scenes it reads is said in each call."""
 
 
 def sample_all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -60,6 +60,7 @@ class GivenSampler(NeighborSampler):
 class GivenSamplerConfig(NeighborSamplerConfig):
     """The neighbors that the graph's source chose itself."""
 
+    component: ClassVar = GivenSampler
     kind: Literal["given"] = "given"
 
     def build(

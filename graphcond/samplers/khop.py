@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -74,6 +74,7 @@ class KHopSampler(NeighborSampler):
 class KHopSamplerConfig(NeighborSamplerConfig):
     """Neighbors at random among the nodes within a few steps, the nearest first."""
 
+    component: ClassVar = KHopSampler
     kind: Literal["khop"] = "khop"
 
     hops: int = Field(1, ge=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -89,6 +89,7 @@ class PPRFields(NeighborSamplerConfig):
 class PPRSamplerConfig(PPRFields):
     """Neighbors with the highest personalized PageRank."""
 
+    component: ClassVar = PPRSampler
     kind: Literal["ppr"] = "ppr"
 
     def build(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -53,6 +53,7 @@ class RandomSampler(NeighborSampler):
 class RandomSamplerConfig(NeighborSamplerConfig):
     """Neighbors drawn at random from the whole graph, as a control."""
 
+    component: ClassVar = RandomSampler
     kind: Literal["random"] = "random"
 
     def build(

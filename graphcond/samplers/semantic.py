@@ -100,6 +100,7 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
 
     reads_embeddings: ClassVar[bool] = True
 
+    component: ClassVar = SemanticSampler
     kind: Literal["semantic"] = "semantic"
 
     similarity: SimilarityConfig = TextImageConfig()

@@ -61,6 +61,7 @@ class SemanticPPRSamplerConfig(PPRFields):
 
     reads_embeddings: ClassVar[bool] = True
 
+    component: ClassVar = SemanticPPRSampler
     kind: Literal["semantic_ppr"] = "semantic_ppr"
 
     candidates: int = Field(50, ge=1)
