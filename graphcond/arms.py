@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Int64
 from PIL import Image
 
-from graphcond.contexts import GraphContexts, shuffled
+from graphcond.contexts import AnySource, Sampled
 from graphcond.pipeline import GraphPipeline
-from graphcond.types import NeighborContext, NeighborFeatures
+from graphcond.types import Context, SceneFeatures
 
 Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 
@@ -50,13 +50,13 @@ class DrawSettings:
 
 
 class ModelPictures:
-    """Draws the nodes of a graph with a model; what `graphcond.evaluation.evaluate` asks for pictures.
+    """Draws the nodes of a graph, or scenes; what `graphcond.evaluation.evaluate` asks for pictures.
 
-    A picture depends on its node, the arm and the seed alone; its noise is the same in every arm.
+    A picture depends on its row, the arm and the seed alone; its noise is the same in every arm.
 
     Args:
         pipeline: the model.
-        contexts: the graph as each condition reads it.
+        contexts: the graph or the scenes as each condition reads them.
         targets: all rows that may be drawn; among them graphs are shuffled.
         settings: how to draw.
         shuffle_seed: decides who gets whose graph.
@@ -65,7 +65,7 @@ class ModelPictures:
     def __init__(
         self,
         pipeline: GraphPipeline,
-        contexts: Mapping[str, GraphContexts],
+        contexts: Mapping[str, AnySource],
         targets: Int64[np.ndarray, " n"],
         settings: DrawSettings | None = None,
         *,
@@ -74,9 +74,11 @@ class ModelPictures:
         self.pipeline, self.contexts, self.settings = pipeline, contexts, settings or DrawSettings()
         self._place = {row: place for place, row in enumerate(targets.tolist())}
         own = {name: source.sample(targets) for name, source in contexts.items()}
-        self._chosen: dict[Arm, dict[str, NeighborContext]] = {
+        self._chosen: dict[Arm, dict[str, Sampled]] = {
             "graph": own,
-            "shuffled_graph": {name: shuffled(context, shuffle_seed) for name, context in own.items()},
+            "shuffled_graph": {
+                name: contexts[name].shuffled(context, shuffle_seed) for name, context in own.items()
+            },
         }
 
     def with_settings(self, settings: DrawSettings) -> ModelPictures:
@@ -93,25 +95,29 @@ class ModelPictures:
         )
         return self.pipeline(
             [texts[row] for row in rows.tolist()],
-            graphs,
+            **graph_arguments(graphs),
             generator=noise_of(rows, seed),
             **self.settings.options(),
         ).images
 
-    def context(self, arm: Arm, name: str) -> NeighborContext:
-        """The neighbors of all targets in ``arm``, as the condition ``name`` reads them."""
+    def context(self, arm: Arm, name: str) -> Any:
+        """The contexts of all targets in ``arm``, as the condition ``name`` samples them."""
         return self._chosen[arm][name]
 
-    def features(self, rows: Int64[np.ndarray, " b"], arm: Arm, name: str) -> NeighborFeatures:
-        """The embeddings of the neighbors of ``rows``."""
+    def features(self, rows: Int64[np.ndarray, " b"], arm: Arm, name: str) -> Any:
+        """The contexts of ``rows`` as the encoder of the condition ``name`` reads them."""
         places = np.array([self._place[row] for row in rows.tolist()], np.int64)
-        chosen = self._chosen[arm][name]
-        return self.contexts[name].features(
-            NeighborContext(chosen.targets[places], chosen.neighbors[places], chosen.scores[places])
-        )
+        return self.contexts[name].features(self._chosen[arm][name].take(places))
 
     def _texts(self) -> Sequence[str]:
-        return next(iter(self.contexts.values())).graph.nodes.texts
+        return next(iter(self.contexts.values())).texts
+
+
+def graph_arguments(features: Mapping[str, Context] | None) -> dict[str, Any]:
+    """The contexts of each condition, a row per prompt, as arguments of `GraphPipeline`."""
+    scenes = {name: one for name, one in (features or {}).items() if isinstance(one, SceneFeatures)}
+    neighbors = {name: one for name, one in (features or {}).items() if name not in scenes}
+    return {name: graphs for name, graphs in (("neighbors", neighbors), ("scene", scenes)) if graphs}
 
 
 def noise_of(rows: Int64[np.ndarray, " b"], seed: int) -> list[torch.Generator]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -20,8 +23,8 @@ from graphcond.models.feature_cache import FeatureCache, default_cache_folder
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import AnyData, FileFeatures, MmagData, SceneData, WorldData
-from graphcond.samplers import NeighborSamplerConfig
-from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable, SceneSet
+from graphcond.scenes import load_scene_set, open_scene_folder, save_scene_world
+from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable, SceneContext, SceneSet
 from graphcond.worlds.scenes import SceneWorld
 
 if TYPE_CHECKING:
@@ -40,12 +43,15 @@ VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
 """What a split that is kept for validation may be called."""
 
 
-def open_data(config: AnyData, *, progress: Progress | None = None) -> Source:
+def open_data(
+    config: AnyData, *, progress: Progress | None = None, say: Callable[[str], None] | None = None
+) -> Source:
     """What a recipe trains on: read from its path, or a world that is drawn when it is first needed.
 
     Args:
         config: a recipe's ``data``.
         progress: called while pictures of a world are drawn.
+        say: takes a sentence about each thing that is missing or looks wrong in files of scene graphs.
 
     Raises:
         InputError: no path is set, nothing readable stands there, or the world cannot be drawn.
@@ -54,21 +60,10 @@ def open_data(config: AnyData, *, progress: Progress | None = None) -> Source:
         return _open_world(config, progress)
     if config.path is None:
         what = "scene graphs lie" if isinstance(config, SceneData) else "graph lies"
-        raise InputError(
-            "is not set", place="data.path", remedy=f"say where the {what}: --set data.path=..."
-        )
+        raise InputError("is not set", place="data.path", remedy=f"say where the {what}: --set data.path=...")
     if isinstance(config, MmagData):
         return load_graph(config.path)
-    from graphcond.scenes import load_scene_set
-
-    return load_scene_set(
-        config.path,
-        format=config.format,
-        pictures=config.pictures,
-        prompt=config.prompt,
-        prompt_from=config.prompt_from,
-        seed=config.seed,
-    )
+    return _open_scenes(config, config.path, say)
 
 
 def open_graph_data(config: AnyData, *, progress: Progress | None = None) -> AttributedGraph:
@@ -96,10 +91,11 @@ def targets_of(source: Source, config: AnyData) -> Int64[np.ndarray, " n"]:
     """
     rows = _in_splits(source, config.train_splits)
     if not len(rows):
+        splits = sorted(set(columns_of(source).splits or ()))
         raise InputError(
             f"nothing is in a split called {' or '.join(config.train_splits)}",
             place="data.train_splits",
-            remedy=f"choose from the splits there are: {', '.join(sorted(set(columns_of(source).splits or ())))}",
+            remedy=f"choose from the splits there are: {', '.join(splits)}",
         )
     targets = _with_picture(source, rows)
     if not len(targets):
@@ -158,10 +154,11 @@ def check_samplers(recipe: Recipe, *, scenes: bool) -> None:
     Raises:
         InputError: one does not.
     """
+    data = "scene graphs" if scenes else "a graph of nodes"
     for number, condition in enumerate(recipe.conditions):
-        if isinstance(condition.sampler, NeighborSamplerConfig) is scenes:
+        if (condition.sampler.component.makes is SceneContext) is not scenes:
             raise InputError(
-                f"'{condition.sampler.kind}' does not read {'scene graphs' if scenes else 'a graph of nodes'}",
+                f"'{condition.sampler.kind}' does not read {data}",
                 place=f"conditions.{number}.sampler",
                 remedy="choose another sampler, or other data",
             )
@@ -234,27 +231,33 @@ def scene_contexts_of(
     }
 
 
+def _open_scenes(config: SceneData, path: Path, say: Callable[[str], None] | None) -> SceneSet:
+    scenes = load_scene_set(
+        path, format=config.format, pictures=config.pictures, seed=config.seed, report=say
+    )
+    if config.prompt_from == "fixed":
+        return replace(scenes, texts=[config.prompt] * len(scenes))
+    if scenes.captions is None:
+        raise InputError(
+            "the scenes have no captions", place="data.prompt_from", remedy="use 'fixed' with a data.prompt"
+        )
+    return replace(scenes, texts=[caption or config.prompt for caption in scenes.captions])
+
+
 def _open_world(config: WorldData, progress: Progress | None) -> Source:
-    names = SETTINGS[config.world]
-    settings = {name: getattr(config, setting) for name, setting in names.items()}
+    settings = {name: getattr(config, setting) for name, setting in SETTINGS[config.world].items()}
     key = hashlib.sha256(f"{sorted(settings.items())} {source_version(worlds)}".encode()).hexdigest()[:16]
     folder = default_cache_folder() / "worlds" / f"{config.world}-{key}"
+    art = config.world == "art"
+    if folder.is_dir():
+        return open_graph(folder) if art else open_scene_folder(folder)
     try:
-        if config.world == "art":
-            return (
-                open_graph(folder)
-                if folder.is_dir()
-                else save_world(worlds.ArtWorld(**settings), folder, progress=progress)
-            )
-        from graphcond.scenes import open_scene_folder, save_scene_world
-
-        if not folder.is_dir():
-            save_scene_world(SceneWorld(**settings), folder, progress=progress)
-        return open_scene_folder(folder)
-    except InputError:
-        raise
+        world = worlds.ArtWorld(**settings) if art else SceneWorld(**settings)
     except ValueError as error:
         raise InputError(str(error), place="data", remedy="choose another value") from None
+    if isinstance(world, SceneWorld):
+        return save_scene_world(world, folder, progress=progress)
+    return save_world(world, folder, progress=progress)
 
 
 def _in_splits(source: Source, splits: tuple[str, ...]) -> Int64[np.ndarray, " n"]:

@@ -23,6 +23,7 @@ from graphcond.recipe.sections import (
     GuidanceConfig,
     MmagData,
     TrainingConfig,
+    check_flip,
 )
 from graphcond.recipe.stages import StageConfig, check_stages
 from graphcond.samplers import SamplerConfig
@@ -87,6 +88,7 @@ class Recipe(Config):
         for number, condition in enumerate(self.conditions):
             check_condition(f"conditions.{number}", condition, self.base.facts())
         check_data(self.data, self.conditions)
+        check_flip(self.data, self.training)
         check_stages(self.stages, self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)
         check_known("training.learning_rates", self.training.learning_rates, [*names, LORA])

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from graphcond.contexts import GraphContexts
+from graphcond.contexts import AnySource, Sampled
+from graphcond.data import Source
 from graphcond.models.stable_diffusion import LatentMoments
 from graphcond.training.latents import Moments
 from graphcond.training.prompts import PromptTable
-from graphcond.types import NeighborContext, NeighborFeatures, TextTokens
+from graphcond.types import Context, TextTokens
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,29 @@ class Batch:
 
     latents: LatentMoments
     text: TextTokens
-    contexts: Mapping[str, NeighborFeatures]
+    contexts: Mapping[str, Context]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Targets with their latents, texts and neighbors; row ``i`` of everything is example ``i``.
+    """Targets with their latents, texts and contexts; row ``i`` of everything is example ``i``.
 
     Args:
-        targets: rows of the node table.
+        data: a graph or scenes.
+        targets: rows of the data.
         latents: moments of the pictures, memory-mapped.
         prompts: encoded texts, memory-mapped.
-        graphs: where each condition's embeddings come from.
-        neighbors: of each condition.
-        identity: a name that changes with the targets, their pictures, texts or neighbors.
+        sources: the data as each condition reads them.
+        contexts: of each condition, in the order of ``targets``.
+        identity: a name that changes with the targets, their pictures, texts or contexts.
     """
 
+    data: Source
     targets: Int64[np.ndarray, " n"]
     latents: Moments
     prompts: PromptTable
-    graphs: Mapping[str, GraphContexts]
-    neighbors: Mapping[str, NeighborContext]
+    sources: Mapping[str, AnySource]
+    contexts: Mapping[str, Sampled]
     identity: str
 
     def __len__(self) -> int:
@@ -54,6 +57,11 @@ class Examples:
         """Channels, height and width of the latents."""
         channels, height, width = self.latents.shape[3:]
         return channels, height, width
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the latents of mirrored pictures are there too."""
+        return self.latents.shape[1] > 1
 
     def batch(
         self,
@@ -79,22 +87,17 @@ class Examples:
         return Batch(
             LatentMoments(moments[:, 0], moments[:, 1]),
             self.prompts.tokens(prompts, device),
-            self.features(rows, device, self.neighbors),
+            self.features(rows, device, self.contexts),
         )
 
     def features(
-        self, rows: Int64[np.ndarray, " b"], device: torch.device, neighbors: Mapping[str, NeighborContext]
-    ) -> dict[str, NeighborFeatures]:
-        """The neighbors' embeddings of some examples, by condition."""
+        self, rows: Int64[np.ndarray, " b"], device: torch.device, contexts: Mapping[str, Sampled]
+    ) -> dict[str, Context]:
+        """Some rows of ``contexts`` as the encoders read them, by condition."""
         return {
-            name: self.graphs[name].features(taken(context, rows)).to(device)
-            for name, context in neighbors.items()
+            name: self.sources[name].features(context.take(rows)).to(device)
+            for name, context in contexts.items()
         }
-
-
-def taken(context: NeighborContext, rows: Int64[np.ndarray, " b"]) -> NeighborContext:
-    """Some rows of a context."""
-    return NeighborContext(context.targets[rows], context.neighbors[rows], context.scores[rows])
 
 
 def drawn(latents: LatentMoments, noise: Float[Tensor, "b channels h w"]) -> Float[Tensor, "b channels h w"]:

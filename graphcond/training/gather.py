@@ -1,4 +1,4 @@
-"""Gathering examples: neighbors sampled, pictures and texts encoded, each once."""
+"""Gathering examples: contexts sampled, pictures and texts encoded, each once."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from graphcond.contexts import GraphContexts
+from graphcond.contexts import AnySource, Sampled
+from graphcond.data import Source, columns_of
 from graphcond.errors import InputError
 from graphcond.fingerprint import file_digest, fingerprint
 from graphcond.models import StableDiffusionBase
 from graphcond.recipe import Recipe
-from graphcond.training.examples import Examples, taken
+from graphcond.training.examples import Examples
 from graphcond.training.latents import cached_latents
-from graphcond.training.neighborhoods import cached_neighbors
+from graphcond.training.neighborhoods import sampled_context
 from graphcond.training.prompts import cached_prompts
 from graphcond.training.report import Report
-from graphcond.types import AttributedGraph, NeighborContext
+from graphcond.types import NeighborContext, SceneSet
 
-Neighbors = Mapping[str, NeighborContext]
+Contexts = Mapping[str, Sampled]
+"""The contexts of the same targets, by condition."""
 
 
 @dataclass(frozen=True)
@@ -30,52 +32,50 @@ class Gatherer:
 
     Args:
         recipe: names samplers and resolution.
-        graph: where targets lie.
-        contexts: the graph as each condition reads it.
+        data: where targets lie.
+        sources: the data as each condition reads them.
         forbidden: rows that are never neighbors.
         report: shows the stages.
     """
 
     recipe: Recipe
-    graph: AttributedGraph
-    contexts: Mapping[str, GraphContexts]
+    data: Source
+    sources: Mapping[str, AnySource]
     forbidden: Int64[np.ndarray, " f"]
     report: Report
 
     @property
     def feature_width(self) -> int:
-        """d, width of the neighbor embeddings.
+        """d, width of the embeddings that encoders read.
 
         Raises:
             InputError: no picture of the graph is embedded.
         """
-        return next(iter(self.contexts.values())).feature_width
+        return next(iter(self.sources.values())).feature_width
 
-    def neighbors(self, targets: Int64[np.ndarray, " n"], what: str) -> dict[str, NeighborContext]:
-        """The neighbors of ``targets`` for each condition."""
-        with self.report.stage("neighbors", f"Sampling neighbors ({what})") as progress:
+    def contexts(self, targets: Int64[np.ndarray, " n"], what: str) -> dict[str, Sampled]:
+        """The contexts of ``targets`` for each condition."""
+        chosen = "scenes" if isinstance(self.data, SceneSet) else "neighbors"
+        with self.report.stage(chosen, f"Sampling {chosen} ({what})") as progress:
             return {
-                c.name: cached_neighbors(c, self.contexts[c.name], targets, self.forbidden, progress)
+                c.name: sampled_context(c, self.sources[c.name], targets, self.forbidden, progress)
                 for c in self.recipe.conditions
             }
 
     def examples(
         self,
         base: StableDiffusionBase,
-        neighbors: Neighbors,
-        kept: Bool[np.ndarray, " n"],
+        targets: Int64[np.ndarray, " n"],
+        contexts: Contexts,
         what: str,
         *,
         mirrored: bool = False,
     ) -> Examples:
-        """Examples of the ``kept`` targets of ``neighbors``.
+        """Examples of ``targets`` with their ``contexts``.
 
         Raises:
             InputError: a picture cannot be read, or its size does not suit the base.
         """
-        rows = np.flatnonzero(kept)
-        chosen = {name: taken(context, rows) for name, context in neighbors.items()}
-        targets = next(iter(chosen.values())).targets
         texts, pictures = self._texts(targets), self._pictures(targets)
         with self.report.stage("latents", f"Encoding pictures ({what})") as progress:
             latents = cached_latents(
@@ -88,14 +88,16 @@ class Gatherer:
         with self.report.stage("texts", f"Encoding texts ({what})") as progress:
             prompts = cached_prompts(base, texts, progress)
         digests = [digest for _, digest in pictures]
-        identity = fingerprint(targets, digests, texts, *(context.neighbors for context in chosen.values()))
-        return Examples(targets, latents, prompts, self.contexts, chosen, identity)
+        chosen = [part for context in contexts.values() for part in _contents(context)]
+        identity = fingerprint(targets, digests, texts, *chosen)
+        return Examples(self.data, targets, latents, prompts, self.sources, contexts, identity)
 
     def _texts(self, targets: Int64[np.ndarray, " n"]) -> list[str]:
-        return [self.graph.nodes.texts[target] for target in targets.tolist()]
+        texts = columns_of(self.data).texts
+        return [texts[target] for target in targets.tolist()]
 
     def _pictures(self, targets: Int64[np.ndarray, " n"]) -> list[tuple[Path, str]]:
-        paths = [self.graph.picture_path(target) for target in targets.tolist()]
+        paths = [self.data.picture_path(target) for target in targets.tolist()]
         return [(path, file_digest(path)) for path in paths if path is not None]
 
     def _resolution(self, base: StableDiffusionBase) -> int:
@@ -109,6 +111,18 @@ class Gatherer:
         return resolution
 
 
-def has_graph(neighbors: Neighbors) -> Bool[np.ndarray, " n"]:
-    """The targets for which some condition has a neighbor."""
-    return np.any([context.present.any(axis=1) for context in neighbors.values()], axis=0)
+def has_graph(contexts: Contexts) -> Bool[np.ndarray, " n"]:
+    """The targets for which some condition has a graph."""
+    return np.any([context.has_graph for context in contexts.values()], axis=0)
+
+
+def taken(contexts: Contexts, rows: Int64[np.ndarray, " m"]) -> Contexts:
+    """The contexts of some of the targets."""
+    return {name: context.take(rows) for name, context in contexts.items()}
+
+
+def _contents(context: Sampled) -> list[object]:
+    if isinstance(context, NeighborContext):
+        return [context.neighbors]
+    masks = [scene.masks for scene in context.scenes if scene.masks is not None]
+    return [context.scenes, *([np.concatenate(masks)] if masks else [])]

@@ -33,6 +33,15 @@ def cut_after(file: Path, step: int) -> None:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
 
+def cut_stage(file: Path, stage: str) -> None:
+    """Remove what a stage wrote that was stopped: it is done again."""
+    records = read_records(file)
+    kept = [record for record in records if record.get("stage") != stage]
+    if len(kept) < len(records):
+        with atomic_file(file) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+
 @dataclass
 class Recent:
     """What happened since the last line: means over steps, sums over samples."""

@@ -1,4 +1,4 @@
-"""The neighbors of every target, sampled once."""
+"""The context of every target, sampled once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond import samplers
-from graphcond.contexts import GraphContexts
+from graphcond.contexts import AnySource, GraphContexts, Sampled
 from graphcond.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
 from graphcond.recipe import ConditionConfig
@@ -15,6 +15,23 @@ from graphcond.types import NeighborContext
 
 BATCH = 256
 """Targets of one call of the sampler."""
+
+
+def sampled_context(
+    config: ConditionConfig,
+    source: AnySource,
+    targets: Int64[np.ndarray, " n"],
+    forbidden: Int64[np.ndarray, " f"],
+    progress: Progress | None = None,
+) -> Sampled:
+    """What a condition's sampler chooses for ``targets``: neighbors from the cache, scenes at once.
+
+    Arguments and errors as `cached_neighbors`.
+    """
+    if isinstance(source, GraphContexts):
+        return cached_neighbors(config, source, targets, forbidden, progress)
+    context: Sampled = source.sample(targets)
+    return context
 
 
 def cached_neighbors(

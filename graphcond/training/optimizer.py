@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 
 import torch
 from accelerate import Accelerator
@@ -47,9 +48,21 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, floa
     return {group["name"]: group["lr"] for group in optimizer.param_groups}
 
 
-def gradient_norms(groups: Groups) -> dict[str, float]:
-    """The norm of each group's gradients."""
-    return {name: float(_norm(group.values())) for name, group in groups.items()}
+def gradient_norms(groups: Groups) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The norm of each group's gradients, and those of the modules within it.
+
+    A module is what stands before the first dot of a parameter's name: ``encoder``, ``injector``.
+    """
+    squares: dict[str, dict[str, float]] = {name: {} for name in groups}
+    keys = [(name, key) for name, group in groups.items() for key, p in group.items() if p.grad is not None]
+    norms = torch._foreach_norm([_grad(groups[name][key]).float() for name, key in keys]) if keys else []
+    for (name, key), norm in zip(keys, torch.stack(list(norms)).tolist() if keys else [], strict=True):
+        module = key.partition(".")[0]
+        squares[name][module] = squares[name].get(module, 0.0) + norm**2
+    modules = {
+        name: {part: math.sqrt(square) for part, square in parts.items()} for name, parts in squares.items()
+    }
+    return {name: math.sqrt(sum(parts.values())) for name, parts in squares.items()}, modules
 
 
 def clip_gradients(groups: Groups, most: float) -> float:
@@ -107,11 +120,6 @@ def restore_weights(groups: Groups, state: Mapping[str, Tensor]) -> None:
 
 def _named(groups: Groups) -> dict[str, nn.Parameter]:
     return {f"{name}/{key}": parameter for name, group in groups.items() for key, parameter in group.items()}
-
-
-def _norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    norms = [torch.linalg.vector_norm(p.grad.float()) for p in parameters if p.grad is not None]
-    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 
 
 def _grad(parameter: nn.Parameter) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +10,23 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from graphcond.data import contexts_of, embed_data, forbidden_of, held_out_of, open_data, targets_of
+from graphcond.contexts import Sampled
+from graphcond.data import Source, columns_of, forbidden_of, held_out_of, open_data, sources_of, targets_of
 from graphcond.errors import InputError
 from graphcond.model import GraphModel, load_extractor
 from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
-from graphcond.recipe.sections import FileFeatures
+from graphcond.recipe.sections import FileFeatures, mirrors
 from graphcond.training.drops import learns_without_graph
 from graphcond.training.examples import Examples
-from graphcond.training.gather import Gatherer, Neighbors, has_graph
+from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import check_prediction
 from graphcond.training.optimizer import all_parameters
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
-from graphcond.types import AttributedGraph
+from graphcond.training.run_folder import RunFolder
+from graphcond.training.stages import freeze_staged, run_stages
+from graphcond.types import SceneSet
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,16 @@ class Prepared:
     """A model and what it is trained and validated on.
 
     Args:
-        graph: where the targets lie.
-        model: untrained, its trained parameters in float32.
-        train: the training examples.
+        data: where the targets lie: a graph or scenes.
+        model: what the stages left of it, its trained parameters in float32.
+        train: the training examples; those of validation where nothing is trained.
         validation: examples for the validation loss and previews; each has a graph.
         held_out: whether no validation example is trained on.
-        left_out: training targets without any neighbor, which could teach nothing.
+        left_out: training targets without any graph, which could teach nothing.
         always: whether samples without graph give gradients too.
     """
 
-    graph: AttributedGraph
+    data: Source
     model: GraphModel
     train: Examples
     validation: Examples
@@ -47,63 +51,87 @@ class Prepared:
     left_out: int
     always: bool
 
+    @property
+    def trains(self) -> bool:
+        """Whether the model has anything that training changes."""
+        return bool(self.model.trainable_parameters())
+
 
 def prepare(
     recipe: Recipe,
     device: torch.device,
     report: Report,
     *,
-    graph: AttributedGraph | None = None,
+    graph: Source | None = None,
     targets: Int64[np.ndarray, " n"] | None = None,
+    run: RunFolder | None = None,
+    resumed: bool = False,
 ) -> Prepared:
-    """Open the data, build the model, and compute once what stays the same in every step.
+    """Open the data, build the model, run its stages, and compute once what stays the same in every step.
 
     Args:
         recipe: what to train.
         device: where to compute.
         report: shows the stages.
-        graph: in place of the recipe's data.
+        graph: a graph or scenes in place of the recipe's data.
         targets: rows to train on, in place of the training splits.
+        run: where stages leave what they trained, and their figures.
+        resumed: a checkpoint with what the stages trained will be read.
 
     Raises:
         InputError: something about the data, the base or their fit is wrong.
     """
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
-    graph = _open(recipe, report) if graph is None else graph
-    targets = targets_of(graph, recipe.data) if targets is None else _checked(graph, targets)
-    held_out = np.setdiff1d(held_out_of(graph, recipe.data), targets)
-    gatherer = _gatherer(recipe, graph, device, report)
-    neighbors = gatherer.neighbors(targets, "training")
-    found = has_graph(neighbors)
+    data = _open(recipe, report) if graph is None else graph
+    targets = targets_of(data, recipe.data) if targets is None else _checked(data, targets)
+    held_out = np.setdiff1d(held_out_of(data, recipe.data), targets)
+    gatherer = _gatherer(recipe, data, device, report)
+    contexts = gatherer.contexts(targets, "training")
+    found = has_graph(contexts)
     if not found.any():
-        raise InputError("no training target has a neighbor", place="data", remedy="check its edges")
+        raise _nothing_to_learn(data)
     model = _build_model(recipe, gatherer.feature_width, device, report)
+    if not resumed:
+        run_stages(recipe, gatherer, model, targets[found], held_out, run)
+    freeze_staged(recipe, model)
+    chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
+    validation = gatherer.examples(model.base, *chosen, "validation")
     always = learns_without_graph(model.conditions.values(), lora=model.lora is not None)
-    kept = np.ones_like(found) if always else found
-    train = gatherer.examples(model.base, neighbors, kept, "training", mirrored=recipe.training.flip)
-    chosen, is_held_out = _validation_neighbors(gatherer, held_out, targets[found])
-    validation = gatherer.examples(model.base, chosen, has_graph(chosen), "validation")
+    kept = np.flatnonzero(np.ones_like(found) if always else found)
+    train = validation
+    if model.trainable_parameters():
+        mirrored = mirrors(recipe.data, recipe.training) and not isinstance(data, SceneSet)
+        train = gatherer.examples(
+            model.base, targets[kept], taken(contexts, kept), "training", mirrored=mirrored
+        )
     return Prepared(
-        graph=graph,
+        data=data,
         model=model,
         train=train,
         validation=validation,
         held_out=is_held_out,
-        left_out=int(len(found) - kept.sum()),
+        left_out=len(found) - len(kept),
         always=always,
     )
 
 
-def _open(recipe: Recipe, report: Report) -> AttributedGraph:
+def _open(recipe: Recipe, report: Report) -> Source:
     with report.stage("data", "Drawing pictures") as progress:
-        return open_data(recipe.data, progress=progress)
+        return open_data(recipe.data, progress=progress, say=report.say)
 
 
-def _gatherer(recipe: Recipe, graph: AttributedGraph, device: torch.device, report: Report) -> Gatherer:
-    with report.stage("features", "Embedding pictures and texts") as progress:
-        embeddings = embed_data(recipe, graph, device=device, progress=progress)
-    forbidden = forbidden_of(graph, recipe.data)
-    return Gatherer(recipe, graph, contexts_of(recipe, graph, embeddings, forbidden), forbidden, report)
+def _gatherer(recipe: Recipe, data: Source, device: torch.device, report: Report) -> Gatherer:
+    forbidden = forbidden_of(data, recipe.data)
+    what = "words" if isinstance(data, SceneSet) else "pictures and texts"
+    with report.stage("features", f"Embedding {what}") as progress:
+        sources = sources_of(recipe, data, forbidden, device=device, progress=progress)
+    return Gatherer(recipe, data, sources, forbidden, report)
+
+
+def _nothing_to_learn(data: Source) -> InputError:
+    if isinstance(data, SceneSet):
+        return InputError("no training scene has an object", place="data", remedy="check its graphs")
+    return InputError("no training target has a neighbor", place="data", remedy="check its edges")
 
 
 def _build_model(recipe: Recipe, feature_width: int, device: torch.device, report: Report) -> GraphModel:
@@ -125,30 +153,33 @@ def _text_projection(recipe: Recipe) -> Tensor | None:
     return load_extractor(recipe).text_projection
 
 
-def _validation_neighbors(
+def _validation_targets(
     gatherer: Gatherer, held_out: Int64[np.ndarray, " n"], trained: Int64[np.ndarray, " m"]
-) -> tuple[Neighbors, bool]:
-    """Some held-out targets with their neighbors; of the trained ones where no held-out one has any."""
+) -> tuple[tuple[Int64[np.ndarray, " k"], Contexts], bool]:
+    """Some held-out targets with their contexts; trained ones where no held-out one has a graph."""
     config = gatherer.recipe.training
     wanted = max(config.validation_samples, config.previews)
     generator = np.random.default_rng(seed_of(config.seed, Purpose.VALIDATION))
     chosen = generator.permutation(held_out)[:wanted]
-    if len(chosen):
-        neighbors = gatherer.neighbors(chosen, "validation")
-        if has_graph(neighbors).any():
-            return neighbors, True
-    return gatherer.neighbors(generator.permutation(trained)[:wanted], "validation"), False
+    contexts: Mapping[str, Sampled] = gatherer.contexts(chosen, "validation") if len(chosen) else {}
+    is_held_out = bool(contexts) and bool(has_graph(contexts).any())
+    if not is_held_out:
+        chosen = generator.permutation(trained)[:wanted]
+        contexts = gatherer.contexts(chosen, "validation")
+    rows = np.flatnonzero(has_graph(contexts))
+    return (chosen[rows], taken(contexts, rows)), is_held_out
 
 
-def _checked(graph: AttributedGraph, targets: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    targets = np.asarray(targets, np.int64)
-    outside = targets[(targets < 0) | (targets >= len(graph))]
+def _checked(data: Source, targets: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    targets, columns = np.asarray(targets, np.int64), columns_of(data)
+    what = "scene" if isinstance(data, SceneSet) else "node"
+    outside = targets[(targets < 0) | (targets >= len(columns))]
     if not len(targets) or len(outside):
-        problem = f"there is no node {outside[0]}" if len(outside) else "there are none"
-        raise InputError(problem, place="targets", remedy=f"name rows from 0 to {len(graph) - 1}")
+        problem = f"there is no {what} {outside[0]}" if len(outside) else "there are none"
+        raise InputError(problem, place="targets", remedy=f"name rows from 0 to {len(columns) - 1}")
     for target in targets.tolist():
-        if graph.nodes.pictures[target] is None:
+        if columns.pictures[target] is None:
             raise InputError(
-                f"node '{graph.nodes.ids[target]}' has no picture", place="targets", remedy="leave it out"
+                f"{what} '{columns.ids[target]}' has no picture", place="targets", remedy="leave it out"
             )
     return targets

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from graphcond.arms import graph_arguments
+from graphcond.contexts import Sampled
+from graphcond.data import columns_of
 from graphcond.files import atomic_file
 from graphcond.model import GraphModel
 from graphcond.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
+from graphcond.scenes import draw_graph
 from graphcond.sheets import contact_sheet
 from graphcond.training.examples import Examples
+from graphcond.training.modes import train_mode
 from graphcond.training.randomness import Purpose, generator_of
-from graphcond.training.validation import shuffled_neighbors
-from graphcond.types import AttributedGraph, NeighborFeatures
+from graphcond.training.validation import shuffled_contexts
+from graphcond.types import SceneSet
 
 COLUMNS = ("true picture", "no graph", "right graph", "shuffled graph")
+GRAPH_COLUMN = "scene graph"
+"""Stands before the others where a graph can be drawn."""
+
+GRAPH_SIDE = 256
+"""Side of a drawn graph in pixels."""
 
 
 class Previews:
@@ -36,26 +47,27 @@ class Previews:
     def write(self, model: GraphModel, file: Path) -> None:
         """Draw the sheet of ``model`` as it is now."""
         config = model.recipe.training
-        wrong = shuffled_neighbors(self._examples, config.seed)
+        wrong = shuffled_contexts(self._examples, config.seed)
         model.train(False)
-        right, other = (
-            self._examples.features(self._rows, model.device, neighbors)
-            for neighbors in (self._examples.neighbors, wrong)
-        )
-        columns = [self._draw(model, neighbors) for neighbors in (None, right, other)]
-        model.train()
+        columns = [self._draw(model, contexts) for contexts in (None, self._examples.contexts, wrong)]
+        train_mode(model)
+        graphs = self._graphs()
         sheet = contact_sheet(
-            list(zip(self._truth(), *columns, strict=True)), row_labels=self._texts(), column_labels=COLUMNS
+            list(zip(*graphs, self._truth(), *columns, strict=True)),
+            row_labels=self._texts(),
+            column_labels=(GRAPH_COLUMN, *COLUMNS) if graphs else COLUMNS,
         )
         with atomic_file(file) as temporary:
             sheet.save(temporary, "PNG")
 
-    def _draw(self, model: GraphModel, neighbors: dict[str, NeighborFeatures] | None) -> list[Image.Image]:
+    def _draw(self, model: GraphModel, contexts: Mapping[str, Sampled] | None) -> list[Image.Image]:
         config = model.recipe.training
+        examples = self._examples
+        features = None if contexts is None else examples.features(self._rows, model.device, contexts)
         noise = [generator_of(config.seed, Purpose.PREVIEW, number) for number in range(len(self._rows))]
         return GraphPipeline(model)(
             self._texts(),
-            neighbors=neighbors,
+            **graph_arguments(features),
             num_inference_steps=config.preview_steps,
             height=self._resolution,
             width=self._resolution,
@@ -63,18 +75,21 @@ class Previews:
         ).images
 
     def _texts(self) -> list[str]:
-        nodes = self._graph.nodes
-        return [nodes.texts[target] for target in self._targets]
+        texts = columns_of(self._examples.data).texts
+        return [texts[target] for target in self._targets]
+
+    def _graphs(self) -> list[list[Image.Image]]:
+        """A column of drawn scene graphs; no column for other graphs."""
+        data = self._examples.data
+        if not isinstance(data, SceneSet):
+            return []
+        return [[draw_graph(data.graphs[target], GRAPH_SIDE) for target in self._targets]]
 
     def _truth(self) -> list[Image.Image]:
-        paths = [self._graph.picture_path(target) for target in self._targets]
+        paths = [self._examples.data.picture_path(target) for target in self._targets]
         size = self._resolution
         return [to_square(open_picture(path, longest=2 * size), size) for path in paths if path is not None]
 
     @property
     def _targets(self) -> list[int]:
         return self._examples.targets[self._rows].tolist()
-
-    @property
-    def _graph(self) -> AttributedGraph:
-        return next(iter(self._examples.graphs.values())).graph

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     VALIDATION = 3
     PREVIEW = 4
     SHUFFLE = 5
+    STAGE = 6
 
 
 def seed_of(seed: int, purpose: Purpose, *place: int) -> int:

@@ -14,6 +14,8 @@ from accelerate.utils import broadcast_object_list
 from jaxtyping import Int64
 from rich.console import Console
 
+from graphcond.data import Source
+from graphcond.errors import InputError
 from graphcond.files import writing
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
@@ -23,6 +25,7 @@ from graphcond.training.prepare import Prepared, prepare
 from graphcond.training.report import Report
 from graphcond.training.run_folder import RunFolder, new_run, resumed_run
 from graphcond.training.trainer import Trainer
+from graphcond.training.untrained import write_untrained
 from graphcond.types import AttributedGraph
 
 
@@ -33,18 +36,31 @@ class TrainedRun:
     Args:
         model: the trained model, in evaluation mode; with an EMA, its average.
         folder: the run folder; the model lies in its ``final``.
-        graph: what it was trained on.
+        data: what it was trained on: a graph or scenes.
         example: row of a target to try the model on, held out where any is.
         seconds: by stage; ``training`` holds validation, previews and checkpoints too.
         metrics: the last lines of metrics.jsonl of this call, by kind: ``train`` and ``validation``.
+        warnings: sentences that say which graph is as good as not used.
     """
 
     model: GraphModel
     folder: Path
-    graph: AttributedGraph
+    data: Source
     example: int
     seconds: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, Any]]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def graph(self) -> AttributedGraph:
+        """The graph that it was trained on.
+
+        Raises:
+            InputError: it was trained on scenes.
+        """
+        if not isinstance(self.data, AttributedGraph):
+            raise InputError("was trained on scenes, not on a graph", place=self.folder)
+        return self.data
 
 
 def train(
@@ -53,11 +69,11 @@ def train(
     out: Path | None = None,
     resume: Path | None = None,
     device: str | None = None,
-    graph: AttributedGraph | None = None,
+    graph: Source | None = None,
     targets: Int64[np.ndarray, " n"] | None = None,
     console: Console | None = None,
 ) -> TrainedRun:
-    """Train the conditions (and the LoRA) of a recipe over its frozen base.
+    """Train the conditions (and the LoRA) of a recipe over its frozen base, after its stages.
 
     A run that is resumed from its newest checkpoint ends, on one CPU process, with bit for bit the
     weights of a run that was never stopped.
@@ -67,8 +83,8 @@ def train(
         out: a new folder for the run; ``outputs/<recipe>-<date>-<time>`` unless given.
         resume: the folder of a run to continue, in place of ``out``.
         device: ``cpu``, ``cuda`` or ``mps``; the best there is unless given.
-        graph: in place of the recipe's data.
-        targets: rows of the graph to train on, in place of the training splits.
+        graph: a graph or scenes in place of the recipe's data.
+        targets: rows of them to train on, in place of the training splits.
         console: where progress is shown; standard error unless given.
 
     Raises:
@@ -81,23 +97,46 @@ def train(
         run = RunFolder(broadcast_object_list([run.root])[0])
         report = Report(_console(console, accelerator))
         with accelerator.main_process_first():  # the others then find everything in the cache
-            prepared = prepare(recipe, accelerator.device, report, graph=graph, targets=targets)
-        trainer = Trainer(recipe, prepared, accelerator, run, report)
-        if checkpoint is not None:
-            trainer.state.restore(checkpoint)
-        if trainer.state.step == recipe.training.steps:
-            report.say(f"All {trainer.state.step} steps are done already; raise training.steps to go on")
-        _begin(run, recipe, trainer.state.step, accelerator)
-        _summarize(report, run, recipe, prepared, trainer, accelerator)
-        trainer.fit()
+            prepared = prepare(
+                *(recipe, accelerator.device, report),
+                graph=graph,
+                targets=targets,
+                run=run if accelerator.is_main_process else None,
+                resumed=checkpoint is not None,
+            )
+        if prepared.trains:
+            newest, warnings = _fit(recipe, prepared, accelerator, run, report, checkpoint)
+        else:
+            _begin(run, recipe, 0, accelerator)
+            newest, warnings = write_untrained(recipe, prepared, accelerator, run, report), []
     return TrainedRun(
         model=prepared.model,
         folder=run.root,
-        graph=prepared.graph,
+        data=prepared.data,
         example=int(prepared.validation.targets[0]),
         seconds=MappingProxyType(report.seconds),
-        metrics=MappingProxyType(trainer.newest),
+        metrics=MappingProxyType(newest),
+        warnings=tuple(warnings),
     )
+
+
+def _fit(
+    recipe: Recipe,
+    prepared: Prepared,
+    accelerator: Accelerator,
+    run: RunFolder,
+    report: Report,
+    checkpoint: Path | None,
+) -> tuple[Mapping[str, Any], list[str]]:
+    trainer = Trainer(recipe, prepared, accelerator, run, report)
+    if checkpoint is not None:
+        trainer.state.restore(checkpoint)
+    if trainer.state.step == recipe.training.steps:
+        report.say(f"All {trainer.state.step} steps are done already; raise training.steps to go on")
+    _begin(run, recipe, trainer.state.step, accelerator)
+    _summarize(report, run, recipe, prepared, trainer, accelerator)
+    trainer.fit()
+    return trainer.newest, trainer.warnings
 
 
 def _console(console: Console | None, accelerator: Accelerator) -> Console:
@@ -126,7 +165,7 @@ def _summarize(
 ) -> None:
     config, model = recipe.training, prepared.model
     counts = {name: sum(p.numel() for p in group.values()) for name, group in trainer.state.groups.items()}
-    left_out = f" ({prepared.left_out} without any neighbor left out)" if prepared.left_out else ""
+    left_out = f" ({prepared.left_out} without any graph left out)" if prepared.left_out else ""
     step = f", from step {trainer.state.step}" if trainer.state.step else ""
     report.table(
         f"Training {recipe.name}",

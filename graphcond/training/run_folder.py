@@ -64,6 +64,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def stages(self) -> Path:
+        """What each stage before the main training left."""
+        return self.root / "stages"
+
+    @property
     def final(self) -> Path:
         """The trained model."""
         return self.root / "final"
@@ -87,8 +92,8 @@ def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
     return run
 
 
-def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path]:
-    """The folder of a run that goes on, and its newest checkpoint.
+def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
+    """The folder of a run that goes on, and its newest checkpoint; None if it was stopped in its stages.
 
     Raises:
         InputError: the folder is no run, has no usable checkpoint, ran another recipe or further.
@@ -99,6 +104,8 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path]:
     check_same_recipe(load_recipe(run.recipe), recipe, place=run.recipe)
     remove_unfinished(run.checkpoints)
     checkpoints = list_checkpoints(run.checkpoints)
+    if not checkpoints and recipe.stages:
+        return run, None
     if not checkpoints:
         raise InputError("has no checkpoint", place=folder, remedy="start the run anew")
     done = read_standing(checkpoints[-1]).step

@@ -40,6 +40,7 @@ class StepFigures:
         rates: learning rate by group.
         norm: of all gradients together, before clipping; None if nothing was trained on.
         norms: of the gradients of each group.
+        modules: of the gradients of each module within a group.
     """
 
     loss: float | None
@@ -47,6 +48,7 @@ class StepFigures:
     rates: dict[str, float]
     norm: float | None
     norms: dict[str, float]
+    modules: dict[str, dict[str, float]]
 
 
 class Stepper:
@@ -96,7 +98,7 @@ class Stepper:
             totals += self._backward(positions)
         loss, trained = self._shared(totals)
         if not trained:
-            return StepFigures(None, 0, rates, None, {})
+            return StepFigures(None, 0, rates, None, {}, {})
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}")
         return StepFigures(loss / trained, trained, rates, *self._update(step))
@@ -111,7 +113,7 @@ class Stepper:
             return torch.zeros(2, dtype=torch.float64)
         draws, drops = draws.select(kept), drops.select(kept)
         rows = order_of(config.seed, positions, len(examples))[kept]
-        mirrored = (draws.mirrored < 0.5) if config.flip else None
+        mirrored = (draws.mirrored < 0.5) if examples.mirrored else None
         batch = examples.batch(rows, device, mirrored=mirrored, without_text=drops.text)
         timesteps = timesteps_of(draws.time, self.scheduler.config.num_train_timesteps, config.timesteps)
         timesteps = timesteps.to(device)
@@ -136,12 +138,12 @@ class Stepper:
         loss, trained = totals.tolist()
         return loss, int(trained)
 
-    def _update(self, step: int) -> tuple[float, dict[str, float]]:
+    def _update(self, step: int) -> tuple[float, dict[str, float], dict[str, dict[str, float]]]:
         share_gradients(self._groups, self._accelerator)
         self._accelerator.unscale_gradients(self._optimizer)
-        norms = gradient_norms(self._groups)
+        norms, modules = gradient_norms(self._groups)
         total = clip_gradients(self._groups, self._config.max_gradient_norm)
         if not math.isfinite(total) and self._accelerator.scaler is None:
             raise TrainingError(f"the gradients are not finite at step {step + 1}")
         self._optimizer.step()
-        return total, norms
+        return total, norms, modules

@@ -14,6 +14,7 @@ from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, w
 from graphcond.training.device import generators_kept
 from graphcond.training.interrupt import Interrupt, held_interrupts
 from graphcond.training.metrics import Recent, append_record
+from graphcond.training.modes import train_mode
 from graphcond.training.prepare import Prepared
 from graphcond.training.preview import Previews
 from graphcond.training.randomness import BatchPlan
@@ -22,6 +23,7 @@ from graphcond.training.run_folder import RunFolder
 from graphcond.training.schedule import rate_factor
 from graphcond.training.state import TrainingState
 from graphcond.training.step import StepFigures, Stepper
+from graphcond.training.usage import injector_figures, middle, warnings_of
 from graphcond.training.validation import Validation
 
 
@@ -58,6 +60,7 @@ class Trainer:
         self._validation = Validation(prepared.validation, self._config)
         self._previews = Previews(prepared.validation, self._config.previews, recipe.data.resolution)
         self.newest: dict[str, Any] = {}
+        self.warnings: list[str] = []
         self._recent = Recent()
 
     def fit(self) -> None:
@@ -73,7 +76,7 @@ class Trainer:
             held_interrupts() as interrupt,
             self._report.steps(self.state.step, self._config.steps) as bar,
         ):
-            self._model.train()
+            train_mode(self._model)
             if self.state.step == 0:
                 self._preview()
             while self.state.step < self._config.steps:
@@ -99,6 +102,8 @@ class Trainer:
             self._log(figures, bar)
         if self._due(config.validate_every):
             self._validate(bar)
+        if self.state.step in (middle(config.steps), config.steps):
+            self._warn()
         if self._due(config.preview_every):
             self._preview()
         if self._due(config.checkpoint_every) or self.state.step == config.steps:
@@ -115,6 +120,8 @@ class Trainer:
             "learning_rate": figures.rates,
             "gradient_norm": figures.norm,
             "gradient_norms": figures.norms,
+            "module_gradient_norms": figures.modules,
+            "injectors": injector_figures(self._model),
             "samples_per_second": recent.rate,
             "trained_samples": recent.trained,
             "samples": recent.samples,
@@ -131,6 +138,14 @@ class Trainer:
             self._record("validation", found.record())
             bar.note(gap=f"{found.graph_gap:.4f}")
         self._accelerator.wait_for_everyone()
+
+    def _warn(self) -> None:
+        """Say what no loss shows: that the graph changes nothing."""
+        self.warnings = warnings_of(self._model, self.newest.get("validation"))
+        for text in self.warnings:
+            self._report.say(f"Warning: {text}")
+        if self.warnings:
+            self._record("warning", {"warnings": self.warnings})
 
     def _preview(self) -> None:
         if self._config.preview_every is not None and self._accelerator.is_main_process:

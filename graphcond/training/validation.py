@@ -10,14 +10,14 @@ from accelerate import Accelerator
 from diffusers import DDPMScheduler
 from jaxtyping import Float64, Int64
 
-from graphcond.contexts import shuffled
+from graphcond.contexts import Sampled
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
 from graphcond.training.examples import Examples
 from graphcond.training.loss import sample_losses, without_graph
+from graphcond.training.modes import train_mode
 from graphcond.training.objective import timesteps_of
 from graphcond.training.randomness import Purpose, generator_of, seed_of
-from graphcond.types import NeighborContext
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class ValidationLoss:
     """Mean squared errors of the same samples, noise and timesteps.
 
     Args:
-        graph: with each target's own neighbors.
+        graph: with each target's own graph.
         no_graph: with the conditions' nulls.
-        shuffled: with another target's neighbors.
+        shuffled: with another target's graph.
     """
 
     graph: float
@@ -50,11 +50,11 @@ class ValidationLoss:
         return {"loss": losses, "graph_gap": self.graph_gap, "shuffled_gap": self.shuffled_gap}
 
 
-def shuffled_neighbors(examples: Examples, seed: int) -> dict[str, NeighborContext]:
-    """The control: each example gets the neighbors of another of them."""
+def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
+    """The control: each example gets the graph of another of them."""
     return {
-        name: shuffled(context, seed_of(seed, Purpose.SHUFFLE))
-        for name, context in examples.neighbors.items()
+        name: examples.sources[name].shuffled(context, seed_of(seed, Purpose.SHUFFLE))
+        for name, context in examples.contexts.items()
     }
 
 
@@ -70,7 +70,7 @@ class Validation:
 
     def __init__(self, examples: Examples, config: TrainingConfig) -> None:
         self._examples, self._config, count = examples, config, len(examples)
-        self._wrong = shuffled_neighbors(examples, config.seed)
+        self._wrong = shuffled_contexts(examples, config.seed)
         generator = generator_of(config.seed, Purpose.VALIDATION)
         self._noise = torch.randn((count, *examples.latent_shape), generator=generator)
         self._time = ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
@@ -90,7 +90,7 @@ class Validation:
                 ],
                 axis=1,
             )
-        model.train()
+        train_mode(model)
         graph, no_graph, wrong = losses.mean(axis=1).tolist()
         return ValidationLoss(graph, no_graph, wrong)
 

@@ -24,7 +24,7 @@ def test_means_are_over_steps_that_trained() -> None:
     recent = Recent()
     assert recent.loss is None
     for loss, trained in ((1.0, 4), (None, 0), (2.0, 2)):
-        recent.add(StepFigures(loss, trained, {}, None, {}), samples=4, seconds=0.5)
+        recent.add(StepFigures(loss, trained, {}, None, {}, {}), samples=4, seconds=0.5)
     assert recent.loss == 1.5
     assert recent.trained == 6
     assert recent.rate == pytest.approx(8)

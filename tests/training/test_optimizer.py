@@ -44,10 +44,11 @@ def test_groups_have_their_own_learning_rates() -> None:
 
 def test_clipping_covers_all_groups_together() -> None:
     parameters = with_gradients(groups(), 2.0)
-    norms = gradient_norms(parameters)
+    norms, modules = gradient_norms(parameters)
+    assert modules == {name: {"w": norm} for name, norm in norms.items()}
     assert norms == pytest.approx({"neighbors": 12**0.5, "lora": 8**0.5})
     assert clip_gradients(parameters, 1.0) == pytest.approx(20**0.5)
-    after = gradient_norms(parameters)
+    after, _ = gradient_norms(parameters)
     assert after["neighbors"] ** 2 + after["lora"] ** 2 == pytest.approx(1.0, abs=1e-5)
     assert after["neighbors"] / after["lora"] == pytest.approx(norms["neighbors"] / norms["lora"])
 

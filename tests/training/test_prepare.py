@@ -29,7 +29,7 @@ def test_training_and_validation_examples(
     assert prepared.train.targets.tolist() == list(range(NODES - TEST_NODES))
     assert sorted(prepared.validation.targets.tolist()) == list(range(NODES - TEST_NODES, NODES))
     assert prepared.held_out
-    (neighbors,) = prepared.train.neighbors.values()
+    (neighbors,) = prepared.train.contexts.values()
     assert (neighbors.neighbors < NODES - TEST_NODES).all(), "held-out nodes are nobody's neighbors"
 
 
@@ -103,7 +103,7 @@ def test_trained_parameters_are_float32_over_a_half_precision_base(
 def test_an_attention_that_cannot_run_is_refused_before_any_work(
     sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "embed_data", None)
+    monkeypatch.setattr(prepare_module, "sources_of", None)
     base = {"kind": "stable_diffusion", "model": str(sd_folder), "attention": "xformers"}
     with pytest.raises(InputError, match=r"base\.attention: xformers"):
         prepare_toy(toy_recipe(sd_folder, clip_folder, base=base), toy_graph)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphcond.training.validation import Validation, shuffled_neighbors
+from graphcond.training.validation import Validation, shuffled_contexts
 from graphcond.types import AttributedGraph
 from tests.training.toys import prepare_toy, run_toy, toy_recipe
 
@@ -43,8 +43,8 @@ def test_the_control_gives_nobody_its_own_neighbors(
     sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
 ) -> None:
     prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), toy_graph)
-    (own,) = prepared.train.neighbors.values()
-    (other,) = shuffled_neighbors(prepared.train, 0).values()
+    (own,) = prepared.train.contexts.values()
+    (other,) = shuffled_contexts(prepared.train, 0).values()
     assert np.array_equal(own.targets, other.targets)
     assert not (own.neighbors == other.neighbors).all(axis=1).any()
     assert not (other.neighbors == other.targets[:, None]).any()

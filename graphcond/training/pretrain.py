@@ -1,0 +1,127 @@
+"""The loop of one stage: an encoder against its objective, on scenes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import nn
+
+from graphcond.errors import TrainingError
+from graphcond.objectives import Objective, ObjectiveResult
+from graphcond.progress import Progress
+from graphcond.recipe.stages import StageConfig
+from graphcond.training.device import generators_kept
+from graphcond.training.optimizer import build_optimizer, clip_gradients, set_rates
+from graphcond.training.pretrain_data import StageScenes
+from graphcond.training.randomness import Purpose, order_of, seed_of
+from graphcond.training.schedule import rate_factor
+
+Log = Callable[[Mapping[str, Any]], None]
+
+
+def pretrain(
+    stage: StageConfig,
+    encoder: nn.Module,
+    trained: StageScenes,
+    held_out: StageScenes,
+    log: Log,
+    progress: Progress,
+) -> dict[str, float]:
+    """Train ``encoder`` in place; the outcome follows from its weights, the scenes and the stage alone.
+
+    Args:
+        stage: the objective, the steps and the optimizer.
+        encoder: what is trained; its frozen parameters stay.
+        trained: scenes to train on.
+        held_out: scenes to judge by; may be none.
+        log: takes a line of figures.
+        progress: called after each step.
+
+    Returns:
+        The last figures: of held-out scenes, or of the last batch where there are none.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    device = next(encoder.parameters()).device
+    with torch.random.fork_rng(devices=generators_kept(device), device_type=device.type):
+        torch.manual_seed(seed_of(stage.seed, Purpose.STAGE))
+        objective = stage.objective.build(encoder=encoder, picture_width=trained.picture_width).to(device)
+        return _loop(stage, encoder, objective, (trained, held_out), log, progress)
+
+
+def _loop(
+    stage: StageConfig,
+    encoder: nn.Module,
+    objective: Objective,
+    scenes: tuple[StageScenes, StageScenes],
+    log: Log,
+    progress: Progress,
+) -> dict[str, float]:
+    trained, held_out = scenes
+    config = stage.as_training()
+    groups = {"encoder": _trainable(encoder), "objective": _trainable(objective)}
+    groups = {name: group for name, group in groups.items() if group}
+    optimizer, factor = build_optimizer(groups, config), rate_factor(config)
+    device, figures = next(encoder.parameters()).device, {}
+    for step in range(stage.steps):
+        torch.manual_seed(seed_of(stage.seed, Purpose.LAYERS, step))
+        encoder.train()
+        set_rates(optimizer, factor(step))
+        optimizer.zero_grad()
+        batch = trained.batch(_rows(stage, step, len(trained)), device)
+        result = objective(encoder, batch)
+        if not bool(result.loss.isfinite()):
+            raise TrainingError(
+                f"the loss is {float(result.loss)} at step {step + 1}",
+                place=f"stages.{stage.name}",
+                remedy="lower its learning_rate",
+            )
+        result.loss.backward()
+        norm = clip_gradients(groups, config.max_gradient_norm)
+        optimizer.step()
+        if _due(stage, step, stage.log_every):
+            figures = _figures(result)
+            log({"stage_step": step + 1, "scenes": "training", **figures, "gradient_norm": norm})
+        if len(held_out) and _due(stage, step, stage.validate_every):
+            figures = judge(stage, encoder, objective, held_out)
+            log({"stage_step": step + 1, "scenes": "held out", **figures})
+        progress(step + 1, stage.steps)
+    encoder.train(False)
+    return figures
+
+
+@torch.no_grad()
+def judge(
+    stage: StageConfig, encoder: nn.Module, objective: Objective, scenes: StageScenes
+) -> dict[str, float]:
+    """Mean figures over ``scenes``."""
+    encoder.train(False)
+    device = next(encoder.parameters()).device
+    sums: dict[str, float] = {}
+    for start in range(0, len(scenes), stage.batch_size):
+        rows = np.arange(start, min(start + stage.batch_size, len(scenes)))
+        for name, value in _figures(objective(encoder, scenes.batch(rows, device))).items():
+            sums[name] = sums.get(name, 0.0) + value * len(rows)
+    return {name: total / len(scenes) for name, total in sums.items()}
+
+
+def _rows(stage: StageConfig, step: int, count: int) -> Int64[np.ndarray, " b"]:
+    size = min(stage.batch_size, count)  # a scene twice in a batch would be its own opponent
+    return order_of(stage.seed, np.arange(step * size, (step + 1) * size), count)
+
+
+def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def _due(stage: StageConfig, step: int, every: int | None) -> bool:
+    return every is not None and ((step + 1) % every == 0 or step + 1 == stage.steps)
+
+
+def _figures(result: ObjectiveResult) -> dict[str, float]:
+    return {"loss": float(result.loss.detach()), **result.figures}

@@ -1,0 +1,173 @@
+"""The scenes of a stage with everything that its objective wants, each part computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from graphcond.errors import InputError
+from graphcond.model import load_extractor
+from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
+from graphcond.models.features import ClipExtractor
+from graphcond.objectives import PretrainBatch
+from graphcond.progress import Progress
+from graphcond.recipe import Recipe
+from graphcond.recipe.stages import StageConfig
+from graphcond.samplers.hard_negatives import swapped
+from graphcond.training.gather import Gatherer
+from graphcond.training.randomness import Purpose, seed_of
+from graphcond.types import SceneContext, SceneGraph, SceneSet
+
+if TYPE_CHECKING:
+    from graphcond.scene_contexts import SceneContexts
+
+Embeddings = Float32[np.ndarray, "n d"]
+
+PART = 256
+"""Scenes whose features are held at once while their sentences are collected."""
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Scenes with a swap in each; where none changes the meaning, the scene itself stands."""
+
+    source: SceneContexts
+    context: SceneContext
+    present: Bool[np.ndarray, " n"]
+    texts: Embeddings
+
+
+@dataclass(frozen=True)
+class StageScenes:
+    """Scenes to train an encoder on; row ``i`` of every part is scene ``i``. Parts not needed are None."""
+
+    source: SceneContexts
+    context: SceneContext
+    pictures: Embeddings | None = None
+    texts: Embeddings | None = None
+    negatives: Negatives | None = None
+
+    def __len__(self) -> int:
+        return len(self.context.scenes)
+
+    @property
+    def picture_width(self) -> int | None:
+        """d, width of CLIP's embeddings, where an objective needs them."""
+        return next((part.shape[1] for part in (self.pictures, self.texts) if part is not None), None)
+
+    def batch(self, rows: Int64[np.ndarray, " b"], device: torch.device) -> PretrainBatch:
+        """Some scenes, on ``device``."""
+        batch = PretrainBatch(
+            self.source.features(self.context.take(rows)),
+            pictures=_rows(self.pictures, rows),
+            texts=_rows(self.texts, rows),
+        )
+        if self.negatives is not None:
+            batch = replace(
+                batch,
+                negatives=self.negatives.source.features(self.negatives.context.take(rows)),
+                negative_texts=_rows(self.negatives.texts, rows),
+                has_negative=torch.from_numpy(self.negatives.present[rows]),
+            )
+        return batch.to(device)
+
+
+def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray, " n"]) -> StageScenes:
+    """The scenes of ``rows`` with what the stage's objective needs; scenes without objects are left out.
+
+    Raises:
+        InputError: no CLIP is named by the recipe, a picture cannot be read, or no scene has a box.
+    """
+    from graphcond.scene_contexts import SceneContexts
+
+    needs, source = stage.objective.component.needs, gatherer.sources[stage.condition]
+    if not isinstance(source, SceneContexts):
+        raise TypeError("stages train on scenes")
+    rows = rows[source.sample(rows).has_graph]
+    scenes = StageScenes(source, source.sample(rows))
+    if "boxes" in needs:
+        _check_boxes(stage, scenes)
+    if not needs - {"boxes"}:
+        return scenes
+    with gatherer.report.stage("features", f"Embedding what {stage.name} needs") as progress:
+        clip = _clip(stage, gatherer.recipe)
+        if "pictures" in needs:
+            paths = [gatherer.data.picture_path(row) for row in rows.tolist()]
+            scenes = replace(scenes, pictures=cached_pictures(clip, paths, FeatureCache(), progress))
+        if "texts" in needs:
+            scenes = replace(scenes, texts=_embedded(clip, source, scenes.context, progress))
+        if "negatives" in needs:
+            scenes = replace(scenes, negatives=_negatives(stage, clip, source, rows, progress))
+    return scenes
+
+
+def _clip(stage: StageConfig, recipe: Recipe) -> ClipExtractor:
+    try:
+        return load_extractor(recipe)
+    except InputError as error:
+        raise InputError(
+            f"needs a CLIP for pictures and sentences: {error.problem}",
+            place=f"stages.{stage.name}.objective",
+            remedy=error.remedy,
+        ) from error
+
+
+def _check_boxes(stage: StageConfig, scenes: StageScenes) -> None:
+    known = any(box is not None for scene in scenes.context.scenes for box in scene.boxes)
+    if len(scenes) and not known:
+        raise InputError(
+            "needs boxes, and no scene has any",
+            place=f"stages.{stage.name}.objective",
+            remedy="name data with boxes for this stage",
+        )
+
+
+def _negatives(
+    stage: StageConfig,
+    clip: ClipExtractor,
+    source: SceneContexts,
+    rows: Int64[np.ndarray, " n"],
+    progress: Progress,
+) -> Negatives:
+    scenes = [source.scenes.graphs[row] for row in rows.tolist()]
+    found = [
+        swapped(scene, np.random.default_rng(seed_of(stage.seed, Purpose.STAGE, row)))
+        for scene, row in zip(scenes, rows.tolist(), strict=True)
+    ]
+    graphs = [
+        scene if negative is None else negative.scene for scene, negative in zip(scenes, found, strict=True)
+    ]
+    other = replace(source, scenes=replace(source.scenes, graphs=_placed(source.scenes, rows, graphs)))
+    context = other.sample(rows)
+    present = np.array([negative is not None for negative in found], np.bool_)
+    return Negatives(other, context, present, _embedded(clip, other, context, progress))
+
+
+def _placed(
+    scenes: SceneSet, rows: Int64[np.ndarray, " n"], graphs: Sequence[SceneGraph]
+) -> list[SceneGraph]:
+    """All graphs of ``scenes``, with ``graphs`` in ``rows``."""
+    placed = list(scenes.graphs)
+    for row, graph in zip(rows.tolist(), graphs, strict=True):
+        placed[row] = graph
+    return placed
+
+
+def _embedded(
+    clip: ClipExtractor, source: SceneContexts, context: SceneContext, progress: Progress
+) -> Embeddings:
+    """The embeddings of the scenes' sentences."""
+    count = len(context.scenes)
+    parts = [np.arange(start, min(start + PART, count)) for start in range(0, count, PART)]
+    sentences = [text for rows in parts for text in source.features(context.take(rows)).sentences]
+    return cached_texts(clip, sentences, FeatureCache(), progress)
+
+
+def _rows(table: Embeddings | None, rows: Int64[np.ndarray, " b"]) -> Tensor | None:
+    return None if table is None else torch.from_numpy(table[rows])
