@@ -66,14 +66,19 @@ class SceneContexts:
         """d, width of the embeddings that encoders read."""
         return self.words.width
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """The prompt of every scene."""
+        return self.scenes.texts
+
     def sample(
-        self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator | None = None
+        self, rows: Int64[np.ndarray, " b"], generator: np.random.Generator | None = None
     ) -> SceneContext:
-        """What is kept of the scenes in rows ``targets``: the same in whatever batch a scene comes.
+        """What is kept of the scenes in ``rows``: the same in whatever batch a scene comes.
 
         Without ``generator`` it is the same in every call, too.
         """
-        chosen = [self.scenes.graphs[row] for row in targets.tolist()]
+        chosen = [self.scenes.graphs[row] for row in rows.tolist()]
         return self.sampler.sample(chosen, generator or np.random.default_rng(self.seed))
 
     def features_of(self, *ids: str) -> SceneFeatures:
@@ -97,6 +102,19 @@ class SceneContexts:
             InputError: a word was not embedded.
         """
         return scene_features(context, self.words)
+
+    def shuffled(self, context: SceneContext, seed: int) -> SceneContext:
+        """The control: every target gets another's scene; see `shuffled_scenes`."""
+        return shuffled_scenes(context, seed)
+
+    def identity(self) -> tuple[object, ...]:
+        """Everything that scenes and their embeddings follow from, the sampler's settings excepted."""
+        graphs = self.scenes.graphs
+        masks = [graph.masks for graph in graphs if graph.masks is not None]
+        return (
+            *(tuple(graphs), tuple(graph.masks is not None for graph in graphs)),
+            *(np.concatenate(masks) if masks else None, self.words.words, self.words.vectors, self.seed),
+        )
 
 
 @dataclass(frozen=True)
