@@ -1,11 +1,15 @@
 """Injectors: how a signal, or a trained update, enters the frozen denoiser."""
 
 from graphcond.adapters.base import Injector
+from graphcond.adapters.controlnet import ControlNetConfig, ControlNetInjector
+from graphcond.adapters.gated_self_attention import GatedSelfAttentionConfig, GatedSelfAttentionInjector
 from graphcond.adapters.lora import LoraConfig, LoraInjector
 from graphcond.adapters.prompt_tokens import PromptTokenConfig, PromptTokenInjector
 from graphcond.component import by_kind, tagged_union
 
-INJECTORS = by_kind((PromptTokenConfig, LoraConfig), "graphcond.injectors")
+INJECTORS = by_kind(
+    (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig), "graphcond.injectors"
+)
 """Every injector config by its kind, plug-ins included."""
 
 InjectorConfig = tagged_union(INJECTORS)
@@ -13,6 +17,10 @@ InjectorConfig = tagged_union(INJECTORS)
 
 __all__ = [
     "INJECTORS",
+    "ControlNetConfig",
+    "ControlNetInjector",
+    "GatedSelfAttentionConfig",
+    "GatedSelfAttentionInjector",
     "Injector",
     "InjectorConfig",
     "LoraConfig",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
@@ -21,6 +22,10 @@ class InjectionSite(Protocol):
     @property
     def token_width(self) -> int:
         """Width of the context tokens that the denoiser reads."""
+        ...
+
+    def transformer_blocks(self) -> Mapping[str, Any]:
+        """The transformer blocks of the denoiser by module name, in the order in which it holds them."""
         ...
 
 

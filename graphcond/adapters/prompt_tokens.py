@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from graphcond.adapters.base import InjectionSite, Injector
 from graphcond.component import ComponentConfig
 from graphcond.types import DenoiserInputs, GraphTokens, Signal
+
+Place = Literal["append", "replace"]
 
 
 class PromptTokenInjector(Injector[GraphTokens]):
@@ -19,9 +21,17 @@ class PromptTokenInjector(Injector[GraphTokens]):
 
     ``scale`` is how much a graph token counts in the softmax beside a prompt token. Tokens that are
     not ``present`` count nothing, so that a target without graph gets the base's own output.
+
+    Args:
+        place: ``append`` shows the graph's tokens beside the prompt's. ``replace`` lets them stand in place
+            of the prompt's tokens, which count ``1 - scale`` (at least 0) where there is a graph.
     """
 
     reads: ClassVar[type[Signal]] = GraphTokens
+
+    def __init__(self, *, place: Place = "append") -> None:
+        super().__init__()
+        self.place = place
 
     def inject(self, base: InjectionSite) -> None:
         """Nothing to attach: the tokens travel with the denoiser's inputs."""
@@ -36,29 +46,48 @@ class PromptTokenInjector(Injector[GraphTokens]):
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
         tokens = signal.tokens.to(inputs.context.dtype)
+        length = inputs.context.shape[1] if inputs.prompt_length is None else inputs.prompt_length
+        before = inputs.context_weight
+        if self.place == "replace":
+            before = _faded(inputs, length, signal.has_graph, max(0.0, 1 - scale))
         return replace(
             inputs,
-            prompt_length=inputs.prompt_length or inputs.context.shape[1],
+            prompt_length=length,
             context=torch.cat([inputs.context, tokens], dim=1),
-            context_weight=_weights(inputs, signal, scale),
+            context_weight=_weights(inputs.context, before, signal, scale),
         )
 
 
 class PromptTokenConfig(ComponentConfig):
-    """Append graph tokens to the prompt's tokens."""
+    """Append graph tokens to the prompt's tokens, or let them stand in their place."""
 
     component: ClassVar = PromptTokenInjector
     kind: Literal["prompt_tokens"] = "prompt_tokens"
+    place: Place = "append"
+    """`append` graph tokens to the prompt's, or `replace` the prompt of targets that have a graph."""
 
     def build(self, *, signal_width: int | None = None) -> PromptTokenInjector:
         """The injector; ``signal_width`` does not matter, tokens are as wide as the base's."""
-        return PromptTokenInjector()
+        return PromptTokenInjector(place=self.place)
 
 
-def _weights(inputs: DenoiserInputs, signal: GraphTokens, scale: float) -> Float[Tensor, "b l"] | None:
-    if inputs.context_weight is None and scale == 1 and bool(signal.present.all()):
+def _weights(
+    context: Float[Tensor, "b l c"], before: Float[Tensor, "b l"] | None, signal: GraphTokens, scale: float
+) -> Float[Tensor, "b m"] | None:
+    if before is None and scale == 1 and bool(signal.present.all()):
         return None
+    if before is None:
+        before = torch.ones(context.shape[:2], device=context.device)
+    return torch.cat([before, signal.present.to(before) * scale], dim=1)
+
+
+def _faded(
+    inputs: DenoiserInputs, prompt_length: int, rows: Bool[Tensor, " b"], weight: float
+) -> Float[Tensor, "b l"]:
+    """Weights of the context in which the prompt of ``rows`` counts ``weight`` times what it did."""
     before = inputs.context_weight
     if before is None:
         before = torch.ones(inputs.context.shape[:2], device=inputs.context.device)
-    return torch.cat([before, signal.present.to(before) * scale], dim=1)
+    factor = torch.ones_like(before)
+    factor[:, :prompt_length] = torch.where(rows[:, None], weight, 1.0)
+    return before * factor

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 
 from graphcond.adapters import INJECTORS, Injector
-from graphcond.types import DenoiserInputs, GraphTokens
+from graphcond.types import DenoiserInputs, GraphTokens, LayoutMap, Signal
 from tests.builders import small_base
 
-ROWS: dict[str, dict[str, Any]] = {"prompt_tokens": {}, "lora": {"rank": 4}}
-STARTS_AS_THE_BASE = {"lora"}
+LAYOUT_WIDTH = 5
+ROWS: dict[str, dict[str, Any]] = {
+    "prompt_tokens": {},
+    "gated_self_attention": {},
+    "controlnet": {"layout_width": LAYOUT_WIDTH},
+    "lora": {"rank": 4},
+}
+STARTS_AS_THE_BASE = {"gated_self_attention", "controlnet", "lora"}
+MAY_DIFFER_PER_SAMPLE = sorted(set(ROWS) - {"lora"})
 
 
 def build(kind: str) -> Injector:
@@ -37,9 +46,23 @@ def inputs(base) -> DenoiserInputs:
     return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
 
 
-def signal(base, present: bool = True) -> GraphTokens:
-    tokens = torch.randn(2, 6, base.token_width, generator=torch.Generator().manual_seed(1))
-    return GraphTokens(tokens, torch.full(tokens.shape[:2], present))
+def signal(injector: Injector, base, present: tuple[bool, bool] = (True, True)) -> Signal | None:
+    """What ``injector`` reads, the same at every call."""
+    generator, there = torch.Generator().manual_seed(1), torch.tensor(present)
+    if injector.reads is None:
+        return None
+    if injector.reads is LayoutMap:
+        features = torch.randn(2, LAYOUT_WIDTH, 16, 16, generator=generator)
+        return LayoutMap(features * there[:, None, None, None], there)
+    tokens = torch.randn(2, 6, base.token_width, generator=generator)
+    boxed = torch.tensor([True, True, False, True, True, False]).expand(2, 6)
+    boxes = torch.rand(2, 6, 4, generator=generator) / 2
+    boxes[..., 2:] += 0.5
+    return GraphTokens(tokens, there[:, None].expand(2, 6), boxes, boxed)
+
+
+def leaf(signal: Signal) -> torch.Tensor:
+    return signal.features if isinstance(signal, LayoutMap) else signal.tokens
 
 
 def wake(injector: Injector) -> None:
@@ -54,9 +77,13 @@ def state(base) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in base.unet.state_dict().items()}
 
 
+def hooks(base) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in base.unet.modules())
+
+
 @torch.no_grad()
 def run(base, injector: Injector, scale: float = 1.0, **options: Any) -> torch.Tensor:
-    return base.denoise(injector.apply(inputs(base), signal(base, **options), scale))
+    return base.denoise(injector.apply(inputs(base), signal(injector, base, **options), scale))
 
 
 def test_every_kind_has_a_row() -> None:
@@ -65,8 +92,9 @@ def test_every_kind_has_a_row() -> None:
 
 @torch.no_grad()
 def test_construction_touches_nothing(base, kind: str) -> None:
-    before, output = state(base), base.denoise(inputs(base))
+    before, output, hooked = state(base), base.denoise(inputs(base)), hooks(base)
     build(kind)
+    assert hooks(base) == hooked
     after = base.unet.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -93,27 +121,36 @@ def test_starts_as_the_base(base, kind: str) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("kind", MAY_DIFFER_PER_SAMPLE)
 def test_an_absent_signal_is_exactly_the_base(base, kind: str) -> None:
+    plain = base.denoise(inputs(base))
     injector = build(kind)
     injector.inject(base)
-    plain = base.denoise(inputs(base))
-    assert torch.equal(run(base, injector, present=False), plain)
+    wake(injector)
+    assert torch.equal(run(base, injector, present=(False, False)), plain)
+    assert torch.equal(base.denoise(injector.apply(inputs(base), None)), plain)
 
 
 @torch.no_grad()
-def test_one_absent_row_is_the_base_and_leaves_the_other(base) -> None:
-    injector = build("prompt_tokens")
-    both = signal(base)
-    half = GraphTokens(both.tokens, torch.tensor([[True], [False]]).expand(2, 6))
-    mixed = base.denoise(injector.apply(inputs(base), half))
-    assert torch.allclose(mixed[1], base.denoise(inputs(base))[1], atol=1e-5)
-    assert torch.allclose(mixed[0], base.denoise(injector.apply(inputs(base), both))[0], atol=1e-5)
+@pytest.mark.parametrize("kind", MAY_DIFFER_PER_SAMPLE)
+def test_one_absent_row_is_the_base_and_leaves_the_other(base, kind: str) -> None:
+    plain = base.denoise(inputs(base))
+    injector = build(kind)
+    injector.inject(base)
+    wake(injector)
+    mixed = run(base, injector, present=(True, False))
+    if kind == "prompt_tokens":  # its tokens are hidden in attention, which rounds
+        assert torch.allclose(mixed[1], plain[1], atol=1e-5)
+    else:
+        assert torch.equal(mixed[1], plain[1])
+    assert torch.allclose(mixed[0], run(base, injector)[0], atol=1e-5)
+    assert not torch.allclose(mixed[0], plain[0], atol=1e-4)
 
 
 @torch.no_grad()
 def test_eject_restores_bit_for_bit(base, kind: str) -> None:
     before, plain = state(base), base.denoise(inputs(base))
-    modules = [type(module) for module in base.unet.modules()]
+    modules, hooked = [type(module) for module in base.unet.modules()], hooks(base)
     injector = build(kind)
     injector.inject(base)
     wake(injector)
@@ -124,41 +161,137 @@ def test_eject_restores_bit_for_bit(base, kind: str) -> None:
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert [type(module) for module in base.unet.modules()] == modules
+    assert hooks(base) == hooked
     assert torch.equal(base.denoise(inputs(base)), plain)
 
 
 def test_only_trainable_parameters_get_gradients(base, kind: str) -> None:
     injector = build(kind)
     injector.inject(base)
-    tokens = signal(base)
-    tokens.tokens.requires_grad_(True)
-    base.denoise(injector.apply(inputs(base), tokens)).square().sum().backward()
+    read = signal(injector, base)
+    if read is not None:
+        leaf(read).requires_grad_(True)
+    base.denoise(injector.apply(inputs(base), read)).square().sum().backward()
     trained = {id(parameter) for parameter in injector.trainable_parameters().values()}
     foreign = [n for n, p in base.unet.named_parameters() if p.grad is not None and id(p) not in trained]
     assert not foreign
     assert not [n for n, p in injector.trainable_parameters().items() if p.grad is None]
-    if injector.reads is not None:
-        assert tokens.tokens.grad is not None
+    if read is not None:
+        assert leaf(read).grad is not None
+
+
+PAIRS = list(permutations(ROWS, 2))
+
+
+def awake_pair(base, kinds: tuple[str, str]) -> list[Injector]:
+    injectors = [build(kind) for kind in kinds]
+    for injector in injectors:
+        injector.inject(base)
+        wake(injector)
+    return injectors
+
+
+def run_all(base, injectors: list[Injector]) -> torch.Tensor:
+    both = inputs(base)
+    for injector in injectors:
+        both = injector.apply(both, signal(injector, base))
+    return base.denoise(both)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("pair", list(permutations(ROWS, 2)))
-def test_two_stack_in_either_order(base, pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize("kinds", PAIRS)
+def test_two_stack_in_either_order(base, kinds: tuple[str, str]) -> None:
     plain, results = base.denoise(inputs(base)), []
-    for order in (pair, pair[::-1]):
-        injectors = [build(kind) for kind in order]
-        for injector in injectors:
-            injector.inject(base)
-            wake(injector)
-        both = inputs(base)
-        for injector in injectors:
-            both = injector.apply(both, signal(base))
-        results.append(base.denoise(both))
+    for order in (kinds, kinds[::-1]):
+        injectors = awake_pair(base, order)
+        results += [run_all(base, injectors), run_all(base, injectors[::-1])]
         for injector in injectors:
             injector.eject()
         assert torch.equal(base.denoise(inputs(base)), plain)
-    assert torch.allclose(*results, atol=1e-5)
+    assert all(torch.allclose(results[0], other, atol=1e-5) for other in results[1:])
     assert not torch.allclose(results[0], plain, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kinds", PAIRS)
+def test_either_of_two_may_leave_first(base, kinds: tuple[str, str]) -> None:
+    before, plain, hooked = state(base), base.denoise(inputs(base)), hooks(base)
+    for last in (0, 1):
+        injectors = awake_pair(base, kinds)
+        alone = build(kinds[last])
+        injectors[1 - last].eject()
+        with_other_gone = run_all(base, [injectors[last]])
+        injectors[last].eject()
+        assert hooks(base) == hooked
+        assert torch.equal(base.denoise(inputs(base)), plain)
+        assert all(torch.equal(before[name], tensor) for name, tensor in base.unet.state_dict().items())
+        alone.inject(base)
+        wake(alone)
+        assert torch.equal(run(base, alone), with_other_gone)
+        alone.eject()
+
+
+@torch.no_grad()
+def test_the_attention_kernel_may_change_after_injection(base, kind: str) -> None:
+    injector = build(kind)
+    injector.inject(base)
+    wake(injector)
+    before = run(base, injector)
+    base.unet.set_attn_processor(AttnProcessor())
+    assert torch.allclose(run(base, injector), before, atol=1e-5)
+    base.set_attention("sdpa")
+    assert torch.allclose(run(base, injector), before, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", sorted(set(ROWS) - {"lora", "prompt_tokens"}))
+def test_weights_survive_a_round_trip_and_an_ejection(base, kind: str) -> None:
+    first, second = build(kind), build(kind)
+    for injector in (first, second):
+        injector.inject(base)
+        injector.eject()
+    first.inject(base)
+    wake(first)
+    wanted = run(base, first)
+    first.eject()
+    second.load_state_dict(first.state_dict())
+    second.inject(base)
+    assert torch.equal(run(base, second), wanted)
+
+
+def test_gradient_checkpointing_changes_no_gradient(base, kind: str) -> None:
+    injector = build(kind)
+    injector.inject(base)
+    wake(injector)
+    gradients = []
+    for enable in (False, True):
+        if enable:
+            base.unet.enable_gradient_checkpointing()
+        read = signal(injector, base)
+        if read is not None:
+            leaf(read).requires_grad_(True)
+        base.denoise(injector.apply(inputs(base), read)).square().sum().backward()
+        found = {n: p.grad.clone() for n, p in injector.trainable_parameters().items()}
+        gradients.append(found | ({} if read is None else {"signal": leaf(read).grad}))
+        for parameter in injector.trainable_parameters().values():
+            parameter.grad = None
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradients[1][name], gradient, atol=1e-4, rtol=1e-4), name
+    assert any(gradient.abs().max() > 0 for gradient in gradients[0].values())
+
+
+@torch.no_grad()
+def test_figures_are_numbers_and_a_new_injector_is_called_unused(base, kind: str) -> None:
+    injector = build(kind)
+    assert injector.figures() == {}
+    assert injector.unused() is None
+    injector.inject(base)
+    run(base, injector)
+    assert all(isinstance(value, float) for value in injector.figures().values())
+    assert (injector.unused() is not None) == (kind in ("gated_self_attention", "controlnet"))
+    wake(injector)
+    run(base, injector)
+    assert injector.unused() is None
 
 
 @torch.no_grad()
@@ -179,20 +312,25 @@ def test_two_of_a_kind_stack(base) -> None:
 
 
 @pytest.mark.gpu
-def test_xformers_gives_what_sdpa_gives(base, kind: str) -> None:
+@pytest.mark.parametrize("kinds", PAIRS)
+def test_xformers_gives_what_sdpa_gives(base, kinds: tuple[str, str]) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     pytest.importorskip("xformers")
     base.to(torch.device("cuda"))
-    injector = build(kind)
-    injector.inject(base)
-    on_gpu = inputs(base)
-    on_gpu = DenoiserInputs(on_gpu.sample.cuda(), on_gpu.timestep.cuda(), on_gpu.context.cuda())
-    tokens = signal(base)
-    tokens = GraphTokens(tokens.tokens.cuda(), tokens.present.cuda())
+    injectors = awake_pair(base, kinds)
     outputs = []
     for attention in ("sdpa", "xformers"):
         base.set_attention(attention)
+        both = on_gpu(inputs(base))
+        for injector in injectors:
+            read = signal(injector, base)
+            both = injector.apply(both, None if read is None else on_gpu(read), 0.5)
         with torch.no_grad():
-            outputs.append(base.denoise(injector.apply(on_gpu, tokens, 0.5)))
+            outputs.append(base.denoise(both))
     assert torch.allclose(*outputs, atol=1e-3)
+
+
+def on_gpu(value: Any) -> Any:
+    moved = {name: each.cuda() for name, each in vars(value).items() if isinstance(each, torch.Tensor)}
+    return replace(value, **moved)

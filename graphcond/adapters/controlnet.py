@@ -1,0 +1,200 @@
+"""ControlNet (arXiv 2302.05543) over a layout: a trainable copy of the denoiser's encoder half."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from diffusers import ControlNetModel
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphcond.adapters.base import InjectionSite, Injector
+from graphcond.adapters.controlnet_copy import copy_of_encoder, is_copy_of, zero_convolutions
+from graphcond.adapters.precision import computed_like
+from graphcond.component import ComponentConfig
+from graphcond.errors import InputError
+from graphcond.types import DenoiserInputs, LayoutMap, Residuals, Signal
+
+NEAR_ZERO = 0.001
+"""Residuals smaller than this, relative to the features they come from, count as none."""
+
+
+class ControlNetInjector(Injector[LayoutMap]):
+    """A copy of the denoiser's encoder that reads the layout and adds to every skip connection.
+
+    Zero convolutions stand before and behind it, so that at the start it adds nothing. It shares no weight
+    with the base and reads the prompt's tokens alone, whatever other conditions put behind or over them.
+    A target without layout gets the base's own output, bit for bit. Residuals of several add up.
+
+    Args:
+        layout_width: c, channels of the layouts it reads.
+        guess_mode: weigh residuals from 0.1 at the finest level to 1 in the middle (diffusers' guess mode),
+            for prompts that say nothing.
+    """
+
+    reads: ClassVar[type[Signal]] = LayoutMap
+
+    def __init__(self, *, layout_width: int | None = None, guess_mode: bool = False) -> None:
+        super().__init__()
+        self.layout_width, self.guess_mode = layout_width, guess_mode
+        self.controlnet: ControlNetModel | None = None
+        self._injected = False
+        self._ratios: dict[int, Tensor] = {}
+
+    def inject(self, base: InjectionSite) -> None:
+        """Copy the encoder half of ``base``, in float32; what was injected into other models is not copied.
+
+        The copy of an earlier injection is kept: a trained one moves to another base of the same shape.
+
+        Raises:
+            InputError: the width of the layouts is not known, or the base has another shape than before.
+            RuntimeError: injected already.
+        """
+        if self._injected:
+            raise RuntimeError("ControlNet is injected already; eject it first")
+        if self.controlnet is None:
+            self.controlnet = copy_of_encoder(base.unet, self._width())
+            for level, convolution in enumerate(zero_convolutions(self.controlnet)):
+                convolution.register_forward_hook(_Ratio(self._ratios, level))
+        elif not is_copy_of(self.controlnet, base.unet):
+            raise InputError(
+                "it was copied from a base of another shape", place="controlnet", remedy="inject a new one"
+            )
+        self.to(device=base.unet.device, dtype=torch.float32)
+        if base.unet.is_gradient_checkpointing:
+            self.controlnet.enable_gradient_checkpointing()
+        else:
+            self.controlnet.disable_gradient_checkpointing()
+        self._injected = True
+
+    def eject(self) -> None:
+        """Nothing to restore: the copy stands beside the base and stays here."""
+        self._injected = False
+
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: LayoutMap | None, scale: float = 1.0
+    ) -> DenoiserInputs:
+        """Inputs with the residuals of ``signal``, on top of those that are there.
+
+        Raises:
+            RuntimeError: not injected.
+        """
+        if signal is None or scale == 0 or not bool(signal.present.any()):
+            return inputs
+        if self.controlnet is None or not self._injected:
+            raise RuntimeError("ControlNet is not injected")
+        return replace(
+            inputs, residuals=_sum(inputs.residuals, self._residuals(self.controlnet, inputs, signal, scale))
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Norm of the residuals in the last call, before ``scale``, relative to what they are made from.
+
+        That is the output of each zero convolution over its input, the copy's features at that level,
+        which begin as the base's own; the mean over levels. Missing before the first call.
+        """
+        if not self._ratios:
+            return {}
+        return {"residuals_to_features": torch.stack(list(self._ratios.values())).mean().item()}
+
+    def unused(self) -> str | None:
+        """Says so where the residuals of the last call were below `NEAR_ZERO`."""
+        ratio = self.figures().get("residuals_to_features")
+        if ratio is None or ratio >= NEAR_ZERO:
+            return None
+        return (
+            f"the residuals of ControlNet are near 0 ({ratio:.1e} of the features they come from), "
+            "so the layout hardly changes the picture: train longer or raise the learning rate"
+        )
+
+    def _width(self) -> int:
+        if self.layout_width is None:
+            raise InputError(
+                "does not know how many channels the layouts have",
+                place="controlnet.layout_width",
+                remedy="give it the width of the encoder's layouts",
+            )
+        return self.layout_width
+
+    def _residuals(
+        self, copy: ControlNetModel, inputs: DenoiserInputs, layout: LayoutMap, scale: float
+    ) -> Residuals:
+        features = layout.features
+        if features.shape[1] != self.layout_width:
+            raise InputError(
+                f"layouts have {features.shape[1]} channels, it was made for {self.layout_width}",
+                place="controlnet.layout_width",
+                remedy="build it with the width of the encoder's layouts",
+            )
+        if features.shape[2:] != inputs.sample.shape[2:]:
+            features = _resized(features, inputs.sample.shape[2:])
+        with computed_like(inputs.context):
+            down, mid = copy(
+                inputs.sample,
+                inputs.timestep,
+                encoder_hidden_states=inputs.context[:, : inputs.prompt_length],
+                controlnet_cond=features,
+                conditioning_scale=scale,
+                guess_mode=self.guess_mode,
+                return_dict=False,
+            )
+        shown = layout.present[:, None, None, None]
+        return Residuals(tuple(torch.where(shown, one, 0.0) for one in down), torch.where(shown, mid, 0.0))
+
+
+class ControlNetConfig(ComponentConfig):
+    """Read a layout through a trainable copy of the denoiser's encoder half (ControlNet)."""
+
+    component: ClassVar = ControlNetInjector
+    kind: Literal["controlnet"] = "controlnet"
+    layout_width: int | None = Field(None, ge=1)
+    """Channels of the layouts; as many as the encoder gives unless said."""
+    guess_mode: bool = False
+    """Weigh residuals from 0.1 at the finest level to 1 in the middle, for prompts that say nothing."""
+
+    def build(self, *, signal_width: int | None = None) -> ControlNetInjector:
+        """The injector, without its copy until injected.
+
+        Args:
+            signal_width: channels of the layouts that the encoder gives.
+
+        Raises:
+            InputError: `layout_width` says otherwise.
+        """
+        if None not in (signal_width, self.layout_width) and signal_width != self.layout_width:
+            raise InputError(
+                f"is {self.layout_width}, the encoder gives {signal_width} channels",
+                place="injector.layout_width",
+                remedy="leave it out",
+            )
+        return ControlNetInjector(layout_width=signal_width or self.layout_width, guess_mode=self.guess_mode)
+
+
+class _Ratio:
+    """A hook that keeps the norm of a layer's output over that of its input."""
+
+    def __init__(self, ratios: dict[int, Tensor], level: int) -> None:
+        self._ratios, self._level = ratios, level
+
+    @torch.no_grad()
+    def __call__(self, module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
+        self._ratios[self._level] = output.float().norm() / args[0].float().norm().clamp(min=1e-12)
+
+
+def _resized(
+    layout: Float[Tensor, "b c height width"], size: torch.Size
+) -> Float[Tensor, "b c new_height new_width"]:
+    smaller = size[0] < layout.shape[2] or size[1] < layout.shape[3]
+    return F.interpolate(layout.float(), size=tuple(size), mode="bilinear", antialias=smaller)
+
+
+def _sum(first: Residuals | None, second: Residuals) -> Residuals:
+    if first is None:
+        return second
+    return Residuals(
+        tuple(one + other for one, other in zip(first.down, second.down, strict=True)), first.mid + second.mid
+    )
