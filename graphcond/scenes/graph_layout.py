@@ -60,7 +60,7 @@ def _by_forces(
     spread = _spread_out(_settle(_circle(len(nodes)), relations))
     lowest, highest = sizes / 2, np.array(room) - sizes / 2
     places = lowest + spread * np.maximum(highest - lowest, 0)
-    return _apart(places, np.add(sizes, (gap * 1.5, gap)), lowest, np.maximum(highest, lowest))
+    return _apart(places, np.add(sizes, (gap * 2.4, gap)), lowest, np.maximum(highest, lowest))
 
 
 def _shelf(

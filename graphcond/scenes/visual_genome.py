@@ -2,7 +2,7 @@
 
 Sizes of pictures come from ``image_data.json``, one word for things with several names from
 ``object_alias.txt`` and ``relationship_alias.txt``; each of the three may be missing. Versions of the data
-call an object's words ``names`` or ``name``; both are read (Krishna et al. 2017, and how sg2im reads the files).
+call an object's words ``names`` or ``name``; both are read (Krishna et al. 2017; joined as sg2im joins them).
 """
 
 from __future__ import annotations
