@@ -7,11 +7,13 @@ from graphcond.encoders.gcn import GCNConfig
 from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.encoders.graph_networks import build_graph_network
 from graphcond.encoders.graph_qformer import GraphQFormer, GraphQFormerConfig
+from graphcond.encoders.layout import Layout, LayoutConfig
 from graphcond.encoders.neighbor_mean import NeighborMean, NeighborMeanConfig
 from graphcond.encoders.object_tokens import ObjectTokens
 from graphcond.encoders.sage import SageConfig
 from graphcond.encoders.sentence import SentenceConfig, SentenceEncoder
 from graphcond.encoders.triple_gcn import TripleGCNConfig
+from graphcond.encoders.triple_transformer import TripleTransformer, TripleTransformerConfig
 
 ENCODERS = by_kind(
     (
@@ -22,6 +24,8 @@ ENCODERS = by_kind(
         SageConfig,
         GatConfig,
         SentenceConfig,
+        LayoutConfig,
+        TripleTransformerConfig,
     ),
     "graphcond.encoders",
 )
@@ -39,6 +43,8 @@ __all__ = [
     "GraphNetwork",
     "GraphQFormer",
     "GraphQFormerConfig",
+    "Layout",
+    "LayoutConfig",
     "NeighborMean",
     "NeighborMeanConfig",
     "ObjectTokens",
@@ -46,5 +52,7 @@ __all__ = [
     "SentenceConfig",
     "SentenceEncoder",
     "TripleGCNConfig",
+    "TripleTransformer",
+    "TripleTransformerConfig",
     "build_graph_network",
 ]

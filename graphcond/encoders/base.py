@@ -25,6 +25,16 @@ class BaseSite(Protocol):
         """Width of the context tokens that the denoiser reads."""
         ...
 
+    @property
+    def default_size(self) -> int:
+        """Side in pixels of the pictures the denoiser was trained on."""
+        ...
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """Side of the square of pixels that one latent stands for."""
+        ...
+
     def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
         """Token ids and hidden states of prompts."""
         ...

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphcond.component import ComponentConfig
-from graphcond.types import SceneFeatures
+from graphcond.errors import InputError
+from graphcond.types import SceneContext, SceneFeatures
 
 Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
 """What an objective wants in its batches, beside the scenes themselves.
@@ -30,6 +31,7 @@ class PretrainBatch:
 
     Args:
         context: the scenes, with the boxes and masks that are known.
+        scenes: what ``context`` was read from: its words, of which objectives know some by name.
         pictures: CLIP embeddings of their pictures.
         texts: CLIP embeddings of their sentences.
         negatives: each scene with a swap in it; any scene, an empty one say, where none exists.
@@ -38,6 +40,7 @@ class PretrainBatch:
     """
 
     context: SceneFeatures
+    scenes: SceneContext | None = None
     pictures: Float[Tensor, "b d"] | None = None
     texts: Float[Tensor, "b d"] | None = None
     negatives: SceneFeatures | None = None
@@ -46,7 +49,7 @@ class PretrainBatch:
 
     def to(self, device: torch.device | str) -> PretrainBatch:
         """The same batch on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        moved = {name: value.to(device) for name, value in vars(self).items() if hasattr(value, "to")}
         return replace(self, **moved)
 
 
@@ -65,13 +68,34 @@ class Objective(nn.Module, ABC):
     """
 
     needs: ClassVar[frozenset[Need]]
-    """What must be in every batch."""
+    """What must be in every batch, beside the context and its scenes."""
     asks: ClassVar[str]
     """The method that an encoder must have for it."""
+
+    def trains(self, encoder: nn.Module) -> dict[str, nn.Parameter]:
+        """The parameters of ``encoder`` that this objective trains, by name; a frozen stage freezes these.
+
+        By custom an encoder's ``out`` turns what it knows into the signal: only the main training moves it.
+        """
+        return {name: p for name, p in encoder.named_parameters() if name.split(".")[0] != "out"}
 
     @abstractmethod
     def forward(self, encoder: Any, batch: PretrainBatch) -> ObjectiveResult:
         """The loss of ``encoder`` on ``batch``."""
+
+
+def check_encoder(objective: type[Objective], kind: str, encoder: nn.Module) -> None:
+    """See that an encoder has what an objective asks of it.
+
+    Raises:
+        InputError: it has not.
+    """
+    if not hasattr(encoder, objective.asks):
+        raise InputError(
+            f"'{kind}' cannot train a {type(encoder).__name__}, which has no {objective.asks}()",
+            place="objective",
+            remedy="choose an objective and an encoder that fit",
+        )
 
 
 class ObjectiveConfig(ComponentConfig):

@@ -1,0 +1,141 @@
+"""A scene graph as a map of the picture: each object's vector where the object lies (sg2im)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphcond.component import ComponentConfig
+from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.boxes import BoxHead
+from graphcond.encoders.dgl_backend import Backend
+from graphcond.encoders.graph_network import GraphNetwork
+from graphcond.encoders.graph_networks import GraphNetworkKind, build_graph_network
+from graphcond.encoders.spreading import spread, warped_masks
+from graphcond.types import LayoutMap, SceneFeatures, TextTokens
+
+FINE = 64
+"""Points a side at which a layout is sampled at least, whatever its size."""
+
+
+class PredictedLayout(NamedTuple):
+    """Boxes x0 y0 x1 y1 in 0..1 and masks, before the sigmoid, of all nodes; meant for objects only."""
+
+    boxes: Float[Tensor, "b n 4"]
+    masks: Float[Tensor, "b n 16 16"]
+
+
+class MaskHead(nn.Module):
+    """A mask of 16 x 16 for each vector, by transposed convolutions from 4 x 4.
+
+    Args:
+        width: w, width of the vectors.
+        channels: of the 4 x 4 map; half of them at 8 x 8.
+    """
+
+    def __init__(self, width: int, channels: int = 64) -> None:
+        super().__init__()
+        self.start = nn.Linear(width, channels * 16)
+        self.grow = nn.Sequential(
+            nn.Unflatten(1, (channels, 4, 4)),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels // 2, 1, 4, stride=2, padding=1),
+        )
+
+    def forward(self, vectors: Float[Tensor, "m w"]) -> Float[Tensor, "m 16 16"]:
+        """Masks before the sigmoid."""
+        return self.grow(self.start(vectors))[:, 0]
+
+
+class Layout(Encoder[SceneFeatures, LayoutMap]):
+    """A layout of features from a graph (Johnson et al. 2018, arXiv 1804.01622), differentiable throughout.
+
+    A graph network gives each object a vector; attributes take part as nodes of the graph. Heads predict
+    from it the object's box and mask, and the object's features are spread over the mask within the box.
+    Where objects overlap their features add up. As in sg2im's training a given box counts for more than
+    the predicted one, so that features lie where the picture shows the object; boxes are learned in a
+    stage before (`graphcond.objectives.LayoutObjective`), and then predicted where a scene gives none.
+    Predicted boxes know nothing of given ones.
+
+    Args:
+        network: gives a vector for each node.
+        channels: C, width of the features.
+        size: cells a side of the layout.
+        given_boxes: whether known boxes are taken.
+    """
+
+    reads = SceneFeatures
+    gives = LayoutMap
+
+    def __init__(
+        self, network: GraphNetwork, *, channels: int = 128, size: int = 64, given_boxes: bool = True
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.signal_width, self.size, self.given_boxes = channels, size, given_boxes
+        self.box_head = BoxHead(network.width, 4 * network.width)
+        self.mask_head = MaskHead(network.width)
+        self.out = nn.Linear(network.width, channels)
+
+    def forward(self, context: SceneFeatures, text: TextTokens) -> LayoutMap:
+        """The layout (b, C, size, size); ``text`` is not read. A scene without objects has none."""
+        here = context.is_object & context.present
+        vectors = self.network(context)
+        boxes, masks = self._heads(vectors)
+        if self.given_boxes:
+            boxes = torch.where(context.boxed[..., None], context.boxes.to(boxes.dtype), boxes)
+        shapes = masks.sigmoid() * here[..., None, None]
+        samples = -(-FINE // self.size)
+        where = warped_masks(boxes, shapes.to(boxes.dtype), self.size, samples)
+        features = self.out(vectors)
+        return LayoutMap(spread(features, where.to(features.dtype)), here.any(1))
+
+    def predicted_layout(self, context: SceneFeatures) -> PredictedLayout:
+        """Boxes and masks as the graph alone tells, whatever boxes are given."""
+        return self._heads(self.network(context))
+
+    def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
+        """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only."""
+        return self.box_head(self.network(context))
+
+    def _heads(self, vectors: Float[Tensor, "b n w"]) -> PredictedLayout:
+        return PredictedLayout(
+            self.box_head(vectors), self.mask_head(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
+        )
+
+
+class LayoutConfig(ComponentConfig):
+    """A map of the picture from a graph: boxes, masks and a vector for each object."""
+
+    component: ClassVar = Layout
+    kind: Literal["layout"] = "layout"
+    network: GraphNetworkKind = "triple_gcn"
+    """The graph network that gives each object its vector."""
+    layers: int | None = Field(None, ge=1, le=64)
+    """Its rounds; as many as the encoder of that kind takes unless given."""
+    node_width: int = Field(128, ge=1, le=65_536)
+    """Width of the vectors inside the graph network."""
+    backend: Backend = "auto"
+    """For the network `gcn`: DGL or torch."""
+    channels: int = Field(128, ge=1, le=4_096)
+    """Width of the layout's features."""
+    size: int | None = Field(None, ge=1, le=512)
+    """Cells a side; as many as the base's latents have unless given."""
+    given_boxes: bool = True
+    """Put objects into the boxes that a scene gives; otherwise always into predicted ones."""
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Layout:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        network = build_graph_network(
+            self.network, feature_width, width=self.node_width, layers=self.layers, backend=self.backend
+        )
+        size = self.size or base.default_size // base.pixels_per_latent
+        return Layout(network, channels=self.channels, size=size, given_boxes=self.given_boxes)

@@ -1,0 +1,145 @@
+"""A transformer over triples, each as head + relation - tail (Structure-CLIP, arXiv 2305.06152)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field, NonNegativeFloat, model_validator
+from torch import Tensor, nn
+
+from graphcond.component import ComponentConfig
+from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.triple_items import ITEM_KINDS, Items, items_of, mean_attribute
+from graphcond.types import GraphTokens, SceneFeatures, TextTokens
+
+
+class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
+    """Graph tokens from a transformer whose positions are a scene's triples, in no order.
+
+    A triple is head + relation - tail, so that "a above b" and "b above a" differ. Head and tail are an
+    object's word and the mean of its attributes, each projected; Structure-CLIP's heads and tails are words
+    alone, which leaves open *which* of two circles lies above. Attributes are triples too, objects in no
+    triple stand for themselves. What exceeds ``triples`` is not read: relations go first. A learned first
+    position gathers the scene.
+
+    It gives that position's state and one token for each triple; or, with ``sentence``, the hidden states
+    of the scene's sentence with ``graph_weight`` times the scene's embedding added to each.
+
+    Args:
+        feature_width: d, width of the words' embeddings.
+        token_width: c, width of the base's context tokens.
+        width: of the transformer.
+        layers: of the transformer.
+        heads: of its attention.
+        triples: positions beside the first.
+        sentence: the base's `encode_prompt`, to give the sentence with the graph added to it.
+        graph_weight: weight of the graph beside the sentence.
+    """
+
+    reads = SceneFeatures
+    gives = GraphTokens
+
+    def __init__(
+        self,
+        *,
+        feature_width: int,
+        token_width: int,
+        width: int = 256,
+        layers: int = 6,
+        heads: int = 4,
+        triples: int = 6,
+        sentence: Callable[[Sequence[str]], TextTokens] | None = None,
+        graph_weight: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.triples, self.embedding_width = triples, width
+        self._sentence, self.graph_weight = sentence, graph_weight
+        self.read_words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
+        self.read_attributes = nn.Linear(feature_width, width, bias=False)
+        self.read_predicates = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
+        self.kinds = nn.Parameter(torch.randn(len(ITEM_KINDS), width) * 0.02)
+        self.first = nn.Parameter(torch.randn(width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(
+            layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
+        )
+        self.out = nn.Sequential(nn.Linear(width, token_width), nn.LayerNorm(token_width))
+
+    def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
+        """Tokens (b, 1 + m, c) for up to m triples, or (b, n, c) as a prompt has; ``text`` is not read."""
+        states, present = self._states(context)
+        if self._sentence is None:
+            return GraphTokens(self.out(states), present)
+        with torch.no_grad():
+            hidden = self._sentence(context.sentences).hidden
+        graph = self.graph_weight * self.out(states[:, :1])
+        return GraphTokens(hidden + graph.to(hidden.dtype), present[:, :1].expand(hidden.shape[:2]))
+
+    def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b w"]:
+        """Each scene as one vector; of an empty scene, what the first position says alone."""
+        return self._states(context)[0][:, 0]
+
+    def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Bool[Tensor, "b m"]]:
+        context = context.to(dtype=self.first.dtype)
+        items = items_of(context, self.triples)
+        vectors = self.norm(self._vectors(context, items))
+        first = self.first.expand(len(vectors), 1, -1)
+        everywhere = torch.ones_like(first[..., 0], dtype=torch.bool)
+        hidden = ~torch.cat([everywhere, items.present], dim=1)
+        states = self.transformer(torch.cat([first, vectors], dim=1), src_key_padding_mask=hidden)
+        return states, torch.cat([context.has_graph[:, None], items.present], dim=1)
+
+    def _vectors(self, context: SceneFeatures, items: Items) -> Float[Tensor, "b m w"]:
+        """Head + relation - tail; a lone object is its head alone."""
+        words = self.read_words(context.nodes) + self.read_attributes(mean_attribute(context))
+        row = torch.arange(len(words), device=words.device)[:, None]
+        head, tail = (words[row, items.ends[..., end]] for end in (0, 1))
+        triple = (items.kinds < ITEM_KINDS.index("object"))[..., None]
+        link = self.read_predicates(items.predicates) - tail
+        return head + link * triple + self.kinds[items.kinds]
+
+
+class TripleTransformerConfig(ComponentConfig):
+    """A transformer over head + relation - tail, for grounding tokens or beside the scene's sentence."""
+
+    component: ClassVar = TripleTransformer
+    kind: Literal["triple_transformer"] = "triple_transformer"
+    node_width: int = Field(256, ge=1, le=65_536)
+    """Width of the transformer; 768 is BERT's."""
+    layers: int = Field(6, ge=1, le=64)
+    """Its layers."""
+    heads: int = Field(4, ge=1, le=64)
+    """Heads of its attention; they divide `node_width`."""
+    triples: int = Field(6, ge=1, le=1_024)
+    """Triples that are read, relations before attributes before objects in neither."""
+    added_to: Literal["text"] | None = None
+    """`text`: give the scene's sentence, as the base's text encoder reads it, with the graph added."""
+    graph_weight: NonNegativeFloat = 0.2
+    """Weight of the graph beside the sentence, with `added_to`."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> TripleTransformerConfig:
+        if self.node_width % self.heads:
+            raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
+        return self
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> TripleTransformer:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        return TripleTransformer(
+            feature_width=feature_width,
+            token_width=base.token_width,
+            width=self.node_width,
+            layers=self.layers,
+            heads=self.heads,
+            triples=self.triples,
+            sentence=base.encode_prompt if self.added_to else None,
+            graph_weight=self.graph_weight,
+        )

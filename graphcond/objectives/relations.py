@@ -1,0 +1,91 @@
+"""Geometric words of scene graphs as conditions on boxes that gradients can follow."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from graphcond.types import SceneContext
+
+Rule: TypeAlias = Literal["left of", "above", "inside", "bigger than"]
+"""Relations that all others come down to, read from one end or the other."""
+
+RULES: tuple[Rule, ...] = ("left of", "above", "inside", "bigger than")
+
+_WORDS: dict[Rule, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "left of": (
+        ("left of", "to the left of", "on the left of", "on left of"),
+        ("right of", "to the right of", "on the right of", "on right of"),
+    ),
+    "above": (
+        ("above", "over", "on top of", "atop", "higher than"),
+        ("below", "under", "beneath", "underneath", "lower than"),
+    ),
+    "inside": (
+        ("inside", "inside of", "within", "contained in"),
+        ("surrounding", "around", "containing", "enclosing"),
+    ),
+    "bigger than": (("bigger than", "larger than"), ("smaller than",)),
+}
+
+WORDS: dict[str, tuple[Rule, bool]] = {
+    word: (rule, words is turned)
+    for rule, (straight, turned) in _WORDS.items()
+    for words in (straight, turned)
+    for word in words
+}
+"""Each geometric predicate, its rule, and whether the rule is read from the object to the subject."""
+
+LEAST_GAP = 0.02
+"""By how much of the picture a direction or a containment must hold before it costs nothing."""
+
+SLOPE = 1.3
+"""How many times farther apart two objects must be along a direction than across it (1 is the diagonal)."""
+
+LEAST_RATIO = 1.4
+"""How many times longer, by the root of its area, a bigger object must be."""
+
+
+def stated(scenes: SceneContext, device: torch.device) -> Int64[Tensor, "r 4"]:
+    """The geometric relations of a batch: scene, first node, second node, number of the rule in `RULES`.
+
+    Relations of a node to itself say nothing and are left out, as are all words not in `WORDS`.
+    """
+    rows = []
+    for place, scene in enumerate(scenes.scenes):
+        for subject, word, target in scene.triples:
+            found = WORDS.get(word.lower().strip())
+            if found is None or subject == target:
+                continue
+            rule, turned = found
+            ends = (target, subject) if turned else (subject, target)
+            rows.append((place, *ends, RULES.index(rule)))
+    return torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 4)
+
+
+def shortfall(boxes: Float[Tensor, "b n 4"], relations: Int64[Tensor, "r 4"]) -> Float[Tensor, " r"]:
+    """By how much each relation is missed, in shares of the picture's side; 0 where it clearly holds."""
+    scene, first, second, rule = relations.unbind(1)
+    every = torch.stack(_hinges(boxes[scene, first], boxes[scene, second]), dim=1)
+    return every.gather(1, rule[:, None])[:, 0]
+
+
+def _hinges(one: Float[Tensor, "r 4"], other: Float[Tensor, "r 4"]) -> list[Float[Tensor, " r"]]:
+    """The shortfall of each rule of `RULES`, in their order."""
+    x, y = ((other[:, :2] + other[:, 2:] - one[:, :2] - one[:, 2:]) / 2).unbind(1)
+    edges = torch.cat([other[:, :2] - one[:, :2], one[:, 2:] - other[:, 2:]], dim=1)
+    return [
+        (LEAST_GAP + SLOPE * y.abs() - x).relu(),
+        (LEAST_GAP + SLOPE * x.abs() - y).relu(),
+        (LEAST_GAP + edges).relu().sum(1),
+        (LEAST_RATIO * side(other) - side(one)).relu(),
+    ]
+
+
+def side(boxes: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
+    """The side of a square of the same area."""
+    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
+    return (size.prod(-1) + 1e-6).sqrt()
