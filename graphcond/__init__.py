@@ -11,10 +11,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphcond.adapters import Injector, LoraInjector, PromptTokenInjector
+    from graphcond.adapters import (
+        ControlNetInjector,
+        GatedSelfAttentionInjector,
+        Injector,
+        LoraInjector,
+        PromptTokenInjector,
+    )
     from graphcond.condition import Condition
     from graphcond.contexts import GraphContexts, embed_graph
-    from graphcond.encoders import Encoder, GraphQFormer, GraphQFormerConfig, NeighborMean
+    from graphcond.encoders import (
+        Encoder,
+        GraphQFormer,
+        GraphQFormerConfig,
+        LayoutConfig,
+        NeighborMean,
+        SentenceConfig,
+        TripleGCNConfig,
+        TripleTransformerConfig,
+    )
     from graphcond.errors import InputError
     from graphcond.evaluation import evaluate
     from graphcond.graphs import build_graph, load_graph, open_graph, save_graph
@@ -22,6 +37,7 @@ if TYPE_CHECKING:
     from graphcond.model import GraphModel
     from graphcond.models import StableDiffusionBase
     from graphcond.models.features import ClipExtractor
+    from graphcond.models.text_features import TextModelExtractor
     from graphcond.pipeline import GraphPipeline
     from graphcond.recipe import Recipe, load_recipe
     from graphcond.samplers import (
@@ -31,34 +47,70 @@ if TYPE_CHECKING:
         NeighborSampler,
         PPRSampler,
         RandomSampler,
+        SceneSampler,
+        SceneTriplesSampler,
         SemanticPPRSampler,
         SemanticSampler,
         TextImageSimilarity,
     )
+    from graphcond.scene_contexts import SceneContexts, SceneReader
+    from graphcond.scene_graph import SceneGraph
+    from graphcond.scenes import draw_graph, load_scene_set, read_scene, read_scenes
     from graphcond.training import train
     from graphcond.types import (
         AttributedGraph,
         EdgeList,
         GraphTokens,
+        LayoutMap,
         NeighborContext,
         NeighborFeatures,
         NodeTable,
+        SceneContext,
+        SceneFeatures,
+        SceneSet,
     )
 
 _HOMES = {
-    "graphcond.adapters": ("Injector", "LoraInjector", "PromptTokenInjector"),
+    "graphcond.adapters": (
+        "ControlNetInjector",
+        "GatedSelfAttentionInjector",
+        "Injector",
+        "LoraInjector",
+        "PromptTokenInjector",
+    ),
     "graphcond.condition": ("Condition",),
-    "graphcond.contexts": ("GraphContexts", "embed_graph"),
-    "graphcond.encoders": ("Encoder", "GraphQFormer", "GraphQFormerConfig", "NeighborMean"),
+    "graphcond.contexts": (
+        "GraphContexts",
+        "embed_graph",
+    ),
+    "graphcond.encoders": (
+        "Encoder",
+        "GraphQFormer",
+        "GraphQFormerConfig",
+        "LayoutConfig",
+        "NeighborMean",
+        "SentenceConfig",
+        "TripleGCNConfig",
+        "TripleTransformerConfig",
+    ),
     "graphcond.errors": ("InputError",),
     "graphcond.evaluation": ("evaluate",),
-    "graphcond.graphs": ("build_graph", "load_graph", "open_graph", "save_graph"),
+    "graphcond.graphs": (
+        "build_graph",
+        "load_graph",
+        "open_graph",
+        "save_graph",
+    ),
     "graphcond.guidance": ("GraphGuidance",),
     "graphcond.model": ("GraphModel",),
     "graphcond.models": ("StableDiffusionBase",),
     "graphcond.models.features": ("ClipExtractor",),
+    "graphcond.models.text_features": ("TextModelExtractor",),
     "graphcond.pipeline": ("GraphPipeline",),
-    "graphcond.recipe": ("Recipe", "load_recipe"),
+    "graphcond.recipe": (
+        "Recipe",
+        "load_recipe",
+    ),
     "graphcond.samplers": (
         "ConsensusSimilarity",
         "GivenSampler",
@@ -66,18 +118,35 @@ _HOMES = {
         "NeighborSampler",
         "PPRSampler",
         "RandomSampler",
+        "SceneSampler",
+        "SceneTriplesSampler",
         "SemanticPPRSampler",
         "SemanticSampler",
         "TextImageSimilarity",
+    ),
+    "graphcond.scene_contexts": (
+        "SceneContexts",
+        "SceneReader",
+    ),
+    "graphcond.scene_graph": ("SceneGraph",),
+    "graphcond.scenes": (
+        "draw_graph",
+        "load_scene_set",
+        "read_scene",
+        "read_scenes",
     ),
     "graphcond.training": ("train",),
     "graphcond.types": (
         "AttributedGraph",
         "EdgeList",
         "GraphTokens",
+        "LayoutMap",
         "NeighborContext",
         "NeighborFeatures",
         "NodeTable",
+        "SceneContext",
+        "SceneFeatures",
+        "SceneSet",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -88,8 +157,10 @@ __all__ = [
     "ClipExtractor",
     "Condition",
     "ConsensusSimilarity",
+    "ControlNetInjector",
     "EdgeList",
     "Encoder",
+    "GatedSelfAttentionInjector",
     "GivenSampler",
     "GraphContexts",
     "GraphGuidance",
@@ -101,6 +172,8 @@ __all__ = [
     "Injector",
     "InputError",
     "KHopSampler",
+    "LayoutConfig",
+    "LayoutMap",
     "LoraInjector",
     "NeighborContext",
     "NeighborFeatures",
@@ -111,16 +184,32 @@ __all__ = [
     "PromptTokenInjector",
     "RandomSampler",
     "Recipe",
+    "SceneContext",
+    "SceneContexts",
+    "SceneFeatures",
+    "SceneGraph",
+    "SceneReader",
+    "SceneSampler",
+    "SceneSet",
+    "SceneTriplesSampler",
     "SemanticPPRSampler",
     "SemanticSampler",
+    "SentenceConfig",
     "StableDiffusionBase",
     "TextImageSimilarity",
+    "TextModelExtractor",
+    "TripleGCNConfig",
+    "TripleTransformerConfig",
     "build_graph",
+    "draw_graph",
     "embed_graph",
     "evaluate",
     "load_graph",
     "load_recipe",
+    "load_scene_set",
     "open_graph",
+    "read_scene",
+    "read_scenes",
     "save_graph",
     "train",
 ]
