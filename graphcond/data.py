@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,18 +17,16 @@ from graphcond.contexts import AnySource, GraphContexts, embed_graph
 from graphcond.errors import InputError
 from graphcond.fingerprint import source_version
 from graphcond.graphs import load_graph, open_graph, save_world
-from graphcond.model import load_extractor
+from graphcond.model import load_extractor, load_words
 from graphcond.models.embedding_files import load_embeddings
 from graphcond.models.feature_cache import FeatureCache, default_cache_folder
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import AnyData, FileFeatures, MmagData, SceneData, WorldData
+from graphcond.scene_contexts import SceneContexts, embed_words
 from graphcond.scenes import load_scene_set, open_scene_folder, save_scene_world
 from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable, SceneContext, SceneSet
 from graphcond.worlds.scenes import SceneWorld
-
-if TYPE_CHECKING:
-    from graphcond.scene_contexts import SceneContexts
 
 Source: TypeAlias = AttributedGraph | SceneSet
 """What a recipe trains on."""
@@ -221,9 +219,6 @@ def scene_contexts_of(
     Raises:
         InputError: the text model of the recipe's features cannot be loaded.
     """
-    from graphcond.model import load_words
-    from graphcond.scene_contexts import SceneContexts, embed_words
-
     words = embed_words(scenes, load_words(recipe, device=device), FeatureCache(), progress)
     return {
         c.name: SceneContexts(scenes, c.sampler.build(), words, seed=recipe.training.seed)

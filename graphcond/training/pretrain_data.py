@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,12 +19,10 @@ from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
 from graphcond.samplers.hard_negatives import swapped
+from graphcond.scene_contexts import SceneContexts
 from graphcond.training.gather import Gatherer
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.types import SceneContext, SceneGraph, SceneSet
-
-if TYPE_CHECKING:
-    from graphcond.scene_contexts import SceneContexts
 
 Embeddings = Float32[np.ndarray, "n d"]
 
@@ -84,8 +81,6 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
     Raises:
         InputError: no CLIP is named by the recipe, a picture cannot be read, or no scene has a box.
     """
-    from graphcond.scene_contexts import SceneContexts
-
     needs, source = stage.objective.component.needs, gatherer.sources[stage.condition]
     if not isinstance(source, SceneContexts):
         raise TypeError("stages train on scenes")

@@ -21,6 +21,7 @@ from graphcond.training.report import Report
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
 COLORS = ((200, 40, 40), (40, 60, 200))
+SECTIONS = ("lora", "conditions", "data", "base", "features", "stages", "guidance")
 NODES, TEST_NODES = 14, 3
 """The last nodes are held out, so 11 are trained on, which no even batch divides."""
 
@@ -44,7 +45,7 @@ def write_graph(folder: Path, *, splits: bool = True) -> AttributedGraph:
 
 def toy_recipe(sd_folder: Path, clip_folder: Path, **changes: Any) -> Recipe:
     """InstructG2I on random networks; ``changes`` are ``training`` settings, or sections by name."""
-    sections = {name: changes.pop(name) for name in ("lora", "conditions", "data", "base") if name in changes}
+    sections = {name: changes.pop(name) for name in SECTIONS if name in changes}
     training = {
         "steps": 3,
         "batch_size": 4,
