@@ -85,7 +85,9 @@ def bench_samplers(
     rows: list[SamplerRow] = []
     examples: dict[str, list[Image.Image]] = {}
     for level, noise in NOISE_LEVELS.items():
-        graph = open_graph_data(WorldData(noise=noise, seed=seed), progress=watch(f"{level}: painting the world"))
+        graph = open_graph_data(
+            WorldData(noise=noise, seed=seed), progress=watch(f"{level}: painting the world")
+        )
         embeddings = embed_data(pipe.model.recipe, graph, progress=watch(f"{level}: embedding"))
         held_out = graph.nodes.in_split("test")
         targets = np.sort(np.random.default_rng(seed).permutation(held_out)[:limit])

@@ -8,15 +8,10 @@ from typing import Annotated
 
 import typer
 
-from graphcond.cli.options import base_name
+from graphcond.cli.options import MAX_SEED, base_name
 from graphcond.errors import InputError
 
 app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps the name of the only comparison in the command."""
 
 
 @app.command()
@@ -45,6 +40,40 @@ def samplers(
     pipe = GraphPipeline.from_pretrained(model if model is not None else _train(out, seed))
     with progress_bars() as watch:
         bench, examples = bench_samplers(pipe, limit=limit, seed=seed, watch=watch)
+    write_bench(bench, examples, out)
+    print(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
+
+
+@app.command()
+def scenes(
+    base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
+    out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their picture.")] = Path(
+        "outputs/bench/scenes"
+    ),
+    limit: Annotated[int, typer.Option(min=4, help="Held-out graphs, at most.")] = 120,
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs of the swap test.")] = 100,
+    only: Annotated[
+        str | None, typer.Option(help="Experiments to compare, with commas between; all seven unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of world, training and noise.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Train and score SGCond's seven experiments on the scene world: objects, attributes, relations, swaps.
+
+    What is trained or scored already is found again in --out, so a call that was stopped goes on.
+
+    Example: graphcond bench scenes --base tiny --out outputs/scenes --only sgcond-i,sgcond-v
+    """
+    from graphcond.bench.experiments import SGCOND, experiments_of
+    from graphcond.bench.run_scenes import run_scenes
+    from graphcond.bench.scene_table import to_markdown, write_bench
+    from graphcond.files import check_writable
+
+    chosen = base_name(base)
+    names = SGCOND if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    experiments = experiments_of(names, out, base=chosen, seed=seed)
+    check_writable(out / "scenes.md")
+    bench, examples = run_scenes(experiments, limit=limit, pairs=pairs, seed=seed)
     write_bench(bench, examples, out)
     print(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
 

@@ -1,0 +1,104 @@
+"""What every scene experiment is put to: graphs and swaps that none was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from graphcond.bench.swap import Pair
+from graphcond.data import held_out_of, open_data
+from graphcond.errors import InputError
+from graphcond.evaluation import PictureSet, SceneDetector, Targets
+from graphcond.evaluation.scene_world import OracleDetector
+from graphcond.evaluation.scenes import scene_targets
+from graphcond.progress import Watch
+from graphcond.recipe import Recipe
+from graphcond.types import SceneSet
+from graphcond.worlds.scenes import swap_pairs
+
+
+@dataclass(frozen=True)
+class SceneExamples:
+    """The first graphs of the comparison with their pictures.
+
+    Args:
+        targets: the graphs with their true pictures.
+        made: the pictures of each experiment.
+        detector: says which picture is right.
+    """
+
+    targets: Targets
+    made: Mapping[str, Sequence[Image.Image]]
+    detector: SceneDetector
+
+
+@dataclass(frozen=True)
+class SceneExam:
+    """What every experiment is put to: graphs and pairs that none was trained on.
+
+    Args:
+        scenes: the scene world.
+        targets: held-out graphs with their true pictures.
+        pairs: of the swap test.
+        detector: reads scene graphs off pictures.
+        seed: of the noise, of who gets whose graph, and of the intervals.
+    """
+
+    scenes: SceneSet
+    targets: Targets
+    pairs: Sequence[Pair]
+    detector: SceneDetector
+    seed: int
+
+
+def open_exam(
+    recipe: Recipe,
+    *,
+    limit: int = 120,
+    pairs: int = 100,
+    seed: int = 0,
+    detector: SceneDetector | None = None,
+    watch: Watch = lambda task: lambda done, total: None,
+) -> SceneExam:
+    """The held-out graphs of a recipe's data, and pairs for the swap test.
+
+    Args:
+        recipe: names the data.
+        limit: held-out graphs, at most.
+        pairs: of the swap test.
+        seed: chooses graphs and pairs.
+        detector: reads scene graphs off pictures; the scene world's oracle unless given.
+        watch: progress, by task.
+
+    Raises:
+        InputError: the recipe reads no scene graphs, or none is held out.
+    """
+    scenes = open_data(recipe.data, progress=watch("drawing the world"))
+    if not isinstance(scenes, SceneSet):
+        raise InputError("are no scene graphs", place="data", remedy="compare recipes that read scenes")
+    rows = held_out_of(scenes, recipe.data)
+    if len(rows) < 2:
+        raise InputError("holds out fewer than two scenes", place="data", remedy="add a test split")
+    rows = np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
+    return SceneExam(
+        scenes=scenes,
+        targets=scene_targets(scenes, rows, recipe.data.resolution),
+        pairs=swap_pairs(pairs, seed),
+        detector=detector or OracleDetector.load(),
+        seed=seed,
+    )
+
+
+def first_targets(targets: Targets, count: int) -> Targets:
+    """The first ``count`` targets."""
+    return replace(
+        targets,
+        rows=targets.rows[:count],
+        truths=PictureSet(targets.truths.pictures[:count]),
+        texts=targets.texts[:count],
+        facts={name: column[:count] for name, column in targets.facts.items()},
+        scenes=targets.scenes[:count],
+    )

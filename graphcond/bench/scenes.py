@@ -1,0 +1,159 @@
+"""SGCond's seven experiments on the scene world: which way of reading a scene graph draws it best?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+from PIL import Image
+
+from graphcond import evaluation, worlds
+from graphcond.arms import DrawSettings, ModelPictures
+from graphcond.bench.experiments import Experiment, ExperimentFacts, facts_of, weights_of
+from graphcond.bench.scene_exam import SceneExam, first_targets
+from graphcond.bench.scene_scores import Scores, keep_scores, kept_scores
+from graphcond.bench.swap import swap_test
+from graphcond.data import sources_of
+from graphcond.evaluation import (
+    Measurement,
+    PictureSet,
+    Targets,
+    build_metrics,
+    make_pictures,
+    score_pictures,
+)
+from graphcond.evaluation.diversity import Diversity
+from graphcond.evaluation.metrics import Networks
+from graphcond.evaluation.protocols import SCENES
+from graphcond.fingerprint import fingerprint, source_version
+from graphcond.models.features import ClipExtractor
+from graphcond.pipeline import GraphPipeline
+from graphcond.progress import Watch
+
+METRICS = tuple(name for name in SCENES.metrics if name != "diversity")
+
+BATCH = 40
+STEPS = 8
+DIVERSE = 24
+"""How many graphs are drawn a second time, to see how diverse their pictures are."""
+
+EXAMPLES = 6
+"""How many graphs the picture shows."""
+
+
+@dataclass(frozen=True)
+class SceneRow:
+    """One experiment and everything measured of it."""
+
+    facts: ExperimentFacts
+    scores: Scores
+
+    def figure(self, metric: str, arm: str = "graph") -> Measurement:
+        """One figure, by metric and arm."""
+        return self.scores.report.figure(arm, metric)
+
+    def gain(self, metric: str, over: str) -> Measurement:
+        """What the graph adds to a figure, target by target, over another arm."""
+        return self.scores.report.differences[f"graph - {over}"][metric]
+
+
+@dataclass(frozen=True)
+class SceneBench:
+    """All experiments over the same graphs and noise.
+
+    Args:
+        rows: one for each experiment.
+        findings: what they say, sentence by sentence.
+        n: held-out graphs.
+        pairs: of the swap test.
+        steps: denoising steps.
+        seed: of the world, the training and the noise.
+    """
+
+    rows: tuple[SceneRow, ...]
+    findings: tuple[str, ...]
+    n: int
+    pairs: int
+    steps: int
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as plain values."""
+        return asdict(self)
+
+
+def examine(experiment: Experiment, exam: SceneExam, *, watch: Watch) -> tuple[SceneRow, list[Image.Image]]:
+    """Draw and score with a trained experiment, or find what an earlier call measured.
+
+    Returns:
+        the row, and the pictures of the first graphs.
+    """
+    pipe = GraphPipeline.from_pretrained(experiment.model)
+    facts = facts_of(experiment, pipe)
+    key = _key(experiment, exam)
+    kept = kept_scores(experiment.folder, key)
+    if kept is not None:
+        return SceneRow(facts, kept[0]), kept[1]
+    scores, examples = score(pipe, experiment.name, exam, watch=watch)
+    keep_scores(experiment.folder, key, scores, examples)
+    return SceneRow(facts, scores), examples
+
+
+def score(
+    pipe: GraphPipeline, name: str, exam: SceneExam, *, watch: Watch
+) -> tuple[Scores, list[Image.Image]]:
+    """Draw the exam's graphs in every arm and its pairs, and score the pictures.
+
+    Returns:
+        the scores, and the pictures of the first graphs.
+    """
+    settings = DrawSettings(steps=STEPS)
+    sources = sources_of(pipe.model.recipe, exam.scenes)
+    maker = ModelPictures(pipe, sources, exam.targets.rows, settings, shuffle_seed=exam.seed)
+    draw = partial(make_pictures, maker, batch_size=BATCH)
+
+    def advance(stage: str, done: int, total: int) -> None:
+        watch(f"{name}: {stage}")(done, total)
+
+    pictures = draw(exam.targets, seed=exam.seed, progress=advance)
+    metrics = build_metrics(METRICS, Networks(detector=exam.detector))
+    report = score_pictures(pictures, exam.targets, metrics, title=name, seed=exam.seed)
+    few = first_targets(exam.targets, DIVERSE)
+    again = draw(few, seed=exam.seed + 1)
+    swap = swap_test(
+        pipe,
+        exam.detector,
+        exam.pairs,
+        pictures["no_graph"].pictures,
+        settings=settings,
+        seed=exam.seed,
+        progress=watch(f"{name}: swaps"),
+    )
+    diversity = _diversity(pictures, again, few, exam.seed)
+    return Scores(report, diversity, swap), list(pictures["graph"].pictures[:EXAMPLES])
+
+
+def _diversity(
+    first: Mapping[str, PictureSet], again: Mapping[str, PictureSet], few: Targets, seed: int
+) -> dict[str, Measurement]:
+    both = {arm: PictureSet(made.pictures[: len(few)], [again[arm]]) for arm, made in first.items()}
+    report = score_pictures(both, few, [Diversity(ClipExtractor.from_pretrained("tiny"))], seed=seed)
+    return {arm: figures["diversity"] for arm, figures in report.arms.items()}
+
+
+def _key(experiment: Experiment, exam: SceneExam) -> str:
+    rows: Int64[np.ndarray, " n"] = exam.targets.rows
+    return fingerprint(
+        weights_of(experiment),
+        rows,
+        len(exam.pairs),
+        exam.seed,
+        exam.detector.identity,
+        (STEPS, DIVERSE, EXAMPLES, METRICS),
+        source_version(evaluation),
+        source_version(worlds),
+    )

@@ -1,0 +1,120 @@
+"""The swap test: "A left of B" and "B left of A" on the same noise; are both pictures right?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from graphcond.arms import DrawSettings, ModelPictures
+from graphcond.data import sources_of
+from graphcond.errors import InputError
+from graphcond.evaluation import Measurement, PictureSet, SceneDetector, match_scene
+from graphcond.evaluation.bootstrap import bootstrap_interval
+from graphcond.pipeline import GraphPipeline
+from graphcond.progress import Progress
+from graphcond.types import SceneGraph, SceneSet
+
+Pair: TypeAlias = tuple[SceneGraph, SceneGraph]
+Pictures: TypeAlias = Sequence[Image.Image]
+
+BATCH = 40
+PROMPT = "an image"
+
+
+@dataclass(frozen=True)
+class SwapResult:
+    """Shares of pairs, each with its interval.
+
+    Args:
+        both: both pictures show both objects in the relation that their graph states.
+        objects: both pictures show both objects.
+        chance: what ``both`` is when the two pictures of a pair are drawn without graph, from different
+            noise. A model that reads which objects there are, but not which is which, draws the same
+            picture twice and gets none right.
+    """
+
+    both: Measurement
+    objects: Measurement
+    chance: Measurement
+
+
+def swap_test(
+    pipe: GraphPipeline,
+    detector: SceneDetector,
+    pairs: Sequence[Pair],
+    no_graph: Pictures,
+    *,
+    settings: DrawSettings | None = None,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> SwapResult:
+    """Draw each graph and its swap from the same noise, and see whether both come out right.
+
+    Args:
+        pipe: a model that reads scene graphs.
+        detector: reads scene graphs off pictures.
+        pairs: graphs and their swaps.
+        no_graph: pictures that the same model draws without graph, for the chance level.
+        settings: how to draw.
+        seed: of the noise and the intervals.
+        progress: called after each batch of pictures.
+
+    Raises:
+        InputError: no pairs, or fewer than two pictures without graph.
+    """
+    if not pairs or len(no_graph) < 2:
+        raise InputError(
+            f"{len(pairs)} pairs and {len(no_graph)} pictures without graph are too few",
+            place="swap test",
+            remedy="give a pair and two pictures at least",
+        )
+    drawn = _draw(pipe, pairs, settings or DrawSettings(), seed, progress)
+    count = len(pairs)
+    chance = [[no_graph[(place + side) % len(no_graph)] for place in range(count)] for side in (0, 1)]
+    return SwapResult(
+        both=_share("swap_both", pairs_right(detector, pairs, *drawn), seed),
+        objects=_share("swap_objects", pairs_right(detector, pairs, *drawn, related=False), seed),
+        chance=_share("swap_chance", pairs_right(detector, pairs, *chance), seed),
+    )
+
+
+def pairs_right(
+    detector: SceneDetector, pairs: Sequence[Pair], there: Pictures, back: Pictures, *, related: bool = True
+) -> Bool[np.ndarray, " pairs"]:
+    """Whether both pictures of each pair show their objects and, if ``related``, their relation."""
+    right = np.ones(len(pairs), bool)
+    for side, pictures in enumerate((there, back)):
+        graphs = [pair[side] for pair in pairs]
+        seen = PictureSet(pictures).detected(detector, graphs)
+        matches = [match_scene(*both) for both in zip(graphs, seen, strict=True)]
+        right &= [match.related if related else None not in match.places for match in matches]
+    return right
+
+
+def _draw(
+    pipe: GraphPipeline, pairs: Sequence[Pair], settings: DrawSettings, seed: int, progress: Progress
+) -> tuple[list[Image.Image], list[Image.Image]]:
+    drawn: tuple[list[Image.Image], list[Image.Image]] = ([], [])
+    rows = np.arange(len(pairs))
+    for side, pictures in enumerate(drawn):
+        scenes = _scene_set([pair[side] for pair in pairs])
+        maker = ModelPictures(pipe, sources_of(pipe.model.recipe, scenes), rows, settings)
+        for start in range(0, len(rows), BATCH):
+            pictures += maker.make(rows[start : start + BATCH], "graph", seed)
+            progress(side * len(rows) + len(pictures), 2 * len(rows))
+    return drawn
+
+
+def _scene_set(graphs: Sequence[SceneGraph]) -> SceneSet:
+    count = len(graphs)
+    return SceneSet(graphs, [f"swap-{row}" for row in range(count)], [PROMPT] * count, [None] * count)
+
+
+def _share(name: str, right: Bool[np.ndarray, " n"], seed: int) -> Measurement:
+    scores = right.astype(np.float64)
+    return Measurement(name, float(scores.mean()), *bootstrap_interval(scores, seed=seed), n=len(scores))
