@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Relationship, SceneGraph
+from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.arrows import Arrow, Point, Rectangle, arrow_between, draw_arrow, free_place, loop_at
 from graphcond.scenes.graph_layout import lay_out_graph
 from graphcond.scenes.lettering import cut, extent, font, line_height, wrapped
@@ -19,7 +19,7 @@ COLORS = ("#2f6fde", "#d2452d", "#2c8a4b", "#9a4fc4", "#c77c0a", "#0f8b9c", "#c2
 """Borders of nodes and boxes, by position."""
 
 MOST_DRAWN = 60
-"""Objects of one drawing; the rest is counted below it."""
+"""Objects of one drawing, a tenth of its side or fewer; the rest is counted below it."""
 
 FINE = 2
 """Everything is drawn this much larger and scaled down, which smooths lines."""
@@ -41,7 +41,9 @@ def draw_graph(scene: SceneGraph, size: int = 640, *, boxes: bool = False) -> Im
         InputError: ``size`` is below `SMALLEST_SIZE`.
     """
     _check_size(size)
-    picture = _shrunk(_draw_nodes(_first(scene), size * FINE, len(scene)), size)
+    picture = _shrunk(
+        _draw_nodes(_first(scene, min(MOST_DRAWN, max(6, size // 10))), size * FINE, len(scene)), size
+    )
     if not (boxes and scene.boxes):
         return picture
     both = Image.new("RGB", (2 * size, size), PAPER)
@@ -198,12 +200,12 @@ def _draw_tag(
     return tag
 
 
-def _first(scene: SceneGraph) -> SceneGraph:
+def _first(scene: SceneGraph, most: int) -> SceneGraph:
     """The objects that are drawn, with the relations between them."""
-    if len(scene) <= MOST_DRAWN:
+    if len(scene) <= most:
         return scene
-    kept: list[Relationship] = [r for r in scene.relationships if max(r.subject, r.object) < MOST_DRAWN]
-    return SceneGraph(scene.objects[:MOST_DRAWN], tuple(kept), scene.attributes[:MOST_DRAWN])
+    kept = tuple(r for r in scene.relationships if max(r.subject, r.object) < most)
+    return SceneGraph(scene.objects[:most], kept, scene.attributes[:most])
 
 
 def _text_size(side: int, count: int) -> int:

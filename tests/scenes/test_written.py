@@ -85,7 +85,10 @@ def test_one_scene_a_list_and_lines(tmp_path: Path) -> None:
     assert read_scene(SHEEP) == read_scene(one) == one
     assert read_scene(write(tmp_path / "one.json", SHEEP)) == one
     assert read_scenes(write(tmp_path / "two.json", [SHEEP, SHEEP])) == [one, one]
-    assert read_scenes(write(tmp_path / "two.jsonl", f"{json.dumps(SHEEP)}\n\n{json.dumps(SHEEP)}")) == [one, one]
+    assert read_scenes(write(tmp_path / "two.jsonl", f"{json.dumps(SHEEP)}\n\n{json.dumps(SHEEP)}")) == [
+        one,
+        one,
+    ]
     assert read_scene(tmp_path / "two.json", 1) == one
     with pytest.raises(InputError, match=r"two\.json: holds 2 scenes\. Choose one from 0 to 1"):
         read_scene(tmp_path / "two.json")
@@ -131,7 +134,10 @@ BAD: list[tuple[Any, str]] = [
     ({"objects": {"0": "sky"}}, r"s\.json: objects: is dict, not a list"),
     ({"objects": "sky"}, r"s\.json: objects: is str, not a list"),
     ({**SHEEP, "relations": []}, r"there is no key 'relations'\. Did you mean 'relationships'"),
-    ({"objects": ["sky"], "relationships": [[0, "by", 1]]}, r"s\.json: relationships\[0\]: points to object 1"),
+    (
+        {"objects": ["sky"], "relationships": [[0, "by", 1]]},
+        r"s\.json: relationships\[0\]: points to object 1",
+    ),
     ({"objects": ["sky"], "relationships": [[0, "by", True]]}, r"relationships\[0\]: True is no position"),
     ({"objects": ["sky", ""]}, r"s\.json: objects\[1\]: '' is no label"),
     ({"objects": ["x"] * 5000}, r"objects: 5000 are too many, the limit is 1000"),
@@ -139,7 +145,10 @@ BAD: list[tuple[Any, str]] = [
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]]},
         r'boxes: boxes need a format.*"xyxy relative", "xywh relative", "xyxy pixels", "xywh pixels"',
     ),
-    ({"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": "xyxy"}, r"box_format: 'xyxy' is no box format"),
+    (
+        {"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": "xyxy"},
+        r"box_format: 'xyxy' is no box format",
+    ),
     ({"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": []}, r"box_format: \[\] is no box format"),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": "xyxy pixels"},
@@ -153,10 +162,19 @@ BAD: list[tuple[Any, str]] = [
         {"objects": ["sky"], "boxes": [[0.5, 0, 0.6, 1]], "box_format": "xywh relative"},
         r"boxes\[0\]: .* lies outside the picture\. Check box_format",
     ),
-    ({"objects": ["sky"], "boxes": [[0, 0, -1, 1]], "box_format": "xywh relative"}, r"lies outside|has no area"),
+    (
+        {"objects": ["sky"], "boxes": [[0, 0, -1, 1]], "box_format": "xywh relative"},
+        r"lies outside|has no area",
+    ),
     ({"objects": ["sky"], "boxes": [[0.5, 0, 0.2, 1]], "box_format": "xyxy relative"}, r"has no area"),
-    ({"objects": ["sky"], "boxes": [None, [0, 0, 1, 1]], "box_format": "xyxy relative"}, r"2 boxes for 1 objects"),
-    ({"objects": ["sky"], "boxes": {"0": [0, 0, 1, 1]}, "box_format": "xyxy relative"}, r"boxes: is an object"),
+    (
+        {"objects": ["sky"], "boxes": [None, [0, 0, 1, 1]], "box_format": "xyxy relative"},
+        r"2 boxes for 1 objects",
+    ),
+    (
+        {"objects": ["sky"], "boxes": {"0": [0, 0, 1, 1]}, "box_format": "xyxy relative"},
+        r"boxes: is an object",
+    ),
     ({**SHEEP, "image": "../up.png"}, r"the path '\.\./up\.png' leaves the folder"),
     ({**SHEEP, "image": "/etc/passwd"}, r"leaves the folder"),
     ({**SHEEP, "image": 3}, r"'image' is a number, not a string"),

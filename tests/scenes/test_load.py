@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphcond.errors import InputError
+from graphcond.scenes import inspect_scenes, load_scene_set, read_scenes, write_scene
+from graphcond.scenes.detect import SceneFormat, detect_scenes
+from tests.scenes.scenes import SHEEP, rich_scene, write
+
+GROUNDED = {"objects": [{"phrase": "a dog", "box": [0, 0, 1, 1]}]}
+COCO: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        (SHEEP, SceneFormat.WRITTEN),
+        ([SHEEP], SceneFormat.WRITTEN),
+        (GROUNDED, SceneFormat.GROUNDED),
+        ([[[[0, 0, 1, 1]], ["a"]]], SceneFormat.SGCOND),
+        ([{"img_id": "1", "items": []}], SceneFormat.LAION),
+        ([{"image_id": 1, "objects": []}], SceneFormat.VISUAL_GENOME),
+        ([{"image_id": 1, "relationships": []}], SceneFormat.VISUAL_GENOME),
+        (COCO, SceneFormat.COCO),
+    ],
+)
+def test_the_content_tells_the_format(content: Any, format: SceneFormat, tmp_path: Path) -> None:
+    assert detect_scenes(write(tmp_path / "any.json", content))[0] is format
+
+
+def test_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no scenes: looked for scenes\.json"):
+        read_scenes(tmp_path)
+    write(tmp_path / "objects.json", [{"image_id": 1, "objects": []}])
+    assert detect_scenes(tmp_path)[0] is SceneFormat.VISUAL_GENOME
+    write(tmp_path / "train.json", [])
+    with pytest.raises(InputError, match=r"several formats \(visual-genome, laion-sg\)"):
+        read_scenes(tmp_path)
+
+
+def test_a_format_may_be_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "any.json", SHEEP)
+    assert len(load_scene_set(file, format="written")) == 1
+    with pytest.raises(InputError, match=r"there is no format 'writen'\. Did you mean 'written'"):
+        load_scene_set(file, format="writen")
+    with pytest.raises(InputError, match="is a folder, not a file of the format 'written'"):
+        load_scene_set(tmp_path, format="written")
+    with pytest.raises(InputError, match="is an object, not a list"):
+        load_scene_set(file, format="laion-sg")
+    with pytest.raises(InputError, match="is no folder of pictures"):
+        load_scene_set(file, pictures=tmp_path / "gone")
+
+
+def test_a_written_scene_is_short_rows(tmp_path: Path) -> None:
+    write_scene(rich_scene(), tmp_path / "s.json")
+    text = (tmp_path / "s.json").read_text(encoding="utf-8")
+    assert '  "objects": ["sky", "grass", "Schäfchen"],\n' in text
+    assert '    [0, "above", 1],\n' in text
+    assert max(map(len, text.splitlines())) < 60
+
+
+def test_counts(tmp_path: Path) -> None:
+    loop = {"objects": ["sheep"], "relationships": [[0, "next to", 0]], "attributes": [["white"]]}
+    report = inspect_scenes(write(tmp_path / "s.json", [SHEEP, loop, {"objects": ["sky"], "split": "test"}]))
+    assert (report.scenes, report.objects, report.object_classes) == (3, 5, 3)
+    assert (report.relationships, report.predicate_classes, report.self_relations) == (3, 3, 1)
+    assert (report.attributes, report.attribute_classes, report.without_relationships) == (1, 1, 1)
+    assert report.frequent_objects == {"sky": 2, "sheep": 2, "grass": 1}
+    assert (report.objects_per_scene, report.splits) == ((1, 1.67, 3), {"test": 1})
+    assert (report.with_boxes, report.with_masks, report.with_picture) == (0, 0, 0)
