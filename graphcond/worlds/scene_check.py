@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import islice, permutations, product
 
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.worlds.scene_relations import relation_holds
@@ -95,8 +95,9 @@ def _orders(graph: SceneGraph, first: tuple[int | None, ...]) -> Iterator[tuple[
     for place, label in enumerate(graph.objects):
         groups.setdefault((label, graph.attributes_of(place)), []).append(place)
     alike = [places for places in groups.values() if len(places) > 1]
-    ways = product(*(permutations([first[place] for place in places]) for places in alike))
-    for _, way in zip(range(MOST_ORDERS), ways, strict=False):
+    orders = (permutations([first[place] for place in places]) for places in alike)
+    ways = product(*(tuple(islice(order, MOST_ORDERS)) for order in orders))
+    for way in islice(ways, MOST_ORDERS):
         found = list(first)
         for places, chosen in zip(alike, way, strict=True):
             for place, detection in zip(places, chosen, strict=True):
