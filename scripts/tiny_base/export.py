@@ -8,7 +8,7 @@ import torch
 from common import model_folder, outputs
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from sampling import ddim
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import BertModel, BertTokenizer, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -25,11 +25,6 @@ INDEX = {
 }
 
 
-def latest(pattern: str) -> Path:
-    """Return the last folder in outputs() that matches."""
-    return max(path for path in outputs().glob(pattern) if path.is_dir())
-
-
 def text_half(clip: CLIPModel) -> CLIPTextModel:
     """Return CLIP's text encoder as a model of its own."""
     encoder = CLIPTextModel(clip.config.text_config)
@@ -43,9 +38,10 @@ def text_half(clip: CLIPModel) -> CLIPTextModel:
 
 def write(folder: Path) -> None:
     """Write every part."""
-    vae = latest("vae-final") if (outputs() / "vae-final").is_dir() else outputs() / "vae"
+    vae = outputs() / ("vae-final" if (outputs() / "vae-final").is_dir() else "vae")
     AutoencoderKL.from_pretrained(vae, torch_dtype=torch.float16).save_pretrained(folder / "vae")
-    unet = UNet2DConditionModel.from_pretrained(latest("unet-?????"), torch_dtype=torch.float16)
+    trained = list(outputs().glob("unet-?????")) or [outputs() / "warm-unet"]
+    unet = UNet2DConditionModel.from_pretrained(max(trained), torch_dtype=torch.float16)
     unet.save_pretrained(folder / "unet")
     clip = CLIPModel.from_pretrained(outputs() / "clip")
     text_half(clip).half().save_pretrained(folder / "text_encoder")
@@ -55,6 +51,8 @@ def write(folder: Path) -> None:
         for plain in ("vocab.json", "merges.txt"):
             shutil.copy(outputs() / "clip" / plain, folder / name / plain)
     shutil.copy(outputs() / "clip" / "preprocessor_config.json", folder / "clip")
+    BertModel.from_pretrained(outputs() / "bert", dtype=torch.float16).save_pretrained(folder / "bert")
+    BertTokenizer.from_pretrained(outputs() / "bert").save_pretrained(folder / "bert")
     ddim().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n")
 

@@ -31,10 +31,11 @@ def build(recipe: dict, cross_width: int) -> UNet2DConditionModel:
 
 
 def first(recipe: dict, cross_width: int) -> UNet2DConditionModel:
-    """Return the denoiser to go on from, or an untrained one."""
-    shipped = warm_start("unet")
-    if shipped:
-        return UNet2DConditionModel.from_pretrained(shipped, torch_dtype=torch.float32)
+    """Return the denoiser to go on from (warm-unet/ in the outputs, else what ships), or an untrained one."""
+    begun = outputs() / "warm-unet"
+    known = begun if begun.is_dir() else warm_start("unet")
+    if known:
+        return UNet2DConditionModel.from_pretrained(known, torch_dtype=torch.float32)
     return build(recipe, cross_width)
 
 
@@ -53,10 +54,13 @@ class Batches:
         self.told = torch.load(outputs() / "scene-states.pt", mmap=True)
 
     def latents(self, rng: np.random.Generator) -> tuple[Tensor, Rows]:
-        """Return sampled latents (B, 4, 8, 8), half paintings, half scenes, and their rows."""
-        half = self.recipe["batch_size"] // 2
-        worlds = (self.paintings, self.scenes)
-        rows = [torch.as_tensor(rng.integers(0, len(world["mean"]), half)) for world in worlds]
+        """Return sampled latents (B, 4, 8, 8), paintings before scenes, and their rows."""
+        worlds, size = (self.paintings, self.scenes), self.recipe["batch_size"]
+        scenes = round(size * self.recipe["scene_share"])
+        rows = [
+            torch.as_tensor(rng.integers(0, len(world["mean"]), count))
+            for world, count in zip(worlds, (size - scenes, scenes), strict=True)
+        ]
         mean, std = (
             torch.cat([world[name][chosen] for world, chosen in zip(worlds, rows, strict=True)])
             for name in ("mean", "std")
