@@ -55,7 +55,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         graph_weight: float = 0.2,
     ) -> None:
         super().__init__()
-        self.triples, self.embedding_width = triples, width
+        self.triples, self.embedding_width = triples, token_width
         self._sentence, self.graph_weight = sentence, graph_weight
         self.read_words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
         self.read_attributes = nn.Linear(feature_width, width, bias=False)
@@ -81,9 +81,9 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         graph = self.graph_weight * self.out(states[:, :1])
         return GraphTokens(hidden + graph.to(hidden.dtype), present[:, :1].expand(hidden.shape[:2]))
 
-    def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b w"]:
-        """Each scene as one vector; of an empty scene, what the first position says alone."""
-        return self._states(context)[0][:, 0]
+    def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b c"]:
+        """Each scene as one vector, its first token; of an empty scene, what that position says alone."""
+        return self.out(self._states(context)[0][:, 0])
 
     def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Bool[Tensor, "b m"]]:
         context = context.to(dtype=self.first.dtype)

@@ -65,19 +65,13 @@ class Objective(nn.Module, ABC):
     """Scores an encoder on a batch of scenes.
 
     Its own parameters (a projection, say) are trained beside the encoder's and thrown away with the stage.
+    What of an encoder gets no gradient from it is left to the main training.
     """
 
     needs: ClassVar[frozenset[Need]]
     """What must be in every batch, beside the context and its scenes."""
     asks: ClassVar[str]
     """The method that an encoder must have for it."""
-
-    def trains(self, encoder: nn.Module) -> dict[str, nn.Parameter]:
-        """The parameters of ``encoder`` that this objective trains, by name; a frozen stage freezes these.
-
-        By custom an encoder's ``out`` turns what it knows into the signal: only the main training moves it.
-        """
-        return {name: p for name, p in encoder.named_parameters() if name.split(".")[0] != "out"}
 
     @abstractmethod
     def forward(self, encoder: Any, batch: PretrainBatch) -> ObjectiveResult:

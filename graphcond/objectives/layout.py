@@ -99,10 +99,9 @@ def _predict(
 
 
 def _relations(batch: PretrainBatch) -> Int64[Tensor, "r 4"]:
-    device = batch.context.present.device
     if batch.scenes is None:
-        return torch.zeros(0, 4, dtype=torch.int64, device=device)
-    return stated(batch.scenes, device)
+        raise ValueError("the batch lacks scenes, whose words say which relations are geometric")
+    return stated(batch.scenes, batch.context.present.device)
 
 
 def _mask_loss(

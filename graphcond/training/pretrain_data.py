@@ -60,8 +60,10 @@ class StageScenes:
 
     def batch(self, rows: Int64[np.ndarray, " b"], device: torch.device) -> PretrainBatch:
         """Some scenes, on ``device``."""
+        context = self.context.take(rows)
         batch = PretrainBatch(
-            self.source.features(self.context.take(rows)),
+            self.source.features(context),
+            scenes=context,
             pictures=_rows(self.pictures, rows),
             texts=_rows(self.texts, rows),
         )

@@ -15,7 +15,7 @@ from graphcond.objectives import LayoutObjectiveConfig, PretrainBatch
 from graphcond.objectives.geometry import overlap
 from graphcond.scene_graph import SceneGraph
 from graphcond.spatial import iou
-from graphcond.types import Box, TextTokens
+from graphcond.types import Box
 from tests.scene_batches import EMPTY, LOOSE, PAIR, WORD_WIDTH, context_of, features_of, random_graph
 
 LEFT, RIGHT = (0.1, 0.4, 0.3, 0.6), (0.6, 0.4, 0.9, 0.7)
@@ -120,9 +120,7 @@ def test_token_encoders_with_boxes_learn_too() -> None:
     network = build_graph_network("triple_gcn", WORD_WIDTH, width=16, layers=1)
     encoder = ObjectTokens(network, token_width=8, predict_boxes=True)
     score(encoder, random_graph(np.random.default_rng(0), 3)).loss.backward()
-    trained = LayoutObjectiveConfig().build(encoder=encoder).trains(encoder)
-    assert trained
-    assert all(p.grad is not None for p in trained.values())
+    assert all(p.grad is not None for p in [*encoder.network.parameters(), *encoder.box_head.parameters()])
 
 
 def test_an_encoder_without_boxes_is_refused() -> None:
@@ -130,25 +128,15 @@ def test_an_encoder_without_boxes_is_refused() -> None:
         LayoutObjectiveConfig().build(encoder=nn.Linear(2, 2))
 
 
-def test_what_it_trains_is_all_but_the_signals_head() -> None:
+def test_what_makes_the_signal_is_left_to_the_main_training() -> None:
     encoder = layout()
-    trained = set(LayoutObjectiveConfig().build(encoder=encoder).trains(encoder))
-    everything = {name for name, _ in encoder.named_parameters()}
-    assert everything - trained == {"out.weight", "out.bias"}
+    score(encoder, random_graph(np.random.default_rng(0), 3)).loss.backward()
+    assert {name for name, p in encoder.named_parameters() if p.grad is None} == {"out.weight", "out.bias"}
 
 
-def test_frozen_means_frozen() -> None:
-    encoder = layout()
-    for parameter in LayoutObjectiveConfig().build(encoder=encoder).trains(encoder).values():
-        parameter.requires_grad_(False)
-    before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    optimizer = torch.optim.AdamW([p for p in encoder.parameters() if p.requires_grad], lr=0.1)
-    features = features_of([PAIR])
-    text = TextTokens(torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, 8))
-    encoder(features, text).features.square().sum().backward()
-    optimizer.step()
-    moved = {name for name, value in encoder.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved == {"out.weight", "out.bias"}
+def test_the_words_must_be_there() -> None:
+    with pytest.raises(ValueError, match="the batch lacks scenes"):
+        LayoutObjectiveConfig().build(encoder=layout())(layout(), PretrainBatch(features_of([PAIR])))
 
 
 def test_it_learns_to_keep_relations_of_graphs_it_never_saw() -> None:
@@ -158,7 +146,7 @@ def test_it_learns_to_keep_relations_of_graphs_it_never_saw() -> None:
     encoder = layout()
     objective = LayoutObjectiveConfig().build(encoder=encoder)
     before = objective(encoder, batch_of(*unseen)).figures["relations"]
-    optimizer = torch.optim.AdamW(objective.trains(encoder).values(), lr=5e-3)
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=5e-3)
     batches = [batch_of(*seen[start : start + 64]) for start in range(0, 256, 64)]
     for step in range(24):
         optimizer.zero_grad()

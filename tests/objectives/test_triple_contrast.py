@@ -112,7 +112,7 @@ def test_empty_negatives_and_a_batch_of_one() -> None:
 def test_it_learns_which_way_round() -> None:
     reader, rule, given = encoder(), objective(), batch()
     before = rule(reader, given).figures
-    optimizer = torch.optim.AdamW([*rule.trains(reader).values(), *rule.parameters()], lr=3e-3)
+    optimizer = torch.optim.AdamW([*reader.parameters(), *rule.parameters()], lr=3e-3)
     for _ in range(40):
         optimizer.zero_grad()
         rule(reader, given).loss.backward()
@@ -124,11 +124,10 @@ def test_it_learns_which_way_round() -> None:
     assert after["own_of_batch"] > before["own_of_batch"]
 
 
-def test_what_it_trains_gets_gradients() -> None:
+def test_everything_gets_a_gradient() -> None:
     reader, rule = encoder(), objective()
     rule(reader, batch()).loss.backward()
-    assert all(p.grad is not None for p in rule.trains(reader).values())
-    assert all(p.grad is None for p in reader.out.parameters())
+    assert all(p.grad is not None for p in [*reader.parameters(), *rule.parameters()])
 
 
 def test_missing_parts_are_named() -> None:
@@ -141,3 +140,15 @@ def test_no_pictures_no_objective() -> None:
         TripleContrastConfig().build(encoder=encoder())
     with pytest.raises(InputError, match="cannot train a Linear"):
         TripleContrastConfig().build(encoder=nn.Linear(2, 2), picture_width=WIDTH)
+
+
+def test_a_frozen_encoder_stays_as_it_is() -> None:
+    """And lets gradients through to what stands behind it: only the objective's own part moves."""
+    reader, rule = encoder().requires_grad_(False), objective()
+    before = {name: value.clone() for name, value in reader.state_dict().items()}
+    optimizer = torch.optim.AdamW([*reader.parameters(), *rule.parameters()], lr=0.1, weight_decay=0.5)
+    start = rule.project.weight.clone()
+    rule(reader, batch()).loss.backward()
+    optimizer.step()
+    assert all(torch.equal(value, before[name]) for name, value in reader.state_dict().items())
+    assert not torch.equal(rule.project.weight, start)
