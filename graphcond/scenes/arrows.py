@@ -53,10 +53,11 @@ class Rectangle(NamedTuple):
 
 @dataclass(frozen=True)
 class Arrow:
-    """A curve that ends in a head, and what is written beside it."""
+    """A curve that ends in a head, and what is written on it, or above its middle."""
 
     points: list[Point]
     text: str
+    above: bool = False
 
 
 def arrow_between(start: Rectangle, end: Rectangle, text: str, bend: float) -> Arrow:
@@ -75,7 +76,7 @@ def loop_at(node: Rectangle, text: str, size: float) -> Arrow:
     angles = [math.pi * (0.85 + 1.3 * step / STEPS) for step in range(STEPS + 1)]
     points = [(x + radius * math.cos(a), node.top - 0.5 * radius + radius * math.sin(a)) for a in angles]
     kept = [point for point in points if not node.holds(point)]
-    return Arrow([(kept[0][0], node.top), *kept, (kept[-1][0], node.top)], text)
+    return Arrow([(kept[0][0], node.top), *kept, (kept[-1][0], node.top)], text, above=True)
 
 
 def draw_arrow(brush: ImageDraw.ImageDraw, arrow: Arrow, color: str, scale: int, size: float) -> None:
@@ -107,7 +108,7 @@ def _places(arrow: Arrow, extent: tuple[float, float], side: float) -> Iterator[
     """Places for a label, the best first: on the arrow, then beside it."""
     width, height = extent
     last = len(arrow.points) - 1
-    for away in (0.0, 0.8, -0.8, 1.6, -1.6):
+    for away in (-0.55, -1.2, 0.0) if arrow.above else (0.0, 0.8, -0.8, 1.6, -1.6):
         for share in ALONG:
             x, y = arrow.points[round(share * last)]
             x, y = min(max(x, width / 2), side - width / 2), y + away * height

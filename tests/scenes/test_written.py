@@ -12,6 +12,7 @@ from graphcond.errors import InputError
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.scenes import load_scene_set, read_scene, read_scenes, scene_as_dict, write_scene
 from graphcond.scenes.written import parse_scene
+from tests.docs.blocks import ROOT, blocks
 from tests.scenes.scenes import SHEEP, rich_scene, shared, write, write_picture
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=8).filter(
@@ -211,3 +212,17 @@ def test_masks_stay_out_of_the_friendly_form() -> None:
     scene = rich_scene()
     assert parse_scene(scene_as_dict(scene)) == scene
     assert parse_scene(scene_as_dict(scene)).masks is None
+
+
+def test_the_documentation_shows_scenes_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / "docs/formats.md"
+    (example,) = blocks(page, "json")
+    scene = read_scene(write(tmp_path / "scene.json", example.text))
+    assert scene.attributes == (("blue",), (), ("small", "white"))
+    assert scene.boxes[2] == pytest.approx((120 / 640, 150 / 480, 210 / 640, 230 / 480))
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block for block in blocks(page, "python") if "graphcond.scenes" in block.text]
+    exec(code.compiled(), {})
+    assert (tmp_path / "graph.png").is_file()
