@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from graphcond.encoders.dgl_backend import Backend
 from graphcond.encoders.gat import GatConfig
@@ -11,7 +11,6 @@ from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.encoders.object_tokens import ObjectTokensConfig
 from graphcond.encoders.sage import SageConfig
 from graphcond.encoders.triple_gcn import TripleGCNConfig
-from graphcond.errors import InputError, did_you_mean
 
 GraphNetworkKind: TypeAlias = Literal["triple_gcn", "gcn", "sage", "gat"]
 
@@ -38,12 +37,8 @@ def build_graph_network(
         backend: read by ``gcn``; the others know torch alone.
 
     Raises:
-        InputError: there is no such kind, or DGL is asked for and cannot be imported.
+        InputError: DGL is asked for and cannot be imported.
     """
-    if kind not in _CONFIGS:
-        raise InputError(
-            f"there is no graph network '{kind}'", remedy=did_you_mean(kind, get_args(GraphNetworkKind))
-        )
     settings: dict[str, Any] = {"node_width": width}
     if layers is not None:
         settings["layers"] = layers

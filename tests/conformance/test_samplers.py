@@ -1,4 +1,4 @@
-"""What every neighbor sampler promises. A new sampler adds one row to CASES."""
+"""What every sampler promises. A new one adds a row to CASES, or to SCENE_CASES if it reads scenes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,24 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from graphcond.errors import InputError
-from graphcond.samplers import SAMPLERS, SamplerConfig, sample_all
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
+from graphcond.samplers import (
+    SAMPLERS,
+    NeighborSampler,
+    SamplerConfig,
+    SceneSampler,
+    SceneSamplerConfig,
+    sample_all,
+)
+from graphcond.types import (
+    ABSENT,
+    AttributedGraph,
+    NeighborContext,
+    NodeEmbeddings,
+    SceneContext,
+    SceneGraph,
+)
 from tests.samplers.toy_graphs import arrays_of, toy_embeddings, toy_graph, toy_graphs
+from tests.scene_builders import scene_graphs
 
 
 @dataclass(frozen=True)
@@ -72,8 +87,26 @@ every_sampler = pytest.mark.parametrize(
 some_rows = st.sets(st.integers(0, 11))
 
 
+SCENE_CASES: list[dict[str, Any]] = [
+    {"kind": "scene_triples"},
+    {"kind": "scene_triples", "objects": 3, "triples": 4},
+    {"kind": "scene_triples", "objects": 1, "attributes": False},
+]
+every_scene_sampler = pytest.mark.parametrize(
+    "case", SCENE_CASES, ids=lambda case: "-".join(map(str, case.values()))
+)
+scenes_and_none = st.lists(scene_graphs(), max_size=5)
+
+
 def test_every_sampler_has_a_row() -> None:
-    assert {case.kind for case in CASES} == set(SAMPLERS)
+    assert {case.kind for case in CASES} | {case["kind"] for case in SCENE_CASES} == set(SAMPLERS)
+
+
+@pytest.mark.parametrize("config", SAMPLERS.values(), ids=SAMPLERS)
+def test_says_which_context_it_makes(config: Any) -> None:
+    scene = issubclass(config, SceneSamplerConfig)
+    assert config.component.makes is (SceneContext if scene else NeighborContext)
+    assert issubclass(config.component, SceneSampler if scene else NeighborSampler)
 
 
 @every_sampler
@@ -210,3 +243,34 @@ def test_says_truly_whether_it_reads_embeddings(case: Case) -> None:
             config.build(graph=graph)
     else:
         config.build(graph=graph)
+
+
+def sample_scenes(case: dict[str, Any], scenes: list[SceneGraph], seed: int | None = 0) -> SceneContext:
+    generator = None if seed is None else np.random.default_rng(seed)
+    return TypeAdapter(SamplerConfig).validate_python(case).build().sample(scenes, generator)
+
+
+@every_scene_sampler
+@settings(max_examples=25, deadline=None)
+@given(scenes=scenes_and_none, seed=st.sampled_from([None, 0, 7]))
+def test_a_sampled_scene_is_whole(case: dict[str, Any], scenes: list[SceneGraph], seed: int | None) -> None:
+    context = sample_scenes(case, scenes, seed)
+    assert context.has_graph.tolist() == [len(scene) > 0 for scene in scenes]
+    for sampled, scene in zip(context.scenes, scenes, strict=True):
+        assert sampled.objects <= len(sampled.words)
+        assert len(sampled.boxes) == sampled.objects
+        assert set(sampled.words[: sampled.objects]) <= set(scene.objects)
+        assert all(0 <= triple.subject < sampled.objects for triple in sampled.triples)
+        described = [triple.object for triple in sampled.triples if triple.object >= sampled.objects]
+        assert sorted(described) == list(range(sampled.objects, len(sampled.words)))
+
+
+@every_scene_sampler
+@settings(max_examples=15, deadline=None)
+@given(scenes=scenes_and_none, seed=st.sampled_from([None, 3]))
+def test_a_scene_is_sampled_alike_in_every_batch(
+    case: dict[str, Any], scenes: list[SceneGraph], seed: int | None
+) -> None:
+    together = sample_scenes(case, scenes, seed).scenes
+    assert sample_scenes(case, scenes[::-1], seed).scenes == together[::-1]
+    assert tuple(sample_scenes(case, [scene], seed).scenes[0] for scene in scenes) == together
