@@ -1,0 +1,84 @@
+"""The copy answers as diffusers' own ControlNet of the same weights, and so does the steered base."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from graphcond.adapters import ControlNetInjector, LoraInjector
+from graphcond.models import StableDiffusionBase
+from graphcond.types import DenoiserInputs, LayoutMap
+from tests.builders import small_base
+from tests.tiny_checkpoints import write_sd_folder
+
+WIDTH = 3
+
+
+@pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
+def base(request, tmp_path_factory: pytest.TempPathFactory) -> StableDiffusionBase:
+    return small_base(write_sd_folder(tmp_path_factory.mktemp("sd"), prediction=request.param))
+
+
+def inputs(base) -> DenoiserInputs:
+    sample = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+    return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
+
+
+def layout() -> LayoutMap:
+    features = torch.randn(2, WIDTH, 8, 8, generator=torch.Generator().manual_seed(3))
+    return LayoutMap(features, torch.ones(2, dtype=torch.bool))
+
+
+def awake(base, **options) -> ControlNetInjector:
+    injector = ControlNetInjector(layout_width=WIDTH, **options)
+    injector.inject(base)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for name, parameter in injector.named_parameters():
+            if "controlnet_" in name:
+                parameter.copy_(torch.randn_like(parameter) * 0.1)
+    return injector
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("guess_mode", [False, True])
+def test_the_steered_base_is_diffusers_own_arithmetic(base, guess_mode: bool) -> None:
+    injector, given = awake(base, guess_mode=guess_mode), inputs(base)
+    down, mid = injector.controlnet(
+        given.sample, given.timestep, given.context, layout().features, 0.7, guess_mode=guess_mode,
+        return_dict=False,
+    )  # fmt: skip
+    theirs = base.unet(
+        given.sample,
+        given.timestep,
+        encoder_hidden_states=given.context,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=mid,
+    ).sample
+    assert torch.allclose(base.denoise(injector.apply(given, layout(), 0.7)), theirs, atol=1e-6)
+    injector.eject()
+
+
+@torch.no_grad()
+def test_the_copy_is_the_base_without_what_was_put_into_it(base) -> None:
+    """A copy made while LoRA acts has the base's own weights, none shared, and no hook of the base."""
+    plain = {name: tensor.clone() for name, tensor in base.unet.state_dict().items()}
+    lora = LoraInjector(rank=2)
+    lora.inject(base)
+    injector = awake(base)
+    copy = injector.controlnet
+    copied = {n: t for n, t in copy.state_dict().items() if not n.startswith("controlnet_")}
+    assert len(copied) > 50
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in copied.items())
+    own = {parameter.data_ptr() for parameter in base.unet.parameters()}
+    assert not own & {parameter.data_ptr() for parameter in copy.parameters()}
+    hooked = [n for n, m in copy.named_modules() if m._forward_hooks or m._forward_pre_hooks]
+    assert all(name.startswith(("controlnet_down_blocks", "controlnet_mid_block")) for name in hooked)
+    alone = injector.apply(inputs(base), layout()).residuals
+    with torch.no_grad():
+        for parameter in lora.trainable_parameters().values():
+            parameter.normal_()
+    again = injector.apply(inputs(base), layout()).residuals
+    assert torch.equal(alone.mid, again.mid)
+    lora.eject()
+    injector.eject()

@@ -1,0 +1,95 @@
+"""Branches in one call answer what each answers alone, whatever the others carry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphcond.adapters import ControlNetInjector, GatedSelfAttentionInjector, PromptTokenInjector
+from graphcond.branches import stacked
+from graphcond.types import DenoiserInputs, GraphTokens, Grounding, GroundingSlot, LayoutMap, Residuals
+from tests.builders import small_base
+
+
+@pytest.fixture
+def base(sd_folder: Path):
+    return small_base(sd_folder)
+
+
+def inputs(base) -> DenoiserInputs:
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.randn(2, 4, 8, 8, generator=generator)
+    return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
+
+
+def tokens(base, count: int) -> GraphTokens:
+    generator = torch.Generator().manual_seed(count)
+    there = torch.ones(2, count, dtype=torch.bool)
+    return GraphTokens(torch.randn(2, count, base.token_width, generator=generator), there)
+
+
+def grounding(count: int, strength: float = 1.0) -> Grounding:
+    return Grounding(
+        torch.ones(2, count, 3), torch.ones(2, count, dtype=torch.bool), torch.full((2,), strength)
+    )
+
+
+@torch.no_grad()
+def test_every_branch_answers_as_alone(base) -> None:
+    injectors = [GatedSelfAttentionInjector(), ControlNetInjector(layout_width=3), PromptTokenInjector()]
+    torch.manual_seed(1)
+    for injector in injectors:
+        injector.inject(base)
+        for parameter in injector.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    gated, controlnet, prompt = injectors
+    plain = inputs(base)
+    layout = LayoutMap(torch.randn(2, 3, 8, 8), torch.tensor([True, False]))
+    branches = [
+        plain,
+        gated.apply(plain, tokens(base, 3)),
+        controlnet.apply(gated.apply(plain, tokens(base, 5)), layout),
+        prompt.apply(plain, tokens(base, 2)),
+    ]
+    together = base.denoise(stacked(branches)).chunk(len(branches))
+    alone = [base.denoise(branch) for branch in branches]
+    for one, other in zip(together, alone, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert all(not torch.allclose(alone[0], other, atol=1e-4) for other in alone[1:])
+
+
+def test_groundings_are_padded_with_tokens_that_are_not_there(base) -> None:
+    one, two = GroundingSlot(), GroundingSlot()
+    plain = inputs(base)
+    merged = stacked(
+        [
+            plain,
+            replace(plain, grounding={one: grounding(4)}),
+            replace(plain, grounding={one: grounding(2, 0.5), two: grounding(1)}),
+        ]
+    ).grounding
+    assert merged[one].present.sum(1).tolist() == [0, 0, 4, 4, 2, 2]
+    assert merged[one].strength.tolist() == [0, 0, 1, 1, 0.5, 0.5]
+    assert merged[one].tokens.shape == (6, 4, 3)
+    assert merged[two].strength.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_missing_residuals_are_zeros_and_a_single_branch_is_left_alone(base) -> None:
+    plain = inputs(base)
+    given = replace(plain, residuals=Residuals((torch.ones(2, 5, 4, 4),), torch.ones(2, 6, 2, 2)))
+    merged = stacked([given, plain]).residuals
+    assert merged.down[0].sum((1, 2, 3)).tolist() == [80, 80, 0, 0]
+    assert merged.mid.sum((1, 2, 3)).tolist() == [24, 24, 0, 0]
+    assert stacked([plain, plain]).residuals is None
+    assert stacked([plain]) is plain
+
+
+def test_the_prompt_keeps_its_length(base) -> None:
+    plain = inputs(base)
+    longer = PromptTokenInjector().apply(plain, tokens(base, 3))
+    assert stacked([plain, longer]).prompt_length == plain.context.shape[1]
+    with pytest.raises(ValueError, match="prompts of unequal length"):
+        stacked([plain, replace(plain, context=plain.context[:, :5])])
