@@ -31,7 +31,8 @@ def to_markdown(bench: SceneBench) -> str:
     return "\n".join(
         [
             f"n = {bench.n} held-out graphs, the same graphs and noise for every experiment and arm, "
-            f"{bench.steps} denoising steps, seed {bench.seed}; in brackets 95 % intervals over graphs.",
+            f"{bench.steps} denoising steps, seed {bench.seed}; in brackets 95 % intervals over graphs. "
+            'Prompts say "an image", and boxes are kept from all experiments: only graphs tell what to draw.',
             "",
             *_experiments(bench.rows),
             "",
