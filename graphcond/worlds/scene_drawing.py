@@ -21,7 +21,7 @@ GROUNDS: tuple[Color, ...] = (
     (200, 216, 224),
     (216, 216, 208),
 )
-"""Light and pale, yet darker than white."""
+"""Light and pale."""
 
 OUTLINE = 0.022
 """Width of a shape's line as a share of the picture's side; the line lies within the box."""
@@ -76,9 +76,7 @@ def _object(canvas: Canvas, shape: str, box: Box, color: Color) -> None:
 
 
 def _line(color: Color) -> Color:
-    """A darker tone; a dark line keeps white shapes apart from the ground, a light one marks black ones."""
-    if min(color) > 200:
-        return 64, 64, 76
+    """A darker tone; around black a lighter one."""
     if max(color) < 60:
         return 104, 104, 112
     red, green, blue = (channel * 11 // 20 for channel in color)

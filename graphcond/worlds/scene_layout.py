@@ -10,19 +10,19 @@ EDGE, GAP = 0.025, 0.03
 """Least distance to the picture's edge and between two boxes, as shares of the side."""
 
 SIZES: dict[int, tuple[float, float]] = {
-    1: (0.32, 0.5),
-    2: (0.27, 0.46),
-    3: (0.25, 0.42),
-    4: (0.24, 0.36),
-    5: (0.23, 0.3),
+    1: (0.32, 0.48),
+    2: (0.3, 0.48),
+    3: (0.27, 0.4),
+    4: (0.25, 0.34),
+    5: (0.23, 0.29),
     6: (0.22, 0.26),
 }
 """Smallest and largest side of an object, by how many there are; 0.22 are 14 of 64 pixels."""
 
-OUTER_SIZES: dict[int, tuple[float, float]] = {2: (0.6, 0.74), 3: (0.56, 0.64), 4: (0.54, 0.58)}
+OUTER_SIZES: dict[int, tuple[float, float]] = {2: (0.62, 0.78), 3: (0.58, 0.65), 4: (0.54, 0.58)}
 """Sides of an object that surrounds another."""
 
-INNER_SIZES = (0.22, 0.27)
+INNER_SIZES = (0.25, 0.3)
 
 
 def lay_out(count: int, nested: bool, rng: np.random.Generator) -> tuple[Box, ...]:

@@ -18,7 +18,7 @@ PREDICATES: tuple[str, ...] = (*OPPOSITES, BIGGER)
 CLEAR_DEGREES = 15.0
 """A stated direction is at least this far from the diagonal."""
 
-CLEAR_RATIO, SEEN_RATIO = 1.45, 1.25
+CLEAR_RATIO, SEEN_RATIO = 1.35, 1.2
 """How many times longer (root of the area) a bigger object is: at least, where stated; where checked."""
 
 BIGGER_SHARE = 0.6

@@ -21,7 +21,7 @@ from graphcond.worlds.scene_layout import lay_out
 from graphcond.worlds.scene_relations import joined, state_relations
 from graphcond.worlds.shapes import COLORS, SHAPES, mask_of
 
-COUNTS: dict[int, float] = {2: 0.32, 3: 0.34, 4: 0.22, 5: 0.08, 6: 0.04}
+COUNTS: dict[int, float] = {2: 0.34, 3: 0.36, 4: 0.2, 5: 0.07, 6: 0.03}
 """How many objects a scene has, and how often."""
 
 NESTED_SHARE = 0.3

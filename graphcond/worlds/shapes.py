@@ -19,10 +19,9 @@ COLORS: dict[str, Color] = {
     "yellow": (250, 214, 36),
     "purple": (136, 48, 176),
     "orange": (246, 132, 20),
-    "white": (255, 255, 255),
     "black": (28, 28, 32),
 }
-"""What an attribute looks like; grounds keep away from all of them."""
+"""What an attribute looks like; grounds keep away from all of them, so white is left out."""
 
 
 def _fit(points: list[Point]) -> list[Point]:

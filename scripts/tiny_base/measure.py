@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from clip import retrieval
-from common import load_recipe, model_folder, outputs, save_grid, start, to_bytes, to_pixels
+from clip import retrieval, scene_retrieval
+from common import load_recipe, model_folder, outputs, pictures, save_grid, start, to_bytes, to_pixels
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from oracle import accuracy
 from sampling import decode, sample_latents, solver
+from scene_measures import from_words, list_caption, test_graphs
+from scene_oracle import quality as scene_quality
 from torch import Tensor
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 from vae import psnr
@@ -19,6 +21,8 @@ from vae import psnr
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import named, plain
 from graphcond.worlds.oracle import WEIGHTS, ArtOracle
+from graphcond.worlds.scene_oracle import WEIGHTS as SCENE_WEIGHTS
+from graphcond.worlds.scene_oracle import SceneOracle
 
 HERE = Path(__file__).parent
 PAIRS = [(artist, subject) for subject in range(len(SUBJECTS)) for artist in range(len(ARTISTS))]
@@ -82,40 +86,68 @@ def megabytes(folder: Path) -> dict[str, float]:
     return {part.name: sum(file.stat().st_size for file in part.rglob("*")) / 1e6 for part in parts}
 
 
-def main() -> None:
-    """Measure everything; look at named.png afterwards."""
-    start("measure")
-    folder, oracle = model_folder(), ArtOracle.load()
-    base, test = Base(folder), dict(np.load(outputs() / "test.npz"))
+@torch.no_grad()
+def rebuilt(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Send pixels through the VAE."""
+    return torch.cat([vae(batch).sample.clamp(-1, 1) for batch in pixels.split(100)])
+
+
+def art(base: Base) -> dict[str, Any]:
+    """Measure paintings; look at named.png afterwards."""
+    oracle, test = ArtOracle.load(), dict(np.load(outputs() / "test.npz"))
     pixels = to_pixels(test["pictures"])
-    with torch.no_grad():
-        rebuilt = torch.cat([base.vae(batch).sample.clamp(-1, 1) for batch in pixels.split(100)])
-    texts = [named(ARTISTS[a], SUBJECTS[s]).text for a, s in PAIRS]
     subject_only = base.draw([plain(SUBJECTS[s]).text for _, s in PAIRS], "ddim", 10, 2.0)
+    texts = [named(ARTISTS[a], SUBJECTS[s]).text for a, s in PAIRS]
     begin = time.time()
     shown = base.draw(texts, "ddim", 10, 2.0)
     seconds = (time.time() - begin) / len(texts)
-    extended = base.draw(texts, "ddim", 10, 2.0, zeros=48)
     save_grid(to_bytes(shown), len(ARTISTS), HERE / "named.png", zoom=2)
     save_grid(to_bytes(subject_only), len(ARTISTS), outputs() / "plain.png", zoom=2)
-    quality = {
+    return {
         "vae_psnr_db": psnr(base.vae, test["pictures"]),
-        "vae_scaling_factor": base.vae.config.scaling_factor,
         "oracle_on_unseen_pictures": accuracy(oracle, pixels, test),
-        "oracle_on_reconstructions": accuracy(oracle, rebuilt, test),
+        "oracle_on_reconstructions": accuracy(oracle, rebuilt(base.vae, pixels), test),
         "clip_retrieval_120_way": retrieval(base.clip, base.tokenizer, test),
         "subject_without_name": style_and_subject(oracle, subject_only)["subject"],
         "named": grid(base, oracle),
-        "named_with_48_zero_tokens": style_and_subject(oracle, extended),
+        "named_with_48_zero_tokens": style_and_subject(oracle, base.draw(texts, "ddim", 10, 2.0, zeros=48)),
         "seconds_per_picture_10_steps": seconds,
+    }
+
+
+def scenes(base: Base) -> dict[str, Any]:
+    """Measure scenes; look at scenes.png afterwards."""
+    oracle, (_, test) = SceneOracle.load(), pictures("test")
+    graphs, pixels = test_graphs(len(test)), to_pixels(test)
+    shown = base.draw([list_caption(graph) for graph in graphs[:72]], "ddim", 10, 2.0)
+    save_grid(to_bytes(shown), 12, HERE / "scenes.png", zoom=2)
+    return {
+        "vae_psnr_db": psnr(base.vae, test),
+        "oracle_on_unseen_pictures": scene_quality(oracle, pixels, graphs),
+        "oracle_on_reconstructions": scene_quality(oracle, rebuilt(base.vae, pixels), graphs),
+        "clip_picks_a_fitting_list_200_way": scene_retrieval(base.clip, base.tokenizer, test),
+        "from_words": from_words(base.draw),
+    }
+
+
+def main() -> None:
+    """Measure everything."""
+    start("measure")
+    folder = model_folder()
+    base = Base(folder)
+    steps = {
+        name: stage["steps"]
+        for name, stage in load_recipe().items()
+        if isinstance(stage, dict) and "steps" in stage
+    }
+    quality = {
+        "vae_scaling_factor": base.vae.config.scaling_factor,
+        "paintings": art(base),
+        "scenes": scenes(base),
         "parameters": parts(base),
         "megabytes": megabytes(folder),
-        "oracle_bytes": WEIGHTS.stat().st_size,
-        "steps": {
-            name: stage["steps"]
-            for name, stage in load_recipe().items()
-            if isinstance(stage, dict) and "steps" in stage
-        },
+        "oracle_bytes": {"art": WEIGHTS.stat().st_size, "scenes": SCENE_WEIGHTS.stat().st_size},
+        "steps": steps,
     }
     (HERE / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
     print(json.dumps(quality, indent=2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from common import Log, outputs, soften, start, to_bytes, to_pixels, warm_cosine
+from common import Log, load_recipe, outputs, soften, start, to_bytes, to_pixels, warm_cosine
 from diffusers import AutoencoderKL
 from draw import scene_world
 from safetensors.torch import save_file
@@ -14,35 +14,28 @@ from graphcond.spatial import center, iou
 from graphcond.worlds.scene_oracle import GRID, LARGE, LEVELS, WEIGHTS, SceneOracle, matches
 
 
+def read(graph: SceneGraph, place: int) -> tuple[list[int], list[float], list[float]]:
+    """Return an object's level, row, column, shape and colour; its box as told; its centre in cells."""
+    box = graph.boxes[place]
+    (x, y), width, height = center(box), box.x1 - box.x0, box.y1 - box.y0
+    column, row = int(x * GRID), int(y * GRID)
+    shape = SceneOracle.shapes.index(graph.objects[place])
+    color = SceneOracle.colors.index(graph.attributes_of(place)[0])
+    look = [int(max(width, height) >= LARGE), row, column, shape, color]
+    return look, [x * GRID - column, y * GRID - row, width, height], [x * GRID, y * GRID]
+
+
 class Truth:
-    """What the oracle should say of scenes; row i of every column is an object.
+    """What the oracle should say of a batch of scenes; row i of every column is an object.
 
     ``scene``, ``level``, ``row``, ``column`` say where, ``shape``, ``color`` and ``box`` what.
     """
 
-    def __init__(self, graphs: list[SceneGraph]) -> None:
-        rows = [
-            self.read(graph, number, place)
-            for number, graph in enumerate(graphs)
-            for place in range(len(graph))
-        ]
-        self.scene, self.level, self.row, self.column, self.shape, self.color = (
-            torch.tensor(column) for column in list(zip(*rows, strict=True))[:6]
-        )
-        self.box = torch.tensor([row[6] for row in rows])
-        self.centers = torch.tensor([row[7] for row in rows])
-        self.count = len(graphs)
-
-    @staticmethod
-    def read(graph: SceneGraph, number: int, place: int) -> tuple:
-        """Return one object's row."""
-        box = graph.boxes[place]
-        (x, y), width, height = center(box), box.x1 - box.x0, box.y1 - box.y0
-        column, row = int(x * GRID), int(y * GRID)
-        shape = SceneOracle.shapes.index(graph.objects[place])
-        color = SceneOracle.colors.index(graph.attributes_of(place)[0])
-        told = [x * GRID - column, y * GRID - row, width, height]
-        return number, int(max(width, height) >= LARGE), row, column, shape, color, told, (x * GRID, y * GRID)
+    def __init__(self, scenes: list[list[tuple[list[int], list[float], list[float]]]]) -> None:
+        looks, boxes, centers = zip(*(row for scene in scenes for row in scene), strict=True)
+        self.scene = torch.tensor([number for number, scene in enumerate(scenes) for _ in scene])
+        self.level, self.row, self.column, self.shape, self.color = torch.tensor(looks).T
+        self.box, self.centers, self.count = torch.tensor(boxes), torch.tensor(centers), len(scenes)
 
     def heat(self) -> Tensor:
         """Return how near each cell is to a centre, (B, levels, shapes, grid, grid), 1 in its own cell."""
@@ -51,11 +44,10 @@ class Truth:
         down = (cells[None] - self.centers[:, 1:]) ** 2
         bumps = torch.exp(-(down[:, :, None] + across[:, None]) / (2 * 0.7**2))
         bumps[torch.arange(len(bumps)), self.row, self.column] = 1
-        target = torch.zeros(self.count, LEVELS, len(SceneOracle.shapes), GRID, GRID)
-        for number in range(len(bumps)):
-            cell = target[self.scene[number], self.level[number], self.shape[number]]
-            torch.maximum(cell, bumps[number], out=cell)
-        return target
+        shapes = len(SceneOracle.shapes)
+        places = (self.scene * LEVELS + self.level) * shapes + self.shape
+        target = torch.zeros(self.count * LEVELS * shapes, GRID, GRID).index_reduce_(0, places, bumps, "amax")
+        return target.view(self.count, LEVELS, shapes, GRID, GRID)
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
@@ -111,9 +103,12 @@ def main() -> None:
     recipe = start("scene_oracle", threads=1)
     world, pictures = scene_world("train"), np.load(outputs() / "scenes-train.npz")["pictures"]
     graphs = [world.graph(row) for row in range(len(pictures))]
+    truths = [[read(graph, place) for place in range(len(graph))] for graph in graphs]
     vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval().to(memory_format=torch.channels_last)
     rebuilt = rebuild(vae, pictures[: recipe["rebuilt"]])
-    oracle = SceneOracle().to(memory_format=torch.channels_last)
+    known = load_recipe()["warm_start"] and WEIGHTS.exists()
+    oracle = SceneOracle.load().train().requires_grad_(True) if known else SceneOracle()
+    oracle.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(oracle.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
     schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(100)
     generator, rng = torch.Generator().manual_seed(2), np.random.default_rng(2)
@@ -121,7 +116,7 @@ def main() -> None:
     for step in range(1, recipe["steps"] + 1):
         drawn, sent = rng.integers(0, len(pictures), half), rng.integers(0, len(rebuilt), half)
         pixels = soften(to_pixels(np.concatenate([pictures[drawn], rebuilt[sent]])), generator, reach=0)
-        loss = loss_of(oracle, pixels, Truth([graphs[row] for row in [*drawn, *sent]]))
+        loss = loss_of(oracle, pixels, Truth([truths[row] for row in [*drawn, *sent]]))
         loss.backward()
         optimizer.step()
         schedule.step()

@@ -4,14 +4,18 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import BertModel, BertTokenizer, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from graphcond.sentences import list_of, name_of
+from graphcond.worlds import SceneWorld, matches
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import SCENE_WORDS, vocabulary
 from graphcond.worlds.oracle import ArtOracle
+from graphcond.worlds.scene_oracle import SceneOracle
 
 FOLDER = Path(str(files("graphcond") / "models" / "tiny"))
 
@@ -43,6 +47,31 @@ def test_draws_subjects_in_named_styles(pipeline):
     found = ArtOracle.load().classify(pictures * 2 - 1)
     assert (found.artist == torch.tensor([a for a, _ in pairs])).float().mean() >= 0.9
     assert (found.subject == torch.tensor([s for _, s in pairs])).float().mean() >= 0.9
+
+
+def test_draws_the_shapes_that_a_caption_lists(pipeline):
+    world = SceneWorld(seed=77, count=200)
+    graphs = [graph for graph in world.graphs if len(graph) == 2][:24]
+    prompts = [list_of([name_of(graph, place) for place in range(2)]) for graph in graphs]
+    generator = torch.Generator().manual_seed(0)
+    pictures = pipeline(
+        prompts, num_inference_steps=8, guidance_scale=2.0, generator=generator, output_type="pt"
+    ).images
+    found = SceneOracle.load().detect(pictures * 2 - 1)
+    checks = [matches(graph, seen) for graph, seen in zip(graphs, found, strict=True)]
+    assert np.mean([hit for check in checks for hit in check.occurred]) >= 0.7
+    assert np.mean([hit for check in checks for hit in check.attributes]) >= 0.5
+
+
+@torch.no_grad()
+def test_small_bert_reads_both_worlds_and_tells_left_from_right():
+    bert, tokenizer = (part.from_pretrained(FOLDER / "bert") for part in (BertModel, BertTokenizer))
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in vocabulary())
+    assert tokenizer.unk_token_id not in tokenizer(" ".join(vocabulary())).input_ids
+    assert sum(path.stat().st_size for path in (FOLDER / "bert").iterdir()) < 600_000
+    ids = tokenizer(["left of", "right of", "above of"], return_tensors="pt").input_ids
+    states = torch.nn.functional.normalize(bert.float()(ids).last_hidden_state[:, 1], dim=-1)
+    assert (states @ states.T).fill_diagonal_(0).max() < 0.9
 
 
 def test_scheduler_ends_in_pure_noise(pipeline):
