@@ -15,16 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from graphcond.evaluation import EvaluationReport
+    from graphcond.recipe import Recipe
+    from graphcond.recipe.sections import AnyData
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder of a trained model, or a hub id.")],
-    graph: Annotated[Path, typer.Option(help="A graph folder, or any source that `data build` reads.")],
-    split: Annotated[str, typer.Option(help="The split whose nodes are drawn.")] = "test",
-    protocol: Annotated[
-        str | None, typer.Option(help="instructg2i or art; the recipe's unless given.")
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            help="A graph folder, or any source that `data build` reads; for a model of scene graphs, any "
+            "source of those. The recipe's own data unless given."
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Draw at most this many nodes.")] = None,
+    split: Annotated[str, typer.Option(help="The split whose nodes or scenes are drawn.")] = "test",
+    protocol: Annotated[
+        str | None, typer.Option(help="instructg2i, art or scenes; the recipe's unless given.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Draw at most this many.")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Score only this. Repeat for more.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Denoising steps; the protocol's unless given.")
@@ -36,34 +44,45 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Also write the report here, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Draw the nodes of a split in three arms on the same noise, and score them with intervals.
+    """Draw the nodes or scenes of a split in three arms on the same noise, and score them with intervals.
 
     Example: graphcond evaluate outputs/demo/model --graph outputs/demo/graph --limit 100 --out report.json
     """
     from graphcond.cli.options import pick_device
+    from graphcond.data import open_data
     from graphcond.evaluation.nodes import evaluate_model, rows_of_split
     from graphcond.evaluation.protocols import get_protocol
+    from graphcond.evaluation.scenes import evaluate_scenes, scenes_of_split
     from graphcond.files import check_writable, write_json
-    from graphcond.graphs import load_graph
+    from graphcond.model import local_folder, read_manifest
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
+    from graphcond.types import SceneSet
 
     if out is not None:
         check_writable(out)
-    nodes = load_graph(graph)
-    rows = rows_of_split(nodes, split)[:limit]
-    if len(rows) < 2:
-        raise InputError(f"the split '{split}' has only one node", place=graph, remedy="evaluate two or more")
+    recipe, _ = read_manifest(local_folder(model))
+    chosen = get_protocol(protocol or recipe.evaluation.protocol, place="--protocol")
+    chosen = replace(
+        chosen,
+        metrics=tuple(dict.fromkeys(metric)) if metric else chosen.metrics,
+        steps=steps or chosen.steps,
+    )
     with progress_bars() as watch:
+        source = open_data(_data_of(recipe, graph), progress=watch("drawing the world"))
+        rows = (
+            scenes_of_split(source, split) if isinstance(source, SceneSet) else rows_of_split(source, split)
+        )[:limit]
+        if len(rows) < 2:
+            raise InputError(
+                f"the split '{split}' has only one target", place=graph, remedy="evaluate two or more"
+            )
         pipe = GraphPipeline.from_pretrained(model, device=pick_device(device))
-        chosen = get_protocol(protocol or pipe.model.recipe.evaluation.protocol, place="--protocol")
-        chosen = replace(
-            chosen,
-            metrics=tuple(dict.fromkeys(metric)) if metric else chosen.metrics,
-            steps=steps or chosen.steps,
-        )
-        forbidden = nodes.nodes.in_split(split, *pipe.model.recipe.data.forbidden_splits)
-        reports = evaluate_model(pipe, nodes, rows, chosen, forbidden=forbidden, seed=seed, watch=watch)
+        if isinstance(source, SceneSet):
+            reports = evaluate_scenes(pipe, source, rows, chosen, seed=seed, watch=watch)
+        else:
+            forbidden = source.nodes.in_split(split, *recipe.data.forbidden_splits)
+            reports = evaluate_model(pipe, source, rows, chosen, forbidden=forbidden, seed=seed, watch=watch)
     content = _content(reports)
     if out is not None:
         write_json(out, content)
@@ -72,6 +91,21 @@ def evaluate(
     else:
         for report in reports.values():
             report.print()
+
+
+def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
+    """What a model is evaluated on: ``path`` as its recipe would read it, or the recipe's own data."""
+    from graphcond.recipe.sections import MmagData, SceneData
+    from graphcond.samplers import SceneSamplerConfig
+
+    if path is None:
+        return recipe.data
+    forbidden = recipe.data.forbidden_splits
+    if not any(isinstance(condition.sampler, SceneSamplerConfig) for condition in recipe.conditions):
+        return MmagData(path=path, forbidden_splits=forbidden)
+    if isinstance(recipe.data, SceneData):
+        return recipe.data.model_copy(update={"path": path, "format": None, "pictures": None})
+    return SceneData(path=path, forbidden_splits=forbidden)
 
 
 def _content(reports: Mapping[str, EvaluationReport]) -> dict[str, object]:
