@@ -81,8 +81,9 @@ def test_attention_as_torch_geometric_has_it() -> None:
     packed = packed.having(packed.nodes, torch.zeros_like(packed.predicates))
     theirs = nn.GATv2Conv(WIDTH, WIDTH // 2, heads=2, bias=False, add_self_loops=False)
     theirs.lin_r.weight, theirs.lin_l.weight = layer.asking.weight, layer.told.weight
-    torch.nn.init.zeros_(theirs.lin_l.bias)
-    torch.nn.init.zeros_(theirs.lin_r.bias)
+    for linear in (theirs.lin_l, theirs.lin_r):
+        if linear.bias is not None:
+            torch.nn.init.zeros_(linear.bias)
     theirs.att.data = layer.score.data[None]
     own = torch.arange(NODES)
     sources = torch.cat([packed.subjects, packed.objects, own])
