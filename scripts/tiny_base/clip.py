@@ -7,8 +7,8 @@ import tokenizer as tokenizers
 import torch
 from common import Log, outputs, soften, start, to_pixels, warm_cosine, warm_start
 from draw import scene_world
-from torch import Tensor
-from torch.nn.functional import normalize
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from graphcond.scene_graph import SceneGraph
@@ -67,6 +67,24 @@ def positives(captions: list[Caption], artists: np.ndarray, subjects: np.ndarray
     )
     told = np.array([(c.artist or "", c.subject or "", c.movement or "") for c in captions])
     return torch.as_tensor(((told[:, None] == "") | (told[:, None] == facts[None])).all(-1))
+
+
+class Words(nn.Module):
+    """Names, from the state of each token, its own word and the word before: two linear heads.
+
+    InfoNCE reads the end of a sentence alone and leaves the states of its words as they come. The denoiser
+    reads these: at "circle" it should be plain that the circle is red.
+    """
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__()
+        self.own, self.before = nn.Linear(width, vocabulary), nn.Linear(width, vocabulary)
+
+    def forward(self, states: Tensor, ids: Tensor, end: int) -> Tensor:
+        """Return the mean cross-entropy of both over words; states (B, L, C), ids (B, L)."""
+        inside = (ids != end)[:, 1:]
+        states, own, before = states[:, 1:][inside], ids[:, 1:][inside], ids[:, :-1][inside]
+        return cross_entropy(self.own(states), own) + cross_entropy(self.before(states), before)
 
 
 def scene_positives(captions: list[SceneCaption], scenes: list[SceneGraph]) -> Tensor:
@@ -153,22 +171,26 @@ def main() -> None:
     if model.config.text_config.vocab_size != len(tokenizer):
         raise ValueError("the vocabulary has changed: start from nothing")
     print(f"parameters {model.num_parameters():,} vocabulary {len(tokenizer)}")
-    optimizer = torch.optim.AdamW(model.parameters(), recipe["learning_rate"], weight_decay=0.02, fused=True)
+    words = Words(recipe["width"], len(tokenizer))
+    learned = [*model.parameters(), *words.parameters()]
+    optimizer = torch.optim.AdamW(learned, recipe["learning_rate"], weight_decay=0.02, fused=True)
     schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(50)
     generator, rng, batches = torch.Generator(), np.random.default_rng(1), Batches(recipe["batch_size"])
     generator.manual_seed(1)
     for step in range(1, recipe["steps"] + 1):
         pictures, texts, fits = batches.draw(rng)
         pixels = soften(to_pixels(pictures), generator)
-        output = model(input_ids=tokens(tokenizer, texts), pixel_values=pixels)
-        loss = contrastive(output.logits_per_text, fits)
+        ids = tokens(tokenizer, texts)
+        output = model(input_ids=ids, pixel_values=pixels)
+        named = words(output.text_model_output.last_hidden_state, ids, tokenizer.eos_token_id)
+        loss = contrastive(output.logits_per_text, fits) + recipe["words"] * named
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         model.logit_scale.data.clamp_(max=4.0)
-        log(step, loss=loss.detach(), scale=model.logit_scale.detach().exp())
+        log(step, loss=loss.detach(), words=named.detach(), scale=model.logit_scale.detach().exp())
         if step % 300 == 0 or step == recipe["steps"]:
             figures = retrieval(model.eval(), tokenizer, test), scene_retrieval(model, tokenizer, scenes)
             print(*figures, flush=True)

@@ -74,7 +74,7 @@ def test_sees_a_shape_within_another(oracle: SceneOracle) -> None:
         ("circle", "circle"),
         ((0, "inside", 1), (1, "surrounding", 0)),
         (("yellow",), ("blue",)),
-        (Box(0.38, 0.38, 0.62, 0.62), Box(0.18, 0.18, 0.82, 0.82)),
+        (Box(0.36, 0.36, 0.63, 0.63), Box(0.16, 0.16, 0.84, 0.84)),
     )
     picture = torch.tensor(np.asarray(draw_scene(graph, 0))).permute(2, 0, 1)[None].float() / 127.5 - 1
     assert matches(graph, oracle.detect(picture)[0]).right
