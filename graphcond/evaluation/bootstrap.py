@@ -32,12 +32,11 @@ def bootstrap_ratios(
 
     Args:
         counts: hits and chances of each sample.
-        seed: draws the resamples, as in `bootstrap_interval`.
+        seed: draws the resamples; equal seeds draw equal ones.
     """
-    generator = np.random.default_rng(seed)
     count = len(counts)
-    drawn = [counts[generator.integers(count, size=count)].sum(axis=0) for _ in range(RESAMPLES)]
-    hits, chances = np.array([counts.sum(axis=0), *drawn]).T
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    hits, chances = np.vstack([counts.sum(axis=0), times @ counts]).T
     return np.divide(hits, chances, out=np.zeros(len(hits)), where=chances > 0)
 
 
