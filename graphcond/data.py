@@ -228,10 +228,15 @@ def scene_contexts_of(
 
 def _open_scenes(config: SceneData, path: Path, say: Callable[[str], None] | None) -> SceneSet:
     scenes = load_scene_set(
-        path, format=config.format, pictures=config.pictures, seed=config.seed, report=say
+        path,
+        format=config.format,
+        pictures=config.pictures,
+        prompt=config.prompt,
+        seed=config.seed,
+        report=say,
     )
     if config.prompt_from == "fixed":
-        return replace(scenes, texts=[config.prompt] * len(scenes))
+        return scenes
     if scenes.captions is None:
         raise InputError(
             "the scenes have no captions", place="data.prompt_from", remedy="use 'fixed' with a data.prompt"

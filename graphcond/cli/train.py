@@ -82,12 +82,19 @@ def _recipe_of(run: Path) -> Path:
 
 
 def _tell(run: TrainedRun, recipe: Recipe) -> None:
-    model, graph = run.folder / "final", getattr(recipe.data, "path", None) or run.graph.root
+    model = run.folder / "final"
     gap = run.metrics.get("validation", {}).get("graph_gap")
     if gap is not None:
         print(f"graph gap: {gap:.4f} (what the graph takes off the validation loss)")
     print(f"model: {model}")
-    target = run.graph.nodes.ids[run.example]
-    print(
-        f"try: {shlex.join(['graphcond', 'generate', str(model), '--graph', str(graph), '--target', target])}"
-    )
+    print(f"try: {shlex.join(['graphcond', 'generate', str(model), *_example(run, recipe)])}")
+
+
+def _example(run: TrainedRun, recipe: Recipe) -> list[str]:
+    """Options that draw a target of the run, held out where any is."""
+    from graphcond.types import SceneSet
+
+    place = str(getattr(recipe.data, "path", None) or run.data.root)
+    if isinstance(run.data, SceneSet):
+        return ["--scene", place, "--index", str(run.example)]
+    return ["--graph", place, "--target", run.data.nodes.ids[run.example]]

@@ -56,7 +56,7 @@ class SceneData(ComponentConfig):
     pictures: Path | None = None
     """Folder of the pictures; beside the graphs unless given."""
     prompt: str = "an image"
-    """The prompt of every scene, so that the graph alone says what to draw."""
+    """The prompt of every scene that has none of its own, so that the graph alone says what to draw."""
     prompt_from: Literal["fixed", "caption"] = "fixed"
     """`caption`: a scene's own caption is its prompt, where the source has one."""
     resolution: PositiveInt = 256

@@ -65,7 +65,7 @@ def prepare(
     graph: Source | None = None,
     targets: Int64[np.ndarray, " n"] | None = None,
     run: RunFolder | None = None,
-    resumed: bool = False,
+    resumed: RunFolder | None = None,
 ) -> Prepared:
     """Open the data, build the model, run its stages, and compute once what stays the same in every step.
 
@@ -76,7 +76,7 @@ def prepare(
         graph: a graph or scenes in place of the recipe's data.
         targets: rows to train on, in place of the training splits.
         run: where stages leave what they trained, and their figures.
-        resumed: a checkpoint with what the stages trained will be read.
+        resumed: a run of whose checkpoint the weights will be read.
 
     Raises:
         InputError: something about the data, the base or their fit is wrong.
@@ -91,9 +91,10 @@ def prepare(
     if not found.any():
         raise _nothing_to_learn(data)
     model = _build_model(recipe, gatherer.feature_width, device, report)
-    if not resumed:
+    if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)
-    freeze_staged(recipe, model)
+    else:
+        freeze_staged(recipe, model, resumed)
     chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
     validation = gatherer.examples(model.base, *chosen, "validation")
     always = learns_without_graph(model.conditions.values(), lora=model.lora is not None)

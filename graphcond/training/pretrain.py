@@ -30,7 +30,7 @@ def pretrain(
     held_out: StageScenes,
     log: Log,
     progress: Progress,
-) -> dict[str, float]:
+) -> tuple[tuple[str, ...], dict[str, float]]:
     """Train ``encoder`` in place; the outcome follows from its weights, the scenes and the stage alone.
 
     Args:
@@ -42,7 +42,8 @@ def pretrain(
         progress: called after each step.
 
     Returns:
-        The last figures: of held-out scenes, or of the last batch where there are none.
+        The names of the encoder's parameters that the objective reached, and the last figures: of held-out
+        scenes, or of the last batch where there are none.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -61,7 +62,7 @@ def _loop(
     scenes: tuple[StageScenes, StageScenes],
     log: Log,
     progress: Progress,
-) -> dict[str, float]:
+) -> tuple[tuple[str, ...], dict[str, float]]:
     trained, held_out = scenes
     config = stage.as_training()
     groups = {"encoder": _trainable(encoder), "objective": _trainable(objective)}
@@ -77,7 +78,7 @@ def _loop(
         result = objective(encoder, batch)
         if not bool(result.loss.isfinite()):
             raise TrainingError(
-                f"the loss is {float(result.loss)} at step {step + 1}",
+                f"the loss is {float(result.loss.detach())} at step {step + 1}",
                 place=f"stages.{stage.name}",
                 remedy="lower its learning_rate",
             )
@@ -92,7 +93,8 @@ def _loop(
             log({"stage_step": step + 1, "scenes": "held out", **figures})
         progress(step + 1, stage.steps)
     encoder.train(False)
-    return figures
+    reached = tuple(name for name, parameter in groups["encoder"].items() if parameter in optimizer.state)
+    return reached, figures
 
 
 @torch.no_grad()

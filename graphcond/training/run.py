@@ -102,7 +102,7 @@ def train(
                 graph=graph,
                 targets=targets,
                 run=run if accelerator.is_main_process else None,
-                resumed=checkpoint is not None,
+                resumed=None if checkpoint is None else run,
             )
         if prepared.trains:
             newest, warnings = _fit(recipe, prepared, accelerator, run, report, checkpoint)

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from safetensors.torch import save_file
 from torch import nn
 
 from graphcond import encoders, objectives
 from graphcond.data import forbidden_of, held_out_of, open_data, sources_of, targets_of
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, read_json, write_json, writing
+from graphcond.files import writing
 from graphcond.fingerprint import file_digest, fingerprint, module_version, source_version
 from graphcond.model import GraphModel
-from graphcond.models.feature_cache import default_cache_folder
 from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
 from graphcond.training.gather import Gatherer
 from graphcond.training.metrics import append_record, cut_stage
 from graphcond.training.pretrain import pretrain
 from graphcond.training.pretrain_data import gather_scenes
+from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.run_folder import RunFolder
+from graphcond.training.stage_store import StageResult, cache_folder, read_result, write_result
 from graphcond.types import SceneSet
-from graphcond.weights import check_weights, load_tensors
 
-WEIGHTS, FACTS = "encoder.safetensors", "stage.json"
 VERSION = 1
 """Raised whenever the loop of `graphcond.training.pretrain` changes what it leaves behind."""
 
@@ -53,7 +49,7 @@ def run_stages(
     Args:
         recipe: names the stages.
         gatherer: the recipe's own data.
-        model: whose encoders are trained.
+        model: whose encoders are trained, and frozen afterwards where a stage says so.
         trained: rows that a stage without data of its own trains on.
         held_out: rows that it is judged on.
         run: gets the results and their figures; None where another process writes them.
@@ -62,31 +58,49 @@ def run_stages(
         InputError: a stage's data are no scenes, or lack what its objective needs.
         TrainingError: the loss of a stage is not finite.
     """
+    results = {}
     for stage in recipe.stages:
         source, rows, others = _data_of(stage, gatherer, model, (trained, held_out))
         encoder = model.conditions[stage.condition].encoder
         key = _key(stage, source, encoder, rows)
-        kept = None if run is None else run.stages / stage.name
-        found = _found(key, kept)
-        if found is None:
+        result = None if run is None else read_result(run.stages / stage.name, key)
+        result = result or read_result(cache_folder(key), key)
+        if result is not None:
+            gatherer.report.say(f"Stage {stage.name}: done before")
+        else:
             if run is not None:
                 recipe.save(run.recipe)  # a run that is stopped in its stages goes on from here
                 cut_stage(run.metrics, stage.name)
-            found = _train(stage, source, encoder, (rows, others), key, _logger(run, stage))
-        else:
-            gatherer.report.say(f"Stage {stage.name}: done before, read from {found}")
-        _load(encoder, found)
-        if kept is not None and found != kept:
-            with atomic_folder(kept) as new:
-                shutil.copytree(found, new, dirs_exist_ok=True)
+            result = _train(stage, source, encoder, (rows, others), _logger(run, stage))
+            write_result(cache_folder(key), key, result)
+        encoder.load_state_dict(dict(result.weights))
+        if run is not None:
+            write_result(run.stages / stage.name, key, result)
+        results[stage.name] = result
+    _freeze(recipe, model, results)
 
 
-def freeze_staged(recipe: Recipe, model: GraphModel) -> None:
-    """Freeze the encoders whose last stage says so: the main training leaves them as they are."""
-    last = {stage.condition: stage.then for stage in recipe.stages}
-    for name, then in last.items():
-        if then == "freeze":
-            model.conditions[name].encoder.requires_grad_(False)
+def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
+    """Freeze what the stages of a run froze, before a checkpoint is read.
+
+    Raises:
+        InputError: the run folder has lost a stage.
+    """
+    results = {stage.name: read_result(run.stages / stage.name) for stage in recipe.stages}
+    lost = [name for name, result in results.items() if result is None]
+    if lost:
+        raise InputError(
+            "is missing or damaged", place=run.stages / lost[0], remedy="restore it, or start a new run"
+        )
+    _freeze(recipe, model, {name: result for name, result in results.items() if result is not None})
+
+
+def _freeze(recipe: Recipe, model: GraphModel, results: Mapping[str, StageResult]) -> None:
+    """Freeze what a stage trained, where it says so; what it did not reach is left to the main training."""
+    for stage in recipe.stages:
+        parameters = dict(model.conditions[stage.condition].encoder.named_parameters())
+        for name in results[stage.name].trained if stage.then == "freeze" else ():
+            parameters[name].requires_grad_(False)
 
 
 def _data_of(
@@ -115,7 +129,8 @@ def _data_of(
 def _key(stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: Rows) -> str:
     """Names what a stage leads to by everything that it follows from."""
     condition = next(c for c in gatherer.recipe.conditions if c.name == stage.condition)
-    pictures = [gatherer.data.picture_path(row) for row in rows.tolist()]
+    looks = "pictures" in stage.objective.component.needs
+    pictures = [gatherer.data.picture_path(row) for row in rows.tolist()] if looks else []
     digests = [None if path is None else file_digest(path) for path in pictures]
     settings = stage.model_dump(mode="json", exclude={*SHOWN, "data"})
     scenes = gatherer.sources[stage.condition].sample(rows).scenes
@@ -133,46 +148,18 @@ def _key(stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: Rows)
     )
 
 
-def _found(key: str, kept: Path | None) -> Path | None:
-    """Where a stage that is done lies: in the run folder or in the cache."""
-    for folder in (kept, _cached(key)):
-        if folder is not None and (folder / FACTS).is_file() and (folder / WEIGHTS).is_file():
-            facts = read_json(folder / FACTS)
-            if isinstance(facts, dict) and facts.get("key") == key:
-                return folder
-    return None
-
-
-def _cached(key: str) -> Path:
-    return default_cache_folder() / "training" / f"stage-{key}"
-
-
 def _train(
-    stage: StageConfig,
-    gatherer: Gatherer,
-    encoder: nn.Module,
-    rows: tuple[Rows, Rows],
-    key: str,
-    log: Log,
-) -> Path:
-    trained, held_out = (gather_scenes(stage, gatherer, one) for one in rows)
+    stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: tuple[Rows, Rows], log: Log
+) -> StageResult:
+    order = np.random.default_rng(seed_of(stage.seed, Purpose.VALIDATION))
+    judged = np.sort(order.permutation(rows[1])[: stage.validation_samples])
+    trained, held_out = (gather_scenes(stage, gatherer, one) for one in (rows[0], judged))
     with gatherer.report.stage(f"stage {stage.name}", f"Stage {stage.name}") as progress:
-        figures = pretrain(stage, encoder, trained, held_out, log, progress)
+        names, figures = pretrain(stage, encoder, trained, held_out, log, progress)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     gatherer.report.say(f"Stage {stage.name}: {shown}")
-    with atomic_folder(_cached(key)) as new:
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-        save_file(weights, new / WEIGHTS)
-        write_json(
-            new / FACTS, {"key": key, "stage": stage.model_dump(mode="json"), "figures": dict(figures)}
-        )
-    return _cached(key)
-
-
-def _load(encoder: nn.Module, folder: Path) -> None:
-    found = load_tensors(folder / WEIGHTS)
-    check_weights(found, encoder.state_dict(), place=folder / WEIGHTS)
-    encoder.load_state_dict(found)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    return StageResult(weights, names, figures)
 
 
 def _logger(run: RunFolder | None, stage: StageConfig) -> Log:

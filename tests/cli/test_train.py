@@ -11,6 +11,7 @@ from graphcond.cli import app
 from graphcond.errors import InputError
 from graphcond.graphs import save_graph
 from graphcond.types import AttributedGraph
+from tests.training.scenes import scene_recipe
 from tests.training.toys import toy_recipe, write_graph
 
 
@@ -82,3 +83,18 @@ def test_help_shows_an_example() -> None:
     shown = train("--help")
     assert shown.exit_code == 0
     assert "graphcond train instructg2i --base tiny" in shown.stdout
+
+
+def test_scenes_are_trained_on_and_drawn(sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:
+    world = {"kind": "world", "world": "scenes", "scenes": 12}
+    file, run = tmp_path / "scenes.yaml", tmp_path / "run"
+    file.write_text(scene_recipe(sd_folder, clip_folder, data=world, steps=1).to_yaml())
+    done = train(file, "--out", run, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    command = shlex.split(done.stdout.strip().splitlines()[-1].removeprefix("try: "))
+    assert command[3] == "--scene"
+    drawn = CliRunner().invoke(
+        app, [*command[1:], "--steps", "1", "--size", "64", "--out", str(tmp_path / "p.png")]
+    )
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "p.png").is_file()

@@ -62,9 +62,7 @@ def test_a_resumed_run_on_scenes_is_bit_for_bit_the_unbroken_one(
     parts: dict[str, Any], sd_folder: Path, clip_folder: Path, scenes: SceneSet, tmp_path: Path
 ) -> None:
     def recipe(steps: int) -> Any:
-        return scene_recipe(
-            *(sd_folder, clip_folder), steps=steps, conditions=[scene_condition(**parts)]
-        )
+        return scene_recipe(*(sd_folder, clip_folder), steps=steps, conditions=[scene_condition(**parts)])
 
     whole = run_toy(recipe(4), scenes, tmp_path / "whole")
     first = run_toy(recipe(2), scenes, tmp_path / "parts")
@@ -83,7 +81,9 @@ def test_previews_show_graph_and_picture_side_by_side(
     sheets: list[dict[str, Any]] = []
     sheet = module.contact_sheet
     monkeypatch.setattr(
-        module, "contact_sheet", lambda rows, **rest: sheets.append({"rows": rows} | rest) or sheet(rows, **rest)
+        module,
+        "contact_sheet",
+        lambda rows, **rest: sheets.append({"rows": rows} | rest) or sheet(rows, **rest),
     )
     prepared, _ = prepare_toy(scene_recipe(sd_folder, clip_folder), scenes)
     module.Previews(prepared.validation, 2, 64).write(prepared.model, tmp_path / "one.png")
@@ -131,9 +131,7 @@ def test_a_recipe_without_parameters_is_written_at_once(
     from graphcond.model import GraphModel
 
     sentence = scene_condition(encoder={"kind": "sentence"}, injector={"kind": "prompt_tokens"})
-    recipe = scene_recipe(
-        *(sd_folder, clip_folder), conditions=[sentence], validate_every=1, preview_every=1
-    )
+    recipe = scene_recipe(*(sd_folder, clip_folder), conditions=[sentence], validate_every=1, preview_every=1)
     run = run_toy(recipe, scenes, tmp_path / "run")
     assert not trained_weights(run)
     assert not (run.folder / "checkpoints").exists()
@@ -143,9 +141,7 @@ def test_a_recipe_without_parameters_is_written_at_once(
     assert GraphModel.from_pretrained(run.folder / "final").conditions.keys() == {"scene"}
 
 
-def test_a_sampler_that_does_not_read_the_data(
-    sd_folder: Path, clip_folder: Path, scenes: SceneSet
-) -> None:
+def test_a_sampler_that_does_not_read_the_data(sd_folder: Path, clip_folder: Path, scenes: SceneSet) -> None:
     from tests.training.toys import toy_recipe
 
     with pytest.raises(InputError, match=r"conditions\.0\.sampler: 'khop' does not read scene graphs"):
@@ -157,9 +153,7 @@ def test_mirroring_scenes_is_refused(sd_folder: Path, clip_folder: Path) -> None
         scene_recipe(sd_folder, clip_folder, flip=True)
 
 
-def test_scenes_without_objects_teach_nothing(
-    sd_folder: Path, clip_folder: Path, scenes: SceneSet
-) -> None:
+def test_scenes_without_objects_teach_nothing(sd_folder: Path, clip_folder: Path, scenes: SceneSet) -> None:
     from graphcond.types import SceneGraph
 
     graphs = [SceneGraph(()) if row < 2 else graph for row, graph in enumerate(scenes.graphs)]
