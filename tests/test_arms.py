@@ -9,11 +9,14 @@ import pytest
 
 from graphcond.arms import DrawSettings, ModelPictures
 from graphcond.contexts import GraphContexts
+from graphcond.data import sources_of
 from graphcond.graphs import build_graph
+from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.samplers import KHopSampler
 from graphcond.types import EdgeList, NodeEmbeddings, NodeTable
 from tests.builders import FEATURE_WIDTH, small_model
+from tests.training.scenes import scene_recipe, write_scenes
 
 NODES = 6
 
@@ -60,3 +63,20 @@ def test_shuffling_is_among_all_targets(maker: ModelPictures) -> None:
     own, wrong = maker.context("graph", "neighbors"), maker.context("shuffled_graph", "neighbors")
     assert np.array_equal(own.targets, wrong.targets)
     assert not np.array_equal(own.neighbors, wrong.neighbors)
+
+
+def test_scenes_are_drawn_in_three_arms(sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:
+    recipe = scene_recipe(sd_folder, clip_folder)
+    scenes = write_scenes(tmp_path / "world")
+    model = GraphModel.build(recipe, feature_width=24)
+    maker = ModelPictures(
+        GraphPipeline(model),
+        sources_of(recipe, scenes),
+        np.arange(4),
+        DrawSettings(steps=1, graph_scale=6.0, resolution=64),
+    )
+    drawn = {arm: maker.make(np.array([2, 1]), arm, 0) for arm in ("no_graph", "graph", "shuffled_graph")}
+    assert len({pictures[0].tobytes() for pictures in drawn.values()}) == 3
+    own, wrong = maker.context("graph", "scene"), maker.context("shuffled_graph", "scene")
+    assert own.scenes[2].words[: own.scenes[2].objects] == scenes.graphs[2].objects
+    assert all(one != other for one, other in zip(own.scenes, wrong.scenes, strict=True))

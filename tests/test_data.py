@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,19 +9,21 @@ import pytest
 
 from graphcond import data as data_module
 from graphcond.data import (
+    columns_of,
     contexts_of,
     embed_data,
     forbidden_of,
     held_out_of,
     open_data,
+    open_graph_data,
     targets_of,
 )
 from graphcond.errors import InputError
 from graphcond.graphs import save_graph
 from graphcond.models.feature_cache import default_cache_folder
 from graphcond.recipe import parse_recipe
-from graphcond.recipe.sections import MmagData, WorldData
-from graphcond.types import AttributedGraph
+from graphcond.recipe.sections import MmagData, SceneData, TrainingConfig, WorldData, mirrors
+from graphcond.types import AttributedGraph, SceneGraph, SceneSet
 from tests.builders import recipe_values
 from tests.training.toys import NODES, TEST_NODES, write_graph
 
@@ -137,3 +140,53 @@ def test_embeddings_from_a_file(graph: AttributedGraph, sd_folder: Path, tmp_pat
     assert not np.isin(found.neighbors, TEST).any()
     rows = contexts.features(found).embeddings[0].numpy()
     assert np.array_equal(rows[0], table[found.neighbors[0, 0]])
+
+
+def scene_world(**settings: object) -> WorldData:
+    return WorldData.model_validate({"world": "scenes", "scenes": 6, "resolution": 32, **settings})
+
+
+def test_the_scene_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
+    calls: list[int] = []
+    for _ in range(2):
+        scenes = open_data(scene_world(), progress=lambda done, total: calls.append(done))
+        assert isinstance(scenes, SceneSet)
+        assert len(scenes) == 6
+        assert scenes.picture_path(5).is_file()  # type: ignore[union-attr]
+    assert calls == [1, 2, 3, 4, 5, 6]
+    assert set(scenes.texts) == {"an image"}
+    open_data(scene_world(seed=1))
+    open_data(scene_world(noise=0.1))
+    assert len(list((tmp_path / "worlds").iterdir())) == 2, "the art world has its own settings"
+    with pytest.raises(InputError, match="are scene graphs"):
+        open_graph_data(scene_world())
+
+
+def test_prompts_of_scenes(tmp_path: Path) -> None:
+    file = tmp_path / "scenes.jsonl"
+    lines = [{"objects": ["cat"], "caption": "a cat"}, {"objects": ["dog"], "prompt": "a photo"}]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    fixed = open_data(SceneData(path=file, prompt="a drawing"))
+    assert list(columns_of(fixed).texts) == ["a drawing", "a photo"]
+    captions = open_data(SceneData(path=file, prompt_from="caption", prompt="a drawing"))
+    assert list(columns_of(captions).texts) == ["a cat", "a drawing"]
+    file.write_text(json.dumps(lines[1]))
+    with pytest.raises(InputError, match=r"data\.prompt_from: the scenes have no captions"):
+        open_data(SceneData(path=file, prompt_from="caption"))
+
+
+def test_scenes_need_a_path_and_a_picture() -> None:
+    with pytest.raises(InputError, match=r"Say where the scene graphs lie: --set data\.path="):
+        open_data(SceneData())
+    scenes = SceneSet([SceneGraph(("cat",))], ["one"], ["an image"], [None])
+    with pytest.raises(InputError, match="no target has a picture"):
+        targets_of(scenes, SceneData())
+
+
+def test_mirrors() -> None:
+    art, scenes = WorldData(), scene_world()
+    assert mirrors(art, TrainingConfig())
+    assert not mirrors(art, TrainingConfig(flip=False))
+    assert not mirrors(scenes, TrainingConfig())
+    assert not mirrors(SceneData(), TrainingConfig())
