@@ -21,8 +21,8 @@ from graphcond.worlds.scene_layout import lay_out
 from graphcond.worlds.scene_relations import joined, state_relations
 from graphcond.worlds.shapes import COLORS, SHAPES, mask_of
 
-COUNTS: dict[int, float] = {2: 0.34, 3: 0.36, 4: 0.2, 5: 0.07, 6: 0.03}
-"""How many objects a scene has, and how often."""
+COUNTS: dict[int, float] = {1: 0.1, 2: 0.34, 3: 0.36, 4: 0.2, 5: 0.07, 6: 0.03}
+"""How many objects a scene has, and how often, as far as a world asks for that many."""
 
 NESTED_SHARE = 0.3
 """Share of the scenes of up to four objects in which one object lies inside another."""
@@ -43,12 +43,14 @@ class SceneWorld:
         count: how many scenes.
         resolution: side of the pictures in pixels.
         test_share: share of the scenes kept for testing.
+        objects: least and most objects of a scene, 1 to 6.
     """
 
     seed: int = 0
     count: int = 1_000
     resolution: int = 64
     test_share: float = 0.2
+    objects: tuple[int, int] = (2, 6)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -59,6 +61,8 @@ class SceneWorld:
             raise ValueError(f"shapes need 16 pixels or more, not {self.resolution}")
         if not 0 <= self.test_share < 1:
             raise ValueError(f"the test share is at least 0 and below 1, not {self.test_share}")
+        if not 1 <= self.objects[0] <= self.objects[1] <= max(COUNTS):
+            raise ValueError(f"scenes have 1 to {max(COUNTS)} objects, least before most, not {self.objects}")
 
     def __len__(self) -> int:
         return self.count
@@ -67,7 +71,7 @@ class SceneWorld:
         """The truth about one scene: colours, relations, boxes and masks."""
         if not 0 <= index < self.count:
             raise IndexError(f"scene {index} of {self.count}")
-        return _graph(np.random.default_rng([self.seed, 5, index]))
+        return _graph(self.objects, np.random.default_rng([self.seed, 5, index]))
 
     @cached_property
     def graphs(self) -> tuple[SceneGraph, ...]:
@@ -119,9 +123,11 @@ def swap_pairs(count: int, seed: int = 0) -> list[tuple[SceneGraph, SceneGraph]]
     return pairs
 
 
-def _graph(rng: np.random.Generator) -> SceneGraph:
-    count = int(rng.choice(list(COUNTS), p=list(COUNTS.values())))
-    nested = count <= 4 and rng.random() < NESTED_SHARE
+def _graph(objects: tuple[int, int], rng: np.random.Generator) -> SceneGraph:
+    counts = [count for count in COUNTS if objects[0] <= count <= objects[1]]
+    shares = np.array([COUNTS[count] for count in counts])
+    count = int(rng.choice(counts, p=shares / shares.sum()))
+    nested = 2 <= count <= 4 and rng.random() < NESTED_SHARE
     boxes = _joined(count, nested, rng)
     looks = _looks(count, nested, rng)
     order = rng.permutation(count).tolist()

@@ -10,7 +10,7 @@ from vae import psnr, reconstruction_loss
 def main() -> None:
     """Train by steps from vae/ to vae-final/."""
     recipe, losses = start("decoder"), load_recipe()["vae"]
-    worlds = [torch.load(outputs() / name, mmap=True) for name in ("latents.pt", "scene-latents.pt")]
+    worlds = [torch.load(outputs() / name, mmap=True) for name in ("latents.pt", "scene-latents-train.pt")]
     train, test = pictures("train"), pictures("test")
     vae = AutoencoderKL.from_pretrained(outputs() / "vae").to(memory_format=torch.channels_last)
     parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from common import outputs, pictures, start, to_pixels
+from common import outputs, start, to_pixels
 from diffusers import AutoencoderKL
 from draw import scene_world
 from torch import Tensor
@@ -10,9 +10,11 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import caption_kinds
-from graphcond.worlds.scene_captions import draw_caption
+from graphcond.worlds.scene_captions import ANY_SCENE, draw_caption
 
 KINDS = 5
+UNTOLD = ("", ANY_SCENE)
+"""Captions that tell nothing of a scene."""
 
 
 @torch.no_grad()
@@ -42,38 +44,42 @@ def all_captions() -> list[str]:
     return [c.text for artist in ARTISTS for subject in SUBJECTS for c in caption_kinds(artist, subject)]
 
 
-def scene_captions(count: int, each: int) -> tuple[list[str], Tensor]:
-    """Return distinct captions, and which ones belong to each scene, (count, each)."""
-    world, rng = scene_world("train"), np.random.default_rng(4)
-    drawn = [[draw_caption(graph, rng).text for _ in range(each)] for graph in map(world.graph, range(count))]
-    texts = sorted({text for row in drawn for text in row})
+def scene_captions(split: str, each: int) -> tuple[list[str], Tensor]:
+    """Return distinct captions, and which ones belong to each scene, (scenes, each)."""
+    world, rng = scene_world(split), np.random.default_rng(4)
+    drawn = [
+        [draw_caption(graph, rng).text for _ in range(each)] for graph in map(world.graph, range(len(world)))
+    ]
+    texts = sorted({text for row in drawn for text in row} | set(UNTOLD))
     place = {text: number for number, text in enumerate(texts)}
     return texts, torch.tensor([[place[text] for text in row] for row in drawn])
 
 
 def encode_latents() -> None:
-    """Write latents.pt and scene-latents.pt."""
+    """Write latents.pt (paintings) and scene-latents-SPLIT.pt."""
     vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval().to(memory_format=torch.channels_last)
-    paintings, scenes = pictures("train")
     truth = np.load(outputs() / "train.npz")
     columns = {name: torch.as_tensor(truth[name]) for name in ("artists", "subjects")}
-    torch.save({**encode_pictures(vae, paintings), **columns}, outputs() / "latents.pt")
-    latents = encode_pictures(vae, scenes)
-    torch.save(latents, outputs() / "scene-latents.pt")
-    noise = latents["std"].mean().item()
-    print("scenes: latent std by channel", latents["mean"].std((0, 2, 3)).tolist(), "noise", noise)
+    torch.save({**encode_pictures(vae, truth["pictures"]), **columns}, outputs() / "latents.pt")
+    for split in ("train", "single"):
+        scenes = np.load(outputs() / f"scenes-{split}.npz")["pictures"]
+        torch.save(encode_pictures(vae, scenes), outputs() / f"scene-latents-{split}.pt")
 
 
 def encode_states(each: int) -> None:
-    """Write states.pt, and scene-states.pt: `each` captions a scene, in half precision."""
+    """Write states.pt, and scene-states-SPLIT.pt: `each` captions a scene, in half precision."""
     clip = CLIPModel.from_pretrained(outputs() / "clip").eval()
     tokenizer = CLIPTokenizer.from_pretrained(outputs() / "clip")
     states = text_states(clip, tokenizer, all_captions())
     torch.save(states.view(len(ARTISTS), len(SUBJECTS), KINDS, *states.shape[1:]), outputs() / "states.pt")
-    texts, captions = scene_captions(len(scene_world("train")), each)
-    states = text_states(clip, tokenizer, texts).half()
-    torch.save({"states": states, "captions": captions}, outputs() / "scene-states.pt")
-    print(f"{len(texts)} captions of scenes")
+    for split in ("train", "single"):
+        texts, captions = scene_captions(split, each)
+        content = {
+            "states": text_states(clip, tokenizer, texts).half(),
+            "captions": captions,
+            "untold": torch.tensor([texts.index(text) for text in UNTOLD]),
+        }
+        torch.save(content, outputs() / f"scene-states-{split}.pt")
 
 
 def main() -> None:

@@ -135,11 +135,9 @@ def main() -> None:
     start("measure")
     folder = model_folder()
     base = Base(folder)
-    steps = {
-        name: stage["steps"]
-        for name, stage in load_recipe().items()
-        if isinstance(stage, dict) and "steps" in stage
-    }
+    stages = {name: stage for name, stage in load_recipe().items() if isinstance(stage, dict)}
+    steps = {name: stage["steps"] for name, stage in stages.items() if "steps" in stage}
+    steps["unet"] = [phase["steps"] for phase in stages["unet"]["phases"]]
     quality = {
         "vae_scaling_factor": base.vae.config.scaling_factor,
         "paintings": art(base),

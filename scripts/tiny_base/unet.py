@@ -39,8 +39,8 @@ def first(recipe: dict, cross_width: int) -> UNet2DConditionModel:
     return build(recipe, cross_width)
 
 
-Rows = tuple[Tensor, Tensor]
-"""Rows of paintings, and of scenes."""
+Rows = tuple[Tensor, Tensor, Tensor]
+"""Rows of paintings, of scenes and of scenes of one object."""
 
 
 class Batches:
@@ -50,42 +50,61 @@ class Batches:
         self.recipe, self.rank = recipe, rank
         self.paintings = torch.load(outputs() / "latents.pt", mmap=True)
         self.states = torch.load(outputs() / "states.pt")  # (artist, subject, kind, L, C)
-        self.scenes = torch.load(outputs() / "scene-latents.pt", mmap=True)
-        self.told = torch.load(outputs() / "scene-states.pt", mmap=True)
+        splits = ("train", "single")
+        self.scenes = [torch.load(outputs() / f"scene-latents-{split}.pt", mmap=True) for split in splits]
+        self.told = [torch.load(outputs() / f"scene-states-{split}.pt", mmap=True) for split in splits]
+
+    def enter(self, step: int) -> None:
+        """Take on what the recipe says of the phase that a step belongs to."""
+        for phase in self.recipe["phases"]:
+            if step <= phase["steps"]:
+                break
+            step -= phase["steps"]
+        self.recipe = {**self.recipe, **phase, "steps": None}
 
     def latents(self, rng: np.random.Generator) -> tuple[Tensor, Rows]:
-        """Return sampled latents (B, 4, 8, 8), paintings before scenes, and their rows."""
-        worlds, size = (self.paintings, self.scenes), self.recipe["batch_size"]
-        scenes = round(size * self.recipe["scene_share"])
-        rows = [
+        """Return sampled latents (B, 4, 8, 8), paintings, scenes, single objects, and their rows."""
+        size, worlds = self.recipe["batch_size"], (self.paintings, *self.scenes)
+        some = [round(size * self.recipe["shares"][name]) for name in ("scenes", "single")]
+        counts = (size - sum(some), *some)
+        rows = tuple(
             torch.as_tensor(rng.integers(0, len(world["mean"]), count))
-            for world, count in zip(worlds, (size - scenes, scenes), strict=True)
-        ]
+            for world, count in zip(worlds, counts, strict=True)
+        )
         mean, std = (
             torch.cat([world[name][chosen] for world, chosen in zip(worlds, rows, strict=True)])
             for name in ("mean", "std")
         )
         noise = torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
-        return mean + std * noise, (rows[0], rows[1])
+        return mean + std * noise, rows
 
     def times(self, rng: np.random.Generator) -> Tensor:
-        """Return times spread evenly over the batch, in random order."""
+        """Return times spread over the batch in random order; a tilt below 1 gives more noisy ones."""
         size = self.recipe["batch_size"]
-        times = (np.arange(size) + rng.uniform(0, 1, size)) / size * TIMES
+        times = ((np.arange(size) + rng.uniform(0, 1, size)) / size) ** self.recipe["tilt"] * TIMES
         return torch.as_tensor(rng.permutation(times)).long()
+
+    def titles(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return text states of one caption for each painting."""
+        shares = self.recipe["captions"]
+        kinds = torch.as_tensor(rng.choice(len(shares), len(rows), p=shares))
+        return self.states[self.paintings["artists"][rows], self.paintings["subjects"][rows], kinds]
+
+    def tell(self, told: dict[str, Tensor], rows: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return text states of one caption for each scene; a share tells nothing ("an image", or empty)."""
+        captions = told["captions"][rows]
+        untold = torch.isin(captions, told["untold"])
+        weights = torch.as_tensor(rng.random(captions.shape)) - 2.0 * untold
+        chosen = captions[torch.arange(len(rows)), weights.argmax(1)]
+        silent = torch.as_tensor(rng.choice(len(told["untold"]), len(rows), p=self.recipe["untold"]))
+        hushed = torch.as_tensor(rng.random(len(rows)) >= self.recipe["telling"])
+        return told["states"][torch.where(hushed, told["untold"][silent], chosen)].float()
 
     def captions(self, rows: Rows, rng: np.random.Generator) -> Tensor:
         """Return text states (B, L, C) of one caption for each row."""
-        paintings, scenes = rows
-        kinds = torch.as_tensor(
-            rng.choice(len(self.recipe["captions"]), len(paintings), p=self.recipe["captions"])
-        )
-        titles = self.states[
-            self.paintings["artists"][paintings], self.paintings["subjects"][paintings], kinds
-        ]
-        each = self.told["captions"].shape[1]
-        chosen = self.told["captions"][scenes, torch.as_tensor(rng.integers(0, each, len(scenes)))]
-        return torch.cat([titles, self.told["states"][chosen].float()])
+        paintings, *scenes = rows
+        states = [self.tell(told, some, rng) for told, some in zip(self.told, scenes, strict=True)]
+        return torch.cat([self.titles(paintings, rng), *states])
 
     def context(self, rows: Rows, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Return the denoiser's context (B, L', C) and its mask, of one kind a step.
@@ -114,7 +133,8 @@ def preview(unet: UNet2DConditionModel, batches: Batches, step: int) -> None:
     """Save a grid, artists across and subjects down, and one of scenes, from the weights given."""
     vae, null = AutoencoderKL.from_pretrained(outputs() / "vae").eval(), batches.states[0, 0, 4]
     named = batches.states[:, :, 0].transpose(0, 1).flatten(0, 1)
-    scenes = batches.told["states"][batches.told["captions"][:72, 0]].float()
+    told = batches.told[0]
+    scenes = told["states"][told["captions"][:72, 0]].float()
     for name, states in (("unet", named), ("scenes", scenes)):
         latents = sample_latents(unet, ddim(), states, null, steps=8, scale=2.0, seed=0)
         save_grid(to_bytes(decode(vae, latents)), len(batches.states), outputs() / f"{name}-{step:05d}.png")
@@ -147,7 +167,9 @@ def train(rank: int, recipe: dict) -> None:
     optimizer = torch.optim.AdamW(unet.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
     schedule, log = warm_cosine(optimizer, recipe["horizon"], warmup=200), Log(100 if rank == 0 else 10**9)
     mean = None
-    for step in range(1, recipe["steps"] + 1):
+    steps = sum(phase["steps"] for phase in recipe["phases"])
+    for step in range(1, steps + 1):
+        batches.enter(step)
         rng = np.random.default_rng([step, rank])
         latents, rows = batches.latents(rng)
         times, (context, mask) = batches.times(rng), batches.context(rows, step, rng)
@@ -164,7 +186,7 @@ def train(rank: int, recipe: dict) -> None:
         ema.update(unet)
         mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
         log(step, loss=mean)
-        if rank == 0 and (step % recipe["save_every"] == 0 or step == recipe["steps"]):
+        if rank == 0 and (step % recipe["save_every"] == 0 or step == steps):
             export(unet, ema, batches, step)
     dist.destroy_process_group()
 

@@ -43,6 +43,11 @@ def test_scenes_have_two_to_six_shapes_mostly_up_to_four(world: SceneWorld) -> N
     assert {words for graph in world.graphs for words in graph.attributes} == {(name,) for name in COLORS}
 
 
+def test_a_world_may_ask_for_few_or_many_objects() -> None:
+    assert {len(graph) for graph in SceneWorld(count=30, objects=(1, 1)).graphs} == {1}
+    assert {len(graph) for graph in SceneWorld(count=30, objects=(5, 6)).graphs} == {5, 6}
+
+
 def test_objects_are_mostly_told_apart_by_look(world: SceneWorld) -> None:
     twins = [g for g in world.graphs if len(set(zip(g.objects, g.attributes, strict=True))) < len(g)]
     assert len(twins) < 0.03 * len(world)
@@ -138,10 +143,20 @@ def test_swapped_graphs_differ_in_direction_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"seed": -1}, {"count": 0}, {"resolution": 8}, {"test_share": 1.0}, {"test_share": -0.1}]
+    "arguments",
+    [
+        {"seed": -1},
+        {"count": 0},
+        {"resolution": 8},
+        {"test_share": 1.0},
+        {"test_share": -0.1},
+        {"objects": (0, 2)},
+        {"objects": (3, 2)},
+        {"objects": (2, 7)},
+    ],
 )
 def test_impossible_worlds_are_refused(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"seed|scene|pixels|share"):
+    with pytest.raises(ValueError, match=r"seed|scene|pixels|share|objects"):
         SceneWorld(**arguments)
 
 
