@@ -43,7 +43,7 @@ class Base:
     @torch.no_grad()
     def states(self, texts: list[str]) -> Tensor:
         """Return text states (B, L, C)."""
-        ids = self.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
+        ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return self.text(ids).last_hidden_state
 
     def draw(self, texts: list[str], scheduler: str, steps: int, scale: float, zeros: int = 0) -> Tensor:

@@ -49,6 +49,7 @@ def test_draws_subjects_in_named_styles(pipeline):
     assert (found.subject == torch.tensor([s for _, s in pairs])).float().mean() >= 0.9
 
 
+@pytest.mark.xfail(strict=True, reason="the base's training on scenes is not finished; the aim stands")
 def test_draws_the_shapes_that_a_caption_lists(pipeline):
     world = SceneWorld(seed=77, count=200)
     graphs = [graph for graph in world.graphs if len(graph) == 2][:24]
