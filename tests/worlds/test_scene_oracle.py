@@ -90,8 +90,9 @@ def test_scores_are_sorted_and_a_threshold_leaves_fewer(oracle: SceneOracle, pix
 
 def test_survives_noise(oracle: SceneOracle) -> None:
     noise = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
-    for seen in oracle.detect(noise):
-        seen.as_scene_graph()
+    found = oracle.detect(noise)
+    assert len(found) == len(noise)
+    assert all(seen.as_scene_graph().objects == tuple(seen.labels) for seen in found)
 
 
 def test_is_small_and_frozen(oracle: SceneOracle) -> None:
