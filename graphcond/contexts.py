@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -122,10 +122,7 @@ class GraphContexts:
         Raises:
             InputError: there is no such node.
         """
-        unknown = [node for node in ids if node not in self.graph.nodes.index]
-        if unknown:
-            raise InputError(f"there is no node '{unknown[0]}'", place=self.graph.root, remedy="check the id")
-        return self.features(self.sample(np.array([self.graph.nodes.index[node] for node in ids], np.int64)))
+        return self.features(self.sample(rows_of(ids, self.graph.nodes.index, "node", self.graph.root)))
 
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """The embeddings of sampled neighbors, (b, k, d) in float32."""
@@ -154,6 +151,26 @@ class GraphContexts:
                 "no picture of the graph is embedded", place="features", remedy="add pictures or a file"
             )
         return table
+
+
+def rows_of(
+    ids: Sequence[str], index: Mapping[str, int], what: str, place: object
+) -> Int64[np.ndarray, " b"]:
+    """The rows of ``ids``.
+
+    Args:
+        ids: what to look up.
+        index: the row of every id.
+        what: what an id names, as the error says it.
+        place: where it is looked for, as the error says it.
+
+    Raises:
+        InputError: an id has no row.
+    """
+    unknown = [name for name in ids if name not in index]
+    if unknown:
+        raise InputError(f"there is no {what} '{unknown[0]}'", place=place, remedy="check the id")
+    return np.array([index[name] for name in ids], np.int64)
 
 
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:

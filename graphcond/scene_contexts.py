@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.errors import InputError
+from graphcond.contexts import rows_of
 from graphcond.models.feature_cache import FeatureCache
 from graphcond.models.features import TextEmbedder
 from graphcond.models.words import WordTable, word_table
@@ -88,12 +88,7 @@ class SceneContexts:
             InputError: there is no such scene.
         """
         index = {scene: row for row, scene in enumerate(self.scenes.ids)}
-        unknown = [scene for scene in ids if scene not in index]
-        if unknown:
-            raise InputError(
-                f"there is no scene '{unknown[0]}'", place=self.scenes.root, remedy="check the id"
-            )
-        return self.features(self.sample(np.array([index[scene] for scene in ids], np.int64)))
+        return self.features(self.sample(rows_of(ids, index, "scene", self.scenes.root)))
 
     def features(self, context: SceneContext) -> SceneFeatures:
         """Sampled scenes as encoders read them, in float32.
