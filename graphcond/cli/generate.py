@@ -15,7 +15,7 @@ from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from graphcond.pipeline import GraphPipeline
-    from graphcond.progress import Watch
+    from graphcond.progress import Progress, Watch
     from graphcond.types import NeighborFeatures, SceneGraph
 
 LONGEST = 2048
@@ -288,7 +288,8 @@ def _draw(
     import torch
 
     pictures: list[Any] = []
-    for start in range(0, max(len(scenes), 1), SCENES_AT_ONCE):
+    starts = range(0, max(len(scenes), 1), SCENES_AT_ONCE)
+    for go, start in enumerate(starts):
         part = list(scenes[start : start + SCENES_AT_ONCE])
         noise = [torch.Generator("cpu").manual_seed(seed) for _ in range(max(len(part), 1))]
         pictures += pipe(
@@ -296,10 +297,15 @@ def _draw(
             list(graphs) or None,
             scene=part or None,
             generator=noise,
-            on_step=watch("drawing"),
+            on_step=_share(watch("drawing"), go, len(starts)),
             **options,
         ).images
     return pictures
+
+
+def _share(progress: Progress, go: int, goes: int) -> Progress:
+    """What counts the steps of one go, as those of all goes together."""
+    return lambda step, steps: progress(go * steps + step, goes * steps)
 
 
 def _picture_format(out: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,11 +12,26 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
-from graphcond.cli.generate import gather
+from graphcond.cli.generate import _draw, gather
 from graphcond.errors import InputError
+from graphcond.types import SceneGraph
 from tests.builders import small_model
 
 MONET = Path(__file__).parents[2] / "../shared/data/monet/train"
+
+
+class Drawn:
+    """What a pipeline gives back."""
+
+    def __init__(self, images: list[Any]) -> None:
+        self.images = images
+
+
+def draws_in_two_steps(prompt: str, graphs: Any, *, scene: Any, on_step: Any, **options: Any) -> Drawn:
+    """A pipeline that only counts."""
+    for step in (1, 2):
+        on_step(step, 2)
+    return Drawn(list(scene or ["alone"]))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +86,22 @@ def test_gather_takes_values_up_to_the_next_option() -> None:
     for option in ("--neighbors", "--graph-scale"):
         with pytest.raises(InputError, match=f"{option}: needs a value"):
             gather([option, "--steps", "1"])
+
+
+@pytest.mark.parametrize(("scenes", "steps"), [(0, 2), (8, 2), (9, 4), (20, 6)])
+def test_one_bar_counts_the_steps_of_all_scenes(scenes: int, steps: int) -> None:
+    seen: list[tuple[str, int, int]] = []
+    graphs = [SceneGraph((f"star {number}",)) for number in range(scenes)]
+    pictures = _draw(
+        cast(Any, draws_in_two_steps),
+        "",
+        [],
+        graphs,
+        lambda task: lambda done, total: seen.append((task, done, total)),
+        seed=0,
+    )
+    assert pictures == (graphs or ["alone"])
+    assert seen == [("drawing", step, steps) for step in range(1, steps + 1)]
 
 
 def test_neighbors_from_files(model: Path, paintings: Path, tmp_path: Path) -> None:
