@@ -68,6 +68,29 @@ def test_state_goes_round() -> None:
         assert torch.equal(first[name]["w"], second[name]["w"])
 
 
+def test_one_fused_kernel_steps_where_the_device_has_one() -> None:
+    parameters = with_gradients(groups())
+    optimizer = build_optimizer(parameters, TrainingConfig())
+    optimizer.step()
+    assert optimizer.defaults["fused"] is True
+    elsewhere = {"neighbors": {"w": nn.Parameter(torch.zeros(2, device="meta"))}}
+    assert build_optimizer(elsewhere, TrainingConfig()).defaults["fused"] is None
+
+
+def test_the_fused_kernel_steps_as_the_plain_one() -> None:
+    config = TrainingConfig(learning_rate=0.1, weight_decay=0.2)
+    first, second = groups(), groups()
+    fused, plain = build_optimizer(first, config), build_optimizer(second, config)
+    for group in plain.param_groups:
+        group["fused"] = None
+    for value in (1.0, -0.3, 0.7):
+        for parameters, one in ((first, fused), (second, plain)):
+            with_gradients(parameters, value)
+            one.step()
+    for name in first:
+        torch.testing.assert_close(first[name]["w"], second[name]["w"])
+
+
 def test_parameters_that_never_had_a_gradient_have_no_state() -> None:
     parameters = groups()
     optimizer = build_optimizer(parameters, TrainingConfig())
