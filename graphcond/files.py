@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -112,17 +113,31 @@ def read_json(path: Path) -> object:
         InputError: the file is missing, cannot be read, is not UTF-8 or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line"
+        ) from None
+
+
+def read_text(path: Path, *, encoding: str = "utf-8", most: float = math.inf) -> str:
+    """The text of a UTF-8 file of at most ``most`` bytes; ``utf-8-sig`` passes over a byte order mark.
+
+    Raises:
+        InputError: the file is missing, a folder, too large or not UTF-8.
+    """
+    try:
+        if Path(path).stat().st_size > most:
+            raise InputError(
+                f"is larger than {most / 1e9:.0f} GB", place=path, remedy="split it into several files"
+            )
+        return Path(path).read_text(encoding=encoding)
     except FileNotFoundError:
         raise InputError("no such file", place=path, remedy="check the path") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line"
-        ) from None
 
 
 def inside(root: Path, relative: str, *, place: object = None) -> str:

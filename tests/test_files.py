@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from graphcond.errors import InputError, WriteError, did_you_mean
-from graphcond.files import atomic_file, atomic_folder, check_writable, inside, read_json, write_json
+from graphcond.files import (
+    atomic_file,
+    atomic_folder,
+    check_writable,
+    inside,
+    read_json,
+    read_text,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -124,3 +132,14 @@ def test_a_place_that_refuses_is_found_before(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(WriteError, match="Permission denied"):
         check_writable(tmp_path / "a")
+
+
+def test_text_says_why_it_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbfone")
+    assert read_text(file, encoding="utf-8-sig", most=6) == "one"
+    assert read_text(file) == "\ufeffone"
+    with pytest.raises(InputError, match=r"a\.txt: is larger than 0 GB. Split it"):
+        read_text(file, most=5)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_text(tmp_path)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from graphcond import files
 from graphcond.errors import InputError
 
 MOST_BYTES = 4_000_000_000
@@ -30,18 +31,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: the file is missing, a folder, too large or not UTF-8.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(
-                f"is larger than {MOST_BYTES / 1e9:.0f} GB", place=path, remedy="split it into several files"
-            )
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError("no such file", place=path, remedy="check the path") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+    return files.read_text(path, encoding="utf-8-sig", most=MOST_BYTES)
 
 
 def parse_strict(text: str, place: object) -> Any:
