@@ -1,10 +1,13 @@
-"""Where in the picture an object may lie: boxes predicted from its vector."""
+"""Where in the picture an object may lie: boxes predicted from what a graph says of it."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from graphcond.encoders.graph_network import GraphNetwork
+from graphcond.types import SceneFeatures
 
 
 class BoxHead(nn.Module):
@@ -29,3 +32,19 @@ class BoxHead(nn.Module):
         place, size = shares.chunk(2, dim=-1)
         start = place * (1 - size)
         return torch.cat([start, start + size], dim=-1)
+
+
+class BoxPredictor(nn.Module):
+    """A box for each node of a graph, from a graph network of its own.
+
+    Args:
+        network: gives a vector for each node.
+    """
+
+    def __init__(self, network: GraphNetwork) -> None:
+        super().__init__()
+        self.network, self.head = network, BoxHead(network.width, 4 * network.width)
+
+    def forward(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
+        """Boxes x0 y0 x1 y1 in 0..1 of all nodes; meant for objects only."""
+        return self.head(self.network(context))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -56,15 +57,19 @@ class MaskHead(nn.Module):
 class Layout(Encoder[SceneFeatures, LayoutMap]):
     """A layout of features from a graph (Johnson et al. 2018, arXiv 1804.01622), differentiable throughout.
 
-    A graph network gives each object a vector; attributes take part as nodes of the graph. Heads predict
-    from it the object's box and mask, and the object's features are spread over the mask within the box.
-    Where objects overlap their features add up. As in sg2im's training a given box counts for more than
-    the predicted one, so that features lie where the picture shows the object; boxes are learned in a
-    stage before (`graphcond.objectives.LayoutObjective`), and then predicted where a scene gives none.
+    A graph network describes each object; attributes take part as nodes of the graph. A second one places
+    it: heads predict its box and its mask, over which, within the box, the description is spread. Where
+    objects overlap their features add up. As in sg2im's training a given box counts for more than the
+    predicted one, so that features lie where the picture shows the object; boxes are learned in a stage
+    before (`graphcond.objectives.LayoutObjective`), and then predicted where a scene gives none.
     Predicted boxes know nothing of given ones.
 
+    sg2im describes and places with one network, and trains both losses together. Here the stage that
+    teaches places is over when denoising teaches descriptions; in one network the second would undo the
+    first, unseen as long as boxes are given (docs/decisions/0011).
+
     Args:
-        network: gives a vector for each node.
+        network: gives a vector for each node; a copy of it does the placing.
         channels: C, width of the features.
         size: cells a side of the layout.
         given_boxes: whether known boxes are taken.
@@ -77,7 +82,7 @@ class Layout(Encoder[SceneFeatures, LayoutMap]):
         self, network: GraphNetwork, *, channels: int = 128, size: int = 64, given_boxes: bool = True
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.placing = network, deepcopy(network)
         self.signal_width, self.size, self.given_boxes = channels, size, given_boxes
         self.box_head = BoxHead(network.width, 4 * network.width)
         self.mask_head = MaskHead(network.width)
@@ -86,28 +91,24 @@ class Layout(Encoder[SceneFeatures, LayoutMap]):
     def forward(self, context: SceneFeatures, text: TextTokens) -> LayoutMap:
         """The layout (b, C, size, size); ``text`` is not read. A scene without objects has none."""
         here = context.is_object & context.present
-        vectors = self.network(context)
-        boxes, masks = self._heads(vectors)
+        boxes, masks = self.predicted_layout(context)
         if self.given_boxes:
             boxes = torch.where(context.boxed[..., None], context.boxes.to(boxes.dtype), boxes)
         shapes = masks.sigmoid() * here[..., None, None]
         samples = -(-FINE // self.size)
         where = warped_masks(boxes, shapes.to(boxes.dtype), self.size, samples)
-        features = self.out(vectors)
+        features = self.out(self.network(context))
         return LayoutMap(spread(features, where.to(features.dtype)), here.any(1))
 
     def predicted_layout(self, context: SceneFeatures) -> PredictedLayout:
         """Boxes and masks as the graph alone tells, whatever boxes are given."""
-        return self._heads(self.network(context))
+        vectors = self.placing(context)
+        masks = self.mask_head(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
+        return PredictedLayout(self.box_head(vectors), masks)
 
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
         """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only."""
-        return self.box_head(self.network(context))
-
-    def _heads(self, vectors: Float[Tensor, "b n w"]) -> PredictedLayout:
-        return PredictedLayout(
-            self.box_head(vectors), self.mask_head(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
-        )
+        return self.box_head(self.placing(context))
 
 
 class LayoutConfig(ComponentConfig):
@@ -116,7 +117,7 @@ class LayoutConfig(ComponentConfig):
     component: ClassVar = Layout
     kind: Literal["layout"] = "layout"
     network: GraphNetworkKind = "triple_gcn"
-    """The graph network that gives each object its vector."""
+    """The graph network that describes each object, and another of its kind that places it."""
     layers: int | None = Field(None, ge=1, le=64)
     """Its rounds; as many as the encoder of that kind takes unless given."""
     node_width: int = Field(128, ge=1, le=65_536)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import deepcopy
 from typing import ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from graphcond.component import ComponentConfig
 from graphcond.encoders.base import BaseSite, Encoder
-from graphcond.encoders.boxes import BoxHead
+from graphcond.encoders.boxes import BoxPredictor
 from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.errors import InputError
 from graphcond.types import GraphTokens, SceneFeatures, TextTokens
@@ -22,7 +23,8 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
     """Graph tokens, one for each object; attributes are heard along the graph and get no token.
 
     Tokens know their objects' boxes where the scene gives them. With ``predict_boxes`` an object without
-    one gets a predicted box (sg2im's box head), so that a graph alone says where things are.
+    one gets a predicted box (sg2im's box head), so that a graph alone says where things are. Boxes come from
+    a copy of the network, so that training the tokens leaves them alone (docs/decisions/0011).
 
     Args:
         network: gives a vector for each node.
@@ -37,15 +39,16 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
         super().__init__()
         self.network = network
         self.out = nn.Sequential(nn.Linear(network.width, token_width), nn.LayerNorm(token_width))
-        self.box_head = BoxHead(network.width, 4 * network.width) if predict_boxes else None
+        self.box_predictor = BoxPredictor(deepcopy(network)) if predict_boxes else None
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c) for up to n objects in a scene; ``text`` is not read."""
         count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
         vectors, here = self.network(context)[:, :count], context.is_object[:, :count]
         boxes, boxed = context.boxes[:, :count], context.boxed[:, :count]
-        if self.box_head is not None:
-            boxes, boxed = torch.where(boxed[..., None], boxes.float(), self.box_head(vectors)), here
+        if self.box_predictor is not None:
+            predicted = self.box_predictor(context)[:, :count]
+            boxes, boxed = torch.where(boxed[..., None], boxes.float(), predicted), here
         return GraphTokens(self.out(vectors), here, boxes, boxed)
 
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
@@ -54,11 +57,11 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
         Raises:
             InputError: the encoder was built without ``predict_boxes``.
         """
-        if self.box_head is None:
+        if self.box_predictor is None:
             raise InputError(
                 "this encoder predicts no boxes", place="encoder.predict_boxes", remedy="set it to true"
             )
-        return self.box_head(self.network(context))
+        return self.box_predictor(context)
 
 
 class ObjectTokensConfig(ComponentConfig):

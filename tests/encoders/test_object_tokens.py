@@ -172,3 +172,12 @@ def test_weights_do_not_depend_on_the_backend(kind: str, tmp_path: Path) -> None
         other = ENCODERS[kind](node_width=16, backend="auto").build(feature_width=FEATURE_WIDTH, base=Site())
         assert other.state_dict().keys() == names
     assert not [name for name in names if "lora_" in name]
+
+
+@every_kind
+def test_what_predicts_boxes_is_not_what_makes_tokens(kind: str) -> None:
+    """A stage freezes what its objective reaches; the rest must suffice to teach tokens (decision 0011)."""
+    encoder = build(kind, predict_boxes=True)
+    encoder.predicted_boxes(read_scenes(SHEEP, ONE)).square().sum().backward()
+    reached = {name.partition(".")[0] for name, p in encoder.named_parameters() if p.grad is not None}
+    assert reached == {"box_predictor"}
