@@ -1,10 +1,10 @@
-"""Train the VAE's decoder longer, its encoder frozen: crisper pictures, the same latents."""
+"""Train the VAE's decoder longer, its encoder frozen: crisper pictures, also from latents that err."""
 
 import numpy as np
 import torch
 from common import Log, load_recipe, outputs, pictures, start, to_pixels, warm_cosine
 from diffusers import AutoencoderKL
-from vae import psnr, reconstruction_loss
+from vae import psnr, reconstruction_loss, roughened
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
             for name in ("mean", "std")
         )
         noise = torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
-        given = (mean + std * noise) / vae.config.scaling_factor
+        given = roughened(mean + std * noise, recipe["noise"]) / vae.config.scaling_factor
         shown = np.concatenate([world[chosen] for world, chosen in zip(train, rows, strict=True)])
         with torch.autocast("cpu", torch.bfloat16):
             output = vae.decode(given).sample

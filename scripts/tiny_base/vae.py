@@ -63,6 +63,16 @@ def measure_scale(vae: AutoencoderKL, pictures: np.ndarray) -> float:
     return 1 / torch.cat(latents).std().item()
 
 
+def roughened(latents: Tensor, most: float) -> Tensor:
+    """Add noise to latents (B, 4, 8, 8), for each picture at a level up to ``most`` of their deviation.
+
+    A denoiser errs by as much. Colours that lie close together in the latents turn into each other then, so
+    the encoder learns to keep them apart and the decoder to read them off a whole shape.
+    """
+    levels = most * torch.rand(len(latents), 1, 1, 1) * latents.std()
+    return latents + levels * torch.randn_like(latents)
+
+
 Worlds = tuple[np.ndarray, np.ndarray]
 """Pictures of both worlds: paintings, scenes."""
 
@@ -94,7 +104,7 @@ def train_phase(vae: AutoencoderKL, recipe: dict, phase: int) -> None:
         pixels = to_pixels(mixed(*train, recipe["batch_size"], rng))
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe["bf16"]):
             posterior = vae.encode(pixels).latent_dist
-            output = vae.decode(posterior.sample()).sample
+            output = vae.decode(roughened(posterior.sample(), recipe["noise"][phase])).sample
         loss = reconstruction_loss(output.float(), pixels, recipe)
         total = loss + recipe["kl"] * posterior.kl().float().mean() / posterior.mean[0].numel()
         total.backward()
