@@ -37,6 +37,11 @@ class SceneMatch:
         """Whether all objects are seen and all relations hold."""
         return None not in self.places and all(self.relations)
 
+    @property
+    def right(self) -> bool:
+        """Whether all objects are seen with all their attributes, and all relations hold."""
+        return self.related and all(map(all, self.attributes))
+
 
 def match_scene(wanted: SceneGraph, seen: SceneGraph) -> SceneMatch:
     """Pair objects of one label, each seen object once.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from graphcond.evaluation.scene_match import match_scene
 from graphcond.pictures import to_pixels, to_square
 from graphcond.spatial import predicate
 from graphcond.types import Box, Relationship, SceneGraph
+from graphcond.worlds.scene_oracle import Detected, SceneOracle
 from graphcond.worlds.scene_relations import BIGGER, relation_holds
 
 BATCH = 64
@@ -25,8 +27,8 @@ RESOLUTION = 64
 class ShapeOracle(Protocol):
     """Finds coloured shapes; `graphcond.worlds.scene_oracle.SceneOracle` does."""
 
-    def detect(self, pixels: Float32[Tensor, "b 3 64 64"]) -> Sequence[Any]:
-        """For each picture in -1..1 the ``labels``, ``colors`` and ``boxes`` of its shapes."""
+    def detect(self, pixels: Float32[Tensor, "b 3 height width"]) -> Sequence[Detected]:
+        """The shapes of each picture, pixels in -1..1."""
 
 
 class OracleDetector:
@@ -42,8 +44,6 @@ class OracleDetector:
     @classmethod
     def load(cls) -> OracleDetector:
         """The detector around the packaged oracle."""
-        from graphcond.worlds.scene_oracle import SceneOracle
-
         return cls(SceneOracle.load())
 
     @property
@@ -53,26 +53,26 @@ class OracleDetector:
 
     def detect(self, pictures: Sequence[Image.Image], asked: Sequence[SceneGraph]) -> list[SceneGraph]:
         """The scene graph of each picture; of two objects it tells what sort of relation is asked."""
-        found: list[Any] = []
-        for start in range(0, len(pictures), BATCH):
-            found += self.oracle.detect(_pixels(pictures[start : start + BATCH]))
+        return self.read(_pixels(pictures), asked)
+
+    def read(
+        self, pixels: Float32[Tensor, "b 3 height width"], asked: Sequence[SceneGraph]
+    ) -> list[SceneGraph]:
+        """As `detect`, for pictures that are pixels in -1..1."""
+        found = [one for batch in pixels.split(BATCH) for one in self.oracle.detect(batch)]
         return [_seen(*pair) for pair in zip(found, asked, strict=True)]
 
 
 def _pixels(pictures: Sequence[Image.Image]) -> Float32[Tensor, "b 3 64 64"]:
-    return torch.from_numpy(np.stack([to_pixels(to_square(picture, RESOLUTION)) for picture in pictures]))
+    values = [to_pixels(to_square(picture, RESOLUTION)) for picture in pictures]
+    return torch.from_numpy(np.array(values, np.float32).reshape(-1, 3, RESOLUTION, RESOLUTION))
 
 
-def _seen(found: Any, asked: SceneGraph) -> SceneGraph:
-    boxes = [Box(*(float(edge) for edge in box)) for box in found.boxes]
-    columns: dict[str, Any] = {
-        "objects": tuple(found.labels),
-        "attributes": tuple((color,) for color in found.colors),
-        "boxes": boxes,
-    }
-    everything = SceneGraph(**columns, relationships=tuple(_all_relations(boxes)))
-    places = match_scene(asked, everything).places
-    return SceneGraph(**columns, relationships=tuple(_answers(asked, places, boxes)))
+def _seen(found: Detected, asked: SceneGraph) -> SceneGraph:
+    seen = found.as_scene_graph()
+    related = replace(seen, relationships=tuple(_all_relations(found.boxes)))
+    places = match_scene(asked, related).places
+    return replace(seen, relationships=tuple(_answers(asked, places, found.boxes)))
 
 
 def _all_relations(boxes: Sequence[Box]) -> Iterator[Relationship]:

@@ -30,15 +30,6 @@ from graphcond.worlds.art import (
 from graphcond.worlds.scene_captions import (
     ANY_SCENE as ANY_SCENE,
 )
-from graphcond.worlds.scene_check import (
-    Checked as Checked,
-)
-from graphcond.worlds.scene_check import (
-    Detected as Detected,
-)
-from graphcond.worlds.scene_check import (
-    matches as matches,
-)
 from graphcond.worlds.scene_relations import (
     PREDICATES as PREDICATES,
 )

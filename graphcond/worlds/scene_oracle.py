@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,11 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from graphcond.scene_graph import Box
+from graphcond.scene_graph import Box, SceneGraph
 from graphcond.spatial import iou
-from graphcond.worlds.scene_check import Checked as Checked
-from graphcond.worlds.scene_check import Detected as Detected
-from graphcond.worlds.scene_check import matches as matches
 from graphcond.worlds.shapes import COLORS, SHAPES
 
 WEIGHTS = Path(__file__).with_name("scene_oracle.safetensors")
@@ -26,6 +24,23 @@ LEVELS = 2
 
 LARGE = 0.5
 """Sides from this share of the picture on are large."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the oracle found in one picture, best score first."""
+
+    labels: tuple[str, ...]
+    colors: tuple[str, ...]
+    boxes: tuple[Box, ...]
+    scores: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def as_scene_graph(self) -> SceneGraph:
+        """The same as a scene graph: a colour and a box for each object, no relations."""
+        return SceneGraph(self.labels, (), tuple((color,) for color in self.colors), self.boxes)
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -7,11 +7,11 @@ import numpy as np
 from draw import scene_world
 from torch import Tensor
 
+from graphcond.evaluation import SceneMatch, match_scene
+from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.scene_graph import SceneGraph
 from graphcond.sentences import list_of, name_of, sentence_of
 from graphcond.worlds.scene_captions import ANY_SCENE
-from graphcond.worlds.scene_check import Checked
-from graphcond.worlds.scene_oracle import SceneOracle, matches
 
 Draw = Callable[[list[str], str, int, float], Tensor]
 """Draws captions with a scheduler ("ddim"), steps and a text scale; pixels (B, 3, 64, 64)."""
@@ -28,12 +28,17 @@ def list_caption(graph: SceneGraph) -> str:
     return list_of([name_of(graph, place) for place in range(len(graph))])
 
 
-def shares(checks: list[Checked]) -> dict[str, float]:
+def occurred(match: SceneMatch) -> list[bool]:
+    """Return for each object of the graph whether it is seen."""
+    return [place is not None for place in match.places]
+
+
+def shares(matches: list[SceneMatch]) -> dict[str, float]:
     """Shares of objects that occur, colours that are right and relations that hold."""
     return {
-        "objects": float(np.mean([hit for check in checks for hit in check.occurred])),
-        "colors": float(np.mean([hit for check in checks for hit in check.attributes])),
-        "relations": float(np.mean([hit for check in checks for hit in check.relations])),
+        "objects": float(np.mean([hit for match in matches for hit in occurred(match)])),
+        "colors": float(np.mean([hit for match in matches for words in match.attributes for hit in words])),
+        "relations": float(np.mean([hit for match in matches for hit in match.relations])),
     }
 
 
@@ -41,16 +46,16 @@ def drawn(
     draw: Draw, caption: Callable[[SceneGraph], str], graphs: list[SceneGraph], steps: int, scale: float = 2.0
 ) -> dict[str, Any]:
     """Draw a caption of each scene with DDIM and check the pictures; also by number of objects."""
-    found = SceneOracle.load().detect(draw([caption(graph) for graph in graphs], "ddim", steps, scale))
-    checks = [matches(graph, seen) for graph, seen in zip(graphs, found, strict=True)]
-    both = list(zip(graphs, checks, strict=True))
+    pixels = draw([caption(graph) for graph in graphs], "ddim", steps, scale)
+    seen = OracleDetector.load().read(pixels, graphs)
+    matches = [match_scene(*both) for both in zip(graphs, seen, strict=True)]
     return {
-        **shares(checks),
+        **shares(matches),
         "objects_by_count": {
-            count: float(np.mean([hit for g, c in both if len(g) == count for hit in c.occurred]))
+            count: float(np.mean([hit for m in matches if len(m.places) == count for hit in occurred(m)]))
             for count in sorted({len(graph) for graph in graphs})
         },
-        "detections_per_scene": float(np.mean([len(seen) for seen in found])),
+        "detections_per_scene": float(np.mean([len(graph) for graph in seen])),
     }
 
 

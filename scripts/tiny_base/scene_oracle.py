@@ -6,12 +6,15 @@ from common import Log, load_recipe, outputs, soften, start, to_bytes, to_pixels
 from diffusers import AutoencoderKL
 from draw import scene_world
 from safetensors.torch import save_file
+from scene_measures import occurred, shares
 from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss
 
+from graphcond.evaluation import match_scene
+from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.scene_graph import SceneGraph
 from graphcond.spatial import center, iou
-from graphcond.worlds.scene_oracle import GRID, LARGE, LEVELS, WEIGHTS, SceneOracle, matches
+from graphcond.worlds.scene_oracle import GRID, LARGE, LEVELS, WEIGHTS, SceneOracle
 
 
 def read(graph: SceneGraph, place: int) -> tuple[list[int], list[float], list[float]]:
@@ -78,22 +81,19 @@ def rebuild(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
 
 def quality(oracle: SceneOracle, pixels: Tensor, graphs: list[SceneGraph]) -> dict[str, float]:
     """Shares of objects found, colours and relations right, scenes all right; extra objects; box IoU."""
-    found = [seen for part in pixels.split(100) for seen in oracle.detect(part)]
-    checks = [matches(graph, seen) for graph, seen in zip(graphs, found, strict=True)]
+    seen = OracleDetector(oracle).read(pixels, graphs)
+    matches = [match_scene(*both) for both in zip(graphs, seen, strict=True)]
     overlaps = [
-        iou(graph.boxes[place], seen.boxes[taken])
-        for graph, seen, check in zip(graphs, found, checks, strict=True)
-        for place, taken in enumerate(check.found)
+        iou(graph.boxes[place], shown.boxes[taken])
+        for graph, shown, match in zip(graphs, seen, matches, strict=True)
+        for place, taken in enumerate(match.places)
         if taken is not None
     ]
+    extra = [len(shown) - sum(occurred(match)) for shown, match in zip(seen, matches, strict=True)]
     return {
-        "objects": float(np.mean([hit for check in checks for hit in check.occurred])),
-        "colors": float(np.mean([hit for check in checks for hit in check.attributes])),
-        "relations": float(np.mean([hit for check in checks for hit in check.relations])),
-        "scenes_all_right": float(np.mean([check.right for check in checks])),
-        "extra_objects_per_scene": float(
-            np.mean([len(seen) - sum(check.occurred) for seen, check in zip(found, checks, strict=True)])
-        ),
+        **shares(matches),
+        "scenes_all_right": float(np.mean([match.right for match in matches])),
+        "extra_objects_per_scene": float(np.mean(extra)),
         "box_iou": float(np.mean(overlaps)),
     }
 

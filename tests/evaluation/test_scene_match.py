@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-
 from graphcond.evaluation import match_scene
 from graphcond.types import Box, SceneGraph
-from graphcond.worlds.scene_check import Detected, matches
 from tests.evaluation.scene_doubles import scene
 
 LEFT, RIGHT = Box(0.0, 0.4, 0.2, 0.6), Box(0.8, 0.4, 1.0, 0.6)
@@ -25,6 +21,15 @@ def test_attributes_come_before_order() -> None:
     match = match_scene(scene("star star", colors="red blue"), scene("star star", colors="green red"))
     assert match.places == (1, 0)
     assert match.attributes == ((True,), (False,))
+
+
+def test_a_picture_is_right_with_all_objects_attributes_and_relations() -> None:
+    wanted = scene("star ring", (0, "left of", 1), colors="red blue")
+    assert match_scene(wanted, scene("ring star", (1, "left of", 0), colors="blue red")).right
+    green = match_scene(wanted, scene("star ring", (0, "left of", 1), colors="green blue"))
+    assert (green.related, green.right) == (True, False)
+    assert not match_scene(wanted, scene("star ring", (1, "left of", 0), colors="red blue")).right
+    assert not match_scene(wanted, scene("star", colors="red")).right
 
 
 def test_relations_need_both_ends_and_the_predicate() -> None:
@@ -45,6 +50,10 @@ def test_a_spatial_relation_may_be_stated_from_either_end() -> None:
 def test_relations_do_not_choose_between_objects_that_are_told_apart() -> None:
     wanted = scene("star star", (0, "left of", 1), colors="red blue")
     assert not match_scene(wanted, scene("star star", (1, "left of", 0), colors="red blue")).related
+    match = match_scene(wanted, scene("star star", (1, "left of", 0), colors="green white"))
+    assert (match.places, match.related) == ((0, 1), False)
+    match = match_scene(scene("star ring", (0, "left of", 1)), scene("star star ring", (1, "left of", 2)))
+    assert (match.places, match.related) == ((0, 2), False)
     twins = scene("star star ring", (0, "left of", 2), (2, "left of", 1), colors="red red blue")
     seen = scene("star star ring", (1, "left of", 2), (2, "left of", 0), colors="red red blue")
     assert match_scene(twins, seen).relations == (True, True)
@@ -65,46 +74,3 @@ def test_a_relation_to_itself_and_a_crowd() -> None:
 def test_empty_graphs_match() -> None:
     assert match_scene(SceneGraph(()), scene("star")).related
     assert match_scene(scene("star"), SceneGraph(())).places == (None,)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_it_agrees_with_the_scene_worlds_own_check(seed: int) -> None:
-    from graphcond.evaluation.scene_world import OracleDetector
-    from graphcond.worlds.scenes import SceneWorld
-
-    rng = np.random.default_rng(seed)
-    world = SceneWorld(seed=seed, count=60)
-    graphs = [world.graph(row) for row in range(60)]
-    seen = [disturbed(graph, rng) for graph in graphs]
-    detector = OracleDetector(Sees(seen))
-    from tests.evaluation.doubles import plain
-
-    for graph, found, read in zip(
-        graphs, seen, detector.detect([plain("red", 64)] * 60, graphs), strict=True
-    ):
-        ours, theirs = match_scene(graph, read), matches(graph, found)
-        assert [place is not None for place in ours.places] == list(theirs.occurred)
-        assert sum(ours.relations) == sum(theirs.relations)
-        assert sum(map(sum, ours.attributes)) == sum(right is True for right in theirs.attributes)
-
-
-def disturbed(graph: SceneGraph, rng: np.random.Generator) -> Detected:
-    """The scene with boxes exchanged, a colour changed and an object lost, now and then."""
-    order = rng.permutation(len(graph)).tolist()
-    boxes = [graph.boxes[place] for place in (order if rng.random() < 0.5 else range(len(graph)))]
-    kept = [place for place in order if rng.random() < 0.9]
-    colors = [graph.attributes_of(place)[0] if rng.random() < 0.8 else "red" for place in range(len(graph))]
-    return Detected(
-        tuple(graph.objects[place] for place in kept),
-        tuple(colors[place] for place in kept),
-        tuple(boxes[place] for place in kept),  # type: ignore[arg-type]
-        tuple(np.linspace(1, 0.5, len(kept)).tolist()),
-    )
-
-
-class Sees:
-    def __init__(self, found: list[Detected]) -> None:
-        self.found = found
-
-    def detect(self, pixels: object) -> list[Detected]:
-        return self.found[: len(pixels)] if len(self.found) <= 64 else self.found  # type: ignore[arg-type]

@@ -10,12 +10,13 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import BertModel, BertTokenizer, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from graphcond.evaluation import match_scene
+from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.sentences import list_of, name_of
-from graphcond.worlds import SceneWorld, matches
+from graphcond.worlds import SceneWorld
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import SCENE_WORDS, vocabulary
 from graphcond.worlds.oracle import ArtOracle
-from graphcond.worlds.scene_oracle import SceneOracle
 
 FOLDER = Path(str(files("graphcond") / "models" / "tiny"))
 
@@ -58,10 +59,10 @@ def test_draws_the_shapes_that_a_caption_lists(pipeline):
     pictures = pipeline(
         prompts, num_inference_steps=8, guidance_scale=2.0, generator=generator, output_type="pt"
     ).images
-    found = SceneOracle.load().detect(pictures * 2 - 1)
-    checks = [matches(graph, seen) for graph, seen in zip(graphs, found, strict=True)]
-    assert np.mean([hit for check in checks for hit in check.occurred]) >= 0.7
-    assert np.mean([hit for check in checks for hit in check.attributes]) >= 0.5
+    seen = OracleDetector.load().read(pictures * 2 - 1, graphs)
+    matches = [match_scene(*both) for both in zip(graphs, seen, strict=True)]
+    assert np.mean([place is not None for match in matches for place in match.places]) >= 0.7
+    assert np.mean([hit for match in matches for words in match.attributes for hit in words]) >= 0.5
 
 
 @torch.no_grad()
