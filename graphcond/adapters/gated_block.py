@@ -8,6 +8,7 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from graphcond.adapters.position_net import keep_scale
 from graphcond.types import Grounding
 
 
@@ -27,6 +28,7 @@ class GatedBlock(nn.Module):
     def __init__(self, *, width: int, token_width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(token_width, width)
+        keep_scale(self.linear)
         self.attn = Attention(query_dim=width, heads=heads, dim_head=head_width)
         self.ff = FeedForward(width, activation_fn="geglu")
         self.norm1 = nn.LayerNorm(width)

@@ -23,6 +23,16 @@ def box_fourier(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n f"]:
     return torch.stack([angles.sin(), angles.cos()], dim=-2).flatten(-3)
 
 
+def keep_scale(layer: nn.Linear) -> None:
+    """Start a layer so that what goes through it keeps its scale, and without a bias.
+
+    torch's own start shrinks it and adds a bias, so that after a few layers all tokens look alike; the gates
+    then have little to open for.
+    """
+    nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+    nn.init.zeros_(layer.bias)
+
+
 class PositionNet(nn.Module):
     """h = MLP([embedding, Fourier(box)]), with a learned null for either where it is missing.
 
@@ -42,6 +52,8 @@ class PositionNet(nn.Module):
             nn.SiLU(),
             nn.Linear(HIDDEN, width),
         )
+        for layer in self.linears[::2]:
+            keep_scale(layer)
         self.null_positive_feature = nn.Parameter(torch.zeros(width))
         self.null_position_feature = nn.Parameter(torch.zeros(position))
 
