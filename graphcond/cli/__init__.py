@@ -12,7 +12,8 @@ from graphcond.cli import bench, data, recipe, scene
 from graphcond.cli.demo import demo
 from graphcond.cli.doctor import doctor
 from graphcond.cli.evaluate import evaluate
-from graphcond.cli.generate import ManyValues, generate
+from graphcond.cli.generate import generate
+from graphcond.cli.many_values import ManyValues
 from graphcond.cli.sample import sample
 from graphcond.cli.train import train_command
 from graphcond.errors import InputError

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
-from graphcond.cli.generate import _draw, gather
+from graphcond.cli.generate import _draw
 from graphcond.errors import InputError
 from graphcond.types import SceneGraph
 from tests.builders import small_model
@@ -74,18 +74,6 @@ def complaint(model: Path, *args: Any) -> str:
             app, ["generate", str(model), "--steps", "1", *map(str, args)], catch_exceptions=False
         )
     return str(caught.value)
-
-
-def test_gather_takes_values_up_to_the_next_option() -> None:
-    assert gather(["m", "--neighbors", "a b.png", "c.png", "--neighbors", "d", "--steps", "3"]) == [
-        "m", "--neighbors", "a b.png\0c.png", "--neighbors", "d", "--steps", "3",
-    ]  # fmt: skip
-    assert gather(["--graph-scale", "1.5", "-2", "--seed", "1"]) == [
-        "--graph-scale", "1.5", "--graph-scale", "-2", "--seed", "1",
-    ]  # fmt: skip
-    for option in ("--neighbors", "--graph-scale"):
-        with pytest.raises(InputError, match=f"{option}: needs a value"):
-            gather([option, "--steps", "1"])
 
 
 @pytest.mark.parametrize(("scenes", "steps"), [(0, 2), (8, 2), (9, 4), (20, 6)])

@@ -1,0 +1,143 @@
+"""What ``graphcond generate`` is asked to draw: a prompt, nodes of a graph, pictures, or scene graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphcond.cli.options import row_of
+from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    from graphcond.contexts import GraphContexts
+    from graphcond.pipeline import GraphPipeline
+    from graphcond.progress import Watch
+    from graphcond.types import AttributedGraph, NeighborFeatures, SceneGraph
+
+LONGEST = 2048
+"""Neighbor pictures are read at most this large; CLIP looks at far fewer pixels."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options name, checked when it is made.
+
+    Args:
+        prompt: the text, instead of the source's own.
+        graph: a graph folder, or any source of one.
+        targets: ids of its nodes, each a graph to draw with.
+        neighbors: picture files, a list for each graph to draw with.
+        scene: a file of scene graphs.
+        index: which of them; all if None.
+
+    Raises:
+        InputError: options that need each other, or that exclude each other.
+    """
+
+    prompt: str | None = None
+    graph: Path | None = None
+    targets: Sequence[str] = ()
+    neighbors: Sequence[Sequence[str]] = ()
+    scene: Path | None = None
+    index: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_one_source(self)
+        _check_complete(self)
+
+    def scenes(self) -> list[SceneGraph]:
+        """The scene graphs to draw; none where the picture is no scene's.
+
+        Raises:
+            InputError: the file cannot be read, or has no such scene.
+        """
+        from graphcond.scenes import read_scene, read_scenes
+
+        if self.scene is None:
+            return []
+        return read_scenes(self.scene) if self.index is None else [read_scene(self.scene, self.index)]
+
+    def prompt_and_graphs(self, pipe: GraphPipeline, watch: Watch) -> tuple[str, list[NeighborFeatures]]:
+        """The text, the source's own unless one is given, and the neighbors of each graph.
+
+        Raises:
+            InputError: a node, a graph or a picture cannot be had, or ``pipe`` does not read it.
+        """
+        if self.graph is not None:
+            text, graphs = _nodes(pipe, self.graph, self.targets, watch)
+        elif self.scene is not None:
+            text, graphs = _trained_prompt(pipe), []
+        else:
+            text, graphs = "", [_pictures(pipe, files) for files in self.neighbors]
+        return text if self.prompt is None else self.prompt, graphs
+
+
+def _check_one_source(asked: Asked) -> None:
+    if asked.scene is not None and (asked.graph is not None or asked.neighbors):
+        raise InputError(
+            "give a scene or a graph of pictures, not both",
+            place="--scene",
+            remedy="drop one; a model with both kinds of conditions is used from Python",
+        )
+    if asked.graph is not None and asked.neighbors:
+        raise InputError(
+            "give a graph or neighbors, not both", place="--graph, --neighbors", remedy="drop one"
+        )
+
+
+def _check_complete(asked: Asked) -> None:
+    if asked.graph is not None and not asked.targets:
+        raise InputError("says which graph, but not which node", place="--graph", remedy="add --target ID")
+    if asked.targets and asked.graph is None:
+        raise InputError("names a node, but no graph", place="--target", remedy="add --graph DIR")
+    if asked.prompt is None and asked.graph is None and asked.scene is None:
+        raise InputError("is missing", place="--prompt", remedy="say what to draw")
+    if asked.index is not None and asked.scene is None:
+        raise InputError("names a scene, but no file", place="--index", remedy="add --scene FILE")
+
+
+def _nodes(
+    pipe: GraphPipeline, folder: Path, nodes: Sequence[str], watch: Watch
+) -> tuple[str, list[NeighborFeatures]]:
+    """The first node's text, and the neighbors of each node."""
+    from graphcond.graphs import load_graph
+
+    graph = load_graph(folder)
+    rows = [row_of(graph, node, folder) for node in nodes]
+    contexts = _contexts(pipe, graph, watch)
+    return graph.nodes.texts[rows[0]], [_neighbors(contexts, node, folder) for node in nodes]
+
+
+def _contexts(pipe: GraphPipeline, graph: AttributedGraph, watch: Watch) -> GraphContexts:
+    """The graph as the only condition of the model reads it."""
+    from graphcond.data import contexts_of, embed_data
+
+    recipe = pipe.model.recipe
+    embeddings = embed_data(recipe, graph, device=pipe.model.device, progress=watch("embedding the graph"))
+    contexts = contexts_of(recipe, graph, embeddings)
+    if len(contexts) > 1:
+        raise InputError("the model has several conditions", place="--graph", remedy="use it from Python")
+    (only,) = contexts.values()
+    return only
+
+
+def _neighbors(contexts: GraphContexts, node: str, folder: Path) -> NeighborFeatures:
+    features = contexts.features_of(node)
+    if not features.present.any():
+        raise InputError(
+            f"the node '{node}' has no neighbors", place=folder, remedy="choose another, or --neighbors"
+        )
+    return features
+
+
+def _pictures(pipe: GraphPipeline, files: Sequence[str]) -> NeighborFeatures:
+    from graphcond.pictures import open_picture
+
+    return pipe.embed([open_picture(Path(file), longest=LONGEST) for file in files])
+
+
+def _trained_prompt(pipe: GraphPipeline) -> str:
+    """The prompt that a model of scenes was trained with."""
+    return str(getattr(pipe.model.recipe.data, "prompt", "an image"))
