@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,8 +13,9 @@ from graphcond.errors import InputError
 from graphcond.files import read_json, write_json
 
 MANIFEST = "graph.json"
-VERSION: Literal[1] = 1
 REBUILD = "build it again with `graphcond data build`"
+
+AnyManifest = TypeVar("AnyManifest", bound=Config)
 
 
 class FileEntry(Config):
@@ -46,7 +47,7 @@ class Manifest(Config):
     """The content of ``graph.json``."""
 
     format: Literal["graphcond graph"] = "graphcond graph"
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     nodes: int
     """Number of nodes."""
     edges: int
@@ -83,18 +84,41 @@ def read_manifest(folder: Path) -> Manifest:
     place = folder / MANIFEST
     if not place.is_file():
         raise InputError(f"is no graph folder: it holds no {MANIFEST}", place=folder, remedy=REBUILD)
-    content = read_json(place)
-    version = content.get("version") if isinstance(content, dict) else None
-    if version != VERSION:
-        raise InputError(
-            f"is a graph folder of version {version}, and this graphcond reads version {VERSION}",
-            place=folder,
-            remedy=REBUILD,
-        )
-    manifest = _validated(content, place)
+    manifest = parse_manifest(Manifest, read_json(place), place, what="graph folder", remedy=REBUILD)
     for name, entry in manifest.files.present().items():
         _check_size(folder / name, entry)
     return manifest
+
+
+def parse_manifest(
+    kind: type[AnyManifest], content: object, place: Path, *, what: str, remedy: str
+) -> AnyManifest:
+    """The manifest that stands in ``place``, a file of the folder that it describes.
+
+    Args:
+        kind: its class; the default of its ``version`` is the only one that is read.
+        content: the file's JSON.
+        place: the file.
+        what: what an error calls the folder.
+        remedy: what an error tells to do.
+
+    Raises:
+        InputError: it is of another version, or something in it is missing, unknown or of the wrong type.
+    """
+    version = content.get("version") if isinstance(content, dict) else None
+    known = kind.model_fields["version"].default
+    if version != known:
+        raise InputError(
+            f"is a {what} of version {version!r:.20}, and this graphcond reads version {known}",
+            place=place.parent,
+            remedy=remedy,
+        )
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"'{where}': {first['msg']}", place=place, remedy=remedy) from None
 
 
 def check_sums(folder: Path, manifest: Manifest) -> None:
@@ -108,15 +132,6 @@ def check_sums(folder: Path, manifest: Manifest) -> None:
             raise InputError(
                 "does not have its checksum: it was changed", place=folder / name, remedy=REBUILD
             )
-
-
-def _validated(content: object, place: Path) -> Manifest:
-    try:
-        return Manifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"'{where}': {first['msg']}", place=place, remedy=REBUILD) from None
 
 
 def _check_size(file: Path, entry: FileEntry) -> None:

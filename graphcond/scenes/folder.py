@@ -15,12 +15,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
-from pydantic import ValidationError
 
 from graphcond.component import Config
 from graphcond.errors import InputError
 from graphcond.files import atomic_folder, write_json
-from graphcond.graphs.manifest import FileEntry, describe
+from graphcond.graphs.manifest import FileEntry, describe, parse_manifest
 from graphcond.scene_graph import MASK_SIDE, SceneGraph
 from graphcond.scenes.detect import MANIFEST, read_lines
 from graphcond.scenes.jsonfile import read_strict
@@ -29,7 +28,6 @@ from graphcond.scenes.written import read_written, scene_as_dict
 from graphcond.types import SceneSet
 
 SCENES, MASKS = "scenes.jsonl", "masks.npz"
-VERSION: Literal[1] = 1
 REBUILD = "build it again"
 
 
@@ -37,7 +35,7 @@ class SceneManifest(Config):
     """The content of ``scenes.json``."""
 
     format: Literal["graphcond scenes"] = "graphcond scenes"
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     scenes: int
     """Number of scenes."""
     files: dict[str, FileEntry]
@@ -144,19 +142,7 @@ def _read_manifest(folder: Path) -> SceneManifest:
     place = folder / MANIFEST
     if not place.is_file():
         raise InputError(f"is no scene folder: it holds no {MANIFEST}", place=folder, remedy="check the path")
-    content = read_strict(place)
-    version = content.get("version") if isinstance(content, dict) else None
-    if version != VERSION:
-        raise InputError(
-            f"is a scene folder of version {version!r:.20}, and this graphcond reads version {VERSION}",
-            place=folder,
-            remedy=REBUILD,
-        )
-    try:
-        manifest = SceneManifest.model_validate(content)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InputError(f"'{where}': {error.errors()[0]['msg']}", place=place, remedy=REBUILD) from None
+    manifest = parse_manifest(SceneManifest, read_strict(place), place, what="scene folder", remedy=REBUILD)
     for name in (SCENES, *([MASKS] if MASKS in manifest.files else [])):
         _check_file(folder / name, manifest.files.get(name))
     return manifest

@@ -149,6 +149,7 @@ def change_manifest(folder: Path, **changes: object) -> None:
     ("changes", "problem"),
     [
         ({"version": 2}, "of version 2, and this graphcond reads version 1"),
+        ({"version": "1" * 99}, "of version '1{19}, and this graphcond reads version 1"),
         ({"nodes": 5}, "disagree"),
         ({"edges": 7}, "disagree"),
         ({"nodes": "many"}, "'nodes'"),
