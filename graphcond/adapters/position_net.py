@@ -52,8 +52,9 @@ class PositionNet(nn.Module):
             nn.SiLU(),
             nn.Linear(HIDDEN, width),
         )
-        for layer in self.linears[::2]:
-            keep_scale(layer)
+        for layer in self.linears:
+            if isinstance(layer, nn.Linear):
+                keep_scale(layer)
         self.null_positive_feature = nn.Parameter(torch.zeros(width))
         self.null_position_feature = nn.Parameter(torch.zeros(position))
 

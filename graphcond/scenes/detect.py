@@ -40,13 +40,13 @@ def detect_scenes(path: Path) -> tuple[SceneFormat, Any]:
         return _of_folder(path), None
     if not path.exists():
         raise InputError("no such file or folder", place=path, remedy="check the path")
-    if path.name == MANIFEST:
-        return SceneFormat.SCENE_FOLDER, None
     if path.suffix in (".h5", ".hdf5"):
         return SceneFormat.SG2IM, None
     if path.suffix == ".jsonl":
         return _of_lines(path)
     value = read_strict(path)
+    if path.name == MANIFEST and isinstance(value, dict) and "format" in value:
+        return SceneFormat.SCENE_FOLDER, None
     return of_value(value, path), value
 
 

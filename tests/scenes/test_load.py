@@ -29,6 +29,7 @@ COCO: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
 )
 def test_the_content_tells_the_format(content: Any, format: SceneFormat, tmp_path: Path) -> None:
     assert detect_scenes(write(tmp_path / "any.json", content))[0] is format
+    assert detect_scenes(write(tmp_path / "scenes.json", content))[0] is format
 
 
 def test_folders(tmp_path: Path) -> None:
