@@ -200,6 +200,10 @@ class SceneSet:
         """Rows whose split is one of ``splits``, ascending; none where the set has no splits."""
         return _rows_in(self.splits, splits)
 
+    def without_boxes(self) -> SceneSet:
+        """The same scenes, without boxes and masks: only graphs tell where things are."""
+        return replace(self, graphs=[replace(graph, boxes=(), masks=None) for graph in self.graphs])
+
     def picture_path(self, row: int) -> Path | None:
         """Where the picture of scene ``row`` lies, or None if it has none."""
         picture = self.pictures[row]

@@ -53,11 +53,6 @@ class SceneExam:
     detector: SceneDetector
     seed: int
 
-    def asked(self) -> SceneSet:
-        """The scenes as models read them here: without boxes and masks, so that the graph alone decides."""
-        graphs = [replace(graph, boxes=(), masks=None) for graph in self.scenes.graphs]
-        return replace(self.scenes, graphs=graphs)
-
 
 def open_exam(
     recipe: Recipe,

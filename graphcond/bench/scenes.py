@@ -113,7 +113,7 @@ def score(
         the scores, and the pictures of the first graphs.
     """
     settings = DrawSettings(steps=STEPS)
-    sources = sources_of(pipe.model.recipe, exam.asked())
+    sources = sources_of(pipe.model.recipe, exam.scenes.without_boxes())
     maker = ModelPictures(pipe, sources, exam.targets.rows, settings, shuffle_seed=exam.seed)
     draw = partial(make_pictures, maker, batch_size=BATCH)
 

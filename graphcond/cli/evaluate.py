@@ -37,6 +37,9 @@ def evaluate(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Denoising steps; the protocol's unless given.")
     ] = None,
+    boxes: Annotated[
+        bool, typer.Option(help="Show a model of scene graphs the boxes that scenes give.")
+    ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of noise, shuffling and intervals.")] = 0,
     device: Annotated[
         str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
@@ -79,7 +82,7 @@ def evaluate(
             )
         pipe = GraphPipeline.from_pretrained(model, device=pick_device(device))
         if isinstance(source, SceneSet):
-            reports = evaluate_scenes(pipe, source, rows, chosen, seed=seed, watch=watch)
+            reports = evaluate_scenes(pipe, source, rows, chosen, boxes=boxes, seed=seed, watch=watch)
         else:
             forbidden = source.nodes.in_split(split, *recipe.data.forbidden_splits)
             reports = evaluate_model(pipe, source, rows, chosen, forbidden=forbidden, seed=seed, watch=watch)

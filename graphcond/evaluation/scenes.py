@@ -32,6 +32,7 @@ def evaluate_scenes(
     rows: Int64[np.ndarray, " n"],
     protocol: EvaluationProtocol,
     *,
+    boxes: bool = True,
     detector: SceneDetector | None = None,
     seed: int = 0,
     watch: Watch = lambda task: lambda done, total: None,
@@ -45,6 +46,7 @@ def evaluate_scenes(
         scenes: where the graphs are.
         rows: the scenes to draw, at most as many as the protocol's samples.
         protocol: how to draw and what to score.
+        boxes: whether the model is shown the boxes that scenes give; pictures are held against them anyhow.
         detector: reads scene graphs off pictures; the scene world's oracle unless given.
         seed: of the noise, of who gets whose graph, and of the intervals.
         watch: progress, by task.
@@ -57,10 +59,12 @@ def evaluate_scenes(
     networks = protocol.load_networks(device=pipe.model.device, detector=detector)
     targets = scene_targets(scenes, rows[: protocol.samples], protocol.resolution)
     metrics, left_out = suitable(build_metrics(protocol.metrics, networks), targets)
+    shown = scenes if boxes else scenes.without_boxes()
     sources = sources_of(
-        pipe.model.recipe, scenes, device=pipe.model.device, progress=watch("embedding the words")
+        pipe.model.recipe, shown, device=pipe.model.device, progress=watch("embedding the words")
     )
     maker = ModelPictures(pipe, sources, targets.rows, shuffle_seed=seed)
+    notes = (*left_out, _said_of_boxes(targets, boxes))
     reports = {}
     for name, guidance in protocol.guidances.items():
 
@@ -70,8 +74,14 @@ def evaluate_scenes(
         drawing = maker.with_settings(draw_settings(protocol, guidance))
         title = f"{protocol.name}, {name} guidance"
         report = evaluate(drawing, targets, metrics, title=title, seed=seed, progress=advance)
-        reports[name] = replace(report, cautions=(*report.cautions, *left_out))
+        reports[name] = replace(report, cautions=(*report.cautions, *filter(None, notes)))
     return reports
+
+
+def _said_of_boxes(targets: Targets, shown: bool) -> str:
+    if not any(graph.boxes for graph in targets.scenes):
+        return ""
+    return "the model was shown the scenes' boxes" if shown else "the scenes' boxes were kept from the model"
 
 
 def scenes_of_split(scenes: SceneSet, split: str) -> Int64[np.ndarray, " n"]:

@@ -17,6 +17,7 @@ from graphcond.cli import app
 from graphcond.data import open_data
 from graphcond.errors import InputError
 from graphcond.evaluation import get_protocol
+from graphcond.evaluation import scenes as evaluation
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.evaluation.scenes import evaluate_scenes, scene_targets, scenes_of_split
 from graphcond.model import GraphModel
@@ -64,6 +65,26 @@ def test_three_arms_are_scored_by_the_users_detector(model: Path, scenes: SceneS
     assert report.figure("graph", "diversity").mean > 0
     assert report.networks["sg_iou"] == "echo"
     assert f"object_occurrence: {objects} objects in 3 graphs" in report.cautions
+
+
+def test_boxes_may_be_kept_from_the_model(
+    model: Path, scenes: SceneSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[SceneGraph] = []
+    sources = evaluation.sources_of
+
+    def watched(recipe: Any, data: SceneSet, **options: Any) -> Any:
+        shown.extend(data.graphs)
+        return sources(recipe, data, **options)
+
+    monkeypatch.setattr(evaluation, "sources_of", watched)
+    protocol = replace(get_protocol("scenes"), steps=1, metrics=("box_iou",))
+    pipe, rows = GraphPipeline.from_pretrained(model), scenes_of_split(scenes, "train")[:2]
+    report = evaluate_scenes(pipe, scenes, rows, protocol, boxes=False, detector=Echo())["recipe"]
+    assert shown
+    assert not any(graph.boxes or graph.masks is not None for graph in shown)
+    assert report.figure("graph", "box_iou").mean > 0
+    assert "the scenes' boxes were kept from the model" in report.cautions
 
 
 def test_the_command_needs_no_graph_for_a_world(
