@@ -60,7 +60,8 @@ def scenes(
 ) -> None:
     """Train and score SGCond's seven experiments on the scene world: objects, attributes, relations, swaps.
 
-    What is trained or scored already is found again in --out, so a call that was stopped goes on.
+    Takes about half an hour on two CPU cores. What is trained or scored already is found again in --out, so
+    a call that was stopped goes on.
 
     Example: graphcond bench scenes --base tiny --out outputs/scenes --only sgcond-i,sgcond-v
     """
