@@ -59,7 +59,7 @@ def of_value(value: Any, place: object) -> SceneFormat:
     if isinstance(value, dict) and {"images", "annotations", "categories"} <= value.keys():
         return SceneFormat.COCO
     first = value[0] if isinstance(value, list) and value else value
-    if isinstance(first, list):
+    if isinstance(first, list) and first and isinstance(first[0], list | dict):
         return SceneFormat.SGCOND
     if isinstance(first, dict) and value:
         if "items" in first:

@@ -36,6 +36,8 @@ def read_text(path: Path) -> str:
 
 def parse_strict(text: str, place: object) -> Any:
     """Parse JSON as `read_strict` does; ``place`` is what complaints name."""
+    if not text.strip():
+        raise InputError("is empty", place=place, remedy="check that it was written to its end")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
         if "\\ud" in text or "\\uD" in text:

@@ -91,7 +91,11 @@ def _read_images(folder: Path) -> tuple[Path, dict[str, _Image]]:
         if (folder / name).is_file():
             _join(folder / name, images)
     if not images:
-        raise InputError(f"holds none of scene_graphs.json, {', '.join(parts)}", place=folder)
+        raise InputError(
+            f"holds none of scene_graphs.json, {', '.join(parts)}",
+            place=folder,
+            remedy="name the files as Visual Genome does",
+        )
     return place, images
 
 

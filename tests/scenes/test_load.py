@@ -32,6 +32,21 @@ def test_the_content_tells_the_format(content: Any, format: SceneFormat, tmp_pat
     assert detect_scenes(write(tmp_path / "scenes.json", content))[0] is format
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "any.json: is empty. Check that"),
+        (" \n", "any.json: is empty. Check that"),
+        ([["sky", "grass"], [[0, "above", 1]]], 'holds no scenes. Write {"objects"'),
+        ({}, 'holds no scenes. Write {"objects"'),
+    ],
+)
+def test_what_is_no_scene(content: Any, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        detect_scenes(write(tmp_path / "any.json", content))
+    assert problem in str(caught.value)
+
+
 def test_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no scenes: looked for scenes\.json"):
         read_scenes(tmp_path)
