@@ -4,6 +4,7 @@ from graphcond.scenes.boxes import BOX_FORMATS as BOX_FORMATS
 from graphcond.scenes.detect import SceneFormat as SceneFormat
 from graphcond.scenes.draw import draw_boxes as draw_boxes
 from graphcond.scenes.draw import draw_graph as draw_graph
+from graphcond.scenes.draw import readable_size as readable_size
 from graphcond.scenes.folder import DrawnScenes as DrawnScenes
 from graphcond.scenes.folder import open_scene_folder as open_scene_folder
 from graphcond.scenes.folder import save_scene_world as save_scene_world

@@ -21,6 +21,9 @@ COLORS = ("#2f6fde", "#d2452d", "#2c8a4b", "#9a4fc4", "#c77c0a", "#0f8b9c", "#c2
 MOST_DRAWN = 60
 """Objects of one drawing, a tenth of its side or fewer; the rest is counted below it."""
 
+READABLE = ((9, 256), (16, 400), (MOST_DRAWN, 640))
+"""Most objects that can be read in a drawing of this side, in pixels."""
+
 FINE = 2
 """Everything is drawn this much larger and scaled down, which smooths lines."""
 
@@ -30,7 +33,7 @@ SMALLEST_SIZE = 64
 def draw_graph(scene: SceneGraph, size: int = 640, *, boxes: bool = False) -> Image.Image:
     """Draw ``scene`` as a graph; equal scenes give equal pictures.
 
-    At 256 pixels two to six objects stay readable, at 640 about thirty.
+    Letters that DejaVu Sans lacks (Chinese, emoji) show as empty squares.
 
     Args:
         scene: what to draw.
@@ -50,6 +53,12 @@ def draw_graph(scene: SceneGraph, size: int = 640, *, boxes: bool = False) -> Im
     both.paste(picture, (0, 0))
     both.paste(draw_boxes(scene, size), (size, 0))
     return both
+
+
+def readable_size(scene: SceneGraph) -> int:
+    """The least side of a drawing, in pixels, at which ``scene`` can be read."""
+    count = min(len(scene), MOST_DRAWN)
+    return next(size for most, size in READABLE if count <= most)
 
 
 def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
@@ -80,7 +89,7 @@ def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
 class _Node:
     """A node's lines of text and its size in pixels."""
 
-    label: str
+    label: list[str]
     attributes: list[str]
     width: float
     height: float
@@ -101,10 +110,15 @@ def _draw_nodes(scene: SceneGraph, side: int, count: int) -> Image.Image:
     head = margin + (2.6 * line_height(plain) if loops else 0)
     room = (side - 2 * margin, side - margin - head - foot)
     sizes = np.array([(node.width, node.height) for node in nodes])
+    texts = _arrow_texts(scene)
     gap = (2.0 if len(scene) > 12 else 2.4) * size
+    if len(scene) <= 6:
+        gap = max(
+            gap, size + max((extent(_lettered(t, plain, side), plain)[1] for t in texts.values()), default=0)
+        )
     places = np.add(lay_out_graph(scene, sizes, room, gap), (margin, head))
     shapes = [Rectangle.around(x, y, *sizes[n]) for n, (x, y) in enumerate(places.tolist())]
-    arrows = _arrows(scene, shapes, size)
+    arrows = _arrows(texts, shapes, size)
     for arrow in arrows:
         draw_arrow(brush, arrow, LINE, FINE, size)
     for n, (node, shape) in enumerate(zip(nodes, shapes, strict=True)):
@@ -120,10 +134,11 @@ def _node(
     scene: SceneGraph, position: int, bold: ImageFont.FreeTypeFont, plain: ImageFont.FreeTypeFont, side: int
 ) -> _Node:
     widest = (0.42 if len(scene) <= 6 else 0.26) * side
-    label = cut(scene.objects[position], bold, widest)
+    label = wrapped(scene.objects[position], bold, widest, 2)
     attributes = wrapped(", ".join(scene.attributes_of(position)), plain, widest, 2)
-    width = max(bold.getlength(label), extent(attributes, plain)[0]) + 1.3 * bold.size
-    return _Node(label, attributes, width, line_height(bold) + extent(attributes, plain)[1] + 0.7 * bold.size)
+    (label_width, label_height), (more_width, more_height) = extent(label, bold), extent(attributes, plain)
+    width = max(label_width, more_width) + 1.3 * bold.size
+    return _Node(label, attributes, width, label_height + more_height + 0.7 * bold.size)
 
 
 def _draw_node(
@@ -139,21 +154,30 @@ def _draw_node(
     for line in node.attributes:
         brush.text((middle, top + line_height(plain) / 2), line, QUIET, plain, anchor="mm")
         top += line_height(plain)
-    brush.text((middle, top + line_height(bold) / 2), node.label, INK, bold, anchor="mm")
+    for line in node.label:
+        brush.text((middle, top + line_height(bold) / 2), line, INK, bold, anchor="mm")
+        top += line_height(bold)
 
 
-def _arrows(scene: SceneGraph, shapes: list[Rectangle], size: int) -> list[Arrow]:
-    """One arrow for each ordered pair of objects, its predicates joined; two-way pairs bend apart."""
+def _arrow_texts(scene: SceneGraph) -> dict[tuple[int, int], str]:
+    """The predicates of each ordered pair of objects, joined."""
     joined: dict[tuple[int, int], Counter[str]] = {}
     for relation in scene.relationships:
         joined.setdefault((relation.subject, relation.object), Counter())[relation.predicate] += 1
+    return {
+        pair: ", ".join(word if n == 1 else f"{word} ×{n}" for word, n in words.items())
+        for pair, words in joined.items()
+    }
+
+
+def _arrows(texts: dict[tuple[int, int], str], shapes: list[Rectangle], size: int) -> list[Arrow]:
+    """One arrow for each ordered pair of objects; two-way pairs bend apart."""
     arrows = []
-    for (subject, target), words in joined.items():
-        text = ", ".join(word if n == 1 else f"{word} ×{n}" for word, n in words.items())
+    for (subject, target), text in texts.items():
         if subject == target:
             arrows.append(loop_at(shapes[subject], text, size))
         else:
-            bend = 1.6 * size if (target, subject) in joined else 0.0
+            bend = 1.6 * size if (target, subject) in texts else 0.0
             arrows.append(arrow_between(shapes[subject], shapes[target], text, bend))
     return arrows
 
@@ -167,7 +191,7 @@ def _draw_labels(
 ) -> None:
     taken = list(shapes)
     for arrow in arrows:
-        lines = wrapped(arrow.text, face, 0.3 * side, 3)
+        lines = _lettered(arrow.text, face, side)
         width, height = extent(lines, face)
         place = free_place(arrow, (width + 0.5 * face.size, height), taken, side)
         taken.append(place)
@@ -175,6 +199,11 @@ def _draw_labels(
         for n, line in enumerate(lines):
             at = ((place.left + place.right) / 2, place.top + (n + 0.5) * line_height(face))
             brush.text(at, line, INK, face, anchor="mm")
+
+
+def _lettered(text: str, face: ImageFont.FreeTypeFont, side: int) -> list[str]:
+    """What is written on an arrow, in lines."""
+    return wrapped(text, face, 0.3 * side, 3)
 
 
 def _draw_tag(

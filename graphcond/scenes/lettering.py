@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -27,17 +28,16 @@ def cut(line: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float, most: int) -> list[str]:
-    """``text`` in at most ``most`` lines of ``width`` pixels."""
+    """``text`` in at most ``most`` lines of ``width`` pixels, broken at spaces and after hyphens."""
     lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and face.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
+    for part in re.findall(r"[^\s-]*-+|[^\s-]+|\s+", text):
+        if lines and face.getlength(lines[-1] + part.rstrip()) <= width:
+            lines[-1] += part
+        elif part.strip():
+            lines.append(part)
     if len(lines) > most:
-        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
-    return [cut(line, face, width) for line in lines]
+        lines = [*lines[: most - 1], "".join(lines[most - 1 :])]
+    return [cut(line.rstrip(), face, width) for line in lines]
 
 
 def extent(lines: Sequence[str], face: ImageFont.FreeTypeFont) -> tuple[float, float]:

@@ -6,7 +6,8 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
-from graphcond.scenes import draw_boxes, draw_graph
+from graphcond.scenes import draw_boxes, draw_graph, readable_size
+from graphcond.scenes.arrows import Arrow, Rectangle, free_place
 from graphcond.scenes.draw import COLORS
 from graphcond.scenes.graph_layout import lay_out_graph
 from tests.scenes.scenes import rich_scene
@@ -64,6 +65,25 @@ def test_boxes_stand_beside_the_graph() -> None:
         return bool((np.abs(drawn - wanted).max(axis=1) < 12).any())
 
     assert [colored(position) for position in range(3)] == [True, False, True]
+
+
+@pytest.mark.parametrize(("objects", "size"), [(0, 256), (9, 256), (10, 400), (30, 640), (999, 640)])
+def test_crowded_scenes_need_larger_drawings(objects: int, size: int) -> None:
+    assert readable_size(SceneGraph(("sky",) * objects)) == size
+
+
+def test_a_label_hides_no_end_of_its_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    covered: list[float] = []
+
+    def placed(arrow: Arrow, extent: tuple[float, float], taken: list[Rectangle], side: float) -> Rectangle:
+        place = free_place(arrow, extent, taken, side)
+        covered.append(sum(place.shared(other) for other in taken))
+        return place
+
+    monkeypatch.setattr("graphcond.scenes.draw.free_place", placed)
+    relations = ((0, "plays", 1), (2, "hovers menacingly over", 0))
+    draw_graph(SceneGraph(("axolotl", "theremin", "zeppelin"), relations), 256)  # type: ignore[arg-type]
+    assert covered == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("size", [10, 10**6])
