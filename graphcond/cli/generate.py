@@ -150,14 +150,19 @@ def _share(progress: Progress, go: int, goes: int) -> Progress:
 
 
 def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:
-    """Each graph beside its picture."""
-    from graphcond.scenes import draw_graph
+    """Each graph beside its picture, and its boxes between them where any scene has some."""
+    from graphcond.scenes import draw_boxes, draw_graph, readable_size
     from graphcond.sheets import contact_sheet
 
-    size = max(256, pictures[0].height)
-    rows = [(draw_graph(scene, size), picture) for scene, picture in zip(scenes, pictures, strict=True)]
+    size = max(pictures[0].height, *(readable_size(scene) for scene in scenes))
+    boxed = any(scene.boxes for scene in scenes)
+    rows = []
+    for scene, picture in zip(scenes, pictures, strict=True):
+        boxes = [draw_boxes(scene, size) if scene.boxes else None] if boxed else []
+        rows.append([draw_graph(scene, size), *boxes, picture])
     numbers = [str(number) for number in range(len(rows))]
-    return contact_sheet(rows, row_labels=numbers, column_labels=("graph", "picture"), cell=size)
+    heads = ("graph", "boxes", "picture") if boxed else ("graph", "picture")
+    return contact_sheet(rows, row_labels=numbers, column_labels=heads, cell=size)
 
 
 def _picture_format(out: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -108,18 +108,24 @@ def inspect(
 
 
 def _sheet(scenes: list[SceneGraph], name: str) -> Image.Image:
-    from graphcond.scenes import draw_graph
+    from graphcond.scenes import draw_boxes, draw_graph, readable_size
     from graphcond.sheets import Cell, contact_sheet
 
-    cells: list[Any] = [
-        Cell(draw_graph(scene, CELL), f"{number}: {len(scene)} objects, {len(scene.relationships)} relations")
-        for number, scene in enumerate(scenes[:MOST_SHOWN])
-    ]
+    shown = scenes[:MOST_SHOWN]
+    boxed = any(scene.boxes for scene in shown)
+    cell = max(CELL, *(readable_size(scene) for scene in shown))
+    cells: list[Cell] = []
+    for number, scene in enumerate(shown):
+        words = f"{number}: {len(scene)} objects, {len(scene.relationships)} relations"
+        cells.append(Cell(draw_graph(scene, cell), words))
+        if boxed:
+            cells.append(Cell(draw_boxes(scene, cell) if scene.boxes else None, f"{number}: boxes"))
     columns = min(COLUMNS, len(cells))
     cells += [Cell(None)] * (-len(cells) % columns)
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     rest = f" The first {MOST_SHOWN} of {len(scenes)}." if len(scenes) > MOST_SHOWN else ""
-    return contact_sheet(rows, title=name, subtitle=f"One graph a scene.{rest}", cell=CELL)
+    what = "graph with its boxes to the right" if boxed else "graph"
+    return contact_sheet(rows, title=name, subtitle=f"One {what} for each scene.{rest}", cell=cell)
 
 
 def _rows(report: SceneReport) -> dict[str, object]:

@@ -12,9 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
-from graphcond.cli.generate import _draw
+from graphcond.cli.generate import _draw, _sheet
 from graphcond.errors import InputError
-from graphcond.types import SceneGraph
+from graphcond.types import Box, SceneGraph
 from tests.builders import small_model
 
 MONET = Path(__file__).parents[2] / "../shared/data/monet/train"
@@ -90,6 +90,16 @@ def test_one_bar_counts_the_steps_of_all_scenes(scenes: int, steps: int) -> None
     )
     assert pictures == (graphs or ["alone"])
     assert seen == [("drawing", step, steps) for step in range(1, steps + 1)]
+
+
+def test_a_sheet_has_room_for_boxes_and_for_many_objects() -> None:
+    plain, boxed = SceneGraph(("star",)), SceneGraph(("star",), boxes=(Box(0, 0, 0.5, 0.5),))
+    crowd = SceneGraph(tuple(f"star {n}" for n in range(30)))
+    pictures = [Image.new("RGB", (64, 64))] * 2
+    small, wide = _sheet([plain] * 2, pictures), _sheet([plain, boxed], pictures)
+    large = _sheet([plain, crowd], pictures)
+    assert 2 * 256 < small.width < 3 * 256 < wide.width
+    assert 2 * 256 < small.height == wide.height < 2 * 640 < large.height
 
 
 def test_neighbors_from_files(model: Path, paintings: Path, tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ def test_one_scene_with_boxes_and_a_sheet(tmp_path: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["graph.png"]
 
 
+def test_a_sheet_shows_boxes_too(tmp_path: Path) -> None:
+    def width(**more: object) -> int:
+        out = tmp_path / "sheet.png"
+        scene("show", write(tmp_path / "s.json", [SHEEP, {**SHEEP, **more}]), "--out", out)
+        with Image.open(out) as picture:
+            return picture.width
+
+    assert width(boxes=[[0, 0, 1, 0.5], None, None], box_format="xyxy relative") > width() + 400
+
+
 def test_what_cannot_be_shown(tmp_path: Path) -> None:
     file = write(tmp_path / "s.json", [SHEEP])
     out = tmp_path / "graph.png"
