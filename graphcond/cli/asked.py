@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from graphcond.progress import Watch
     from graphcond.types import AttributedGraph, NeighborFeatures, SceneGraph
 
+MOST_SCENES = 64
+"""Scenes of a file that are drawn together, on one sheet."""
+
 LONGEST = 2048
 """Neighbor pictures are read at most this large; CLIP looks at far fewer pixels."""
 
@@ -51,13 +54,17 @@ class Asked:
         """The scene graphs to draw; none where the picture is no scene's.
 
         Raises:
-            InputError: the file cannot be read, or has no such scene.
+            InputError: the file cannot be read, has no such scene or more than `MOST_SCENES`, or a scene has
+                no objects.
         """
         from graphcond.scenes import read_scene, read_scenes
 
         if self.scene is None:
             return []
-        return read_scenes(self.scene) if self.index is None else [read_scene(self.scene, self.index)]
+        one = self.index is not None
+        scenes = [read_scene(self.scene, self.index)] if one else read_scenes(self.scene)
+        _check_drawable(scenes, self.scene, self.index or 0)
+        return scenes
 
     def prompt_and_graphs(self, pipe: GraphPipeline, watch: Watch) -> tuple[str, list[NeighborFeatures]]:
         """The text, the source's own unless one is given, and the neighbors of each graph.
@@ -75,7 +82,7 @@ class Asked:
 
 
 def _check_one_source(asked: Asked) -> None:
-    if asked.scene is not None and (asked.graph is not None or asked.neighbors):
+    if asked.scene is not None and (asked.graph is not None or asked.targets or asked.neighbors):
         raise InputError(
             "give a scene or a graph of pictures, not both",
             place="--scene",
@@ -96,6 +103,18 @@ def _check_complete(asked: Asked) -> None:
         raise InputError("is missing", place="--prompt", remedy="say what to draw")
     if asked.index is not None and asked.scene is None:
         raise InputError("names a scene, but no file", place="--index", remedy="add --scene FILE")
+
+
+def _check_drawable(scenes: Sequence[SceneGraph], file: Path, first: int) -> None:
+    if len(scenes) > MOST_SCENES:
+        raise InputError(
+            f"holds {len(scenes)} scenes, at most {MOST_SCENES} are drawn together",
+            place=file,
+            remedy="choose one with --index",
+        )
+    for number, scene in enumerate(scenes, first):
+        if not scene.objects:
+            raise InputError("has no objects", place=f"{file}: scene {number}", remedy="name at least one")
 
 
 def _nodes(
