@@ -119,7 +119,7 @@ def _sheet(scenes: list[SceneGraph], name: str) -> Image.Image:
         words = f"{number}: {len(scene)} objects, {len(scene.relationships)} relations"
         cells.append(Cell(draw_graph(scene, cell), words))
         if boxed:
-            cells.append(Cell(draw_boxes(scene, cell) if scene.boxes else None, f"{number}: boxes"))
+            cells.append(Cell(draw_boxes(scene, cell), f"{number}: boxes") if scene.boxes else Cell(None))
     columns = min(COLUMNS, len(cells))
     cells += [Cell(None)] * (-len(cells) % columns)
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
