@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from graphcond.pipeline import GraphPipeline
     from graphcond.recipe import Recipe, load_recipe
     from graphcond.samplers import (
+        AffiliationGraph,
+        AffiliationPPRSampler,
         ConsensusSimilarity,
         GivenSampler,
         KHopSampler,
@@ -112,6 +114,8 @@ _HOMES = {
         "load_recipe",
     ),
     "graphcond.samplers": (
+        "AffiliationGraph",
+        "AffiliationPPRSampler",
         "ConsensusSimilarity",
         "GivenSampler",
         "KHopSampler",
@@ -153,6 +157,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = version("graphcond")
 __all__ = [
+    "AffiliationGraph",
+    "AffiliationPPRSampler",
     "AttributedGraph",
     "ClipExtractor",
     "Condition",

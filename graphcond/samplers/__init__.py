@@ -1,6 +1,8 @@
 """Samplers: they choose, from a graph, what matters for one picture."""
 
 from graphcond.component import by_kind, tagged_union
+from graphcond.samplers.affiliation import AffiliationGraph
+from graphcond.samplers.affiliation_ppr import AffiliationPPRSampler, AffiliationPPRSamplerConfig
 from graphcond.samplers.base import (
     NeighborSampler,
     NeighborSamplerConfig,
@@ -30,6 +32,7 @@ SAMPLERS = by_kind(
     (
         SemanticPPRSamplerConfig,
         PPRSamplerConfig,
+        AffiliationPPRSamplerConfig,
         SemanticSamplerConfig,
         KHopSamplerConfig,
         RandomSamplerConfig,
@@ -45,6 +48,9 @@ SamplerConfig = tagged_union(SAMPLERS)
 
 __all__ = [
     "SAMPLERS",
+    "AffiliationGraph",
+    "AffiliationPPRSampler",
+    "AffiliationPPRSamplerConfig",
     "ConsensusSimilarity",
     "EmbeddingSimilarity",
     "GivenSampler",

@@ -74,6 +74,8 @@ CASES = [
     Case("ppr"),
     Case("ppr", (("method", "exact"),)),
     Case("ppr", (("degree_normalized", True), ("epsilon", 1e-3))),
+    Case("affiliation_ppr", (("attributes", {"links": 1.0}),)),
+    Case("affiliation_ppr", (("attributes", {"links": 0.5}), ("edges", 2.0), ("degree_normalized", True))),
     Case("semantic", reads_edges=False),
     Case("semantic", (("similarity", {"kind": "embedding"}),), reads_edges=False, reads_own_picture=True),
     Case("khop", (("hops", 2),)),

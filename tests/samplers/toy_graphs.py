@@ -20,12 +20,16 @@ def toy_graph(
     without_picture: Sequence[int] = (),
     given: np.ndarray | None = None,
 ) -> AttributedGraph:
-    """A graph whose nodes all have a picture, but for those named; its arrays cannot be written."""
+    """A graph whose nodes all have a picture, but for those named; its arrays cannot be written.
+
+    The attribute ``links`` names the edges of each node, and the node itself.
+    """
     pairs = np.array(edges, np.int64).reshape(-1, 2)
     table = NodeTable(
         ids=[f"n{row}" for row in range(nodes)],
         texts=[f"node {row}" for row in range(nodes)],
         pictures=[None if row in without_picture else f"{row}.png" for row in range(nodes)],
+        attributes={"links": _links(nodes, edges)},
     )
     weighed = None if weights is None else np.array(weights, np.float32)
     graph = build_graph(
@@ -34,6 +38,14 @@ def toy_graph(
     for array in arrays_of(graph).values():
         array.flags.writeable = False
     return graph
+
+
+def _links(nodes: int, edges: Sequence[tuple[int, int]]) -> list[str]:
+    links = [[f"n{row}"] for row in range(nodes)]
+    for place, (left, right) in enumerate(edges):
+        links[left].append(f"edge {place}")
+        links[right].append(f"edge {place}")
+    return ["|".join(own) for own in links]
 
 
 def arrays_of(graph: AttributedGraph) -> dict[str, np.ndarray]:
