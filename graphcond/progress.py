@@ -16,11 +16,13 @@ Watch: TypeAlias = Callable[[str], Progress]
 
 @contextmanager
 def progress_bars() -> Iterator[Watch]:
-    """Bars with the time passed and left, one for each task that is watched."""
+    """Bars with the rate and the time passed and left, one for each task that is watched."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
+        ProgressColumn,
+        Task,
         TaskID,
         TextColumn,
         TimeElapsedColumn,
@@ -29,11 +31,18 @@ def progress_bars() -> Iterator[Watch]:
     from rich.progress import (
         Progress as Bars,
     )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.3g}/s" if speed else "")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -39,6 +39,7 @@ LAYERS = [
         "pipeline",
         "checkup",
         "arms",
+        "precompute",
     },
     {"training", "evaluation", "interop"},
     {"demo", "bench"},

@@ -15,6 +15,7 @@ from graphcond.cli.evaluate import evaluate
 from graphcond.cli.generate import generate
 from graphcond.cli.many_values import ManyValues
 from graphcond.cli.sample import sample
+from graphcond.cli.sample_all import sample_all
 from graphcond.cli.train import train_command
 from graphcond.errors import InputError
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data.app, name="data")
 app.command()(sample)
+app.command()(sample_all)
 app.command("train")(train_command)
 app.command(cls=ManyValues)(generate)
 app.command()(evaluate)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from graphcond.cli.options import row_of
-from graphcond.errors import InputError, did_you_mean
+from graphcond.cli.sampler_options import embed, sampler_config
+from graphcond.errors import InputError
 
 if TYPE_CHECKING:
     from graphcond.samplers import NeighborSamplerConfig
     from graphcond.types import AttributedGraph, NodeEmbeddings
 
-EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
 LONGEST = 512
 
 
@@ -29,7 +29,8 @@ def sample(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="semantic_ppr, ppr, semantic, khop, random or given; ppr where the graph has edges.",
+            help="semantic_ppr, ppr, semantic, khop, random, given or precomputed; "
+            "ppr where the graph has edges.",
         ),
     ] = None,
     set_: Annotated[
@@ -63,8 +64,8 @@ def sample(
 
     graph = load_graph(folder)
     row = row_of(graph, target, folder)
-    config = _config(sampler or ("ppr" if len(graph.indices) else "semantic"), set_ or [])
-    embeddings = _embed(graph, features) if config.reads_embeddings else None
+    config = sampler_config(sampler or ("ppr" if len(graph.indices) else "semantic"), set_ or [])
+    embeddings = embed(graph, features) if config.reads_embeddings else None
     chosen = _choose(graph, config, embeddings, row, seed)
     if picture is not None:
         _draw(graph, row, chosen, picture, f"{config.kind}: neighbors of {target}")
@@ -76,48 +77,6 @@ def sample(
         typer.echo(f"{target} has no neighbors with a picture. --set require_picture=false takes others too.")
     else:
         typer.echo(f"{target} has no neighbors.")
-
-
-def _config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
-    from graphcond.samplers import SAMPLERS
-
-    if kind not in SAMPLERS:
-        raise InputError(
-            f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, SAMPLERS)
-        )
-    config = cast("type[NeighborSamplerConfig]", SAMPLERS[kind])
-    return _adjusted(config, settings) if settings else config.model_validate({})
-
-
-def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:
-    # Imported here: recipes bring torch along, which takes seconds.
-    from pydantic import ValidationError
-
-    from graphcond.recipe.load import override
-    from graphcond.recipe.problems import as_input_error
-
-    values: dict[str, Any] = {"kind": config.kind_name()}
-    override(values, settings)
-    try:
-        return config.model_validate(values)
-    except ValidationError as error:
-        raise as_input_error(error, config, "--set") from None
-
-
-def _embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
-    from graphcond.contexts import embed_graph
-    from graphcond.models.embedding_files import load_embeddings
-    from graphcond.models.feature_cache import FeatureCache
-    from graphcond.models.features import ClipExtractor
-    from graphcond.models.loading import TINY_FOLDER
-    from graphcond.progress import progress_bars
-    from graphcond.types import NodeEmbeddings
-
-    if features.endswith(EMBEDDING_FILES):
-        return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
-    extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
-    with progress_bars() as watch:
-        return embed_graph(graph, extractor, FeatureCache(), watch("embedding the graph"))
 
 
 def _choose(

@@ -14,6 +14,7 @@ from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
 from graphcond.samplers.hard_negatives import HardNegative, swapped
 from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
 from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
+from graphcond.samplers.precomputed import PrecomputedSampler, PrecomputedSamplerConfig
 from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
 from graphcond.samplers.scene_triples import SceneTriplesConfig, SceneTriplesSampler
@@ -37,6 +38,7 @@ SAMPLERS = by_kind(
         KHopSamplerConfig,
         RandomSamplerConfig,
         GivenSamplerConfig,
+        PrecomputedSamplerConfig,
         SceneTriplesConfig,
     ),
     "graphcond.samplers",
@@ -63,6 +65,8 @@ __all__ = [
     "NeighborSamplerConfig",
     "PPRSampler",
     "PPRSamplerConfig",
+    "PrecomputedSampler",
+    "PrecomputedSamplerConfig",
     "RandomSampler",
     "RandomSamplerConfig",
     "Ranking",

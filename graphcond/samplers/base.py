@@ -49,6 +49,10 @@ class NeighborSamplerConfig(ComponentConfig):
     require_picture: bool = True
     """Choose only nodes that have a picture."""
 
+    def identity(self) -> tuple[object, ...]:
+        """What `graphcond.fingerprint.fingerprint` names these settings by; files are named by content."""
+        return (self.model_dump_json(),)
+
     @abstractmethod
     def build(
         self,

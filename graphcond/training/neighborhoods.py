@@ -59,7 +59,7 @@ def cached_neighbors(
             if progress is not None:
                 progress(end, len(targets))
 
-    what = (config.sampler.model_dump_json(), source_version(samplers))
+    what = (*config.sampler.identity(), source_version(samplers))
     key = f"neighbors-{fingerprint(*what, *contexts.identity(), targets, forbidden)}"
     arrays = cached_arrays(key, layouts, fill)
     return NeighborContext(targets, arrays["neighbors"], arrays["scores"])

@@ -18,6 +18,7 @@ COMMANDS = [
     ["data", "build"],
     ["data", "inspect"],
     ["sample"],
+    ["sample-all"],
     ["train"],
     ["generate"],
     ["evaluate"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,14 @@ from graphcond.errors import InputError
 from graphcond.samplers import (
     SAMPLERS,
     NeighborSampler,
+    PPRSamplerConfig,
+    PrecomputedSampler,
     SamplerConfig,
     SceneSampler,
     SceneSamplerConfig,
     sample_all,
 )
+from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
 from graphcond.types import (
     ABSENT,
     AttributedGraph,
@@ -65,6 +70,32 @@ class Case:
         return sampler.sample(rows, np.random.default_rng(seed))
 
 
+class Stored:
+    """What exact PPR chooses, read back from a neighbor file that is written for each graph."""
+
+    reads_embeddings = False
+
+    def __init__(self, **choices: Any) -> None:
+        self.choices = choices
+
+    def build(self, *, graph: AttributedGraph, forbidden: Any = None, **_: Any) -> NeighborSampler:
+        source = PPRSamplerConfig(neighbors=self.choices["neighbors"], require_picture=False, method="exact")
+        rows = np.arange(len(graph))
+        context = source.build(graph=graph).sample(rows, np.random.default_rng(0))
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "neighbors.safetensors"
+            write_neighbors(path, context, {**graph_identity(graph), "sampler": source.model_dump()})
+            return PrecomputedSampler(graph, path, forbidden=forbidden, **self.choices)
+
+
+@dataclass(frozen=True)
+class StoredCase(Case):
+    """A sampler whose file belongs to one graph."""
+
+    def config(self, neighbors: int, **choices: Any) -> Any:
+        return Stored(neighbors=neighbors, **choices)
+
+
 CASES = [
     Case("semantic_ppr"),
     Case("semantic_ppr", (("similarity", {"kind": "consensus"}), ("candidates", 4))),
@@ -81,6 +112,7 @@ CASES = [
     Case("khop", (("hops", 2),)),
     Case("random", reads_edges=False),
     Case("given"),
+    StoredCase("precomputed"),
 ]
 
 every_sampler = pytest.mark.parametrize(

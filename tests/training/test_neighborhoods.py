@@ -8,6 +8,7 @@ import pytest
 
 from graphcond.contexts import GraphContexts
 from graphcond.samplers import RandomSamplerConfig
+from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
 from graphcond.training.neighborhoods import cached_neighbors
 from graphcond.types import ABSENT, AttributedGraph, NodeEmbeddings
 from tests.training.toys import toy_condition, toy_recipe
@@ -56,3 +57,18 @@ def test_absent_neighbors_stay_absent(sd_folder: Path, clip_folder: Path, toy_gr
     lonely = replace(toy_graph, indptr=np.zeros_like(toy_graph.indptr), indices=toy_graph.indices[:0])
     contexts = GraphContexts(lonely, config.sampler.build(graph=lonely), NodeEmbeddings())
     assert (cached_neighbors(config, contexts, np.arange(2), NOBODY).neighbors == ABSENT).all()
+
+
+def test_precomputed_neighbors_are_read_anew_when_their_file_changes(
+    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+) -> None:
+    file, targets = tmp_path / "neighbors.safetensors", np.arange(len(toy_graph))
+    condition = toy_condition() | {"sampler": {"kind": "precomputed", "path": str(file), "neighbors": 2}}
+    (config,) = toy_recipe(sd_folder, clip_folder, conditions=[condition]).conditions
+    for seed in range(2):
+        sampler = RandomSamplerConfig(neighbors=4).build(graph=toy_graph)
+        stored = sampler.sample(targets, np.random.default_rng(seed))
+        write_neighbors(file, stored, graph_identity(toy_graph))
+        contexts = GraphContexts(toy_graph, config.sampler.build(graph=toy_graph), NodeEmbeddings())
+        found = cached_neighbors(config, contexts, targets, NOBODY)
+        assert np.array_equal(found.neighbors, stored.neighbors[:, :2])

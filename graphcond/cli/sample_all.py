@@ -1,0 +1,111 @@
+"""graphcond sample-all: the neighbors of all targets, sampled ahead into one file."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphcond.cli.sampler_options import embed, sampler_config
+from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Int64
+
+    from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
+    from graphcond.types import AttributedGraph
+
+
+def sample_all(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write, as .safetensors.")],
+    sampler: Annotated[
+        str, typer.Option(metavar="KIND", help="semantic_ppr, ppr, semantic, khop, random or given.")
+    ] = "semantic_ppr",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")
+    ] = None,
+    features: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="For samplers that compare nodes: a CLIP folder or hub id, the CLIP in the package (tiny), "
+            "or a file with one embedding per node (.npy, .safetensors, .pt).",
+        ),
+    ] = "tiny",
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the targets of this split; all unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="This process does share I (from 0) of N; RANK and WORLD_SIZE decide unless given.",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of this command.")] = 1,
+) -> None:
+    """Sample the neighbors of all targets into a file that recipes read.
+
+    A killed run goes on where it was when it is started again, and ends in the same file. Several machines
+    that share a disk: give each its --shard, or accelerate launch -m graphcond sample-all ...; the last to
+    finish writes the file.
+
+    For example:
+
+        graphcond sample-all graphs/paintings --sampler ppr --set neighbors=20 --out neighbors.safetensors
+
+        graphcond sample-all graphs/paintings --out neighbors.safetensors --shard 0/2 --workers 4
+
+    A recipe reads it with sampler: {kind: precomputed, path: neighbors.safetensors}.
+    """
+    from graphcond.graphs import load_graph
+    from graphcond.precompute import plan_of, precompute, share_of
+    from graphcond.progress import progress_bars
+
+    share = share_of(shard, os.environ)
+    config = sampler_config(sampler, set_ or [])
+    graph = load_graph(folder)
+    embeddings = embed(graph, features) if config.reads_embeddings else None
+    plan = plan_of(out, graph, config, embeddings, _targets(graph, split), seed=seed)
+    if workers == 1:
+        make = partial(config.build, graph=graph, embeddings=embeddings)
+    else:
+        make = partial(_build, folder, config, features)
+    with progress_bars() as watch:
+        done = precompute(plan, make, share, workers=workers, progress=watch("sampling"))
+    if done:
+        typer.echo(f"neighbors of {len(plan.targets)} targets: {out}")
+    else:
+        typer.echo(f"share {share.index} of {share.count} is done; the last to finish writes {out}")
+
+
+def _targets(graph: AttributedGraph, split: str | None) -> Int64[np.ndarray, " n"]:
+    import numpy as np
+
+    if split is None:
+        return np.arange(len(graph))
+    targets = graph.nodes.in_split(split)
+    if not len(targets):
+        known = sorted(set(graph.nodes.splits or ()) - {""})
+        raise InputError(
+            f"the graph has no node in the split '{split}'",
+            place="--split",
+            remedy=f"choose one of: {', '.join(known)}" if known else "leave it out: the graph has no splits",
+        )
+    return targets
+
+
+def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> NeighborSampler:
+    """In a worker: maps the graph's folder and reads the embeddings that are cached by now."""
+    from graphcond.graphs import load_graph
+
+    graph = load_graph(folder)
+    return config.build(graph=graph, embeddings=embed(graph, features) if config.reads_embeddings else None)

@@ -1,0 +1,67 @@
+"""Samplers as the command line names them: a kind, settings, and what embeds the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphcond.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from graphcond.samplers import NeighborSamplerConfig
+    from graphcond.types import AttributedGraph, NodeEmbeddings
+
+EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
+
+
+def sampler_config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
+    """The config that ``--sampler`` and ``--set`` describe.
+
+    Raises:
+        InputError: there is no such sampler of neighbors, or no such setting, or one is missing.
+    """
+    from graphcond.samplers import SAMPLERS, NeighborSamplerConfig
+
+    kinds = {name: config for name, config in SAMPLERS.items() if issubclass(config, NeighborSamplerConfig)}
+    if kind not in kinds:
+        raise InputError(f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, kinds))
+    config = kinds[kind]
+    needed = any(field.is_required() for field in config.model_fields.values())
+    return _adjusted(config, settings) if settings or needed else config.model_validate({})
+
+
+def embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
+    """The embeddings of the nodes by a CLIP (cached on disk) or from a file.
+
+    Raises:
+        InputError: the CLIP, the file or a picture cannot be read.
+    """
+    from graphcond.contexts import embed_graph
+    from graphcond.models.embedding_files import load_embeddings
+    from graphcond.models.feature_cache import FeatureCache
+    from graphcond.models.features import ClipExtractor
+    from graphcond.models.loading import TINY_FOLDER
+    from graphcond.progress import progress_bars
+    from graphcond.types import NodeEmbeddings
+
+    if features.endswith(EMBEDDING_FILES):
+        return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
+    extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
+    with progress_bars() as watch:
+        return embed_graph(graph, extractor, FeatureCache(), watch("embedding the graph"))
+
+
+def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:
+    # Imported here: recipes bring torch along, which takes seconds.
+    from pydantic import ValidationError
+
+    from graphcond.recipe.load import override
+    from graphcond.recipe.problems import as_input_error
+
+    values: dict[str, Any] = {"kind": config.kind_name()}
+    override(values, settings)
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        raise as_input_error(error, config, "--set") from None

@@ -1,0 +1,134 @@
+"""Neighbors that ``graphcond sample-all`` sampled ahead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.errors import InputError
+from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.neighbor_file import NeighborFile, graph_identity, read_neighbors
+from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_rows
+from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
+
+WRITE_ANEW = "write it anew with graphcond sample-all"
+
+
+class PrecomputedSampler(NeighborSampler):
+    """Takes the first neighbors of each target from a neighbor file, with the scores they have there.
+
+    The file is held in memory: 12 bytes a stored neighbor.
+
+    Args:
+        graph: the graph that the file was sampled from.
+        path: the file; see `graphcond.samplers.neighbor_file`.
+        neighbors: how many to take at most.
+        require_picture: take only nodes that have a picture.
+        forbidden: rows that are never taken; later neighbors move up, so store some more than are read.
+
+    Raises:
+        InputError: the file is missing, damaged, of another graph, or holds less than is asked for; a
+            forbidden row does not exist.
+    """
+
+    def __init__(
+        self,
+        graph: AttributedGraph,
+        path: Path,
+        *,
+        neighbors: int = 5,
+        require_picture: bool = True,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+    ) -> None:
+        stored = read_neighbors(path)
+        _check_graph(stored, graph, path)
+        _check_enough(stored, path, neighbors, require_picture=require_picture)
+        self._ids, self._path, self._count = graph.nodes.ids, path, neighbors
+        self._stored = stored.context
+        self._place = np.full(len(graph), ABSENT, np.int64)
+        self._place[self._stored.targets] = np.arange(len(self._stored.targets))
+        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
+
+    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
+        """Take the stored neighbors of ``targets``; nothing is drawn from ``generator``.
+
+        Raises:
+            InputError: a target is not a row of the graph, or not in the file.
+        """
+        return answer_each(targets, self._choose, nodes=len(self._place), neighbors=self._count)
+
+    def _choose(self, target: int) -> Ranking:
+        place = self._place[target]
+        if place == ABSENT:
+            raise InputError(
+                f"holds no neighbors of '{self._ids[target]}'",
+                place=self._path,
+                remedy="write it anew with graphcond sample-all, without --split",
+            )
+        row = self._stored.neighbors[place]
+        kept = np.flatnonzero(row != ABSENT)
+        kept = kept[self._allowed[row[kept]]][: self._count]
+        return Ranking(row[kept], self._stored.scores[place][kept])
+
+
+class PrecomputedSamplerConfig(NeighborSamplerConfig):
+    """Neighbors that `graphcond sample-all` sampled ahead."""
+
+    component: ClassVar = PrecomputedSampler
+    kind: Literal["precomputed"] = "precomputed"
+
+    path: str
+    """The file that `graphcond sample-all` wrote."""
+
+    def identity(self) -> tuple[object, ...]:
+        """The settings and the content of the file."""
+        from graphcond.fingerprint import file_digest
+
+        return (*super().identity(), file_digest(Path(self.path)))
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> PrecomputedSampler:
+        """The sampler over ``graph``; ``embeddings`` are not read."""
+        settings: dict[str, Any] = self.model_dump(exclude={"kind", "path"})
+        return PrecomputedSampler(graph, Path(self.path), forbidden=forbidden, **settings)
+
+
+def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> None:
+    identity = graph_identity(graph)
+    if stored.about.get("ids") != identity["ids"]:
+        raise InputError(
+            "belongs to a graph with other nodes", place=path, remedy=f"give its graph, or {WRITE_ANEW}"
+        )
+    if stored.about.get("graph") != identity["graph"]:
+        raise InputError(
+            "belongs to a graph with other edges, pictures or attributes",
+            place=path,
+            remedy=f"give its graph, or {WRITE_ANEW}",
+        )
+    context = stored.context
+    known_rows(context.targets, len(graph), name=f"{path}: target")
+    known_rows(context.neighbors[context.present], len(graph), name=f"{path}: neighbor")
+
+
+def _check_enough(stored: NeighborFile, path: Path, neighbors: int, *, require_picture: bool) -> None:
+    width = stored.context.neighbors.shape[1]
+    if neighbors > width:
+        raise InputError(
+            f"holds {width} neighbors a target, not {neighbors}",
+            place=path,
+            remedy=f"ask for {width} at most, or {WRITE_ANEW} --set neighbors={neighbors}",
+        )
+    if stored.about.get("sampler", {}).get("require_picture", True) and not require_picture:
+        raise InputError(
+            "holds only neighbors with a picture",
+            place=path,
+            remedy=f"leave require_picture out, or {WRITE_ANEW} --set require_picture=false",
+        )

@@ -1,0 +1,212 @@
+"""However the work is divided and killed, the file is the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphcond.errors import InputError
+from graphcond.precompute import Plan, Share, plan_of, precompute
+from graphcond.samplers import NeighborSampler, RandomSamplerConfig
+from graphcond.samplers.neighbor_file import read_neighbors
+from graphcond.types import NeighborContext
+from tests.samplers.toy_graphs import toy_graph
+
+GRAPH = toy_graph(23, [(row, row + 1) for row in range(22)])
+CONFIG = RandomSamplerConfig(neighbors=4)
+
+
+def plan(out: Path, config: RandomSamplerConfig = CONFIG, **choices: Any) -> Plan:
+    return plan_of(out, GRAPH, config, None, np.arange(len(GRAPH)), **{"shard_size": 4, **choices})
+
+
+def make() -> NeighborSampler:
+    return CONFIG.build(graph=GRAPH)
+
+
+class Killed(NeighborSampler):
+    """Ends the process, so to say, after some shards."""
+
+    def __init__(self, shards: int) -> None:
+        self.left, self.inner = shards, make()
+
+    def sample(self, targets: np.ndarray, generator: np.random.Generator) -> NeighborContext:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self.inner.sample(targets, generator)
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> bytes:
+    out = tmp_path / "undisturbed.safetensors"
+    assert precompute(plan(out), make)
+    return out.read_bytes()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "neighbors.safetensors"
+
+
+def test_the_file_holds_what_the_sampler_chooses(out: Path) -> None:
+    precompute(plan(out, seed=3), make)
+    expected = make().sample(np.arange(23), np.random.default_rng(3))
+    found = read_neighbors(out).context
+    for name in ("targets", "neighbors", "scores"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert (found.neighbors.dtype, found.scores.dtype) == (np.int64, np.float32)
+    assert not plan(out).folder.exists()
+
+
+@pytest.mark.parametrize("shards", range(6))
+def test_killed_anywhere_it_goes_on_where_it_was(out: Path, undisturbed: bytes, shards: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        precompute(plan(out), partial(Killed, shards))
+    assert len(list(plan(out).folder.glob("0*"))) == shards
+    assert not out.exists()
+    told: list[tuple[int, int]] = []
+    assert precompute(plan(out), partial(Killed, 6 - shards), progress=lambda *done: told.append(done))
+    assert out.read_bytes() == undisturbed
+    assert (told[0], told[-1]) == ((4 * shards, 23), (23, 23))
+
+
+def test_a_shard_cut_short_or_of_another_place_is_sampled_again(out: Path, undisturbed: bytes) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        precompute(plan(out), partial(Killed, 4))
+    work = plan(out)
+    work.file(0).write_bytes(work.file(0).read_bytes()[:-5])
+    work.file(1).write_bytes(work.file(2).read_bytes())
+    precompute(work, make)
+    assert out.read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_any_number_of_shares_gives_the_same_file(out: Path, undisturbed: bytes, count: int) -> None:
+    done = [precompute(plan(out), make, Share(index, count)) for index in reversed(range(count))]
+    assert done[-1]
+    assert sum(done) == 1 or count > 6  # shares without a shard find the work done
+    assert out.read_bytes() == undisturbed
+
+
+def test_the_size_of_shards_changes_no_byte(out: Path, undisturbed: bytes) -> None:
+    precompute(plan(out, shard_size=100), make)
+    assert out.read_bytes() == undisturbed
+
+
+def test_workers_give_the_same_file(out: Path, undisturbed: bytes) -> None:
+    assert precompute(plan(out), make, workers=2)
+    assert out.read_bytes() == undisturbed
+
+
+def refuse() -> NeighborSampler:
+    raise InputError("is broken", place="the graph", remedy="mend it")
+
+
+def test_a_worker_s_error_is_told(out: Path) -> None:
+    with pytest.raises(InputError, match=r"the graph: is broken\. Mend it"):
+        precompute(plan(out), refuse, workers=2)
+
+
+KILLED_FOR_GOOD = """
+import os
+import tests.precompute.test_work as t
+class Gone(t.Killed):
+    def sample(self, targets, generator):
+        if not self.left: os.kill(os.getpid(), 9)
+        return super().sample(targets, generator)
+t.precompute(t.plan(t.Path({out!r})), lambda: Gone(3))
+"""
+
+
+def test_a_killed_process_loses_nothing(out: Path, undisturbed: bytes) -> None:
+    ran = subprocess.run([sys.executable, "-c", KILLED_FOR_GOOD.format(out=str(out))], check=False)
+    assert ran.returncode == -9
+    assert precompute(plan(out), partial(Killed, 3))
+    assert out.read_bytes() == undisturbed
+
+
+def test_a_whole_file_is_left_alone(out: Path, undisturbed: bytes) -> None:
+    precompute(plan(out), make)
+    plan(out).folder.mkdir()
+    assert precompute(plan(out), refuse)
+    assert out.read_bytes() == undisturbed
+    assert not plan(out).folder.exists()
+
+
+def test_shares_that_put_together_at_once_write_the_same(
+    out: Path, undisturbed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process ends between the two looks of this one, and deletes the shards."""
+    read, looks = Plan.read, iter(range(100))
+
+    def raced(self: Plan, shard: int) -> NeighborContext | None:
+        if next(looks) == 8:
+            self.out.write_bytes(undisturbed)
+            self.clear()
+        return read(self, shard)
+
+    monkeypatch.setattr(Plan, "read", raced)
+    assert precompute(plan(out), make)
+    assert out.read_bytes() == undisturbed
+
+
+OTHERS = {
+    "sampler": {"config": RandomSamplerConfig(neighbors=3)},
+    "seed": {"seed": 1},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_of_other_settings_is_kept(out: Path, name: str) -> None:
+    precompute(plan(out, **OTHERS[name]), make)
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=rf"sampled with another {name}.*Delete .*or give another --out"):
+        precompute(plan(out), make)
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "size of shards"])
+def test_shards_of_other_settings_are_named(out: Path, name: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        precompute(plan(out, **OTHERS.get(name, {"shard_size": 5})), partial(Killed, 2))
+    with pytest.raises(InputError, match=rf"shards of another {name}\. Delete .*\.shards"):
+        precompute(plan(out), make)
+
+
+def test_a_plan_names_the_graph_and_the_version(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precompute(plan(out), make)
+    monkeypatch.setattr("graphcond.precompute.plan.source_version", lambda package: "older")
+    with pytest.raises(InputError, match="another version of graphcond"):
+        precompute(plan(out), make)
+    monkeypatch.undo()
+    other = toy_graph(23, [(0, 1)])
+    with pytest.raises(InputError, match="another graph"):
+        precompute(plan_of(out, other, CONFIG, None, np.arange(23), shard_size=4), make)
+
+
+def test_a_file_cut_short_is_not_taken_for_whole(out: Path) -> None:
+    precompute(plan(out), make)
+    out.write_bytes(out.read_bytes()[:-3])
+    with pytest.raises(InputError, match="cut short"):
+        precompute(plan(out), make)
+
+
+def test_no_targets_give_an_empty_file(out: Path) -> None:
+    nobody = replace(plan(out), targets=np.arange(0))
+    assert precompute(nobody, make)
+    assert read_neighbors(out).context.neighbors.shape == (0, 4)
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert not list(tmp_path.glob(".*"))

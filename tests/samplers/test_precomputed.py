@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphcond.errors import InputError
+from graphcond.samplers import PrecomputedSampler, PrecomputedSamplerConfig
+from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
+from graphcond.types import NeighborContext
+from tests.samplers.toy_graphs import toy_graph
+
+GRAPH = toy_graph(5, [(0, 1), (1, 2)], without_picture=[4])
+CONTEXT = NeighborContext(
+    np.array([0, 2]),
+    np.array([[4, 3, 1], [1, -1, -1]]),
+    np.array([[0.5, 0.25, 0.125], [1.0, 0.0, 0.0]], np.float32),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path / "neighbors.safetensors")
+
+
+def write(path: Path, context: NeighborContext = CONTEXT, *, require_picture: bool = False) -> Path:
+    write_neighbors(path, context, {**graph_identity(GRAPH), "sampler": {"require_picture": require_picture}})
+    return path
+
+
+def sample(file: Path, targets: tuple[int, ...] = (2, 0), **choices: Any) -> NeighborContext:
+    sampler = PrecomputedSampler(GRAPH, file, **{"neighbors": 3, "require_picture": False, **choices})
+    return sampler.sample(np.array(targets), np.random.default_rng(0))
+
+
+def test_gives_what_the_file_holds(file: Path) -> None:
+    found = sample(file)
+    assert found.neighbors.tolist() == [[1, -1, -1], [4, 3, 1]]
+    assert found.scores.tolist() == [[1, 0, 0], [0.5, 0.25, 0.125]]
+
+
+def test_takes_fewer_and_moves_up_where_one_may_not_be_taken(file: Path) -> None:
+    assert sample(file, neighbors=1).neighbors.tolist() == [[1], [4]]
+    found = sample(file, (0,), neighbors=2, forbidden=np.array([3]))
+    assert (found.neighbors.tolist(), found.scores.tolist()) == ([[4, 1]], [[0.5, 0.125]])
+    assert sample(file, (0,), require_picture=True).neighbors.tolist() == [[3, 1, -1]]
+
+
+def test_more_than_the_file_holds_is_refused(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds 3 neighbors a target, not 4.*neighbors=4"):
+        sample(file, neighbors=4)
+    with pytest.raises(InputError, match="only neighbors with a picture"):
+        sample(write(tmp_path / "pictured", require_picture=True))
+
+
+def test_a_target_that_is_not_in_the_file_is_named(file: Path) -> None:
+    with pytest.raises(InputError, match=r"no neighbors of 'n1'.*without --split"):
+        sample(file, (1,))
+
+
+def test_a_file_of_another_graph_is_refused(file: Path) -> None:
+    config = PrecomputedSamplerConfig(path=str(file), neighbors=3, require_picture=False)
+    config.build(graph=GRAPH)
+    edges = toy_graph(5, [(0, 1)], without_picture=[4])
+    ids = replace(GRAPH, nodes=replace(GRAPH.nodes, ids=["n1", "n0", "n2", "n3", "n4"]))
+    artists = replace(GRAPH, nodes=replace(GRAPH.nodes, attributes={"artist": list("aabbc")}))
+    for graph, what in ((edges, "other edges"), (ids, "other nodes"), (artists, ".*attributes")):
+        with pytest.raises(InputError, match=f"belongs to a graph with {what}.*sample-all"):
+            config.build(graph=graph)
+
+
+@pytest.mark.parametrize("row", [5, -2])
+def test_rows_beyond_the_graph_are_refused(tmp_path: Path, row: int) -> None:
+    wrong = replace(CONTEXT, neighbors=np.array([[row, 3, 1], [1, -1, -1]]))
+    with pytest.raises(InputError, match=f"neighbor {row} is not a row"):
+        sample(write(tmp_path / "wrong", wrong))
+
+
+def test_a_damaged_file_is_refused(file: Path, tmp_path: Path) -> None:
+    whole = file.read_bytes()
+    for content in (b"", b"graph", whole[:40], whole[:-1]):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="no neighbor file, or cut short"):
+            sample(file)
+    with pytest.raises(InputError, match=r"no such file.*sample-all"):
+        sample(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no neighbor file"):
+        sample(write(tmp_path / "uneven", replace(CONTEXT, scores=CONTEXT.scores[:1])))
+
+
+def test_what_follows_from_it_is_named_by_the_content(file: Path) -> None:
+    config = PrecomputedSamplerConfig(path=str(file))
+    before = config.identity()
+    assert config.identity() == before
+    write(file, CONTEXT.take(np.array([0])))
+    assert config.identity() != before
