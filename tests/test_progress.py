@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from time import sleep
+
 import pytest
 
 from graphcond.progress import progress_bars
@@ -15,3 +18,12 @@ def test_a_task_has_one_bar_once_it_starts(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr()
     assert (shown.out, shown.err.count("drawing"), shown.err.count("2/2")) == ("", 1, 1)
     assert "never started" not in shown.err
+
+
+def test_a_bar_shows_how_many_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bars() as watch:
+        count = watch("sampling")
+        for done in range(4):
+            count(done, 3)
+            sleep(0.01)
+    assert re.search(r"3/3 +[\d.e+]+/s ", capsys.readouterr().err)
