@@ -84,60 +84,58 @@ for _array in _NO_EDGES:
 
 @njit(cache=True)
 def _iterate(lists, stored, edges, strengths, target, alpha, steps, enough):  # type: ignore[no-untyped-def]
-    nodes = strengths.size
-    now, then, shares = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes)
-    sums = np.zeros(lists[2].size)
+    now, along, rates = np.zeros(strengths.size), np.zeros(strengths.size), np.zeros(strengths.size)
+    for node in range(np.uint64(strengths.size)):
+        if strengths[node] > 0.0:
+            rates[node] = (1.0 - alpha) / strengths[node]
     now[target] = 1.0
+    stuck = 1.0 if rates[target] == 0.0 else 0.0
+    # Sum and weight of a value lie side by side, since they are read together.
+    sums = np.column_stack((np.zeros(lists[2].size), lists[2]))
+    for place in range(lists[0][target], lists[0][target + 1]):
+        sums[lists[1][place], 0] = rates[target]
+    following = sums.copy()
     for _ in range(steps):
-        then[:] = 0.0
-        then[target] = alpha + (1.0 - alpha) * _share(strengths, now, shares)
-        shares *= 1.0 - alpha
+        along[:] = 0.0
         if stored[0].size > 0:
-            _along_edges(stored, edges, shares, then)
-        _over_values(lists, shares, sums, then)
-        change = np.abs(then - now).sum()
-        now, then = then, now
+            _along_edges(stored, edges, now, rates, along)
+        along[target] += alpha + (1.0 - alpha) * stuck
+        change, stuck = _step(lists, rates, along, now, sums, following)
+        sums, following = following, sums
         if change <= enough:
             break
     return now
 
 
 @njit(cache=True)
-def _share(strengths, now, shares):  # type: ignore[no-untyped-def]
-    """Divides each node's mass by its strength; the mass of nodes that no edge leaves is returned."""
-    stuck = 0.0
-    for node in range(np.uint64(strengths.size)):
-        if strengths[node] > 0.0:
-            shares[node] = now[node] / strengths[node]
-        else:
-            shares[node] = 0.0
-            stuck += now[node]
-    return stuck
-
-
-@njit(cache=True)
-def _along_edges(stored, edges, shares, then):  # type: ignore[no-untyped-def]
+def _along_edges(stored, edges, now, rates, along):  # type: ignore[no-untyped-def]
     indptr, indices, weights = stored
-    for node in range(np.uint64(shares.size)):
-        if shares[node] == 0.0:
+    for node in range(np.uint64(now.size)):
+        share = edges * now[node] * rates[node]
+        if share == 0.0:
             continue
-        share = edges * shares[node]
         for edge in range(indptr[node], indptr[node + np.uint64(1)]):
             weight = weights[edge] if weights.size > 0 else np.float32(1.0)
-            then[indices[edge]] += share * weight
+            along[indices[edge]] += share * weight
 
 
 @njit(cache=True)
-def _over_values(lists, shares, sums, then):  # type: ignore[no-untyped-def]
-    # A sum of shares >= 0 is never below one of them, rounded or not: no difference here is negative.
-    indptr, values, weights = lists
-    sums[:] = 0.0
-    for node in range(np.uint64(shares.size)):
-        if shares[node] != 0.0:
-            for place in range(indptr[node], indptr[node + np.uint64(1)]):
-                sums[values[place]] += shares[node]
-    for node in range(np.uint64(shares.size)):
-        gained = 0.0
-        for place in range(indptr[node], indptr[node + np.uint64(1)]):
-            gained += weights[values[place]] * (sums[values[place]] - shares[node])
-        then[node] += gained
+def _step(lists, rates, along, now, sums, following):  # type: ignore[no-untyped-def]
+    """One pass: each node reads its values' sums, and adds its new share to the following ones."""
+    indptr, values, _ = lists
+    following[:, 0] = 0.0
+    change, stuck = 0.0, 0.0
+    for node in range(np.uint64(now.size)):
+        first, last = indptr[node], indptr[node + np.uint64(1)]
+        share, then = now[node] * rates[node], along[node]
+        for place in range(first, last):
+            # A sum of shares >= 0 is never below one of them, rounded or not: this is never negative.
+            then += sums[values[place], 1] * (sums[values[place], 0] - share)
+        change += abs(then - now[node])
+        now[node] = then
+        share = then * rates[node]
+        for place in range(first, last):
+            following[values[place], 0] += share
+        if rates[node] == 0.0:
+            stuck += then
+    return change, stuck

@@ -51,7 +51,7 @@ class AffiliationPPRSampler(NeighborSampler):
         edges: float = 0.0,
         neighbors: int = 5,
         alpha: float = 0.15,
-        tolerance: float = 1e-9,
+        tolerance: float = 1e-6,
         degree_normalized: bool = False,
         require_picture: bool = True,
         forbidden: Int64[np.ndarray, " f"] | None = None,
@@ -101,7 +101,7 @@ class AffiliationPPRSamplerConfig(NeighborSamplerConfig):
     alpha: float = Field(0.15, gt=0, lt=1)
     """Probability that the walk returns to the target; higher stays closer to it."""
 
-    tolerance: float = Field(1e-9, ge=1e-14, le=1e-2)
+    tolerance: float = Field(1e-6, ge=1e-14, le=1e-2)
     """Bound on the sum of absolute errors of all nodes' PageRank; higher is faster."""
 
     degree_normalized: bool = False
