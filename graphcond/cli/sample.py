@@ -29,7 +29,7 @@ def sample(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="semantic_ppr, ppr, semantic, khop, random, given or precomputed; "
+            help="semantic_ppr, ppr, affiliation_ppr, semantic, khop, random, given or precomputed; "
             "ppr where the graph has edges.",
         ),
     ] = None,
