@@ -51,7 +51,9 @@ def graphs_by_condition(neighbors: Graphs, conditions: Collection[str]) -> dict[
         return {}
     if not conditions:
         raise InputError(
-            "no condition of the model reads neighbors", place="neighbors", remedy="give a scene instead (scene=, --scene)"
+            "no condition of the model reads neighbors",
+            place="neighbors",
+            remedy="give a scene instead (scene=, --scene)",
         )
     if not isinstance(neighbors, Mapping):
         if len(conditions) > 1:
@@ -81,7 +83,9 @@ def scenes_by_condition(scene: Scenes, conditions: Collection[str]) -> dict[str,
         return {}
     if not conditions:
         raise InputError(
-            "no condition of the model reads scene graphs", place="scene", remedy="give neighbors instead (neighbors=, --neighbors)"
+            "no condition of the model reads scene graphs",
+            place="scene",
+            remedy="give neighbors instead (neighbors=, --neighbors)",
         )
     if not isinstance(scene, Mapping):
         scene = dict.fromkeys(conditions, scene)

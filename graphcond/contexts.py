@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
+from graphcond.fingerprint import fingerprint
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.models.features import TextExtractor
 from graphcond.progress import Progress
@@ -139,7 +140,9 @@ class GraphContexts:
         """Everything that neighbors and their embeddings follow from, the sampler's settings excepted."""
         graph, embeddings = self.graph, self.embeddings
         has_picture = np.array([picture is not None for picture in graph.nodes.pictures])
+        attributes = sorted((name, fingerprint(*column)) for name, column in graph.nodes.attributes.items())
         return (
+            attributes,
             *(graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names),
             *(graph.given, embeddings.pictures, embeddings.texts, embeddings.extra, has_picture, self.seed),
         )

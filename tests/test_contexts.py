@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from graphcond.contexts import GraphContexts, shuffled
 from graphcond.errors import InputError
+from graphcond.fingerprint import fingerprint
 from graphcond.graphs import build_graph
 from graphcond.samplers import KHopSampler
 from graphcond.types import ABSENT, EdgeList, NeighborContext, NodeEmbeddings, NodeTable
@@ -42,6 +45,16 @@ def test_features_by_id(contexts: GraphContexts) -> None:
     assert contexts.features_of("n1", "n0").embeddings.tolist() == by_row.embeddings.tolist()
     with pytest.raises(InputError, match="there is no node 'n9'"):
         contexts.features_of("n9")
+
+
+def test_other_attributes_are_another_source(contexts: GraphContexts) -> None:
+    nodes = replace(contexts.graph.nodes, attributes={"artist": ["a"] * NODES})
+    named = replace(contexts, graph=replace(contexts.graph, nodes=nodes))
+    renamed = replace(
+        named, graph=replace(named.graph, nodes=replace(nodes, attributes={"artist": ["b"] * NODES}))
+    )
+    names = {fingerprint(*source.identity()) for source in (contexts, named, renamed)}
+    assert len(names) == 3
 
 
 def test_an_extra_embedding_is_read_in_place_of_pictures(contexts: GraphContexts) -> None:
