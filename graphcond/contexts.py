@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
-from graphcond.fingerprint import fingerprint
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.models.features import TextExtractor
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
+from graphcond.samplers.neighbor_file import graph_identity
 from graphcond.types import (
     ABSENT,
     AttributedGraph,
@@ -138,14 +138,9 @@ class GraphContexts:
 
     def identity(self) -> tuple[object, ...]:
         """Everything that neighbors and their embeddings follow from, the sampler's settings excepted."""
-        graph, embeddings = self.graph, self.embeddings
-        has_picture = np.array([picture is not None for picture in graph.nodes.pictures])
-        attributes = sorted((name, fingerprint(*column)) for name, column in graph.nodes.attributes.items())
-        return (
-            attributes,
-            *(graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names),
-            *(graph.given, embeddings.pictures, embeddings.texts, embeddings.extra, has_picture, self.seed),
-        )
+        embeddings = self.embeddings
+        known = (embeddings.pictures, embeddings.texts, embeddings.extra)
+        return (graph_identity(self.graph), *known, self.seed)
 
     def _read(self) -> np.ndarray:
         table = self.embeddings.pictures if self.embeddings.extra is None else self.embeddings.extra

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphcond.cli.options import row_of
-from graphcond.cli.sampler_options import embed, sampler_config
+from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,29 +21,14 @@ LONGEST = 512
 
 
 def sample(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
-    ],
+    folder: Source,
     target: Annotated[str, typer.Option(metavar="ID", help="The node, by its id in the source.")],
     sampler: Annotated[
         str | None,
-        typer.Option(
-            metavar="KIND",
-            help="semantic_ppr, ppr, affiliation_ppr, semantic, khop, random, given or precomputed; "
-            "ppr where the graph has edges.",
-        ),
+        typer.Option(metavar="KIND", help=f"{KINDS}; ppr where the graph has edges."),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")
-    ] = None,
-    features: Annotated[
-        str,
-        typer.Option(
-            metavar="MODEL",
-            help="For samplers that compare nodes: a CLIP folder or hub id, the CLIP in the package (tiny), "
-            "or a file with one embedding per node (.npy, .safetensors, .pt).",
-        ),
-    ] = "tiny",
+    set_: Settings = None,
+    features: Features = "tiny",
     seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON for a program instead of a table.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphcond.cli.sampler_options import embed, sampler_config
+from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,24 +21,11 @@ if TYPE_CHECKING:
 
 
 def sample_all(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
-    ],
+    folder: Source,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write, as .safetensors.")],
-    sampler: Annotated[
-        str, typer.Option(metavar="KIND", help="semantic_ppr, ppr, semantic, khop, random or given.")
-    ] = "semantic_ppr",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")
-    ] = None,
-    features: Annotated[
-        str,
-        typer.Option(
-            metavar="MODEL",
-            help="For samplers that compare nodes: a CLIP folder or hub id, the CLIP in the package (tiny), "
-            "or a file with one embedding per node (.npy, .safetensors, .pt).",
-        ),
-    ] = "tiny",
+    sampler: Annotated[str, typer.Option(metavar="KIND", help=f"{KINDS}.")] = "semantic_ppr",
+    set_: Settings = None,
+    features: Features = "tiny",
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only the targets of this split; all unless given.")
     ] = None,

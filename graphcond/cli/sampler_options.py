@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from graphcond.errors import InputError, did_you_mean
 
@@ -13,6 +15,22 @@ if TYPE_CHECKING:
     from graphcond.types import AttributedGraph, NodeEmbeddings
 
 EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
+
+KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, random, given or precomputed"
+"""What ``--sampler`` takes, for its help: asking the samplers themselves would import numba."""
+
+Source = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")]
+Features = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="For samplers that compare nodes: a CLIP folder or hub id, the CLIP in the package (tiny), "
+        "or a file with one embedding per node (.npy, .safetensors, .pt).",
+    ),
+]
 
 
 def sampler_config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:

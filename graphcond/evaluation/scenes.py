@@ -64,7 +64,7 @@ def evaluate_scenes(
         pipe.model.recipe, shown, device=pipe.model.device, progress=watch("embedding the words")
     )
     maker = ModelPictures(pipe, sources, targets.rows, shuffle_seed=seed)
-    notes = (*left_out, _said_of_boxes(targets, boxes))
+    notes = (*left_out, *_said_of_boxes(targets, shown=boxes))
     reports = {}
     for name, guidance in protocol.guidances.items():
 
@@ -74,14 +74,16 @@ def evaluate_scenes(
         drawing = maker.with_settings(draw_settings(protocol, guidance))
         title = f"{protocol.name}, {name} guidance"
         report = evaluate(drawing, targets, metrics, title=title, seed=seed, progress=advance)
-        reports[name] = replace(report, cautions=(*report.cautions, *filter(None, notes)))
+        reports[name] = replace(report, cautions=(*report.cautions, *notes))
     return reports
 
 
-def _said_of_boxes(targets: Targets, shown: bool) -> str:
+def _said_of_boxes(targets: Targets, *, shown: bool) -> tuple[str, ...]:
     if not any(graph.boxes for graph in targets.scenes):
-        return ""
-    return "the model was shown the scenes' boxes" if shown else "the scenes' boxes were kept from the model"
+        return ()
+    return (
+        "the model was shown the scenes' boxes" if shown else "the scenes' boxes were kept from the model",
+    )
 
 
 def scenes_of_split(scenes: SceneSet, split: str) -> Int64[np.ndarray, " n"]:

@@ -29,7 +29,7 @@ class NeighborFile:
 
 
 def graph_identity(graph: AttributedGraph) -> dict[str, str]:
-    """What a neighbor file names its graph by: ``ids`` for the nodes, ``graph`` for the rest."""
+    """Everything of a graph that neighbors follow from: ``ids`` for the nodes, ``graph`` for the rest."""
     # Imported here: it brings torch along.
     from graphcond.fingerprint import fingerprint
 
