@@ -27,7 +27,7 @@ FOLDER = Path("outputs/graphs")
 TAIL = 1.8
 """Exponent of the Pareto weights by which edges choose their ends."""
 INSIDE = 0.7
-"""Share of the draws that stay in the community they start from; repeats make it a little less of the edges."""
+"""Share of the draws that stay in the community they start from; of the edges a little less, by repeats."""
 DRAWS = 1 << 22
 """Edges that are drawn at once."""
 ROWS = 1 << 22
@@ -75,7 +75,7 @@ def folder_of(name: str) -> Path:
 
 
 def generate(size: Size, seed: int = 0) -> AttributedGraph:
-    """Draw a graph of exactly that ``size``; node ids are row numbers, and rows say nothing of communities."""
+    """Draw a graph of exactly that ``size``; ids are row numbers, which say nothing of communities."""
     draws = np.random.default_rng(seed)
     ends = _Ends.draw(size, draws)
     keys, new = np.empty(0, np.int64), 1.0
