@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -14,10 +14,9 @@ from graphcond.errors import InputError
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.models.features import TextExtractor
 from graphcond.progress import Progress
-from graphcond.samplers import NeighborSampler
+from graphcond.samplers import NeighborSampler, with_relations
 from graphcond.samplers.neighbor_file import graph_identity
 from graphcond.types import (
-    ABSENT,
     AttributedGraph,
     Context,
     NeighborContext,
@@ -114,8 +113,11 @@ class GraphContexts:
         return self.graph.nodes.texts
 
     def sample(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
-        """The neighbors of ``targets``: the same for a target in whatever batch it comes."""
-        return self.sampler.sample(targets, np.random.default_rng(self.seed))
+        """The neighbors of ``targets``: the same for a target in whatever batch it comes.
+
+        Where the graph has edge types, relations are told.
+        """
+        return with_relations(self.graph, self.sampler.sample(targets, np.random.default_rng(self.seed)))
 
     def features_of(self, *ids: str) -> NeighborFeatures:
         """The embeddings of the neighbors of nodes, by their ids: what `GraphPipeline` takes as a graph.
@@ -130,7 +132,13 @@ class GraphContexts:
         table = self._read()
         rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
         rows[~context.present] = 0.0
-        return NeighborFeatures(torch.from_numpy(rows), torch.from_numpy(context.present))
+        relations = context.relations
+        return NeighborFeatures(
+            torch.from_numpy(rows),
+            torch.from_numpy(context.present),
+            None if relations is None else torch.from_numpy(relations.astype(np.int64)),
+            self.graph.relation_names,
+        )
 
     def shuffled(self, context: NeighborContext, seed: int) -> NeighborContext:
         """The control: every target gets the neighbors of another one; see `shuffled`."""
@@ -172,7 +180,7 @@ def rows_of(
 
 
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
-    """The control: every target gets the neighbors of another one, none its own.
+    """The control: every target gets the neighbors of another one with their relations, none its own.
 
     A neighbor that is the target itself is taken out. With one target there is nobody to swap with,
     and its row comes back empty.
@@ -181,10 +189,6 @@ def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
     order = np.random.default_rng(seed).permutation(count)
     donors = np.empty(count, np.int64)
     donors[order] = np.roll(order, 1)
-    neighbors, scores = context.neighbors[donors].copy(), context.scores[donors].copy()
-    leak = (neighbors == context.targets[:, None]) | (donors == np.arange(count))[:, None]
-    neighbors[leak], scores[leak] = ABSENT, 0.0
-    front = np.argsort(neighbors == ABSENT, axis=1, kind="stable")
-    return NeighborContext(
-        context.targets, np.take_along_axis(neighbors, front, 1), np.take_along_axis(scores, front, 1)
-    )
+    given = replace(context.take(donors), targets=context.targets)
+    own = (given.neighbors == given.targets[:, None]) | (donors == np.arange(count))[:, None]
+    return given.keep(given.present & ~own)

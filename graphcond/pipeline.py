@@ -209,15 +209,32 @@ class GraphPipeline:
         final = self._denoise(initial, caller, guidance, num_inference_steps, generator, on_step)
         return PipelineOutput(final if output_type == "latent" else self._pictures(final, output_type))
 
-    def embed(self, pictures: Sequence[Image.Image]) -> NeighborFeatures:
-        """The embeddings of one graph's neighbor pictures, for one target."""
+    def embed(
+        self, pictures: Sequence[Image.Image], relations: Sequence[str] | None = None
+    ) -> NeighborFeatures:
+        """The embeddings of one graph's neighbor pictures, for one target.
+
+        Args:
+            pictures: of the neighbors.
+            relations: what joins each to the target, "" for nothing; encoders with ``relations`` read it.
+
+        Raises:
+            InputError: there are more or fewer relations than pictures.
+        """
         rows = np.zeros((0, self.model.feature_width), np.float32)
         if pictures:
             rows = self.extractor.embed_pictures([to_rgb(picture) for picture in pictures])
-        features = torch.from_numpy(np.asarray(rows, np.float32))[None].to(self.model.device)
-        return NeighborFeatures(
-            features, torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        )
+        features = torch.from_numpy(np.asarray(rows, np.float32))[None]
+        present = torch.ones(features.shape[:2], dtype=torch.bool)
+        if relations is None:
+            return NeighborFeatures(features, present).to(self.model.device)
+        if len(relations) != len(pictures):
+            raise InputError(
+                f"{len(relations)} for {len(pictures)} pictures", place="relations", remedy="give one each"
+            )
+        names = tuple(sorted({*relations} - {""}))
+        ids = torch.tensor([[("", *names).index(relation) for relation in relations]], dtype=torch.long)
+        return NeighborFeatures(features, present, ids, names).to(self.model.device)
 
     def read(self, scene: SceneGraph | Sequence[SceneGraph], condition: str) -> SceneFeatures:
         """What a condition reads of one scene graph, or of several (a row for each).

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int16, Int64, UInt8
 
 from graphcond.scene_graph import Box as Box
 from graphcond.scene_graph import Relationship as Relationship
@@ -103,6 +103,15 @@ class AttributedGraph:
         """Number of neighbors of every node."""
         return np.diff(self.indptr)
 
+    @property
+    def relation_names(self) -> tuple[str, ...]:
+        """What the relations of a `NeighborContext` are called, from 1 on.
+
+        They are the edge types. In a directed graph those of edges that lead back follow, as ``rev_<type>``.
+        """
+        names = self.edge_type_names
+        return (*names, *(f"rev_{name}" for name in names)) if self.directed else names
+
     def picture_path(self, node: int) -> Path | None:
         """Where the picture of ``node`` lies, or None if it has none."""
         picture = self.nodes.pictures[node]
@@ -113,12 +122,15 @@ class AttributedGraph:
 class NeighborContext:
     """What a neighbor sampler returns: for each target its chosen neighbors, best first.
 
-    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0.
+    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` says what joins a
+    neighbor to its target: 0 no edge, r the r-th of the graph's ``relation_names``, counted from 1. It is
+    None until `graphcond.samplers.with_relations` fills it in.
     """
 
     targets: Int64[np.ndarray, " b"]
     neighbors: Int64[np.ndarray, "b k"]
     scores: Float32[np.ndarray, "b k"]
+    relations: Int16[np.ndarray, "b k"] | None = None
 
     @property
     def present(self) -> Bool[np.ndarray, "b k"]:
@@ -132,7 +144,39 @@ class NeighborContext:
 
     def take(self, rows: Int64[np.ndarray, " b"]) -> NeighborContext:
         """The targets named by ``rows``."""
-        return NeighborContext(self.targets[rows], self.neighbors[rows], self.scores[rows])
+        relations = None if self.relations is None else self.relations[rows]
+        return NeighborContext(self.targets[rows], self.neighbors[rows], self.scores[rows], relations)
+
+    def keep(self, kept: Bool[np.ndarray, "b k"]) -> NeighborContext:
+        """Only the neighbors where ``kept``; later ones move up."""
+        front = np.argsort(~kept, axis=1, kind="stable")
+
+        def moved(column: np.ndarray, blank: int) -> np.ndarray:
+            filled = np.where(kept, column, column.dtype.type(blank))
+            return np.take_along_axis(filled, front, axis=1)
+
+        return NeighborContext(
+            self.targets,
+            moved(self.neighbors, ABSENT),
+            moved(self.scores, 0),
+            None if self.relations is None else moved(self.relations, 0),
+        )
+
+    def first(self, count: int) -> NeighborContext:
+        """The first ``count`` neighbors of every target."""
+        relations = None if self.relations is None else self.relations[:, :count]
+        return NeighborContext(self.targets, self.neighbors[:, :count], self.scores[:, :count], relations)
+
+    @classmethod
+    def join(cls, parts: Sequence[NeighborContext]) -> NeighborContext:
+        """The targets of all ``parts``, one after another; relations where every part has them."""
+        related = [part.relations for part in parts if part.relations is not None]
+        return cls(
+            np.concatenate([part.targets for part in parts]),
+            np.concatenate([part.neighbors for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate(related) if len(related) == len(parts) else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -150,22 +194,36 @@ class NodeEmbeddings:
 
 @dataclass(frozen=True)
 class NeighborFeatures:
-    """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there."""
+    """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there.
+
+    ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
+    they are called in the graph, from 1 on.
+    """
 
     embeddings: Float[Tensor, "b k d"]
     present: Bool[Tensor, "b k"]
+    relations: Int64[Tensor, "b k"] | None = None
+    relation_names: tuple[str, ...] = ()
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> NeighborFeatures:
         """The same features on another device, or with embeddings in another dtype."""
         return replace(
-            self, embeddings=self.embeddings.to(device=device, dtype=dtype), present=self.present.to(device)
+            self,
+            embeddings=self.embeddings.to(device=device, dtype=dtype),
+            present=self.present.to(device),
+            relations=None if self.relations is None else self.relations.to(device),
         )
 
     def select(self, rows: Tensor) -> NeighborFeatures:
         """The targets named by ``rows`` (indices or a mask)."""
-        return NeighborFeatures(self.embeddings[rows], self.present[rows])
+        return replace(
+            self,
+            embeddings=self.embeddings[rows],
+            present=self.present[rows],
+            relations=None if self.relations is None else self.relations[rows],
+        )
 
     @property
     def has_graph(self) -> Bool[Tensor, " b"]:
@@ -174,7 +232,7 @@ class NeighborFeatures:
 
     def without(self, rows: Bool[Tensor, " b"]) -> NeighborFeatures:
         """The same features with the neighbors of ``rows`` (a mask) taken away."""
-        return NeighborFeatures(self.embeddings, self.present & ~rows[:, None])
+        return replace(self, present=self.present & ~rows[:, None])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,26 @@ def test_features_are_the_neighbors_rows(contexts: GraphContexts) -> None:
         assert features.embeddings[0, place].tolist() == wanted.tolist()
     assert not features.present[1].any()
     assert features.embeddings[1].abs().sum() == 0
+
+
+def test_relations_are_told_and_go_with_their_neighbors() -> None:
+    nodes = NodeTable([f"n{i}" for i in range(4)], [""] * 4, [f"{i}.png" for i in range(4)])
+    edges = EdgeList(np.array([0, 1, 2]), np.array([1, 2, 3]), types=["b", "a", "b"])
+    graph = build_graph(nodes, edges)
+    pictures = NodeEmbeddings(pictures=np.ones((4, 3), np.float16))
+    contexts = GraphContexts(graph, KHopSampler(graph, neighbors=2, hops=2), pictures)
+    context = contexts.sample(np.array([0, 3]))
+    features = contexts.features(context)
+    assert features.relation_names == ("a", "b")
+    assert features.relations is not None
+    assert features.relations.tolist() == [[2, 0], [2, 0]]
+    for some in (features.select(torch.tensor([1])), features.without(torch.tensor([True, False])).to("cpu")):
+        assert some.relations is not None
+        assert some.relations[-1].tolist() == [2, 0]
+    wrong = contexts.shuffled(contexts.sample(np.array([0, 2])), 0)
+    assert wrong.neighbors.tolist() == [[1, 3], [1, ABSENT]]
+    assert wrong.relations is not None
+    assert wrong.relations.tolist() == [[1, 2], [2, 0]]
 
 
 def test_features_by_id(contexts: GraphContexts) -> None:

@@ -73,20 +73,26 @@ def _choose(
 ) -> list[dict[str, Any]]:
     import numpy as np
 
+    from graphcond.samplers import with_relations
+    from graphcond.types import ABSENT
+
     built = config.build(graph=graph, embeddings=embeddings)
-    context = built.sample(np.array([row]), np.random.default_rng(seed))
-    present = context.present[0]
-    return [
+    context = with_relations(graph, built.sample(np.array([row]), np.random.default_rng(seed)))
+    chosen = [
         {
             "id": graph.nodes.ids[node],
             "score": float(f"{score:.6g}"),
             "text": graph.nodes.texts[node],
             "picture": graph.nodes.pictures[node],
         }
-        for node, score in zip(
-            context.neighbors[0][present].tolist(), context.scores[0][present].tolist(), strict=True
-        )
+        for node, score in zip(context.neighbors[0].tolist(), context.scores[0].tolist(), strict=True)
+        if node != ABSENT
     ]
+    if context.relations is not None:
+        names = (None, *graph.relation_names)
+        for neighbor, relation in zip(chosen, context.relations[0].tolist(), strict=False):
+            neighbor["relation"] = names[relation]
+    return chosen
 
 
 def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
@@ -94,9 +100,11 @@ def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("id", "score", "text", title=escape(title), title_justify="left")
+    related = ["relation"] if "relation" in chosen[0] else []
+    table = Table("id", "score", *related, "text", title=escape(title), title_justify="left")
     for neighbor in chosen:
-        table.add_row(escape(neighbor["id"]), f"{neighbor['score']:.4g}", escape(neighbor["text"]))
+        relation = [escape(neighbor[name] or "") for name in related]
+        table.add_row(escape(neighbor["id"]), f"{neighbor['score']:.4g}", *relation, escape(neighbor["text"]))
     Console().print(table)
 
 

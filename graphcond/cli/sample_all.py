@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
 
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
-    from graphcond.types import AttributedGraph
+    from graphcond.types import AttributedGraph, NodeEmbeddings
 
 
 def sample_all(
@@ -63,7 +63,7 @@ def sample_all(
     embeddings = embed(graph, features) if config.reads_embeddings else None
     plan = plan_of(out, graph, config, embeddings, _targets(graph, split), seed=seed)
     if workers == 1:
-        make = partial(config.build, graph=graph, embeddings=embeddings)
+        make = partial(_sampler, graph, config, embeddings)
     else:
         make = partial(_build, folder, config, features)
     with progress_bars() as watch:
@@ -95,4 +95,12 @@ def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> Neighb
     from graphcond.graphs import load_graph
 
     graph = load_graph(folder)
-    return config.build(graph=graph, embeddings=embed(graph, features) if config.reads_embeddings else None)
+    return _sampler(graph, config, embed(graph, features) if config.reads_embeddings else None)
+
+
+def _sampler(
+    graph: AttributedGraph, config: NeighborSamplerConfig, embeddings: NodeEmbeddings | None
+) -> NeighborSampler:
+    from graphcond.samplers import RelatingSampler
+
+    return RelatingSampler(graph, config.build(graph=graph, embeddings=embeddings))

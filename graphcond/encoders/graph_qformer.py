@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from graphcond.component import ComponentConfig
 from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.relations import RelationEmbedding, Relations, named
 from graphcond.encoders.text_transformer import MultiHeadAttention, TextTransformer, TransformerShape
 from graphcond.errors import InputError
 from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
@@ -36,6 +37,7 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         zero_start: start the output of every cross-attention at zero.
         neighbor_self_attention: neighbor tokens attend to each other before they are read.
         normalize_embeddings: bring embeddings to one length first.
+        relations: names of the relations whose learned vectors are added to the neighbor tokens.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         zero_start: bool = True,
         neighbor_self_attention: bool = False,
         normalize_embeddings: bool = False,
+        relations: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.normalize_embeddings = normalize_embeddings
         self.projector = NeighborProjector(feature_width, token_width, tokens_per_neighbor)
         self.mixer = NeighborMixer(token_width, heads=shape.heads) if neighbor_self_attention else None
+        self.relations = RelationEmbedding(relations, token_width) if relations else None
         self.text_model = TextTransformer(shape, token_width, cross_attention_every)
         if zero_start:
             for name, parameter in self.text_model.named_parameters():
@@ -117,6 +121,8 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         if self.normalize_embeddings:
             embeddings = F.normalize(embeddings, dim=-1) * embeddings.shape[-1] ** 0.5
         neighbors = self.projector(embeddings)
+        if self.relations is not None:
+            neighbors = neighbors + self.relations(context).repeat_interleave(self.projector.tokens, dim=1)
         present = context.present.repeat_interleave(self.projector.tokens, dim=1)
         some = context.present.any(dim=1)
         # A softmax over nothing is not a number: such rows see everything here, and are hidden below.
@@ -181,6 +187,8 @@ class GraphQFormerConfig(ComponentConfig):
     """Let neighbor tokens attend to each other first, as the paper says and the release does not."""
     normalize_embeddings: bool = False
     """Scale neighbor embeddings to length one times the square root of their width."""
+    relations: Relations = False
+    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
 
     def build(
         self,
@@ -198,8 +206,8 @@ class GraphQFormerConfig(ComponentConfig):
                 start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
 
         Raises:
-            InputError: the tokens would not be as wide as the base's, or the projection does not lead from
-                the base's text encoder to the embeddings.
+            InputError: the tokens would not be as wide as the base's, the projection does not lead from
+                the base's text encoder to the embeddings, or ``relations`` have no names yet.
         """
         text = base.text_encoder.config
         width = self.width or text.hidden_size
@@ -227,6 +235,7 @@ class GraphQFormerConfig(ComponentConfig):
             zero_start=self.zero_start,
             neighbor_self_attention=self.neighbor_self_attention,
             normalize_embeddings=self.normalize_embeddings,
+            relations=named(self.relations),
         )
         if self.init != "random":
             qformer.start_from(base.text_encoder)

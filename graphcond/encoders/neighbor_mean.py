@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graphcond.component import ComponentConfig
 from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.relations import RelationEmbedding, Relations, named
 from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
 
 
@@ -24,11 +25,21 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
         token_width: c, width of the base's context tokens.
         tokens: graph tokens per target.
         hidden: width of the hidden layer.
+        relations: names of the relations that weigh a neighbor's embedding, each feature by a learned factor.
     """
 
-    def __init__(self, *, feature_width: int, token_width: int, tokens: int = 4, hidden: int = 512) -> None:
+    def __init__(
+        self,
+        *,
+        feature_width: int,
+        token_width: int,
+        tokens: int = 4,
+        hidden: int = 512,
+        relations: tuple[str, ...] = (),
+    ) -> None:
         super().__init__()
         self.tokens = tokens
+        self.relations = RelationEmbedding(relations, feature_width) if relations else None
         self.mlp = nn.Sequential(
             nn.LayerNorm(feature_width),
             nn.Linear(feature_width, hidden),
@@ -45,7 +56,11 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
 
     def _mean(self, context: NeighborFeatures) -> Float[Tensor, "b d"]:
         here = context.present[..., None].to(self.norm.weight.dtype)
-        return (context.embeddings.to(here.dtype) * here).sum(1) / here.sum(1).clamp(min=1)
+        embeddings = context.embeddings.to(here.dtype)
+        if self.relations is not None:
+            # Vectors that were added would not say which neighbor they belong to: a mean forgets that.
+            embeddings = embeddings * (1 + self.relations(context))
+        return (embeddings * here).sum(1) / here.sum(1).clamp(min=1)
 
 
 class NeighborMeanConfig(ComponentConfig):
@@ -57,11 +72,21 @@ class NeighborMeanConfig(ComponentConfig):
     """Graph tokens per target."""
     hidden: int = Field(512, ge=1)
     """Width of the MLP's hidden layer."""
+    relations: Relations = False
+    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
 
     def build(
         self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
     ) -> NeighborMean:
-        """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used."""
+        """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used.
+
+        Raises:
+            InputError: ``relations`` have no names yet.
+        """
         return NeighborMean(
-            feature_width=feature_width, token_width=base.token_width, tokens=self.tokens, hidden=self.hidden
+            feature_width=feature_width,
+            token_width=base.token_width,
+            tokens=self.tokens,
+            hidden=self.hidden,
+            relations=named(self.relations),
         )

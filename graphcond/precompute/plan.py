@@ -138,6 +138,7 @@ def plan_of(
         "features": features,
         "seed": seed,
         "targets": fingerprint(targets),
+        "relations": list(graph.relation_names),
         "version": source_version(samplers),
     }
     return Plan(out, targets, about, seed, shard_size)

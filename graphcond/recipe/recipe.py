@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from graphcond.adapters import InjectorConfig, LoraConfig
 from graphcond.component import Config
 from graphcond.encoders import EncoderConfig
+from graphcond.errors import InputError
 from graphcond.files import atomic_file
 from graphcond.models import BaseConfig, StableDiffusionConfig
 from graphcond.recipe.checks import check_condition, check_data, check_known
@@ -95,6 +96,26 @@ class Recipe(Config):
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
         return self
+
+    def with_relations(self, names: Sequence[str]) -> Recipe:
+        """The same recipe for a graph with these relations, which encoders with ``relations: true`` take.
+
+        Raises:
+            InputError: such an encoder has a graph without edge types.
+        """
+        conditions = []
+        for number, condition in enumerate(self.conditions):
+            if getattr(condition.encoder, "relations", False) is True:
+                if not names:
+                    raise InputError(
+                        "the edges of the graph have no types",
+                        place=f"conditions.{number}.encoder.relations",
+                        remedy="leave it out, or give the edges a column of types",
+                    )
+                encoder = condition.encoder.model_copy(update={"relations": tuple(names)})
+                condition = condition.model_copy(update={"encoder": encoder})
+            conditions.append(condition)
+        return self.model_copy(update={"conditions": tuple(conditions)})
 
     @classmethod
     def load(

@@ -17,6 +17,7 @@ from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
 from graphcond.samplers.precomputed import PrecomputedSampler, PrecomputedSamplerConfig
 from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers.relations import RelatingSampler, with_relations
 from graphcond.samplers.scene_triples import SceneTriplesConfig, SceneTriplesSampler
 from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
 from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
@@ -70,6 +71,7 @@ __all__ = [
     "RandomSampler",
     "RandomSamplerConfig",
     "Ranking",
+    "RelatingSampler",
     "SamplerConfig",
     "SceneSampler",
     "SceneSamplerConfig",
@@ -87,4 +89,5 @@ __all__ = [
     "choosable",
     "sample_all",
     "swapped",
+    "with_relations",
 ]

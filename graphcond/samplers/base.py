@@ -122,8 +122,4 @@ def sample_all(
         parts.append(sampler.sample(targets[start : start + batch], np.random.default_rng(seed)))
         if progress is not None:
             progress(len(parts[-1].targets))
-    return NeighborContext(
-        np.concatenate([part.targets for part in parts]),
-        np.concatenate([part.neighbors for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-    )
+    return NeighborContext.join(parts)

@@ -17,7 +17,9 @@ from graphcond.types import AttributedGraph, NeighborContext
 METADATA_KEY = "graphcond"
 """One key for all metadata: safetensors keeps no order among several, and equal runs give equal bytes."""
 
-DTYPES = {"targets": np.int64, "neighbors": np.int64, "scores": np.float32}
+DTYPES = {"targets": np.int64, "neighbors": np.int64, "scores": np.float32, "relations": np.int16}
+NEEDED = ("targets", "neighbors", "scores")
+"""What every neighbor file holds; only those of graphs with edge types hold relations."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ def write_neighbors(path: Path, context: NeighborContext, about: Mapping[str, An
     from safetensors.numpy import save_file
 
     arrays = {
-        name: np.ascontiguousarray(getattr(context, name), dtype=dtype) for name, dtype in DTYPES.items()
+        name: np.ascontiguousarray(array, dtype=DTYPES[name])
+        for name, array in vars(context).items()
+        if array is not None
     }
     with atomic_file(path) as temporary:
         save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(about, sort_keys=True)})
@@ -68,15 +72,15 @@ def read_neighbors(path: Path) -> NeighborFile:
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {})[METADATA_KEY])
-            arrays = {name: file.get_tensor(name) for name in DTYPES}
+            arrays = {name: file.get_tensor(name) for name in DTYPES if name in {*NEEDED, *file.keys()}}
     except FileNotFoundError:
         raise InputError("no such file", place=path, remedy="write it with graphcond sample-all") from None
     except (OSError, SafetensorError, KeyError, ValueError):
         raise _damaged(path) from None
     count, shape = len(arrays["targets"]), arrays["neighbors"].shape
-    right = all(arrays[name].dtype == dtype for name, dtype in DTYPES.items())
-    whole = len(shape) == 2 and shape[0] == count and arrays["scores"].shape == shape
-    if not (right and whole and isinstance(about, dict)):
+    right = all(array.dtype == DTYPES[name] for name, array in arrays.items())
+    whole = all(array.shape == shape for name, array in arrays.items() if name != "targets")
+    if not (right and whole and len(shape) == 2 and shape[0] == count and isinstance(about, dict)):
         raise _damaged(path)
     return NeighborFile(NeighborContext(**arrays), about)
 

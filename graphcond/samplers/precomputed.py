@@ -11,16 +11,16 @@ from jaxtyping import Int64
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.neighbor_file import NeighborFile, graph_identity, read_neighbors
-from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_rows
+from graphcond.samplers.ranking import choosable, known_rows
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 
 WRITE_ANEW = "write it anew with graphcond sample-all"
 
 
 class PrecomputedSampler(NeighborSampler):
-    """Takes the first neighbors of each target from a neighbor file, with the scores they have there.
+    """Takes the first neighbors of each target from a neighbor file, with their scores and relations there.
 
-    The file is held in memory: 12 bytes a stored neighbor.
+    The file is held in memory: 12 bytes a stored neighbor, 14 with relations.
 
     Args:
         graph: the graph that the file was sampled from.
@@ -58,20 +58,17 @@ class PrecomputedSampler(NeighborSampler):
         Raises:
             InputError: a target is not a row of the graph, or not in the file.
         """
-        return answer_each(targets, self._choose, nodes=len(self._place), neighbors=self._count)
-
-    def _choose(self, target: int) -> Ranking:
-        place = self._place[target]
-        if place == ABSENT:
+        targets = known_rows(targets, len(self._place))
+        places = self._place[targets]
+        missing = targets[places == ABSENT]
+        if len(missing):
             raise InputError(
-                f"holds no neighbors of '{self._ids[target]}'",
+                f"holds no neighbors of '{self._ids[missing[0]]}'",
                 place=self._path,
                 remedy="write it anew with graphcond sample-all, without --split",
             )
-        row = self._stored.neighbors[place]
-        kept = np.flatnonzero(row != ABSENT)
-        kept = kept[self._allowed[row[kept]]][: self._count]
-        return Ranking(row[kept], self._stored.scores[place][kept])
+        stored = self._stored.take(places)
+        return stored.keep(stored.present & self._allowed[stored.neighbors]).first(self._count)
 
 
 class PrecomputedSamplerConfig(NeighborSamplerConfig):
@@ -116,6 +113,8 @@ def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> No
     context = stored.context
     known_rows(context.targets, len(graph), name=f"{path}: target")
     known_rows(context.neighbors[context.present], len(graph), name=f"{path}: neighbor")
+    relations = np.empty(0, np.int16) if context.relations is None else context.relations
+    known_rows(relations, len(graph.relation_names) + 1, name=f"{path}: relation")
 
 
 def _check_enough(stored: NeighborFile, path: Path, neighbors: int, *, require_picture: bool) -> None:

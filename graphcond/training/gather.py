@@ -89,8 +89,13 @@ class Gatherer:
             prompts = cached_prompts(base, texts, progress)
         digests = [digest for _, digest in pictures]
         chosen = [part for context in contexts.values() for part in _contents(context)]
-        identity = fingerprint(targets, digests, texts, *chosen)
+        identity = fingerprint(targets, digests, texts, *chosen, *self._relations(contexts))
         return Examples(self.data, targets, latents, prompts, self.sources, contexts, identity)
+
+    def _relations(self, contexts: Contexts) -> list[object]:
+        """The relations that encoders read, which are part of what a run is trained on."""
+        read = [c for c in self.recipe.conditions if getattr(c.encoder, "relations", False)]
+        return [p for c in read for p in (c.encoder.relations, getattr(contexts[c.name], "relations", None))]
 
     def _texts(self, targets: Int64[np.ndarray, " n"]) -> list[str]:
         texts = columns_of(self.data).texts

@@ -50,16 +50,19 @@ def cached_neighbors(
     """
     shape = (len(targets), config.sampler.neighbors)
     layouts = {"neighbors": Layout(shape, np.int64), "scores": Layout(shape, np.float32)}
+    if contexts.graph.edge_types is not None:
+        layouts["relations"] = Layout(shape, np.int16)
 
     def fill(arrays: Arrays) -> None:
         for start in range(0, len(targets), BATCH):
             found = contexts.sample(targets[start : start + BATCH])
             end = start + len(found.targets)
-            arrays["neighbors"][start:end], arrays["scores"][start:end] = found.neighbors, found.scores
+            for name, array in arrays.items():
+                array[start:end] = getattr(found, name)
             if progress is not None:
                 progress(end, len(targets))
 
     what = (*config.sampler.identity(), source_version(samplers))
     key = f"neighbors-{fingerprint(*what, *contexts.identity(), targets, forbidden)}"
     arrays = cached_arrays(key, layouts, fill)
-    return NeighborContext(targets, arrays["neighbors"], arrays["scores"])
+    return NeighborContext(targets, **arrays)

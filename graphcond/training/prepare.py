@@ -26,7 +26,7 @@ from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
 from graphcond.training.run_folder import RunFolder
 from graphcond.training.stages import freeze_staged, run_stages
-from graphcond.types import SceneSet
+from graphcond.types import AttributedGraph, SceneSet
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def prepare(
     """
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
     data = _open(recipe, report) if graph is None else graph
+    recipe = recipe.with_relations(data.relation_names if isinstance(data, AttributedGraph) else ())
     targets = targets_of(data, recipe.data) if targets is None else _checked(data, targets)
     held_out = np.setdiff1d(held_out_of(data, recipe.data), targets)
     gatherer = _gatherer(recipe, data, device, report)

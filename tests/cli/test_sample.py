@@ -59,6 +59,7 @@ def test_json_lists_neighbors_best_first_by_their_ids(folder: Path) -> None:
     first, second = answer["neighbors"]  # type: ignore[misc]
     assert first["score"] > second["score"] > 0
     assert (second["text"], second["picture"]) == ("a moon", "3.png")
+    assert "relation" not in second
 
 
 def test_settings_change_the_sampler(folder: Path) -> None:
@@ -66,6 +67,15 @@ def test_settings_change_the_sampler(folder: Path) -> None:
     wide = as_json(folder, "--target", "001", "--set", "require_picture=false", "--set", "method=exact")
     assert ids(wide) == ["002", "004", "003"]
     assert ids(as_json(folder, "--target", "001", "--sampler", "khop")) == ["002"]
+
+
+def test_the_relation_is_shown_where_edges_have_types(folder: Path) -> None:
+    (folder / "edges.csv").write_text("src,dst,type\n001,002,[same] hand\n002,003,year\n001,004,year\n")
+    first, second = as_json(folder, "--target", "001")["neighbors"]  # type: ignore[misc]
+    assert (first["relation"], second["relation"]) == ("[same] hand", None)
+    shown = run(folder, "--target", "001").stdout
+    assert "relation" in shown
+    assert "[same] hand" in shown
 
 
 def test_the_seed_decides_what_is_drawn(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from graphcond.cli.sample_all import sample_all
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, save_world
-from graphcond.samplers import PPRSamplerConfig, PrecomputedSamplerConfig
+from graphcond.samplers import PPRSamplerConfig, PrecomputedSamplerConfig, with_relations
 from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.worlds import ArtWorld
 
@@ -53,6 +53,11 @@ def test_a_recipe_s_sampler_reads_the_result(world: Path, tmp_path: Path) -> Non
     )
     np.testing.assert_array_equal(read.neighbors, sampled.neighbors)
     np.testing.assert_array_equal(read.scores, sampled.scores)
+    assert read.relations is not None
+    related = with_relations(graph, sampled).relations
+    assert related is not None
+    assert related.any()
+    np.testing.assert_array_equal(read.relations, related)
 
 
 def test_shares_workers_and_launchers_give_the_bytes_of_one_process(

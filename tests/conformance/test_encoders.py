@@ -16,7 +16,9 @@ ROWS = [
     ("graph_qformer", {"zero_start": False}),
     ("graph_qformer", {"zero_start": False, "neighbor_self_attention": True}),
     ("graph_qformer", {"zero_start": False, "init": "random", "normalize_embeddings": True}),
+    ("graph_qformer", {"zero_start": False, "relations": ("same_artist", "same_year")}),
     ("neighbor_mean", {"tokens": 3}),
+    ("neighbor_mean", {"tokens": 3, "relations": ("same_artist",)}),
 ]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.precompute import Plan, Share, plan_of, precompute
-from graphcond.samplers import NeighborSampler, RandomSamplerConfig
+from graphcond.samplers import NeighborSampler, RandomSamplerConfig, RelatingSampler
 from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.types import NeighborContext
 from tests.samplers.toy_graphs import toy_graph
@@ -65,6 +65,19 @@ def test_the_file_holds_what_the_sampler_chooses(out: Path) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     assert (found.neighbors.dtype, found.scores.dtype) == (np.int64, np.float32)
     assert not plan(out).folder.exists()
+
+
+def test_the_file_holds_relations_where_the_graph_has_types(out: Path) -> None:
+    graph = toy_graph(23, [(row, row + 1) for row in range(22)], types=["a", "b"] * 11)
+    sampler = RelatingSampler(graph, CONFIG.build(graph=graph))
+    precompute(plan_of(out, graph, CONFIG, None, np.arange(23), shard_size=4), lambda: sampler)
+    found = read_neighbors(out)
+    expected = sampler.sample(np.arange(23), np.random.default_rng(0)).relations
+    assert found.about["relations"] == ["a", "b"]
+    assert found.context.relations is not None
+    assert expected is not None
+    assert expected.any()
+    np.testing.assert_array_equal(found.context.relations, expected)
 
 
 @pytest.mark.parametrize("shards", range(6))

@@ -49,6 +49,25 @@ def test_takes_fewer_and_moves_up_where_one_may_not_be_taken(file: Path) -> None
     assert sample(file, (0,), require_picture=True).neighbors.tolist() == [[3, 1, -1]]
 
 
+def test_relations_go_with_their_neighbors(file: Path, tmp_path: Path) -> None:
+    assert sample(file).relations is None
+    relations = np.array([[0, 2, 1], [1, 0, 0]], np.int16)
+    graph = toy_graph(5, [(0, 1), (1, 2)], types=["a", "b"])
+    path = tmp_path / "related"
+    write_neighbors(path, replace(CONTEXT, relations=relations), {**graph_identity(graph), "sampler": {}})
+    sampler = PrecomputedSampler(graph, path, neighbors=2, forbidden=np.array([4]))
+    found = sampler.sample(np.array([2, 0]), np.random.default_rng(0))
+    assert found.relations is not None
+    assert (found.neighbors.tolist(), found.relations.tolist()) == ([[1, -1], [3, 1]], [[1, 0], [2, 1]])
+
+
+@pytest.mark.parametrize("relation", [-1, 1])
+def test_relations_that_the_graph_does_not_have_are_refused(tmp_path: Path, relation: int) -> None:
+    wrong = replace(CONTEXT, relations=np.full((2, 3), relation, np.int16))
+    with pytest.raises(InputError, match=f"relation {relation} is not"):
+        sample(write(tmp_path / "wrong", wrong))
+
+
 def test_more_than_the_file_holds_is_refused(file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds 3 neighbors a target, not 4.*neighbors=4"):
         sample(file, neighbors=4)
@@ -89,6 +108,8 @@ def test_a_damaged_file_is_refused(file: Path, tmp_path: Path) -> None:
         sample(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no neighbor file"):
         sample(write(tmp_path / "uneven", replace(CONTEXT, scores=CONTEXT.scores[:1])))
+    with pytest.raises(InputError, match="no neighbor file"):
+        sample(write(tmp_path / "narrow", replace(CONTEXT, relations=np.zeros((2, 2), np.int16))))
 
 
 def test_what_follows_from_it_is_named_by_the_content(file: Path) -> None:

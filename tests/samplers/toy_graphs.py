@@ -16,6 +16,8 @@ def toy_graph(
     edges: Sequence[tuple[int, int]] = (),
     *,
     weights: Sequence[float] | None = None,
+    types: Sequence[str] | None = None,
+    node_types: Sequence[str] | None = None,
     directed: bool = False,
     without_picture: Sequence[int] = (),
     given: np.ndarray | None = None,
@@ -29,12 +31,12 @@ def toy_graph(
         ids=[f"n{row}" for row in range(nodes)],
         texts=[f"node {row}" for row in range(nodes)],
         pictures=[None if row in without_picture else f"{row}.png" for row in range(nodes)],
+        types=node_types,
         attributes={"links": _links(nodes, edges)},
     )
     weighed = None if weights is None else np.array(weights, np.float32)
-    graph = build_graph(
-        table, EdgeList(pairs[:, 0], pairs[:, 1], weighed), directed=directed, root=None, given=given
-    )
+    edge_list = EdgeList(pairs[:, 0], pairs[:, 1], weighed, types)
+    graph = build_graph(table, edge_list, directed=directed, root=None, given=given)
     for array in arrays_of(graph).values():
         array.flags.writeable = False
     return graph
@@ -63,17 +65,24 @@ def toy_embeddings(graph: AttributedGraph, seed: int = 0) -> NodeEmbeddings:
 
 
 @st.composite
-def toy_graphs(draw: st.DrawFn, *, directed: bool | None = None) -> AttributedGraph:
-    """Graphs of up to 12 nodes, isolated and dangling ones among them, with ready-made neighbors."""
+def toy_graphs(draw: st.DrawFn, *, directed: bool | None = None, typed: bool = False) -> AttributedGraph:
+    """Graphs of up to 12 nodes, isolated and dangling ones among them, with ready-made neighbors.
+
+    Edges are of types a, b and c and nodes of types x and y, where ``typed`` or chance wants it.
+    """
     nodes = draw(st.integers(1, 12))
     row = st.integers(0, nodes - 1)
     edges = draw(st.lists(st.tuples(row, row), max_size=30))
     weights = st.lists(st.sampled_from([0.25, 1.0, 3.0]), min_size=len(edges), max_size=len(edges))
+    types = st.lists(st.sampled_from("abc"), min_size=len(edges), max_size=len(edges))
+    node_types = st.lists(st.sampled_from("xy"), min_size=nodes, max_size=nodes)
     given_row = st.lists(st.sampled_from([ABSENT, *range(nodes)]), min_size=4, max_size=4)
     return toy_graph(
         nodes,
         edges,
         weights=draw(st.none() | weights),
+        types=draw(types if typed else st.none() | types),
+        node_types=draw(node_types if typed else st.none() | node_types),
         directed=draw(st.booleans()) if directed is None else directed,
         without_picture=draw(st.sets(row, max_size=nodes // 2)),
         given=np.array(draw(st.lists(given_row, min_size=nodes, max_size=nodes)), np.int64),

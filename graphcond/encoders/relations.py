@@ -1,0 +1,76 @@
+"""What an encoder makes of the relation between a target and its neighbor: a learned vector."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated, Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from pydantic import BeforeValidator
+from torch import Tensor, nn
+
+from graphcond.errors import InputError
+from graphcond.types import NeighborFeatures
+
+
+def _checked(value: Any) -> Any:
+    named = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+    if not isinstance(value, bool) and not (named and len(set(value)) == len(value)):
+        raise ValueError("write true, false, or a list of the names of relations, each once")
+    return value
+
+
+Relations: TypeAlias = Annotated[bool | tuple[str, ...], BeforeValidator(_checked)]
+"""An encoder's setting: no relations, those of the graph that it is trained on, or those with these names."""
+
+
+class RelationEmbedding(nn.Module):
+    """A learned vector for each relation, zero until it is trained; no relation adds nothing.
+
+    Args:
+        names: the relations that it tells apart, as graphs call them.
+        width: w, of the vectors.
+    """
+
+    def __init__(self, names: tuple[str, ...], width: int) -> None:
+        super().__init__()
+        self.names = names
+        zeros = torch.zeros(len(names) + 1, width)
+        self.table = nn.Embedding.from_pretrained(zeros, freeze=False, padding_idx=0)
+
+    def forward(self, context: NeighborFeatures) -> Float[Tensor, "b k w"]:
+        """The vector of each neighbor's relation.
+
+        Relations are known by name, since every graph numbers its own. One that is not among ``names``
+        counts as none, and a warning says so.
+        """
+        rows = torch.tensor(self._rows(context.relation_names), device=context.present.device)
+        known = torch.zeros_like(context.present, dtype=torch.long)
+        return self.table(known if context.relations is None else rows[context.relations])
+
+    def _rows(self, names: tuple[str, ...]) -> list[int]:
+        """The table's row for each relation of a graph; the first is for none."""
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            warnings.warn(
+                f"relations of the graph that the encoder does not know count as none: {', '.join(unknown)} "
+                f"(it knows {', '.join(self.names)})",
+                stacklevel=3,
+            )
+        return [0, *(1 + self.names.index(name) if name in self.names else 0 for name in names)]
+
+
+def named(relations: bool | tuple[str, ...]) -> tuple[str, ...]:
+    """The names that an encoder's setting gives; none for no relations.
+
+    Raises:
+        InputError: they are those of a graph that is not known yet.
+    """
+    if relations is True:
+        raise InputError(
+            "are those of the graph that the model is trained on, which is not known here",
+            place="encoder.relations",
+            remedy="name them: relations: [...]",
+        )
+    return relations or ()
