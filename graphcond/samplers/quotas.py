@@ -1,0 +1,171 @@
+"""At most so many neighbors of a sort: the best ones, counted by their node type and their relation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Int, Int64
+from pydantic import Field
+
+from graphcond.component import Config
+from graphcond.errors import InputError, did_you_mean
+from graphcond.graphs.columns import to_arrow
+from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.relations import with_relations
+from graphcond.types import AttributedGraph, NeighborContext
+
+CELLS = 1 << 22
+"""Neighbors that are held at once; of more, targets are answered part by part."""
+
+Quota = Annotated[int, Field(ge=0)]
+
+MakeSampler = Callable[[int], NeighborSampler]
+"""A sampler that chooses that many neighbors, without drawing anything."""
+
+
+class Sorts(NamedTuple):
+    """The sort of everything that is counted, and the quota of each sort; sort 0 has none."""
+
+    of: Int[np.ndarray, " things"]
+    most: Int64[np.ndarray, " sorts"]
+
+
+class QuotaSampler(NeighborSampler):
+    """The best neighbors that another sampler chooses, at most so many of each node type and relation.
+
+    They are taken best first, and one whose quota is used up is passed over. Where too few are left, the
+    other sampler is asked for twice as many, until it has no more: the answer is that of its full ranking.
+
+    Args:
+        make: gives the other sampler for a number of neighbors; called once for each number.
+        graph: where it chooses.
+        neighbors: how many to choose at most.
+        first: how many to ask the other sampler for at first, at least ``neighbors``.
+        node_types: most neighbors of a node type; types that are not named have no limit.
+        relations: most neighbors in a relation to the target, by ``graph.relation_names``; likewise.
+
+    Raises:
+        InputError: a quota is below 0, or of a type or relation that the graph does not have.
+    """
+
+    def __init__(
+        self,
+        make: MakeSampler,
+        graph: AttributedGraph,
+        *,
+        neighbors: int,
+        first: int,
+        node_types: Mapping[str, int],
+        relations: Mapping[str, int],
+    ) -> None:
+        self._make, self._graph = make, graph
+        self._neighbors, self._first = neighbors, max(first, neighbors)
+        self._samplers: dict[int, NeighborSampler] = {}
+        self._node_types = _node_sorts(graph, node_types) if node_types else None
+        self._relations = _relation_sorts(graph, relations) if relations else None
+
+    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
+        """Choose the best neighbors of ``targets`` within the quotas; nothing is drawn from ``generator``."""
+        return self._ask(np.asarray(targets), self._first, generator)
+
+    def _ask(
+        self, targets: Int64[np.ndarray, " b"], count: int, generator: np.random.Generator
+    ) -> NeighborContext:
+        most = max(CELLS // count, 1)
+        if len(targets) > most:
+            parts = range(0, len(targets), most)
+            return NeighborContext.join(
+                [self._ask(targets[part : part + most], count, generator) for part in parts]
+            )
+        if count not in self._samplers:
+            self._samplers[count] = self._make(count)
+        found = with_relations(self._graph, self._samplers[count].sample(targets, generator))
+        chosen = found.keep(self._within(found)).first(self._neighbors)
+        short = np.flatnonzero(found.present[:, -1] & ~chosen.present[:, -1])
+        if len(short):
+            more = self._ask(targets[short], 2 * count, generator)
+            chosen.neighbors[short], chosen.scores[short] = more.neighbors, more.scores
+            if chosen.relations is not None:
+                chosen.relations[short] = more.relations
+        return chosen
+
+    def _within(self, found: NeighborContext) -> Bool[np.ndarray, "b k"]:
+        """Who is taken, best first, while quotas last."""
+        sorts = []
+        if self._node_types is not None:
+            sorts.append((self._node_types.of[found.neighbors], self._node_types.most))
+        if self._relations is not None and found.relations is not None:
+            sorts.append((self._relations.of[found.relations], self._relations.most))
+        rows, kept = np.arange(len(found.targets)), found.present
+        left = [np.tile(most, (len(rows), 1)) for _, most in sorts]
+        for place in range(kept.shape[1]):
+            here = [(rows, codes[:, place]) for codes, _ in sorts]
+            for cells, free in zip(here, left, strict=True):
+                kept[:, place] &= free[cells] > 0
+            for cells, free in zip(here, left, strict=True):
+                free[cells] -= kept[:, place]
+        return kept
+
+
+class QuotasConfig(Config):
+    """How many neighbors of a sort a target gets at most; sorts that are not named have no limit."""
+
+    node_types: dict[str, Quota] = Field(default_factory=dict)
+    """Most neighbors by the type of their node."""
+
+    relations: dict[str, Quota] = Field(default_factory=dict)
+    """Most neighbors by the type of the edge that joins them to the target."""
+
+    def around(
+        self, make: MakeSampler, graph: AttributedGraph, *, neighbors: int, first: int
+    ) -> NeighborSampler:
+        """The sampler that ``make`` makes, within these quotas; arguments and errors as `QuotaSampler`."""
+        if not self.node_types and not self.relations:
+            return make(neighbors)
+        return QuotaSampler(make, graph, neighbors=neighbors, first=first, **self.model_dump())
+
+
+def _node_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:
+    if graph.nodes.types is None:
+        raise InputError(
+            "the nodes of the graph have no types",
+            place="quotas.node_types",
+            remedy="leave it out, or give the nodes a column of types",
+        )
+    types = to_arrow(graph.nodes.types)
+    _check(quotas, pc.unique(types).to_pylist(), "node type", "quotas.node_types")
+    listed = pc.index_in(types, value_set=pa.array(quotas, pa.large_string()))
+    return Sorts(np.asarray(pc.fill_null(listed, -1)) + 1, _most(quotas))
+
+
+def _relation_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:
+    names = graph.relation_names
+    if not names:
+        raise InputError(
+            "the edges of the graph have no types",
+            place="quotas.relations",
+            remedy="leave it out, or give the edges a column of types",
+        )
+    _check(quotas, names, "relation", "quotas.relations")
+    listed = list(quotas)
+    return Sorts(
+        np.array([0, *(1 + listed.index(name) if name in quotas else 0 for name in names)]), _most(quotas)
+    )
+
+
+def _most(quotas: Mapping[str, int]) -> Int64[np.ndarray, " sorts"]:
+    return np.array([np.iinfo(np.int64).max, *quotas.values()])
+
+
+def _check(quotas: Mapping[str, int], known: Sequence[str], what: str, place: str) -> None:
+    for name, most in quotas.items():
+        if name not in known:
+            raise InputError(
+                f"the graph has no {what} '{name}'", place=place, remedy=did_you_mean(name, known)
+            )
+        if most < 0:
+            raise InputError(f"the quota of '{name}' is {most}", place=place, remedy="use 0 or more")
