@@ -21,13 +21,14 @@ from graphcond.samplers.relations import RelatingSampler, with_relations
 from graphcond.samplers.scene_triples import SceneTriplesConfig, SceneTriplesSampler
 from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
 from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
-from graphcond.samplers.similarity import (
+from graphcond.samplers.similarities import BlendSimilarity, SimilarityConfig
+from graphcond.samplers.similarity import Similarity
+from graphcond.samplers.simple_similarities import (
     ConsensusSimilarity,
     EmbeddingSimilarity,
     ImageImageSimilarity,
-    Similarity,
-    SimilarityConfig,
     TextImageSimilarity,
+    TextTextSimilarity,
 )
 
 SAMPLERS = by_kind(
@@ -54,6 +55,7 @@ __all__ = [
     "AffiliationGraph",
     "AffiliationPPRSampler",
     "AffiliationPPRSamplerConfig",
+    "BlendSimilarity",
     "ConsensusSimilarity",
     "EmbeddingSimilarity",
     "GivenSampler",
@@ -84,6 +86,7 @@ __all__ = [
     "Similarity",
     "SimilarityConfig",
     "TextImageSimilarity",
+    "TextTextSimilarity",
     "answer_each",
     "best_first",
     "choosable",

@@ -11,14 +11,9 @@ from pydantic import field_validator
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable, known_rows
-from graphcond.samplers.similarity import (
-    Similarity,
-    SimilarityConfig,
-    TextImageConfig,
-    check_rows,
-    dots,
-    unit_rows,
-)
+from graphcond.samplers.similarities import SimilarityConfig
+from graphcond.samplers.similarity import Similarity, check_rows, dots, unit_rows
+from graphcond.samplers.simple_similarities import TextImageConfig
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 NODES_AT_ONCE = 8192
@@ -104,7 +99,7 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
     kind: Literal["semantic"] = "semantic"
 
     similarity: SimilarityConfig = TextImageConfig()
-    """How nodes are compared with the target; not `consensus`, which needs candidates from a graph."""
+    """How nodes are compared with the target; not `consensus` or `blend`, which need a graph's candidates."""
 
     @field_validator("similarity")
     @classmethod
@@ -131,6 +126,6 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
 
 def _no_candidates() -> InputError:
     return InputError(
-        "this similarity compares candidates with their mean, and a semantic sampler has no candidates",
+        "this similarity reads the graph's candidates, and a semantic sampler has no candidates",
         remedy="use text_image, or the sampler kind semantic_ppr",
     )

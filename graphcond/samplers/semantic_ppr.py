@@ -5,33 +5,40 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from pydantic import Field
 
+from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ppr import PPRFields, PPRSampler
-from graphcond.samplers.ranking import Ranking, answer_each, best_first
-from graphcond.samplers.similarity import Similarity, SimilarityConfig, TextImageConfig, check_rows
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+from graphcond.samplers.shared_work import in_parts
+from graphcond.samplers.similarities import SimilarityConfig
+from graphcond.samplers.similarity import Similarity, check_rows
+from graphcond.samplers.simple_similarities import TextImageConfig
+from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
+
+CANDIDATES_AT_ONCE = 2048
+"""Rows of embeddings that are compared in one go: what a thread holds of them in memory."""
 
 
 class SemanticPPRSampler(NeighborSampler):
     """Semantic PPR-based neighbor sampling of InstructG2I (arXiv 2410.07157, section 3.2).
 
     The nodes with the highest personalized PageRank are candidates; those most similar to the target are
-    its neighbors. The score is the similarity, a cosine.
+    its neighbors. The score is the similarity, a cosine. With ``diversity`` the neighbors shall also differ
+    from each other; the score is then their marginal relevance, as `marginally_relevant` defines it.
 
     Args:
         graph: where neighbors come from.
         similarity: compares the target with its candidates.
         candidates: how many nodes PageRank proposes.
         neighbors: how many of them to choose at most.
-        **pagerank: further arguments of `PPRSampler`: ``alpha``, ``method``, ``epsilon``,
-            ``degree_normalized``, ``require_picture``, ``forbidden``.
+        diversity: 0..1, weight of the likeness among neighbors against the similarity to the target.
+        **pagerank: further arguments of `PPRSampler`.
 
     Raises:
-        InputError: the graph's arrays do not fit together, a forbidden row does not exist, or the
-            embeddings belong to another graph.
+        InputError: the graph's arrays do not fit together, a forbidden row does not exist, the
+            embeddings belong to another graph, or ``diversity`` is out of range.
     """
 
     def __init__(
@@ -41,19 +48,52 @@ class SemanticPPRSampler(NeighborSampler):
         *,
         candidates: int = 50,
         neighbors: int = 5,
+        diversity: float = 0.0,
         **pagerank: Any,
     ) -> None:
         check_rows(similarity, len(graph))
-        self._proposer = PPRSampler(graph, neighbors=candidates, **pagerank)
-        self._similarity, self._nodes, self._neighbors = similarity, len(graph), neighbors
+        if not 0 <= diversity <= 1:
+            raise InputError(
+                f"diversity is {diversity}", place=type(self).__name__, remedy="use a weight from 0 to 1"
+            )
+        proposed = min(candidates, max(len(graph), 1))
+        self._proposer = PPRSampler(graph, neighbors=proposed, **pagerank)
+        self._similarity, self._neighbors, self._diversity = similarity, neighbors, diversity
+        self._threads = pagerank.get("threads", 1)
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
-        return answer_each(targets, self._choose, nodes=self._nodes, neighbors=self._neighbors)
+        proposed = self._proposer.sample(targets, generator)
+        count, width = proposed.neighbors.shape
+        chosen = np.full((count, self._neighbors), ABSENT, np.int64)
+        scores = np.zeros((count, self._neighbors), np.float32)
+        kept = min(width, self._neighbors)
 
-    def _choose(self, target: int) -> Ranking:
-        candidates = self._proposer.rank(target)
-        return best_first(candidates.nodes, self._similarity.scores(target, candidates), self._neighbors)
+        def rerank(rows: slice) -> None:
+            candidates = NeighborContext(
+                proposed.targets[rows], proposed.neighbors[rows], proposed.scores[rows]
+            )
+            columns, reached = self._best(candidates, kept)
+            chosen[rows, :kept] = np.take_along_axis(candidates.neighbors, columns, axis=1)
+            scores[rows, :kept] = reached
+
+        in_parts(rerank, count, part=max(CANDIDATES_AT_ONCE // width, 1), threads=self._threads)
+        return NeighborContext(proposed.targets, chosen, scores)
+
+    def _best(
+        self, candidates: NeighborContext, count: int
+    ) -> tuple[Int64[np.ndarray, "b c"], Float32[np.ndarray, "b c"]]:
+        """The columns of the ``count`` best candidates and their scores; missing ones stand last, with 0."""
+        relevance = self._similarity.scores(candidates)
+        if self._diversity:
+            from graphcond.samplers.diversity import marginally_relevant
+
+            return marginally_relevant(
+                self._similarity.keys, candidates.neighbors, relevance, count, self._diversity
+            )
+        ranked = np.where(candidates.present, relevance, -np.inf)
+        columns = np.lexsort((candidates.neighbors, -ranked))[:, :count]
+        return columns, np.take_along_axis(relevance, columns, axis=1)
 
 
 class SemanticPPRSamplerConfig(PPRFields):
@@ -69,6 +109,10 @@ class SemanticPPRSamplerConfig(PPRFields):
 
     similarity: SimilarityConfig = TextImageConfig()
     """How candidates are compared with the target."""
+
+    diversity: float = Field(0.0, ge=0, le=1)
+    """Weight of the neighbors' likeness to each other, which counts against them (maximal marginal
+    relevance); 0 looks at similarity alone."""
 
     def build(
         self,

@@ -1,17 +1,19 @@
-"""How well a candidate fits a target: cosines between a query of the target and the candidates' vectors."""
+"""How well a candidate fits a target: the contract of similarities, and what they share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from graphcond.component import ComponentConfig, by_kind, tagged_union
+from graphcond.component import ComponentConfig
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.types import NodeEmbeddings
+from graphcond.types import NeighborContext, NodeEmbeddings
+
+Column: TypeAlias = Literal["pictures", "texts", "extra"]
 
 _NAMES = {"pictures": "picture embeddings", "texts": "text embeddings", "extra": "precomputed embeddings"}
 
@@ -23,9 +25,9 @@ class Similarity(ABC):
     """
 
     needs_candidates: ClassVar[bool] = False
-    """Whether the query is made from the candidates, so that there is none without them."""
+    """Whether scores are made from the candidates, so that there are none without them."""
 
-    keys_from: ClassVar[Literal["pictures", "extra"]] = "pictures"
+    keys_from: ClassVar[Column] = "pictures"
     """The embeddings that candidates are compared by."""
 
     def __init__(self, embeddings: NodeEmbeddings) -> None:
@@ -39,13 +41,30 @@ class Similarity(ABC):
             InputError: the target lacks what the query is made from.
         """
 
-    def scores(self, target: int, candidates: Ranking) -> Float32[np.ndarray, " c"]:
-        """The cosine of each candidate."""
-        return dots(unit_rows(self.keys[candidates.nodes]), unit_rows(self.query(target, candidates)))
+    def scores(self, context: NeighborContext) -> Float32[np.ndarray, "b k"]:
+        """How well each candidate fits its target: the cosine; 0 where there is no candidate.
 
-    def _needed(
-        self, embeddings: NodeEmbeddings, name: Literal["pictures", "texts", "extra"]
-    ) -> Float[np.ndarray, "nodes d"]:
+        Raises:
+            InputError: a target lacks what its query is made from, or an embedding is not finite.
+        """
+        # Imported here: numba takes half a second, which commands that compare nothing should not wait.
+        from graphcond.samplers.cosines import Gathered
+
+        candidates = Gathered.of(self.keys, context.neighbors)
+        return candidates.cosines(unit_rows(self._queries(context)))
+
+    def _queries(self, context: NeighborContext) -> Float[np.ndarray, "b d"]:
+        if not len(context.targets):
+            return np.empty((0, self.keys.shape[1]), np.float32)
+        counts = context.present.sum(axis=1).tolist()
+        return np.stack(
+            [
+                self.query(target, Ranking(context.neighbors[row, :count], context.scores[row, :count]))
+                for row, (target, count) in enumerate(zip(context.targets.tolist(), counts, strict=True))
+            ]
+        )
+
+    def _needed(self, embeddings: NodeEmbeddings, name: Column) -> Float[np.ndarray, "nodes d"]:
         vectors: np.ndarray | None = getattr(embeddings, name)
         if vectors is None:
             raise InputError(
@@ -53,77 +72,13 @@ class Similarity(ABC):
                 place=type(self).__name__,
                 remedy="give a model or a file of embeddings, or use the sampler kind ppr",
             )
-        return vectors
-
-
-class TextImageSimilarity(Similarity):
-    """The target's text against the candidates' pictures, as in InstructG2I.
-
-    The target's own picture is what is to be made, so it is never read.
-    """
-
-    def __init__(self, embeddings: NodeEmbeddings) -> None:
-        super().__init__(embeddings)
-        self._texts = self._needed(embeddings, "texts")
-        if self._texts.shape[1] != self.keys.shape[1]:
+        if vectors.ndim != 2:
             raise InputError(
-                f"texts are {self._texts.shape[1]} wide and pictures {self.keys.shape[1]}",
+                f"the {_NAMES[name]} have the shape {vectors.shape}",
                 place=type(self).__name__,
-                remedy="embed both by one model such as CLIP",
+                remedy="give one row for each node",
             )
-
-    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
-        """The target's text embedding."""
-        return self._texts[target]
-
-
-class ConsensusSimilarity(Similarity):
-    """The candidates' pictures against their mean, each weighted by its score as a candidate.
-
-    What most candidates agree on is what the graph says about the target; outliers fall behind. Neither
-    the target's picture nor its text is read.
-    """
-
-    needs_candidates: ClassVar[bool] = True
-
-    def query(self, target: int, candidates: Ranking) -> Float32[np.ndarray, " d"]:
-        """The weighted mean of the candidates' picture embeddings, each scaled to length 1."""
-        return candidates.scores @ unit_rows(self.keys[candidates.nodes])
-
-
-class ImageImageSimilarity(Similarity):
-    """The target's picture against the candidates' pictures.
-
-    It looks at the target's picture: use it for retrieval and analysis, not to generate that picture.
-    """
-
-    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
-        """The target's picture embedding.
-
-        Raises:
-            InputError: the target has no picture.
-        """
-        picture = self.keys[target]
-        if not picture.any():
-            raise InputError(
-                f"target {target} has no picture to compare with",
-                place=type(self).__name__,
-                remedy="use text_image or consensus",
-            )
-        return picture
-
-
-class EmbeddingSimilarity(Similarity):
-    """The target's row of any precomputed node embedding against the candidates' rows.
-
-    Whether that embedding knows the target's picture is up to who computed it.
-    """
-
-    keys_from: ClassVar[Literal["pictures", "extra"]] = "extra"
-
-    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
-        """The target's own row."""
-        return self.keys[target]
+        return np.asarray(vectors)
 
 
 class SimilarityFields(ComponentConfig):
@@ -140,43 +95,6 @@ class SimilarityFields(ComponentConfig):
         return self.compares(embeddings or NodeEmbeddings())
 
 
-class TextImageConfig(SimilarityFields):
-    """The target's text against the candidates' pictures."""
-
-    compares = TextImageSimilarity
-    kind: Literal["text_image"] = "text_image"
-
-
-class ConsensusConfig(SimilarityFields):
-    """The candidates' pictures against their weighted mean."""
-
-    compares = ConsensusSimilarity
-    kind: Literal["consensus"] = "consensus"
-
-
-class ImageImageConfig(SimilarityFields):
-    """The target's picture against the candidates' pictures; for retrieval, not for generation."""
-
-    compares = ImageImageSimilarity
-    kind: Literal["image_image"] = "image_image"
-
-
-class EmbeddingConfig(SimilarityFields):
-    """The target's row of a precomputed node embedding against the candidates' rows."""
-
-    compares = EmbeddingSimilarity
-    kind: Literal["embedding"] = "embedding"
-
-
-SIMILARITIES = by_kind(
-    (TextImageConfig, ConsensusConfig, ImageImageConfig, EmbeddingConfig), "graphcond.similarities"
-)
-"""Config of every similarity by its kind, those of other packages included."""
-
-SimilarityConfig = tagged_union(SIMILARITIES)
-"""Any similarity's config, told apart by ``kind``."""
-
-
 def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*rows d"]:
     """Vectors scaled to length 1 in float32; zero stays zero.
 
@@ -186,7 +104,7 @@ def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*ro
     vectors = np.asarray(vectors, np.float32)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     if not np.isfinite(lengths).all():
-        raise InputError("an embedding is not finite", remedy="compute the embeddings again without NaN")
+        raise not_finite()
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
@@ -196,6 +114,11 @@ def dots(rows: Float32[np.ndarray, "n d"], query: Float32[np.ndarray, " d"]) -> 
     A matrix product is faster, but its last bits change with a row's place, and with them the order.
     """
     return np.einsum("nd,d->n", rows, query)
+
+
+def not_finite() -> InputError:
+    """The error of an embedding that holds NaN or infinity."""
+    return InputError("an embedding is not finite", remedy="compute the embeddings again without NaN")
 
 
 def check_rows(similarity: Similarity, nodes: int) -> None:

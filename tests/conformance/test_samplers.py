@@ -99,6 +99,8 @@ class StoredCase(Case):
 CASES = [
     Case("semantic_ppr"),
     Case("semantic_ppr", (("similarity", {"kind": "consensus"}), ("candidates", 4))),
+    Case("semantic_ppr", (("similarity", {"kind": "blend", "similarity": {"kind": "text_text"}}),)),
+    Case("semantic_ppr", (("diversity", 0.5),)),
     Case(
         "semantic_ppr", (("similarity", {"kind": "embedding"}), ("method", "exact")), reads_own_picture=True
     ),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from graphcond.errors import InputError
 from graphcond.samplers import (
@@ -10,6 +11,7 @@ from graphcond.samplers import (
     SemanticPPRSamplerConfig,
     TextImageSimilarity,
 )
+from graphcond.samplers import semantic_ppr as module
 from graphcond.types import NodeEmbeddings
 from tests.samplers.toy_graphs import toy_embeddings, toy_graph
 
@@ -39,6 +41,72 @@ def test_consensus_leaves_the_odd_one_out() -> None:
     similarity = ConsensusSimilarity(NodeEmbeddings(pictures=pictures))
     chosen = SemanticPPRSampler(GRAPH, similarity, neighbors=4).sample(np.array([0]), DRAWS).neighbors
     assert set(chosen[0].tolist()) == {1, 3, 4, 5}
+
+
+def test_diversity_trades_likeness_for_difference() -> None:
+    angles = np.deg2rad([0, 10, 12, 60, 0, 0])
+    embeddings = NodeEmbeddings(np.stack([np.cos(angles), np.sin(angles)], 1), EMBEDDINGS.texts)
+    alike, mixed = (
+        SemanticPPRSampler(
+            GRAPH, TextImageSimilarity(embeddings), candidates=3, neighbors=2, diversity=diversity
+        ).sample(np.array([0]), DRAWS)
+        for diversity in (0, 0.6)
+    )
+    assert alike.neighbors.tolist() == [[1, 2]]
+    assert mixed.neighbors.tolist() == [[1, 3]]
+    np.testing.assert_allclose(
+        mixed.scores,
+        [[0.4 * np.cos(angles[1]) + 0.6, 0.4 * np.cos(angles[3]) - 0.6 * np.cos(np.deg2rad(50))]],
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
+def test_diversity_is_a_share(diversity: float) -> None:
+    with pytest.raises(InputError, match=r"diversity is .* from 0 to 1"):
+        SemanticPPRSampler(GRAPH, TextImageSimilarity(EMBEDDINGS), diversity=diversity)
+    with pytest.raises(ValidationError, match="diversity"):
+        SemanticPPRSamplerConfig(diversity=diversity)
+
+
+@pytest.mark.parametrize("diversity", [0, 0.5, 1])
+def test_asking_for_more_than_there_is(diversity: float) -> None:
+    sampler = SemanticPPRSampler(
+        GRAPH, TextImageSimilarity(EMBEDDINGS), candidates=10**9, neighbors=9, diversity=diversity
+    )
+    context = sampler.sample(np.array([0, 5]), DRAWS)
+    assert context.present.sum(axis=1).tolist() == [5, 5]
+    assert (context.scores[~context.present] == 0).all()
+
+
+@pytest.mark.parametrize("diversity", [0, 0.5])
+def test_many_targets_in_small_portions(monkeypatch: pytest.MonkeyPatch, diversity: float) -> None:
+    graph = toy_graph(60, [(node, node * 7 % 60) for node in range(60)])
+    sampler = SemanticPPRSampler(
+        graph, TextImageSimilarity(toy_embeddings(graph)), candidates=20, diversity=diversity
+    )
+    targets = np.arange(60)[::-1]
+    whole = sampler.sample(targets, DRAWS)
+    monkeypatch.setattr(module, "CANDIDATES_AT_ONCE", 50)
+    portions = sampler.sample(targets, DRAWS)
+    np.testing.assert_array_equal(whole.neighbors, portions.neighbors)
+    np.testing.assert_array_equal(whole.scores, portions.scores)
+
+
+def test_zero_vectors_fit_nobody_and_go_by_row() -> None:
+    nothing = NodeEmbeddings(np.zeros((6, 2), np.float16), np.zeros((6, 2), np.float16))
+    context = SemanticPPRSampler(GRAPH, TextImageSimilarity(nothing), neighbors=3).sample(
+        np.array([4]), DRAWS
+    )
+    assert context.neighbors.tolist() == [[0, 1, 2]]
+    assert not context.scores.any()
+
+
+def test_embeddings_must_be_finite() -> None:
+    pictures = np.where(np.arange(6)[:, None] == 2, np.nan, 1.0) * np.ones(2)
+    sampler = SemanticPPRSampler(GRAPH, TextImageSimilarity(NodeEmbeddings(pictures, EMBEDDINGS.texts)))
+    with pytest.raises(InputError, match="not finite"):
+        sampler.sample(np.array([0]), DRAWS)
 
 
 def test_equal_similarities_go_by_row() -> None:

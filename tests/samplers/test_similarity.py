@@ -2,96 +2,85 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from jaxtyping import Float, Float32
 
 from graphcond.errors import InputError
-from graphcond.samplers import (
-    ConsensusSimilarity,
-    EmbeddingSimilarity,
-    ImageImageSimilarity,
-    TextImageSimilarity,
-)
-from graphcond.samplers.ranking import Ranking
-from graphcond.samplers.similarity import SIMILARITIES, check_rows, unit_rows
-from graphcond.types import NodeEmbeddings
+from graphcond.samplers import Ranking, Similarity
+from graphcond.samplers.similarity import check_rows, unit_rows
+from graphcond.types import ABSENT, NeighborContext, NodeEmbeddings
 
-EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
-NOTHING = [0.0, 0.0]
-EMBEDDINGS = NodeEmbeddings(
-    pictures=np.array([NOTHING, EAST, NORTH, WEST], np.float16),
-    texts=np.array([NORTH, EAST, EAST, EAST], np.float16) * 7,
-    extra=np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2], [-1, -1, 0]]),
-)
+PICTURES = np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float16)
 
 
-def ranking(*scores: float) -> Ranking:
-    return Ranking(np.arange(1, 4), np.array(scores, np.float32))
+class Fixed(Similarity):
+    """What others may write: a query, and nothing else."""
+
+    vector: Float[np.ndarray, " d"] = np.array([2.0, 0.0])
+
+    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
+        assert len(candidates.nodes) == len(candidates.scores)
+        return self.vector
 
 
-def test_text_image_compares_the_target_s_text_with_pictures() -> None:
-    scores = TextImageSimilarity(EMBEDDINGS).scores(0, ranking(1, 1, 1))
-    assert scores.tolist() == [0, 1, 0]
-    assert scores.dtype == np.float32
+def proposed(*rows: list[int]) -> NeighborContext:
+    neighbors = np.array(rows, np.int64)
+    present = neighbors != ABSENT
+    return NeighborContext(np.zeros(len(rows), np.int64), neighbors, present.astype(np.float32))
 
 
-def test_consensus_weighs_candidates_by_their_scores() -> None:
-    similarity = ConsensusSimilarity(EMBEDDINGS)
-    scores = similarity.scores(0, ranking(3, 4, 0))
-    np.testing.assert_allclose(scores, [0.6, 0.8, -0.6], atol=1e-6)
+def scores(
+    vector: Float[np.ndarray, " d"], *rows: list[int], pictures: np.ndarray = PICTURES
+) -> Float32[np.ndarray, "b k"]:
+    similarity = Fixed(NodeEmbeddings(pictures))
+    similarity.vector = vector
+    return similarity.scores(proposed(*rows))
 
 
-def test_consensus_does_not_let_longer_vectors_speak_louder() -> None:
-    loud = NodeEmbeddings(pictures=np.array([NOTHING, [100.0, 0.0], NORTH, NORTH]))
-    scores = ConsensusSimilarity(loud).scores(0, ranking(1, 1, 0))
-    assert scores[0] == pytest.approx(scores[1])
+def test_a_query_is_all_that_others_need_to_write() -> None:
+    found = scores(np.array([2.0, 0.0]), [3, 1, 2], [2, ABSENT, ABSENT])
+    assert found.tolist() == [[-1, 1, 0], [0, 0, 0]]
+    assert found.dtype == np.float32
 
 
-def test_image_image_compares_pictures() -> None:
-    assert ImageImageSimilarity(EMBEDDINGS).scores(1, ranking(1, 1, 1)).tolist() == [1, 0, -1]
+@pytest.mark.parametrize("vector", [np.zeros(2), np.array([1.0, 1.0])])
+def test_a_zero_vector_is_like_nothing(vector: np.ndarray) -> None:
+    assert scores(vector, [0, ABSENT]).tolist() == [[0, 0]]
+    assert not vector.any() or scores(vector, [1])[0, 0] > 0
 
 
-def test_image_image_needs_the_target_s_picture() -> None:
-    with pytest.raises(InputError, match=r"target 0 has no picture.*text_image"):
-        ImageImageSimilarity(EMBEDDINGS).scores(0, ranking(1, 1, 1))
+def test_nobody_is_compared_with_nobody() -> None:
+    assert Fixed(NodeEmbeddings(PICTURES)).scores(
+        NeighborContext(np.empty(0, np.int64), np.empty((0, 3), np.int64), np.empty((0, 3), np.float32))
+    ).shape == (0, 3)
+    assert scores(np.ones(2), [ABSENT, ABSENT]).tolist() == [[0, 0]]
 
 
-def test_embedding_compares_rows_of_any_embedding() -> None:
-    scores = EmbeddingSimilarity(EMBEDDINGS).scores(0, ranking(1, 1, 1))
-    np.testing.assert_allclose(scores, [1, 0, -1], atol=1e-6)
+def test_a_query_of_another_width_is_refused() -> None:
+    with pytest.raises(InputError, match="query is 3 wide and the embeddings 2"):
+        scores(np.ones(3), [1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "embeddings", "problem"),
-    [
-        ("text_image", None, "no picture embeddings"),
-        ("text_image", NodeEmbeddings(pictures=np.ones((2, 2))), "no text embeddings"),
-        ("consensus", NodeEmbeddings(texts=np.ones((2, 2))), "no picture embeddings"),
-        ("image_image", None, "no picture embeddings"),
-        ("embedding", NodeEmbeddings(pictures=np.ones((2, 2))), "no precomputed embeddings"),
-    ],
-)
-def test_missing_embeddings_are_named(kind: str, embeddings: NodeEmbeddings | None, problem: str) -> None:
-    with pytest.raises(InputError, match=f"{problem}.*ppr"):
-        SIMILARITIES[kind]().build(embeddings)  # type: ignore[attr-defined]
+def test_embeddings_are_one_row_for_each_node() -> None:
+    with pytest.raises(InputError, match=r"picture embeddings have the shape \(4,\).*one row for each"):
+        Fixed(NodeEmbeddings(np.ones(4)))
 
 
-def test_texts_and_pictures_must_share_a_space() -> None:
-    with pytest.raises(InputError, match="texts are 3 wide and pictures 2"):
-        TextImageSimilarity(NodeEmbeddings(pictures=np.ones((2, 2)), texts=np.ones((2, 3))))
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_embeddings_must_be_finite(wrong: float, dtype: type) -> None:
+    pictures = np.ones((4, 40), dtype)
+    pictures[2, 1] = wrong
+    assert scores(np.ones(40), [1, 3], pictures=pictures).all()
+    with pytest.raises(InputError, match="not finite"):
+        scores(np.ones(40), [1, 2], pictures=pictures)
+    with pytest.raises(InputError, match="not finite"):
+        scores(pictures[2], [1], pictures=pictures)
 
 
 def test_embeddings_of_another_graph_are_refused() -> None:
     with pytest.raises(InputError, match="4 embeddings for 5 nodes"):
-        check_rows(TextImageSimilarity(EMBEDDINGS), 5)
+        check_rows(Fixed(NodeEmbeddings(PICTURES)), 5)
 
 
 def test_large_half_precision_vectors_do_not_overflow() -> None:
-    rows = unit_rows(np.full((1, 4), 6e4, np.float16))
-    np.testing.assert_allclose(rows, 0.5)
-
-
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_embeddings_must_be_finite(wrong: float) -> None:
-    pictures = np.ones((4, 2))
-    pictures[2, 1] = wrong
-    with pytest.raises(InputError, match="not finite"):
-        ConsensusSimilarity(NodeEmbeddings(pictures=pictures)).scores(0, ranking(1, 1, 1))
+    np.testing.assert_allclose(unit_rows(np.full((1, 4), 6e4, np.float16)), 0.5)

@@ -1,0 +1,141 @@
+"""Arithmetic on stored embeddings, compiled by numba: float16 or float32 in the file, float32 in the sums."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64, Shaped
+from numba import njit, types
+from numba.extending import overload
+
+from graphcond.errors import InputError
+from graphcond.samplers.similarity import not_finite
+from graphcond.types import ABSENT
+
+IN_ANY_ORDER = {"reassoc", "contract"}
+"""Lets sums run in vector lanes. Infinities and NaN keep their meaning, and equal rows give equal bits."""
+
+SIGN_AND_REST = np.int32(-0x70002000)
+"""Where sign, exponent and fraction of a float16 stand in a float32, once shifted there."""
+
+HALF_TO_SINGLE = np.float32(2.0**112)
+"""What the two exponents' biases differ by: 127 - 15."""
+
+
+class Gathered(NamedTuple):
+    """The rows of a matrix that a batch of targets is compared with, each held once.
+
+    ``rows`` are float32, or float16 as the integers that hold their bits, since numba knows no float16.
+    ``places`` says where each target's candidates stand in them, `ABSENT` where there is none.
+    """
+
+    rows: Shaped[np.ndarray, "n d"]
+    places: Int64[np.ndarray, "b k"]
+
+    @classmethod
+    def of(cls, matrix: Float[np.ndarray, "nodes d"], nodes: Int64[np.ndarray, "b k"]) -> Gathered:
+        """Read the distinct ``nodes`` in ascending order, so that a memory map is read forward, once."""
+        distinct, places = np.unique(nodes, return_inverse=True)
+        absent = int(len(distinct) > 0 and distinct[0] == ABSENT)
+        rows = np.asarray(matrix).take(distinct[absent:], axis=0)
+        rows = rows.view(np.int16) if rows.dtype == np.float16 else rows.astype(np.float32, copy=False)
+        return cls(rows, places.reshape(nodes.shape) - absent)
+
+    def cosines(self, queries: Float32[np.ndarray, "b d"]) -> Float32[np.ndarray, "b k"]:
+        """The cosine of each target's candidates with its query, a vector of length 1; 0 for zero vectors.
+
+        A row's cosine has the same bits wherever it stands and in whatever batch.
+
+        Raises:
+            InputError: a row is not finite, or queries and rows differ in width.
+        """
+        if queries.shape[1] != self.rows.shape[1]:
+            raise InputError(
+                f"a query is {queries.shape[1]} wide and the embeddings {self.rows.shape[1]}",
+                remedy="compare vectors of one model",
+            )
+        scores = np.zeros(self.places.shape, np.float32)
+        _cosines(self.rows, self.places, queries, scores)
+        return _finite(scores)
+
+    def weighted_sums(self, weights: Float32[np.ndarray, "b k"]) -> Float32[np.ndarray, "b d"]:
+        """The sum of each target's candidates, each scaled to length 1 and then by its weight.
+
+        Raises:
+            InputError: a row is not finite.
+        """
+        sums = np.zeros((len(self.places), self.rows.shape[1]), np.float32)
+        _weighted_sums(self.rows, self.places, weights, sums)
+        return _finite(sums)
+
+
+def _finite(numbers: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    if not np.isfinite(numbers).all():
+        raise not_finite()
+    return numbers
+
+
+def _number(stored):  # type: ignore[no-untyped-def]
+    """In compiled code: a stored number as float32."""
+    raise NotImplementedError
+
+
+@overload(_number, inline="always")
+def _number_of(stored):  # type: ignore[no-untyped-def]
+    return _half if isinstance(stored, types.Integer) else _single
+
+
+def _half(stored):  # type: ignore[no-untyped-def]
+    # The float16 whose bits these are. Fewer steps than a table, and than asking for the instruction,
+    # which not every processor has. NaN and infinity both become infinity.
+    shifted = np.uint32((np.int32(stored) << np.int32(13)) & SIGN_AND_REST)
+    number = shifted.view(np.float32) * HALF_TO_SINGLE
+    return number if abs(number) < np.float32(65536.0) else np.float32(np.inf)
+
+
+def _single(stored):  # type: ignore[no-untyped-def]
+    return stored
+
+
+@njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
+def _cosines(rows, places, queries, scores):  # type: ignore[no-untyped-def]
+    for target in range(places.shape[0]):
+        query = queries[target]
+        for candidate in range(places.shape[1]):
+            if places[target, candidate] < 0:
+                continue
+            row = rows[np.uint64(places[target, candidate])]
+            product, square = np.float32(0), np.float32(0)
+            for column in range(np.uint64(row.size)):
+                number = _number(row[column])
+                product += number * query[column]
+                square += number * number
+            if not square < np.inf:
+                scores[target, candidate] = np.nan
+            elif square > 0:
+                scores[target, candidate] = product / np.sqrt(square)
+
+
+@njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
+def _weighted_sums(rows, places, weights, sums):  # type: ignore[no-untyped-def]
+    unit = np.empty(rows.shape[1], np.float32)
+    for target in range(places.shape[0]):
+        for candidate in range(places.shape[1]):
+            if places[target, candidate] >= 0:
+                scale_to_one(rows[np.uint64(places[target, candidate])], unit)
+                for column in range(unit.size):
+                    sums[target, column] += weights[target, candidate] * unit[column]
+
+
+@njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
+def scale_to_one(row, unit):  # type: ignore[no-untyped-def]
+    """Write ``row`` scaled to length 1 into ``unit``; zero stays zero, NaN stands for what is not finite."""
+    square = np.float32(0)
+    for column in range(np.uint64(row.size)):
+        unit[column] = _number(row[column])
+        square += unit[column] * unit[column]
+    length = np.sqrt(square) if square > 0 else np.float32(1)
+    scale = np.float32(1) / length if square < np.inf else np.float32(np.nan)
+    for column in range(unit.size):
+        unit[column] *= scale

@@ -1,0 +1,83 @@
+"""Maximal marginal relevance: neighbors that fit the target and differ from each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+from numba import njit
+
+from graphcond.samplers.cosines import IN_ANY_ORDER, Gathered, scale_to_one
+
+
+def marginally_relevant(
+    keys: Float[np.ndarray, "nodes d"],
+    candidates: Int64[np.ndarray, "b k"],
+    relevance: Float32[np.ndarray, "b k"],
+    count: int,
+    diversity: float,
+) -> tuple[Int64[np.ndarray, "b c"], Float32[np.ndarray, "b c"]]:
+    """Choose candidates one after another (maximal marginal relevance; Carbonell and Goldstein, SIGIR 1998).
+
+    The first is the most relevant. Each further one has the highest
+
+        (1 - diversity) * relevance - diversity * (the highest cosine with one that is chosen already)
+
+    among those left; of equal ones the lower row comes first. A target takes ``count * k`` cosines.
+
+    Args:
+        keys: the embeddings of all nodes; those of candidates must be finite.
+        candidates: each target's, as rows of ``keys``, padded with `ABSENT` at the end.
+        relevance: how well each fits its target.
+        count: how many to choose at most, no more than there are columns.
+        diversity: 0..1; at 0 the most relevant are chosen, at 1 those most unlike each other.
+
+    Returns:
+        The chosen candidates, as columns of ``relevance``, first to last, and what each reached in that
+        formula (-1 being the cosine while none is chosen), which never rises. Where there are fewer than
+        ``count`` rows end in -1, with 0.
+    """
+    chosen = np.full((len(relevance), count), -1, np.int64)
+    scores = np.zeros((len(relevance), count), np.float32)
+    _choose(*Gathered.of(keys, candidates), relevance, np.float32(diversity), chosen, scores)
+    return chosen, scores
+
+
+@njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
+def _choose(rows, places, relevance, diversity, chosen, scores):  # type: ignore[no-untyped-def]
+    units = np.zeros((places.shape[1], rows.shape[1]), np.float32)
+    values = np.empty(places.shape[1], np.float32)
+    for target in range(places.shape[0]):
+        left = places[target] >= 0
+        for candidate in np.flatnonzero(left):
+            scale_to_one(rows[np.uint64(places[target, candidate])], units[candidate])
+        likeness = np.full(left.size, -1, np.float32)
+        for step in range(min(chosen.shape[1], left.sum())):
+            values[:] = (np.float32(1) - diversity) * relevance[target] - diversity * likeness
+            best = _best(relevance[target] if step == 0 else values, places[target], left)
+            chosen[target, step], scores[target, step] = best, values[best]
+            left[best] = False
+            _update(likeness, units, units[best])
+
+
+@njit(cache=True, nogil=True)
+def _best(values, places, left):  # type: ignore[no-untyped-def]
+    """The highest of the values that are left; of equal ones that with the lower place."""
+    best = np.int64(-1)
+    for candidate in np.flatnonzero(left):
+        if (
+            best < 0
+            or values[candidate] > values[best]
+            or (values[candidate] == values[best] and places[candidate] < places[best])
+        ):
+            best = candidate
+    return best
+
+
+@njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
+def _update(likeness, units, chosen):  # type: ignore[no-untyped-def]
+    """Raise each candidate's likeness to its cosine with the one that was chosen."""
+    for candidate in range(likeness.size):
+        product = np.float32(0)
+        for column in range(np.uint64(chosen.size)):
+            product += units[candidate, column] * chosen[column]
+        likeness[candidate] = max(likeness[candidate], product)

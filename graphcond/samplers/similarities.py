@@ -1,0 +1,72 @@
+"""Every similarity by its kind, and the weighted sum of PageRank with another one."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Float32
+from pydantic import Field
+
+from graphcond.component import by_kind, tagged_union
+from graphcond.errors import InputError
+from graphcond.samplers.ranking import Ranking
+from graphcond.samplers.similarity import Similarity, SimilarityFields
+from graphcond.samplers.simple_similarities import GROUP, SIMPLE, SimpleSimilarityConfig, TextImageConfig
+from graphcond.types import NeighborContext, NodeEmbeddings
+
+
+class BlendSimilarity(Similarity):
+    """A weighted sum of what structure and another similarity say of a candidate.
+
+    The score is (1 - pagerank) * cosine + pagerank * (the candidate's PageRank / the best candidate's).
+    PageRank itself shrinks as the graph grows, and would weigh nothing beside a cosine; divided by the
+    best candidate's it is 1 for that one, and does not change with the number of candidates.
+
+    Args:
+        similarity: gives the cosines.
+        pagerank: the weight of PageRank, 0..1; at 0 the score is the similarity's own.
+    """
+
+    needs_candidates: ClassVar[bool] = True
+
+    def __init__(self, similarity: Similarity, pagerank: float) -> None:
+        if not 0 <= pagerank <= 1:
+            raise InputError(f"pagerank is {pagerank}", place="blend", remedy="use a weight from 0 to 1")
+        self.keys, self._similarity, self._pagerank = similarity.keys, similarity, pagerank
+
+    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
+        """The blended similarity's query."""
+        return self._similarity.query(target, candidates)
+
+    def scores(self, context: NeighborContext) -> Float32[np.ndarray, "b k"]:
+        """The weighted sum for each candidate; 0 where there is none."""
+        best = context.scores.max(axis=1, keepdims=True, initial=0)
+        mass = context.scores / np.where(best > 0, best, 1)
+        cosines = self._similarity.scores(context)
+        return np.float32(1 - self._pagerank) * cosines + np.float32(self._pagerank) * mass
+
+
+class BlendConfig(SimilarityFields):
+    """A weighted sum of PageRank and another similarity."""
+
+    compares = BlendSimilarity
+    kind: Literal["blend"] = "blend"
+
+    similarity: SimpleSimilarityConfig = TextImageConfig()
+    """The other similarity, of any kind but `blend`."""
+
+    pagerank: float = Field(0.1, ge=0, le=1)
+    """Weight of PageRank, as a share of the best candidate's; the similarity has the rest. CLIP's cosines of
+    texts with pictures lie close together, so that a small weight says much."""
+
+    def build(self, embeddings: NodeEmbeddings | None) -> BlendSimilarity:
+        """The weighted sum over ``embeddings``."""
+        return BlendSimilarity(self.similarity.build(embeddings), self.pagerank)
+
+
+SIMILARITIES = by_kind((*SIMPLE, BlendConfig), GROUP)
+"""Config of every similarity by its kind, those of other packages included."""
+
+SimilarityConfig = tagged_union(SIMILARITIES)
+"""Any similarity's config, told apart by ``kind``."""
