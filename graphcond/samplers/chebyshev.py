@@ -17,7 +17,7 @@ sum |error_i| <= sum |c P^T x + alpha e - x|_i / alpha.
 
 from __future__ import annotations
 
-from math import acosh, ceil
+from math import acosh, ceil, log1p, sqrt
 
 import numpy as np
 from jaxtyping import Float64
@@ -28,7 +28,10 @@ def steps_for(tolerance: float, alpha: float) -> int:
 
     For a bound on the sum of all nodes' errors, divide the tolerance by sqrt(sum_i d_i / d_target) first.
     """
-    return max(1, ceil(acosh(1 / min(tolerance, 1.0)) / acosh(1 / (1 - alpha))))
+    beyond = alpha / (1 - alpha)
+    # acosh(1 + beyond), which keeps its digits where alpha is tiny.
+    gain = log1p(beyond + sqrt(beyond * (2 + beyond)))
+    return max(1, ceil(acosh(1 / min(tolerance, 1.0)) / gain))
 
 
 def weights(alpha: float, steps: int) -> Float64[np.ndarray, " steps"]:
