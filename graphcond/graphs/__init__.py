@@ -1,7 +1,12 @@
 """Reading graphs, building them, storing them as memory-mapped folders, and looking at them."""
 
 from graphcond.graphs.build import build_graph as build_graph
+from graphcond.graphs.build_folder import Built as Built
+from graphcond.graphs.build_folder import build_folder as build_folder
+from graphcond.graphs.dgl import embeddings_from_dgl as embeddings_from_dgl
+from graphcond.graphs.dgl import from_dgl as from_dgl
 from graphcond.graphs.export import export_metadata as export_metadata
+from graphcond.graphs.features import read_features as read_features
 from graphcond.graphs.from_world import World as World
 from graphcond.graphs.from_world import save_world as save_world
 from graphcond.graphs.inspect import DegreeFigures as DegreeFigures
@@ -10,6 +15,13 @@ from graphcond.graphs.inspect import inspect_graph as inspect_graph
 from graphcond.graphs.load import load_graph as load_graph
 from graphcond.graphs.load import read_source as read_source
 from graphcond.graphs.metadata import read_metadata as read_metadata
+from graphcond.graphs.networkx import from_networkx as from_networkx
+from graphcond.graphs.networkx import to_networkx as to_networkx
+from graphcond.graphs.pyg import embeddings_from_pyg as embeddings_from_pyg
+from graphcond.graphs.pyg import from_pyg as from_pyg
+from graphcond.graphs.pyg import to_pyg as to_pyg
+from graphcond.graphs.scipy import from_scipy as from_scipy
+from graphcond.graphs.scipy import to_scipy as to_scipy
 from graphcond.graphs.source import GraphSource as GraphSource
 from graphcond.graphs.store import open_graph as open_graph
 from graphcond.graphs.store import save_graph as save_graph

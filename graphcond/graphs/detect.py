@@ -6,8 +6,13 @@ from enum import Enum
 from pathlib import Path
 
 from graphcond.errors import InputError
+from graphcond.graphs.dgl import is_dgl_file
+from graphcond.graphs.dgl_csv import META
+from graphcond.graphs.magb import magb_files
 from graphcond.graphs.manifest import MANIFEST
 from graphcond.graphs.metadata import METADATA, metadata_folders
+from graphcond.graphs.mm_graph import CLASSIFICATION, LINKS, is_mm_graph
+from graphcond.graphs.ogb import is_ogb
 from graphcond.graphs.tabular import SUFFIXES, find_table
 
 
@@ -18,6 +23,16 @@ class Format(Enum):
     METADATA = "metadata.jsonl"
     TABLES = "nodes.* and edges.*"
     EDGE_LIST = "list of edges"
+    DGL_CSV = "DGL's meta.yaml"
+    OGB = "OGB's raw/edge.csv.gz"
+    MM_GRAPH = "MM-Graph's .pt files"
+    MAGB = "XGraph.pt and X.csv"
+    PYG = "PyG file"
+    DGL = "DGL file"
+
+
+SAVED = (".pt", ".pth", ".bin")
+"""Endings of files that PyG and DGL write."""
 
 
 def detect(path: Path | str) -> Format:
@@ -31,6 +46,8 @@ def detect(path: Path | str) -> Format:
         return _detect_folder(path)
     if path.is_file() and path.name.endswith(SUFFIXES) and path.name != METADATA:
         return Format.EDGE_LIST
+    if path.is_file() and path.name.endswith(SAVED):
+        return Format.DGL if is_dgl_file(path) else Format.PYG
     if path.is_file():
         remedy = "name the folder that holds it" if path.name in (METADATA, MANIFEST) else "name a folder"
         raise InputError("is no list of edges", place=path, remedy=remedy)
@@ -40,18 +57,27 @@ def detect(path: Path | str) -> Format:
 def _detect_folder(folder: Path) -> Format:
     if (folder / MANIFEST).is_file():
         return Format.GRAPH_FOLDER
-    found = [Format.METADATA] if metadata_folders(folder) else []
-    if find_table(folder, "nodes") or find_table(folder, "edges"):
+    signs = {
+        Format.METADATA: metadata_folders(folder),
+        Format.DGL_CSV: (folder / META).is_file(),
+        Format.OGB: is_ogb(folder),
+        Format.MM_GRAPH: is_mm_graph(folder),
+        Format.MAGB: magb_files(folder),
+    }
+    found = [kind for kind, sign in signs.items() if sign]
+    tables = find_table(folder, "nodes"), find_table(folder, "edges")
+    if any(tables) and found not in ([Format.DGL_CSV], [Format.OGB]):  # these may have tables of such names
         found.append(Format.TABLES)
     if not found:
         raise InputError(
             f"holds no graph: looked for {MANIFEST}, {METADATA} (also in train, val and test), "
-            f"and nodes.* with edges.* ({', '.join(SUFFIXES)})",
+            f"nodes.* with edges.* ({', '.join(SUFFIXES)}), {META}, raw/edge.csv.gz, {CLASSIFICATION}, "
+            f"{LINKS} and XGraph.pt with X.csv",
             place=folder,
             remedy="check the path",
         )
     if len(found) > 1:
         raise InputError(
-            f"holds both {METADATA} and {Format.TABLES.value}", place=folder, remedy="move one away"
+            f"holds both {found[0].value} and {found[1].value}", place=folder, remedy="move one away"
         )
     return found[0]

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from graphcond.errors import InputError
 from graphcond.graphs.detect import Format, detect
+from graphcond.graphs.dgl import read_dgl_file
+from graphcond.graphs.dgl_csv import read_dgl_csv
+from graphcond.graphs.magb import read_magb
 from graphcond.graphs.metadata import read_metadata
+from graphcond.graphs.mm_graph import read_mm_graph
+from graphcond.graphs.ogb import read_ogb
+from graphcond.graphs.pyg import read_pyg
 from graphcond.graphs.source import GraphSource
 from graphcond.graphs.store import open_graph
 from graphcond.graphs.tables import read_edge_list, read_tables
@@ -17,6 +23,12 @@ _READERS = {
     Format.METADATA: read_metadata,
     Format.TABLES: read_tables,
     Format.EDGE_LIST: read_edge_list,
+    Format.DGL_CSV: read_dgl_csv,
+    Format.OGB: read_ogb,
+    Format.MM_GRAPH: read_mm_graph,
+    Format.MAGB: read_magb,
+    Format.PYG: read_pyg,
+    Format.DGL: read_dgl_file,
 }
 
 
@@ -24,7 +36,7 @@ def read_source(path: Path | str, columns: Mapping[str, str] | None = None) -> G
     """Read a folder or file of any format but the graph folder's own.
 
     Args:
-        path: a folder with ``metadata.jsonl``, one with ``nodes.*`` and ``edges.*``, or a list of edges.
+        path: a folder or file of one of `graphcond.graphs.detect.Format`.
         columns: what the format's columns are called in the files, where they differ.
 
     Raises:

@@ -19,16 +19,36 @@ class GraphSource:
     """Nodes and edges as a format gives them.
 
     ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`.
+    ``mirrored`` says that every edge stands in both directions, each with the edge's whole weight.
     """
 
     nodes: NodeTable
     edges: EdgeList
     root: Path | None = None
     given: Int64[np.ndarray, "nodes k"] | None = None
+    mirrored: bool = False
+
+    def edges_once(self, *, directed: bool) -> EdgeList:
+        """What to build from: ``edges``, or one direction of them where both together are one edge."""
+        if directed or not self.mirrored:
+            return self.edges
+        kept = np.flatnonzero(self.edges.sources <= self.edges.targets)
+        return EdgeList(
+            self.edges.sources[kept],
+            self.edges.targets[kept],
+            weights=None if self.edges.weights is None else self.edges.weights[kept],
+            types=None if self.edges.types is None else [self.edges.types[row] for row in kept.tolist()],
+        )
 
     def graph(self, *, directed: bool = False) -> AttributedGraph:
         """The graph in memory."""
-        return build_graph(self.nodes, self.edges, directed=directed, root=self.root, given=self.given)
+        return build_graph(
+            self.nodes,
+            self.edges_once(directed=directed),
+            directed=directed,
+            root=self.root,
+            given=self.given,
+        )
 
 
 def column_names(defaults: tuple[str, ...], columns: Mapping[str, str] | None) -> dict[str, str]:

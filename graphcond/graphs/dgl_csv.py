@@ -1,0 +1,219 @@
+"""DGL's CSV folders: ``meta.yaml`` and the tables that it names, read without DGL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from jaxtyping import Float32, Int64
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graphcond.errors import InputError
+from graphcond.files import inside, read_text
+from graphcond.graphs.columns import first_repeat
+from graphcond.graphs.csv_files import read_csv, text_columns
+from graphcond.graphs.source import GraphSource
+from graphcond.graphs.store_features import feature_rows
+from graphcond.graphs.store_source import check_pictures, source_of
+from graphcond.graphs.stores import MASK, OWN_NAMES, PLAIN, EdgeStore, NodeStore, Stores
+from graphcond.graphs.tabular import row_place
+
+META = "meta.yaml"
+_TRUE = {"1", "1.0", "true"}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    file_name: str
+    graph_id_field: str = "graph_id"
+
+
+class _Nodes(_Table):
+    ntype: str = PLAIN
+    node_id_field: str = "node_id"
+
+
+class _Edges(_Table):
+    etype: tuple[str, str, str] = (PLAIN, PLAIN, PLAIN)
+    src_id_field: str = "src_id"
+    dst_id_field: str = "dst_id"
+
+
+class _Meta(BaseModel):
+    """The content of ``meta.yaml``."""
+
+    model_config = ConfigDict(frozen=True)
+    version: Literal["1.0.0"] = "1.0.0"
+    separator: str = Field(",", min_length=1, max_length=1)
+    node_data: tuple[_Nodes, ...] = Field(min_length=1)
+    edge_data: tuple[_Edges, ...]
+
+
+def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+    """Read a DGL CSV folder of one graph; vectors are left to `dgl_csv_features`.
+
+    Ids are those of the tables, with ``type:`` before them where there are several types of nodes; an edge
+    type is the middle one of its three names. Columns ``train_mask``, ``val_mask``, ``test_mask`` and the
+    like are splits.
+
+    Args:
+        folder: holds ``meta.yaml``.
+        columns: what ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type`` are called in the
+            tables, where they differ.
+
+    Raises:
+        InputError: ``meta.yaml`` or a table is missing or broken, a table leaves the folder, an id is empty
+            or repeats, an edge names an unknown id, a weight is no finite number >= 0, or there are several
+            graphs.
+    """
+    folder = Path(folder)
+    source = source_of(_stores(folder), OWN_NAMES, columns, root=folder, place=folder)
+    check_pictures(source, folder)
+    return source
+
+
+def dgl_csv_features(folder: Path) -> dict[str, Callable[[], Any]]:
+    """The columns of nodes that hold a vector a node, such as ``feat``: their name and what reads them."""
+    meta = _meta(folder)
+    tables = {nodes.ntype: _table(folder, nodes, meta.separator) for nodes in meta.node_data}
+    names = dict.fromkeys(
+        name for table in tables.values() for name in table.column_names if _is_vector(table[name])
+    )
+    return {name: partial(_features, tables, name, folder) for name in names}
+
+
+def _features(tables: Mapping[str, pa.Table], name: str, folder: Path) -> Any:
+    nodes = {}
+    for kind, table in tables.items():
+        found = name in table.column_names
+        columns = {name: _vectors(table[name], name, folder)} if found else {}
+        nodes[kind] = NodeStore(table.num_rows, columns)
+    return feature_rows(Stores(nodes, {}), name, folder)
+
+
+def _stores(folder: Path) -> Stores:
+    meta = _meta(folder)
+    nodes: dict[str, NodeStore] = {}
+    ids: dict[str, pa.ChunkedArray] = {}
+    for part in meta.node_data:
+        table = _table(folder, part, meta.separator)
+        ids[part.ntype] = _ids(table, part, folder)
+        prefix = f"{part.ntype}:" if len(meta.node_data) > 1 else ""
+        columns = _columns(table.drop_columns([part.node_id_field]))
+        columns["id"] = [f"{prefix}{node_id}" for node_id in ids[part.ntype].to_pylist()]
+        if nodes.setdefault(part.ntype, store := NodeStore(table.num_rows, columns)) is not store:
+            raise InputError(f"names the node type '{part.ntype}' twice", place=folder / META)
+    edges: dict[tuple[str, str, str], EdgeStore] = {}
+    for links in meta.edge_data:
+        table = _table(folder, links, meta.separator)
+        fields = (links.src_id_field, links.dst_id_field)
+        file = folder / links.file_name
+        sources, targets = (
+            _rows(_need(table, field, file), ids, kind, file)
+            for field, kind in zip(fields, links.etype[::2], strict=True)
+        )
+        columns = _columns(table.drop_columns(list(dict.fromkeys(fields))))
+        if edges.setdefault(links.etype, edge := EdgeStore(sources, targets, columns)) is not edge:
+            raise InputError(f"names the edge type {links.etype} twice", place=folder / META)
+    return Stores(nodes, edges)
+
+
+def _meta(folder: Path) -> _Meta:
+    file = folder / META
+    try:
+        return _Meta.model_validate(yaml.safe_load(read_text(file)))
+    except yaml.YAMLError as error:
+        raise InputError(f"is no YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise InputError(f"'{where}': {first['msg']}", place=file, remedy="mend it") from None
+
+
+def _table(folder: Path, part: _Table, separator: str) -> pa.Table:
+    file = folder / inside(folder, part.file_name, place=folder / META)
+    table = read_csv(file, separator=separator)
+    if part.graph_id_field not in table.column_names:
+        return table
+    graphs = pc.count_distinct(table[part.graph_id_field]).as_py()
+    if graphs > 1:
+        raise InputError(f"holds {graphs} graphs", place=file, remedy="keep the rows of one graph")
+    return table.drop_columns([part.graph_id_field])
+
+
+def _need(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise InputError(
+            f"has no column '{name}' (it has {', '.join(table.column_names) or 'none'})",
+            place=file,
+            remedy=f"add it, or name another in {META}",
+        )
+    return table[name]
+
+
+def _ids(table: pa.Table, part: _Nodes, folder: Path) -> pa.ChunkedArray:
+    file = folder / part.file_name
+    column = _need(table, part.node_id_field, file)
+    repeat = first_repeat(column.combine_chunks())
+    empty = pc.index(column.is_null(), True).as_py()
+    if empty >= 0:
+        raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
+    if repeat is not None:
+        raise InputError(f"the id '{column[repeat]}' occurs a second time", place=row_place(file, repeat))
+    return column
+
+
+def _rows(
+    ends: pa.ChunkedArray, ids: Mapping[str, pa.ChunkedArray], kind: str, file: Path
+) -> Int64[np.ndarray, " edges"]:
+    if kind not in ids:
+        raise InputError(f"there are no nodes of type '{kind}'", place=file, remedy=f"mend {META}")
+    rows = pc.index_in(ends, value_set=ids[kind].combine_chunks())
+    if rows.null_count:
+        row = int(pc.index(rows.is_null(), True).as_py())
+        raise InputError(
+            f"there is no node '{ends[row].as_py() or ''}'",
+            place=row_place(file, row),
+            remedy="add the node or drop the edge",
+        )
+    return rows.to_numpy().astype(np.int64)
+
+
+def _columns(table: pa.Table) -> dict[str, Any]:
+    """Everything but vectors; masks and weights as what they are."""
+    plain = [name for name in table.column_names if name and not _is_vector(table[name])]
+    columns: dict[str, Any] = dict(text_columns(table.select(plain)))
+    return {
+        name: np.array([value.lower() in _TRUE for value in column]) if name.endswith(MASK) else column
+        for name, column in columns.items()
+    }
+
+
+def _is_vector(column: pa.ChunkedArray) -> bool:
+    """Whether the first entry is numbers between commas, which is how DGL writes vectors."""
+    first = (column[0].as_py() or "") if len(column) else ""
+    return "," in first and _parsed(first) is not None
+
+
+def _parsed(text: str) -> list[float] | None:
+    try:
+        return [float(number) for number in text.strip("[] ").split(",")]
+    except ValueError:
+        return None
+
+
+def _vectors(column: pa.ChunkedArray, name: str, folder: Path) -> Float32[np.ndarray, "nodes d"]:
+    rows = [_parsed(text or "") for text in column.to_pylist()]
+    width = len(rows[0] or ()) if rows else 0
+    for number, row in enumerate(rows):
+        if row is None or len(row) != width:
+            raise InputError(
+                f"'{name}' of row {number + 1} is no list of {width} numbers", place=folder, remedy="mend it"
+            )
+    return np.array(rows, np.float32).reshape(len(rows), width)

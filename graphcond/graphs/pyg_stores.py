@@ -1,0 +1,129 @@
+"""Graphs from the dicts that PyG's `Data.to_dict` and `HeteroData.to_dict` give, which need no PyG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.errors import InputError
+from graphcond.graphs.stores import MASK, PLAIN, EdgeStore, EdgeType, NodeStore, Stores
+from graphcond.graphs.torch_files import as_array, as_rows
+
+KEYS = {
+    "id": "id",
+    "text": "text",
+    "image": "image",
+    "split": "split",
+    "type": "node_type",
+    "weight": "edge_weight",
+    "edge_type": "edge_type",
+}
+"""Our columns, and what they are called in a PyG graph."""
+
+FEATURES = {"extra": "x", "pictures": "picture_x", "texts": "text_x"}
+"""The parts of `NodeEmbeddings`, and what they are called in a PyG graph."""
+
+RELATIONS = "edge_type_names"
+"""Names of the numbers in ``edge_type``."""
+
+UNTYPED = "to"
+"""The relation of edges that have no type, between nodes that have one; PyG writes it too."""
+
+_GLOBAL = "_global_store"
+_REVERSE = "rev_"
+
+
+def stores_of(mapping: Mapping[Any, Any], place: object = None) -> Stores:
+    """Read a dict of a `Data` or a `HeteroData`.
+
+    A relation ``rev_r`` from b to a, which `ToUndirected` adds to a relation ``r`` from a to b, is left out.
+
+    Raises:
+        InputError: it is no such dict, ``edge_index`` is missing or of another shape, or the number of nodes
+            cannot be told.
+    """
+    if not isinstance(mapping, Mapping):
+        raise InputError(
+            f"holds no graph but {type(mapping).__name__}", place=place, remedy="save `data.to_dict()`"
+        )
+    if _GLOBAL in mapping or any(isinstance(key, tuple) for key in mapping):
+        return _hetero(mapping, place)
+    node_columns = {key: value for key, value in mapping.items() if not str(key).startswith("edge_")}
+    edge_columns = {key: value for key, value in mapping.items() if str(key).startswith("edge_")}
+    sources, targets = _ends(edge_columns, place)
+    count = _count(node_columns, max(sources.max(initial=-1), targets.max(initial=-1)) + 1, place)
+    node_columns.pop("num_nodes", None)
+    relations = edge_columns.pop(RELATIONS, None)
+    return Stores(
+        {PLAIN: NodeStore(count, node_columns)},
+        {(PLAIN, PLAIN, PLAIN): EdgeStore(sources, targets, edge_columns)},
+        relations,
+    )
+
+
+def _hetero(mapping: Mapping[Any, Any], place: object) -> Stores:
+    edges: dict[EdgeType, EdgeStore] = {}
+    relations = {key for key in mapping if isinstance(key, tuple)}
+    for key in mapping:
+        if not isinstance(key, tuple):
+            continue
+        if len(key) != 3 or not all(isinstance(part, str) for part in key):
+            raise InputError(f"the edge type {key} is no (source, relation, target)", place=place)
+        start, relation, end = key
+        if relation.startswith(_REVERSE) and _forward(key) in relations:
+            continue
+        sources, targets = _ends(mapping[key], f"{place or 'graph'}, {key}")
+        kind = (start, PLAIN if {part[1] for part in relations} == {UNTYPED} else relation, end)
+        edges[kind] = EdgeStore(sources, targets, _without(mapping[key], "edge_index"))
+    names = [key for key in mapping if isinstance(key, str) and key != _GLOBAL]
+    names += [end for kind in edges for end in (kind[0], kind[2]) if end not in names]
+    nodes = {}
+    for name in dict.fromkeys(names):
+        columns = mapping.get(name, {})
+        most = max(
+            [store.sources.max(initial=-1) for kind, store in edges.items() if kind[0] == name]
+            + [store.targets.max(initial=-1) for kind, store in edges.items() if kind[2] == name],
+            default=-1,
+        )
+        nodes[name] = NodeStore(_count(columns, most + 1, place), _without(columns, "num_nodes"))
+    return Stores(nodes, edges)
+
+
+def _forward(kind: EdgeType) -> EdgeType:
+    start, relation, end = kind
+    return end, relation.removeprefix(_REVERSE), start
+
+
+def _without(columns: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if name != key}
+
+
+def _ends(
+    columns: Mapping[str, Any], place: object
+) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"]]:
+    if "edge_index" not in columns:
+        raise InputError(
+            f"there is no 'edge_index' (there is {', '.join(map(str, columns)) or 'nothing'})",
+            place=place,
+            remedy="give edges as `edge_index` of shape (2, edges)",
+        )
+    index = as_array(columns["edge_index"], "'edge_index'", place)
+    if index.ndim != 2 or len(index) != 2:
+        raise InputError(
+            f"'edge_index' has the shape {index.shape}", place=place, remedy="make it (2, edges)"
+        )
+    return as_rows(index[0], "'edge_index'", place), as_rows(index[1], "'edge_index'", place)
+
+
+def _count(columns: Mapping[str, Any], least: int, place: object) -> int:
+    """As PyG counts: what is said, else what a column of the nodes has, else what edges reach."""
+    told = columns.get("num_nodes")
+    if told is not None:
+        return int(told)
+    for key in (*FEATURES.values(), "y", "id", "text", "image", *(k for k in columns if k.endswith(MASK))):
+        if columns.get(key) is not None:
+            return len(columns[key])
+    return int(least)

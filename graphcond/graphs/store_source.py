@@ -1,0 +1,158 @@
+"""From stores of columns to a `GraphSource`: nodes come type after type, and keep their order within."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.files import inside
+from graphcond.graphs.source import GraphSource
+from graphcond.graphs.store_edges import edge_list, is_mirrored
+from graphcond.graphs.stores import MASK, NODE_COLUMNS, PLAIN, NodeStore, Stores, of_nodes, text_column
+from graphcond.graphs.torch_files import as_array
+from graphcond.types import NodeTable
+
+
+def source_of(
+    stores: Stores,
+    keys: Mapping[str, str],
+    columns: Mapping[str, str] | None = None,
+    *,
+    nodes: NodeTable | None = None,
+    root: Path | None = None,
+    place: object = None,
+) -> GraphSource:
+    """Put the stores together.
+
+    Args:
+        stores: the nodes and edges.
+        keys: what the columns `NODE_COLUMNS` and `EDGE_COLUMNS` are called in the stores. What else is as
+            long as its nodes and plain (strings, or a number each) becomes an attribute.
+        columns: what the user calls them, where that differs.
+        nodes: the node table, where the stores do not hold it.
+        root: the folder that pictures are in.
+        place: what errors name.
+
+    Raises:
+        InputError: ``columns`` names none, a column has another length than its nodes or edges, masks
+            overlap, an edge ends at no node, a weight is no finite number >= 0, or ``nodes`` has another
+            length.
+    """
+    names = _names(stores, keys, columns or {}, place)
+    total = sum(store.count for store in stores.nodes.values())
+    if nodes is not None and len(nodes) != total:
+        raise InputError(f"the node table has {len(nodes)} rows for {total} nodes", place=place)
+    table = _node_table(stores.nodes, names, place) if nodes is None else nodes
+    edges = edge_list(stores, names, place)
+    return GraphSource(table, edges, root, mirrored=is_mirrored(edges))
+
+
+def check_pictures(source: GraphSource, place: object) -> None:
+    """See that the pictures of a source that was read from files lie in its folder.
+
+    Raises:
+        InputError: one does not.
+    """
+    for picture in dict.fromkeys(source.nodes.pictures):
+        if picture is not None:
+            inside(source.root or Path(), picture, place=place)
+
+
+def _names(
+    stores: Stores, keys: Mapping[str, str], columns: Mapping[str, str], place: object
+) -> Mapping[str, str]:
+    """``keys`` with the user's changes, if these speak of columns that there are."""
+    found = {key for store in stores.nodes.values() for key in store.columns}
+    found |= {key for store in stores.edges.values() for key in store.columns}
+    for name, theirs in columns.items():
+        if name not in keys:
+            raise InputError(f"there is no column '{name}' to rename", remedy=did_you_mean(name, keys))
+        if theirs not in found:
+            raise InputError(
+                f"no column is called '{theirs}' (there is {', '.join(sorted(found)) or 'none'})",
+                place=place,
+                remedy=f"mend '{name}={theirs}'",
+            )
+    return {**keys, **columns}
+
+
+def _node_table(stores: Mapping[str, NodeStore], names: Mapping[str, str], place: object) -> NodeTable:
+    parts = [_texts(kind, store, names, place) for kind, store in stores.items()]
+    counts = [store.count for store in stores.values()]
+    known = dict.fromkeys(chain.from_iterable(parts))
+
+    def column(name: str) -> list[str] | None:
+        if name not in known:
+            return None
+        filled = (part.get(name, [""] * count) for part, count in zip(parts, counts, strict=True))
+        return list(chain.from_iterable(filled))
+
+    rows = [
+        part.get("id") or _numbered(kind, count, several=len(stores) > 1)
+        for (kind, part), count in zip(zip(stores, parts, strict=True), counts, strict=True)
+    ]
+    total = sum(counts)
+    return NodeTable(
+        ids=list(chain.from_iterable(rows)),
+        texts=column("text") or [""] * total,
+        pictures=[picture or None for picture in column("image") or [""] * total],
+        types=column("type"),
+        splits=column("split"),
+        attributes={name: column(name) or [] for name in known if name not in NODE_COLUMNS},
+    )
+
+
+def _numbered(kind: str, count: int, *, several: bool) -> list[str]:
+    prefix = f"{kind}:" if several else ""
+    return [f"{prefix}{row}" for row in range(count)]
+
+
+def _texts(kind: str, store: NodeStore, names: Mapping[str, str], place: object) -> dict[str, list[str]]:
+    """The columns of one store under our names, as text."""
+    found: dict[str, list[str]] = {}
+    ours = {theirs: name for name, theirs in names.items() if name in NODE_COLUMNS}
+    for key, values in store.columns.items():
+        if key in ours and values is not None:
+            found[ours[key]] = text_column(values, key, store.count, of_nodes(kind), place)
+        elif key not in NODE_COLUMNS and not key.endswith(MASK) and _is_attribute(values, store.count):
+            found[key] = text_column(values, key, store.count, of_nodes(kind), place)
+    if "split" not in found and any(key.endswith(MASK) for key in store.columns):
+        found["split"] = _splits(store, of_nodes(kind), place)
+    return found | ({"type": [kind] * store.count} if kind != PLAIN else {})
+
+
+def _splits(store: NodeStore, of: str, place: object) -> list[str]:
+    splits = np.full(store.count, "", object)
+    for key in store.columns:
+        if not key.endswith(MASK):
+            continue
+        mask = as_array(store.columns[key], f"'{key}'", place)
+        if mask.shape != (store.count,):
+            raise InputError(
+                f"'{key}' has the shape {mask.shape} for {store.count} nodes{of}",
+                place=place,
+                remedy="keep one truth value for each node",
+            )
+        mask = mask.astype(bool)
+        if (splits[mask] != "").any():
+            row = int(np.flatnonzero(mask & (splits != ""))[0])
+            raise InputError(
+                f"node {row}{of} is in the splits '{splits[row]}' and '{key.removesuffix(MASK)}'",
+                place=place,
+                remedy="put every node in one",
+            )
+        splits[mask] = key.removesuffix(MASK)
+    return splits.tolist()
+
+
+def _is_attribute(values: Any, count: int) -> bool:
+    if isinstance(values, list | tuple):
+        return len(values) == count and all(
+            isinstance(value, str | int | float) or value is None for value in values
+        )
+    return tuple(getattr(values, "shape", ())) == (count,)

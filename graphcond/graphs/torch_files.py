@@ -1,0 +1,96 @@
+"""Files that ``torch.save`` wrote, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from graphcond.errors import InputError
+
+_NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", "Float32", "Float64")
+
+
+def load_tensors(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:
+    """What ``path`` holds: tensors, numpy arrays, numbers, strings, lists and dicts of these.
+
+    Args:
+        path: a file of `torch.save`.
+        classes: further classes that may stand in it; their state is set, nothing is called.
+        in_memory: read the tensors; otherwise they stay on the disk until they are looked at.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds a pickled object, which could run code.
+    """
+    import torch
+
+    if not path.is_file():
+        raise InputError("no such file", place=path, remedy="check the path")
+    try:
+        with torch.serialization.safe_globals([*_numpy_classes(), *classes]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=not in_memory or None)
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError:
+        raise InputError(
+            "is damaged, or holds more than tensors, lists and dicts and is not opened: it could run code",
+            place=path,
+            remedy="save tensors, lists and dicts",
+        ) from None
+    except Exception as error:  # a damaged file raises anything
+        reason = str(error).strip().partition(". ")[0] or type(error).__name__
+        raise InputError(
+            f"cannot be read: {reason}", place=path, remedy="fetch or write the file again"
+        ) from None
+
+
+def as_array(values: Any, what: str, place: object) -> Shaped[np.ndarray, " *shape"]:
+    """A tensor, an array or a list of numbers as an array.
+
+    Raises:
+        InputError: it is none of these, or its rows differ in length.
+    """
+    import torch
+
+    if isinstance(values, torch.Tensor):
+        dense = values.to_dense() if values.layout != torch.strided else values
+        return (dense.float() if dense.dtype == torch.bfloat16 else dense).detach().cpu().numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{what} are no numbers but {type(values).__name__}", place=place, remedy="save a tensor"
+        )
+    return array
+
+
+def as_rows(values: Any, what: str, place: object) -> Int64[np.ndarray, " n"]:
+    """One row of whole numbers.
+
+    Raises:
+        InputError: there are several rows, or other numbers.
+    """
+    array = as_array(values, what, place)
+    whole = array.dtype.kind in "iu" or not array.size
+    if array.ndim != 1 or not whole:
+        raise InputError(
+            f"{what} are {array.dtype} of shape {array.shape}", place=place, remedy="use a row of integers"
+        )
+    return array.astype(np.int64)
+
+
+def _numpy_classes() -> list[Any]:
+    """What a pickled numpy array of numbers is made of; numpy before 2 called the module otherwise."""
+    multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
+    makers = [
+        (multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")
+    ]
+    scalars = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    dtypes = [getattr(np.dtypes, f"{name}DType") for name in _NUMPY_DTYPES]
+    return [*makers, *scalars, np.ndarray, np.dtype, *dtypes]
