@@ -1,0 +1,115 @@
+"""One method on one graph, in a process of its own, so that its memory is its own.
+
+    python benchmarks/measure.py GRAPH_FOLDER METHOD TARGETS.npy RIGHT.npz SECONDS
+
+`bench_ppr.py` calls it. Prints a line of json for each setting tried, up to the first that is precise.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+from method import Method, Rank
+from truth import Right, read_right
+
+from graphcond.graphs import open_graph
+
+PRECISE = 0.99
+LEAST = 3
+"""Targets that are measured even if they take longer than the time given."""
+REPEATS = 5
+"""How often a block is measured if it holds all targets."""
+TURNS = 9
+
+Blocks = list[Int64[np.ndarray, " b"]]
+
+
+def main() -> None:
+    folder, name, targets, right, seconds = sys.argv[1:]
+    method = method_of(name)
+    for module in method.imports:
+        importlib.import_module(module)
+    imports, graph = peak_mib(), open_graph(folder)
+    begin = perf_counter()
+    rank = method.prepare(graph)
+    known = {"ready_s": perf_counter() - begin, "imports_mib": imports}
+    blocks, truth = blocks_of(np.load(targets), method), read_right(right)
+    begin = perf_counter()
+    for setting in method.settings:
+        row = measure(rank, setting, blocks, truth, float(seconds))
+        row |= {"setting": method.label.format(setting), "peak_mib": peak_mib(), **known}
+        print(json.dumps(row), flush=True)
+        if (row["precision"] or 1) >= PRECISE or perf_counter() - begin > 5 * float(seconds):
+            break
+    if method.beside:
+        other = method_of(method.beside).prepare(graph)
+        print(json.dumps(row | {"beside": in_turns(rank, other, blocks[0])}), flush=True)
+
+
+def method_of(name: str) -> Method:
+    """Imports only the file that has it: ours should not load what peers need."""
+    if name.startswith(("graphcond", "floor")):
+        from ours import OURS
+
+        return OURS[name]
+    from peers import PEERS
+
+    return PEERS[name]
+
+
+def blocks_of(targets: Int64[np.ndarray, " t"], method: Method) -> Blocks:
+    """The targets in blocks of the method's size; 0 is one block of all. A smaller last one is left out."""
+    size = min(method.batch or len(targets), len(targets))
+    return [targets[start : start + size] for start in range(0, len(targets) - size + 1, size)]
+
+
+def measure(
+    rank: Rank, setting: Any, blocks: Blocks, truth: dict[int, Right], seconds: float
+) -> dict[str, Any]:
+    """Median milliseconds a target, mean precision, and how many targets were measured."""
+    rank(blocks[0][:1], setting)
+    times, precisions, begin = [], [], perf_counter()
+    for block in islice(cycle(blocks), max(REPEATS, len(blocks))):
+        start = perf_counter()
+        answers = rank(block, setting)
+        times.append((perf_counter() - start) / len(block))
+        pairs = zip(block.tolist(), answers, strict=False)
+        precisions += [truth[target].precision(answer) for target, answer in pairs if target in truth]
+        if perf_counter() - begin > seconds and len(times) * len(block) >= LEAST:
+            break
+    return {
+        "ms": 1e3 * float(np.median(times)),
+        "precision": float(np.mean(precisions)) if precisions else None,
+        "targets": len(blocks[0]) * min(len(times), len(blocks)),
+    }
+
+
+def in_turns(one: Rank, other: Rank, block: Int64[np.ndarray, " b"]) -> float:
+    """Median ratio of the time of ``one`` to the time of ``other``, each measured right after the other."""
+    other(block, None)
+    ratios = []
+    for _ in range(TURNS):
+        marks = [perf_counter()]
+        for rank in (one, other):
+            rank(block, None)
+            marks.append(perf_counter())
+        ratios.append((marks[1] - marks[0]) / (marks[2] - marks[1]))
+    return float(np.median(ratios))
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, pages of memory maps included."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+if __name__ == "__main__":
+    main()
