@@ -21,7 +21,7 @@ def read_csv(
         file: the file.
         separator: one character.
         header: the first line names the columns; without it they are ``f0``, ``f1``, and so on.
-        kind: what all values are; text by default.
+        kind: what all values are; text by default, "" where there is none.
 
     Raises:
         InputError: the file is missing or damaged, its rows differ in length, or a value is of another kind.
@@ -41,8 +41,8 @@ def read_csv(
 
 
 def text_columns(table: pa.Table) -> dict[str, list[str]]:
-    """The columns of a table of text, "" where there is none."""
-    return {name: table[name].fill_null("").to_pylist() for name in table.column_names}
+    """The columns of a table of text."""
+    return {name: table[name].to_pylist() for name in table.column_names}
 
 
 def read_integers(file: Path, *, columns: int) -> Int64[np.ndarray, "rows columns"]:

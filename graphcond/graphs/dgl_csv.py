@@ -161,7 +161,7 @@ def _ids(table: pa.Table, part: _Nodes, folder: Path) -> pa.ChunkedArray:
     file = folder / part.file_name
     column = _need(table, part.node_id_field, file)
     repeat = first_repeat(column.combine_chunks())
-    empty = pc.index(column.is_null(), True).as_py()
+    empty = pc.index(column, "").as_py()
     if empty >= 0:
         raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
     if repeat is not None:
@@ -178,7 +178,7 @@ def _rows(
     if rows.null_count:
         row = int(pc.index(rows.is_null(), True).as_py())
         raise InputError(
-            f"there is no node '{ends[row].as_py() or ''}'",
+            f"there is no node '{ends[row]}'",
             place=row_place(file, row),
             remedy="add the node or drop the edge",
         )
@@ -197,7 +197,7 @@ def _columns(table: pa.Table) -> dict[str, Any]:
 
 def _is_vector(column: pa.ChunkedArray) -> bool:
     """Whether the first entry is numbers between commas, which is how DGL writes vectors."""
-    first = (column[0].as_py() or "") if len(column) else ""
+    first = column[0].as_py() if len(column) else ""
     return "," in first and _parsed(first) is not None
 
 
@@ -209,7 +209,7 @@ def _parsed(text: str) -> list[float] | None:
 
 
 def _vectors(column: pa.ChunkedArray, name: str, folder: Path) -> Float32[np.ndarray, "nodes d"]:
-    rows = [_parsed(text or "") for text in column.to_pylist()]
+    rows = [_parsed(text) for text in column.to_pylist()]
     width = len(rows[0] or ()) if rows else 0
     for number, row in enumerate(rows):
         if row is None or len(row) != width:

@@ -109,7 +109,7 @@ def _mapping(file: Path) -> list[str] | None:
     found = load_tensors(file)
     if not isinstance(found, Mapping):
         raise InputError("is no mapping of raw ids to rows", place=file, remedy="fetch the file again")
-    rows = as_rows([int(row) for row in found.values()], "rows", file)
+    rows = as_rows(list(found.values()), "rows", file)
     if not np.array_equal(np.sort(rows), np.arange(len(rows))):
         raise InputError(
             f"does not number its {len(rows)} nodes from 0 without gaps",
@@ -127,7 +127,11 @@ def _labels(file: Path) -> dict[str, Any]:
 def _count(folder: Path, known: Mapping[str, Any], least: int) -> int:
     """As many nodes as there are raw ids, labels or features; else as edges reach."""
     if known:
-        return max(len(column) for column in known.values())
+        counts = {name: len(column) for name, column in known.items()}
+        if len(set(counts.values())) > 1:
+            told = f"{counts['id']} nodes in node_mapping.pt and {counts['label']} labels"
+            raise InputError(f"there are {told}", place=folder, remedy="fetch the files again")
+        return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
         return len(as_array(load_tensors(file, in_memory=False), "features", file))
     return int(least)

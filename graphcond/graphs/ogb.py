@@ -148,7 +148,7 @@ def _one_column(file: Path, count: int) -> list[str]:
             remedy="give one value for each node",
         )
     # pandas writes whole numbers with gaps as 3.0
-    return [value.removesuffix(".0") for value in table.column(0).fill_null("").to_pylist()]
+    return [value.removesuffix(".0") for value in table.column(0).to_pylist()]
 
 
 def _mapped(mapping: Path, kind: str, count: int) -> list[str] | None:
@@ -169,7 +169,7 @@ def _mapped(mapping: Path, kind: str, count: int) -> list[str] | None:
     if order.null_count:
         row = int(pc.index(order.is_null(), True).as_py())
         raise InputError(f"does not name node {row}", place=files[0], remedy="fetch the file again")
-    return table.column(1).take(order).fill_null("").to_pylist()
+    return table.column(1).take(order).to_pylist()
 
 
 def _masks(split: Path, kind: str, count: int) -> Iterator[tuple[str, np.ndarray]]:

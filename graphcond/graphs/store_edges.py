@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -61,7 +62,7 @@ def _weights_of(store: EdgeStore, key: str, kind: EdgeType, place: object) -> Fl
     count = len(store.sources)
     if key not in store.columns:
         return np.ones(count, np.float32)
-    weights = as_array(store.columns[key], f"'{key}'", place)
+    weights = as_array(_numbers(store.columns[key]), f"'{key}'", place)
     if weights.shape not in ((count,), (count, 1)):
         raise InputError(
             f"'{key}'{of_edges(kind)} has the shape {weights.shape} for {count} edges",
@@ -77,6 +78,14 @@ def _weights_of(store: EdgeStore, key: str, kind: EdgeType, place: object) -> Fl
             remedy="use finite weights >= 0",
         )
     return weights
+
+
+def _numbers(values: Any) -> Any:
+    """Numbers that are written out, as they are in CSV files, or what else it was."""
+    try:
+        return [float(value) for value in values] if isinstance(values, list | tuple) else values
+    except (TypeError, ValueError):
+        return values
 
 
 def _edge_types(stores: Stores, key: str, place: object) -> list[str] | None:
