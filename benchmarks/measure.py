@@ -41,7 +41,7 @@ def main() -> None:
     begin = perf_counter()
     rank = method.prepare(graph)
     known = {"ready_s": perf_counter() - begin, "imports_mib": imports}
-    blocks, truth = blocks_of(np.load(targets), method), read_right(right)
+    blocks, truth = blocks_of(np.load(targets), method), read_right(Path(right))
     begin = perf_counter()
     for setting in method.settings:
         row = measure(rank, setting, blocks, truth, float(seconds))
@@ -87,7 +87,7 @@ def measure(
             break
     return {
         "ms": 1e3 * float(np.median(times)),
-        "precision": float(np.mean(precisions)) if precisions else None,
+        "precision": round(float(np.mean(precisions)), 6) if precisions else None,
         "targets": len(blocks[0]) * min(len(times), len(blocks)),
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,16 +30,10 @@ TIE = 1e-9
 
 
 def main() -> None:
-    folder, targets, out = sys.argv[1:]
-    graph = open_graph(folder)
-    found = [right_nodes(values, target) for target, values in exact(graph, np.load(targets))]
-    np.savez(
-        out,
-        targets=np.load(targets),
-        counts=[right.count for right in found],
-        ends=np.cumsum([len(right.nodes) for right in found]),
-        nodes=np.concatenate([right.nodes for right in found]),
-    )
+    folder, file, out = sys.argv[1:]
+    targets = np.load(file)
+    found = exact(open_graph(folder), targets)
+    write_right(Path(out), targets, [right_nodes(values, target) for target, values in found])
 
 
 @dataclass(frozen=True)
@@ -54,8 +49,18 @@ class Right:
         return min(hits, self.count) / self.count
 
 
-def read_right(file: str) -> dict[int, Right]:
-    """What `main` wrote, by target."""
+def write_right(file: Path, targets: Int64[np.ndarray, " b"], rights: list[Right]) -> None:
+    np.savez(
+        file,
+        targets=targets,
+        counts=[right.count for right in rights],
+        ends=np.cumsum([len(right.nodes) for right in rights]),
+        nodes=np.concatenate([right.nodes for right in rights]),
+    )
+
+
+def read_right(file: Path) -> dict[int, Right]:
+    """What `write_right` wrote, by target."""
     saved = np.load(file)
     parts = np.split(saved["nodes"], saved["ends"][:-1])
     rows = zip(saved["targets"].tolist(), parts, saved["counts"].tolist(), strict=True)
