@@ -1,83 +1,204 @@
-"""Personalized PageRank by power iteration: slow, exact, and the oracle of the push."""
+"""Personalized PageRank by iteration over the whole graph: the oracle of the push, and its stand-in."""
 
 from __future__ import annotations
 
-from math import ceil, log, log1p
+from dataclasses import dataclass
+from math import ceil, log, log1p, sqrt
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float, Float64, Int64
 from numba import njit
 
-from graphcond.samplers.ranking import Ranking, best_first
+from graphcond.samplers import chebyshev, lanes
+from graphcond.samplers.best_list import best_to_worst, offer
+from graphcond.samplers.lanes import relax, relax_weighted
+from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.shared_work import Spare, in_parts
 from graphcond.samplers.walk import RandomWalk
+from graphcond.types import NeighborContext
 
 ROUNDING = 1e-15
 """Changes in the sum of probabilities that float64 cannot tell from none."""
 
+_Block: TypeAlias = tuple[Float[np.ndarray, "nodes lanes"], Float[np.ndarray, "nodes lanes"]]
+"""Two arrays to iterate in turns."""
+
 
 class PowerIteration:
-    """Solves p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, by iterating it.
+    """Solves p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, for a block of targets at once.
 
-    Where no edge leaves a node, its mass returns to the target (as networkx does). A target takes
-    time in proportion to the edges that can be reached from it.
+    Where no edge leaves a node, its mass returns to the target (as networkx does). A step reads every edge
+    once for a whole block: 8 targets in float64, 16 in float32. What a target gets does not depend on the
+    others.
+
+    Bound on the sum of absolute errors over all nodes, rounding aside: ``tolerance``. k plain steps leave at
+    most 2 (1 - alpha)^k; undirected edges allow
+    accelerated ones, which leave sqrt(sum of strengths / strength of the target) / T_k(1 / (1 - alpha)) at
+    most, T_k the Chebyshev polynomial (see `graphcond.samplers.chebyshev`).
 
     Args:
         walk: the walk on the graph.
         alpha: probability to return to the target, 0 < alpha < 1.
-        tolerance: bound on the sum of absolute errors over all nodes, as far as float64 can keep it.
+        tolerance: bound on the sum of absolute errors, as far as ``dtype`` can keep it.
+        steps: take so many plain steps of power iteration instead.
+        dtype: float64, or float32 for twice the speed and 1e-6 of every value.
     """
 
-    def __init__(self, walk: RandomWalk, *, alpha: float, tolerance: float = 1e-12) -> None:
-        self._walk, self._alpha, self._tolerance = walk, alpha, tolerance
+    def __init__(
+        self,
+        walk: RandomWalk,
+        *,
+        alpha: float,
+        tolerance: float = 1e-12,
+        steps: int | None = None,
+        dtype: type[np.floating] = np.float64,
+    ) -> None:
+        self._alpha = alpha
+        self._system = _System.of(walk, alpha, dtype)
+        self._factors = _factors(walk, alpha, tolerance) if steps is None else np.ones(steps)
+        self._spare: Spare[_Block] = Spare(
+            lambda: (lanes.zeros(len(walk), dtype), lanes.zeros(len(walk), dtype))
+        )
+
+    def __repr__(self) -> str:
+        return f"power iteration, {self.steps} steps in {np.dtype(self._system.dtype)}"
+
+    @property
+    def steps(self) -> int:
+        """How often all edges are read for a block of targets."""
+        return len(self._factors)
 
     def solve(self, target: int) -> Float64[np.ndarray, " nodes"]:
         """The probabilities of all nodes, which sum to 1."""
-        # The error after n steps is at most 2 (1 - alpha)^n, and at most the last change / alpha.
-        steps = ceil(log(self._tolerance / 2) / log1p(-self._alpha))
-        enough = max(self._tolerance * self._alpha, ROUNDING)
-        return _iterate(self._walk.arrays, target, self._alpha, steps, enough)
+        with self._spare.lent() as block:
+            return self._solve(np.array([target]), block)[:, 0] * self._system.masses
 
-    def best(
-        self,
-        target: int,
-        count: int,
-        allowed: Bool[np.ndarray, " nodes"],
-        divisor: Float64[np.ndarray, " nodes"] | None = None,
-    ) -> Ranking:
-        """The ``count`` best of the ``allowed`` nodes other than ``target``: see `ForwardPush.best`."""
-        values = self.solve(target)
-        nodes = np.flatnonzero(allowed & (values > 0))
-        nodes = nodes[nodes != target]
-        scores = values[nodes] if divisor is None else values[nodes] / divisor[nodes]
-        return best_first(nodes, scores, count)
+    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+        """The best nodes for each target, with their probabilities; see `ForwardPush.rank`."""
+        answer = wanted.nobody(targets)
+        multipliers = self._system.masses if wanted.divisor is None else self._system.masses / wanted.divisor
+
+        def work(part: slice) -> None:
+            with self._spare.lent() as block:
+                values = self._solve(targets[part], block)
+                for lane, row in enumerate(range(part.start, part.stop)):
+                    _best(
+                        values[:, lane],
+                        multipliers,
+                        wanted.allowed,
+                        targets[row],
+                        answer.scores[row],
+                        answer.neighbors[row],
+                    )
+
+        in_parts(work, len(targets), part=lanes.lanes_of(self._system.dtype), threads=threads)
+        return answer
+
+    def _solve(self, targets: Int64[np.ndarray, " b"], block: _Block) -> Float[np.ndarray, "nodes lanes"]:
+        """Probabilities per unit of mass (`_System.masses`), one target a lane; they stand in ``block``."""
+        system, (now, then) = self._system, block
+        filled = np.resize(targets, now.shape[1])
+        now[:] = 0
+        now[filled, np.arange(len(filled))] = 1 / system.masses[filled]
+        stuck = system.stuck_at(filled)
+        for factor in self._factors:
+            _step(system.walk, system.scales, system.dtype(factor), now, then)
+            _return(system.masses, self._alpha, factor, stuck, filled, now, then)
+            now, then = then, now
+        return now
 
 
-@njit(cache=True)
-def _iterate(walk, target, alpha, steps, enough):  # type: ignore[no-untyped-def]
-    nodes = walk[3].size
-    now, then = np.zeros(nodes), np.zeros(nodes)
-    now[target] = 1.0
-    for _ in range(steps):
-        _step(walk, target, alpha, now, then)
-        change = np.abs(then - now).sum()
-        now, then = then, now
-        if change <= enough:
-            break
-    return now
+@dataclass(frozen=True)
+class _System:
+    """The iteration as compiled code reads it, for probabilities divided by the ``masses`` of their nodes.
+
+    A node's mass is the sum of the weights that leave it, 1 where there are none. ``walk`` lists for each
+    node the edges that lead to it: ``indptr, indices, weights``.
+    """
+
+    walk: tuple[np.ndarray, np.ndarray, np.ndarray]
+    scales: Float[np.ndarray, " nodes"]
+    masses: Float64[np.ndarray, " nodes"]
+    dangling: Int64[np.ndarray, " d"]
+    directed: bool
+
+    @classmethod
+    def of(cls, walk: RandomWalk, alpha: float, dtype: type[np.floating]) -> _System:
+        masses = np.where(walk.strengths > 0, walk.strengths, 1.0)
+        dangling = np.flatnonzero(walk.strengths == 0)
+        into = _reversed(*walk.arrays[:3], len(walk)) if walk.directed else walk.arrays[:3]
+        return cls(into, ((1 - alpha) / masses).astype(dtype), masses, dangling, walk.directed)
+
+    @property
+    def dtype(self) -> type[np.floating]:
+        """Of the lanes."""
+        return self.scales.dtype.type
+
+    def stuck_at(self, targets: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, " d"]:
+        """The nodes without a way out that a walk from ``targets`` may come to."""
+        return self.dangling if self.directed else np.intersect1d(self.dangling, targets)
 
 
-@njit(cache=True)
-def _step(walk, target, alpha, now, then):  # type: ignore[no-untyped-def]
-    indptr, indices, weights, strengths = walk
-    then[:] = 0.0
-    then[target] = alpha
-    for node in range(np.uint64(strengths.size)):
-        if now[node] == 0.0:
-            continue
-        if strengths[node] == 0.0:
-            then[target] += (1.0 - alpha) * now[node]
-            continue
-        share = (1.0 - alpha) * now[node] / strengths[node]
+def _factors(walk: RandomWalk, alpha: float, tolerance: float) -> Float64[np.ndarray, " steps"]:
+    """What each step is accelerated by."""
+    plain = ceil(log(tolerance / 2) / log1p(-alpha))
+    if walk.directed or not walk.strengths.any():
+        return np.ones(plain)
+    least = float(walk.strengths[walk.strengths > 0].min())
+    steps = chebyshev.steps_for(tolerance / sqrt(float(walk.strengths.sum()) / least), alpha)
+    return chebyshev.weights(alpha, steps) if steps < plain else np.ones(plain)
+
+
+@njit(cache=True, nogil=True)
+def _step(walk, scales, factor, now, then):  # type: ignore[no-untyped-def]
+    indptr, indices, weights = walk
+    keep = scales.dtype.type(1.0) - factor
+    for row in range(np.uint64(scales.size)):
+        first, last = indptr[row], indptr[row + np.uint64(1)]
+        scale = scales[row] * factor
+        if weights.size > 0:
+            relax_weighted(indices, weights, now, then, first, last, row, scale, keep)
+        else:
+            relax(indices, weights, now, then, first, last, row, scale, keep)
+
+
+@njit(cache=True, nogil=True)
+def _return(masses, alpha, factor, stuck, targets, now, then):  # type: ignore[no-untyped-def]
+    """Bring back to each target what the walk's reset and the nodes without a way out give it."""
+    for lane in range(targets.size):
+        lost = 0.0
+        for node in stuck:
+            lost += now[node, lane] * masses[node]
+        target = targets[lane]
+        then[target, lane] += factor * (alpha + (1.0 - alpha) * lost) / masses[target]
+
+
+@njit(cache=True, nogil=True)
+def _best(values, multipliers, allowed, target, scores, nodes):  # type: ignore[no-untyped-def]
+    size, worst = 0, np.float32(0.0)
+    for node in range(values.size):
+        score = np.float32(values[node] * multipliers[node])
+        if score > worst and allowed[node] and node != target:
+            size = offer(scores, nodes, size, score, node)
+            if size == scores.size:
+                worst = scores[0]
+    best_to_worst(scores, nodes, size)
+
+
+@njit(cache=True, nogil=True)
+def _reversed(indptr, indices, weights, nodes):  # type: ignore[no-untyped-def]
+    """The edges that lead to each node, in the order of where they come from."""
+    starts = np.zeros(nodes + 2, np.uint64)
+    for node in indices:
+        starts[node + np.uint64(2)] += np.uint64(1)
+    starts = np.cumsum(starts)
+    into, into_weights = np.empty_like(indices), np.empty_like(weights)
+    for node in range(np.uint64(nodes)):
         for edge in range(indptr[node], indptr[node + np.uint64(1)]):
-            weight = weights[edge] if weights.size > 0 else np.float32(1.0)
-            then[indices[edge]] += share * weight
+            place = starts[indices[edge] + np.uint64(1)]
+            starts[indices[edge] + np.uint64(1)] += np.uint64(1)
+            into[place] = node
+            if weights.size > 0:
+                into_weights[place] = weights[edge]
+    return starts[:-1], into, into_weights

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
-from graphcond.samplers.ranking import Ranking, answer_each, choosable
+from graphcond.samplers.ranking import Wanted, choosable, known_rows
 from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+
+if TYPE_CHECKING:
+    from graphcond.samplers.calibration import PageRank
+
+EPSILON = 1e-6
+"""What ``push`` leaves where nothing else is asked for."""
 
 
 class PPRSampler(NeighborSampler):
@@ -25,11 +32,15 @@ class PPRSampler(NeighborSampler):
         graph: where neighbors come from.
         neighbors: how many to choose at most.
         alpha: probability of the walk to return to the target.
-        method: ``push`` is fast and accurate to ``epsilon`` (see `ForwardPush`); ``exact`` is slow.
-        epsilon: largest residual per degree that ``push`` leaves.
+        precision: the share of the neighbors chosen that must be among the best, a mean over targets; some
+            targets are tried when the sampler is made (see `graphcond.samplers.calibration`). 1 is ``exact``.
+        method: ``auto`` takes the cheaper of push and iteration that has this precision; ``push`` is accurate
+            to ``epsilon`` (see `ForwardPush`); ``exact`` iterates until float64 cannot tell the difference.
+        epsilon: largest residual per degree that ``push`` leaves; with ``auto`` it means ``push``.
         degree_normalized: divide by the degree, which keeps hubs from being everyone's neighbor.
         require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen; the walk may pass through them.
+        threads: how many targets are worked on at once; the answer does not depend on it.
 
     Raises:
         InputError: the graph's arrays do not fit together, or a forbidden row does not exist.
@@ -41,33 +52,44 @@ class PPRSampler(NeighborSampler):
         *,
         neighbors: int = 5,
         alpha: float = 0.15,
-        method: Literal["push", "exact"] = "push",
-        epsilon: float = 1e-6,
+        precision: float = 0.99,
+        method: Literal["auto", "push", "exact"] = "auto",
+        epsilon: float | None = None,
         degree_normalized: bool = False,
         require_picture: bool = True,
         forbidden: Int64[np.ndarray, " f"] | None = None,
+        threads: int = 1,
     ) -> None:
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.
+        from graphcond.samplers.calibration import calibrated
         from graphcond.samplers.power import PowerIteration
         from graphcond.samplers.push import ForwardPush
 
         walk = RandomWalk.on(graph)
-        self._pagerank = (
-            ForwardPush(walk, alpha=alpha, epsilon=epsilon)
-            if method == "push"
-            else PowerIteration(walk, alpha=alpha)
-        )
-        self._nodes, self._neighbors = len(graph), neighbors
-        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
-        self._divisor = walk.incoming if degree_normalized else None
+        allowed = choosable(graph, forbidden, require_picture=require_picture)
+        self._wanted = Wanted(neighbors, allowed, walk.incoming if degree_normalized else None)
+        self._threads = threads
+        self.pagerank: PageRank
+        """How PageRank is computed; its ``repr`` says it in words."""
+        if method == "push" or (method == "auto" and epsilon is not None):
+            self.pagerank = ForwardPush(walk, alpha=alpha, epsilon=epsilon or EPSILON)
+        elif method == "exact" or precision >= 1:
+            self.pagerank = PowerIteration(walk, alpha=alpha)
+        else:
+            self.pagerank = calibrated(walk, self._wanted, alpha=alpha, precision=precision, threads=threads)
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
-        return answer_each(targets, self.rank, nodes=self._nodes, neighbors=self._neighbors)
+        return self.rank(targets, self._wanted.count)
 
-    def rank(self, target: int) -> Ranking:
-        """The neighbors of one target, which must be a row of the graph, with their scores."""
-        return self._pagerank.best(target, self._neighbors, self._allowed, self._divisor)
+    def rank(self, targets: Int64[np.ndarray, " b"], count: int) -> NeighborContext:
+        """The ``count`` best nodes for each target, which may be more than the neighbors it was made for.
+
+        Raises:
+            InputError: a target is not a row of the graph.
+        """
+        targets = known_rows(targets, len(self._wanted.allowed))
+        return self.pagerank.rank(targets, replace(self._wanted, count=count), threads=self._threads)
 
 
 class PPRFields(NeighborSamplerConfig):
@@ -76,14 +98,24 @@ class PPRFields(NeighborSamplerConfig):
     alpha: float = Field(0.15, gt=0, lt=1)
     """Probability that the walk returns to the target; higher stays closer to it."""
 
-    method: Literal["push", "exact"] = "push"
-    """How PageRank is computed: `push` is fast, `exact` iterates over the whole graph."""
+    precision: float = Field(0.99, gt=0, le=1)
+    """Share of the nodes found that must be among the best, on average; 1 is exact."""
 
-    epsilon: float = Field(1e-6, ge=1e-12, le=1e-2)
-    """Largest residual per degree that `push` leaves; lower is slower and more accurate."""
+    method: Literal["auto", "push", "exact"] = "auto"
+    """How PageRank is computed: `auto` is the fastest with that precision, `exact` reads the whole graph."""
+
+    epsilon: float | None = Field(None, ge=1e-12, le=1e-2)
+    """Largest residual per degree that a push leaves, instead of a precision; lower is slower."""
 
     degree_normalized: bool = False
     """Divide PageRank by the candidate's degree, which keeps hubs from being everyone's neighbor."""
+
+    threads: int = Field(1, ge=1, le=1024)
+    """How many targets are worked on at once; the answer does not depend on it."""
+
+    def identity(self) -> tuple[object, ...]:
+        """What decides the answer: everything but the number of threads."""
+        return (self.model_dump_json(exclude={"threads"}),)
 
 
 class PPRSamplerConfig(PPRFields):

@@ -5,20 +5,33 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt32
+from jaxtyping import Float64, Int64, UInt32
 from numba import njit
 
-from graphcond.samplers.ranking import Ranking, best_first
+from graphcond.samplers.best_list import best_to_worst, offer
+from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.shared_work import Spare, in_parts
 from graphcond.samplers.walk import RandomWalk
+from graphcond.types import NeighborContext
 
 PUSHED = 1e-300
 """Residual that a pushed node keeps: next to nothing, yet not 0, which marks nodes never reached."""
 
-FAR_SHARE = 0.3
+FAR_SHARE = 0.2
 """How much the unseen end of a walk resembles its beginning rather than the whole graph.
 
 Fitted against exact values (``benchmarks/ppr.py``); it decides how good estimates are, not their bound.
 """
+
+
+LOOKED_AT = 512
+"""A node with twice as many neighbors or more is judged by a regular choice of them."""
+
+CANDIDATES = 2
+"""So many times the nodes wanted get a better estimate; the rest are too far behind."""
+
+TARGETS_AT_ONCE = 8
+"""Targets that a thread takes at a time."""
 
 
 class ForwardPush:
@@ -26,68 +39,82 @@ class ForwardPush:
 
     Where no edge leaves a node, its mass returns to the target (as networkx does).
 
-    Mass still to be spread is kept as a residual r per node; a node is pushed while its residual exceeds
-    ``epsilon * degree``, the degree being the sum of its weights in units of the mean weight (1 for a node
-    without edges). This takes at most 1 / (alpha * epsilon) steps over edges of mean weight.
+    Mass still to be spread is kept as a residual r per node; a node is pushed while its residual exceeds its
+    limit, ``epsilon * degree / start``. The degree is the sum of its weights in units of the mean weight (1
+    for a node without edges), and start = sqrt(degree of the target / mean degree): a hub's mass is spread
+    over many neighbors, so it needs finer limits. This takes at most start / (alpha * epsilon) steps over
+    edges of mean weight.
 
-    Bounds: in an undirected graph no estimate is off by more than ``epsilon * degree`` of its node. In
-    any graph what all estimates lack together is the sum of the residuals, at most ``epsilon`` times the
-    sum of degrees; nothing is overestimated in a directed graph.
+    Bounds: in an undirected graph no estimate is off by more than the limit of its node (see `limits`). In
+    any graph what all estimates lack together is the sum of the residuals, at most that of all limits;
+    nothing is overestimated in a directed graph.
 
     Plain push underestimates node v of an undirected graph by exactly degree(v) * E[r(w) / degree(w)],
     w the end of an alpha-walk from v. For the best nodes this expectation is computed for walks of length
     0 and 1 and estimated for longer ones, within its bounds.
 
-    An object keeps scratch memory between calls: use one per thread.
-
     Args:
         walk: the walk on the graph.
         alpha: probability to return to the target, 0 < alpha < 1.
-        epsilon: largest residual per degree that may remain, above 0.
+        epsilon: largest residual per degree that may remain for a target of mean degree, above 0.
     """
 
     def __init__(self, walk: RandomWalk, *, alpha: float, epsilon: float) -> None:
-        self._walk, self._alpha = walk, alpha
-        limits = epsilon * np.where(walk.strengths > 0, walk.degrees, 1.0)
-        self._scratch = _Scratch.of(limits)
-        self._total = float(walk.strengths.sum()) or 1.0
+        self._walk, self._alpha, self._epsilon = walk, alpha, epsilon
+        degrees = np.where(walk.strengths > 0, walk.degrees, 1.0)
+        self._limits = epsilon * degrees
+        self._spare = Spare(lambda: _Scratch.of(self._limits))
+        self._starts = np.sqrt(degrees / degrees.mean()) if len(walk) else degrees
+        self._density = -1.0 if walk.directed else 1 / float(self._limits.sum())
 
-    def best(
-        self,
-        target: int,
-        count: int,
-        allowed: Bool[np.ndarray, " nodes"],
-        divisor: Float64[np.ndarray, " nodes"] | None = None,
-    ) -> Ranking:
-        """The ``count`` best of the ``allowed`` nodes other than ``target``, with their estimates.
+    def __repr__(self) -> str:
+        return f"forward push, epsilon {self._epsilon:.2g}"
+
+    def limits(self, target: int) -> Float64[np.ndarray, " nodes"]:
+        """How large each node's residual may remain, and so how far off its estimate may be."""
+        return self._limits / self._starts[target]
+
+    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+        """The best nodes for each target, with their estimates; nodes that no mass reached are left out.
 
         Args:
-            target: row to return to; it must exist.
-            count: how many nodes to return at most; nodes that no mass reached are left out.
-            allowed: who may be returned; mass flows through all nodes.
-            divisor: what to divide each node's estimate by before ranking.
+            targets: rows to return to; they must exist.
+            wanted: who may be returned, and how many; mass flows through all nodes.
+            threads: how many work at once; the answer does not depend on it.
         """
-        scratch, alpha = self._scratch, self._alpha
-        reached = scratch.reached[: _push(self._walk.arrays, scratch, target, alpha)]
-        nodes = reached[allowed[reached] & (reached != target)]
-        values = scratch.settled[nodes] + alpha * scratch.residuals[nodes, 0]
-        if not self._walk.directed:
-            nodes = best_first(nodes, _divided(values, nodes, divisor), 4 * count).nodes
-            values = scratch.settled[nodes] + self._tail(
-                nodes, rest=float(scratch.residuals[reached, 0].sum())
-            )
-        scratch.clear(reached)
-        known = values > PUSHED
-        nodes, values = nodes[known], values[known]
-        return best_first(nodes, _divided(values, nodes, divisor), count)
+        return self.rank_and_count(targets, wanted, threads=threads)[0]
 
-    def _tail(self, nodes: Int64[np.ndarray, " n"], rest: float) -> Float64[np.ndarray, " n"]:
-        """What the residuals will still bring to ``nodes``, as far as it can be told from near."""
-        residuals, alpha = self._scratch.residuals, self._alpha
-        near = _residuals_around(self._walk.arrays, residuals, nodes)
-        far = self._walk.strengths[nodes] * (rest / self._total)
-        later = alpha * near + (1 - alpha) * (FAR_SHARE * near + (1 - FAR_SHARE) * far)
-        return np.minimum(alpha * residuals[nodes, 0] + (1 - alpha) * later, residuals[nodes, 1])
+    def rank_and_count(
+        self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1
+    ) -> tuple[NeighborContext, Int64[np.ndarray, " b"]]:
+        """As `rank`, and for each target how many edges mass was sent along."""
+        answer, edges = wanted.nobody(targets), np.empty(len(targets), np.int64)
+
+        def work(part: slice) -> None:
+            with self._spare.lent() as scratch:
+                _rank(
+                    self._walk.arrays,
+                    scratch,
+                    _Numbers(self._alpha, self._density, FAR_SHARE, self._starts),
+                    wanted.arrays,
+                    answer.targets[part],
+                    (answer.neighbors[part], answer.scores[part], edges[part]),
+                )
+
+        in_parts(work, len(targets), part=TARGETS_AT_ONCE, threads=threads)
+        return answer, edges
+
+
+class _Numbers(NamedTuple):
+    """``density`` is that of a residual of 1 spread over all nodes by their limits; below 0 if directed.
+
+    All masses of a target are multiplied by its entry of ``starts``, which leaves the limits as they are.
+    """
+
+    alpha: float
+    density: float
+    far_share: float
+    starts: Float64[np.ndarray, " nodes"]
 
 
 class _Scratch(NamedTuple):
@@ -110,36 +137,114 @@ class _Scratch(NamedTuple):
         lists = (np.empty(nodes + 1, np.uint32) for _ in range(3))
         return cls(np.stack([np.zeros(nodes), limits], axis=1), np.zeros(nodes), np.empty(nodes), *lists)
 
-    def clear(self, reached: UInt32[np.ndarray, " n"]) -> None:
-        self.residuals[reached, 0] = 0.0
-        self.settled[reached] = 0.0
+
+@njit(cache=True, nogil=True)
+def _rank(walk, scratch, numbers, wanted, targets, answers):  # type: ignore[no-untyped-def]
+    """Fill the rows of ``answers``: nodes, scores, and along how many edges mass went."""
+    neighbors, scores, edges = answers
+    directed = numbers.density < 0.0
+    room = neighbors.shape[1] * (1 if directed else CANDIDATES)
+    near_scores, near = np.empty(room, np.float32), np.empty(room, np.int64)
+    for place in range(targets.size):
+        target = np.uint64(targets[place])
+        start = numbers.starts[target]
+        count, rest, edges[place] = _push(walk, scratch, target, start, numbers.alpha)
+        density = 0.0 if directed else rest * numbers.density
+        size = _collect(scratch, count, target, numbers.alpha, density, wanted, near_scores, near)
+        if not directed:
+            for entry in range(size):
+                value = _estimate(walk, scratch, np.uint64(near[entry]), numbers, density)
+                near_scores[entry] = _divided(value, near[entry], wanted[1])
+        _keep(near_scores, near, size, scores[place], neighbors[place])
+        scores[place] /= np.float32(start)
+        for node in scratch.reached[:count]:
+            scratch.residuals[node, 0] = scratch.settled[node] = 0.0
 
 
-def _divided(values: np.ndarray, nodes: np.ndarray, divisor: np.ndarray | None) -> np.ndarray:
-    return values if divisor is None else values / divisor[nodes]
+@njit(cache=True, nogil=True)
+def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):  # type: ignore[no-untyped-def]
+    """The best of the ``count`` nodes reached, by a first estimate; how many they are."""
+    allowed, divisor = wanted
+    residuals, settled = scratch.residuals, scratch.settled
+    divided = divisor.size > 0
+    size, worst = 0, np.float32(-1.0)
+    for node in scratch.reached[:count]:
+        residual, limit = residuals[node, 0], residuals[node, 1]
+        value = settled[node] + min(alpha * residual + (1.0 - alpha) * density * limit, limit)
+        score = np.float32(value / divisor[node] if divided else value)
+        # Most nodes end here. To call `offer` for each would take longer than the push.
+        if score >= worst and value > PUSHED and allowed[node] and node != target:
+            size = offer(scores, nodes, size, score, node)
+            if size == scores.size:
+                worst = scores[0]
+    return size
 
 
-@njit(cache=True)
-def _push(walk, scratch, target, alpha):  # type: ignore[no-untyped-def]
-    """Push until no residual exceeds its limit; the number of nodes reached."""
+@njit(cache=True, nogil=True)
+def _keep(from_scores, from_nodes, size, scores, nodes):  # type: ignore[no-untyped-def]
+    kept = 0
+    for entry in range(size):
+        kept = offer(scores, nodes, kept, from_scores[entry], from_nodes[entry])
+    best_to_worst(scores, nodes, kept)
+
+
+@njit(cache=True, nogil=True)
+def _divided(value, node, divisor):  # type: ignore[no-untyped-def]
+    return np.float32(value / divisor[node] if divisor.size > 0 else value)
+
+
+@njit(cache=True, nogil=True)
+def _estimate(walk, scratch, node, numbers, density):  # type: ignore[no-untyped-def]
+    """What ``node`` has and what the residuals will still bring, as far as it can be told from near."""
+    residuals, alpha = scratch.residuals, numbers.alpha
+    residual, limit = residuals[node, 0], residuals[node, 1]
+    near = _around(walk, residuals, node) * limit
+    later = (alpha + (1.0 - alpha) * numbers.far_share) * near
+    later += (1.0 - alpha) * (1.0 - numbers.far_share) * density * limit
+    return scratch.settled[node] + min(alpha * residual + (1.0 - alpha) * later, limit)
+
+
+@njit(cache=True, nogil=True)
+def _around(walk, residuals, node):  # type: ignore[no-untyped-def]
+    """The mean residual of a node's neighbors, each in units of its limit; of many, a regular choice."""
+    indptr, indices, weights, _ = walk
+    first, last = indptr[node], indptr[node + np.uint64(1)]
+    stride = max((last - first) // np.uint64(LOOKED_AT), np.uint64(1))
+    sum_, strength = 0.0, 0.0
+    for edge in range(first, last, stride):
+        neighbor = indices[edge]
+        weight = np.float64(weights[edge]) if weights.size > 0 else 1.0
+        sum_ += weight * residuals[neighbor, 0] / residuals[neighbor, 1]
+        strength += weight
+    return sum_ / strength if strength > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _push(walk, scratch, target, start, alpha):  # type: ignore[no-untyped-def]
+    """Push until no residual exceeds its limit.
+
+    Returns: how many nodes were reached, the sum of the residuals, and along how many edges mass went.
+    """
     residuals, settled, amounts = scratch.residuals, scratch.settled, scratch.amounts
     frontier, following = scratch.frontier, scratch.following
-    residuals[target, 0] = 1.0
+    residuals[target, 0] = start
     frontier[0] = scratch.reached[0] = target
-    size, count = 1, 1
+    size, count, edges, rest = 1, 1, np.int64(0), start
     while size:
         # First all of a round, then what they give: nodes that the graph treats alike stay equal.
         for place in range(size):
-            node = frontier[place]
+            node = np.uint64(frontier[place])
             amounts[place] = (1.0 - alpha) * residuals[node, 0]
             settled[node] += alpha * residuals[node, 0]
+            rest -= alpha * residuals[node, 0]
             residuals[node, 0] = PUSHED
+            edges += np.int64(walk[0][node + np.uint64(1)] - walk[0][node])
         size, count = _spread(walk, scratch, target, frontier[:size], following, count)
         frontier, following = following, frontier
-    return count
+    return count, rest, edges
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _spread(walk, scratch, target, frontier, following, count):  # type: ignore[no-untyped-def]
     """Give each node's amount to its neighbors; how many are to be pushed next, how many were reached."""
     indptr, indices, weights, strengths = walk
@@ -165,20 +270,5 @@ def _spread(walk, scratch, target, frontier, following, count):  # type: ignore[
             following[size] = neighbor
             size += (before <= residuals[neighbor, 1]) & (after > residuals[neighbor, 1])
             reached[count] = neighbor
-            count += before == 0.0
+            count += (before == 0.0) & (after > 0.0)
     return size, count
-
-
-@njit(cache=True)
-def _residuals_around(walk, residuals, nodes):  # type: ignore[no-untyped-def]
-    """For each node the sum over its edges of weight * residual / strength of the other end."""
-    indptr, indices, weights, strengths = walk
-    sums = np.zeros(nodes.size)
-    for place in range(nodes.size):
-        node = np.uint64(nodes[place])
-        for edge in range(indptr[node], indptr[node + np.uint64(1)]):
-            neighbor = indices[edge]
-            if strengths[neighbor] > 0.0:
-                weight = weights[edge] if weights.size > 0 else np.float32(1.0)
-                sums[place] += weight * residuals[neighbor, 0] / strengths[neighbor]
-    return sums

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 
 from graphcond.errors import InputError
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext
@@ -17,6 +18,31 @@ class Ranking(NamedTuple):
 
     nodes: Int64[np.ndarray, " c"]
     scores: Float32[np.ndarray, " c"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which nodes a ranking may hold.
+
+    Args:
+        count: how many at most for each target.
+        allowed: who may be chosen; a target is never chosen for itself.
+        divisor: what to divide each node's score by before ranking, if anything.
+    """
+
+    count: int
+    allowed: Bool[np.ndarray, " nodes"]
+    divisor: Float64[np.ndarray, " nodes"] | None = None
+
+    @property
+    def arrays(self) -> tuple[Bool[np.ndarray, " nodes"], Float64[np.ndarray, " nodes"]]:
+        """``allowed`` and ``divisor`` as compiled code reads them; no divisor is an empty one."""
+        return self.allowed, np.empty(0) if self.divisor is None else self.divisor
+
+    def nobody(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
+        """An answer with nobody in it yet."""
+        shape = (len(targets), self.count)
+        return NeighborContext(targets, np.full(shape, ABSENT, np.int64), np.zeros(shape, np.float32))
 
 
 def best_first(nodes: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"], count: int) -> Ranking:

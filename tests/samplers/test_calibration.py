@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graphcond.samplers import PPRSampler
+from graphcond.samplers.calibration import PageRank, calibrated
+from graphcond.samplers.power import PowerIteration
+from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.walk import RandomWalk
+from graphcond.types import AttributedGraph
+from tests.samplers.toy_graphs import toy_graph
+
+NODES = 5000
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["undirected", "directed"])
+def walk(request: pytest.FixtureRequest) -> RandomWalk:
+    return RandomWalk.on(scale_free(directed=request.param))
+
+
+def scale_free(*, directed: bool) -> AttributedGraph:
+    draws = np.random.default_rng(0)
+    weights = draws.pareto(1.8, NODES) + 1
+    ends = draws.choice(NODES, (60_000, 2), p=weights / weights.sum())
+    return toy_graph(NODES, ends.tolist(), directed=directed)
+
+
+def everyone(walk: RandomWalk, count: int) -> Wanted:
+    return Wanted(count, np.ones(len(walk), bool))
+
+
+def precision(walk: RandomWalk, method: PageRank, count: int) -> float:
+    targets = np.flatnonzero(walk.strengths)[5::15]
+    truth = PowerIteration(walk, alpha=0.15).rank(targets, everyone(walk, count))
+    found = method.rank(targets, everyone(walk, count))
+    right = [
+        np.isin(found.neighbors[row][found.present[row]], truth.neighbors[row]).sum()
+        for row in range(len(targets))
+    ]
+    return float(np.sum(right) / truth.present.sum())
+
+
+@pytest.mark.parametrize("aim", [0.9, 0.99])
+def test_finds_as_many_of_the_best_as_asked(walk: RandomWalk, aim: float) -> None:
+    method = calibrated(walk, everyone(walk, 50), alpha=0.15, precision=aim)
+    assert precision(walk, method, 50) >= aim
+
+
+def test_a_lower_precision_looks_at_fewer_edges() -> None:
+    walk = RandomWalk.on(scale_free(directed=False))
+    rough, fine = (calibrated(walk, everyone(walk, 50), alpha=0.15, precision=aim) for aim in (0.8, 0.97))
+    assert isinstance(rough, ForwardPush)
+    assert isinstance(fine, ForwardPush)
+    few, many = (method.rank_and_count(np.arange(100), everyone(walk, 50))[1] for method in (rough, fine))
+    assert few.mean() < many.mean()
+    assert precision(walk, fine, 50) > precision(walk, rough, 50)
+
+
+def test_the_choice_is_the_same_for_any_number_of_threads(walk: RandomWalk) -> None:
+    one, three = (
+        calibrated(walk, everyone(walk, 10), alpha=0.15, precision=0.95, threads=threads)
+        for threads in (1, 3)
+    )
+    assert repr(one) == repr(three)
+
+
+@pytest.mark.parametrize("edges", [[], [(0, 1)]])
+def test_graphs_of_next_to_nothing_are_answered_too(edges: list[tuple[int, int]]) -> None:
+    for nodes in (2, 3):
+        sampler = PPRSampler(toy_graph(nodes, edges), neighbors=2)
+        found = sampler.sample(np.array([0]), np.random.default_rng(0))
+        assert found.neighbors.tolist() == [[1, -1] if edges else [-1, -1]]
+
+
+def test_precision_1_is_exact() -> None:
+    graph = scale_free(directed=False)
+    targets = np.arange(0, NODES, 100)
+    sure, exact = (
+        PPRSampler(graph, neighbors=20, **choice).sample(targets, np.random.default_rng(0))  # type: ignore[arg-type]
+        for choice in ({"precision": 1}, {"method": "exact"})
+    )
+    np.testing.assert_array_equal(sure.neighbors, exact.neighbors)
+    assert "float64" in repr(PPRSampler(graph, precision=1).pagerank)

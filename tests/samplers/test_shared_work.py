@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from graphcond.samplers.shared_work import Spare, in_parts
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_part_is_worked_on_once(threads: int) -> None:
+    done: list[int] = []
+    in_parts(lambda part: done.extend(range(part.start, part.stop)), 23, part=4, threads=threads)
+    assert sorted(done) == list(range(23))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_in_a_part_is_raised(threads: int) -> None:
+    def work(part: slice) -> None:
+        if part.start == 8:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        in_parts(work, 20, part=4, threads=threads)
+
+
+def test_threads_work_at_the_same_time() -> None:
+    together = threading.Barrier(2, timeout=30)
+    in_parts(lambda part: together.wait(), 2, part=1, threads=2)
+
+
+def test_scratch_is_lent_to_one_at_a_time_and_used_again() -> None:
+    made: list[object] = []
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    spare = Spare(make)
+    with spare.lent() as one, spare.lent() as other:
+        assert one is not other
+    with spare.lent() as again:
+        assert again in (one, other)
+    assert len(made) == 2
+
+
+def test_scratch_of_failed_work_is_thrown_away() -> None:
+    spare = Spare(object)
+    spoilt: list[object] = []
+    with pytest.raises(ValueError, match="unclean"), spare.lent() as lent:
+        spoilt.append(lent)
+        raise ValueError("unclean")
+    with spare.lent() as fresh:
+        assert fresh is not spoilt[0]
