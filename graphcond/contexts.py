@@ -128,14 +128,15 @@ class GraphContexts:
         return self.features(self.sample(rows_of(ids, self.graph.nodes.index, "node", self.graph.root)))
 
     def features(self, context: NeighborContext) -> NeighborFeatures:
-        """The embeddings of sampled neighbors, (b, k, d) in float32."""
-        table = self._read()
-        rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
-        rows[~context.present] = 0.0
-        relations = context.relations
+        """What the sampler has encoders read, in float32: embeddings of neighbors, or means of them.
+
+        Means have no relations.
+        """
+        rows, present = self.sampler.read(context, self._read())
+        relations = None if self.sampler.averages else context.relations
         return NeighborFeatures(
             torch.from_numpy(rows),
-            torch.from_numpy(context.present),
+            torch.from_numpy(present),
             None if relations is None else torch.from_numpy(relations.astype(np.int64)),
             self.graph.relation_names,
         )

@@ -33,12 +33,13 @@ METRICS = (STYLE, DISTANCE)
 RIVALS: Mapping[str, Mapping[str, Any]] = {
     "random": {"kind": "random"},
     "khop": {"kind": "khop"},
+    "hop_mean": {"kind": "hop_mean"},
     "ppr": {"kind": "ppr"},
     "semantic (text)": {"kind": "semantic"},
     "semantic_ppr (text)": {"kind": "semantic_ppr", "similarity": {"kind": "text_image"}},
     "semantic_ppr (consensus)": {"kind": "semantic_ppr", "similarity": {"kind": "consensus"}},
 }
-"""What is compared: every way to choose five neighbors."""
+"""What is compared: every way to choose five neighbors, and the mean of each of two steps as a control."""
 
 BATCH = 40
 STEPS = 8
@@ -175,7 +176,7 @@ def write_bench(bench: SamplerBench, examples: Mapping[str, Sequence[Image.Image
     sheet = contact_sheet(
         list(hardest.values()),
         row_labels=list(hardest),
-        title="The same targets and noise, neighbors chosen by six samplers",
+        title="The same targets and noise, neighbors chosen by seven samplers",
     )
     with atomic_file(out / "samplers.png") as temporary:
         sheet.save(temporary, "PNG")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
 
-KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, random, given or precomputed"
+KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, hop_mean, random, given or precomputed"
 """What ``--sampler`` takes, for its help: asking the samplers themselves would import numba."""
 
 Source = Annotated[

@@ -12,6 +12,7 @@ from graphcond.samplers.base import (
 )
 from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
 from graphcond.samplers.hard_negatives import HardNegative, swapped
+from graphcond.samplers.hop_mean import HopMeanSampler, HopMeanSamplerConfig
 from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
 from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
 from graphcond.samplers.precomputed import PrecomputedSampler, PrecomputedSamplerConfig
@@ -38,6 +39,7 @@ SAMPLERS = by_kind(
         AffiliationPPRSamplerConfig,
         SemanticSamplerConfig,
         KHopSamplerConfig,
+        HopMeanSamplerConfig,
         RandomSamplerConfig,
         GivenSamplerConfig,
         PrecomputedSamplerConfig,
@@ -61,6 +63,8 @@ __all__ = [
     "GivenSampler",
     "GivenSamplerConfig",
     "HardNegative",
+    "HopMeanSampler",
+    "HopMeanSamplerConfig",
     "ImageImageSimilarity",
     "KHopSampler",
     "KHopSamplerConfig",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from pydantic import Field
 
 from graphcond.component import ComponentConfig
@@ -25,6 +25,9 @@ class NeighborSampler(ABC):
     makes: ClassVar = NeighborContext
     """The context that this family of samplers makes."""
 
+    averages: bool = False
+    """Whether encoders read means of neighbors in their place, as `read` makes them."""
+
     @abstractmethod
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose neighbors for ``targets`` (rows of the node table), best first.
@@ -32,6 +35,22 @@ class NeighborSampler(ABC):
         Raises:
             InputError: a target is not a row of the graph.
         """
+
+    def read(
+        self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
+    ) -> tuple[Float32[np.ndarray, "b n d"], Bool[np.ndarray, "b n"]]:
+        """What encoders read of neighbors: the embedding of each, unless the sampler ``averages``.
+
+        Args:
+            context: neighbors that this sampler chose.
+            table: the embeddings of all nodes.
+
+        Returns:
+            The embeddings, zero where there is none, and where there is one.
+        """
+        rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
+        rows[~context.present] = 0.0
+        return rows, context.present
 
 
 class NeighborSamplerConfig(ComponentConfig):

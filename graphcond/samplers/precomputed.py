@@ -30,8 +30,8 @@ class PrecomputedSampler(NeighborSampler):
         forbidden: rows that are never taken; later neighbors move up, so store some more than are read.
 
     Raises:
-        InputError: the file is missing, damaged, of another graph, or holds less than is asked for; a
-            forbidden row does not exist.
+        InputError: the file is missing, damaged, of another graph or of ``hop_mean``, or holds less than is
+            asked for; a forbidden row does not exist.
     """
 
     def __init__(
@@ -118,6 +118,10 @@ def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> No
 
 
 def _check_enough(stored: NeighborFile, path: Path, neighbors: int, *, require_picture: bool) -> None:
+    if stored.about.get("sampler", {}).get("kind") == "hop_mean":
+        raise InputError(
+            "holds nodes that 'hop_mean' averages, not neighbors", place=path, remedy="sample with hop_mean"
+        )
     width = stored.context.neighbors.shape[1]
     if neighbors > width:
         raise InputError(

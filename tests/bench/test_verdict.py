@@ -9,7 +9,7 @@ from graphcond.evaluation import Measurement
 
 
 def rows(noise: str, **means: float) -> list[SamplerRow]:
-    names = dict(zip(("random", "khop", "ppr", "text", "both", "consensus"), RIVALS, strict=True))
+    names = dict(zip(("random", "khop", "hops", "ppr", "text", "both", "consensus"), RIVALS, strict=True))
     return [
         SamplerRow(
             noise, names[key], {"style_accuracy": Measurement("style_accuracy", m, m - 0.02, m + 0.02, 120)}

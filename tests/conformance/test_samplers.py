@@ -112,6 +112,8 @@ CASES = [
     Case("semantic", reads_edges=False),
     Case("semantic", (("similarity", {"kind": "embedding"}),), reads_edges=False, reads_own_picture=True),
     Case("khop", (("hops", 2),)),
+    Case("hop_mean"),
+    Case("hop_mean", (("hops", 3),)),
     Case("random", reads_edges=False),
     Case("given"),
     StoredCase("precomputed"),

@@ -75,6 +75,13 @@ def test_more_than_the_file_holds_is_refused(file: Path, tmp_path: Path) -> None
         sample(write(tmp_path / "pictured", require_picture=True))
 
 
+def test_nodes_that_are_averaged_are_no_neighbors(tmp_path: Path) -> None:
+    file = tmp_path / "means.safetensors"
+    write_neighbors(file, CONTEXT, {**graph_identity(GRAPH), "sampler": {"kind": "hop_mean"}})
+    with pytest.raises(InputError, match=r"'hop_mean' averages.*Sample with hop_mean"):
+        sample(file)
+
+
 def test_a_target_that_is_not_in_the_file_is_named(file: Path) -> None:
     with pytest.raises(InputError, match=r"no neighbors of 'n1'.*without --split"):
         sample(file, (1,))

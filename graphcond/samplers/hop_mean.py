@@ -1,0 +1,140 @@
+"""Means of embeddings one step away, two steps away and so on: a control without parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64
+from pydantic import Field
+
+from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers.walk import check_edges
+from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+
+
+class HopMeanSampler(NeighborSampler):
+    """Has encoders read one mean embedding for each number of steps from the target, the nearest first.
+
+    GWM-E (Feng et al., ICML 2025) gives a frozen model such parameter-free multi-hop averages. There they
+    are powers of the adjacency matrix, which lead back to the target and its picture; here a node counts
+    once, at the fewest steps that lead to it, and the target never.
+
+    All nodes of a step are averaged where they are no more than its share of ``neighbors``, else as many
+    drawn uniformly; what a near step leaves over goes to those behind it. At most ``neighbors`` nodes of a
+    step, drawn likewise, lead on to the next, so that a target takes ``hops * neighbors`` rows of edges
+    however large the graph is. Steps follow the edges' direction and may pass through nodes that cannot be
+    chosen; weights are not read. The score is 1 / steps.
+
+    Args:
+        graph: where neighbors come from.
+        neighbors: how many to average at most, over all steps.
+        hops: how many steps away a neighbor may be; what encoders read has a place for each.
+        require_picture: choose only nodes that have a picture.
+        forbidden: rows that are never chosen.
+
+    Raises:
+        InputError: an edge leads nowhere, or a forbidden row does not exist.
+    """
+
+    averages: bool = True
+
+    def __init__(
+        self,
+        graph: AttributedGraph,
+        *,
+        neighbors: int = 64,
+        hops: int = 2,
+        require_picture: bool = True,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+    ) -> None:
+        check_edges(len(graph), graph.indptr, graph.indices)
+        self._graph, self._neighbors, self._hops = graph, neighbors, hops
+        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
+
+    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
+        """Choose whom to average for ``targets``; one seed is drawn from ``generator``."""
+        choose = partial(self._choose, seed=int(generator.integers(2**63)))
+        return answer_each(targets, choose, nodes=len(self._graph), neighbors=self._neighbors)
+
+    def read(
+        self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
+    ) -> tuple[Float32[np.ndarray, "b hops d"], Bool[np.ndarray, "b hops"]]:
+        """The mean embedding of each step; absent where no neighbor is so many steps away."""
+        return hop_means(context, table, self._hops)
+
+    def _choose(self, target: int, *, seed: int) -> Ranking:
+        draws = np.random.default_rng((seed, target))
+        nodes, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        missing = self._neighbors
+        for hop, ring in enumerate(self._rings(target, draws), start=1):
+            share = -(-missing // (self._hops - hop + 1))
+            nodes.append(_drawn(ring[self._allowed[ring]], share, draws))
+            scores.append(np.full(len(nodes[-1]), 1 / hop, np.float32))
+            missing -= len(nodes[-1])
+        return best_first(np.concatenate(nodes), np.concatenate(scores), self._neighbors)
+
+    def _rings(self, target: int, draws: np.random.Generator) -> Iterator[Int64[np.ndarray, " n"]]:
+        """The nodes one step away, then those two steps away, and so on."""
+        ring = seen = np.array([target])
+        for _ in range(self._hops):
+            rows = [self._graph.neighbors(node) for node in _drawn(ring, self._neighbors, draws).tolist()]
+            ring = np.setdiff1d(np.concatenate(rows).astype(np.int64), seen)
+            if not len(ring):
+                return
+            yield ring
+            seen = np.union1d(seen, ring)
+
+
+class HopMeanSamplerConfig(NeighborSamplerConfig):
+    """The mean embedding of the nodes one step away, of those two steps away, and so on."""
+
+    component: ClassVar = HopMeanSampler
+    kind: Literal["hop_mean"] = "hop_mean"
+
+    neighbors: int = Field(64, ge=1, le=10_000)
+    """How many nodes are averaged at most, over all steps."""
+
+    hops: int = Field(2, ge=1, le=64)
+    """How many steps away from the target a neighbor may be; each has a mean of its own."""
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> HopMeanSampler:
+        """The sampler over ``graph``; ``embeddings`` are not read."""
+        return HopMeanSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))
+
+
+def hop_means(
+    context: NeighborContext, table: Float[np.ndarray, "nodes d"], hops: int
+) -> tuple[Float32[np.ndarray, "b hops d"], Bool[np.ndarray, "b hops"]]:
+    """The mean of the neighbors whose score is 1, of those whose score is 1/2, to 1 / ``hops``.
+
+    Args:
+        context: neighbors with a score of 1 / steps.
+        table: embeddings of all nodes.
+        hops: places for each target.
+
+    Returns:
+        The means, zero where there is nobody to average, and where there is somebody.
+    """
+    means = np.zeros((len(context.targets), hops, table.shape[1]), np.float32)
+    present = np.zeros(means.shape[:2], np.bool_)
+    for hop in range(hops):
+        of_hop = context.present & (context.scores == np.float32(1 / (hop + 1)))
+        present[:, hop] = of_hop.any(axis=1)
+        for row in np.flatnonzero(present[:, hop]).tolist():
+            chosen = table[context.neighbors[row, of_hop[row]]]
+            means[row, hop] = chosen.mean(axis=0, dtype=np.float32)
+    return means, present
+
+
+def _drawn(nodes: Int64[np.ndarray, " n"], count: int, draws: np.random.Generator) -> Int64[np.ndarray, " m"]:
+    return nodes if len(nodes) <= count else draws.choice(nodes, count, replace=False)
