@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from rich.markup import escape
 
+from graphcond.cli.data_export import export
+from graphcond.cli.data_features import features
 from graphcond.errors import InputError, did_you_mean
 from graphcond.progress import progress_bars
 
@@ -104,6 +106,10 @@ def inspect(
 
         draw_degrees(load_graph(folder), picture)
     _show(str(folder), _report_rows(report), as_json, asdict(report))
+
+
+app.command()(export)
+app.command()(features)
 
 
 def _build_source(source: str, out: Path, directed: bool, columns: dict[str, str]) -> dict[str, Any]:

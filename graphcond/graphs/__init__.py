@@ -5,6 +5,7 @@ from graphcond.graphs.build_folder import Built as Built
 from graphcond.graphs.build_folder import build_folder as build_folder
 from graphcond.graphs.dgl import embeddings_from_dgl as embeddings_from_dgl
 from graphcond.graphs.dgl import from_dgl as from_dgl
+from graphcond.graphs.edge_export import export_edges as export_edges
 from graphcond.graphs.export import export_metadata as export_metadata
 from graphcond.graphs.features import read_features as read_features
 from graphcond.graphs.from_world import World as World

@@ -22,7 +22,7 @@ class Format(Enum):
     GRAPH_FOLDER = "graph folder"
     METADATA = "metadata.jsonl"
     TABLES = "nodes.* and edges.*"
-    EDGE_LIST = "list of edges"
+    EDGE_LIST = "a list of edges"
     DGL_CSV = "DGL's meta.yaml"
     OGB = "OGB's raw/edge.csv.gz"
     MM_GRAPH = "MM-Graph's .pt files"

@@ -42,7 +42,7 @@ def find_features(path: Path | str) -> Readers:
     path = Path(path)
     kind = detect(path)
     if kind not in _FINDERS:
-        raise InputError(f"{kind.value} hold no vectors of nodes", place=path, remedy=_ELSEWHERE)
+        raise InputError(f"vectors of nodes are not read from {kind.value}", place=path, remedy=_ELSEWHERE)
     return _FINDERS[kind](path)
 
 
