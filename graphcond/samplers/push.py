@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64, UInt32
 from numba import njit
 
 from graphcond.samplers.best_list import best_to_worst, offer
+from graphcond.samplers.prefetch import prefetch
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
 from graphcond.samplers.walk import RandomWalk
@@ -29,6 +30,10 @@ LOOKED_AT = 512
 
 CANDIDATES = 2
 """So many times the nodes wanted get a better estimate; the rest are too far behind."""
+
+ROWS_AHEAD = 4
+EDGES_AHEAD = np.uint64(12)
+"""How long before they are read rows of edges and residuals are fetched: a quarter of the time less."""
 
 TARGETS_AT_ONCE = 8
 """Targets that a thread takes at a time."""
@@ -250,8 +255,10 @@ def _spread(walk, scratch, target, frontier, following, count):  # type: ignore[
     indptr, indices, weights, strengths = walk
     residuals, reached = scratch.residuals, scratch.reached
     weighted = weights.size > 0
-    size = 0
+    size, last_edge = 0, np.uint64(indices.size - 1)
     for place in range(frontier.size):
+        if place + ROWS_AHEAD < frontier.size:
+            prefetch(indices, indptr[np.uint64(frontier[place + ROWS_AHEAD])])
         node = np.uint64(frontier[place])
         amount = scratch.amounts[place]
         if strengths[node] == 0.0:
@@ -263,6 +270,7 @@ def _spread(walk, scratch, target, frontier, following, count):  # type: ignore[
         share = amount / strengths[node]
         for edge in range(indptr[node], indptr[node + np.uint64(1)]):
             neighbor = indices[edge]
+            prefetch(residuals, np.uint64(2) * np.uint64(indices[min(edge + EDGES_AHEAD, last_edge)]))
             before = residuals[neighbor, 0]
             after = before + (share * weights[edge] if weighted else share)
             residuals[neighbor, 0] = after
