@@ -1,20 +1,27 @@
-"""Exact personalized PageRank over implied edges: a step costs a few sums per node, whatever the edges."""
+"""PageRank over implied and stored edges by iteration; a step costs a few sums per node and stored edge."""
 
 from __future__ import annotations
 
 from math import ceil, log, log1p
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numba import njit
 
 from graphcond.errors import InputError
 from graphcond.samplers.affiliation import LARGEST, SMALLEST, AffiliationGraph
-from graphcond.samplers.power import ROUNDING, PowerIteration
+from graphcond.samplers.chebyshev import steps_for, weights
+from graphcond.samplers.power import ROUNDING
+from graphcond.samplers.ranking import Wanted, best_first
+from graphcond.samplers.shared_work import in_parts
 from graphcond.samplers.walk import RandomWalk
+from graphcond.types import NeighborContext
+
+TINY = 1e-300
+"""Stands for a probability that rounding or an early end leaves below 0, where the walk does come."""
 
 
-class AffiliationPowerIteration(PowerIteration):
+class AffiliationIteration:
     """Solves p = (1 - alpha) P^T p + alpha e_target on implied edges, perhaps with stored ones added.
 
     P = D^-1 (A + edges E), A of `AffiliationGraph` and E the stored edges. For A z the z of each value's
@@ -22,8 +29,10 @@ class AffiliationPowerIteration(PowerIteration):
     node, its mass returns to the target, as in `PowerIteration`. A target takes time in proportion to
     steps x (memberships + stored edges), and memory for a few numbers per node and per value.
 
-    The sum of absolute errors over all nodes is at most ``tolerance`` (as far as float64 can keep it): it
-    is at most 2 (1 - alpha)^n after n steps, and at most the last change / alpha. Nodes with the same values
+    The sum of absolute errors over all nodes is at most ``tolerance`` (as far as float64 can keep it):
+    it is at most sum |(1 - alpha) P^T p + alpha e_target - p| / alpha, which ends the iteration. `chebyshev`
+    bounds the steps by acosh(sqrt(sum_i d_i / d_target) / tolerance) / acosh(1 / (1 - alpha)); directed
+    stored edges need power iteration, log(tolerance / 2) / log(1 - alpha) steps. Nodes with the same values
     and stored edges get the same bits.
 
     Args:
@@ -63,6 +72,7 @@ class AffiliationPowerIteration(PowerIteration):
         )
         added = walk if walk is not None and edges else None
         self._stored = _NO_EDGES if added is None else added.arrays[:3]
+        self._directed = added is not None and added.directed
         self._edges = edges
         self._strengths = implied.strengths + (0 if added is None else edges * added.strengths)
         self.incoming = implied.strengths + (0 if added is None else edges * added.incoming)
@@ -70,11 +80,35 @@ class AffiliationPowerIteration(PowerIteration):
 
     def solve(self, target: int) -> Float64[np.ndarray, " nodes"]:
         """The probabilities of all nodes, which sum to 1."""
-        steps = ceil(log(self._tolerance / 2) / log1p(-self._alpha))
         enough = max(self._tolerance * self._alpha, ROUNDING)
+        steps = self._weights(target)
         return _iterate(
             self._lists, self._stored, self._edges, self._strengths, target, self._alpha, steps, enough
         )
+
+    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+        """The best nodes for each target, with their PageRank: see `AffiliationSolver.rank`."""
+        answer = wanted.nobody(targets)
+
+        def work(part: slice) -> None:
+            for row in range(part.start, part.stop):
+                values = self.solve(int(targets[row]))
+                nodes = np.flatnonzero(wanted.allowed & (values > 0))
+                nodes = nodes[nodes != targets[row]]
+                scores = values[nodes] if wanted.divisor is None else values[nodes] / wanted.divisor[nodes]
+                found = best_first(nodes, scores, wanted.count)
+                answer.neighbors[row, : len(found.nodes)] = found.nodes
+                answer.scores[row, : len(found.nodes)] = found.scores
+
+        in_parts(work, len(targets), part=1, threads=threads)
+        return answer
+
+    def _weights(self, target: int) -> Float64[np.ndarray, " steps"]:
+        """Of each step, how far it goes beyond the last value but one."""
+        if self._directed:
+            return np.ones(ceil(log(self._tolerance / 2) / log1p(-self._alpha)) + 1)
+        spread = np.sqrt(self._strengths.sum() / (self._strengths[target] or np.inf)) or 1.0
+        return weights(self._alpha, steps_for(self._tolerance / spread, self._alpha) + 1)
 
 
 _NO_EDGES = (np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.float32))
@@ -82,32 +116,37 @@ for _array in _NO_EDGES:
     _array.flags.writeable = False
 
 
-@njit(cache=True)
-def _iterate(lists, stored, edges, strengths, target, alpha, steps, enough):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _iterate(lists, stored, edges, strengths, target, alpha, weights, enough):  # type: ignore[no-untyped-def]
     now, along, rates = np.zeros(strengths.size), np.zeros(strengths.size), np.zeros(strengths.size)
     for node in range(np.uint64(strengths.size)):
         if strengths[node] > 0.0:
             rates[node] = (1.0 - alpha) / strengths[node]
     now[target] = 1.0
+    before = now.copy()
     stuck = 1.0 if rates[target] == 0.0 else 0.0
     # Sum and weight of a value lie side by side, since they are read together.
     sums = np.column_stack((np.zeros(lists[2].size), lists[2]))
     for place in range(lists[0][target], lists[0][target + 1]):
         sums[lists[1][place], 0] = rates[target]
     following = sums.copy()
-    for _ in range(steps):
+    for weight in weights:
         along[:] = 0.0
         if stored[0].size > 0:
             _along_edges(stored, edges, now, rates, along)
         along[target] += alpha + (1.0 - alpha) * stuck
-        change, stuck = _step(lists, rates, along, now, sums, following)
+        residual, stuck = _step(lists, rates, along, weight, before, now, sums, following)
         sums, following = following, sums
-        if change <= enough:
+        if residual <= enough:
             break
-    return now
+    # The residual is that of the values before the last step. No probability is below 0, whatever is left.
+    for node in range(np.uint64(before.size)):
+        if before[node] < 0.0:
+            before[node] = TINY
+    return before
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _along_edges(stored, edges, now, rates, along):  # type: ignore[no-untyped-def]
     indptr, indices, weights = stored
     for node in range(np.uint64(now.size)):
@@ -119,23 +158,23 @@ def _along_edges(stored, edges, now, rates, along):  # type: ignore[no-untyped-d
             along[indices[edge]] += share * weight
 
 
-@njit(cache=True)
-def _step(lists, rates, along, now, sums, following):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _step(lists, rates, along, weight, before, now, sums, following):  # type: ignore[no-untyped-def]
     """One pass: each node reads its values' sums, and adds its new share to the following ones."""
     indptr, values, _ = lists
     following[:, 0] = 0.0
-    change, stuck = 0.0, 0.0
+    residual, stuck = 0.0, 0.0
     for node in range(np.uint64(now.size)):
         first, last = indptr[node], indptr[node + np.uint64(1)]
         share, then = now[node] * rates[node], along[node]
         for place in range(first, last):
-            # A sum of shares >= 0 is never below one of them, rounded or not: this is never negative.
             then += sums[values[place], 1] * (sums[values[place], 0] - share)
-        change += abs(then - now[node])
-        now[node] = then
+        residual += abs(then - now[node])
+        then = before[node] + weight * (then - before[node])
+        before[node], now[node] = now[node], then
         share = then * rates[node]
         for place in range(first, last):
             following[values[place], 0] += share
         if rates[node] == 0.0:
             stuck += then
-    return change, stuck
+    return residual, stuck

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from graphcond.samplers.affiliation import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
-from graphcond.samplers.ranking import Ranking, answer_each, choosable
+from graphcond.samplers.ranking import Ranking, Wanted, choosable, known_rows
 from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
@@ -19,11 +19,13 @@ from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 class AffiliationPPRSampler(NeighborSampler):
     """Ranks nodes by personalized PageRank from the target, over edges that shared attributes imply.
 
-    p = (1 - alpha) P^T p + alpha e_target, exact to ``tolerance`` (see `AffiliationPowerIteration`). No
-    implied edge is stored. Nodes that the walk does not reach are never chosen, so a target that shares
-    nothing has none. Many nodes tie here, all that have the same values: of equal scores (in float32) the
-    lower row comes first. Thus a large group always gives its lowest rows; add a finer attribute, or
-    stored edges, where that matters.
+    p = (1 - alpha) P^T p + alpha e_target. No implied edge is stored. This is solved exactly where at most
+    some thousands of values (genres, years) link all others (`AffiliationSolver`); otherwise, and with
+    stored edges, it is iterated to ``tolerance`` (`AffiliationIteration`).
+
+    Nodes that the walk does not reach are never chosen, so a target that shares nothing has none. Many nodes
+    tie here, all that have the same values: of equal scores (in float32) the lower row comes first. Thus
+    a large group always gives its lowest rows; add a finer attribute, or stored edges, where that matters.
 
     Args:
         graph: where neighbors come from.
@@ -32,8 +34,9 @@ class AffiliationPPRSampler(NeighborSampler):
         edges: multiplies the weights of the stored edges, which are added; 0 leaves them out.
         neighbors: how many to choose at most.
         alpha: probability of the walk to return to the target.
-        tolerance: bound on the sum of absolute errors of all nodes' PageRank.
+        tolerance: bound on the sum of absolute errors of all nodes' PageRank, where it is iterated.
         degree_normalized: divide by the weight of a node's incoming edges.
+        threads: how many targets are answered at once; the answers do not depend on it.
         require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen; the walk may pass through them.
 
@@ -53,31 +56,39 @@ class AffiliationPPRSampler(NeighborSampler):
         alpha: float = 0.15,
         tolerance: float = 1e-6,
         degree_normalized: bool = False,
+        threads: int = 1,
         require_picture: bool = True,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.
-        from graphcond.samplers.affiliation_power import AffiliationPowerIteration
+        from graphcond.samplers.affiliation_direct import AffiliationSolver
+        from graphcond.samplers.affiliation_power import AffiliationIteration
 
         implied = AffiliationGraph.from_nodes(graph.nodes, attributes, separator=separator)
-        self._pagerank = AffiliationPowerIteration(
+        direct = None if edges else AffiliationSolver.on(implied, alpha=alpha)
+        self._pagerank = direct or AffiliationIteration(
             implied,
             alpha=alpha,
             tolerance=tolerance,
             walk=RandomWalk.on(graph) if edges else None,
             edges=edges,
         )
-        self._nodes, self._neighbors = len(graph), neighbors
-        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
-        self._divisor = self._pagerank.incoming if degree_normalized else None
+        self._nodes, self._threads = len(graph), threads
+        self._wanted = Wanted(
+            neighbors,
+            choosable(graph, forbidden, require_picture=require_picture),
+            self._pagerank.incoming if degree_normalized else None,
+        )
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
-        return answer_each(targets, self.rank, nodes=self._nodes, neighbors=self._neighbors)
+        targets = known_rows(targets, self._nodes)
+        return self._pagerank.rank(targets, self._wanted, threads=self._threads)
 
     def rank(self, target: int) -> Ranking:
         """The neighbors of one target, which must be a row of the graph, with their scores."""
-        return self._pagerank.best(target, self._neighbors, self._allowed, self._divisor)
+        found = self._pagerank.rank(np.array([target]), self._wanted)
+        return Ranking(found.neighbors[found.present], found.scores[found.present])
 
 
 Weight = Annotated[float, Field(ge=0)]
@@ -102,10 +113,17 @@ class AffiliationPPRSamplerConfig(NeighborSamplerConfig):
     """Probability that the walk returns to the target; higher stays closer to it."""
 
     tolerance: float = Field(1e-6, ge=1e-14, le=1e-2)
-    """Bound on the sum of absolute errors of all nodes' PageRank; higher is faster."""
+    """Bound on the sum of absolute errors of all nodes' PageRank, where it is iterated; higher is faster."""
 
     degree_normalized: bool = False
     """Divide PageRank by the weight of the candidate's edges, which takes hubs back."""
+
+    threads: int = Field(1, ge=1, le=1024)
+    """How many targets are answered at once; the answers do not depend on it."""
+
+    def identity(self) -> tuple[object, ...]:
+        """The number of threads changes no answer, so it is no part of what names them."""
+        return (self.model_dump_json(exclude={"threads"}),)
 
     def build(
         self,

@@ -65,6 +65,29 @@ def test_dividing_by_degree_takes_hubs_back() -> None:
     assert neighbors(graph, 0, degree_normalized=True, **choices) == [2]
 
 
+@pytest.mark.parametrize("edges", [0.0, 0.5])
+def test_threads_change_neither_answers_nor_what_names_them(edges: float) -> None:
+    graph, targets = art([(0, 5), (2, 6)]), np.tile(np.arange(7), 20)
+    one, two = (
+        AffiliationPPRSamplerConfig(attributes=BOTH, edges=edges, threads=threads) for threads in (1, 2)
+    )
+    assert one.identity() == two.identity() != one.model_copy(update={"alpha": 0.2}).identity()
+    alone, shared = (
+        config.build(graph=graph).sample(targets, np.random.default_rng(0)) for config in (one, two)
+    )
+    np.testing.assert_array_equal(alone.neighbors, shared.neighbors)
+    np.testing.assert_array_equal(alone.scores, shared.scores)
+
+
+def test_one_target_is_ranked_as_in_a_batch() -> None:
+    sampler = AffiliationPPRSamplerConfig(attributes=BOTH).build(graph=art())
+    batch = sampler.sample(np.arange(7), np.random.default_rng(0))
+    for target in range(7):
+        alone = sampler.rank(target)
+        np.testing.assert_array_equal(alone.nodes, batch.neighbors[target][batch.present[target]])
+        np.testing.assert_array_equal(alone.scores, batch.scores[target][batch.present[target]])
+
+
 def test_one_node_has_no_neighbors() -> None:
     assert neighbors(toy_graph(1), 0, attributes={"links": 1.0}) == []
 

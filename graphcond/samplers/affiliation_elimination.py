@@ -1,0 +1,188 @@
+"""Personalized PageRank over implied edges without iterating: one small inverse answers every target.
+
+With y = D^-1 p, c = 1 - alpha and A = B W B^T - S (`AffiliationGraph`; S the weight of a node's own values),
+p = c P^T p + alpha e_t reads (D + c S) y = c B W B^T y + alpha e_t. In x = W B^T y, one sum for each value,
+
+    (W^-1 - c M) x = alpha r_t b_t,    y = r (c B x + alpha e_t),    r = 1 / (D + c S),    M = B^T r B,
+
+b_t the target's values. M links values that a node has together. Values of one kind mostly never meet (a
+painting has one artist), so the largest such set is eliminated one by one, and what stays, the core (genres,
+years), is a dense matrix with an inverse that is kept: block elimination, as in Golub and Van Loan, Matrix
+Computations, section 4.2.
+
+W^-1 - c M is a symmetric M-matrix. Eliminating it without pivoting only adds numbers of one sign off its
+diagonal (Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences, chapter 6), so all results
+are >= 0, and > 0 where the walk comes. Scaled by the roots of W its eigenvalues lie between alpha / (1 + c)
+and 1 (A <= D, and D >= S where every value links): rounding is multiplied by 2 / alpha at most.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numba import njit
+
+from graphcond.samplers.affiliation import AffiliationGraph
+from graphcond.samplers.affiliation_profiles import Profiles
+
+CORE = 3072
+"""Most values in the core: its inverse takes 72 MiB (at first four times that) and some ten seconds."""
+
+PAIRS = 8
+"""Most pairs of values that nodes have together, for each membership."""
+
+TILE = 128
+"""Rows and columns that are multiplied at a time."""
+
+
+class Links(NamedTuple):
+    """Which values meet, and the entries of M there; each pair stands on both sides."""
+
+    indptr: Int64[np.ndarray, " values_plus_1"]
+    others: Int64[np.ndarray, " links"]
+    entries: Float64[np.ndarray, " links"]
+
+
+class Solution(NamedTuple):
+    """What compiled code reads to solve for one target; see the module."""
+
+    place: Int64[np.ndarray, " values"]
+    """Where a value stands in the core; -1 if it is eliminated."""
+    inverse: Float64[np.ndarray, "core core"]
+    links: Links
+    """Of eliminated values: the places in the core that x takes part of, and which part."""
+    pivots: Float64[np.ndarray, " values"]
+    """Of eliminated values: 1 / (1 / w - c M_vv)."""
+
+
+def eliminate(implied: AffiliationGraph, profiles: Profiles, alpha: float) -> Solution | None:
+    """Prepare to solve on a graph; None where too many values meet, so that iterating is cheaper."""
+    lengths = profiles.lengths
+    if (lengths * (lengths - 1) // 2).sum() > PAIRS * max(len(implied.values), 1):
+        return None
+    spread = profiles.counts * profiles.rates(alpha)
+    values = len(implied.kinds)
+    links = _link(profiles, spread, values)
+    core = _core(links, implied.kinds)
+    if core.sum() > CORE:
+        return None
+    owners = np.repeat(np.arange(len(profiles)), lengths)
+    own = np.bincount(profiles.lists[1].astype(np.int64), spread[owners], values)
+    weights = np.where(own > 0, implied.value_weights, 1.0)
+    pivots = 1 / (1 / weights - (1 - alpha) * own)
+    place = np.where(core, np.cumsum(core) - 1, -1)
+    dense, (indptr, columns, parts) = _condense(links, place, pivots, int(core.sum()), 1 - alpha)
+    inner = Links(indptr.astype(np.uint64), columns.astype(np.uint32), parts)
+    return Solution(place, _inverse(dense), inner, pivots)
+
+
+def _link(profiles: Profiles, spread: Float64[np.ndarray, " profiles"], values: int) -> Links:
+    left, right, entries = _pairs(profiles.lists, spread)
+    keys, which = np.unique(left * values + right, return_inverse=True)
+    entries = np.bincount(which, entries, len(keys))
+    rows = np.concatenate((keys // values, keys % values))
+    order = np.argsort(rows, kind="stable")
+    indptr = np.searchsorted(rows[order], np.arange(values + 1))
+    others = np.concatenate((keys % values, keys // values))[order]
+    return Links(indptr, others, np.concatenate((entries, entries))[order])
+
+
+@njit(cache=True)
+def _pairs(lists, spread):  # type: ignore[no-untyped-def]
+    """Every two values of a profile, the lower first, and the profile's part of their entry in M."""
+    indptr, values = lists
+    count = 0
+    for profile in range(np.uint64(spread.size)):
+        length = indptr[profile + np.uint64(1)] - indptr[profile]
+        count += length * (length - np.uint64(1)) // np.uint64(2)
+    left, right, entries = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
+    met = 0
+    for profile in range(np.uint64(spread.size)):
+        for first in range(indptr[profile], indptr[profile + np.uint64(1)]):
+            for second in range(first + np.uint64(1), indptr[profile + np.uint64(1)]):
+                left[met], right[met], entries[met] = values[first], values[second], spread[profile]
+                met += 1
+    return left, right, entries
+
+
+def _core(links: Links, kinds: Int64[np.ndarray, " values"]) -> Bool[np.ndarray, " values"]:
+    """A set of values without which no two values meet: small, though not always the smallest."""
+    meetings = np.diff(links.indptr)
+    # The kind with most values stays out first; of a kind, the values that meet fewest others.
+    order = np.lexsort((meetings, -np.bincount(kinds)[kinds]))
+    return _touched(links, order)
+
+
+@njit(cache=True)
+def _touched(links, order):  # type: ignore[no-untyped-def]
+    indptr, others, _ = links
+    core = np.zeros(order.size, np.bool_)
+    for value in order:
+        if not core[value]:
+            for place in range(indptr[value], indptr[value + 1]):
+                core[others[place]] = True
+    return core
+
+
+@njit(cache=True)
+def _condense(links, place, pivots, size, kept):  # type: ignore[no-untyped-def]
+    """The core's matrix once the other values are eliminated, and their links to it."""
+    indptr, others, entries = links
+    dense = np.zeros((size, size))
+    starts = np.zeros_like(indptr)
+    columns, parts = np.empty_like(others), np.empty_like(entries)
+    met = 0
+    for value in range(place.size):
+        row, first = place[value], met
+        if row >= 0:
+            dense[row, row] += 1.0 / pivots[value]
+        for link in range(indptr[value], indptr[value + 1]):
+            column = place[others[link]]
+            if row < 0:
+                columns[met], parts[met] = column, kept * entries[link] * pivots[value]
+                met += 1
+            elif column >= 0:
+                dense[row, column] -= kept * entries[link]
+        for one in range(first, met):
+            for other in range(first, met):
+                dense[columns[one], columns[other]] -= parts[one] / pivots[value] * parts[other]
+        starts[value + 1] = met
+    return dense, Links(starts, columns[:met].copy(), parts[:met].copy())
+
+
+def _inverse(matrix: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
+    """The inverse of a symmetric positive definite matrix by halves, which keeps the signs of an M-matrix."""
+    size = len(matrix)
+    if size <= 1:
+        return 1 / matrix
+    half = size // 2
+    left, lower = _inverse(matrix[:half, :half]), matrix[half:, :half]
+    across = _product(lower, left)
+    right = _inverse(matrix[half:, half:] - _product(across, lower.T))
+    corner = _product(right, across)
+    return np.block([[left + _product(across.T, corner), -corner.T], [-corner, right]])
+
+
+def _product(
+    left: Float64[np.ndarray, "n k"], right: Float64[np.ndarray, "k m"]
+) -> Float64[np.ndarray, "n m"]:
+    """As ``left @ right``, whose last bits depend on the number of BLAS's threads; these do not."""
+    return _multiply(np.ascontiguousarray(left), np.ascontiguousarray(right))
+
+
+@njit(cache=True, nogil=True)
+def _multiply(left, right):  # type: ignore[no-untyped-def]
+    product = np.zeros((left.shape[0], right.shape[1]))
+    # In tiles, of which one of ``right`` stays in the cache.
+    for above in range(0, right.shape[0], TILE):
+        for before in range(0, right.shape[1], TILE):
+            columns = slice(before, min(before + TILE, right.shape[1]))
+            for row in range(left.shape[0]):
+                sums = product[row, columns]
+                for inner in range(above, min(above + TILE, right.shape[0])):
+                    factor, terms = left[row, inner], right[inner, columns]
+                    for place in range(sums.size):
+                        sums[place] += factor * terms[place]
+    return product
