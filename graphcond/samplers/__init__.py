@@ -10,12 +10,14 @@ from graphcond.samplers.base import (
     SceneSamplerConfig,
     sample_all,
 )
+from graphcond.samplers.edge_types import with_edge_type_weights
 from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
 from graphcond.samplers.hard_negatives import HardNegative, swapped
 from graphcond.samplers.hop_mean import HopMeanSampler, HopMeanSamplerConfig
 from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
 from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
 from graphcond.samplers.precomputed import PrecomputedSampler, PrecomputedSamplerConfig
+from graphcond.samplers.quotas import QuotaSampler
 from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
 from graphcond.samplers.relations import RelatingSampler, with_relations
@@ -74,6 +76,7 @@ __all__ = [
     "PPRSamplerConfig",
     "PrecomputedSampler",
     "PrecomputedSamplerConfig",
+    "QuotaSampler",
     "RandomSampler",
     "RandomSamplerConfig",
     "Ranking",
@@ -96,5 +99,6 @@ __all__ = [
     "choosable",
     "sample_all",
     "swapped",
+    "with_edge_type_weights",
     "with_relations",
 ]

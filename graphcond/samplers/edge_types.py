@@ -14,7 +14,7 @@ from graphcond.types import AttributedGraph
 PLACE = "edge_type_weights"
 
 
-def weighed(graph: AttributedGraph, weights: Mapping[str, float]) -> AttributedGraph:
+def with_edge_type_weights(graph: AttributedGraph, weights: Mapping[str, float]) -> AttributedGraph:
     """``graph`` whose edges weigh as many times what they did as ``weights`` says of their type.
 
     Edges of a type that weighs 0 are taken out, so that what is left of an unweighted graph may be

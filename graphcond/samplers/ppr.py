@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ranking import Wanted, choosable, known_rows
+from graphcond.samplers.typed_graphs import TypedGraphFields
 from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
@@ -92,7 +94,7 @@ class PPRSampler(NeighborSampler):
         return self.pagerank.rank(targets, replace(self._wanted, count=count), threads=self._threads)
 
 
-class PPRFields(NeighborSamplerConfig):
+class PPRFields(TypedGraphFields):
     """The choices that `ppr` and `semantic_ppr` share."""
 
     alpha: float = Field(0.15, gt=0, lt=1)
@@ -130,6 +132,7 @@ class PPRSamplerConfig(PPRFields):
         graph: AttributedGraph,
         embeddings: NodeEmbeddings | None = None,
         forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> PPRSampler:
+    ) -> NeighborSampler:
         """The sampler over ``graph``; ``embeddings`` are not read."""
-        return PPRSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))
+        make = partial(PPRSampler, forbidden=forbidden, **self.arguments())
+        return self.on_types(graph, make, first=max(64, 2 * self.neighbors))

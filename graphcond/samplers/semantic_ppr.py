@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -120,11 +121,12 @@ class SemanticPPRSamplerConfig(PPRFields):
         graph: AttributedGraph,
         embeddings: NodeEmbeddings | None = None,
         forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> SemanticPPRSampler:
+    ) -> NeighborSampler:
         """The sampler over ``graph`` and ``embeddings``."""
-        return SemanticPPRSampler(
-            graph,
-            self.similarity.build(embeddings),
+        make = partial(
+            SemanticPPRSampler,
+            similarity=self.similarity.build(embeddings),
             forbidden=forbidden,
-            **self.model_dump(exclude={"kind", "similarity"}),
+            **self.arguments("similarity"),
         )
+        return self.on_types(graph, make, first=min(self.candidates, len(graph)) + 1)

@@ -78,6 +78,56 @@ def test_the_relation_is_shown_where_edges_have_types(folder: Path) -> None:
     assert "[same] hand" in shown
 
 
+@pytest.fixture
+def typed(folder: Path) -> Path:
+    """As the folder, with types of nodes and edges."""
+    (folder / "edges.csv").write_text(
+        "src,dst,type\n001,002,hand\n002,003,year\n001,003,year\n001,005,hand\n"
+    )
+    (folder / "nodes.csv").write_text(
+        NODES.replace("image", "image,type").replace(".png", ".png,painting").replace("picture,", "picture,,")
+    )
+    return folder
+
+
+def test_types_weigh_and_have_quotas(typed: Path) -> None:
+    def found(*settings: str) -> list[str]:
+        return ids(as_json(typed, "--target", "001", *(part for one in settings for part in ("--set", one))))
+
+    assert found("edge_type_weights.year=0") == ["002", "005"]
+    assert found("edge_type_weights={hand: 0.001, year: 2}")[0] == "003"
+    assert set(found("quotas.relations.hand=1")) < {"002", "003", "005"}
+    assert len(found("quotas.node_types.painting=2")) == 2
+    assert found("quotas.node_types.painting=0") == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("edge_type_weights.hnad=0", "no edge type 'hnad'.*did you mean 'hand'"),
+        ("edge_type_weights.hand=-1", r"edge_type_weights\.hand: .*greater than or equal to 0"),
+        ("edge_type_weights.hand=.nan", r"edge_type_weights\.hand: .*finite"),
+        ("edge_type_weights.hand=much", r"edge_type_weights\.hand: .*number"),
+        ("edge_type_weights=2", r"edge_type_weights: .*dictionary"),
+        ("quotas.relations.yaer=1", "no relation 'yaer'.*did you mean 'year'"),
+        ("quotas.node_types.museum=1", "no node type 'museum'"),
+        ("quotas.relations.year=-1", r"quotas\.relations\.year: .*greater than or equal to 0"),
+        ("quotas.edge_types.year=1", r"quotas\.edge_types: unknown key"),
+    ],
+)
+def test_bad_types_are_named(typed: Path, setting: str, problem: str) -> None:
+    with pytest.raises(InputError, match=f"(?i){problem}"):
+        run(typed, "--target", "001", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    "setting", ["edge_type_weights.hand=0", "quotas.relations.hand=1", "quotas.node_types.painting=1"]
+)
+def test_a_graph_without_types_says_so(folder: Path, setting: str) -> None:
+    with pytest.raises(InputError, match="have no types"):
+        run(folder, "--target", "001", "--set", setting)
+
+
 def test_the_seed_decides_what_is_drawn(folder: Path) -> None:
     drawn = [
         ids(as_json(folder, "--target", "004", "--sampler", "random", "--set", "neighbors=2", "--seed", seed))

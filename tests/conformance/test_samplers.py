@@ -96,8 +96,39 @@ class StoredCase(Case):
         return Stored(neighbors=neighbors, **choices)
 
 
+class Typed:
+    """A sampler that is told about types, on graphs that get them here: every third edge is noise."""
+
+    def __init__(self, config: Any) -> None:
+        self.config, self.reads_embeddings = config, config.reads_embeddings
+
+    def build(self, *, graph: AttributedGraph, **given: Any) -> NeighborSampler:
+        rows = np.repeat(np.arange(len(graph)), graph.degrees)
+        graph = replace(
+            graph,
+            nodes=replace(graph.nodes, types=["odd" if row % 2 else "even" for row in range(len(graph))]),
+            edge_types=((rows + graph.indices) % 3 == 0).astype(np.uint8),
+            edge_type_names=("link", "noise"),
+        )
+        return self.config.build(graph=graph, **given)
+
+
+@dataclass(frozen=True)
+class TypedCase(Case):
+    """A sampler whose choices name types."""
+
+    def config(self, neighbors: int, **choices: Any) -> Any:
+        return Typed(super().config(neighbors, **choices))
+
+
+WEIGHED = ("edge_type_weights", {"noise": 0.25})
+QUOTAS = ("quotas", {"node_types": {"even": 2}, "relations": {"noise": 1}})
+
 CASES = [
     Case("semantic_ppr"),
+    TypedCase("semantic_ppr", (WEIGHED, QUOTAS)),
+    TypedCase("ppr", (WEIGHED,)),
+    TypedCase("ppr", (QUOTAS, ("method", "exact"))),
     Case("semantic_ppr", (("similarity", {"kind": "consensus"}), ("candidates", 4))),
     Case("semantic_ppr", (("similarity", {"kind": "blend", "similarity": {"kind": "text_text"}}),)),
     Case("semantic_ppr", (("diversity", 0.5),)),

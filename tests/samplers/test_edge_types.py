@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.errors import InputError
-from graphcond.samplers.edge_types import weighed
+from graphcond.samplers.edge_types import with_edge_type_weights
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import arrays_of, toy_graph, toy_graphs
 
@@ -39,7 +39,7 @@ def test_every_edge_weighs_what_its_type_says(graph: AttributedGraph, factors: d
         edge: weight * factors.get(graph.edge_type_names[types[edge]], 1)
         for edge, weight in edges_of(graph).items()
     }
-    found = weighed(graph, factors)
+    found = with_edge_type_weights(graph, factors)
     assert edges_of(found) == {edge: weight for edge, weight in wanted.items() if weight}
     assert found.indptr.dtype == np.int64
     assert found.edge_types is not None
@@ -49,11 +49,11 @@ def test_every_edge_weighs_what_its_type_says(graph: AttributedGraph, factors: d
 
 
 def test_an_unweighted_graph_stays_so_where_it_can() -> None:
-    assert weighed(GRAPH, {}) is GRAPH
-    assert weighed(GRAPH, {"noise": 1}) is GRAPH
-    assert weighed(GRAPH, {"noise": 0}).weights is None
-    assert weighed(GRAPH, {"noise": 0.5}).weights is not None
-    assert not len(weighed(GRAPH, {"noise": 0, "cites": 0}).indices)
+    assert with_edge_type_weights(GRAPH, {}) is GRAPH
+    assert with_edge_type_weights(GRAPH, {"noise": 1}) is GRAPH
+    assert with_edge_type_weights(GRAPH, {"noise": 0}).weights is None
+    assert with_edge_type_weights(GRAPH, {"noise": 0.5}).weights is not None
+    assert not len(with_edge_type_weights(GRAPH, {"noise": 0, "cites": 0}).indices)
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_an_unweighted_graph_stays_so_where_it_can() -> None:
 )
 def test_bad_weights_are_named(graph: AttributedGraph, weights: dict[str, float], message: str) -> None:
     with pytest.raises(InputError) as raised:
-        weighed(graph, weights)
+        with_edge_type_weights(graph, weights)
     assert str(raised.value).startswith(message)

@@ -1,0 +1,39 @@
+"""The page on typed graphs: its Python runs, and its YAML is a sampler's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graphcond.graphs import open_graph
+from graphcond.recipe import load_recipe
+from graphcond.samplers import PPRSamplerConfig
+from tests.docs.blocks import ROOT, blocks
+
+PAGE = ROOT / "docs/typed-graphs.md"
+
+
+def test_the_python_runs(reader: Path) -> None:
+    (block,) = blocks(PAGE, "python")
+    namespace: dict[str, Any] = {"__name__": "page"}
+    exec(block.compiled(), namespace)
+    told = namespace["context"].relations
+    assert told.any()
+    names = namespace["graph"].relation_names
+    assert (told == 1 + names.index("same_series")).sum(axis=1).max() <= 2
+
+
+def test_the_yaml_is_a_sampler() -> None:
+    (block,) = blocks(PAGE, "yaml")
+    config = PPRSamplerConfig.model_validate(yaml.safe_load(block.text)["sampler"])
+    assert config.quotas.relations == {"same_year": 1, "same_museum": 0}
+
+
+def test_the_recipe_names_relations_of_the_demo(reader: Path) -> None:
+    recipe = load_recipe(
+        "instructg2i", base="tiny", overrides=["conditions.neighbors.encoder.relations=true"]
+    )
+    names = open_graph("outputs/demo/graph").relation_names
+    assert recipe.with_relations(names).conditions[0].encoder.relations == names
