@@ -14,6 +14,11 @@ Watch: TypeAlias = Callable[[str], Progress]
 """Names a task and gives back what counts it."""
 
 
+def silent(task: str) -> Progress:
+    """Show nothing."""
+    return lambda done, total: None
+
+
 @contextmanager
 def progress_bars() -> Iterator[Watch]:
     """Bars with the rate and the time passed and left, one for each task that is watched."""

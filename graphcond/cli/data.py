@@ -49,6 +49,14 @@ def build(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An argument of the world.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What tables of edges may take in memory, such as 2GiB; edges that do not fit are sorted on "
+            "disk, beside DIR. Half of the free memory unless given.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build a graph folder.
@@ -63,6 +71,8 @@ def build(
 
         graphcond data build shop/ --out graphs/shop --column text=title
 
+        graphcond data build links.csv.gz --out graphs/links --memory 2GiB
+
         graphcond data build art --out graphs/art --set noise=0.6 --set seed=1
     """
     if source in WORLDS:
@@ -74,7 +84,7 @@ def build(
     elif set_:
         raise InputError("only a world takes arguments", place="--set", remedy="leave the option out")
     else:
-        summary = _build_source(source, out, directed, _pairs(column, "--column"))
+        summary = _build_source(source, out, directed, _pairs(column, "--column"), memory)
     rows = {name.replace("_", " "): value for name, value in summary.items()}
     _show("graph folder written", rows, as_json, summary)
 
@@ -112,18 +122,21 @@ app.command()(export)
 app.command()(features)
 
 
-def _build_source(source: str, out: Path, directed: bool, columns: dict[str, str]) -> dict[str, Any]:
-    from graphcond.graphs import read_source, save_graph
+def _build_source(
+    source: str, out: Path, directed: bool, columns: dict[str, str], memory: str | None
+) -> dict[str, Any]:
+    from graphcond.graphs import build_folder
     from graphcond.graphs.contents import missing_pictures
+    from graphcond.graphs.memory import parse_memory
 
-    read = read_source(source, columns)
-    graph = read.graph(directed=directed)
-    save_graph(graph, out)
+    most = None if memory is None else parse_memory(memory)
+    with progress_bars() as watch:
+        built = build_folder(source, out, columns=columns, directed=directed, memory=most, watch=watch)
     return {
-        **_counts(graph, out),
-        "edges_read": len(read.edges),
-        "self_loops_dropped": int((read.edges.sources == read.edges.targets).sum()),
-        "missing_pictures": len(missing_pictures(graph)),
+        **_counts(built.graph, out),
+        "edges_read": built.edges_read,
+        "self_loops_dropped": built.self_loops,
+        "missing_pictures": len(missing_pictures(built.graph)),
     }
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Int64, UInt8
+from jaxtyping import Int64
 
 from graphcond.errors import InputError
+from graphcond.graphs.arcs import TypeNumbers, arcs_of, check_count
 from graphcond.graphs.columns import first_repeat, to_arrow
 from graphcond.types import ABSENT, AttributedGraph, EdgeList, NodeTable
-
-MAX_EDGE_TYPES = 256
 
 
 def build_graph(
@@ -41,83 +38,24 @@ def build_graph(
         InputError: ids repeat, columns differ in length, an edge ends at no node, a weight is negative or
             not finite, or too large in sum, ``given`` names no node, or there are more than 256 edge types.
     """
+    check_count(len(nodes))
     _check_nodes(nodes)
     _check_edges(edges, len(nodes))
     _check_given(given, len(nodes))
-    codes, names = _encode(edges.types)
-    arcs = _Arcs(edges.sources, edges.targets, edges.weights, codes)
-    arcs = _merge(arcs.take(arcs.rows != arcs.columns), len(nodes), directed)
-    if not directed:
-        arcs = _mirror(arcs, len(nodes))
+    numbers = TypeNumbers()
+    types = None if edges.types is None else numbers.of(edges.types)
+    arcs = arcs_of(edges, types, directed=directed).sorted().merged()
     return AttributedGraph(
         nodes=nodes,
-        indptr=np.searchsorted(arcs.rows, np.arange(len(nodes) + 1)).astype(np.int64),
-        indices=arcs.columns.astype(np.int32 if len(nodes) <= np.iinfo(np.int32).max else np.int64),
+        indptr=np.append(0, np.cumsum(arcs.degrees(0, len(nodes)))),
+        indices=arcs.columns(len(nodes)),
         weights=arcs.weights,
-        edge_types=arcs.types,
-        edge_type_names=names,
+        edge_types=None if arcs.types is None else numbers.places(arcs.types),
+        edge_type_names=numbers.names,
         directed=directed,
         root=root,
         given=given,
     )
-
-
-@dataclass(frozen=True)
-class _Arcs:
-    """Edges with their direction; types as numbers."""
-
-    rows: Int64[np.ndarray, " arcs"]
-    columns: Int64[np.ndarray, " arcs"]
-    weights: Float32[np.ndarray, " arcs"] | None
-    types: UInt8[np.ndarray, " arcs"] | None
-
-    def take(self, which: Int[np.ndarray, " chosen"] | Bool[np.ndarray, " arcs"]) -> _Arcs:
-        return _Arcs(
-            self.rows[which],
-            self.columns[which],
-            None if self.weights is None else self.weights[which],
-            None if self.types is None else self.types[which],
-        )
-
-
-def _merge(arcs: _Arcs, nodes: int, directed: bool) -> _Arcs:
-    rows, columns = arcs.rows, arcs.columns
-    if not directed:
-        rows, columns = np.minimum(rows, columns), np.maximum(rows, columns)
-    keys, first, group = np.unique(rows * nodes + columns, return_index=True, return_inverse=True)
-    merged = _Arcs(*np.divmod(keys, max(nodes, 1)), None, None if arcs.types is None else arcs.types[first])
-    if arcs.weights is None:
-        return merged
-    sums = np.bincount(group, arcs.weights, minlength=len(keys))
-    if len(sums) and sums.max() > np.finfo(np.float32).max:
-        raise InputError(
-            f"the weights of a repeated edge sum to {sums.max():.3g}", remedy="scale the weights down"
-        )
-    sums = sums.astype(np.float32)
-    return _Arcs(merged.rows, merged.columns, sums, merged.types).take(sums > 0)
-
-
-def _mirror(arcs: _Arcs, nodes: int) -> _Arcs:
-    rows = np.concatenate([arcs.rows, arcs.columns])
-    columns = np.concatenate([arcs.columns, arcs.rows])
-    order = np.argsort(rows * nodes + columns)
-    both = arcs.take(order % max(len(arcs.rows), 1))
-    return _Arcs(rows[order], columns[order], both.weights, both.types)
-
-
-def _encode(types: Sequence[str] | None) -> tuple[UInt8[np.ndarray, " edges"] | None, tuple[str, ...]]:
-    if types is None:
-        return None, ()
-    encoded = to_arrow(types).dictionary_encode()
-    found = encoded.dictionary.to_pylist()
-    if len(found) > MAX_EDGE_TYPES:
-        raise InputError(
-            f"there are {len(found)} edge types and at most {MAX_EDGE_TYPES} are possible",
-            remedy="merge rare types, or leave the column out",
-        )
-    names = sorted(found)
-    place = np.array([names.index(name) for name in found], np.uint8)
-    return place[np.asarray(encoded.indices)] if found else np.empty(0, np.uint8), tuple(names)
 
 
 def _check_nodes(nodes: NodeTable) -> None:

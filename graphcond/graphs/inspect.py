@@ -15,7 +15,7 @@ from graphcond.graphs.detect import Format, detect
 from graphcond.graphs.leaks import find_leaks
 from graphcond.graphs.load import load_graph
 from graphcond.graphs.manifest import check_sums, read_manifest
-from graphcond.progress import Progress
+from graphcond.progress import Progress, silent
 from graphcond.types import ABSENT, AttributedGraph
 
 LARGEST = 5
@@ -76,7 +76,7 @@ def inspect_graph(
         InputError: nothing readable stands there, or what stands there is broken.
     """
     graph = source if isinstance(source, AttributedGraph) else _load(Path(source))
-    watch = progress or _silent
+    watch = progress or silent
     leaks = find_leaks(graph, same_pictures(graph, watch("comparing pictures")))
     return GraphReport(
         **_counts(graph),
@@ -148,7 +148,3 @@ def _ids(graph: AttributedGraph, rows: Iterable[int]) -> list[str]:
 
 def _named(graph: AttributedGraph, pairs: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
     return [(graph.nodes.ids[left], graph.nodes.ids[right]) for left, right in pairs]
-
-
-def _silent(task: str) -> Progress:
-    return lambda done, total: None

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from graphcond.errors import InputError
 
 _REMEDY = "mend or delete that line"
 
 
-def read_jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each object with its place (``file:line``); empty lines are skipped.
+
+    Args:
+        file: what to read.
+        opened: the same, if it is open already and the caller wants to see how far it is read.
 
     Raises:
         InputError: the file is missing or not UTF-8, or a line is not a JSON object.
     """
     try:
-        with file.open(encoding="utf-8-sig") as lines:
+        with TextIOWrapper(opened or file.open("rb"), "utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield f"{file}:{number}", _parse(line, f"{file}:{number}")

@@ -26,6 +26,7 @@ from graphcond.graphs.manifest import (
     read_manifest,
     write_manifest,
 )
+from graphcond.graphs.npy import save_array
 from graphcond.types import AttributedGraph, NodeTable
 
 ARRAYS = {"indptr": "i8", "indices": "i4 i8", "weights": "f4", "edge_types": "u1", "given": "i8"}
@@ -85,11 +86,14 @@ def check_replaceable(folder: Path, root: Path | None = None) -> None:
 
 
 def write_graph(graph: AttributedGraph, into: Path, folder: Path) -> None:
-    """Write the files of a graph folder ``into`` a folder that will be moved to ``folder``."""
+    """Write the files of a graph folder ``into`` a folder that will be moved to ``folder``.
+
+    Arrays whose files are there already are left as they are.
+    """
     for part in ARRAYS:
-        array = getattr(graph, part)
-        if array is not None:
-            np.save(into / file_name(part), array)
+        array, file = getattr(graph, part), into / file_name(part)
+        if array is not None and not file.exists():
+            save_array(file, np.ascontiguousarray(array))
     _write_nodes(graph.nodes, into / file_name("nodes"))
     parts = [part for part in Files.model_fields if (into / file_name(part)).exists()]
     manifest = Manifest(

@@ -96,7 +96,7 @@ def test_inputs_stay_as_they_are() -> None:
         (
             node_table(300),
             edge_list([(0, n) for n in range(300)], types=[str(n) for n in range(300)]),
-            "300 edge",
+            "more than 256 edge types",
         ),
         (NodeTable(["a", "b", "a"], [""] * 3, [None] * 3), edge_list([]), "'a' occurs more than once"),
         (NodeTable(["a", "b"], [""], [None] * 2), edge_list([]), "'texts' has 1 entries for 2"),
