@@ -10,6 +10,7 @@ csv with the columns src,dst, every edge once and in no order. L takes about a m
 from __future__ import annotations
 
 import argparse
+import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def write_csv(graph: AttributedGraph, file: Path) -> None:
     edges = np.stack([end[once] for end in ends])
     del ends, once
     order = draws.permutation(edges.shape[1])
-    with atomic_file(file) as temporary, pa.CompressedOutputStream(str(temporary), "gzip") as stream:
+    with atomic_file(file) as temporary, gzip.open(temporary, "wb", compresslevel=1) as stream:
         schema = pa.schema({"src": pa.int32(), "dst": pa.int32()})
         with pyarrow.csv.CSVWriter(stream, schema) as writer:
             for start in range(0, len(order), ROWS):

@@ -25,6 +25,8 @@ from graphcond.graphs import open_graph
 PRECISE = 0.99
 LEAST = 3
 """Targets that are measured even if they take longer than the time given."""
+PATIENCE = 60.0
+"""Seconds after which no dearer setting is tried."""
 REPEATS = 5
 """How often a block is measured if it holds all targets."""
 TURNS = 9
@@ -47,7 +49,7 @@ def main() -> None:
         row = measure(rank, setting, blocks, truth, float(seconds))
         row |= {"setting": method.label.format(setting), "peak_mib": peak_mib(), **known}
         print(json.dumps(row), flush=True)
-        if (row["precision"] or 1) >= PRECISE or perf_counter() - begin > 5 * float(seconds):
+        if (row["precision"] or 1) >= PRECISE or perf_counter() - begin > PATIENCE:
             break
     if method.beside:
         other = method_of(method.beside).prepare(graph)
