@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -80,15 +82,16 @@ def test_asking_for_more_than_there_is(diversity: float) -> None:
 
 
 @pytest.mark.parametrize("diversity", [0, 0.5])
-def test_many_targets_in_small_portions(monkeypatch: pytest.MonkeyPatch, diversity: float) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_portions_nor_threads_matter(
+    monkeypatch: pytest.MonkeyPatch, diversity: float, threads: int
+) -> None:
     graph = toy_graph(60, [(node, node * 7 % 60) for node in range(60)])
-    sampler = SemanticPPRSampler(
-        graph, TextImageSimilarity(toy_embeddings(graph)), candidates=20, diversity=diversity
-    )
-    targets = np.arange(60)[::-1]
-    whole = sampler.sample(targets, DRAWS)
+    similarity, targets = TextImageSimilarity(toy_embeddings(graph)), np.arange(60)[::-1]
+    choices: dict[str, Any] = {"candidates": 20, "diversity": diversity, "method": "exact"}
+    whole = SemanticPPRSampler(graph, similarity, **choices).sample(targets, DRAWS)
     monkeypatch.setattr(module, "CANDIDATES_AT_ONCE", 50)
-    portions = sampler.sample(targets, DRAWS)
+    portions = SemanticPPRSampler(graph, similarity, **choices, threads=threads).sample(targets, DRAWS)
     np.testing.assert_array_equal(whole.neighbors, portions.neighbors)
     np.testing.assert_array_equal(whole.scores, portions.scores)
 
