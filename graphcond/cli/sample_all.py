@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,14 +55,17 @@ def sample_all(
     A recipe reads it with sampler: {kind: precomputed, path: neighbors.safetensors}.
     """
     from graphcond.graphs import load_graph
+    from graphcond.graphs.unchanged import folder_state
     from graphcond.precompute import plan_of, precompute, share_of
     from graphcond.progress import progress_bars
 
     share = share_of(shard, os.environ)
     config = sampler_config(sampler, set_ or [])
+    source = folder_state(folder)
     graph = load_graph(folder)
     embeddings = embed(graph, features) if config.reads_embeddings else None
     plan = plan_of(out, graph, config, embeddings, _targets(graph, split), seed=seed)
+    plan = replace(plan, source=source)
     if workers == 1:
         make = partial(_sampler, graph, config, embeddings)
     else:

@@ -16,6 +16,7 @@ from graphcond import samplers
 from graphcond.errors import InputError
 from graphcond.files import check_writable, read_json, write_json
 from graphcond.fingerprint import fingerprint, source_version
+from graphcond.graphs.unchanged import FolderState
 from graphcond.samplers import NeighborSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, read_neighbors
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
@@ -35,6 +36,7 @@ class Plan:
         about: graph, sampler, features, seed and version; goes into the file.
         seed: of the sampler's random choices.
         shard_size: targets of one shard.
+        source: the graph folder that is sampled, which may not change meanwhile.
     """
 
     out: Path
@@ -42,6 +44,7 @@ class Plan:
     about: Mapping[str, Any]
     seed: int = 0
     shard_size: int = SHARD_SIZE
+    source: FolderState | None = None
 
     @property
     def folder(self) -> Path:
@@ -104,6 +107,15 @@ class Plan:
         if found.about != self.about:
             raise self._other(self.out, f"was sampled with {_difference(found.about, self.about)}")
         return True
+
+    def check_source(self) -> None:
+        """See that the graph folder is still the one that is sampled.
+
+        Raises:
+            InputError: one of its files was changed.
+        """
+        if self.source is not None:
+            self.source.check()
 
     def clear(self) -> None:
         """Delete the shards."""

@@ -49,7 +49,8 @@ def precompute(
         Whether the file is there; if not, other processes still have shards to do.
 
     Raises:
-        InputError: what lies at the file or in the folder of shards is of other settings; a worker died.
+        InputError: what lies at the file or in the folder of shards is of other settings; a worker died; the
+            graph folder was changed.
         WriteError: the place refuses, or its disk is full.
     """
     if plan.is_done():
@@ -98,6 +99,7 @@ def _together(plan: Plan, make: MakeSampler, shards: Iterable[int], workers: int
 
 def _write(plan: Plan, sampler: NeighborSampler, shard: int) -> int:
     context = sampler.sample(plan.rows(shard), np.random.default_rng(plan.seed))
+    plan.check_source()
     write_neighbors(plan.file(shard), context, plan.of_shard(shard))
     return len(context.targets)
 
@@ -114,6 +116,7 @@ def _finish(plan: Plan) -> bool:
                 plan.clear()
             return done
         parts.append(part)
+    plan.check_source()
     write_neighbors(plan.out, NeighborContext.join(parts), plan.about)
     plan.clear()
     return True

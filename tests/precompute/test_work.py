@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from graphcond.errors import InputError
+from graphcond.graphs import save_graph
+from graphcond.graphs.unchanged import folder_state
 from graphcond.precompute import Plan, Share, plan_of, precompute
 from graphcond.samplers import NeighborSampler, RandomSamplerConfig, RelatingSampler
 from graphcond.samplers.neighbor_file import read_neighbors
@@ -223,3 +225,25 @@ def test_no_targets_give_an_empty_file(out: Path) -> None:
 def _no_leftovers(tmp_path: Path) -> Iterator[None]:
     yield
     assert not list(tmp_path.glob(".*"))
+
+
+class Meddling(NeighborSampler):
+    """Changes the graph folder while the second shard is sampled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.inner, self.calls = folder, make(), 0
+
+    def sample(self, targets: np.ndarray, generator: np.random.Generator) -> NeighborContext:
+        self.calls += 1
+        if self.calls == 2:
+            save_graph(toy_graph(23, [(0, 1)]), self.folder)
+        return self.inner.sample(targets, generator)
+
+
+def test_a_graph_that_changes_meanwhile(out: Path, tmp_path: Path) -> None:
+    save_graph(GRAPH, tmp_path / "graph")
+    watched = replace(plan(out), source=folder_state(tmp_path / "graph"))
+    with pytest.raises(InputError, match=r"graph\.json: was changed while it was in use"):
+        precompute(watched, lambda: Meddling(tmp_path / "graph"))
+    assert [watched.file(shard).exists() for shard in watched.shards][:3] == [True, False, False]
+    assert not out.exists()
