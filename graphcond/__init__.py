@@ -32,7 +32,21 @@ if TYPE_CHECKING:
     )
     from graphcond.errors import InputError
     from graphcond.evaluation import evaluate
-    from graphcond.graphs import build_graph, load_graph, open_graph, save_graph
+    from graphcond.graphs import (
+        build_graph,
+        embeddings_from_dgl,
+        embeddings_from_pyg,
+        from_dgl,
+        from_networkx,
+        from_pyg,
+        from_scipy,
+        load_graph,
+        open_graph,
+        save_graph,
+        to_networkx,
+        to_pyg,
+        to_scipy,
+    )
     from graphcond.guidance import GraphGuidance
     from graphcond.model import GraphModel
     from graphcond.models import StableDiffusionBase
@@ -99,9 +113,18 @@ _HOMES = {
     "graphcond.evaluation": ("evaluate",),
     "graphcond.graphs": (
         "build_graph",
+        "embeddings_from_dgl",
+        "embeddings_from_pyg",
+        "from_dgl",
+        "from_networkx",
+        "from_pyg",
+        "from_scipy",
         "load_graph",
         "open_graph",
         "save_graph",
+        "to_networkx",
+        "to_pyg",
+        "to_scipy",
     ),
     "graphcond.guidance": ("GraphGuidance",),
     "graphcond.model": ("GraphModel",),
@@ -209,7 +232,13 @@ __all__ = [
     "build_graph",
     "draw_graph",
     "embed_graph",
+    "embeddings_from_dgl",
+    "embeddings_from_pyg",
     "evaluate",
+    "from_dgl",
+    "from_networkx",
+    "from_pyg",
+    "from_scipy",
     "load_graph",
     "load_recipe",
     "load_scene_set",
@@ -217,6 +246,9 @@ __all__ = [
     "read_scene",
     "read_scenes",
     "save_graph",
+    "to_networkx",
+    "to_pyg",
+    "to_scipy",
     "train",
 ]
 

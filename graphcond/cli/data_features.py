@@ -27,8 +27,6 @@ def features(
     For example:
 
         graphcond data features products/ --out features.npy
-
-        graphcond sample products/ --target B000 --sampler semantic_ppr --features features.npy
     """
     from graphcond.graphs.features import find_features, read_features
 

@@ -7,8 +7,9 @@ for each type, as ogbn-mag has. Ids are what ``mapping`` says, else row numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def _counts(raw: Path) -> dict[str, int]:
     several = raw / "num-node-dict.csv.gz"
     if several.is_file():
         table = read_csv(several, kind=pa.int64())
+        _check_names(table.column_names, several)
         found = {name: table[name].to_pylist() for name in table.column_names}
     else:
         lone = raw / "num-node-list.csv.gz"
@@ -96,6 +98,13 @@ def _counts(raw: Path) -> dict[str, int]:
         if len(counts) != 1:
             raise InputError(f"holds {len(counts)} graphs", place=raw, remedy="give a folder of one graph")
     return {kind: counts[0] for kind, counts in found.items()}
+
+
+def _check_names(kinds: Iterable[str], place: Path) -> None:
+    """Types name folders, and may not lead out of them."""
+    for kind in kinds:
+        if not kind.replace("-", "_").isidentifier():
+            raise InputError(f"'{kind}' names no type", place=place, remedy="mend the file")
 
 
 def _edge_folders(raw: Path) -> dict[EdgeType, Path]:
@@ -108,10 +117,7 @@ def _edge_folders(raw: Path) -> dict[EdgeType, Path]:
             f"has {rows.num_columns} columns instead of 3", place=triplets, remedy="mend the file"
         )
     kinds = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-    for kind in kinds:
-        for part in kind:
-            if part is None or Path(part).name != part:
-                raise InputError(f"'{part}' names no type", place=triplets, remedy="mend the file")
+    _check_names(chain.from_iterable(kinds), triplets)
     return {kind: raw / "relations" / "___".join(kind) for kind in kinds}
 
 

@@ -53,7 +53,7 @@ def stores_of(mapping: Mapping[Any, Any], place: object = None) -> Stores:
         return _hetero(mapping, place)
     node_columns = {key: value for key, value in mapping.items() if not str(key).startswith("edge_")}
     edge_columns = {key: value for key, value in mapping.items() if str(key).startswith("edge_")}
-    sources, targets = _ends(edge_columns, place)
+    sources, targets = _ends(mapping, place)
     count = _count(node_columns, max(sources.max(initial=-1), targets.max(initial=-1)) + 1, place)
     node_columns.pop("num_nodes", None)
     relations = edge_columns.pop(RELATIONS, None)

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -30,9 +31,10 @@ def load_tensors(path: Path, *, classes: Sequence[type] = (), in_memory: bool = 
 
     if not path.is_file():
         raise InputError("no such file", place=path, remedy="check the path")
+    mapped = not in_memory and is_zipfile(path)  # older files cannot be mapped
     try:
         with torch.serialization.safe_globals([*_numpy_classes(), *classes]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=not in_memory or None)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except MemoryError:
         raise
     except pickle.UnpicklingError:

@@ -70,6 +70,12 @@ def test_the_least_there_can_be(tmp_path: Path) -> None:
     assert len(load_graph(write(tmp_path / "none", {EDGES: []}))) == 0
 
 
+def test_features_of_old_torch_count_the_nodes(tmp_path: Path) -> None:
+    folder = write(tmp_path, {EDGES: [[0, 1]]})
+    torch.save(torch.ones(4, 2), folder / "clip_feat.pt", _use_new_zipfile_serialization=False)
+    assert len(load_graph(folder)) == 4
+
+
 def test_features_are_read_as_they_are(tmp_path: Path) -> None:
     folder = write(tmp_path, FILES)
     ours, theirs = read_features(folder), load_embeddings(folder / "clip_feat.pt", 4)

@@ -129,6 +129,7 @@ def test_bad_folders(tmp_path: Path, name: str, content: str | None, problem: st
             "author,edits,paper\n",
             r"author___edits___paper/edge\.csv\.gz: is missing",
         ),
+        ("raw/num-node-dict.csv.gz", "author,/tmp\n2,3\n", "'/tmp' names no type"),
         ("raw/num-node-dict.csv.gz", "author\n2\n", "end at nodes 'paper', which are missing"),
     ],
 )

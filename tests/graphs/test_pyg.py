@@ -154,7 +154,7 @@ EDGE = torch.tensor([[0], [1]])
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"x": torch.ones(2, 2)}, "there is no 'edge_index'"),
+        ({"x": torch.ones(2, 2)}, r"there is no 'edge_index' \(there is x\)"),
         ({"edge_index": torch.tensor([[0, 1]])}, r"'edge_index' has the shape \(1, 2\)"),
         ({"edge_index": EDGE.float()}, "'edge_index' are float32"),
         ({"edge_index": EDGE, "num_nodes": 1}, "edge 0 ends at node 1, and there are 1 nodes"),
