@@ -47,13 +47,14 @@ def main() -> None:
     begin = perf_counter()
     for setting in method.settings:
         row = measure(rank, setting, blocks, truth, float(seconds))
-        row |= {"setting": method.label.format(setting), "peak_mib": peak_mib(), **known}
+        words = method.label.format(setting) or getattr(rank, "words", "")
+        row |= {"setting": words, "peak_mib": peak_mib(), **known}
         print(json.dumps(row), flush=True)
         if (row["precision"] or 1) >= PRECISE or perf_counter() - begin > PATIENCE:
             break
     if method.beside:
         other = method_of(method.beside).prepare(graph)
-        print(json.dumps(row | {"beside": in_turns(rank, other, blocks[0])}), flush=True)
+        print(json.dumps(row | {"beside": in_turns(rank, setting, other, blocks[0])}), flush=True)
 
 
 def method_of(name: str) -> Method:
@@ -94,14 +95,14 @@ def measure(
     }
 
 
-def in_turns(one: Rank, other: Rank, block: Int64[np.ndarray, " b"]) -> float:
+def in_turns(one: Rank, setting: Any, other: Rank, block: Int64[np.ndarray, " b"]) -> float:
     """Median ratio of the time of ``one`` to the time of ``other``, each measured right after the other."""
     other(block, None)
     ratios = []
     for _ in range(TURNS):
         marks = [perf_counter()]
-        for rank in (one, other):
-            rank(block, None)
+        for rank, choice in ((one, setting), (other, None)):
+            rank(block, choice)
             marks.append(perf_counter())
         ratios.append((marks[1] - marks[0]) / (marks[2] - marks[1]))
     return float(np.median(ratios))

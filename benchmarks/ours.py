@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +16,48 @@ from truth import ALPHA, BEST
 
 from graphcond.samplers import PPRSampler, SemanticPPRSampler
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.semantic_ppr import TextImageConfig
+from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NodeEmbeddings
 
 PRECISION = 0.99
 WIDTH = 768
 FEATURES = Path("outputs/graphs")
 ROWS = 1 << 14
+EPSILONS = tuple(10 ** (-quarter / 4) for quarter in range(14, 33))
 
 
-def sampler_of(graph: AttributedGraph, threads: int = 1) -> PPRSampler:
-    return PPRSampler(graph, neighbors=BEST, **_options(threads))
+@dataclass(frozen=True)
+class Answers:
+    """All targets in one call; ``words`` says how."""
 
+    sampler: NeighborSampler
+    words: str = ""
 
-def _options(threads: int) -> dict[str, Any]:
-    return {"alpha": ALPHA, "precision": PRECISION, "threads": threads, "require_picture": False}
-
-
-def answers(sampler: NeighborSampler) -> Rank:
-    """All targets in one call."""
-    draws = np.random.default_rng(0)
-
-    def rank(targets: Int64[np.ndarray, " b"], _: None) -> list[Int64[np.ndarray, " k"]]:
-        context = sampler.sample(targets, draws)
+    def __call__(self, targets: Int64[np.ndarray, " b"], _: None) -> list[Int64[np.ndarray, " k"]]:
+        context = self.sampler.sample(targets, np.random.default_rng(0))
         return [row[row >= 0] for row in context.neighbors]
-
-    return rank
 
 
 def with_ppr(threads: int) -> Callable[[AttributedGraph], Rank]:
-    return lambda graph: answers(sampler_of(graph, threads))
+    def prepare(graph: AttributedGraph) -> Rank:
+        sampler = PPRSampler(graph, neighbors=BEST, **options(threads))
+        return Answers(sampler, repr(sampler.pagerank))
+
+    return prepare
+
+
+def options(threads: int) -> dict[str, Any]:
+    return {"alpha": ALPHA, "precision": PRECISION, "threads": threads, "require_picture": False}
 
 
 def with_semantic_ppr(graph: AttributedGraph) -> Rank:
     """Every node's text and picture are the same row of the features; a target is not its own candidate."""
-    from graphcond.samplers.semantic_ppr import TextImageConfig
-
     features = features_of(len(graph))
     similarity = TextImageConfig().build(NodeEmbeddings(pictures=features, texts=features))
-    rank = answers(SemanticPPRSampler(graph, similarity, candidates=BEST, neighbors=5, **_options(1)))
+    rank = Answers(SemanticPPRSampler(graph, similarity, candidates=BEST, neighbors=5, **options(1)))
     # There is no truth to compare its five neighbors with.
     return lambda targets, _: rank(targets, _)[:0]
 
@@ -72,23 +78,32 @@ def features_of(nodes: int) -> np.ndarray:
     return np.load(file, mmap_mode="r")
 
 
-def with_floor(graph: AttributedGraph) -> Rank:
-    """Adds to random places as often as the push sends mass along an edge, and does nothing else.
+class Floor:
+    """Adds to random places as often as a push sends mass along an edge, and does nothing else.
 
-    A place is what the push keeps of a node, a residual and its limit in float32, side by side.
+    A place is what a push keeps of a node, a residual and its limit in float32, side by side. The push is
+    graphcond's own; where it does not push on this graph, the first of `EPSILONS` that is precise.
     """
-    sampler, draws = sampler_of(graph), np.random.default_rng(0)
-    places = np.zeros((len(graph), 2), np.float32)
-    known: dict[bytes, UInt32[np.ndarray, " edges"]] = {}
 
-    def rank(targets: Int64[np.ndarray, " b"], _: None) -> list[Int64[np.ndarray, " k"]]:
-        if targets.tobytes() not in known:
-            edges = int(sampler.edges_touched(targets).sum())
-            known[targets.tobytes()] = draws.integers(0, len(graph), edges, np.uint32)
-        _add(places, known[targets.tobytes()])
-        return []
+    def __init__(self, graph: AttributedGraph) -> None:
+        own = PPRSampler(graph, neighbors=BEST, **options(1)).pagerank
+        self._own = own if isinstance(own, ForwardPush) else None
+        self._walk, self._wanted = RandomWalk.on(graph), Wanted(BEST, np.ones(len(graph), bool))
+        self._places = np.zeros((len(graph), 2), np.float32)
+        self._pushed = cache(self._push)
 
-    return rank
+    def __call__(self, targets: Int64[np.ndarray, " b"], epsilon: float) -> list[Int64[np.ndarray, " k"]]:
+        answers, where = self._pushed(targets.tobytes(), epsilon)
+        _add(self._places, where)
+        return answers
+
+    def _push(self, targets: bytes, epsilon: float) -> tuple[list[np.ndarray], UInt32[np.ndarray, " edges"]]:
+        """The answers, and a place for each edge."""
+        push = self._own or ForwardPush(self._walk, alpha=ALPHA, epsilon=epsilon)
+        context, edges = push.rank_and_count(np.frombuffer(targets, np.int64), self._wanted)
+        where = np.random.default_rng(0).integers(0, len(self._walk), int(edges.sum()), np.uint32)
+        self.words = f"{edges.mean():,.0f} edges of a {push}"
+        return [row[row >= 0] for row in context.neighbors], where
 
 
 @njit(cache=True)
@@ -99,10 +114,10 @@ def _add(places: Float32[np.ndarray, "nodes 2"], where: UInt32[np.ndarray, " edg
 
 OWN = "graphcond"
 TWO, SEMANTIC, FLOOR = f"{OWN}, 2 threads", f"{OWN} semantic_ppr, with rerank", "floor of the memory"
-_IMPORTS = ("numba", "graphcond.samplers", "graphcond.samplers.push", "graphcond.samplers.power")
+_IMPORTS = ("numba", "graphcond.samplers", "graphcond.samplers.push", "graphcond.samplers.calibration")
 OURS = {
     OWN: Method(with_ppr(1), _IMPORTS, batch=0),
     TWO: Method(with_ppr(2), _IMPORTS, batch=0, threads=2, beside=OWN),
     SEMANTIC: Method(with_semantic_ppr, _IMPORTS, batch=0, beside=OWN),
-    FLOOR: Method(with_floor, _IMPORTS, batch=0, beside=OWN),
+    FLOOR: Method(Floor, _IMPORTS, EPSILONS, batch=0, beside=OWN),
 }
