@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -12,6 +12,9 @@ from graphcond.component import ComponentConfig
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
 from graphcond.types import NeighborContext, NodeEmbeddings
+
+if TYPE_CHECKING:
+    from graphcond.samplers.cosines import Gathered
 
 Column: TypeAlias = Literal["pictures", "texts", "extra"]
 
@@ -51,9 +54,10 @@ class Similarity(ABC):
         from graphcond.samplers.cosines import Gathered
 
         candidates = Gathered.of(self.keys, context.neighbors)
-        return candidates.cosines(unit_rows(self._queries(context)))
+        return candidates.cosines(unit_rows(self._queries(context, candidates)))
 
-    def _queries(self, context: NeighborContext) -> Float[np.ndarray, "b d"]:
+    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
+        """Each target's `query`; ``candidates`` are the embeddings of ``context``."""
         if not len(context.targets):
             return np.empty((0, self.keys.shape[1]), np.float32)
         counts = context.present.sum(axis=1).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -11,7 +11,10 @@ from graphcond.component import by_kind, tagged_union
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
 from graphcond.samplers.similarity import Column, Similarity, SimilarityFields
-from graphcond.types import NodeEmbeddings
+from graphcond.types import NeighborContext, NodeEmbeddings
+
+if TYPE_CHECKING:
+    from graphcond.samplers.cosines import Gathered
 
 
 class TextImageSimilarity(Similarity):
@@ -68,6 +71,9 @@ class ConsensusSimilarity(Similarity):
         from graphcond.samplers.cosines import Gathered
 
         return Gathered.of(self.keys, candidates.nodes[None]).weighted_sums(candidates.scores[None])[0]
+
+    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float32[np.ndarray, "b d"]:
+        return candidates.weighted_sums(context.scores)
 
 
 class ImageImageSimilarity(Similarity):

@@ -8,6 +8,7 @@ from graphcond.samplers import (
     ConsensusSimilarity,
     EmbeddingSimilarity,
     ImageImageSimilarity,
+    Ranking,
     TextImageSimilarity,
     TextTextSimilarity,
 )
@@ -41,6 +42,12 @@ def test_text_text_reads_no_picture() -> None:
 def test_consensus_weighs_candidates_by_their_scores() -> None:
     scores = ConsensusSimilarity(EMBEDDINGS).scores(candidates(0, 3, 4, 0))
     np.testing.assert_allclose(scores, [[0.6, 0.8, -0.6, 0]], atol=1e-6)
+
+
+def test_consensus_s_query_is_the_weighted_sum_that_its_scores_are_made_from() -> None:
+    consensus, context = ConsensusSimilarity(EMBEDDINGS), candidates(0, 3, 4, 0)
+    query = consensus.query(0, Ranking(context.neighbors[0, :3], context.scores[0, :3]))
+    np.testing.assert_allclose(query, [3, 4])
 
 
 def test_consensus_does_not_let_longer_vectors_speak_louder() -> None:
