@@ -80,6 +80,8 @@ def build(
             raise InputError(
                 "a world has no columns to rename", place="--column", remedy="leave the option out"
             )
+        if memory:
+            raise InputError("a world is drawn in memory", place="--memory", remedy="leave the option out")
         summary = _build_world(source, out, directed, _pairs(set_, "--set"))
     elif set_:
         raise InputError("only a world takes arguments", place="--set", remedy="leave the option out")

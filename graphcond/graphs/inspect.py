@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from graphcond.progress import Progress, silent
 from graphcond.types import ABSENT, AttributedGraph
 
 LARGEST = 5
+PIECE = 2**22
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,23 @@ def _counts(graph: AttributedGraph) -> dict[str, Any]:
 def _edge_types(graph: AttributedGraph, copies: int) -> dict[str, int]:
     if graph.edge_types is None:
         return {}
-    counts = np.bincount(graph.edge_types, minlength=len(graph.edge_type_names)) // copies
+    kinds = len(graph.edge_type_names)
+    counts = (
+        np.sum([np.bincount(piece, minlength=kinds) for piece in _pieces(graph.edge_types)], axis=0) // copies
+    )
     return dict(zip(graph.edge_type_names, counts.tolist(), strict=True))
 
 
 def _isolated(graph: AttributedGraph) -> int:
     touched = graph.degrees > 0
-    touched[np.asarray(graph.indices)] = True
+    for piece in _pieces(graph.indices) if graph.directed else ():
+        touched[piece] = True
     return int((~touched).sum())
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """At least one piece; numpy copies what it counts or indexes with to 8 bytes an entry."""
+    return (array[start : start + PIECE] for start in range(0, max(len(array), 1), PIECE))
 
 
 def _degrees(graph: AttributedGraph) -> DegreeFigures:

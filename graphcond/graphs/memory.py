@@ -64,7 +64,7 @@ def parse_memory(text: str) -> int:
         InputError: it is no number with a unit of bytes.
     """
     try:
-        if not re.fullmatch(r"[\d.]+ *[kmgt]i?b|[\d.]+ *[kmgt]", text.strip(), re.IGNORECASE):
+        if not re.fullmatch(r"\d+(\.\d+)? *[kmgt](i?b)?", text.strip(), re.IGNORECASE):
             raise ValueError
         return int(TypeAdapter(ByteSize).validate_python(text.strip()))
     except ValueError:

@@ -68,6 +68,17 @@ def test_build_tables_directed_with_other_columns(tmp_path: Path) -> None:
     assert (graph.directed, graph.degrees.tolist(), list(graph.nodes.ids)) == (True, [1, 0], ["a", "b"])
 
 
+def test_build_within_a_memory(tmp_path: Path) -> None:
+    (tmp_path / "links.csv").write_text("src,dst\na,b\n")
+    out = tmp_path / "out"
+    result = data("build", tmp_path / "links.csv", "--out", out, "--memory", "64GiB", "--json")
+    assert json.loads(result.stdout)["nodes"] == 2
+    assert "reading links.csv (MiB)" in result.stderr
+    assert "0 MiB of memory are too little" in error_of(
+        "build", tmp_path / "links.csv", "--out", out, "--memory", "1KB"
+    )
+
+
 def test_build_a_world(tmp_path: Path) -> None:
     out = tmp_path / "art"
     options = ["--set", "paintings_per_artist=2", "--set", "noise=0.2", "--set", "resolution=16"]
@@ -88,6 +99,8 @@ def test_build_a_world(tmp_path: Path) -> None:
         (["{paintings}", "--set", "noise=0.2"], "only a world takes arguments"),
         (["{paintings}", "--column", "id=key"], "there is no column 'id'"),
         (["nowhere"], "no such file or folder"),
+        (["{paintings}", "--memory", "much"], "--memory: 'much' is no size. Write a number and a unit"),
+        (["art", "--memory", "2GiB"], "--memory: a world is drawn in memory"),
     ],
 )
 def test_bad_arguments(paintings: Path, tmp_path: Path, arguments: list[str], problem: str) -> None:
