@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graphcond.errors import InputError
 from graphcond.graphs.dgl import is_dgl_file
-from graphcond.graphs.dgl_csv import META
+from graphcond.graphs.dgl_csv_meta import META
 from graphcond.graphs.magb import magb_files
 from graphcond.graphs.manifest import MANIFEST
 from graphcond.graphs.metadata import METADATA, metadata_folders

@@ -5,54 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 from jaxtyping import Float32, Int64
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphcond.errors import InputError
-from graphcond.files import inside, read_text
+from graphcond.files import inside
 from graphcond.graphs.columns import first_repeat
 from graphcond.graphs.csv_files import read_csv, text_columns
+from graphcond.graphs.dgl_csv_meta import META, NodesMeta, TableMeta, read_meta
 from graphcond.graphs.source import GraphSource
 from graphcond.graphs.store_features import feature_rows
 from graphcond.graphs.store_source import check_pictures, source_of
-from graphcond.graphs.stores import MASK, OWN_NAMES, PLAIN, EdgeStore, NodeStore, Stores
+from graphcond.graphs.stores import MASK, OWN_NAMES, EdgeStore, NodeStore, Stores
 from graphcond.graphs.tabular import row_place
 
-META = "meta.yaml"
 _TRUE = {"1", "1.0", "true"}
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    file_name: str
-    graph_id_field: str = "graph_id"
-
-
-class _Nodes(_Table):
-    ntype: str = PLAIN
-    node_id_field: str = "node_id"
-
-
-class _Edges(_Table):
-    etype: tuple[str, str, str] = (PLAIN, PLAIN, PLAIN)
-    src_id_field: str = "src_id"
-    dst_id_field: str = "dst_id"
-
-
-class _Meta(BaseModel):
-    """The content of ``meta.yaml``."""
-
-    model_config = ConfigDict(frozen=True)
-    version: Literal["1.0.0"] = "1.0.0"
-    separator: str = Field(",", min_length=1, max_length=1)
-    node_data: tuple[_Nodes, ...] = Field(min_length=1)
-    edge_data: tuple[_Edges, ...]
 
 
 def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
@@ -80,7 +51,7 @@ def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -
 
 def dgl_csv_features(folder: Path) -> dict[str, Callable[[], Any]]:
     """The columns of nodes that hold a vector a node, such as ``feat``: their name and what reads them."""
-    meta = _meta(folder)
+    meta = read_meta(folder)
     tables = {nodes.ntype: _table(folder, nodes, meta.separator) for nodes in meta.node_data}
     names = dict.fromkeys(
         name for table in tables.values() for name in table.column_names if _is_vector(table[name])
@@ -98,7 +69,7 @@ def _features(tables: Mapping[str, pa.Table], name: str, folder: Path) -> Any:
 
 
 def _stores(folder: Path) -> Stores:
-    meta = _meta(folder)
+    meta = read_meta(folder)
     nodes: dict[str, NodeStore] = {}
     ids: dict[str, pa.ChunkedArray] = {}
     for part in meta.node_data:
@@ -124,19 +95,7 @@ def _stores(folder: Path) -> Stores:
     return Stores(nodes, edges)
 
 
-def _meta(folder: Path) -> _Meta:
-    file = folder / META
-    try:
-        return _Meta.model_validate(yaml.safe_load(read_text(file)))
-    except yaml.YAMLError as error:
-        raise InputError(f"is no YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "all of it"
-        raise InputError(f"'{where}': {first['msg']}", place=file, remedy="mend it") from None
-
-
-def _table(folder: Path, part: _Table, separator: str) -> pa.Table:
+def _table(folder: Path, part: TableMeta, separator: str) -> pa.Table:
     file = folder / inside(folder, part.file_name, place=folder / META)
     table = read_csv(file, separator=separator)
     if part.graph_id_field not in table.column_names:
@@ -157,7 +116,7 @@ def _need(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
     return table[name]
 
 
-def _ids(table: pa.Table, part: _Nodes, folder: Path) -> pa.ChunkedArray:
+def _ids(table: pa.Table, part: NodesMeta, folder: Path) -> pa.ChunkedArray:
     file = folder / part.file_name
     column = _need(table, part.node_id_field, file)
     repeat = first_repeat(column.combine_chunks())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from gzip import GzipFile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from graphcond.types import AttributedGraph
 
 BLOCK = 1 << 20
 """Edges that are written at once, or those of one node if it has more."""
+
+GZIP_LEVEL = 1
+"""Arrow's own gzip has level 9: ten times as long, for a file that is a fifth smaller."""
 
 
 def export_edges(graph: AttributedGraph, file: Path | str, progress: Progress | None = None) -> int:
@@ -90,8 +94,8 @@ def _csv(file: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
 @contextmanager
 def _gzip(file: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
     with (
-        pa.OSFile(str(file), "wb") as sink,
-        pa.CompressedOutputStream(sink, "gzip") as stream,
+        file.open("wb") as sink,
+        GzipFile("", "wb", GZIP_LEVEL, sink, mtime=0) as stream,  # equal graphs give equal bytes
         _csv_writer(stream, schema) as writer,
     ):
         yield writer.write_table

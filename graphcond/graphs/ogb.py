@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.csv_files import read_csv, read_floats, read_integers
+from graphcond.graphs.node_texts import COLUMNS, with_texts
 from graphcond.graphs.source import GraphSource, column_names
 from graphcond.graphs.store_features import feature_rows
-from graphcond.graphs.store_source import check_pictures, source_of
+from graphcond.graphs.store_source import source_of
 from graphcond.graphs.stores import (
     MASK,
     OWN_NAMES,
@@ -32,9 +33,8 @@ from graphcond.graphs.stores import (
     NodeStore,
     Stores,
 )
-from graphcond.graphs.tabular import find_table, read_table
+from graphcond.graphs.tabular import find_table
 
-COLUMNS = ("id", "text", "image")
 SPLITS = ("train", "valid", "test")
 FEATURES = "node-feat"
 
@@ -66,7 +66,7 @@ def read_ogb(folder: Path | str, columns: Mapping[str, str] | None = None) -> Gr
     table = find_table(folder, "nodes")
     if table is None and columns:
         raise InputError("holds no nodes.* with columns to rename", place=folder, remedy="add that table")
-    return source if table is None else _with_texts(source, table, names)
+    return source if table is None else with_texts(source, table, names)
 
 
 def ogb_features(folder: Path) -> dict[str, Callable[[], Any]]:
@@ -195,31 +195,3 @@ def _masks(split: Path, kind: str, count: int) -> Iterator[tuple[str, np.ndarray
                 mask = np.zeros(count, bool)
                 mask[rows] = True
                 yield f"{name}{MASK}", mask
-
-
-def _with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> GraphSource:
-    """Texts and pictures of a table, by id; what it does not name has none."""
-    from dataclasses import replace
-
-    table = read_table(file, names, ("id",))
-    rows = pc.index_in(to_arrow(source.nodes.ids), value_set=table["id"].combine_chunks())
-    if rows.null_count == len(source.nodes) > 0:
-        raise InputError(
-            f"names none of the nodes '{source.nodes.ids[0]}', ...",
-            place=file,
-            remedy="use the ids of `mapping`",
-        )
-    found = {
-        name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
-        for name in table.column_names
-    }
-    empty = [""] * len(source.nodes)
-    nodes = replace(
-        source.nodes,
-        texts=found.get("text", empty),
-        pictures=[picture or None for picture in found.get("image", empty)],
-        attributes={**source.nodes.attributes, **{k: v for k, v in found.items() if k not in COLUMNS}},
-    )
-    joined = replace(source, nodes=nodes)
-    check_pictures(joined, file)
-    return joined

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def stores_of(mapping: Mapping[Any, Any], place: object = None) -> Stores:
     node_columns = {key: value for key, value in mapping.items() if not str(key).startswith("edge_")}
     edge_columns = {key: value for key, value in mapping.items() if str(key).startswith("edge_")}
     sources, targets = _ends(mapping, place)
-    count = _count(node_columns, max(sources.max(initial=-1), targets.max(initial=-1)) + 1, place)
+    count = _count(node_columns, (sources, targets), place)
     node_columns.pop("num_nodes", None)
     relations = edge_columns.pop(RELATIONS, None)
     return Stores(
@@ -65,36 +66,34 @@ def stores_of(mapping: Mapping[Any, Any], place: object = None) -> Stores:
 
 
 def _hetero(mapping: Mapping[Any, Any], place: object) -> Stores:
-    edges: dict[EdgeType, EdgeStore] = {}
-    relations = {key for key in mapping if isinstance(key, tuple)}
-    for key in mapping:
-        if not isinstance(key, tuple):
-            continue
-        if len(key) != 3 or not all(isinstance(part, str) for part in key):
-            raise InputError(f"the edge type {key} is no (source, relation, target)", place=place)
-        start, relation, end = key
-        if relation.startswith(_REVERSE) and _forward(key) in relations:
-            continue
-        sources, targets = _ends(mapping[key], f"{place or 'graph'}, {key}")
-        kind = (start, PLAIN if {part[1] for part in relations} == {UNTYPED} else relation, end)
-        edges[kind] = EdgeStore(sources, targets, _without(mapping[key], "edge_index"))
+    for key, columns in mapping.items():
+        if not isinstance(columns, Mapping):
+            raise InputError(f"'{key}' is no store but {type(columns).__name__}", place=place)
+    edges = dict(_hetero_edges({key: mapping[key] for key in mapping if isinstance(key, tuple)}, place))
     names = [key for key in mapping if isinstance(key, str) and key != _GLOBAL]
-    names += [end for kind in edges for end in (kind[0], kind[2]) if end not in names]
+    names += [end for kind in edges for end in (kind[0], kind[2])]
     nodes = {}
     for name in dict.fromkeys(names):
+        ends = [store.sources for kind, store in edges.items() if kind[0] == name]
+        ends += [store.targets for kind, store in edges.items() if kind[2] == name]
         columns = mapping.get(name, {})
-        most = max(
-            [store.sources.max(initial=-1) for kind, store in edges.items() if kind[0] == name]
-            + [store.targets.max(initial=-1) for kind, store in edges.items() if kind[2] == name],
-            default=-1,
-        )
-        nodes[name] = NodeStore(_count(columns, most + 1, place), _without(columns, "num_nodes"))
+        nodes[name] = NodeStore(_count(columns, ends, place), _without(columns, "num_nodes"))
     return Stores(nodes, edges)
 
 
-def _forward(kind: EdgeType) -> EdgeType:
-    start, relation, end = kind
-    return end, relation.removeprefix(_REVERSE), start
+def _hetero_edges(
+    stores: Mapping[tuple[Any, ...], Mapping[str, Any]], place: object
+) -> Iterator[tuple[EdgeType, EdgeStore]]:
+    untyped = {kind[1:-1] for kind in stores} == {(UNTYPED,)}
+    for kind, columns in stores.items():
+        if len(kind) != 3 or not all(isinstance(part, str) for part in kind):
+            raise InputError(f"the edge type {kind} is no (source, relation, target)", place=place)
+        start, relation, end = kind
+        if relation.startswith(_REVERSE) and (end, relation.removeprefix(_REVERSE), start) in stores:
+            continue
+        sources, targets = _ends(columns, f"{place or 'graph'}, {kind}")
+        store = EdgeStore(sources, targets, _without(columns, "edge_index"))
+        yield (start, PLAIN if untyped else relation, end), store
 
 
 def _without(columns: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -110,20 +109,23 @@ def _ends(
             place=place,
             remedy="give edges as `edge_index` of shape (2, edges)",
         )
-    index = as_array(columns["edge_index"], "'edge_index'", place)
-    if index.ndim != 2 or len(index) != 2:
+    pairs = as_array(columns["edge_index"], "'edge_index'", place)
+    if pairs.ndim != 2 or len(pairs) != 2:
         raise InputError(
-            f"'edge_index' has the shape {index.shape}", place=place, remedy="make it (2, edges)"
+            f"'edge_index' has the shape {pairs.shape}", place=place, remedy="make it (2, edges)"
         )
-    return as_rows(index[0], "'edge_index'", place), as_rows(index[1], "'edge_index'", place)
+    return as_rows(pairs[0], "'edge_index'", place), as_rows(pairs[1], "'edge_index'", place)
 
 
-def _count(columns: Mapping[str, Any], least: int, place: object) -> int:
+def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " edges"]], place: object) -> int:
     """As PyG counts: what is said, else what a column of the nodes has, else what edges reach."""
-    told = columns.get("num_nodes")
-    if told is not None:
-        return int(told)
-    for key in (*FEATURES.values(), "y", "id", "text", "image", *(k for k in columns if k.endswith(MASK))):
-        if columns.get(key) is not None:
-            return len(columns[key])
-    return int(least)
+    masks = [key for key in columns if str(key).endswith(MASK)]
+    try:
+        if columns.get("num_nodes") is not None:
+            return index(columns["num_nodes"])
+        for key in (*FEATURES.values(), "y", "id", "text", "image", *masks):
+            if columns.get(key) is not None:
+                return len(columns[key])
+    except TypeError as error:
+        raise InputError(f"its nodes cannot be counted ({error})", place=place, remedy="mend it") from None
+    return 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)

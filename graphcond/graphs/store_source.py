@@ -83,20 +83,19 @@ def _names(
 
 def _node_table(stores: Mapping[str, NodeStore], names: Mapping[str, str], place: object) -> NodeTable:
     parts = [_texts(kind, store, names, place) for kind, store in stores.items()]
-    counts = [store.count for store in stores.values()]
+    total = sum(store.count for store in stores.values())
     known = dict.fromkeys(chain.from_iterable(parts))
 
     def column(name: str) -> list[str] | None:
         if name not in known:
             return None
-        filled = (part.get(name, [""] * count) for part, count in zip(parts, counts, strict=True))
-        return list(chain.from_iterable(filled))
+        pairs = zip(parts, stores.values(), strict=True)
+        return list(chain.from_iterable(part.get(name, [""] * store.count) for part, store in pairs))
 
     rows = [
-        part.get("id") or _numbered(kind, count, several=len(stores) > 1)
-        for (kind, part), count in zip(zip(stores, parts, strict=True), counts, strict=True)
+        part.get("id") or _numbered(kind, store.count, several=len(stores) > 1)
+        for part, (kind, store) in zip(parts, stores.items(), strict=True)
     ]
-    total = sum(counts)
     return NodeTable(
         ids=list(chain.from_iterable(rows)),
         texts=column("text") or [""] * total,

@@ -66,6 +66,12 @@ def test_a_graph_of_one_type(tmp_path: Path) -> None:
     assert read_features(tmp_path).tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+def test_the_names_that_dgl_gives_the_only_type(tmp_path: Path) -> None:
+    folder = write(tmp_path, PLAIN)
+    change("meta.yaml", "file_name: nodes.csv", "file_name: nodes.csv\n  ntype: _V")(folder)
+    assert load_graph(folder).nodes.types is None
+
+
 def test_a_graph_of_several_types(tmp_path: Path) -> None:
     graph = read_source(write(tmp_path, TYPED), {"text": "title"}).graph()
     assert list(graph.nodes.ids) == ["author:Jin", "author:Li", "paper:0", "paper:1"]

@@ -240,9 +240,21 @@ def test_a_file_cut_short(tmp_path: Path, share: float) -> None:
         read_source(file)
 
 
-@pytest.mark.parametrize("value", [[1, 2], torch.ones(2), ({}, {"x": 1})])
-def test_files_with_something_else(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(InputError, match="holds no graph"):
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([1, 2], "holds no graph but list"),
+        (torch.ones(2), "holds no graph but Tensor"),
+        (({}, {"x": 1}), "holds no graph but tuple"),
+        ({"edge_index": EDGE, "num_nodes": "two"}, "its nodes cannot be counted"),
+        ({"edge_index": EDGE, "x": 3}, "its nodes cannot be counted"),
+        ({("a", "r"): {"edge_index": EDGE}}, r"\('a', 'r'\) is no \(source, relation, target\)"),
+        ({("a", "r", "b"): {}}, "there is no 'edge_index'"),
+        ({("a", "r", "b"): {"edge_index": EDGE}, "a": torch.ones(2)}, "'a' is no store but Tensor"),
+    ],
+)
+def test_files_with_something_else(tmp_path: Path, value: Any, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
         read_source(saved(value, tmp_path / "g.pt"))
 
 
