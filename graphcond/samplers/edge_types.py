@@ -59,7 +59,7 @@ def _factors(names: tuple[str, ...], weights: Mapping[str, float]) -> Float32[np
 
 
 def _without(graph: AttributedGraph, kept: Bool[np.ndarray, " edges"]) -> AttributedGraph:
-    counts, filled = np.zeros(len(graph), np.int64), graph.degrees > 0
+    counts, filled = np.zeros(len(graph), np.int64), np.diff(graph.indptr) > 0
     if filled.any():
         counts[filled] = np.add.reduceat(kept, graph.indptr[:-1][filled], dtype=np.int64)
     return replace(

@@ -103,7 +103,7 @@ class Typed:
         self.config, self.reads_embeddings = config, config.reads_embeddings
 
     def build(self, *, graph: AttributedGraph, **given: Any) -> NeighborSampler:
-        rows = np.repeat(np.arange(len(graph)), graph.degrees)
+        rows = np.repeat(np.arange(len(graph)), np.diff(graph.indptr))
         graph = replace(
             graph,
             nodes=replace(graph.nodes, types=["odd" if row % 2 else "even" for row in range(len(graph))]),
