@@ -75,6 +75,7 @@ class SemanticPPRSampler(NeighborSampler):
                 proposed.targets[rows], proposed.neighbors[rows], proposed.scores[rows]
             )
             columns, reached = self._best(candidates, kept)
+            # Where a column is -1 there were too few candidates, so that the last one is absent.
             chosen[rows, :kept] = np.take_along_axis(candidates.neighbors, columns, axis=1)
             scores[rows, :kept] = reached
 
