@@ -67,8 +67,8 @@ class ForwardPush:
     def __init__(self, walk: RandomWalk, *, alpha: float, epsilon: float) -> None:
         self._walk, self._alpha, self._epsilon = walk, alpha, epsilon
         degrees = np.where(walk.strengths > 0, walk.degrees, 1.0)
-        self._limits = epsilon * degrees
-        self._spare = Spare(lambda: _Scratch.of(self._limits))
+        self._limits = limits = epsilon * degrees
+        self._spare = Spare(lambda: _Scratch.of(limits))
         self._starts = np.sqrt(degrees / degrees.mean()) if len(walk) else degrees
         self._density = -1.0 if walk.directed else 1 / float(self._limits.sum())
 
