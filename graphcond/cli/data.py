@@ -35,7 +35,8 @@ def build(
         typer.Argument(
             metavar="SRC",
             help="A folder with metadata.jsonl (or with train/, val/, test/ that hold one); a folder with "
-            "nodes.* and edges.* (csv, csv.gz, jsonl, parquet); a lone file of edges; or the world 'art'.",
+            "nodes.* and edges.* (csv, csv.gz, jsonl, parquet); a lone file of edges; a folder of DGL's CSV, "
+            "OGB, MM-Graph or MAGB; a file of PyG or DGL (.pt, .bin); or the world 'art'.",
         ),
     ],
     out: Annotated[

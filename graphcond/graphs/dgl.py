@@ -125,6 +125,8 @@ def is_dgl_file(file: Path) -> bool:
 def load_dgl_graph(file: Path) -> Any:
     """The one graph in a file of `dgl.save_graphs`.
 
+    DGL itself may crash on a file that was cut within its last part; one cut earlier is an error.
+
     Raises:
         InputError: DGL is missing, or the file is damaged, of another kind or holds several graphs.
     """
