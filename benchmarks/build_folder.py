@@ -4,8 +4,8 @@
     python benchmarks/build_folder.py M --in-memory
 
 Prints a markdown table: seconds from the start of the process to its end, those that it kept a processor
-busy, edges of the csv a second, and the peak memory of the whole process. The graphs are those of graphs.py; a
-csv that is not there is written first. Folders that differ in a byte are an error.
+busy, edges of the csv a second, and the peak memory of the whole process. The graphs are those of graphs.py;
+a csv that is not there is written first. Folders that differ in a byte are an error.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class Room:
     arcs: int
 
     def arcs_beside(self, nodes: int) -> int:
-        """The arcs that are held beside nodes met meanwhile; a node takes the room of two."""
-        return max(self.arcs - 2 * nodes, 1)
+        """The arcs that are held beside nodes met meanwhile; each takes the room of two, up to 3/4 of it."""
+        return max(self.arcs - 2 * nodes, self.arcs // 4, 1)
 
 
 def room_within(memory: int) -> Room:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.graphs.memory import default_memory, parse_memory, room_within
+from graphcond.graphs.memory import Room, default_memory, parse_memory, room_within
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,7 @@ def test_more_memory_is_more_room() -> None:
     little, much = room_within(2**33), room_within(2**36)
     assert 0 < little.arcs < much.arcs
     assert 0 < little.block < much.block < 2**31
-    assert little.arcs_beside(10**12) == 1
+    assert little.arcs_beside(10**12) == little.arcs // 4
     assert 0 < default_memory() < 2**50
+    assert Room(block=1, arcs=100).arcs_beside(20) == 60
+    assert Room(block=1, arcs=1).arcs_beside(20) == 1
