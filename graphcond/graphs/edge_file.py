@@ -95,7 +95,7 @@ class EdgeFile:
                     place=row_place(self.file, batch.first),
                     remedy="give it to every row or to none",
                 )
-        absent = pa.array([""] * len(batch.rows), pa.large_string())
+        absent = pa.repeat(pa.scalar("", pa.large_string()), len(batch.rows))
         found = dict.fromkeys(columns, absent) | {
             name: batch.rows[name].combine_chunks() for name in batch.rows.column_names
         }
