@@ -77,7 +77,9 @@ class PowerIteration:
     def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
         """The best nodes for each target, with their probabilities; see `ForwardPush.rank`."""
         answer = wanted.nobody(targets)
-        multipliers = self._system.masses if wanted.divisor is None else self._system.masses / wanted.divisor
+        with np.errstate(divide="ignore"):  # nothing is divided for a node that no edge leads to
+            masses = self._system.masses
+            multipliers = masses if wanted.divisor is None else masses / wanted.divisor
 
         def work(part: slice) -> None:
             with self._spare.lent() as block:

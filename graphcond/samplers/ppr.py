@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -11,6 +12,7 @@ from jaxtyping import Int64
 from pydantic import Field
 
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.ranking import Wanted, choosable, known_rows
 from graphcond.samplers.typed_graphs import TypedGraphFields
 from graphcond.samplers.walk import RandomWalk
@@ -23,7 +25,7 @@ EPSILON = 1e-6
 """What ``push`` leaves where nothing else is asked for."""
 
 
-class PPRSampler(NeighborSampler):
+class PPRSampler(Extensible):
     """Ranks nodes by personalized PageRank from the target: p = (1 - alpha) P^T p + alpha e_target.
 
     P = D^-1 A follows the edges' direction and weights; where no edge leaves a node the walk returns to
@@ -80,18 +82,16 @@ class PPRSampler(NeighborSampler):
         else:
             self.pagerank = calibrated(walk, self._wanted, alpha=alpha, precision=precision, threads=threads)
 
+    def taking(self, neighbors: int) -> PPRSampler:
+        """The same sampler for another number of neighbors; nothing is calibrated again."""
+        other = copy(self)
+        other._wanted = replace(self._wanted, count=neighbors)
+        return other
+
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
-        return self.rank(targets, self._wanted.count)
-
-    def rank(self, targets: Int64[np.ndarray, " b"], count: int) -> NeighborContext:
-        """The ``count`` best nodes for each target, which may be more than the neighbors it was made for.
-
-        Raises:
-            InputError: a target is not a row of the graph.
-        """
         targets = known_rows(targets, len(self._wanted.allowed))
-        return self.pagerank.rank(targets, replace(self._wanted, count=count), threads=self._threads)
+        return self.pagerank.rank(targets, self._wanted, threads=self._threads)
 
 
 class PPRFields(TypedGraphFields):

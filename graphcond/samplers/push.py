@@ -166,7 +166,7 @@ def _rank(walk, scratch, numbers, wanted, targets, answers):  # type: ignore[no-
             scratch.residuals[node, 0] = scratch.settled[node] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):  # type: ignore[no-untyped-def]
     """The best of the ``count`` nodes reached, by a first estimate; how many they are."""
     allowed, divisor = wanted
@@ -193,7 +193,7 @@ def _keep(from_scores, from_nodes, size, scores, nodes):  # type: ignore[no-unty
     best_to_worst(scores, nodes, kept)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _divided(value, node, divisor):  # type: ignore[no-untyped-def]
     return np.float32(value / divisor[node] if divisor.size > 0 else value)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -23,8 +24,13 @@ CELLS = 1 << 22
 
 Quota = Annotated[int, Field(ge=0)]
 
-MakeSampler = Callable[[int], NeighborSampler]
-"""A sampler that chooses that many neighbors, without drawing anything."""
+
+class Extensible(NeighborSampler):
+    """A sampler that draws nothing and can be asked for more neighbors than it was made for."""
+
+    @abstractmethod
+    def taking(self, neighbors: int) -> NeighborSampler:
+        """The same sampler for another number of neighbors."""
 
 
 class Sorts(NamedTuple):
@@ -41,7 +47,7 @@ class QuotaSampler(NeighborSampler):
     other sampler is asked for twice as many, until it has no more: the answer is that of its full ranking.
 
     Args:
-        make: gives the other sampler for a number of neighbors; called once for each number.
+        sampler: the other sampler.
         graph: where it chooses.
         neighbors: how many to choose at most.
         first: how many to ask the other sampler for at first, at least ``neighbors``.
@@ -54,7 +60,7 @@ class QuotaSampler(NeighborSampler):
 
     def __init__(
         self,
-        make: MakeSampler,
+        sampler: Extensible,
         graph: AttributedGraph,
         *,
         neighbors: int,
@@ -62,9 +68,8 @@ class QuotaSampler(NeighborSampler):
         node_types: Mapping[str, int],
         relations: Mapping[str, int],
     ) -> None:
-        self._make, self._graph = make, graph
+        self._sampler, self._graph = sampler, graph
         self._neighbors, self._first = neighbors, max(first, neighbors)
-        self._samplers: dict[int, NeighborSampler] = {}
         self._node_types = _node_sorts(graph, node_types) if node_types else None
         self._relations = _relation_sorts(graph, relations) if relations else None
 
@@ -81,9 +86,7 @@ class QuotaSampler(NeighborSampler):
             return NeighborContext.join(
                 [self._ask(targets[part : part + most], count, generator) for part in parts]
             )
-        if count not in self._samplers:
-            self._samplers[count] = self._make(count)
-        found = with_relations(self._graph, self._samplers[count].sample(targets, generator))
+        found = with_relations(self._graph, self._sampler.taking(count).sample(targets, generator))
         chosen = found.keep(self._within(found)).first(self._neighbors)
         short = np.flatnonzero(found.present[:, -1] & ~chosen.present[:, -1])
         if len(short):
@@ -120,13 +123,10 @@ class QuotasConfig(Config):
     relations: dict[str, Quota] = Field(default_factory=dict)
     """Most neighbors by the type of the edge that joins them to the target."""
 
-    def around(
-        self, make: MakeSampler, graph: AttributedGraph, *, neighbors: int, first: int
-    ) -> NeighborSampler:
-        """The sampler that ``make`` makes, within these quotas; arguments and errors as `QuotaSampler`."""
-        if not self.node_types and not self.relations:
-            return make(neighbors)
-        return QuotaSampler(make, graph, neighbors=neighbors, first=first, **self.model_dump())
+    @property
+    def any(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.node_types or self.relations)
 
 
 def _node_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:

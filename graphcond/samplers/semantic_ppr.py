@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ppr import PPRFields, PPRSampler
+from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.shared_work import in_parts
 from graphcond.samplers.similarities import SimilarityConfig
 from graphcond.samplers.similarity import Similarity, check_rows
@@ -22,7 +24,7 @@ CANDIDATES_AT_ONCE = 2048
 """Rows of embeddings that are compared in one go: what a thread holds of them in memory."""
 
 
-class SemanticPPRSampler(NeighborSampler):
+class SemanticPPRSampler(Extensible):
     """Semantic PPR-based neighbor sampling of InstructG2I (arXiv 2410.07157, section 3.2).
 
     The nodes with the highest personalized PageRank are candidates; those most similar to the target are
@@ -61,6 +63,12 @@ class SemanticPPRSampler(NeighborSampler):
         self._proposer = PPRSampler(graph, neighbors=proposed, **pagerank)
         self._similarity, self._neighbors, self._diversity = similarity, neighbors, diversity
         self._threads = pagerank.get("threads", 1)
+
+    def taking(self, neighbors: int) -> SemanticPPRSampler:
+        """The same sampler for another number of neighbors among the same candidates."""
+        other = copy(self)
+        other._neighbors = neighbors
+        return other
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.edge_types import with_edge_type_weights
-from graphcond.samplers.quotas import QuotasConfig
+from graphcond.samplers.quotas import Extensible, QuotaSampler, QuotasConfig
 from graphcond.types import AttributedGraph
 
 
@@ -28,7 +27,7 @@ class TypedGraphFields(NeighborSamplerConfig):
         return self.model_dump(exclude={"kind", "neighbors", "edge_type_weights", "quotas", *others})
 
     def on_types(
-        self, graph: AttributedGraph, make: Callable[..., NeighborSampler], *, first: int
+        self, graph: AttributedGraph, make: Callable[..., Extensible], *, first: int
     ) -> NeighborSampler:
         """The sampler that ``make`` gives, with the choices about types.
 
@@ -40,7 +39,7 @@ class TypedGraphFields(NeighborSamplerConfig):
         Raises:
             InputError: the graph does not have the types that are named.
         """
-        walk = partial(make, with_edge_type_weights(graph, self.edge_type_weights))
-        return self.quotas.around(
-            lambda count: walk(neighbors=count), graph, neighbors=self.neighbors, first=first
-        )
+        sampler = make(with_edge_type_weights(graph, self.edge_type_weights), neighbors=self.neighbors)
+        if not self.quotas.any:
+            return sampler
+        return QuotaSampler(sampler, graph, neighbors=self.neighbors, first=first, **self.quotas.model_dump())

@@ -69,3 +69,9 @@ def test_broken_arrays_are_refused() -> None:
     graph = toy_graph(5, PATH)
     with pytest.raises(InputError, match="does not exist"):
         PPRSampler(replace(graph, indices=graph.indices + 4))
+
+
+@pytest.mark.parametrize("choices", [{"epsilon": 1e-3}, {"method": "exact"}, {}])
+def test_dividing_by_the_degree_of_a_lone_node_is_no_error(choices: dict[str, object]) -> None:
+    assert neighbors(toy_graph(1), 0, degree_normalized=True, **choices) == []
+    assert neighbors(toy_graph(3, [(0, 1)]), 2, degree_normalized=True, **choices) == []

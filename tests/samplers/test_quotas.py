@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.errors import InputError
-from graphcond.samplers import PPRSampler, with_relations
+from graphcond.samplers import PPRSampler, PPRSamplerConfig, calibration, with_relations
 from graphcond.samplers import quotas as quotas_module
 from graphcond.samplers.quotas import QuotaSampler
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext
@@ -31,7 +31,7 @@ def exact(graph: AttributedGraph, count: int) -> PPRSampler:
 
 def chosen(graph: AttributedGraph, *, neighbors: int = 3, first: int = 1, **quotas: Any) -> NeighborContext:
     sampler = QuotaSampler(
-        lambda count: exact(graph, count),
+        exact(graph, first),
         graph,
         neighbors=neighbors,
         first=first,
@@ -131,3 +131,21 @@ def test_bad_quotas_are_named(graph: AttributedGraph, quotas: dict[str, Any], me
     with pytest.raises(InputError) as raised:
         chosen(graph, **quotas)
     assert str(raised.value).startswith(message)
+
+
+def test_going_on_for_more_does_not_calibrate_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, real = [], calibration.calibrated
+
+    def counted(*given: Any, **choices: Any) -> calibration.PageRank:
+        made.append(given)
+        return real(*given, **choices)
+
+    monkeypatch.setattr(calibration, "calibrated", counted)
+    draws = np.random.default_rng(0)
+    types = draws.choice(["a", "b"], 300, p=[0.9, 0.1]).tolist()
+    graph = toy_graph(300, draws.integers(0, 300, (900, 2)).tolist(), node_types=types)
+    config = PPRSamplerConfig.model_validate({"neighbors": 40, "quotas": {"node_types": {"a": 2}}})
+    found = config.build(graph=graph).sample(np.arange(20), draws)
+    assert len(made) == 1
+    assert (np.isin(found.neighbors, np.flatnonzero(np.array(types) == "a")).sum(1) <= 2).all()
+    assert (found.present.sum(1) > 10).all()
