@@ -25,9 +25,10 @@ format: $(STAMP)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)   ## the measured comparisons (minutes)
+bench: $(STAMP)   ## the measured comparisons (most of an hour)
 	$(BIN)/graphcond bench samplers --base tiny --out outputs/bench/samplers
-	$(BIN)/python benchmarks/ppr.py
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r benchmarks/requirements.txt
+	$(BIN)/python benchmarks/bench_ppr.py --out outputs/bench/ppr.md
 
 clean:            ## remove the environment and all outputs
 	rm -rf $(VENV) outputs

@@ -21,9 +21,9 @@ import pyarrow as pa
 from graphcond.graphs import build_graph
 from graphcond.graphs.columns import from_arrow
 from graphcond.samplers import AffiliationGraph
-from graphcond.samplers.affiliation_direct import AffiliationSolver
-from graphcond.samplers.affiliation_power import AffiliationIteration
-from graphcond.samplers.affiliation_profiles import Profiles
+from graphcond.samplers.affiliation.direct import AffiliationSolver
+from graphcond.samplers.affiliation.iteration import AffiliationIteration
+from graphcond.samplers.affiliation.profiles import Profiles
 from graphcond.samplers.ranking import Wanted
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 

@@ -16,10 +16,10 @@ from truth import ALPHA, BEST
 
 from graphcond.samplers import PPRSampler, SemanticPPRSampler
 from graphcond.samplers.base import NeighborSampler
-from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.semantic_ppr import TextImageConfig
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NodeEmbeddings
 
 PRECISION = 0.99
@@ -114,7 +114,7 @@ def _add(places: Float32[np.ndarray, "nodes 2"], where: UInt32[np.ndarray, " edg
 
 OWN = "graphcond"
 TWO, SEMANTIC, FLOOR = f"{OWN}, 2 threads", f"{OWN} semantic_ppr, with rerank", "floor of the memory"
-_IMPORTS = ("numba", "graphcond.samplers", "graphcond.samplers.push", "graphcond.samplers.calibration")
+_IMPORTS = ("numba", "graphcond.samplers.pagerank.calibration")
 OURS = {
     OWN: Method(with_ppr(1), _IMPORTS, batch=0),
     TWO: Method(with_ppr(2), _IMPORTS, batch=0, threads=2, beside=OWN),

@@ -21,7 +21,7 @@ from graphs import SIZES, Size, folder_of, generate
 
 from graphcond.graphs import open_graph
 from graphcond.samplers import PPRSampler
-from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.ranking import Wanted
 from graphcond.types import AttributedGraph
 

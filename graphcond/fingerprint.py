@@ -42,7 +42,7 @@ def module_version(module: nn.Module, config: Mapping[str, object]) -> str:
 def source_version(package: ModuleType) -> str:
     """The fingerprint of a package's Python files, so that what old code computed is not taken for new."""
     folder = Path(str(package.__file__)).parent
-    return fingerprint(*(file.read_bytes() for file in sorted(folder.glob("*.py"))))
+    return fingerprint(*(file.read_bytes() for file in sorted(folder.rglob("*.py"))))
 
 
 def file_digest(path: Path) -> str:

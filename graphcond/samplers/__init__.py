@@ -1,7 +1,7 @@
 """Samplers: they choose, from a graph, what matters for one picture."""
 
 from graphcond.component import by_kind, tagged_union
-from graphcond.samplers.affiliation import AffiliationGraph
+from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.affiliation_ppr import AffiliationPPRSampler, AffiliationPPRSamplerConfig
 from graphcond.samplers.base import (
     NeighborSampler,
@@ -24,9 +24,9 @@ from graphcond.samplers.relations import RelatingSampler, with_relations
 from graphcond.samplers.scene_triples import SceneTriplesConfig, SceneTriplesSampler
 from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
 from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
-from graphcond.samplers.similarities import BlendSimilarity, SimilarityConfig
-from graphcond.samplers.similarity import Similarity
-from graphcond.samplers.simple_similarities import (
+from graphcond.samplers.similarity.base import Similarity
+from graphcond.samplers.similarity.blend import BlendSimilarity, SimilarityConfig
+from graphcond.samplers.similarity.cosine import (
     ConsensusSimilarity,
     EmbeddingSimilarity,
     ImageImageSimilarity,

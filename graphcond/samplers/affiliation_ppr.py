@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
-from graphcond.samplers.affiliation import AffiliationGraph
+from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Ranking, Wanted, choosable, known_rows
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
@@ -61,8 +61,8 @@ class AffiliationPPRSampler(NeighborSampler):
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.
-        from graphcond.samplers.affiliation_direct import AffiliationSolver
-        from graphcond.samplers.affiliation_power import AffiliationIteration
+        from graphcond.samplers.affiliation.direct import AffiliationSolver
+        from graphcond.samplers.affiliation.iteration import AffiliationIteration
 
         implied = AffiliationGraph.from_nodes(graph.nodes, attributes, separator=separator)
         direct = None if edges else AffiliationSolver.on(implied, alpha=alpha)

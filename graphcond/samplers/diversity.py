@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 from numba import njit
 
-from graphcond.samplers.cosines import IN_ANY_ORDER, Gathered, scale_to_one
+from graphcond.samplers.similarity.gathered import IN_ANY_ORDER, Gathered, scale_to_one
 
 
 def marginally_relevant(

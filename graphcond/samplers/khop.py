@@ -10,8 +10,8 @@ from jaxtyping import Int64
 from pydantic import Field
 
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.pagerank.walk import check_edges
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
-from graphcond.samplers.walk import check_edges
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 

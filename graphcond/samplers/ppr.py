@@ -12,14 +12,14 @@ from jaxtyping import Int64
 from pydantic import Field
 
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.ranking import Wanted, choosable, known_rows
 from graphcond.samplers.typed_graphs import TypedGraphFields
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 if TYPE_CHECKING:
-    from graphcond.samplers.calibration import PageRank
+    from graphcond.samplers.pagerank.calibration import PageRank
 
 EPSILON = 1e-6
 """What ``push`` leaves where nothing else is asked for."""
@@ -37,7 +37,7 @@ class PPRSampler(Extensible):
         neighbors: how many to choose at most.
         alpha: probability of the walk to return to the target.
         precision: the share of the neighbors chosen that must be among the best, a mean over targets; some
-            targets are tried when the sampler is made (see `graphcond.samplers.calibration`). 1 is ``exact``.
+            targets are tried when the sampler is made (see `calibrated`). 1 is ``exact``.
         method: ``auto`` takes the cheaper of push and iteration that has this precision; ``push`` is accurate
             to ``epsilon`` (see `ForwardPush`); ``exact`` iterates until float64 cannot tell the difference.
         epsilon: largest residual per degree that ``push`` leaves; with ``auto`` it means ``push``.
@@ -65,9 +65,9 @@ class PPRSampler(Extensible):
         threads: int = 1,
     ) -> None:
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.
-        from graphcond.samplers.calibration import calibrated
-        from graphcond.samplers.power import PowerIteration
-        from graphcond.samplers.push import ForwardPush
+        from graphcond.samplers.pagerank.calibration import calibrated
+        from graphcond.samplers.pagerank.power import PowerIteration
+        from graphcond.samplers.pagerank.push import ForwardPush
 
         walk = RandomWalk.on(graph)
         allowed = choosable(graph, forbidden, require_picture=require_picture)

@@ -15,9 +15,9 @@ from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ppr import PPRFields, PPRSampler
 from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.shared_work import in_parts
-from graphcond.samplers.similarities import SimilarityConfig
-from graphcond.samplers.similarity import Similarity, check_rows
-from graphcond.samplers.simple_similarities import TextImageConfig
+from graphcond.samplers.similarity.base import Similarity, check_rows
+from graphcond.samplers.similarity.blend import SimilarityConfig
+from graphcond.samplers.similarity.cosine import TextImageConfig
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 
 CANDIDATES_AT_ONCE = 2048

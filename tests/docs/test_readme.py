@@ -12,7 +12,7 @@ from graphcond.encoders import ENCODERS
 from graphcond.models import BASES
 from graphcond.recipe.sections import DataConfig, FeaturesConfig
 from graphcond.samplers import SAMPLERS
-from graphcond.samplers.similarities import SIMILARITIES
+from graphcond.samplers.similarity.blend import SIMILARITIES
 from tests.docs.blocks import ROOT, blocks
 
 README = ROOT / "README.md"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcond.samplers.power import PowerIteration
-from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.pagerank.power import PowerIteration
+from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.errors import InputError
-from graphcond.samplers import PPRSampler, PPRSamplerConfig, calibration, with_relations
+from graphcond.samplers import PPRSampler, PPRSamplerConfig, with_relations
 from graphcond.samplers import quotas as quotas_module
+from graphcond.samplers.pagerank import calibration
 from graphcond.samplers.quotas import QuotaSampler
 from graphcond.types import ABSENT, AttributedGraph, NeighborContext
 from tests.samplers.toy_graphs import toy_graph, toy_graphs

@@ -12,7 +12,7 @@ from graphcond.samplers import (
     TextImageSimilarity,
 )
 from graphcond.samplers import semantic as module
-from graphcond.samplers.similarity import unit_rows
+from graphcond.samplers.similarity.base import unit_rows
 from graphcond.types import NodeEmbeddings
 from tests.samplers.toy_graphs import toy_embeddings, toy_graph
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from graphcond.samplers import AffiliationGraph
-from graphcond.samplers.walk import RandomWalk
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 

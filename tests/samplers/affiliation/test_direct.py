@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.samplers import AffiliationGraph, affiliation_elimination
-from graphcond.samplers.affiliation_direct import AffiliationSolver
-from graphcond.samplers.affiliation_power import AffiliationIteration
-from graphcond.samplers.power import PowerIteration
+from graphcond.samplers.affiliation.direct import AffiliationSolver
+from graphcond.samplers.affiliation.iteration import AffiliationIteration
+from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.ranking import Wanted, best_first
 from tests.samplers.toy_affiliations import KINDS, VALUES, Lists, implied, membership, stored, weight
 

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numba import njit
 
-from graphcond.samplers import chebyshev, lanes
-from graphcond.samplers.best_list import best_to_worst, offer
-from graphcond.samplers.lanes import relax, relax_weighted
+from graphcond.samplers.pagerank import chebyshev, lanes
+from graphcond.samplers.pagerank.best_list import best_to_worst, offer
+from graphcond.samplers.pagerank.lanes import relax, relax_weighted
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import NeighborContext
 
 ROUNDING = 1e-15
@@ -35,7 +35,7 @@ class PowerIteration:
     Bound on the sum of absolute errors over all nodes, rounding aside: ``tolerance``. k plain steps leave at
     most 2 (1 - alpha)^k; undirected edges allow
     accelerated ones, which leave sqrt(sum of strengths / strength of the target) / T_k(1 / (1 - alpha)) at
-    most, T_k the Chebyshev polynomial (see `graphcond.samplers.chebyshev`).
+    most, T_k the Chebyshev polynomial (see `graphcond.samplers.pagerank.chebyshev`).
 
     Args:
         walk: the walk on the graph.

@@ -10,11 +10,11 @@ from jaxtyping import Float, Float32
 from graphcond.component import by_kind, tagged_union
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.samplers.similarity import Column, Similarity, SimilarityFields
+from graphcond.samplers.similarity.base import Column, Similarity, SimilarityFields
 from graphcond.types import NeighborContext, NodeEmbeddings
 
 if TYPE_CHECKING:
-    from graphcond.samplers.cosines import Gathered
+    from graphcond.samplers.similarity.gathered import Gathered
 
 
 class TextImageSimilarity(Similarity):
@@ -68,7 +68,7 @@ class ConsensusSimilarity(Similarity):
 
     def query(self, target: int, candidates: Ranking) -> Float32[np.ndarray, " d"]:
         """The weighted mean of the candidates' picture embeddings, each scaled to length 1."""
-        from graphcond.samplers.cosines import Gathered
+        from graphcond.samplers.similarity.gathered import Gathered
 
         return Gathered.of(self.keys, candidates.nodes[None]).weighted_sums(candidates.scores[None])[0]
 

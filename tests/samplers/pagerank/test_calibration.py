@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from graphcond.samplers import PPRSampler
-from graphcond.samplers.calibration import PageRank, calibrated
-from graphcond.samplers.power import PowerIteration
-from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.pagerank.calibration import PageRank, calibrated
+from graphcond.samplers.pagerank.power import PowerIteration
+from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt32
 from numba import njit
 
-from graphcond.samplers.best_list import best_to_worst, offer
-from graphcond.samplers.prefetch import prefetch
+from graphcond.samplers.pagerank.best_list import best_to_worst, offer
+from graphcond.samplers.pagerank.prefetch import prefetch
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import NeighborContext
 
 PUSHED = 1e-300
@@ -21,7 +21,7 @@ PUSHED = 1e-300
 FAR_SHARE = 0.2
 """How much the unseen end of a walk resembles its beginning rather than the whole graph.
 
-Fitted against exact values (``benchmarks/ppr.py``); it decides how good estimates are, not their bound.
+Fitted against exact values (``benchmarks/far_share.py``); it decides how good estimates are, not their bound.
 """
 
 

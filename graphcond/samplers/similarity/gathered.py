@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from graphcond.errors import InputError
-from graphcond.samplers.similarity import not_finite
+from graphcond.samplers.similarity.base import not_finite
 from graphcond.types import ABSENT
 
 IN_ANY_ORDER = {"reassoc", "contract"}

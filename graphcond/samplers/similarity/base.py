@@ -14,7 +14,7 @@ from graphcond.samplers.ranking import Ranking
 from graphcond.types import NeighborContext, NodeEmbeddings
 
 if TYPE_CHECKING:
-    from graphcond.samplers.cosines import Gathered
+    from graphcond.samplers.similarity.gathered import Gathered
 
 Column: TypeAlias = Literal["pictures", "texts", "extra"]
 
@@ -51,7 +51,7 @@ class Similarity(ABC):
             InputError: a target lacks what its query is made from, or an embedding is not finite.
         """
         # Imported here: numba takes half a second, which commands that compare nothing should not wait.
-        from graphcond.samplers.cosines import Gathered
+        from graphcond.samplers.similarity.gathered import Gathered
 
         candidates = Gathered.of(self.keys, context.neighbors)
         return candidates.cosines(unit_rows(self._queries(context, candidates)))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from graphcond.samplers.power import PowerIteration
-from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.pagerank.power import PowerIteration
+from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Ranking, Wanted
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 

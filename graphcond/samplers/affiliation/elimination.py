@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numba import njit
 
-from graphcond.samplers.affiliation import AffiliationGraph
-from graphcond.samplers.affiliation_profiles import Profiles
+from graphcond.samplers.affiliation.graph import AffiliationGraph
+from graphcond.samplers.affiliation.profiles import Profiles
 
 CORE = 3072
 """Most values in the core: its inverse takes 72 MiB (at first four times that) and some ten seconds."""

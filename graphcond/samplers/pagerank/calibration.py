@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from graphcond.samplers.power import PowerIteration
-from graphcond.samplers.push import ForwardPush
+from graphcond.samplers.pagerank.power import PowerIteration
+from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import ABSENT, NeighborContext
 
 TARGETS = 32

@@ -9,12 +9,12 @@ from jaxtyping import Float64, Int64
 from numba import njit
 
 from graphcond.errors import InputError
-from graphcond.samplers.affiliation import LARGEST, SMALLEST, AffiliationGraph
-from graphcond.samplers.chebyshev import steps_for, weights
-from graphcond.samplers.power import ROUNDING
+from graphcond.samplers.affiliation.graph import LARGEST, SMALLEST, AffiliationGraph
+from graphcond.samplers.pagerank.chebyshev import steps_for, weights
+from graphcond.samplers.pagerank.power import ROUNDING
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted, best_first
 from graphcond.samplers.shared_work import in_parts
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import NeighborContext
 
 TINY = 1e-300

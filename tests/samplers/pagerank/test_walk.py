@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.samplers.walk import RandomWalk
+from graphcond.samplers.pagerank.walk import RandomWalk
 from tests.samplers.toy_graphs import toy_graph
 
 EDGES = [(0, 1), (1, 2), (3, 1)]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcond.samplers.power import PowerIteration
-from graphcond.samplers.walk import RandomWalk
+from graphcond.samplers.pagerank.power import PowerIteration
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 

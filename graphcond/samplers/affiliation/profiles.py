@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64, UInt, UInt64
 
-from graphcond.samplers.affiliation import AffiliationGraph
+from graphcond.samplers.affiliation.graph import AffiliationGraph
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pydantic import Field
 from graphcond.component import by_kind, tagged_union
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.samplers.similarity import Similarity, SimilarityFields
-from graphcond.samplers.simple_similarities import GROUP, SIMPLE, SimpleSimilarityConfig, TextImageConfig
+from graphcond.samplers.similarity.base import Similarity, SimilarityFields
+from graphcond.samplers.similarity.cosine import GROUP, SIMPLE, SimpleSimilarityConfig, TextImageConfig
 from graphcond.types import NeighborContext, NodeEmbeddings
 
 

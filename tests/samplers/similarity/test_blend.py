@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from graphcond.errors import InputError
 from graphcond.samplers import BlendSimilarity, SimilarityConfig, TextImageSimilarity
-from graphcond.samplers.similarities import SIMILARITIES
+from graphcond.samplers.similarity.blend import SIMILARITIES
 from graphcond.types import ABSENT, NeighborContext, NodeEmbeddings
 
 EMBEDDINGS = NodeEmbeddings(

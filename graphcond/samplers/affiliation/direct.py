@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numba import njit
 
-from graphcond.samplers.affiliation import AffiliationGraph
-from graphcond.samplers.affiliation_elimination import Solution, eliminate
-from graphcond.samplers.affiliation_profiles import Profiles
-from graphcond.samplers.best_list import best_to_worst, offer
+from graphcond.samplers.affiliation.elimination import Solution, eliminate
+from graphcond.samplers.affiliation.graph import AffiliationGraph
+from graphcond.samplers.affiliation.profiles import Profiles
+from graphcond.samplers.pagerank.best_list import best_to_worst, offer
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import in_parts
 from graphcond.types import NeighborContext

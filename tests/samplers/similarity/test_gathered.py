@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from graphcond.errors import InputError
-from graphcond.samplers.cosines import Gathered
-from graphcond.samplers.similarity import unit_rows
+from graphcond.samplers.similarity.base import unit_rows
+from graphcond.samplers.similarity.gathered import Gathered
 from graphcond.types import ABSENT
 
 DTYPES = [np.float16, np.float32, np.float64]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from graphcond.samplers import lanes
-from graphcond.samplers.lanes import relax, relax_weighted
+from graphcond.samplers.pagerank import lanes
+from graphcond.samplers.pagerank.lanes import relax, relax_weighted
 
 
 @njit

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcond.samplers.chebyshev import steps_for, weights
+from graphcond.samplers.pagerank.chebyshev import steps_for, weights
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graphs
 

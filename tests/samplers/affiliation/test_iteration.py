@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.errors import InputError
-from graphcond.samplers.affiliation_power import AffiliationIteration
-from graphcond.samplers.power import PowerIteration
+from graphcond.samplers.affiliation.iteration import AffiliationIteration
+from graphcond.samplers.pagerank.power import PowerIteration
+from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.samplers.walk import RandomWalk
 from graphcond.types import AttributedGraph
 from tests.samplers.toy_affiliations import VALUES, implied, membership, stored
 from tests.samplers.toy_graphs import toy_graph, toy_graphs

@@ -1,0 +1,1 @@
+"""Personalized PageRank over stored edges: who ranks high as seen from a target."""
