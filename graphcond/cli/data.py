@@ -129,8 +129,8 @@ def _build_source(
     source: str, out: Path, directed: bool, columns: dict[str, str], memory: str | None
 ) -> dict[str, Any]:
     from graphcond.graphs import build_folder
+    from graphcond.graphs.building.memory import parse_memory
     from graphcond.graphs.contents import missing_pictures
-    from graphcond.graphs.memory import parse_memory
 
     most = None if memory is None else parse_memory(memory)
     with progress_bars() as watch:

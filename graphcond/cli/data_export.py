@@ -89,7 +89,7 @@ def _export_edges(graph: AttributedGraph, out: Path) -> str:
 
 
 def _export_pyg(graph: AttributedGraph, out: Path) -> str:
-    from graphcond.graphs.pyg import write_pyg
+    from graphcond.graphs.formats.pyg import write_pyg
 
     write_pyg(graph, out)
     kind = "Data" if graph.nodes.types is None else "HeteroData"

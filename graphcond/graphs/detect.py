@@ -6,14 +6,14 @@ from enum import Enum
 from pathlib import Path
 
 from graphcond.errors import InputError
-from graphcond.graphs.dgl import is_dgl_file
-from graphcond.graphs.dgl_csv_meta import META
-from graphcond.graphs.magb import magb_files
+from graphcond.graphs.formats.dgl import is_dgl_file
+from graphcond.graphs.formats.dgl_csv_meta import META
+from graphcond.graphs.formats.magb import magb_files
+from graphcond.graphs.formats.metadata import METADATA, metadata_folders
+from graphcond.graphs.formats.mm_graph import CLASSIFICATION, LINKS, is_mm_graph
+from graphcond.graphs.formats.ogb import is_ogb
 from graphcond.graphs.manifest import MANIFEST
-from graphcond.graphs.metadata import METADATA, metadata_folders
-from graphcond.graphs.mm_graph import CLASSIFICATION, LINKS, is_mm_graph
-from graphcond.graphs.ogb import is_ogb
-from graphcond.graphs.tabular import SUFFIXES, find_table
+from graphcond.graphs.reading.tabular import SUFFIXES, find_table
 
 
 class Format(Enum):

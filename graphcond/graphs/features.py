@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.detect import Format, detect
-from graphcond.graphs.dgl import dgl_features
-from graphcond.graphs.dgl_csv import dgl_csv_features
-from graphcond.graphs.mm_graph import mm_graph_features
-from graphcond.graphs.ogb import ogb_features
-from graphcond.graphs.pyg import pyg_features
+from graphcond.graphs.formats.dgl import dgl_features
+from graphcond.graphs.formats.dgl_csv import dgl_csv_features
+from graphcond.graphs.formats.mm_graph import mm_graph_features
+from graphcond.graphs.formats.ogb import ogb_features
+from graphcond.graphs.formats.pyg import pyg_features
 
 _ELSEWHERE = "give a file of one embedding per node as --features"
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from graphcond.files import atomic_folder
-from graphcond.graphs.build import build_graph
+from graphcond.graphs.building.in_memory import build_graph
 from graphcond.graphs.store import check_replaceable, open_graph, write_graph
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from graphcond.errors import InputError
 from graphcond.graphs.detect import Format, detect
-from graphcond.graphs.dgl import read_dgl_file
-from graphcond.graphs.dgl_csv import read_dgl_csv
-from graphcond.graphs.magb import read_magb
-from graphcond.graphs.metadata import read_metadata
-from graphcond.graphs.mm_graph import read_mm_graph
-from graphcond.graphs.ogb import read_ogb
-from graphcond.graphs.pyg import read_pyg
+from graphcond.graphs.formats.dgl import read_dgl_file
+from graphcond.graphs.formats.dgl_csv import read_dgl_csv
+from graphcond.graphs.formats.magb import read_magb
+from graphcond.graphs.formats.metadata import read_metadata
+from graphcond.graphs.formats.mm_graph import read_mm_graph
+from graphcond.graphs.formats.ogb import read_ogb
+from graphcond.graphs.formats.pyg import read_pyg
+from graphcond.graphs.formats.tables import read_edge_list, read_tables
 from graphcond.graphs.source import GraphSource
 from graphcond.graphs.store import open_graph
-from graphcond.graphs.tables import read_edge_list, read_tables
 from graphcond.types import AttributedGraph
 
 _READERS = {

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.errors import InputError, did_you_mean
-from graphcond.graphs.build import build_graph
+from graphcond.graphs.building.in_memory import build_graph
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
 

@@ -1,0 +1,1 @@
+"""From edges to sorted rows, in memory and on disk."""

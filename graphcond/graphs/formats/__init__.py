@@ -1,0 +1,1 @@
+"""The formats that graphs are read from and written to, one a module."""

@@ -1,0 +1,143 @@
+"""Graphs of DGL, in memory and in files of `dgl.save_graphs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphcond.errors import InputError
+from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.features import embeddings_of, readers_of
+from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.reading.optional import optional
+from graphcond.graphs.source import GraphSource
+from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable
+
+KEYS = {
+    "id": "id",
+    "text": "text",
+    "image": "image",
+    "split": "split",
+    "type": "_TYPE",
+    "weight": "weight",
+    "edge_type": "_TYPE",
+}
+"""Our columns, and the data of nodes and edges that they are in DGL; ``_TYPE`` is `dgl.NTYPE`."""
+
+FEATURES = "feat"
+"""What DGL's data sets call the features of nodes."""
+
+MAGIC = bytes.fromhex("3fa1b446f04f2edd")
+"""How files of `dgl.save_graphs` begin."""
+
+
+def from_dgl(
+    graph: Any,
+    columns: Mapping[str, str] | None = None,
+    *,
+    nodes: NodeTable | None = None,
+    directed: bool = False,
+    root: Path | None = None,
+) -> AttributedGraph:
+    """A graph of a homogeneous or heterogeneous `dgl.DGLGraph`.
+
+    Nodes come type after type, in DGL's order; see `embeddings_from_dgl` for their features. DGL holds
+    numbers only, so texts and pictures come with ``nodes``; without it, ids are row numbers (``type:number``
+    where there are several types). Data of one number a node become attributes, ``train_mask`` and its like
+    are splits.
+
+    Args:
+        graph: the graph.
+        columns: what ``id``, ``split``, ``type``, ``weight`` and ``edge_type`` are called in its data, where
+            they differ from `KEYS`.
+        nodes: the node table.
+        directed: keep edges in the one direction they have.
+        root: the folder that pictures are in.
+
+    Raises:
+        InputError: ``nodes`` has another length, masks overlap, or a weight is no finite number >= 0.
+    """
+    source = source_of(groups_of(graph), KEYS, columns, nodes=nodes, root=root)
+    return source.graph(directed=directed)
+
+
+def embeddings_from_dgl(
+    graph: Any, *, extra: str = FEATURES, pictures: str = "picture_feat", texts: str = "text_feat"
+) -> NodeEmbeddings:
+    """The features of a `dgl.DGLGraph` for samplers, in the order of `from_dgl`'s nodes.
+
+    Args:
+        graph: the graph.
+        extra: the node data of the part ``extra``; types of nodes without it get zeros.
+        pictures: of the part ``pictures``.
+        texts: of the part ``texts``.
+
+    Raises:
+        InputError: there are none of these, or one of them is not one row a node, all of one width.
+    """
+    return embeddings_of(groups_of(graph), {"extra": extra, "pictures": pictures, "texts": texts})
+
+
+def groups_of(graph: Any) -> Groups:
+    """The nodes and edges of a `dgl.DGLGraph`."""
+    plain_nodes, plain_edges = len(graph.ntypes) == 1, len(graph.canonical_etypes) == 1
+    nodes = {
+        PLAIN if plain_nodes else kind: NodeGroup(graph.num_nodes(kind), dict(graph.nodes[kind].data))
+        for kind in graph.ntypes
+    }
+    edges = {}
+    for kind in graph.canonical_etypes:
+        sources, targets = (end.cpu().numpy() for end in graph.edges(etype=kind, order="eid"))
+        start, end = (PLAIN, PLAIN) if plain_nodes else (kind[0], kind[2])
+        edges[start, PLAIN if plain_edges else kind[1], end] = EdgeGroup(
+            sources.astype(np.int64), targets.astype(np.int64), dict(graph.edges[kind].data)
+        )
+    return Groups(nodes, edges)
+
+
+def read_dgl_file(file: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+    """Read a file of `dgl.save_graphs` with one graph; it needs DGL. See `from_dgl` for what is read.
+
+    Raises:
+        InputError: as `load_dgl_graph` and `from_dgl`.
+    """
+    file = Path(file)
+    return source_of(groups_of(load_dgl_graph(file)), KEYS, columns, place=file)
+
+
+def dgl_features(file: Path) -> dict[str, Callable[[], Any]]:
+    """The vectors that a file of `dgl.save_graphs` has for nodes: their name and what reads them."""
+    return readers_of(groups_of(load_dgl_graph(file)), file)
+
+
+def is_dgl_file(file: Path) -> bool:
+    """Whether the file begins as those of `dgl.save_graphs` do."""
+    try:
+        with file.open("rb") as handle:
+            return handle.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", place=file, remedy="check the path") from None
+
+
+def load_dgl_graph(file: Path) -> Any:
+    """The one graph in a file of `dgl.save_graphs`.
+
+    DGL itself may crash on a file that was cut within its last part; one cut earlier is an error.
+
+    Raises:
+        InputError: DGL is missing, or the file is damaged, of another kind or holds several graphs.
+    """
+    if not is_dgl_file(file):
+        raise InputError("was not written by dgl.save_graphs", place=file, remedy="check the file")
+    dgl = optional("dgl", "'graphcond[dgl]' (Python 3.11)")
+    try:
+        graphs, _ = dgl.load_graphs(str(file))
+    except Exception as error:  # DGL's own, or what its C++ makes of a damaged file
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"cannot be read: {reason}", place=file, remedy="fetch the file again") from None
+    if len(graphs) != 1:
+        raise InputError(f"holds {len(graphs)} graphs", place=file, remedy="save one graph")
+    return graphs[0]

@@ -1,0 +1,178 @@
+"""DGL's CSV folders: ``meta.yaml`` and the tables that it names, read without DGL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float32, Int64
+
+from graphcond.errors import InputError
+from graphcond.files import inside
+from graphcond.graphs.columns import first_repeat
+from graphcond.graphs.formats.dgl_csv_meta import META, NodesMeta, TableMeta, read_meta
+from graphcond.graphs.groups.base import MASK, OWN_NAMES, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.features import feature_rows
+from graphcond.graphs.groups.source import check_pictures, source_of
+from graphcond.graphs.reading.csv_files import read_csv, text_columns
+from graphcond.graphs.reading.tabular import row_place
+from graphcond.graphs.source import GraphSource
+
+_TRUE = {"1", "1.0", "true"}
+
+
+def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+    """Read a DGL CSV folder of one graph; vectors are left to `dgl_csv_features`.
+
+    Ids are those of the tables, with ``type:`` before them where there are several types of nodes; an edge
+    type is the middle one of its three names. Columns ``train_mask``, ``val_mask``, ``test_mask`` and the
+    like are splits.
+
+    Args:
+        folder: holds ``meta.yaml``.
+        columns: what ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type`` are called in the
+            tables, where they differ.
+
+    Raises:
+        InputError: ``meta.yaml`` or a table is missing or broken, a table leaves the folder, an id is empty
+            or repeats, an edge names an unknown id, a weight is no finite number >= 0, or there are several
+            graphs.
+    """
+    folder = Path(folder)
+    source = source_of(_stores(folder), OWN_NAMES, columns, root=folder, place=folder)
+    check_pictures(source, folder)
+    return source
+
+
+def dgl_csv_features(folder: Path) -> dict[str, Callable[[], Any]]:
+    """The columns of nodes that hold a vector a node, such as ``feat``: their name and what reads them."""
+    meta = read_meta(folder)
+    tables = {nodes.ntype: _table(folder, nodes, meta.separator) for nodes in meta.node_data}
+    names = dict.fromkeys(
+        name for table in tables.values() for name in table.column_names if _is_vector(table[name])
+    )
+    return {name: partial(_features, tables, name, folder) for name in names}
+
+
+def _features(tables: Mapping[str, pa.Table], name: str, folder: Path) -> Any:
+    nodes = {}
+    for kind, table in tables.items():
+        found = name in table.column_names
+        columns = {name: _vectors(table[name], name, folder)} if found else {}
+        nodes[kind] = NodeGroup(table.num_rows, columns)
+    return feature_rows(Groups(nodes, {}), name, folder)
+
+
+def _stores(folder: Path) -> Groups:
+    meta = read_meta(folder)
+    nodes: dict[str, NodeGroup] = {}
+    ids: dict[str, pa.ChunkedArray] = {}
+    for part in meta.node_data:
+        table = _table(folder, part, meta.separator)
+        ids[part.ntype] = _ids(table, part, folder)
+        prefix = f"{part.ntype}:" if len(meta.node_data) > 1 else ""
+        columns = _columns(table.drop_columns([part.node_id_field]))
+        columns["id"] = [f"{prefix}{node_id}" for node_id in ids[part.ntype].to_pylist()]
+        if nodes.setdefault(part.ntype, group := NodeGroup(table.num_rows, columns)) is not group:
+            raise InputError(f"names the node type '{part.ntype}' twice", place=folder / META)
+    edges: dict[tuple[str, str, str], EdgeGroup] = {}
+    for links in meta.edge_data:
+        table = _table(folder, links, meta.separator)
+        fields = (links.src_id_field, links.dst_id_field)
+        file = folder / links.file_name
+        sources, targets = (
+            _rows(_need(table, field, file), ids, kind, file)
+            for field, kind in zip(fields, links.etype[::2], strict=True)
+        )
+        columns = _columns(table.drop_columns(list(dict.fromkeys(fields))))
+        if edges.setdefault(links.etype, edge := EdgeGroup(sources, targets, columns)) is not edge:
+            raise InputError(f"names the edge type {links.etype} twice", place=folder / META)
+    return Groups(nodes, edges)
+
+
+def _table(folder: Path, part: TableMeta, separator: str) -> pa.Table:
+    file = folder / inside(folder, part.file_name, place=folder / META)
+    table = read_csv(file, separator=separator)
+    if part.graph_id_field not in table.column_names:
+        return table
+    graphs = pc.count_distinct(table[part.graph_id_field]).as_py()
+    if graphs > 1:
+        raise InputError(f"holds {graphs} graphs", place=file, remedy="keep the rows of one graph")
+    return table.drop_columns([part.graph_id_field])
+
+
+def _need(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise InputError(
+            f"has no column '{name}' (it has {', '.join(table.column_names) or 'none'})",
+            place=file,
+            remedy=f"add it, or name another in {META}",
+        )
+    return table[name]
+
+
+def _ids(table: pa.Table, part: NodesMeta, folder: Path) -> pa.ChunkedArray:
+    file = folder / part.file_name
+    column = _need(table, part.node_id_field, file)
+    repeat = first_repeat(column.combine_chunks())
+    empty = pc.index(column, "").as_py()
+    if empty >= 0:
+        raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
+    if repeat is not None:
+        raise InputError(f"the id '{column[repeat]}' occurs a second time", place=row_place(file, repeat))
+    return column
+
+
+def _rows(
+    ends: pa.ChunkedArray, ids: Mapping[str, pa.ChunkedArray], kind: str, file: Path
+) -> Int64[np.ndarray, " edges"]:
+    if kind not in ids:
+        raise InputError(f"there are no nodes of type '{kind}'", place=file, remedy=f"mend {META}")
+    rows = pc.index_in(ends, value_set=ids[kind].combine_chunks())
+    if rows.null_count:
+        row = int(pc.index(rows.is_null(), True).as_py())
+        raise InputError(
+            f"there is no node '{ends[row]}'",
+            place=row_place(file, row),
+            remedy="add the node or drop the edge",
+        )
+    return rows.to_numpy().astype(np.int64)
+
+
+def _columns(table: pa.Table) -> dict[str, Any]:
+    """Everything but vectors; masks and weights as what they are."""
+    plain = [name for name in table.column_names if name and not _is_vector(table[name])]
+    columns: dict[str, Any] = dict(text_columns(table.select(plain)))
+    return {
+        name: np.array([value.lower() in _TRUE for value in column]) if name.endswith(MASK) else column
+        for name, column in columns.items()
+    }
+
+
+def _is_vector(column: pa.ChunkedArray) -> bool:
+    """Whether the first entry is numbers between commas, which is how DGL writes vectors."""
+    first = column[0].as_py() if len(column) else ""
+    return "," in first and _parsed(first) is not None
+
+
+def _parsed(text: str) -> list[float] | None:
+    try:
+        return [float(number) for number in text.strip("[] ").split(",")]
+    except ValueError:
+        return None
+
+
+def _vectors(column: pa.ChunkedArray, name: str, folder: Path) -> Float32[np.ndarray, "nodes d"]:
+    rows = [_parsed(text) for text in column.to_pylist()]
+    width = len(rows[0] or ()) if rows else 0
+    for number, row in enumerate(rows):
+        if row is None or len(row) != width:
+            raise InputError(
+                f"'{name}' of row {number + 1} is no list of {width} numbers", place=folder, remedy="mend it"
+            )
+    return np.array(rows, np.float32).reshape(len(rows), width)

@@ -1,0 +1,107 @@
+"""Folders of MAGB (Yan et al., arXiv 2410.09132) and OpenMAG: DGL's ``XGraph.pt`` with ``X.csv``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from graphcond.errors import InputError
+from graphcond.graphs.formats.dgl import KEYS, groups_of, load_dgl_graph
+from graphcond.graphs.groups.base import PLAIN, Groups, NodeGroup
+from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.reading.csv_files import read_csv, text_columns
+from graphcond.graphs.reading.picture_folders import pictures_by_stem
+from graphcond.graphs.source import GraphSource, column_names
+
+COLUMNS = ("id", "text", "split")
+GRAPH = "Graph.pt"
+LEFT_OUT = ("neighbour", "neighbours", "neighbor", "neighbors")
+"""Lists of neighbors, which the graph has too."""
+
+AND = "+"
+"""Between the names of columns that are one text together, such as ``TITLE+DESCRIPTION``."""
+
+
+def magb_files(folder: Path) -> tuple[Path, Path] | None:
+    """``XGraph.pt`` and ``X.csv``, where both are there.
+
+    Raises:
+        InputError: there are several of them.
+    """
+    pairs = [
+        (file, file.with_name(f"{file.name.removesuffix(GRAPH)}.csv")) for file in folder.glob(f"?*{GRAPH}")
+    ]
+    found = sorted(pair for pair in pairs if pair[1].is_file())
+    if len(found) > 1:
+        told = " and ".join(graph.name for graph, _ in found)
+        raise InputError(f"holds {told}", place=folder, remedy="give each a folder of its own")
+    return found[0] if found else None
+
+
+def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+    """Read a folder of MAGB or OpenMAG; it needs DGL.
+
+    Row ``i`` of ``X.csv`` is node ``i``, unless its column ``id`` numbers the nodes in another order.
+    Pictures are those of the folder that ``XImages.tar.gz`` unpacks to, named by id. Other columns become
+    attributes; features (``.npy``) are files that samplers read as they are.
+
+    Args:
+        folder: the folder.
+        columns: what ``id``, ``text`` and ``split`` are called in ``X.csv``, where they differ; several
+            columns are one text as ``TITLE+DESCRIPTION``.
+
+    Raises:
+        InputError: DGL or a file is missing, a file is damaged, a column is missing, or rows and nodes differ
+            in number.
+    """
+    folder = Path(folder)
+    files = magb_files(folder)
+    if files is None:
+        raise InputError(f"holds no X{GRAPH} with X.csv", place=folder, remedy="check the path")
+    graph_file, table_file = files
+    groups = groups_of(load_dgl_graph(graph_file))
+    if list(groups.nodes) != [PLAIN]:
+        raise InputError(
+            f"has nodes of types {', '.join(groups.nodes)}", place=graph_file, remedy="save one type"
+        )
+    told = _table(table_file, column_names(COLUMNS, columns), set(columns or {}))
+    count = groups.nodes[PLAIN].count
+    ids = told.get("id") or [str(row) for row in range(count)]
+    pictures = pictures_by_stem(folder, f"{graph_file.name.removesuffix(GRAPH)}Images*")
+    if pictures:
+        told["image"] = [pictures.get(node_id, "") for node_id in ids]
+    columns_of_nodes = {**groups.nodes[PLAIN].columns, **_in_order(told)}
+    nodes = {PLAIN: NodeGroup(count, columns_of_nodes)}
+    return source_of(Groups(nodes, groups.edges), KEYS, root=folder, place=table_file)
+
+
+def _table(file: Path, names: Mapping[str, str], renamed: set[str]) -> dict[str, list[str]]:
+    found = text_columns(read_csv(file))
+    told: dict[str, list[str]] = {}
+    for name, theirs in names.items():
+        parts = [theirs] if theirs in found else theirs.split(AND)
+        missing = [part for part in parts if part not in found]
+        if not missing:
+            rows = zip(*(found.pop(part) for part in parts), strict=True)
+            told[name] = [" ".join(filter(None, row)) for row in rows]
+        elif name == "text" or name in renamed:
+            raise InputError(
+                f"has no column '{missing[0]}' (it has {', '.join(found) or 'none'})",
+                place=file,
+                remedy=f"say what it is called (`--column {name}=...`)",
+            )
+    return told | {name: column for name, column in found.items() if name not in (*LEFT_OUT, *told, "")}
+
+
+def _in_order(columns: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The rows by their ids, where these number the nodes."""
+    try:
+        numbers = np.array([int(node_id) for node_id in columns.get("id", ())], np.int64)
+    except (ValueError, OverflowError):
+        return columns
+    if not len(numbers) or not np.array_equal(np.sort(numbers), np.arange(len(numbers))):
+        return columns
+    order = np.argsort(numbers).tolist()
+    return {name: [column[row] for row in order] for name, column in columns.items()}

@@ -1,0 +1,178 @@
+"""Folders of the Multimodal Graph Benchmark (MM-Graph, Zhu et al., arXiv 2406.16321).
+
+Node classification has ``nc_edges-nodeid.pt``, link prediction ``lp-edge-split-*.pt``. Every ``.pt`` file is
+read without running anything in it. Samplers read features, such as ``clip_feat.pt``, as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.errors import InputError
+from graphcond.graphs.groups.base import MASK, OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.reading.jsonl import read_jsonl
+from graphcond.graphs.reading.picture_folders import pictures_by_stem
+from graphcond.graphs.reading.torch_files import as_array, as_rows, load_tensors
+from graphcond.graphs.source import GraphSource, column_names
+
+CLASSIFICATION, LINKS = "nc_edges-nodeid.pt", "lp-edge-split*.pt"
+FEATURES = "*_feat.pt"
+COLUMNS = ("id", "text")
+SPLITS = {"train_idx": "train", "val_idx": "val", "test_idx": "test"}
+
+
+def is_mm_graph(folder: Path) -> bool:
+    """Whether the folder has the edges of an MM-Graph data set."""
+    return (folder / CLASSIFICATION).is_file() or any(folder.glob(LINKS))
+
+
+def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+    """Read an MM-Graph folder.
+
+    Ids are the raw ids of ``node_mapping.pt``, in the order of the features; without it, row numbers. Of link
+    prediction, only the training edges are read: the others are to be predicted. Texts come from
+    ``*-raw-text.jsonl``, pictures from the folder that ``*-images.tar`` unpacks to, both by raw id.
+
+    Args:
+        folder: the folder.
+        columns: what ``id`` and ``text`` are called in ``*-raw-text.jsonl``, where they differ.
+
+    Raises:
+        InputError: a file is damaged or holds a pickled object, there are several of a kind, rows do not
+            match, or an edge or a split names no node.
+    """
+    folder = Path(folder)
+    names = column_names(COLUMNS, columns)
+    sources, targets, edge_file = _edges(folder)
+    mapping = _mapping(folder / "node_mapping.pt")
+    known = _labels(folder / "labels-w-missing.pt") | ({} if mapping is None else {"id": mapping})
+    count = _count(folder, known, max(sources.max(initial=-1), targets.max(initial=-1)) + 1)
+    ids = known.get("id") or [str(row) for row in range(count)]
+    node_columns = {**known, **_texts(folder, ids, names), **_masks(folder / "split.pt", count)}
+    pictures = pictures_by_stem(folder, "*images")
+    if pictures:
+        node_columns["image"] = [pictures.get(node_id) for node_id in ids]
+    groups = Groups(
+        {PLAIN: NodeGroup(count, node_columns)},
+        {(PLAIN, PLAIN, PLAIN): EdgeGroup(sources, targets, {})},
+    )
+    return source_of(groups, OWN_NAMES, root=folder, place=edge_file)
+
+
+def mm_graph_features(folder: Path) -> dict[str, Callable[[], Any]]:
+    """The features, such as ``clip_feat``: their name and what reads them."""
+    return {file.stem: partial(_features, file) for file in sorted(folder.glob(FEATURES))}
+
+
+def _features(file: Path) -> Any:
+    return as_array(load_tensors(file), "features", file)
+
+
+def _edges(folder: Path) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"], Path]:
+    file = folder / CLASSIFICATION
+    if file.is_file():
+        pairs = as_array(load_tensors(file), "edges", file)
+        if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2):
+            raise InputError(f"holds edges of shape {pairs.shape}", place=file, remedy="make it (edges, 2)")
+        pairs = pairs.reshape(-1, 2)
+        return as_rows(pairs[:, 0], "edges", file), as_rows(pairs[:, 1], "edges", file), file
+    files = sorted(folder.glob(LINKS))
+    if len(files) > 1:
+        told = " and ".join(file.name for file in files)
+        raise InputError(f"holds {told}", place=folder, remedy="keep one of them")
+    train = _part(load_tensors(files[0]), "train", files[0])
+    ends = [
+        as_rows(_part(train, end, files[0]), f"'{end}'", files[0]) for end in ("source_node", "target_node")
+    ]
+    if len(ends[0]) != len(ends[1]):
+        raise InputError(f"has {len(ends[0])} sources and {len(ends[1])} targets", place=files[0])
+    return ends[0], ends[1], files[0]
+
+
+def _part(values: Any, key: str, place: Path) -> Any:
+    if not isinstance(values, Mapping) or key not in values:
+        raise InputError(f"has no '{key}'", place=place, remedy="fetch the file again")
+    return values[key]
+
+
+def _mapping(file: Path) -> list[str] | None:
+    """Raw ids in the order of their rows."""
+    if not file.is_file():
+        return None
+    found = load_tensors(file)
+    if not isinstance(found, Mapping):
+        raise InputError("is no mapping of raw ids to rows", place=file, remedy="fetch the file again")
+    rows = as_rows(list(found.values()), "rows", file)
+    if not np.array_equal(np.sort(rows), np.arange(len(rows))):
+        raise InputError(
+            f"does not number its {len(rows)} nodes from 0 without gaps",
+            place=file,
+            remedy="mend the file, or take it away to have row numbers as ids",
+        )
+    ids = list(found)
+    return [str(ids[place]) for place in np.argsort(rows).tolist()]
+
+
+def _labels(file: Path) -> dict[str, Any]:
+    return {"label": as_rows(load_tensors(file), "labels", file)} if file.is_file() else {}
+
+
+def _count(folder: Path, known: Mapping[str, Any], least: int) -> int:
+    """As many nodes as there are raw ids, labels or features; else as edges reach."""
+    if known:
+        counts = {name: len(column) for name, column in known.items()}
+        if len(set(counts.values())) > 1:
+            told = f"{counts['id']} nodes in node_mapping.pt and {counts['label']} labels"
+            raise InputError(f"there are {told}", place=folder, remedy="fetch the files again")
+        return counts.popitem()[1]
+    for file in sorted(folder.glob(FEATURES)):
+        return len(as_array(load_tensors(file, in_memory=False), "features", file))
+    return int(least)
+
+
+def _masks(file: Path, count: int) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    split = load_tensors(file)
+    masks = {}
+    for key, name in SPLITS.items():
+        rows = as_rows(_part(split, key, file), f"'{key}'", file)
+        if len(rows) and not (rows.min() >= 0 and rows.max() < count):
+            raise InputError(
+                f"'{key}' names nodes {rows.min()} to {rows.max()}, and there are {count}", place=file
+            )
+        masks[f"{name}{MASK}"] = np.isin(np.arange(count), rows)
+    return masks
+
+
+def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, list[str]]:
+    files = sorted(folder.glob("*raw-text.jsonl"))
+    if len(files) > 1:
+        raise InputError(f"holds {files[0].name} and {files[1].name}", place=folder, remedy="keep one")
+    if not files:
+        return {}
+    texts: dict[str, str] = {}
+    for place, line in read_jsonl(files[0]):
+        for name in names.values():
+            if name not in line:
+                raise InputError(
+                    f"the key '{name}' is missing (there is {', '.join(line) or 'nothing'})",
+                    place=place,
+                    remedy="add it, or say what it is called (`--column text=title`)",
+                )
+        text = line[names["text"]]
+        texts[str(line[names["id"]])] = (
+            " ".join(map(str, text)) if isinstance(text, list) else str(text or "")
+        )
+    if ids and not any(node_id in texts for node_id in ids):
+        raise InputError(
+            f"names none of the nodes '{ids[0]}', ...", place=files[0], remedy="add node_mapping.pt"
+        )
+    return {"text": [texts.get(node_id, "") for node_id in ids]}

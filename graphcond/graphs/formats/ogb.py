@@ -1,0 +1,197 @@
+"""Folders as OGB unpacks them: ``raw/edge.csv.gz`` and what stands beside it (Hu et al., arXiv 2005.00687).
+
+Graphs of one type of nodes have their files in ``raw``; those of several have ``raw/relations`` and a folder
+for each type, as ogbn-mag has. Ids are what ``mapping`` says, else row numbers. OGB has no texts: a table
+``nodes.*`` in the folder may add them, by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from graphcond.errors import InputError
+from graphcond.graphs.columns import to_arrow
+from graphcond.graphs.groups.base import (
+    MASK,
+    OWN_NAMES,
+    PLAIN,
+    EdgeGroup,
+    EdgeType,
+    Groups,
+    NodeGroup,
+)
+from graphcond.graphs.groups.features import feature_rows
+from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.reading.csv_files import read_csv, read_floats, read_integers
+from graphcond.graphs.reading.node_texts import COLUMNS, with_texts
+from graphcond.graphs.reading.tabular import find_table
+from graphcond.graphs.source import GraphSource, column_names
+
+SPLITS = ("train", "valid", "test")
+FEATURES = "node-feat"
+
+
+def is_ogb(folder: Path) -> bool:
+    """Whether the folder has the files that OGB's have."""
+    raw = folder / "raw"
+    return (raw / "edge.csv.gz").is_file() or (raw / "triplet-list.csv.gz").is_file()
+
+
+def read_ogb(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+    """Read an OGB folder of one graph. Its features are left to `ogb_features`.
+
+    Args:
+        folder: holds ``raw``, and perhaps ``mapping``, ``split`` and ``nodes.*``.
+        columns: what ``id``, ``text`` and ``image`` are called in ``nodes.*``, where they differ.
+
+    Raises:
+        InputError: a file is missing or damaged, has another number of rows than there are nodes or edges,
+            an edge or a split names no node, there are several graphs or several ways to split, or a picture
+            leaves the folder.
+    """
+    folder = Path(folder)
+    names = column_names(COLUMNS, columns)
+    counts = _counts(folder / "raw")
+    nodes = {kind: NodeGroup(count, _node_columns(folder, kind, count)) for kind, count in counts.items()}
+    edges = {kind: _edges(place) for kind, place in _edge_folders(folder / "raw").items()}
+    source = source_of(Groups(nodes, edges), OWN_NAMES, root=folder, place=folder)
+    table = find_table(folder, "nodes")
+    if table is None and columns:
+        raise InputError("holds no nodes.* with columns to rename", place=folder, remedy="add that table")
+    return source if table is None else with_texts(source, table, names)
+
+
+def ogb_features(folder: Path) -> dict[str, Callable[[], Any]]:
+    """The features of nodes: their name and what reads them."""
+    raw = folder / "raw"
+    files = {kind: _file(raw, FEATURES, kind) for kind in _counts(raw)}
+    return {FEATURES: partial(_features, folder, files)} if any(map(Path.is_file, files.values())) else {}
+
+
+def _features(folder: Path, files: Mapping[str, Path]) -> Any:
+    nodes = {
+        kind: NodeGroup(count, {FEATURES: read_floats(files[kind])} if files[kind].is_file() else {})
+        for kind, count in _counts(folder / "raw").items()
+    }
+    return feature_rows(Groups(nodes, {}), FEATURES, folder)
+
+
+def _counts(raw: Path) -> dict[str, int]:
+    """Type to number of nodes."""
+    several = raw / "num-node-dict.csv.gz"
+    if several.is_file():
+        table = read_csv(several, kind=pa.int64())
+        _check_names(table.column_names, several)
+        found = {name: table[name].to_pylist() for name in table.column_names}
+    else:
+        lone = raw / "num-node-list.csv.gz"
+        found = {PLAIN: read_integers(lone, columns=1)[:, 0].tolist()}
+    for counts in found.values():
+        if len(counts) != 1:
+            raise InputError(f"holds {len(counts)} graphs", place=raw, remedy="give a folder of one graph")
+    return {kind: counts[0] for kind, counts in found.items()}
+
+
+def _check_names(kinds: Iterable[str], place: Path) -> None:
+    """Types name folders, and may not lead out of them."""
+    for kind in kinds:
+        if not kind.replace("-", "_").isidentifier():
+            raise InputError(f"'{kind}' names no type", place=place, remedy="mend the file")
+
+
+def _edge_folders(raw: Path) -> dict[EdgeType, Path]:
+    triplets = raw / "triplet-list.csv.gz"
+    if not triplets.is_file():
+        return {(PLAIN, PLAIN, PLAIN): raw}
+    rows = read_csv(triplets, header=False)
+    if rows.num_columns != 3:
+        raise InputError(
+            f"has {rows.num_columns} columns instead of 3", place=triplets, remedy="mend the file"
+        )
+    kinds = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    _check_names(chain.from_iterable(kinds), triplets)
+    return {kind: raw / "relations" / "___".join(kind) for kind in kinds}
+
+
+def _edges(folder: Path) -> EdgeGroup:
+    ends = read_integers(folder / "edge.csv.gz", columns=2)
+    weights = folder / "edge_weight.csv.gz"
+    columns = {"weight": read_floats(weights)} if weights.is_file() else {}
+    return EdgeGroup(ends[:, 0].copy(), ends[:, 1].copy(), columns)
+
+
+def _node_columns(folder: Path, kind: str, count: int) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    label = _file(folder / "raw", "node-label", kind)
+    if label.is_file():
+        columns["label"] = _one_column(label, count)
+    for file in sorted((folder / "raw").glob("node_*.csv.gz")) if kind == PLAIN else ():
+        columns[file.name.removesuffix(".csv.gz")] = _one_column(file, count)
+    ids = _mapped(folder / "mapping", kind, count)
+    if ids is not None:
+        columns["id"] = [f"{kind}:{node_id}" if kind else node_id for node_id in ids]
+    return columns | dict(_masks(folder / "split", kind, count))
+
+
+def _file(raw: Path, stem: str, kind: str) -> Path:
+    return raw / stem / kind / f"{stem}.csv.gz" if kind else raw / f"{stem}.csv.gz"
+
+
+def _one_column(file: Path, count: int) -> list[str]:
+    table = read_csv(file, header=False)
+    if table.num_columns != 1 or table.num_rows != count:
+        raise InputError(
+            f"has {table.num_rows} rows of {table.num_columns} for {count} nodes",
+            place=file,
+            remedy="give one value for each node",
+        )
+    # pandas writes whole numbers with gaps as 3.0
+    return [value.removesuffix(".0") for value in table.column(0).to_pylist()]
+
+
+def _mapped(mapping: Path, kind: str, count: int) -> list[str] | None:
+    """The ids behind row numbers; the file has two columns, row number and id, under any header."""
+    files = sorted(mapping.glob(f"{kind}_entidx2*.csv.gz" if kind else "nodeidx2*.csv.gz"))
+    if not files:
+        return None
+    table = read_csv(files[0])
+    if table.num_columns < 2 or table.num_rows != count:
+        raise InputError(
+            f"has {table.num_rows} rows of {table.num_columns} for {count} nodes",
+            place=files[0],
+            remedy="fetch the file again",
+        )
+    order = pc.index_in(
+        to_arrow([str(row) for row in range(count)]), value_set=table.column(0).combine_chunks()
+    )
+    if order.null_count:
+        row = int(pc.index(order.is_null(), True).as_py())
+        raise InputError(f"does not name node {row}", place=files[0], remedy="fetch the file again")
+    return table.column(1).take(order).to_pylist()
+
+
+def _masks(split: Path, kind: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    ways = sorted(folder for folder in split.glob("*/") if any(folder.rglob("train.csv.gz")))
+    if len(ways) > 1:
+        told = ", ".join(way.name for way in ways)
+        raise InputError(f"holds several ways to split: {told}", place=split, remedy="keep one of them")
+    for way in ways:
+        for name in SPLITS:
+            file = way / kind / f"{name}.csv.gz"
+            if file.is_file():
+                rows = read_integers(file, columns=1)[:, 0]
+                if len(rows) and not (rows.min() >= 0 and rows.max() < count):
+                    raise InputError(
+                        f"names nodes {rows.min()} to {rows.max()}, and there are {count}", place=file
+                    )
+                mask = np.zeros(count, bool)
+                mask[rows] = True
+                yield f"{name}{MASK}", mask

@@ -1,0 +1,59 @@
+"""Adjacency matrices of scipy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphcond.errors import InputError
+from graphcond.graphs.groups.base import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.reading.optional import optional
+from graphcond.types import AttributedGraph, NodeTable
+
+
+def from_scipy(
+    matrix: Any, nodes: NodeTable | None = None, *, directed: bool = False, root: Path | None = None
+) -> AttributedGraph:
+    """A graph of a sparse adjacency matrix: entry (i, j) is the weight of the edge from node i to node j.
+
+    A matrix of ones and zeros gives edges without weights. Where the matrix is not symmetric, an undirected
+    graph has the sum of both directions.
+
+    Args:
+        matrix: any of scipy's sparse arrays or matrices, of shape (nodes, nodes).
+        nodes: the node table; without it, ids are row numbers, and there are no texts and pictures.
+        directed: keep edges in the one direction they have.
+        root: the folder that pictures are in.
+
+    Raises:
+        InputError: the matrix is not sparse or not square, a weight is no finite number >= 0, or ``nodes``
+            has another length.
+    """
+    sparse = optional("scipy.sparse", "scipy")
+    if not sparse.issparse(matrix):
+        raise InputError(
+            f"{type(matrix).__name__} is no sparse matrix", remedy="use scipy.sparse.csr_array(matrix)"
+        )
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise InputError(
+            f"an adjacency matrix of shape {matrix.shape} is not square", remedy="give (nodes, nodes)"
+        )
+    entries = matrix.tocoo()
+    weights = {} if (entries.data == 1).all() else {"weight": entries.data}
+    edges = EdgeGroup(entries.row.astype(np.int64), entries.col.astype(np.int64), weights)
+    groups = Groups({PLAIN: NodeGroup(matrix.shape[0], {})}, {(PLAIN, PLAIN, PLAIN): edges})
+    return source_of(groups, OWN_NAMES, nodes=nodes, root=root).graph(directed=directed)
+
+
+def to_scipy(graph: AttributedGraph) -> Any:
+    """The adjacency matrix as a `scipy.sparse.csr_array` of float32: weights, or ones where there are none.
+
+    Raises:
+        InputError: scipy is missing.
+    """
+    sparse = optional("scipy.sparse", "scipy")
+    data = np.ones(len(graph.indices), np.float32) if graph.weights is None else graph.weights
+    return sparse.csr_array((data, graph.indices, graph.indptr), shape=(len(graph), len(graph)))

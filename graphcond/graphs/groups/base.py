@@ -1,0 +1,91 @@
+"""Nodes and edges as PyG and DGL hold them: a group for every type of node and of edge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.errors import InputError
+from graphcond.graphs.reading.torch_files import as_array
+from graphcond.types import NodeTable
+
+EdgeType: TypeAlias = tuple[str, str, str]
+"""Type of the sources, relation, type of the targets."""
+
+NODE_COLUMNS = ("id", "text", "image", "split", "type")
+EDGE_COLUMNS = ("weight", "edge_type")
+OWN_NAMES = {name: name for name in (*NODE_COLUMNS, *EDGE_COLUMNS)}
+"""What formats call the columns that have no names for them."""
+
+MASK = "_mask"
+"""What the names of masks end in; ``train_mask`` is True for the nodes of the split ``train``."""
+
+PLAIN = ""
+"""The type of nodes, and the relation of edges, where there is one and it has no name."""
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """The ``count`` nodes of one type, and what is known of them; some of it may be of other lengths."""
+
+    count: int
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EdgeGroup:
+    """The edges of one type: positions among the nodes of both ends' types, and what is known of them."""
+
+    sources: Int64[np.ndarray, " edges"]
+    targets: Int64[np.ndarray, " edges"]
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """All nodes and edges by their types. ``relations`` names what numbers in ``edge_type`` mean."""
+
+    nodes: Mapping[str, NodeGroup]
+    edges: Mapping[EdgeType, EdgeGroup]
+    relations: Sequence[str] | None = None
+
+
+def attribute_keys(nodes: NodeTable, taken: Collection[str]) -> dict[str, str]:
+    """What each attribute is called elsewhere: as here, or with ``attribute_`` before it if that is taken."""
+    return {name: f"attribute_{name}" if name in taken else name for name in nodes.attributes}
+
+
+def text_column(
+    values: Any, key: str, count: int, of: str, place: object, things: str = "nodes"
+) -> list[str]:
+    """One text for each node or edge."""
+    if not isinstance(values, list | tuple):
+        values = as_array(values, f"'{key}'", place)
+        values = values.reshape(-1).tolist() if values.shape == (count, 1) else values.tolist()
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise InputError(
+            f"'{key}' has {len(values) if isinstance(values, list | tuple) else 1} entries "
+            f"for {count} {things}{of}",
+            place=place,
+            remedy=f"give one entry for each of the {things}",
+        )
+    return ["" if value is None else str(value) for value in values]
+
+
+def of_nodes(kind: str) -> str:
+    """What an error says after nodes."""
+    return f" of '{kind}'" if kind != PLAIN else ""
+
+
+def of_edges(kind: EdgeType) -> str:
+    """What an error says after edges."""
+    return f" of {named(kind)}" if kind[1] != PLAIN else ""
+
+
+def named(kind: EdgeType) -> str:
+    """An edge type as errors write it."""
+    return f"'{' '.join(kind)}'"

@@ -1,0 +1,157 @@
+"""From groups of columns to a `GraphSource`: nodes come type after type, and keep their order within."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.files import inside
+from graphcond.graphs.groups.base import MASK, NODE_COLUMNS, PLAIN, Groups, NodeGroup, of_nodes, text_column
+from graphcond.graphs.groups.edges import edge_list, is_mirrored
+from graphcond.graphs.reading.torch_files import as_array
+from graphcond.graphs.source import GraphSource
+from graphcond.types import NodeTable
+
+
+def source_of(
+    groups: Groups,
+    keys: Mapping[str, str],
+    columns: Mapping[str, str] | None = None,
+    *,
+    nodes: NodeTable | None = None,
+    root: Path | None = None,
+    place: object = None,
+) -> GraphSource:
+    """Put the groups together.
+
+    Args:
+        groups: the nodes and edges.
+        keys: what the columns `NODE_COLUMNS` and `EDGE_COLUMNS` are called in the groups. What else is as
+            long as its nodes and plain (strings, or a number each) becomes an attribute.
+        columns: what the user calls them, where that differs.
+        nodes: the node table, where the groups do not hold it.
+        root: the folder that pictures are in.
+        place: what errors name.
+
+    Raises:
+        InputError: ``columns`` names none, a column has another length than its nodes or edges, masks
+            overlap, an edge ends at no node, a weight is no finite number >= 0, or ``nodes`` has another
+            length.
+    """
+    names = _names(groups, keys, columns or {}, place)
+    total = sum(group.count for group in groups.nodes.values())
+    if nodes is not None and len(nodes) != total:
+        raise InputError(f"the node table has {len(nodes)} rows for {total} nodes", place=place)
+    table = _node_table(groups.nodes, names, place) if nodes is None else nodes
+    edges = edge_list(groups, names, place)
+    return GraphSource(table, edges, root, mirrored=is_mirrored(edges))
+
+
+def check_pictures(source: GraphSource, place: object) -> None:
+    """See that the pictures of a source that was read from files lie in its folder.
+
+    Raises:
+        InputError: one does not.
+    """
+    for picture in dict.fromkeys(source.nodes.pictures):
+        if picture is not None:
+            inside(source.root or Path(), picture, place=place)
+
+
+def _names(
+    groups: Groups, keys: Mapping[str, str], columns: Mapping[str, str], place: object
+) -> Mapping[str, str]:
+    """``keys`` with the user's changes, if these speak of columns that there are."""
+    found = {key for group in groups.nodes.values() for key in group.columns}
+    found |= {key for group in groups.edges.values() for key in group.columns}
+    for name, theirs in columns.items():
+        if name not in keys:
+            raise InputError(f"there is no column '{name}' to rename", remedy=did_you_mean(name, keys))
+        if theirs not in found:
+            raise InputError(
+                f"no column is called '{theirs}' (there is {', '.join(sorted(found)) or 'none'})",
+                place=place,
+                remedy=f"mend '{name}={theirs}'",
+            )
+    return {**keys, **columns}
+
+
+def _node_table(groups: Mapping[str, NodeGroup], names: Mapping[str, str], place: object) -> NodeTable:
+    parts = [_texts(kind, group, names, place) for kind, group in groups.items()]
+    total = sum(group.count for group in groups.values())
+    known = dict.fromkeys(chain.from_iterable(parts))
+
+    def column(name: str) -> list[str] | None:
+        if name not in known:
+            return None
+        pairs = zip(parts, groups.values(), strict=True)
+        return list(chain.from_iterable(part.get(name, [""] * group.count) for part, group in pairs))
+
+    rows = [
+        part.get("id") or _numbered(kind, group.count, several=len(groups) > 1)
+        for part, (kind, group) in zip(parts, groups.items(), strict=True)
+    ]
+    return NodeTable(
+        ids=list(chain.from_iterable(rows)),
+        texts=column("text") or [""] * total,
+        pictures=[picture or None for picture in column("image") or [""] * total],
+        types=column("type"),
+        splits=column("split"),
+        attributes={name: column(name) or [] for name in known if name not in NODE_COLUMNS},
+    )
+
+
+def _numbered(kind: str, count: int, *, several: bool) -> list[str]:
+    prefix = f"{kind}:" if several else ""
+    return [f"{prefix}{row}" for row in range(count)]
+
+
+def _texts(kind: str, group: NodeGroup, names: Mapping[str, str], place: object) -> dict[str, list[str]]:
+    """The columns of one group under our names, as text."""
+    found: dict[str, list[str]] = {}
+    ours = {theirs: name for name, theirs in names.items() if name in NODE_COLUMNS}
+    for key, values in group.columns.items():
+        if key in ours and values is not None:
+            found[ours[key]] = text_column(values, key, group.count, of_nodes(kind), place)
+        elif key not in NODE_COLUMNS and not key.endswith(MASK) and _is_attribute(values, group.count):
+            found[key] = text_column(values, key, group.count, of_nodes(kind), place)
+    if "split" not in found and any(key.endswith(MASK) for key in group.columns):
+        found["split"] = _splits(group, of_nodes(kind), place)
+    return found | ({"type": [kind] * group.count} if kind != PLAIN else {})
+
+
+def _splits(group: NodeGroup, of: str, place: object) -> list[str]:
+    splits = np.full(group.count, "", object)
+    for key in group.columns:
+        if not key.endswith(MASK):
+            continue
+        mask = as_array(group.columns[key], f"'{key}'", place)
+        if mask.shape != (group.count,):
+            raise InputError(
+                f"'{key}' has the shape {mask.shape} for {group.count} nodes{of}",
+                place=place,
+                remedy="keep one truth value for each node",
+            )
+        mask = mask.astype(bool)
+        if (splits[mask] != "").any():
+            row = int(np.flatnonzero(mask & (splits != ""))[0])
+            raise InputError(
+                f"node {row}{of} is in the splits '{splits[row]}' and '{key.removesuffix(MASK)}'",
+                place=place,
+                remedy="put every node in one",
+            )
+        splits[mask] = key.removesuffix(MASK)
+    return splits.tolist()
+
+
+def _is_attribute(values: Any, count: int) -> bool:
+    if isinstance(values, list | tuple):
+        return len(values) == count and all(
+            isinstance(value, str | int | float) or value is None for value in values
+        )
+    return tuple(getattr(values, "shape", ())) == (count,)

@@ -1,0 +1,1 @@
+"""What the formats are read with: tables, ids, files of other libraries."""

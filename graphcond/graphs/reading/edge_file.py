@@ -1,0 +1,154 @@
+"""A table of edges that is read batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, Int64
+
+from graphcond.errors import InputError
+from graphcond.graphs.columns import from_arrow, to_arrow
+from graphcond.graphs.reading.ahead import ahead
+from graphcond.graphs.reading.node_ids import NodeIds
+from graphcond.graphs.reading.tabular import BLOCK, TableBatch, check_filled, read_batches, row_place
+from graphcond.graphs.source import GraphSource
+from graphcond.progress import Progress
+from graphcond.types import ABSENT, EdgeList, NodeTable
+
+EDGE_COLUMNS = ("src", "dst", "type", "weight")
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class EdgeFile:
+    """Edges that are read batch by batch; their nodes are in memory.
+
+    Args:
+        file: a table of edges.
+        names: our names of columns to the file's.
+        ids: of the nodes; those of a lone list of edges are added as they are met.
+        table: the nodes, None for a lone list of edges.
+        node_columns: our names of the columns that the file of nodes has.
+    """
+
+    file: Path
+    names: Mapping[str, str]
+    ids: NodeIds
+    table: NodeTable | None = None
+    node_columns: frozenset[str] = frozenset()
+
+    @property
+    def nodes(self) -> NodeTable:
+        """The nodes; those of a lone list of edges are known once all batches are read."""
+        if self.table is not None:
+            return self.table
+        ids = from_arrow(self.ids.array)
+        return NodeTable(ids=ids, texts=[""] * len(ids), pictures=[None] * len(ids))
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that picture paths are relative to."""
+        return None if self.table is None else self.file.parent
+
+    def batches(self, *, block: int = BLOCK, progress: Progress | None = None) -> Iterator[EdgeList]:
+        """Read the edges once, in order; all batches have the same columns.
+
+        Args:
+            block: bytes that are parsed at once; see `read_batches`.
+            progress: called with the MiB of the file that are read, and all.
+
+        Raises:
+            InputError: as `read_tables`.
+        """
+        ours = {name: self.names[name] for name in EDGE_COLUMNS}
+        columns: list[str] = []
+        for batch in ahead(read_batches(self.file, ours, ("src", "dst"), block=block, others=False)):
+            if not columns:
+                columns = batch.rows.column_names
+                self._check_renamed(columns)
+            yield self._edges(batch, columns)
+            if progress is not None:
+                progress(-(-batch.read // MIB), -(-self.file.stat().st_size // MIB))
+
+    def read(self) -> GraphSource:
+        """Read all edges into memory."""
+        batches = list(self.batches())
+        weights = [batch.weights for batch in batches if batch.weights is not None]
+        types = [to_arrow(batch.types) for batch in batches if batch.types is not None]
+        edges = EdgeList(
+            sources=np.concatenate([batch.sources for batch in batches]),
+            targets=np.concatenate([batch.targets for batch in batches]),
+            weights=np.concatenate(weights) if weights else None,
+            types=from_arrow(pa.concat_arrays(types)) if types else None,
+        )
+        return GraphSource(self.nodes, edges, self.root)
+
+    def _edges(self, batch: TableBatch, columns: list[str]) -> EdgeList:
+        for name in batch.rows.column_names:
+            if name not in columns:
+                raise InputError(
+                    f"the rows before have no '{self.names[name]}'",
+                    place=row_place(self.file, batch.first),
+                    remedy="give it to every row or to none",
+                )
+        absent = pa.repeat(pa.scalar("", pa.large_string()), len(batch.rows))
+        found = dict.fromkeys(columns, absent) | {
+            name: batch.rows[name].combine_chunks() for name in batch.rows.column_names
+        }
+        for end in ("src", "dst"):
+            check_filled(found[end], self.names[end], self.file, batch.first)
+        rows = self._rows(found["src"], found["dst"], batch.first)
+        return EdgeList(
+            sources=rows[:, 0],
+            targets=rows[:, 1],
+            weights=_weights(found["weight"], self.file, batch.first) if "weight" in found else None,
+            types=from_arrow(found["type"]) if "type" in found else None,
+        )
+
+    def _rows(self, sources: pa.Array, targets: pa.Array, first: int) -> Int64[np.ndarray, "edges 2"]:
+        if self.table is None:
+            return self.ids.met(sources, targets)
+        rows = np.stack([self.ids.rows(sources), self.ids.rows(targets)], axis=1)
+        unknown = np.argwhere(rows == ABSENT)
+        if len(unknown):
+            row, end = unknown[0].tolist()
+            raise InputError(
+                f"there is no node '{(sources, targets)[end][row]}'",
+                place=row_place(self.file, first + row),
+                remedy="add the node or drop the edge",
+            )
+        return rows
+
+    def _check_renamed(self, columns: list[str]) -> None:
+        for name, theirs in self.names.items():
+            if name != theirs and name not in self.node_columns.union(columns):
+                place = self.file if self.table is None else self.file.parent
+                raise InputError(
+                    f"no column is called '{theirs}'", place=place, remedy=f"mend '{name}={theirs}'"
+                )
+
+
+def _weights(column: pa.Array, file: Path, first: int) -> Float32[np.ndarray, " edges"]:
+    try:
+        weights = column.cast(pa.float32()).to_numpy()
+    except pa.ArrowInvalid:
+        weights = np.array([_number(text) for text in column.to_pylist()], np.float32)
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise InputError(
+            f"the weight is '{column[int(wrong[0])]}'",
+            place=row_place(file, first + int(wrong[0])),
+            remedy="use finite numbers >= 0",
+        )
+    return weights
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
