@@ -6,7 +6,8 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcond.samplers import AffiliationGraph, affiliation_elimination
+from graphcond.samplers import AffiliationGraph
+from graphcond.samplers.affiliation import elimination
 from graphcond.samplers.affiliation.direct import AffiliationSolver
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
 from graphcond.samplers.pagerank.power import PowerIteration
@@ -147,17 +148,17 @@ def test_threads_and_batches_change_nothing() -> None:
 def test_a_large_core_or_long_lists_are_left_to_the_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     lists = [[0, 1, 3], [1, 2, 4], [0, 2, 5], [3, 4, 5]]
     assert AffiliationSolver.on(implied(lists), alpha=0.15) is not None
-    monkeypatch.setattr(affiliation_elimination, "CORE", 3)
+    monkeypatch.setattr(elimination, "CORE", 3)
     assert AffiliationSolver.on(implied(lists), alpha=0.15) is None
     monkeypatch.undo()
-    monkeypatch.setattr(affiliation_elimination, "PAIRS", 0)
+    monkeypatch.setattr(elimination, "PAIRS", 0)
     assert AffiliationSolver.on(implied(lists), alpha=0.15) is None
 
 
 def test_the_core_leaves_out_a_kind_whose_values_never_meet() -> None:
     lists = [[0, 3, 4], [1, 3, 5], [2, 4, 5], [2, 3]]
-    profiles = affiliation_elimination.Profiles.of(implied([*lists, *lists]))
-    solution = affiliation_elimination.eliminate(implied([*lists, *lists]), profiles, 0.15)
+    profiles = elimination.Profiles.of(implied([*lists, *lists]))
+    solution = elimination.eliminate(implied([*lists, *lists]), profiles, 0.15)
     assert solution is not None
     assert (solution.place >= 0).tolist() == [kind == 1 for kind in KINDS]
 
@@ -168,8 +169,8 @@ def test_the_inverse_is_right_and_keeps_the_signs_of_an_m_matrix() -> None:
         links = np.triu(draws.random((size, size)) * (draws.random((size, size)) < 0.5), 1)
         links += links.T
         matrix = np.diag(links.sum(axis=0) + 0.1) - links
-        inverse = affiliation_elimination._inverse(matrix)
+        inverse = elimination._inverse(matrix)
         np.testing.assert_allclose(inverse @ matrix, np.eye(size), atol=1e-11)
         assert (inverse >= 0).all()
         apart = np.block([[matrix, np.zeros((size, size))], [np.zeros((size, size)), matrix]])
-        assert not affiliation_elimination._inverse(apart)[:size, size:].any()
+        assert not elimination._inverse(apart)[:size, size:].any()
