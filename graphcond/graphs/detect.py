@@ -13,7 +13,8 @@ from graphcond.graphs.formats.metadata import METADATA, metadata_folders
 from graphcond.graphs.formats.mm_graph import CLASSIFICATION, LINKS, is_mm_graph
 from graphcond.graphs.formats.ogb import is_ogb
 from graphcond.graphs.manifest import MANIFEST
-from graphcond.graphs.reading.tabular import SUFFIXES, find_table
+from graphcond.graphs.reading.table_files import SUFFIXES
+from graphcond.graphs.reading.tabular import find_table
 
 
 class Format(Enum):

@@ -12,7 +12,8 @@ from graphcond.files import inside
 from graphcond.graphs.columns import first_repeat, from_arrow, to_arrow
 from graphcond.graphs.reading.edge_file import EDGE_COLUMNS, EdgeFile
 from graphcond.graphs.reading.node_ids import NodeIds
-from graphcond.graphs.reading.tabular import SUFFIXES, check_filled, find_table, read_table, row_place
+from graphcond.graphs.reading.table_files import SUFFIXES
+from graphcond.graphs.reading.tabular import check_filled, find_table, read_table, row_place
 from graphcond.graphs.source import GraphSource, column_names
 from graphcond.types import NodeTable
 

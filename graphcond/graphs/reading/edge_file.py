@@ -14,7 +14,8 @@ from graphcond.errors import InputError
 from graphcond.graphs.columns import from_arrow, to_arrow
 from graphcond.graphs.reading.ahead import ahead
 from graphcond.graphs.reading.node_ids import NodeIds
-from graphcond.graphs.reading.tabular import BLOCK, TableBatch, check_filled, read_batches, row_place
+from graphcond.graphs.reading.table_files import BLOCK
+from graphcond.graphs.reading.tabular import TableBatch, check_filled, read_batches, row_place
 from graphcond.graphs.source import GraphSource
 from graphcond.progress import Progress
 from graphcond.types import ABSENT, EdgeList, NodeTable

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from graphcond.errors import InputError
-from graphcond.graphs.reading.jsonl import read_jsonl
+from graphcond.graphs.reading.table_files import BLOCK, SUFFIXES, read_blocks
 
-SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".parquet")
-
-BLOCK = 1 << 24
-"""Bytes of text that are parsed at once."""
-ROW = 64
-"""Bytes that a row of Parquet takes as text, about; a line of JSON takes eight times that once parsed."""
+SHOWN = 200
+"""Characters of a header that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +67,14 @@ def read_batches(
         others: read columns that ``names`` does not speak of.
 
     Raises:
-        InputError: the file cannot be read, or a column is missing, occurs twice or holds no text.
+        InputError: the file cannot be read, or a column is missing, occurs twice, holds no text or is
+            named for two of ours.
     """
-    ours = {theirs: name for name, theirs in names.items()}
+    ours = _renamed(names, required, file)
     hidden = set(names) - set(ours)
     first = 0
-    for table, read in _READERS[_suffix(file)](file, block, None if others else list(ours)):
-        _check_columns(table.column_names, [names[name] for name in required], file)
+    for table, read in read_blocks(file, block, None if others else list(ours)):
+        _check_columns(table.column_names, {name: names[name] for name in required}, file)
         columns = {
             ours.get(name, name): _as_text(table[name], name, file)
             for name in table.column_names
@@ -90,6 +82,19 @@ def read_batches(
         }
         yield TableBatch(first, pa.table(columns), read)
         first += len(table)
+
+
+def _renamed(names: Mapping[str, str], required: tuple[str, ...], file: Path) -> dict[str, str]:
+    """The file's name of a column to ours; a column that was renamed goes before one that was not."""
+    ours = {names[name]: name for name in sorted(names, key=lambda name: names[name] != name)}
+    for name, theirs in names.items():
+        if ours[theirs] != name and (theirs != name or name in required):
+            raise InputError(
+                f"the column '{theirs}' is named for both '{name}' and '{ours[theirs]}'",
+                place=file,
+                remedy="name a column for each",
+            )
+    return ours
 
 
 def row_place(file: Path, row: int) -> str:
@@ -109,84 +114,6 @@ def check_filled(column: pa.Array | pa.ChunkedArray, name: str, file: Path, firs
         raise InputError(f"'{name}' is empty", place=place, remedy="fill it or delete the row")
 
 
-def _suffix(file: Path) -> str:
-    for suffix in SUFFIXES:
-        if file.name.endswith(suffix):
-            return suffix
-    raise InputError("is no table", place=file, remedy=f"use one of {', '.join(SUFFIXES)}")
-
-
-def _read_csv(file: Path, block: int, wanted: list[str] | None) -> Iterator[tuple[pa.Table, int]]:
-    """The header, as a table without rows, so that columns are checked first; then the rows."""
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
-    lenient = pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda row: "skip")
-    # with one thread, errors name their row
-    options = pa.csv.ReadOptions(use_threads=False, block_size=block)
-    with _reading(file):
-        with pa.OSFile(str(file)) as raw, pa.csv.open_csv(_unpacked(raw, file), None, lenient) as stream:
-            names = stream.schema.names
-        yield pa.Table.from_arrays([pa.array([], pa.string())] * len(names), names), 0
-        convert = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            include_columns=[name for name in names if wanted is None or name in wanted],
-        )
-        with (
-            pa.OSFile(str(file)) as raw,
-            pa.csv.open_csv(_unpacked(raw, file), options, parse, convert) as stream,
-        ):
-            for batch in stream:
-                yield pa.Table.from_batches([batch]), raw.tell()
-
-
-def _unpacked(raw: pa.NativeFile, file: Path) -> pa.NativeFile:
-    return pa.CompressedInputStream(raw, "gzip") if file.suffix == ".gz" else raw
-
-
-def _read_lines(file: Path, block: int, wanted: list[str] | None) -> Iterator[tuple[pa.Table, int]]:
-    with _reading(file), file.open("rb") as raw:
-        lines = read_jsonl(file, raw)
-        at_least_one = True
-        while (batch := list(islice(lines, max(block // ROW // 8, 1)))) or at_least_one:
-            rows = [{key: _scalar(value, place) for key, value in line.items()} for place, line in batch]
-            names = dict.fromkeys(key for row in rows for key in row)
-            columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
-            yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
-            at_least_one = False
-
-
-def _read_parquet(file: Path, block: int, wanted: list[str] | None) -> Iterator[tuple[pa.Table, int]]:
-    with _reading(file), pa.parquet.ParquetFile(file) as stored:
-        names = [name for name in stored.schema_arrow.names if wanted is None or name in wanted]
-        yield stored.schema_arrow.empty_table(), 0
-        rows, size = 0, file.stat().st_size
-        for batch in stored.iter_batches(max(block // ROW, 1), columns=names):
-            rows += len(batch)
-            yield pa.Table.from_batches([batch]), size * rows // stored.metadata.num_rows
-
-
-@contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", place=file, remedy="mend the file") from None
-
-
-_READERS: dict[str, Callable[[Path, int, list[str] | None], Iterator[tuple[pa.Table, int]]]] = {
-    ".csv": _read_csv,
-    ".csv.gz": _read_csv,
-    ".jsonl": _read_lines,
-    ".parquet": _read_parquet,
-}
-"""Each gives tables with the bytes read so far, from all columns of the file or those wanted."""
-
-
-def _scalar(value: object, place: str) -> str | None:
-    if isinstance(value, dict | list):
-        raise InputError("a value is a list or an object", place=place, remedy="use plain values")
-    return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
 def _as_text(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
     try:
         return pc.fill_null(column.cast(pa.large_string()), "")
@@ -196,15 +123,15 @@ def _as_text(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
         ) from None
 
 
-def _check_columns(found: list[str], required: list[str], file: Path) -> None:
+def _check_columns(found: list[str], required: Mapping[str, str], file: Path) -> None:
     for name in found:
         if found.count(name) > 1:
             raise InputError(f"has two columns '{name}'", place=file, remedy="rename one")
-    for name in required:
-        if name not in found:
+    for name, theirs in required.items():
+        if theirs not in found:
             _check_separator(found, file)
             raise InputError(
-                f"has no column '{name}' (it has {', '.join(found) or 'none'})",
+                f"has no column '{theirs}' (it has {', '.join(found)[:SHOWN] or 'none'})",
                 place=file,
                 remedy=f"add it, or say what it is called (`--column {name}=...`)",
             )
