@@ -40,7 +40,8 @@ def build(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="The graph folder to write; a graph folder is replaced.")
+        Path,
+        typer.Option("--out", metavar="DIR", help="The graph folder to write; a graph folder is replaced."),
     ],
     directed: Annotated[bool, typer.Option("--directed", help="Keep the direction of edges.")] = False,
     column: Annotated[
@@ -54,8 +55,8 @@ def build(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="What tables of edges may take in memory, such as 2GiB; edges that do not fit are sorted on "
-            "disk, beside DIR. Half of the free memory unless given.",
+            help="What building from tables may take in memory, such as 2GiB; edges that do not fit are "
+            "sorted on disk, beside DIR. Half of the free memory unless given.",
         ),
     ] = None,
     as_json: Json = False,
@@ -188,6 +189,8 @@ def _pairs(options: list[str] | None, place: str) -> dict[str, str]:
         name, equals, value = option.partition("=")
         if not (name and equals and value):
             raise InputError(f"'{option}' is not NAME=VALUE", place=place, remedy=f"write {place} name=value")
+        if name in pairs:
+            raise InputError(f"'{name}' is given twice", place=place, remedy="give it once")
         pairs[name] = value
     return pairs
 

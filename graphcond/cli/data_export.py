@@ -10,6 +10,7 @@ import typer
 
 from graphcond.cli.sampler_options import Source
 from graphcond.errors import InputError
+from graphcond.files import check_writable
 from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _check_options(out: Path, neighbors: Path | None, split: Sequence[str] | Non
             place="--out",
             remedy="sample them with graphcond sample-all and add --neighbors FILE",
         )
+    check_writable(out)
 
 
 def _export_edges(graph: AttributedGraph, out: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -16,13 +15,11 @@ from graphcond.graphs.formats.dgl_csv import dgl_csv_features
 from graphcond.graphs.formats.mm_graph import mm_graph_features
 from graphcond.graphs.formats.ogb import ogb_features
 from graphcond.graphs.formats.pyg import pyg_features
+from graphcond.graphs.groups.features import VectorReaders
 
 _ELSEWHERE = "give a file of one embedding per node as --features"
 
-Readers: TypeAlias = dict[str, Callable[[], Float[np.ndarray, "nodes d"]]]
-"""Name to what reads the vectors, in the order of the nodes."""
-
-_FINDERS: dict[Format, Callable[[Path], dict[str, Callable[[], Any]]]] = {
+_FINDERS: dict[Format, Callable[[Path], VectorReaders]] = {
     Format.DGL_CSV: dgl_csv_features,
     Format.OGB: ogb_features,
     Format.MM_GRAPH: mm_graph_features,
@@ -31,7 +28,7 @@ _FINDERS: dict[Format, Callable[[Path], dict[str, Callable[[], Any]]]] = {
 }
 
 
-def find_features(path: Path | str) -> Readers:
+def find_features(path: Path | str) -> VectorReaders:
     """The vectors that come with a graph: their name, and what reads them.
 
     Rows are those of the graph that `read_source` gives; types of nodes without such vectors get zeros.

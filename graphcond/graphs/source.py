@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.errors import InputError, did_you_mean
+from graphcond.files import inside
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
@@ -27,6 +28,16 @@ class GraphSource:
     root: Path | None = None
     given: Int64[np.ndarray, "nodes k"] | None = None
     mirrored: bool = False
+
+    def check_pictures(self, place: object) -> None:
+        """See that the pictures of a source that was read from files lie in its folder.
+
+        Raises:
+            InputError: one does not.
+        """
+        for picture in dict.fromkeys(self.nodes.pictures):
+            if picture is not None:
+                inside(self.root or Path(), picture, place=place)
 
     def edges_once(self, *, directed: bool) -> EdgeList:
         """What to build from: ``edges``, or one direction of them where both together are one edge."""

@@ -58,6 +58,7 @@ def build_folder(
         WriteError: the place refuses, or its disk is full.
     """
     folder, kind = Path(folder), detect(source)
+    check_replaceable(folder)  # before long reading; the pictures' folder is known after it
     if kind not in _OPENERS:
         read = read_source(source, columns)
         graph = read.graph(directed=directed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup
-from graphcond.graphs.groups.features import embeddings_of, readers_of
+from graphcond.graphs.groups.features import VectorReaders, embeddings_of, readers_of
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.optional import optional
 from graphcond.graphs.source import GraphSource
@@ -108,7 +108,7 @@ def read_dgl_file(file: Path | str, columns: Mapping[str, str] | None = None) ->
     return source_of(groups_of(load_dgl_graph(file)), KEYS, columns, place=file)
 
 
-def dgl_features(file: Path) -> dict[str, Callable[[], Any]]:
+def dgl_features(file: Path) -> VectorReaders:
     """The vectors that a file of `dgl.save_graphs` has for nodes: their name and what reads them."""
     return readers_of(groups_of(load_dgl_graph(file)), file)
 

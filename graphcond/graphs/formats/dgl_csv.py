@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from graphcond.files import inside
 from graphcond.graphs.columns import first_repeat
 from graphcond.graphs.formats.dgl_csv_meta import META, NodesMeta, TableMeta, read_meta
 from graphcond.graphs.groups.base import MASK, OWN_NAMES, EdgeGroup, Groups, NodeGroup
-from graphcond.graphs.groups.features import feature_rows
-from graphcond.graphs.groups.source import check_pictures, source_of
+from graphcond.graphs.groups.features import VectorReaders, feature_rows
+from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.csv_files import read_csv, text_columns
 from graphcond.graphs.reading.tabular import row_place
 from graphcond.graphs.source import GraphSource
@@ -45,11 +45,11 @@ def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -
     """
     folder = Path(folder)
     source = source_of(_stores(folder), OWN_NAMES, columns, root=folder, place=folder)
-    check_pictures(source, folder)
+    source.check_pictures(folder)
     return source
 
 
-def dgl_csv_features(folder: Path) -> dict[str, Callable[[], Any]]:
+def dgl_csv_features(folder: Path) -> VectorReaders:
     """The columns of nodes that hold a vector a node, such as ``feat``: their name and what reads them."""
     meta = read_meta(folder)
     tables = {nodes.ntype: _table(folder, nodes, meta.separator) for nodes in meta.node_data}

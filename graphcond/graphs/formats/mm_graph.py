@@ -6,7 +6,7 @@ read without running anything in it. Samplers read features, such as ``clip_feat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,17 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import MASK, OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.base import (
+    MASK,
+    OWN_NAMES,
+    PLAIN,
+    EdgeGroup,
+    Groups,
+    NodeGroup,
+    check_room,
+    mask_of,
+)
+from graphcond.graphs.groups.features import VectorReaders
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.jsonl import read_jsonl
 from graphcond.graphs.reading.picture_folders import pictures_by_stem
@@ -66,7 +76,7 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
     return source_of(groups, OWN_NAMES, root=folder, place=edge_file)
 
 
-def mm_graph_features(folder: Path) -> dict[str, Callable[[], Any]]:
+def mm_graph_features(folder: Path) -> VectorReaders:
     """The features, such as ``clip_feat``: their name and what reads them."""
     return {file.stem: partial(_features, file) for file in sorted(folder.glob(FEATURES))}
 
@@ -134,7 +144,7 @@ def _count(folder: Path, known: Mapping[str, Any], least: int) -> int:
         return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
         return len(as_array(load_tensors(file, in_memory=False), "features", file))
-    return int(least)
+    return check_room(int(least), folder)
 
 
 def _masks(file: Path, count: int) -> dict[str, Any]:
@@ -144,11 +154,7 @@ def _masks(file: Path, count: int) -> dict[str, Any]:
     masks = {}
     for key, name in SPLITS.items():
         rows = as_rows(_part(split, key, file), f"'{key}'", file)
-        if len(rows) and not (rows.min() >= 0 and rows.max() < count):
-            raise InputError(
-                f"'{key}' names nodes {rows.min()} to {rows.max()}, and there are {count}", place=file
-            )
-        masks[f"{name}{MASK}"] = np.isin(np.arange(count), rows)
+        masks[f"{name}{MASK}"] = mask_of(rows, count, key, file)
     return masks
 
 

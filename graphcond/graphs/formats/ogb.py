@@ -7,7 +7,7 @@ for each type, as ogbn-mag has. Ids are what ``mapping`` says, else row numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -27,8 +27,9 @@ from graphcond.graphs.groups.base import (
     EdgeType,
     Groups,
     NodeGroup,
+    mask_of,
 )
-from graphcond.graphs.groups.features import feature_rows
+from graphcond.graphs.groups.features import VectorReaders, feature_rows
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.csv_files import read_csv, read_floats, read_integers
 from graphcond.graphs.reading.node_texts import COLUMNS, with_texts
@@ -69,7 +70,7 @@ def read_ogb(folder: Path | str, columns: Mapping[str, str] | None = None) -> Gr
     return source if table is None else with_texts(source, table, names)
 
 
-def ogb_features(folder: Path) -> dict[str, Callable[[], Any]]:
+def ogb_features(folder: Path) -> VectorReaders:
     """The features of nodes: their name and what reads them."""
     raw = folder / "raw"
     files = {kind: _file(raw, FEATURES, kind) for kind in _counts(raw)}
@@ -188,10 +189,4 @@ def _masks(split: Path, kind: str, count: int) -> Iterator[tuple[str, np.ndarray
             file = way / kind / f"{name}.csv.gz"
             if file.is_file():
                 rows = read_integers(file, columns=1)[:, 0]
-                if len(rows) and not (rows.min() >= 0 and rows.max() < count):
-                    raise InputError(
-                        f"names nodes {rows.min()} to {rows.max()}, and there are {count}", place=file
-                    )
-                mask = np.zeros(count, bool)
-                mask[rows] = True
-                yield f"{name}{MASK}", mask
+                yield f"{name}{MASK}", mask_of(rows, count, name, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from graphcond.errors import InputError
 from graphcond.files import atomic_file
 from graphcond.graphs.formats.pyg_dict import dict_of
 from graphcond.graphs.formats.pyg_groups import KEYS, groups_of
-from graphcond.graphs.groups.features import embeddings_of, readers_of
-from graphcond.graphs.groups.source import check_pictures, source_of
+from graphcond.graphs.groups.features import VectorReaders, embeddings_of, readers_of
+from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.optional import optional
 from graphcond.graphs.reading.torch_files import load_tensors
 from graphcond.graphs.source import GraphSource
@@ -96,11 +96,11 @@ def read_pyg(file: Path | str, columns: Mapping[str, str] | None = None) -> Grap
     """
     file = Path(file)
     source = source_of(groups_of(load_pyg(file), file), KEYS, columns, root=file.parent, place=file)
-    check_pictures(source, file)
+    source.check_pictures(file)
     return source
 
 
-def pyg_features(file: Path) -> dict[str, Callable[[], Any]]:
+def pyg_features(file: Path) -> VectorReaders:
     """The vectors that a ``.pt`` file has for nodes: their name and what reads them."""
     return readers_of(groups_of(load_pyg(file), file), file)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import MASK, PLAIN, EdgeGroup, EdgeType, Groups, NodeGroup
+from graphcond.graphs.groups.base import MASK, PLAIN, EdgeGroup, EdgeType, Groups, NodeGroup, check_room
 from graphcond.graphs.reading.torch_files import as_array, as_rows
 
 KEYS = {
@@ -122,10 +122,10 @@ def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " edges"
     masks = [key for key in columns if str(key).endswith(MASK)]
     try:
         if columns.get("num_nodes") is not None:
-            return index(columns["num_nodes"])
+            return check_room(index(columns["num_nodes"]), place)
         for key in (*FEATURES.values(), "y", "id", "text", "image", *masks):
             if columns.get(key) is not None:
                 return len(columns[key])
     except TypeError as error:
         raise InputError(f"its nodes cannot be counted ({error})", place=place, remedy="mend it") from None
-    return 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)
+    return check_room(1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1), place)

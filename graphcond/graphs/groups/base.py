@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64
+import psutil
+from jaxtyping import Bool, Int64
 
 from graphcond.errors import InputError
 from graphcond.graphs.reading.torch_files import as_array
@@ -26,6 +27,26 @@ MASK = "_mask"
 
 PLAIN = ""
 """The type of nodes, and the relation of edges, where there is one and it has no name."""
+
+
+NODE = 96
+"""Bytes that a node takes at least: its id, and its place in the columns."""
+
+
+def check_room(nodes: int, place: object) -> int:
+    """``nodes``, where so many fit the memory: a single wrong id in the edges would name billions of them.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    free = psutil.virtual_memory().available
+    if nodes * NODE > free:
+        raise InputError(
+            f"reaches to node {nodes - 1}, and {free / 2**30:.1f} GiB of memory do not hold so many",
+            place=place,
+            remedy="mend that edge, or number the nodes from 0 without gaps",
+        )
+    return nodes
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,25 @@ def text_column(
             remedy=f"give one entry for each of the {things}",
         )
     return ["" if value is None else str(value) for value in values]
+
+
+def mask_of(
+    rows: Int64[np.ndarray, " rows"], count: int, what: str, place: object
+) -> Bool[np.ndarray, " nodes"]:
+    """True for the nodes ``rows`` of ``count``; errors call the rows ``what``.
+
+    Raises:
+        InputError: a row is no node's.
+    """
+    if len(rows) and not (rows.min() >= 0 and rows.max() < count):
+        raise InputError(
+            f"'{what}' names nodes {rows.min()} to {rows.max()}, and there are {count}",
+            place=place,
+            remedy="fetch the file again",
+        )
+    mask = np.zeros(count, bool)
+    mask[rows] = True
+    return mask
 
 
 def of_nodes(kind: str) -> str:

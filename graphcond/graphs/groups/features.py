@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from graphcond.errors import InputError
 from graphcond.graphs.groups.base import Groups, NodeGroup, of_nodes
 from graphcond.graphs.reading.torch_files import as_array
 from graphcond.types import NodeEmbeddings
+
+VectorReaders: TypeAlias = dict[str, Callable[[], Float[np.ndarray, "nodes d"]]]
+"""Name to what reads the vectors, in the order of the nodes."""
 
 
 def feature_keys(groups: Groups) -> list[str]:
@@ -26,8 +29,8 @@ def feature_keys(groups: Groups) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def readers_of(groups: Groups, place: object) -> dict[str, Callable[[], Any]]:
-    """The columns that hold a vector for each node of a type: their name and what gives the rows."""
+def readers_of(groups: Groups, place: object) -> VectorReaders:
+    """What reads the columns that hold a vector for each node of a type."""
     return {key: partial(feature_rows, groups, key, place) for key in feature_keys(groups)}
 
 
@@ -37,17 +40,17 @@ def embeddings_of(groups: Groups, keys: Mapping[str, str]) -> NodeEmbeddings:
     Raises:
         InputError: there is none of them, or as `feature_rows`.
     """
-    parts = {part: feature_rows(groups, key) for part, key in keys.items()}
-    if all(rows is None for rows in parts.values()):
+    found = {part: key for part, key in keys.items() if _having(groups, key)}
+    if not found:
         raise InputError(
             f"no nodes have {' or '.join(map(repr, keys.values()))}",
             remedy=f"name what they have: {', '.join(feature_keys(groups)) or 'there are no vectors'}",
         )
-    return NodeEmbeddings(**parts)
+    return NodeEmbeddings(**{part: feature_rows(groups, key) for part, key in found.items()})
 
 
-def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.ndarray, "nodes d"] | None:
-    """The vectors ``key`` of all nodes, zero for nodes of types that have none; None where no type has any.
+def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.ndarray, "nodes d"]:
+    """The vectors ``key`` of all nodes, of which some type has any; zero for nodes of types that have none.
 
     Returns:
         float16 or float32; other numbers become float32.
@@ -55,10 +58,7 @@ def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.nda
     Raises:
         InputError: they are not one row a node, or types have different widths.
     """
-    parts = {kind: group for kind, group in groups.nodes.items() if group.columns.get(key) is not None}
-    if not parts:
-        return None
-    rows = {kind: _vectors(group, key, kind, place) for kind, group in parts.items()}
+    rows = {kind: _vectors(group, key, kind, place) for kind, group in _having(groups, key).items()}
     widths = {kind: array.shape[1] for kind, array in rows.items()}
     if len(set(widths.values())) > 1:
         told = ", ".join(f"'{kind}' {width}" for kind, width in widths.items())
@@ -72,6 +72,10 @@ def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.nda
             for kind, group in groups.nodes.items()
         ]
     ).astype(zeros.dtype, copy=False)
+
+
+def _having(groups: Groups, key: str) -> dict[str, NodeGroup]:
+    return {kind: group for kind, group in groups.nodes.items() if group.columns.get(key) is not None}
 
 
 def _vectors(group: NodeGroup, key: str, kind: str, place: object) -> Float[np.ndarray, "nodes d"]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from graphcond.errors import InputError, did_you_mean
-from graphcond.files import inside
 from graphcond.graphs.groups.base import MASK, NODE_COLUMNS, PLAIN, Groups, NodeGroup, of_nodes, text_column
 from graphcond.graphs.groups.edges import edge_list, is_mirrored
 from graphcond.graphs.reading.torch_files import as_array
@@ -50,17 +49,6 @@ def source_of(
     table = _node_table(groups.nodes, names, place) if nodes is None else nodes
     edges = edge_list(groups, names, place)
     return GraphSource(table, edges, root, mirrored=is_mirrored(edges))
-
-
-def check_pictures(source: GraphSource, place: object) -> None:
-    """See that the pictures of a source that was read from files lie in its folder.
-
-    Raises:
-        InputError: one does not.
-    """
-    for picture in dict.fromkeys(source.nodes.pictures):
-        if picture is not None:
-            inside(source.root or Path(), picture, place=place)
 
 
 def _names(

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
-from graphcond.graphs.groups.source import check_pictures
 from graphcond.graphs.reading.tabular import read_table
 from graphcond.graphs.source import GraphSource
 
@@ -47,5 +46,5 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         attributes={**source.nodes.attributes, **attributes},
     )
     joined = replace(source, nodes=nodes)
-    check_pictures(joined, file)
+    joined.check_pictures(file)
     return joined
