@@ -1,4 +1,9 @@
-"""Reading graphs, building them, storing them as memory-mapped folders, and looking at them."""
+"""Reading graphs, building them, storing them as memory-mapped folders, and looking at them.
+
+``formats`` has a module for each format, ``reading`` what they read files with, ``groups`` what makes one
+node table of nodes of several types, ``building`` what makes sorted rows of edges. A new format is a module
+in ``formats``, its sign in `detect` and its reader in `load`; `features` finds its vectors, if it has any.
+"""
 
 from graphcond.graphs.building.in_memory import build_graph as build_graph
 from graphcond.graphs.building.on_disk import Built as Built

@@ -14,6 +14,9 @@ from graphcond.files import inside
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
+NODE_COLUMNS = ("id", "text", "image", "split", "type")
+"""What the columns of nodes are called, unless the user or the format says otherwise."""
+
 
 @dataclass(frozen=True)
 class GraphSource:

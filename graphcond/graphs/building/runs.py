@@ -31,10 +31,6 @@ class SortedRuns:
         self._has: dict[str, bool] = {}
         self._degrees: Int64[np.ndarray, " rows"] = np.zeros(0, np.int64)
 
-    def __len__(self) -> int:
-        """The number of arcs."""
-        return sum(self._lengths)
-
     def has(self, column: str) -> bool:
         """Whether the arcs written have ``weights`` or ``types``."""
         return self._has[column]

@@ -44,7 +44,7 @@ def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -
             graphs.
     """
     folder = Path(folder)
-    source = source_of(_stores(folder), OWN_NAMES, columns, root=folder, place=folder)
+    source = source_of(_groups(folder), OWN_NAMES, columns, root=folder, place=folder)
     source.check_pictures(folder)
     return source
 
@@ -68,7 +68,7 @@ def _features(tables: Mapping[str, pa.Table], name: str, folder: Path) -> Any:
     return feature_rows(Groups(nodes, {}), name, folder)
 
 
-def _stores(folder: Path) -> Groups:
+def _groups(folder: Path) -> Groups:
     meta = read_meta(folder)
     nodes: dict[str, NodeGroup] = {}
     ids: dict[str, pa.ChunkedArray] = {}

@@ -25,7 +25,7 @@ from graphcond.graphs.groups.base import (
     check_room,
     mask_of,
 )
-from graphcond.graphs.groups.features import VectorReaders
+from graphcond.graphs.groups.features import VectorReaders, feature_rows
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.jsonl import read_jsonl
 from graphcond.graphs.reading.picture_folders import pictures_by_stem
@@ -61,9 +61,8 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
     folder = Path(folder)
     names = column_names(COLUMNS, columns)
     sources, targets, edge_file = _edges(folder)
-    mapping = _mapping(folder / "node_mapping.pt")
-    known = _labels(folder / "labels-w-missing.pt") | ({} if mapping is None else {"id": mapping})
-    count = _count(folder, known, max(sources.max(initial=-1), targets.max(initial=-1)) + 1)
+    known = _known(folder)
+    count = _count(folder, known, sources, targets)
     ids = known.get("id") or [str(row) for row in range(count)]
     node_columns = {**known, **_texts(folder, ids, names), **_masks(folder / "split.pt", count)}
     pictures = pictures_by_stem(folder, "*images")
@@ -78,11 +77,13 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
 
 def mm_graph_features(folder: Path) -> VectorReaders:
     """The features, such as ``clip_feat``: their name and what reads them."""
-    return {file.stem: partial(_features, file) for file in sorted(folder.glob(FEATURES))}
+    return {file.stem: partial(_features, folder, file) for file in sorted(folder.glob(FEATURES))}
 
 
-def _features(file: Path) -> Any:
-    return as_array(load_tensors(file), "features", file)
+def _features(folder: Path, file: Path) -> Any:
+    sources, targets, _ = _edges(folder)
+    group = NodeGroup(_count(folder, _known(folder), sources, targets), {file.stem: load_tensors(file)})
+    return feature_rows(Groups({PLAIN: group}, {}), file.stem, file)
 
 
 def _edges(folder: Path) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"], Path]:
@@ -130,11 +131,19 @@ def _mapping(file: Path) -> list[str] | None:
     return [str(ids[place]) for place in np.argsort(rows).tolist()]
 
 
-def _labels(file: Path) -> dict[str, Any]:
-    return {"label": as_rows(load_tensors(file), "labels", file)} if file.is_file() else {}
+def _known(folder: Path) -> dict[str, Any]:
+    """The labels and the raw ids of nodes, where there are any."""
+    labels, ids = folder / "labels-w-missing.pt", _mapping(folder / "node_mapping.pt")
+    known = {"label": as_rows(load_tensors(labels), "labels", labels)} if labels.is_file() else {}
+    return known if ids is None else {**known, "id": ids}
 
 
-def _count(folder: Path, known: Mapping[str, Any], least: int) -> int:
+def _count(
+    folder: Path,
+    known: Mapping[str, Any],
+    sources: Int64[np.ndarray, " edges"],
+    targets: Int64[np.ndarray, " edges"],
+) -> int:
     """As many nodes as there are raw ids, labels or features; else as edges reach."""
     if known:
         counts = {name: len(column) for name, column in known.items()}
@@ -144,7 +153,7 @@ def _count(folder: Path, known: Mapping[str, Any], least: int) -> int:
         return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
         return len(as_array(load_tensors(file, in_memory=False), "features", file))
-    return check_room(int(least), folder)
+    return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))), folder)
 
 
 def _masks(file: Path, count: int) -> dict[str, Any]:

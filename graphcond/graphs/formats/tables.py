@@ -14,10 +14,8 @@ from graphcond.graphs.reading.edge_file import EDGE_COLUMNS, EdgeFile
 from graphcond.graphs.reading.node_ids import NodeIds
 from graphcond.graphs.reading.table_files import SUFFIXES
 from graphcond.graphs.reading.tabular import check_filled, find_table, read_table, row_place
-from graphcond.graphs.source import GraphSource, column_names
+from graphcond.graphs.source import NODE_COLUMNS, GraphSource, column_names
 from graphcond.types import NodeTable
-
-NODE_COLUMNS = ("id", "text", "image", "split", "type")
 
 
 def read_tables(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:

@@ -12,14 +12,13 @@ from jaxtyping import Bool, Int64
 
 from graphcond.errors import InputError
 from graphcond.graphs.reading.torch_files import as_array
+from graphcond.graphs.source import NODE_COLUMNS
 from graphcond.types import NodeTable
 
 EdgeType: TypeAlias = tuple[str, str, str]
 """Type of the sources, relation, type of the targets."""
 
-NODE_COLUMNS = ("id", "text", "image", "split", "type")
-EDGE_COLUMNS = ("weight", "edge_type")
-OWN_NAMES = {name: name for name in (*NODE_COLUMNS, *EDGE_COLUMNS)}
+OWN_NAMES = {name: name for name in (*NODE_COLUMNS, "weight", "edge_type")}
 """What formats call the columns that have no names for them."""
 
 MASK = "_mask"
@@ -28,25 +27,8 @@ MASK = "_mask"
 PLAIN = ""
 """The type of nodes, and the relation of edges, where there is one and it has no name."""
 
-
 NODE = 96
 """Bytes that a node takes at least: its id, and its place in the columns."""
-
-
-def check_room(nodes: int, place: object) -> int:
-    """``nodes``, where so many fit the memory: a single wrong id in the edges would name billions of them.
-
-    Raises:
-        InputError: they do not fit.
-    """
-    free = psutil.virtual_memory().available
-    if nodes * NODE > free:
-        raise InputError(
-            f"reaches to node {nodes - 1}, and {free / 2**30:.1f} GiB of memory do not hold so many",
-            place=place,
-            remedy="mend that edge, or number the nodes from 0 without gaps",
-        )
-    return nodes
 
 
 @dataclass(frozen=True)
@@ -95,6 +77,22 @@ def text_column(
             remedy=f"give one entry for each of the {things}",
         )
     return ["" if value is None else str(value) for value in values]
+
+
+def check_room(nodes: int, place: object) -> int:
+    """``nodes``, where so many fit the memory: a single wrong id in the edges would name billions of them.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    free = psutil.virtual_memory().available
+    if nodes * NODE > free:
+        raise InputError(
+            f"reaches to node {nodes - 1}, and {free / 2**30:.1f} GiB of memory do not hold so many",
+            place=place,
+            remedy="mend that edge, or number the nodes from 0 without gaps",
+        )
+    return nodes
 
 
 def mask_of(

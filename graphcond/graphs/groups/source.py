@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from graphcond.errors import InputError, did_you_mean
-from graphcond.graphs.groups.base import MASK, NODE_COLUMNS, PLAIN, Groups, NodeGroup, of_nodes, text_column
+from graphcond.graphs.groups.base import MASK, PLAIN, Groups, NodeGroup, of_nodes, text_column
 from graphcond.graphs.groups.edges import edge_list, is_mirrored
 from graphcond.graphs.reading.torch_files import as_array
-from graphcond.graphs.source import GraphSource
+from graphcond.graphs.source import NODE_COLUMNS, GraphSource
 from graphcond.types import NodeTable
 
 
@@ -30,7 +30,7 @@ def source_of(
 
     Args:
         groups: the nodes and edges.
-        keys: what the columns `NODE_COLUMNS` and `EDGE_COLUMNS` are called in the groups. What else is as
+        keys: what the columns of `OWN_NAMES` are called in the groups. What else is as
             long as its nodes and plain (strings, or a number each) becomes an attribute.
         columns: what the user calls them, where that differs.
         nodes: the node table, where the groups do not hold it.

@@ -84,6 +84,18 @@ def test_features_are_read_as_they_are(tmp_path: Path) -> None:
         read_features(folder, "clp_feat")
 
 
+@pytest.mark.parametrize("wrong", [torch.ones(3, 2), torch.ones(4)])
+def test_features_of_another_shape(tmp_path: Path, wrong: torch.Tensor) -> None:
+    folder = write(tmp_path, FILES | {"clip_feat.pt": wrong})
+    with pytest.raises(InputError, match=r"'clip_feat' has the shape .* for 4 nodes"):
+        read_features(folder)
+
+
+def test_features_in_double_precision(tmp_path: Path) -> None:
+    folder = write(tmp_path, FILES | {"clip_feat.pt": torch.ones(4, 2, dtype=torch.float64)})
+    assert read_features(folder).dtype == np.float32
+
+
 def test_other_keys_of_texts(tmp_path: Path) -> None:
     folder = write(tmp_path, FILES)
     write_texts(folder, {"asin": "B0", "raw_text": "zero"})
@@ -134,6 +146,11 @@ def test_a_file_cut_short(tmp_path: Path, name: str) -> None:
 def test_bad_files(tmp_path: Path, name: str, value: Any, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         load_graph(write(tmp_path, FILES | {name: value}))
+
+
+def test_an_id_beyond_the_memory(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data: reaches to node 1099511627776, .* number the nodes from 0"):
+        load_graph(write(tmp_path / "data", {EDGES: torch.tensor([[0, 2**40]])}))
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,45 @@ def test_unreadable_files(tmp_path: Path, name: str, content: bytes, problem: st
         read_tables(tmp_path)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "edges", [b"src,dst\na,b\n\xff\n", b"src,dst\na,\xff\n", bytes(range(256)) * 9, b"\0" * 2**21]
+)
+def test_what_is_no_text_is_one_short_error(
+    tmp_path: Path, edges: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nodes.csv").write_text(GOOD_NODES)
+    (tmp_path / "edges.csv").write_bytes(edges)
+    with pytest.raises(InputError, match=r"edges\.csv: ") as caught:
+        read_tables(tmp_path)
+    assert len(str(caught.value)) < 600
+    assert capfd.readouterr().err == ""
+
+
+def test_a_header_of_several_lines(tmp_path: Path) -> None:
+    source = read_tables(write(tmp_path, '\n"id",text,"two\nlines"\na,1,x\nb,2,y\n', GOOD_EDGES))
+    assert list(source.nodes.attributes["two\nlines"]) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"src": "from"}, r"edges\.csv: has no column 'from'.*--column src="),
+        ({"src": "dst"}, r"edges\.csv: the column 'dst' is named for both 'dst' and 'src'"),
+        ({"id": "text"}, r"nodes\.csv: the column 'text' is named for both 'text' and 'id'"),
+        ({"type": "a", "weight": "a"}, "the column 'a' is named for both"),
+    ],
+)
+def test_bad_column_maps(tmp_path: Path, columns: dict[str, str], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        read_tables(write(tmp_path, GOOD_NODES, "src,dst,a\na,b,1\n"), columns)
+
+
+def test_a_renamed_column_goes_before_one_of_that_name(tmp_path: Path) -> None:
+    source = read_tables(write(tmp_path, "id,image\na,1\nb,2\n", GOOD_EDGES), {"text": "image"})
+    assert (list(source.nodes.texts), list(source.nodes.pictures)) == (["1", "2"], [None, None])
+
+
 def test_a_column_of_vectors(tmp_path: Path) -> None:
     pa.parquet.write_table(
         pa.table({"id": ["a"], "text": ["1"], "clip": [[0.5]]}), tmp_path / "nodes.parquet"
