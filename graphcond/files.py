@@ -14,6 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from graphcond.errors import InputError, WriteError
 
+REFUSED = ("I/O error", "PytorchStreamWriter failed", "unexpected pos")
+"""How safetensors and torch say that they could not write; they raise no OSError."""
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -72,12 +75,20 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except WriteError as error:  # of a temporary file inside
         raise WriteError(error.problem, place=path, remedy=error.remedy) from error
-    except OSError as error:
+    except Exception as error:
+        if not _refused(error):
+            raise
         raise WriteError(
-            f"cannot be written ({error.strerror or error})",
+            f"cannot be written ({getattr(error, 'strerror', None) or error})",
             place=path,
             remedy="choose another place, or make room on its disk",
         ) from error
+
+
+def _refused(error: Exception) -> bool:
+    """Whether a disk refused to be written."""
+    said = any(words in str(error) for words in REFUSED) and not isinstance(error, InputError)
+    return isinstance(error, OSError) or said
 
 
 def check_writable(path: Path) -> None:

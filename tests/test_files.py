@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from graphcond.errors import InputError, WriteError, did_you_mean
 from graphcond.files import (
@@ -115,6 +118,24 @@ def test_a_full_disk_names_what_was_to_be_written(tmp_path: Path) -> None:
         atomic_file(new / "weights"),
     ):
         raise OSError(28, "No space left on device")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "save",
+    [lambda file: save_file({"a": torch.ones(9999)}, file), lambda file: torch.save(torch.ones(9999), file)],
+)
+def test_a_full_disk_as_the_libraries_tell_it(tmp_path: Path, save: Callable[[Path], None]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with (
+            pytest.raises(WriteError, match=r"model: cannot be written .* make room on its disk"),
+            atomic_file(tmp_path / "model") as new,
+        ):
+            save(new)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(tmp_path) == []
 
 

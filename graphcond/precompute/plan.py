@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond import samplers
-from graphcond.errors import InputError
-from graphcond.files import check_writable, read_json, write_json
+from graphcond.errors import InputError, WriteError
+from graphcond.files import check_writable, read_json, write_json, writing
 from graphcond.fingerprint import fingerprint, source_version
 from graphcond.graphs.unchanged import FolderState
 from graphcond.samplers import NeighborSamplerConfig
-from graphcond.samplers.neighbor_file import graph_identity, read_neighbors
+from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, write_neighbors
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 FORMAT = 1
@@ -77,23 +78,33 @@ class Plan:
         fits = found.about == self.of_shard(shard) and np.array_equal(found.context.targets, self.rows(shard))
         return found.context if fits else None
 
-    def open(self) -> None:
-        """Make the folder of the shards, or see that it is this plan's.
+    def check(self) -> None:
+        """See before long work that shards can be written, and that those which lie there are this plan's.
 
         Raises:
             InputError: shards of other settings lie there.
             WriteError: the place refuses.
         """
         check_writable(self.out)
-        plan = self.folder / "plan.json"
-        if not plan.exists():
-            if self.folder.exists() and any(self.folder.glob("*.safetensors")):
-                raise self._other(self.folder, "holds shards without a plan")
-            write_json(plan, self._settings())
+        if not self._has_shards():
             return
-        told = read_json(plan)
+        if not self._told.exists():
+            raise self._other(self.folder, "holds shards without a plan")
+        told = read_json(self._told)
         if told != self._settings():
             raise self._other(self.folder, f"holds shards of {_difference(told, self._settings())}")
+
+    def write(self, shard: int, context: NeighborContext) -> None:
+        """Write a shard; the first makes the folder, so that nothing is left where none can be sampled.
+
+        Raises:
+            InputError: shards of other settings lie there by now.
+            WriteError: the place refuses, or its disk is full.
+        """
+        self.check()
+        if not self._has_shards():
+            write_json(self._told, self._settings())
+        write_neighbors(self.file(shard), context, self.of_shard(shard))
 
     def is_done(self) -> bool:
         """Whether the neighbor file is there.
@@ -117,9 +128,31 @@ class Plan:
         if self.source is not None:
             self.source.check()
 
+    def write_all(self, parts: list[NeighborContext]) -> None:
+        """Put the shards together in their folder, so that a kill leaves nothing beside the neighbor file.
+
+        Raises:
+            WriteError: the place refuses, or its disk is full.
+        """
+        whole = self.folder / f"whole.{os.getpid()}"
+        try:
+            with writing(self.out):
+                write_neighbors(whole, NeighborContext.join(parts), self.about)
+                whole.replace(self.out)
+        except WriteError:
+            if not self.is_done():  # by another process, which deleted the shards
+                raise
+
     def clear(self) -> None:
         """Delete the shards."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _has_shards(self) -> bool:
+        return any(self.folder.glob("*.safetensors"))
+
+    @property
+    def _told(self) -> Path:
+        return self.folder / "plan.json"
 
     def _settings(self) -> dict[str, Any]:
         return {**self.about, "shard_size": self.shard_size}
@@ -162,4 +195,4 @@ def _difference(found: object, wanted: Mapping[str, Any]) -> str:
     names = {"ids": "nodes", "version": "version of graphcond", "shard_size": "size of shards"}
     other = [names.get(name, name) for name in wanted if found.get(name) != wanted[name]]
     other = [name for name in other if name != "sampler_identity" or other == ["sampler_identity"]]
-    return f"another {', another '.join(other)}" if other else "something else"
+    return f"another {', '.join(other)}" if other else "something else"

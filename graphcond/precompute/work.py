@@ -17,8 +17,6 @@ from graphcond.precompute.plan import Plan
 from graphcond.precompute.share import Share
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
-from graphcond.samplers.neighbor_file import write_neighbors
-from graphcond.types import NeighborContext
 
 ALL = Share()
 MakeSampler = Callable[[], NeighborSampler]
@@ -56,7 +54,7 @@ def precompute(
     if plan.is_done():
         plan.clear()
         return True
-    plan.open()
+    plan.check()
     mine = list(plan.shards[share.index :: share.count])
     total = sum(len(plan.rows(shard)) for shard in mine)
     missing = [shard for shard in mine if plan.read(shard) is None]
@@ -100,7 +98,7 @@ def _together(plan: Plan, make: MakeSampler, shards: Iterable[int], workers: int
 def _write(plan: Plan, sampler: NeighborSampler, shard: int) -> int:
     context = sampler.sample(plan.rows(shard), np.random.default_rng(plan.seed))
     plan.check_source()
-    write_neighbors(plan.file(shard), context, plan.of_shard(shard))
+    plan.write(shard, context)
     return len(context.targets)
 
 
@@ -117,7 +115,7 @@ def _finish(plan: Plan) -> bool:
             return done
         parts.append(part)
     plan.check_source()
-    write_neighbors(plan.out, NeighborContext.join(parts), plan.about)
+    plan.write_all(parts)
     plan.clear()
     return True
 

@@ -54,6 +54,7 @@ def test_bfloat16_becomes_float32(tmp_path: Path, ending: str) -> None:
         (MATRIX.astype(np.int64), "int64"),
         (MATRIX.astype(np.float64), "float64"),
         (MATRIX[0], r"shape \(7,\)"),
+        (MATRIX[:, :0], r"shape \(5, 0\)"),
     ],
 )
 def test_wrong_arrays_are_refused(tmp_path: Path, ending: str, array: np.ndarray, problem: str) -> None:
@@ -64,9 +65,11 @@ def test_wrong_arrays_are_refused(tmp_path: Path, ending: str, array: np.ndarray
 @pytest.mark.parametrize("ending", [".npy", ".safetensors", ".pt"])
 def test_truncated_files_are_refused(tmp_path: Path, ending: str) -> None:
     path = _write(tmp_path / f"x{ending}", MATRIX)
-    path.write_bytes(path.read_bytes()[:150])
-    with pytest.raises(InputError, match="cannot be read as embeddings"):
-        load_embeddings(path, 5)
+    whole = path.read_bytes()
+    for content in (whole[:150], b"abc", b""):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"cannot be read as embeddings \(.+\)"):
+            load_embeddings(path, 5)
 
 
 @pytest.mark.parametrize("ending", [".npy", ".safetensors", ".pt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, WriteError
 from graphcond.graphs import save_graph
 from graphcond.graphs.unchanged import folder_state
 from graphcond.precompute import Plan, Share, plan_of, precompute
@@ -126,9 +127,74 @@ def refuse() -> NeighborSampler:
     raise InputError("is broken", place="the graph", remedy="mend it")
 
 
-def test_a_worker_s_error_is_told(out: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_sampler_that_cannot_be_made_leaves_nothing(out: Path, workers: int) -> None:
     with pytest.raises(InputError, match=r"the graph: is broken\. Mend it"):
-        precompute(plan(out), refuse, workers=2)
+        precompute(plan(out), refuse, workers=workers)
+    assert not list(out.parent.iterdir())
+
+
+def test_a_plan_without_shards_is_no_obstacle(out: Path, undisturbed: bytes) -> None:
+    other = plan(out, seed=9)
+    other.folder.mkdir()
+    (other.folder / "plan.json").write_text('{"seed": 9')
+    precompute(plan(out), make)
+    assert out.read_bytes() == undisturbed
+
+
+def test_shards_of_two_plans_do_not_mix(out: Path) -> None:
+    """Both were started before either had written a shard."""
+
+    class Late(Killed):
+        def sample(self, targets: np.ndarray, generator: np.random.Generator) -> NeighborContext:
+            with pytest.raises(KeyboardInterrupt):
+                precompute(plan(out, seed=9), partial(Killed, 1))
+            return super().sample(targets, generator)
+
+    with pytest.raises(InputError, match="shards of another seed"):
+        precompute(plan(out), lambda: Late(6))
+
+
+KILLED_AT_THE_END = """
+import os, pathlib
+import tests.precompute.test_work as t
+def killed(self, target): os.kill(os.getpid(), 9)
+pathlib.Path.{step} = killed
+t.precompute(t.plan(t.Path({out!r})), t.make)
+"""
+
+
+@pytest.mark.parametrize("step", ["replace", "chmod"])
+def test_a_kill_as_the_file_is_written_leaves_nothing_beside_it(
+    out: Path, undisturbed: bytes, step: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        precompute(plan(out), partial(Killed, 5))
+    last = plan(out)
+    last.write(5, make().sample(last.rows(5), np.random.default_rng(0)))
+    script = KILLED_AT_THE_END.format(step=step, out=str(out))
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert sorted(file.name for file in out.parent.iterdir()) == [
+        "neighbors.safetensors.shards",
+        "undisturbed.safetensors",
+    ]
+    assert precompute(last, partial(Killed, 0))
+    assert out.read_bytes() == undisturbed
+    assert not last.folder.exists()
+
+
+def test_a_disk_that_fills(out: Path, undisturbed: bytes) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (100, 500, 1700):  # the plan, a shard, the file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        try:
+            with pytest.raises(WriteError, match=r"cannot be written .*make room on its disk"):
+                precompute(plan(out), make)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert not out.exists()
+    assert precompute(plan(out), make)
+    assert out.read_bytes() == undisturbed
 
 
 KILLED_FOR_GOOD = """
