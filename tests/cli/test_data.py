@@ -99,6 +99,8 @@ def test_build_a_world(tmp_path: Path) -> None:
         (["{paintings}", "--set", "noise=0.2"], "only a world takes arguments"),
         (["{paintings}", "--column", "id=key"], "there is no column 'id'"),
         (["nowhere"], "no such file or folder"),
+        (["{paintings}", "--column", "text=a", "--column", "text=b"], "--column: 'text' is given twice"),
+        (["{paintings}", "--memory", "-1GiB"], "--memory: '-1GiB' is no size"),
         (["{paintings}", "--memory", "much"], "--memory: 'much' is no size. Write a number and a unit"),
         (["art", "--memory", "2GiB"], "--memory: a world is drawn in memory"),
     ],

@@ -189,6 +189,12 @@ def test_without_edges_nodes_are_compared(folder: Path, clip_folder: Path) -> No
         (["--sampler", "prr"], r"no sampler 'prr'.*did you mean 'ppr'"),
         (["--set", "alhpa=0.1"], r"alhpa: unknown key, did you mean 'alpha'"),
         (["--set", "alpha=2"], "alpha: .*less than 1"),
+        (["--set", "alpha=0"], "alpha: .*greater than 0"),
+        (["--set", "alpha=nan"], "alpha: .*finite"),
+        (["--set", "precision=0"], "precision: .*greater than 0"),
+        (["--set", "precision=1.1"], "precision: .*less than or equal to 1"),
+        (["--set", "threads=0"], "threads: .*greater than or equal to 1"),
+        (["--set", "neighbors=0"], "neighbors: .*greater than or equal to 1"),
         (["--set", "alpha"], "write --set"),
         (["--sampler", "semantic", "--set", "similarity.kind=consensus"], "semantic_ppr"),
         (["--sampler", "semantic_ppr", "--set", "similarity.kind=txt_image"], "did you mean 'text_image'"),
@@ -201,6 +207,22 @@ def test_bad_input_is_named(folder: Path, arguments: list[str], problem: str) ->
     target = [] if "--target" in arguments else ["--target", "001"]
     with pytest.raises(InputError, match=f"(?i){problem}"):
         run(folder, *target, *arguments)
+
+
+def test_an_embedding_file_of_other_nodes(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nodes.npy", np.ones((4, 2), np.float32))
+    with pytest.raises(InputError, match=r"nodes\.npy: has 4 rows for 5 nodes"):
+        run(folder, "--target", "001", "--sampler", "semantic_ppr", "--features", tmp_path / "nodes.npy")
+
+
+@pytest.mark.parametrize("kind", ["ppr", "semantic", "semantic_ppr", "khop", "hop_mean", "random"])
+def test_asking_for_more_than_there_is(folder: Path, clip_folder: Path, kind: str) -> None:
+    answer = as_json(
+        *(folder, "--target", "001", "--sampler", kind, "--features", clip_folder),
+        *("--set", "neighbors=1000"),
+    )
+    assert set(ids(answer)) <= {"002", "003", "005"}
+    assert "002" in ids(answer)
 
 
 def test_an_embedding_file_has_no_pictures_to_compare(folder: Path, tmp_path: Path) -> None:

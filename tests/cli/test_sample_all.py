@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from graphcond.cli.sample_all import sample_all
-from graphcond.errors import InputError
+from graphcond.errors import InputError, WriteError
 from graphcond.graphs import load_graph, save_world
 from graphcond.samplers import PPRSamplerConfig, PrecomputedSamplerConfig, with_relations
 from graphcond.samplers.neighbor_file import read_neighbors
@@ -112,12 +112,33 @@ def test_a_split_alone(world: Path, tmp_path: Path) -> None:
         run(world, "--out", tmp_path / "other", *PPR, "--split", "tset")
 
 
+@pytest.mark.parametrize("nodes", ["", "a,alone\n"])
+def test_graphs_of_next_to_nothing(tmp_path: Path, nodes: str) -> None:
+    (tmp_path / "nodes.csv").write_text(f"id,text\n{nodes}")
+    (tmp_path / "edges.csv").write_text("src,dst\n")
+    out = tmp_path / "out/neighbors.safetensors"
+    count = len(nodes.splitlines())
+    assert f"neighbors of {count} targets" in run(tmp_path, "--out", out, *PPR)
+    context = read_neighbors(out).context
+    assert context.neighbors.shape == (count, 8)
+    assert not context.present.any()
+
+
+@pytest.mark.parametrize("out", ["", "file/neighbors.safetensors"])
+def test_a_place_that_cannot_be_written(world: Path, tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"cannot be written .*Choose another place"):
+        run(world, "--out", tmp_path / out, *PPR)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         (("--sampler", "pprr"), r"no sampler 'pprr'.*'ppr'"),
         (("--sampler", "scene_triples"), "no sampler 'scene_triples'"),
         (("--sampler", "precomputed"), "path"),
+        (("--sampler", "given"), "no ready-made neighbors"),
         (("--set", "neighbours=3"), "neighbors"),
         (("--shard", "2"), "no share"),
         (("--shard", "2/2"), "from 0 to 1"),

@@ -75,3 +75,28 @@ def test_broken_arrays_are_refused() -> None:
 def test_dividing_by_the_degree_of_a_lone_node_is_no_error(choices: dict[str, object]) -> None:
     assert neighbors(toy_graph(1), 0, degree_normalized=True, **choices) == []
     assert neighbors(toy_graph(3, [(0, 1)]), 2, degree_normalized=True, **choices) == []
+
+
+ODD = {
+    "a star": (9, [(0, leaf) for leaf in range(1, 9)], None, (45, 5)),
+    "two nodes": (2, [(0, 1)], None, (2, 1)),
+    "self-loops only": (3, [(node, node) for node in range(3)], None, (0, 0)),
+    "weights of 0": (3, [(0, 1), (1, 2)], [0.0, 0.0], (0, 0)),
+    "a chain with a dangling end": (6, [(node, node + 1) for node in range(5)], None, (30, 15)),
+    "repeats only": (3, [(0, 1), (1, 0), (0, 1)], [0.5, 0.25, 4.0], (2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("directed", [False, True])
+def test_every_method_answers_odd_graphs_alike(name: str, directed: bool) -> None:
+    nodes, edges, weights, found = ODD[name]
+    graph = toy_graph(nodes, edges, weights=weights, directed=directed)
+    answers = [
+        PPRSampler(graph, neighbors=5, method=method).sample(np.arange(nodes), np.random.default_rng(0))
+        for method in ("auto", "push", "exact")
+    ]
+    for answer in answers:
+        np.testing.assert_array_equal(answer.neighbors, answers[-1].neighbors)
+        assert answer.present.sum() == found[directed]
+        assert np.isfinite(answer.scores[answer.present]).all()
