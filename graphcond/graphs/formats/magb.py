@@ -81,7 +81,7 @@ def _table(file: Path, names: Mapping[str, str], renamed: set[str]) -> dict[str,
     found = text_columns(read_csv(file))
     told: dict[str, list[str]] = {}
     for name, theirs in names.items():
-        parts = [theirs] if theirs in found else theirs.split(AND)
+        parts = [theirs] if theirs in found else list(dict.fromkeys(theirs.split(AND)))
         missing = [part for part in parts if part not in found]
         if not missing:
             rows = zip(*(found.pop(part) for part in parts), strict=True)

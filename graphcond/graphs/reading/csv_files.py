@@ -10,6 +10,7 @@ import pyarrow.csv
 from jaxtyping import Float32, Int64
 
 from graphcond.errors import InputError
+from graphcond.graphs.reading.table_files import check_repeats
 
 
 def read_csv(
@@ -24,7 +25,8 @@ def read_csv(
         kind: what all values are; text by default, "" where there is none.
 
     Raises:
-        InputError: the file is missing or damaged, its rows differ in length, or a value is of another kind.
+        InputError: the file is missing or damaged, its rows differ in length, two columns have one name, or a
+            value is of another kind.
     """
     if not file.is_file():
         raise InputError("is missing", place=file, remedy="add the file")
@@ -32,6 +34,7 @@ def read_csv(
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     try:
         with pa.csv.open_csv(file, read, parse) as stream:
+            check_repeats(stream.schema.names, file)
             types = dict.fromkeys(stream.schema.names, kind or pa.large_string())
         return pa.csv.read_csv(file, read, parse, pa.csv.ConvertOptions(column_types=types, null_values=[""]))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

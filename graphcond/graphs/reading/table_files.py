@@ -45,6 +45,17 @@ def read_blocks(file: Path, block: int, wanted: list[str] | None) -> Blocks:
     raise InputError("is no table", place=file, remedy=f"use one of {', '.join(SUFFIXES)}")
 
 
+def check_repeats(names: list[str], file: Path) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        InputError: there are some.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"has two columns '{name}'", place=file, remedy="rename one")
+
+
 def _read_csv(file: Path, block: int, wanted: list[str] | None) -> Blocks:
     """The header, as a table without rows, so that columns are checked first; then the rows."""
     parse = pa.csv.ParseOptions(newlines_in_values=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from graphcond.errors import InputError
-from graphcond.graphs.reading.table_files import BLOCK, SUFFIXES, read_blocks
+from graphcond.graphs.reading.table_files import BLOCK, SUFFIXES, check_repeats, read_blocks
 
 SHOWN = 200
 """Characters of a header that an error shows."""
@@ -84,19 +84,6 @@ def read_batches(
         first += len(table)
 
 
-def _renamed(names: Mapping[str, str], required: tuple[str, ...], file: Path) -> dict[str, str]:
-    """The file's name of a column to ours; a column that was renamed goes before one that was not."""
-    ours = {names[name]: name for name in sorted(names, key=lambda name: names[name] != name)}
-    for name, theirs in names.items():
-        if ours[theirs] != name and (theirs != name or name in required):
-            raise InputError(
-                f"the column '{theirs}' is named for both '{name}' and '{ours[theirs]}'",
-                place=file,
-                remedy="name a column for each",
-            )
-    return ours
-
-
 def row_place(file: Path, row: int) -> str:
     """Where ``row`` stands; counted from 0 here, and from 1 below the header for people."""
     return f"{file}, row {row + 1}"
@@ -114,6 +101,19 @@ def check_filled(column: pa.Array | pa.ChunkedArray, name: str, file: Path, firs
         raise InputError(f"'{name}' is empty", place=place, remedy="fill it or delete the row")
 
 
+def _renamed(names: Mapping[str, str], required: tuple[str, ...], file: Path) -> dict[str, str]:
+    """The file's name of a column to ours; a column that was renamed goes before one that was not."""
+    ours = {names[name]: name for name in sorted(names, key=lambda name: names[name] != name)}
+    for name, theirs in names.items():
+        if ours[theirs] != name and (theirs != name or name in required):
+            raise InputError(
+                f"the column '{theirs}' is named for both '{name}' and '{ours[theirs]}'",
+                place=file,
+                remedy="name a column for each",
+            )
+    return ours
+
+
 def _as_text(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
     try:
         return pc.fill_null(column.cast(pa.large_string()), "")
@@ -124,9 +124,7 @@ def _as_text(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
 
 
 def _check_columns(found: list[str], required: Mapping[str, str], file: Path) -> None:
-    for name in found:
-        if found.count(name) > 1:
-            raise InputError(f"has two columns '{name}'", place=file, remedy="rename one")
+    check_repeats(found, file)
     for name, theirs in required.items():
         if theirs not in found:
             _check_separator(found, file)

@@ -273,6 +273,16 @@ def test_a_kill_leaves_no_folder(links: Path, step: str) -> None:
     check_sums(out, read_manifest(out))
 
 
+@pytest.mark.parametrize("name", ["metadata.jsonl", "nodes.csv"])
+def test_a_folder_that_may_not_be_replaced_is_refused_before_reading(tmp_path: Path, name: str) -> None:
+    out, source = tmp_path / "out", tmp_path / "source"
+    for folder, file in ((out, "thesis.tex"), (source, name)):
+        folder.mkdir()
+        (folder / file).write_text("no graph")
+    with pytest.raises(InputError, match="out: exists and is no graph folder"):
+        build_folder(source, out)
+
+
 def test_too_little_memory(links: Path) -> None:
     with pytest.raises(InputError, match=r"--memory: 1 MiB of memory are too little. Give at least \d+MiB"):
         build_folder(links, links.parent / "graph", memory=2**20)

@@ -44,6 +44,7 @@ def test_other_columns_and_other_ids(folder: Path) -> None:
     nodes = read_source(folder, columns).nodes
     assert list(nodes.ids) == ["B9", "B7", "B8"]
     assert list(nodes.texts) == ["a b", "c", "d"]
+    assert list(read_source(folder, columns | {"text": "TITLE+TITLE"}).nodes.texts) == ["a", "c", ""]
     assert nodes.splits == ["train", "test", ""]
 
 
@@ -55,6 +56,7 @@ def test_other_columns_and_other_ids(folder: Path) -> None:
         ("id,title\n0,a\n1,b\n2,c\n", {"text": "title+description"}, "has no column 'description'"),
         ("id,text\n0,a\n1,b\n2,c\n", {"split": "part"}, "has no column 'part'"),
         ("id,text\n0,a\n1,b\n2,c\n", {"texts": "part"}, "Did you mean 'text'"),
+        ("id,text,text\n0,a,a\n1,b,b\n2,c,c\n", {}, r"Movies\.csv: has two columns 'text'"),
         ("id,text\n0,a\n1,b\n", {}, r"Movies\.csv: 'label' has|'id' has 2 entries for 3 nodes"),
         ("id,text\n0,a\n0,b\n1,c\n", {}, "the node id '0' occurs more than once"),
     ],
