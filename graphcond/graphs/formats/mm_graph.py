@@ -152,7 +152,7 @@ def _count(
             raise InputError(f"there are {told}", place=folder, remedy="fetch the files again")
         return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
-        return len(as_array(load_tensors(file, in_memory=False), "features", file))
+        return len(np.atleast_1d(as_array(load_tensors(file, in_memory=False), "features", file)))
     return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))), folder)
 
 

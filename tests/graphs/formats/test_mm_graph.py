@@ -74,6 +74,9 @@ def test_features_of_old_torch_count_the_nodes(tmp_path: Path) -> None:
     folder = write(tmp_path, {EDGES: [[0, 1]]})
     torch.save(torch.ones(4, 2), folder / "clip_feat.pt", _use_new_zipfile_serialization=False)
     assert len(load_graph(folder)) == 4
+    torch.save(torch.ones(()), folder / "clip_feat.pt")
+    with pytest.raises(InputError, match="and there are 1 nodes"):
+        load_graph(folder)
 
 
 def test_features_are_read_as_they_are(tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ def test_features_are_read_as_they_are(tmp_path: Path) -> None:
         read_features(folder, "clp_feat")
 
 
-@pytest.mark.parametrize("wrong", [torch.ones(3, 2), torch.ones(4)])
+@pytest.mark.parametrize("wrong", [torch.ones(3, 2), torch.ones(4), torch.ones(())])
 def test_features_of_another_shape(tmp_path: Path, wrong: torch.Tensor) -> None:
     folder = write(tmp_path, FILES | {"clip_feat.pt": wrong})
     with pytest.raises(InputError, match=r"'clip_feat' has the shape .* for 4 nodes"):
