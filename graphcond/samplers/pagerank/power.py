@@ -129,8 +129,7 @@ class _System:
     def of(cls, walk: RandomWalk, alpha: float, dtype: type[np.floating]) -> _System:
         masses = np.where(walk.strengths > 0, walk.strengths, 1.0)
         dangling = np.flatnonzero(walk.strengths == 0)
-        into = _reversed(*walk.arrays[:3], len(walk)) if walk.directed else walk.arrays[:3]
-        return cls(into, ((1 - alpha) / masses).astype(dtype), masses, dangling, walk.directed)
+        return cls(walk.into, ((1 - alpha) / masses).astype(dtype), masses, dangling, walk.directed)
 
     @property
     def dtype(self) -> type[np.floating]:
@@ -186,21 +185,3 @@ def _best(values, multipliers, allowed, target, scores, nodes):  # type: ignore[
             if size == scores.size:
                 worst = scores[0]
     best_to_worst(scores, nodes, size)
-
-
-@njit(cache=True, nogil=True)
-def _reversed(indptr, indices, weights, nodes):  # type: ignore[no-untyped-def]
-    """The edges that lead to each node, in the order of where they come from."""
-    starts = np.zeros(nodes + 2, np.uint64)
-    for node in indices:
-        starts[node + np.uint64(2)] += np.uint64(1)
-    starts = np.cumsum(starts)
-    into, into_weights = np.empty_like(indices), np.empty_like(weights)
-    for node in range(np.uint64(nodes)):
-        for edge in range(indptr[node], indptr[node + np.uint64(1)]):
-            place = starts[indices[edge] + np.uint64(1)]
-            starts[indices[edge] + np.uint64(1)] += np.uint64(1)
-            into[place] = node
-            if weights.size > 0:
-                into_weights[place] = weights[edge]
-    return starts[:-1], into, into_weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Float64, UInt, UInt64
@@ -38,6 +39,16 @@ class RandomWalk:
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What compiled code reads: ``indptr, indices, weights, strengths``."""
         return self.indptr, self.indices, self.weights, self.strengths
+
+    @cached_property
+    def into(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The edges that lead to each node: ``indptr, indices, weights``; a copy if edges have directions."""
+        if not self.directed:
+            return self.indptr, self.indices, self.weights
+        # Imported here: numba takes half a second, which commands that sample nothing should not wait.
+        from graphcond.samplers.pagerank.reverse import reversed_edges
+
+        return reversed_edges(self.indptr, self.indices, self.weights, len(self))
 
     @classmethod
     def on(cls, graph: AttributedGraph) -> RandomWalk:
