@@ -43,10 +43,10 @@ ROUNDING = 1e-5
 """Relative: scores in float32 that differ by less are equal."""
 
 PUSHED_EDGE = 40.0
-"""How much longer an edge takes the push than a block iteration takes for it per target.
+"""How many times longer an edge takes in a push than, for one target, in an iteration over a block in float64.
 
-Measured by ``benchmarks/bench_ppr.py``. It stands in for a clock: the same graph must get the same method on
-every machine.
+Some 10 ns against 0.3 on two x86-64 cores. It stands in for a clock: the same graph must get the same method
+on every machine.
 """
 
 
