@@ -43,7 +43,7 @@ ROUNDING = 1e-5
 """Relative: scores in float32 that differ by less are equal."""
 
 PUSHED_EDGE = 40.0
-"""How many times longer an edge takes in a push than, for one target, in an iteration over a block in float64.
+"""How much longer an edge takes in a push than, for one target, in an iteration over a block in float64.
 
 Some 10 ns against 0.3 on two x86-64 cores. It stands in for a clock: the same graph must get the same method
 on every machine.
