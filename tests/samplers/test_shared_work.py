@@ -27,7 +27,9 @@ def test_an_error_in_a_part_is_raised(threads: int) -> None:
 
 def test_threads_work_at_the_same_time() -> None:
     together = threading.Barrier(2, timeout=30)
-    in_parts(lambda part: together.wait(), 2, part=1, threads=2)
+    met: list[int] = []
+    in_parts(lambda part: met.append(together.wait()), 2, part=1, threads=2)
+    assert sorted(met) == [0, 1]
 
 
 def test_scratch_is_lent_to_one_at_a_time_and_used_again() -> None:
