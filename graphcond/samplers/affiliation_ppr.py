@@ -12,7 +12,7 @@ from pydantic import Field
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Ranking, Wanted, choosable, known_rows
+from graphcond.samplers.ranking import Wanted, choosable, known_rows
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
@@ -85,11 +85,6 @@ class AffiliationPPRSampler(NeighborSampler):
         targets = known_rows(targets, self._nodes)
         return self._pagerank.rank(targets, self._wanted, threads=self._threads)
 
-    def rank(self, target: int) -> Ranking:
-        """The neighbors of one target, which must be a row of the graph, with their scores."""
-        found = self._pagerank.rank(np.array([target]), self._wanted)
-        return Ranking(found.neighbors[found.present], found.scores[found.present])
-
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -120,10 +115,6 @@ class AffiliationPPRSamplerConfig(NeighborSamplerConfig):
 
     threads: int = Field(1, ge=1, le=1024)
     """How many targets are answered at once; the answers do not depend on it."""
-
-    def identity(self) -> tuple[object, ...]:
-        """The number of threads changes no answer, so it is no part of what names them."""
-        return (self.model_dump_json(exclude={"threads"}),)
 
     def build(
         self,

@@ -69,8 +69,11 @@ class NeighborSamplerConfig(ComponentConfig):
     """Choose only nodes that have a picture."""
 
     def identity(self) -> tuple[object, ...]:
-        """What `graphcond.fingerprint.fingerprint` names these settings by; files are named by content."""
-        return (self.model_dump_json(),)
+        """What `graphcond.fingerprint.fingerprint` names these settings by; files are named by content.
+
+        ``threads``, where a sampler has them, change no answer and are left out.
+        """
+        return (self.model_dump_json(exclude={"threads"}),)
 
     @abstractmethod
     def build(

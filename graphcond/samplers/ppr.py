@@ -115,10 +115,6 @@ class PPRFields(TypedGraphFields):
     threads: int = Field(1, ge=1, le=1024)
     """How many targets are worked on at once; the answer does not depend on it."""
 
-    def identity(self) -> tuple[object, ...]:
-        """What decides the answer: everything but the number of threads."""
-        return (self.model_dump_json(exclude={"threads"}),)
-
 
 class PPRSamplerConfig(PPRFields):
     """Neighbors with the highest personalized PageRank."""

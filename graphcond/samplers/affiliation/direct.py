@@ -23,7 +23,8 @@ class AffiliationSolver:
 
     The sum of absolute errors over all nodes is rounding alone: below 1e-13 / alpha on all graphs tried.
     Nodes with the same values get the same bits, and nodes that the walk does not reach get 0. Where no edge
-    leaves the target, it keeps everything. See `affiliation_elimination` for how, and why it is stable.
+    leaves the target, it keeps everything. See `graphcond.samplers.affiliation.elimination` for how, and why
+    it is stable.
 
     A target takes time in proportion to the values of all profiles and to the pairs of values that meet;
     memory is that of both, and of the core's inverse. `on` makes one where that is possible.

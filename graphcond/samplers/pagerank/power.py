@@ -18,9 +18,6 @@ from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
 from graphcond.types import NeighborContext
 
-ROUNDING = 1e-15
-"""Changes in the sum of probabilities that float64 cannot tell from none."""
-
 _Block: TypeAlias = tuple[Float[np.ndarray, "nodes lanes"], Float[np.ndarray, "nodes lanes"]]
 """Two arrays to iterate in turns."""
 
