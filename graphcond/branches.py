@@ -108,8 +108,8 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
 
 
 def release_null(features: NeighborFeatures) -> NeighborFeatures:
-    """All-zero embeddings that count as present: the unconditional graph of joint guidance."""
-    return NeighborFeatures(torch.zeros_like(features.embeddings), torch.ones_like(features.present))
+    """All-zero embeddings where neighbors are: the unconditional graph of joint guidance."""
+    return NeighborFeatures(torch.zeros_like(features.embeddings), features.present)
 
 
 def _prompt_length(inputs: Sequence[DenoiserInputs]) -> int:

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 from graphcond.errors import InputError
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.models.features import TextExtractor
+from graphcond.models.features import FeatureExtractor, TextEmbedder
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler, with_relations
 from graphcond.samplers.neighbor_file import graph_identity
@@ -70,11 +70,13 @@ AnySource: TypeAlias = ContextSource[Any, Any]
 
 def embed_graph(
     graph: AttributedGraph,
-    extractor: TextExtractor,
+    extractor: FeatureExtractor,
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
 ) -> NodeEmbeddings:
     """Embed every picture and text of a graph, each distinct content once; ``cache`` keeps them between runs.
+
+    Texts are left out where ``extractor`` embeds pictures only.
 
     Raises:
         InputError: a picture is missing or cannot be decoded.
@@ -82,7 +84,9 @@ def embed_graph(
     paths = [graph.picture_path(node) for node in range(len(graph))]
     return NodeEmbeddings(
         pictures=cached_pictures(extractor, paths, cache, progress),
-        texts=cached_texts(extractor, graph.nodes.texts, cache, progress),
+        texts=cached_texts(extractor, graph.nodes.texts, cache, progress)
+        if isinstance(extractor, TextEmbedder)
+        else None,
     )
 
 

@@ -15,9 +15,9 @@ from jaxtyping import Int64
 from graphcond import worlds
 from graphcond.contexts import AnySource, GraphContexts, embed_graph
 from graphcond.errors import InputError
+from graphcond.extractors import load_extractor, load_words
 from graphcond.fingerprint import source_version
 from graphcond.graphs import load_graph, open_graph, save_world
-from graphcond.model import load_extractor, load_words
 from graphcond.models.embedding_files import load_embeddings
 from graphcond.models.feature_cache import FeatureCache, default_cache_folder
 from graphcond.progress import Progress

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphcond.adapters import LoraInjector
 from graphcond.condition import Condition
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, read_json, write_json
+from graphcond.extractors import PictureExtractor, WordExtractor, load_extractor, load_words
+from graphcond.files import atomic_folder, write_json
+from graphcond.interop.instructg2i import Release, is_release, read_release, write_release
 from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
-from graphcond.models.features import ClipExtractor
-from graphcond.models.text_features import TextModelExtractor
-from graphcond.recipe import Recipe, parse_recipe
+from graphcond.own_parts import copy_parts, named_in
+from graphcond.progress import Progress
+from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import LORA, ConditionConfig
-from graphcond.recipe.sections import (
-    ClipFeatures,
-    FileFeatures,
-    GuidanceConfig,
-    TextFeatures,
-    TinyBertFeatures,
-    TinyFeatures,
-)
+from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
+from graphcond.saved_model import FORMAT, MANIFEST, local_folder, read_manifest
 from graphcond.types import Context
 from graphcond.weights import check_weights, load_tensors
-
-FORMAT = 1
-"""Version of the folder layout that `GraphModel.save_pretrained` writes."""
-
-MANIFEST = "graphcond.json"
 
 
 class GraphModel:
@@ -51,6 +41,7 @@ class GraphModel:
         feature_width: d, width of the embeddings of neighbors or words that the encoders read.
         lora: injected into the base already, or None.
         recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
+        parts: folders that are saved with the model, since nobody else has them; see `graphcond.own_parts`.
     """
 
     def __init__(
@@ -61,9 +52,11 @@ class GraphModel:
         feature_width: int,
         lora: LoraInjector | None = None,
         recipe: Recipe | None = None,
+        parts: Mapping[str, Path] | None = None,
     ) -> None:
         self.base, self.lora, self.feature_width = base, lora, feature_width
         self.conditions = {condition.name: condition for condition in conditions}
+        self.parts = dict(parts or {})
         self._recipe = recipe
 
     @classmethod
@@ -75,6 +68,7 @@ class GraphModel:
         device: torch.device | str = "cpu",
         base: StableDiffusionBase | None = None,
         text_projection: Tensor | None = None,
+        parts: Mapping[str, Path] | None = None,
     ) -> GraphModel:
         """A new, untrained model; initial weights follow the recipe's training seed.
 
@@ -84,6 +78,7 @@ class GraphModel:
             device: where to put everything.
             base: a loaded base to use in place of loading the recipe's.
             text_projection: of the CLIP that makes the embeddings, for encoders that start from it.
+            parts: folders that are saved with the model; see `graphcond.own_parts`.
 
         Raises:
             InputError: the base cannot be loaded, or parts do not fit it.
@@ -98,7 +93,7 @@ class GraphModel:
             lora = None if recipe.lora is None else recipe.lora.build()
             if lora is not None:
                 lora.inject(base)
-        return cls(base, conditions, feature_width=feature_width, lora=lora, recipe=recipe)
+        return cls(base, conditions, feature_width=feature_width, lora=lora, recipe=recipe, parts=parts)
 
     @property
     def recipe(self) -> Recipe:
@@ -132,7 +127,7 @@ class GraphModel:
             groups[LORA] = self.lora.trainable_parameters()
         return {name: group for name, group in groups.items() if group}
 
-    def load_extractor(self) -> ClipExtractor:
+    def load_extractor(self) -> PictureExtractor:
         """The CLIP that gives neighbor embeddings to this model.
 
         Raises:
@@ -140,7 +135,7 @@ class GraphModel:
         """
         return load_extractor(self.recipe, device=self.device)
 
-    def load_words(self) -> ClipExtractor | TextModelExtractor:
+    def load_words(self) -> WordExtractor:
         """The text encoder that embeds the words of scene graphs for this model.
 
         Raises:
@@ -165,8 +160,15 @@ class GraphModel:
         if self.lora is not None:
             self.lora.train(mode)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model as a folder: it appears whole or not at all, without the base's weights."""
+    def save_pretrained(self, folder: str | Path, *, progress: Progress | None = None) -> None:
+        """Write the model as a folder: it appears whole or not at all.
+
+        The base's weights are only in it where nobody else has them; see `graphcond.own_parts`.
+
+        Args:
+            folder: where to.
+            progress: called while such parts are copied, with megabytes.
+        """
         with atomic_folder(Path(folder)) as new:
             for name, condition in self.conditions.items():
                 (new / "conditions" / name).mkdir(parents=True)
@@ -174,8 +176,10 @@ class GraphModel:
                 _save(condition.injector, new / "conditions" / name / "injector.safetensors")
             if self.lora is not None:
                 self.lora.save_weights(new / LORA)
+            copy_parts(self.parts, new, progress)
             write_json(new / MANIFEST, self._manifest())
-            (new / "README.md").write_text(model_card(self.recipe), encoding="utf-8")
+            card = model_card(self.recipe, own_parts=tuple(self.parts))
+            (new / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
     def from_pretrained(
@@ -185,17 +189,60 @@ class GraphModel:
         device: torch.device | str = "cpu",
         base: StableDiffusionBase | None = None,
     ) -> GraphModel:
-        """Read what `save_pretrained` wrote, from a folder or from the Hugging Face hub.
+        """Read what `save_pretrained` wrote, or a checkpoint in the layout of the InstructG2I release.
+
+        Args:
+            name_or_folder: a folder, or an id on the Hugging Face hub.
+            device: where to put everything.
+            base: a loaded base to use in place of loading the model's.
 
         Raises:
             InputError: no such model, another format, or weights that do not fit its recipe.
         """
         folder = local_folder(name_or_folder)
-        recipe, feature_width = read_manifest(folder)
-        model = cls.build(recipe, feature_width=feature_width, device=device, base=base)
+        if is_release(folder):
+            return cls.from_release(read_release(folder), device=device, base=base)
+        saved = read_manifest(folder)
+        model = cls.build(
+            saved.recipe, feature_width=saved.feature_width, device=device, base=base, parts=saved.parts
+        )
         model.load_weights(folder)
         model.train(False)
         return model
+
+    @classmethod
+    def from_release(
+        cls, release: Release, *, device: torch.device | str = "cpu", base: StableDiffusionBase | None = None
+    ) -> GraphModel:
+        """A model from a released checkpoint of InstructG2I; arguments as in `from_pretrained`.
+
+        Raises:
+            InputError: its base cannot be loaded.
+        """
+        model = cls.build(
+            release.recipe,
+            feature_width=release.feature_width,
+            device=device,
+            base=base,
+            parts=release.parts,
+        )
+        (condition,) = model.conditions.values()
+        condition.encoder.load_state_dict(release.encoder)
+        model.train(False)
+        return model
+
+    def to_release(self, folder: str | Path, *, progress: Progress | None = None) -> None:
+        """Write the model in the layout of the InstructG2I release; see `graphcond.interop.instructg2i`.
+
+        Args:
+            folder: where to.
+            progress: called while the base is copied, with megabytes.
+
+        Raises:
+            InputError: the release has no place for a part of the model.
+        """
+        encoder = next(iter(self.conditions.values())).encoder
+        write_release(Path(folder), self.recipe, encoder, self.load_extractor(), progress)
 
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.
@@ -232,90 +279,8 @@ class GraphModel:
             "versions": {
                 name: version(name) for name in ("graphcond", "torch", "diffusers", "transformers", "peft")
             },
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
         }
-
-
-def load_extractor(recipe: Recipe, *, device: torch.device | str = "cpu") -> ClipExtractor:
-    """The CLIP that a recipe's features name; see `GraphModel.load_extractor`."""
-    match recipe.features:
-        case TinyFeatures():
-            return ClipExtractor.from_pretrained("tiny", device=device)
-        case ClipFeatures(model=model):
-            return ClipExtractor.from_pretrained(model, device=device)
-        case FileFeatures(path=path):
-            raise InputError(
-                "embeddings come from a file, so pictures cannot be embedded",
-                place=f"features.path: {path}",
-                remedy="generate for nodes of that graph, or use features of kind clip",
-            )
-        case TextFeatures() | TinyBertFeatures():
-            raise InputError(
-                f"'{recipe.features.kind}' embeds words, not pictures",
-                place="features.kind",
-                remedy="use features of kind clip",
-            )
-
-
-def load_words(recipe: Recipe, *, device: torch.device | str = "cpu") -> ClipExtractor | TextModelExtractor:
-    """The text encoder that a recipe's features name; see `GraphModel.load_words`."""
-    match recipe.features:
-        case TextFeatures(model=model):
-            return TextModelExtractor.from_pretrained(model, device=device)
-        case TinyBertFeatures():
-            return TextModelExtractor.from_pretrained("tiny-bert", device=device)
-        case FileFeatures(path=path):
-            raise InputError(
-                "embeddings come from a file, so words cannot be embedded",
-                place=f"features.path: {path}",
-                remedy="use features of kind clip or text",
-            )
-        case _:
-            return load_extractor(recipe, device=device)
-
-
-def local_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a saved model; a hub id is downloaded.
-
-    Raises:
-        InputError: neither a folder nor a model that the hub gives.
-    """
-    folder = Path(name_or_folder)
-    if folder.is_dir():
-        return folder
-    try:
-        return Path(
-            snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.md"])
-        )
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise InputError(
-            "no such model",
-            place=name_or_folder,
-            remedy="give the folder of a trained model, or a hub id while online",
-        ) from error
-
-
-def read_manifest(folder: Path) -> tuple[Recipe, int]:
-    """The recipe of a saved model and the width of the embeddings it reads.
-
-    Raises:
-        InputError: the folder is no saved model, or of another format.
-    """
-    place = folder / MANIFEST
-    if not place.is_file():
-        raise InputError(f"has no {MANIFEST}", place=folder, remedy="give the folder of a trained model")
-    manifest = read_json(place)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise InputError(
-            f"is of format {found}, this version reads {FORMAT}",
-            place=place,
-            remedy="use the version that wrote it",
-        )
-    width = manifest.get("feature_width")
-    if not isinstance(width, int) or width < 1:
-        raise InputError("names no feature_width", place=place, remedy="save the model again")
-    return parse_recipe(manifest.get("recipe"), place=place), width
 
 
 def _build_condition(

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from graphcond.own_parts import BASE
 from graphcond.recipe import Recipe
 
 
-def model_card(recipe: Recipe) -> str:
-    """A model card: what the model is, how to use it, what its graph and null are."""
+def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
+    """A model card: what the model is, how to use it, what its graph and null are.
+
+    Args:
+        recipe: the resolved recipe.
+        own_parts: names of the folders that travel with the model; see `graphcond.own_parts`.
+    """
+    name = getattr(recipe.base, "model", recipe.base.kind)
+    base = (
+        "a base of its own, which is in `base/`"
+        if BASE in own_parts
+        else (f"the frozen base `{name}`, whose weights are not in here")
+    )
     conditions = "\n".join(
         f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.null} |"
         for c in recipe.conditions
@@ -19,7 +33,7 @@ tags: [graphcond, text-to-image, diffusion, graph]
 
 {recipe.description or "A graph-conditioned diffusion model."}
 
-It steers the frozen base `{getattr(recipe.base, "model", recipe.base.kind)}`, whose weights are not in here.
+It steers {base}.
 
 | condition | sampler | encoder | injector | null |
 |---|---|---|---|---|

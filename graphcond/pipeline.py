@@ -32,13 +32,14 @@ from graphcond.arguments import (
 from graphcond.branches import BranchCaller, Steering, release_null
 from graphcond.condition import Condition
 from graphcond.errors import InputError
+from graphcond.extractors import PictureExtractor, WordExtractor
 from graphcond.guidance import GraphGuidance
 from graphcond.model import GraphModel
 from graphcond.models import StableDiffusionBase
+from graphcond.models.clip_vision import ClipVisionExtractor
 from graphcond.models.feature_cache import FeatureCache
-from graphcond.models.features import ClipExtractor
 from graphcond.models.text_features import TextModelExtractor
-from graphcond.pictures import from_pixels, to_rgb
+from graphcond.pictures import from_pixels
 from graphcond.scene_contexts import SceneReader
 from graphcond.types import NeighborFeatures, SceneFeatures, SceneGraph, TextTokens
 
@@ -65,9 +66,7 @@ class GraphPipeline:
             loaded from the recipe when first needed.
     """
 
-    def __init__(
-        self, model: GraphModel, extractor: ClipExtractor | TextModelExtractor | None = None
-    ) -> None:
+    def __init__(self, model: GraphModel, extractor: PictureExtractor | WordExtractor | None = None) -> None:
         self.model = model
         self.scheduler = model.base.new_scheduler()
         self._extractor = extractor
@@ -80,7 +79,12 @@ class GraphPipeline:
         device: torch.device | str = "cpu",
         base: StableDiffusionBase | None = None,
     ) -> GraphPipeline:
-        """A pipeline from a folder that `save_pretrained` wrote, or from a hub id.
+        """A pipeline from what `save_pretrained` wrote, or from a released checkpoint of InstructG2I.
+
+        Args:
+            name_or_folder: a folder, or an id on the Hugging Face hub.
+            device: where to put everything.
+            base: a loaded base to use in place of loading the model's.
 
         Raises:
             InputError: no such model, or one that cannot be loaded.
@@ -89,7 +93,7 @@ class GraphPipeline:
 
     @classmethod
     def from_parts(
-        cls, base: StableDiffusionBase, *conditions: Condition, extractor: ClipExtractor | TextModelExtractor
+        cls, base: StableDiffusionBase, *conditions: Condition, extractor: PictureExtractor | WordExtractor
     ) -> GraphPipeline:
         """A pipeline composed by hand, without a recipe. It draws; to save it, write a recipe.
 
@@ -109,24 +113,24 @@ class GraphPipeline:
         return self.model.push_to_hub(repo_id, **options)
 
     @property
-    def extractor(self) -> ClipExtractor:
+    def extractor(self) -> PictureExtractor:
         """The CLIP that embeds neighbor pictures.
 
         Raises:
             InputError: the model has none.
         """
-        if not isinstance(self._extractor, ClipExtractor):
+        if self._extractor is None or isinstance(self._extractor, TextModelExtractor):
             self._extractor = self.model.load_extractor()
         return self._extractor
 
     @property
-    def words(self) -> ClipExtractor | TextModelExtractor:
+    def words(self) -> WordExtractor:
         """The text encoder that embeds the words of scene graphs.
 
         Raises:
             InputError: the model has none.
         """
-        if self._extractor is None:
+        if self._extractor is None or isinstance(self._extractor, ClipVisionExtractor):
             self._extractor = self.model.load_words()
         return self._extractor
 
@@ -223,7 +227,7 @@ class GraphPipeline:
         """
         rows = np.zeros((0, self.model.feature_width), np.float32)
         if pictures:
-            rows = self.extractor.embed_pictures([to_rgb(picture) for picture in pictures])
+            rows = self.extractor.embed_pictures(pictures)
         features = torch.from_numpy(np.asarray(rows, np.float32))[None]
         present = torch.ones(features.shape[:2], dtype=torch.bool)
         if relations is None:
@@ -269,7 +273,7 @@ class GraphPipeline:
             condition = self.model.conditions[name]
             for graph in graphs:
                 features = self._features(graph, text.ids.shape[0], copies)
-                null = condition.encoder(release_null(features), empty) if joint else None
+                null = condition.signal(release_null(features), empty) if joint else None
                 steering.append(Steering(condition, condition.signal(features, text), null))
         return steering
 

@@ -28,7 +28,13 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
         raise InputError(f"is damaged ({error})", place=file, remedy="save or copy it again") from None
 
 
-def check_weights(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, place: object) -> None:
+def check_weights(
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    place: object,
+    remedy: str = "load it with the recipe it was saved with",
+) -> None:
     """See that ``found`` has the names and shapes of ``wanted``.
 
     Raises:
@@ -45,6 +51,4 @@ def check_weights(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, 
         shown = "; ".join(sorted(problems)[:3]) + (
             f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         )
-        raise InputError(
-            f"weights do not fit: {shown}", place=place, remedy="load it with the recipe it was saved with"
-        )
+        raise InputError(f"weights do not fit: {shown}", place=place, remedy=remedy)

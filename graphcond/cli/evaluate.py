@@ -57,14 +57,14 @@ def evaluate(
     from graphcond.evaluation.protocols import get_protocol
     from graphcond.evaluation.scenes import evaluate_scenes, scenes_of_split
     from graphcond.files import check_writable, write_json
-    from graphcond.model import local_folder, read_manifest
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
+    from graphcond.saved_model import saved_recipe
     from graphcond.types import SceneSet
 
     if out is not None:
         check_writable(out)
-    recipe, _ = read_manifest(local_folder(model))
+    recipe = saved_recipe(model)
     chosen = get_protocol(protocol or recipe.evaluation.protocol, place="--protocol")
     chosen = replace(
         chosen,

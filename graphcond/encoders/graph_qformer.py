@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -218,16 +219,7 @@ class GraphQFormerConfig(ComponentConfig):
                 remedy="leave it out to follow the base",
             )
         qformer = GraphQFormer(
-            shape=TransformerShape(
-                vocabulary=text.vocab_size,
-                positions=text.max_position_embeddings,
-                width=width,
-                layers=text.num_hidden_layers,
-                heads=text.num_attention_heads,
-                hidden=text.intermediate_size,
-                activation=text.hidden_act,
-                norm_eps=text.layer_norm_eps,
-            ),
+            shape=replace(TransformerShape.of(text), width=width),
             feature_width=feature_width,
             token_width=base.token_width,
             tokens_per_neighbor=self.tokens_per_neighbor,

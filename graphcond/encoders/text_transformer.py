@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,20 @@ class TransformerShape:
     hidden: int
     activation: str
     norm_eps: float = 1e-5
+
+    @classmethod
+    def of(cls, config: Any) -> TransformerShape:
+        """The sizes that a transformers ``CLIPTextConfig`` names."""
+        return cls(
+            vocabulary=config.vocab_size,
+            positions=config.max_position_embeddings,
+            width=config.hidden_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            hidden=config.intermediate_size,
+            activation=config.hidden_act,
+            norm_eps=config.layer_norm_eps,
+        )
 
 
 class TextTransformer(nn.Module):

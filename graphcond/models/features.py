@@ -126,12 +126,17 @@ class PretrainedExtractor(FrozenNetwork):
         """The embeddings of prepared pictures."""
 
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
-        """One embedding for each picture, not normalized; any mode, transparency becomes white."""
+        """One embedding for each picture of any mode, not normalized."""
         return self._in_batches(pictures, self._encode_pictures)
 
     def _encode_pictures(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
-        pixels = self.processor([to_rgb(picture) for picture in pictures], return_tensors="pt").pixel_values
+        plain = [self._plain(picture) for picture in pictures]
+        pixels = self.processor(plain, return_tensors="pt").pixel_values
         return self._encode(pixels.to(self.model.device, self.model.dtype))
+
+    def _plain(self, picture: Image.Image) -> Image.Image:
+        """The picture in RGB: upright, transparency becomes white."""
+        return to_rgb(picture)
 
     def _preprocessing(self) -> str:
         """What, besides the weights, decides the embeddings."""
@@ -164,9 +169,7 @@ class ClipExtractor(PretrainedExtractor):
         """
         folder = TINY_FOLDER / "clip" if name == "tiny" else name
         model = load_network(CLIPModel, folder, device, dtype)
-        size = model.config.vision_config.image_size
-        defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-        processor = _load_processor(CLIPImageProcessorPil, folder, **defaults)
+        processor = clip_processor(folder, model.config.vision_config.image_size)
         tokenizer = load_pretrained(CLIPTokenizer, folder)
         return cls(model, processor, tokenizer, name=str(name))
 
@@ -251,6 +254,16 @@ def load_network(
             remedy="name a folder or hub id of that kind of model",
         )
     return model.to(device)
+
+
+def clip_processor(name: str | Path, size: int) -> Any:
+    """CLIP's preprocessing as the model says it, else with its defaults at ``size`` pixels.
+
+    Raises:
+        InputError: the model's own settings are damaged.
+    """
+    defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
+    return _load_processor(CLIPImageProcessorPil, name, **defaults)
 
 
 def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:

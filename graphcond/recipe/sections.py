@@ -105,6 +105,14 @@ class ClipFeatures(ComponentConfig):
     """A folder, or a model id on the Hugging Face hub."""
 
 
+class ClipVisionFeatures(ComponentConfig):
+    """Embeddings of pictures by the picture half of a CLIP; texts have none."""
+
+    kind: Literal["clip_vision"] = "clip_vision"
+    model: str
+    """A folder, or a model id on the Hugging Face hub: a `CLIPVisionModelWithProjection`, or a whole CLIP."""
+
+
 class TinyFeatures(ComponentConfig):
     """Embeddings by the small CLIP inside the package."""
 
@@ -133,7 +141,9 @@ class FileFeatures(ComponentConfig):
     """A `.npy`, `.safetensors` or `.pt` file of shape (nodes, width)."""
 
 
-AnyFeatures: TypeAlias = ClipFeatures | TinyFeatures | TextFeatures | TinyBertFeatures | FileFeatures
+AnyFeatures: TypeAlias = (
+    ClipFeatures | ClipVisionFeatures | TinyFeatures | TextFeatures | TinyBertFeatures | FileFeatures
+)
 
 FeaturesConfig = Annotated[AnyFeatures, Field(discriminator="kind")]
 """The pydantic type of a recipe's features."""

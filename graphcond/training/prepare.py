@@ -13,7 +13,8 @@ from torch import Tensor
 from graphcond.contexts import Sampled
 from graphcond.data import Source, columns_of, forbidden_of, held_out_of, open_data, sources_of, targets_of
 from graphcond.errors import InputError
-from graphcond.model import GraphModel, load_extractor
+from graphcond.extractors import load_clip
+from graphcond.model import GraphModel
 from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FileFeatures, mirrors
@@ -152,7 +153,7 @@ def _text_projection(recipe: Recipe) -> Tensor | None:
     asked = any(getattr(c.encoder, "init", None) == "clip" for c in recipe.conditions)
     if not asked or isinstance(recipe.features, FileFeatures):
         return None
-    return load_extractor(recipe).text_projection
+    return load_clip(recipe).text_projection
 
 
 def _validation_targets(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from graphcond.errors import InputError
-from graphcond.model import load_extractor
+from graphcond.extractors import load_clip
 from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.models.features import ClipExtractor
 from graphcond.objectives import PretrainBatch
@@ -106,7 +106,7 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
 
 def _clip(stage: StageConfig, recipe: Recipe) -> ClipExtractor:
     try:
-        return load_extractor(recipe)
+        return load_clip(recipe)
     except InputError as error:
         raise InputError(
             f"needs a CLIP for pictures and sentences: {error.problem}",

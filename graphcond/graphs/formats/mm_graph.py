@@ -27,10 +27,11 @@ from graphcond.graphs.groups.base import (
 )
 from graphcond.graphs.groups.features import VectorReaders, feature_rows
 from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.reading.arrays import as_array, as_rows
 from graphcond.graphs.reading.jsonl import read_jsonl
 from graphcond.graphs.reading.picture_folders import pictures_by_stem
-from graphcond.graphs.reading.torch_files import as_array, as_rows, load_tensors
 from graphcond.graphs.source import GraphSource, column_names
+from graphcond.torch_files import load_torch_file
 
 CLASSIFICATION, LINKS = "nc_edges-nodeid.pt", "lp-edge-split*.pt"
 FEATURES = "*_feat.pt"
@@ -82,14 +83,14 @@ def mm_graph_features(folder: Path) -> VectorReaders:
 
 def _features(folder: Path, file: Path) -> Any:
     sources, targets, _ = _edges(folder)
-    group = NodeGroup(_count(folder, _known(folder), sources, targets), {file.stem: load_tensors(file)})
+    group = NodeGroup(_count(folder, _known(folder), sources, targets), {file.stem: load_torch_file(file)})
     return feature_rows(Groups({PLAIN: group}, {}), file.stem, file)
 
 
 def _edges(folder: Path) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"], Path]:
     file = folder / CLASSIFICATION
     if file.is_file():
-        pairs = as_array(load_tensors(file), "edges", file)
+        pairs = as_array(load_torch_file(file), "edges", file)
         if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2):
             raise InputError(f"holds edges of shape {pairs.shape}", place=file, remedy="make it (edges, 2)")
         pairs = pairs.reshape(-1, 2)
@@ -98,7 +99,7 @@ def _edges(folder: Path) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray,
     if len(files) > 1:
         told = " and ".join(file.name for file in files)
         raise InputError(f"holds {told}", place=folder, remedy="keep one of them")
-    train = _part(load_tensors(files[0]), "train", files[0])
+    train = _part(load_torch_file(files[0]), "train", files[0])
     ends = [
         as_rows(_part(train, end, files[0]), f"'{end}'", files[0]) for end in ("source_node", "target_node")
     ]
@@ -117,7 +118,7 @@ def _mapping(file: Path) -> list[str] | None:
     """Raw ids in the order of their rows."""
     if not file.is_file():
         return None
-    found = load_tensors(file)
+    found = load_torch_file(file)
     if not isinstance(found, Mapping):
         raise InputError("is no mapping of raw ids to rows", place=file, remedy="fetch the file again")
     rows = as_rows(list(found.values()), "rows", file)
@@ -134,7 +135,7 @@ def _mapping(file: Path) -> list[str] | None:
 def _known(folder: Path) -> dict[str, Any]:
     """The labels and the raw ids of nodes, where there are any."""
     labels, ids = folder / "labels-w-missing.pt", _mapping(folder / "node_mapping.pt")
-    known = {"label": as_rows(load_tensors(labels), "labels", labels)} if labels.is_file() else {}
+    known = {"label": as_rows(load_torch_file(labels), "labels", labels)} if labels.is_file() else {}
     return known if ids is None else {**known, "id": ids}
 
 
@@ -152,14 +153,14 @@ def _count(
             raise InputError(f"there are {told}", place=folder, remedy="fetch the files again")
         return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
-        return len(np.atleast_1d(as_array(load_tensors(file, in_memory=False), "features", file)))
+        return len(np.atleast_1d(as_array(load_torch_file(file, in_memory=False), "features", file)))
     return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))), folder)
 
 
 def _masks(file: Path, count: int) -> dict[str, Any]:
     if not file.is_file():
         return {}
-    split = load_tensors(file)
+    split = load_torch_file(file)
     masks = {}
     for key, name in SPLITS.items():
         rows = as_rows(_part(split, key, file), f"'{key}'", file)

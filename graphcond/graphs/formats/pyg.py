@@ -13,8 +13,8 @@ from graphcond.graphs.formats.pyg_groups import KEYS, groups_of
 from graphcond.graphs.groups.features import VectorReaders, embeddings_of, readers_of
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.optional import optional
-from graphcond.graphs.reading.torch_files import load_tensors
 from graphcond.graphs.source import GraphSource
+from graphcond.torch_files import load_torch_file
 from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable
 
 _INSTALL = "'graphcond[pyg]'"
@@ -113,7 +113,7 @@ def load_pyg(file: Path) -> Mapping[Any, Any]:
     """
     classes = _pyg_classes()
     try:
-        found = load_tensors(file, classes=classes)
+        found = load_torch_file(file, classes=classes)
     except InputError as error:
         if classes or not file.is_file():
             raise

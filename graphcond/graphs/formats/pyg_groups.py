@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import MASK, PLAIN, EdgeGroup, EdgeType, Groups, NodeGroup, check_room
-from graphcond.graphs.reading.torch_files import as_array, as_rows
+from graphcond.graphs.reading.arrays import as_array, as_rows
 
 KEYS = {
     "id": "id",

@@ -11,7 +11,7 @@ import psutil
 from jaxtyping import Bool, Int64
 
 from graphcond.errors import InputError
-from graphcond.graphs.reading.torch_files import as_array
+from graphcond.graphs.reading.arrays import as_array
 from graphcond.graphs.source import NODE_COLUMNS
 from graphcond.types import NodeTable
 

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64
 
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, EdgeType, Groups, named, of_edges, text_column
-from graphcond.graphs.reading.torch_files import as_array
+from graphcond.graphs.reading.arrays import as_array
 from graphcond.types import EdgeList
 
 

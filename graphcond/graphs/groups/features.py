@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import Groups, NodeGroup, of_nodes
-from graphcond.graphs.reading.torch_files import as_array
+from graphcond.graphs.reading.arrays import as_array
 from graphcond.types import NodeEmbeddings
 
 VectorReaders: TypeAlias = dict[str, Callable[[], Float[np.ndarray, "nodes d"]]]

@@ -12,7 +12,7 @@ import numpy as np
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.groups.base import MASK, PLAIN, Groups, NodeGroup, of_nodes, text_column
 from graphcond.graphs.groups.edges import edge_list, is_mirrored
-from graphcond.graphs.reading.torch_files import as_array
+from graphcond.graphs.reading.arrays import as_array
 from graphcond.graphs.source import NODE_COLUMNS, GraphSource
 from graphcond.types import NodeTable
 

@@ -1,0 +1,1 @@
+"""What others released, read and written in their layouts."""

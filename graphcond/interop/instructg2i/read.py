@@ -1,0 +1,173 @@
+"""From the files of a released checkpoint to a recipe and the weights of our encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPVisionConfig
+
+from graphcond.encoders.graph_qformer import GraphQFormer
+from graphcond.encoders.text_transformer import TransformerShape
+from graphcond.errors import InputError
+from graphcond.interop.instructg2i.layout import (
+    IMAGE_ENCODER,
+    OURS,
+    PROJECTOR,
+    QFORMER,
+    TEXT_MODEL,
+    cross_attention_every,
+    tokens_per_neighbor,
+)
+from graphcond.models.base_files import BASE_PARTS
+from graphcond.models.features import load_pretrained
+from graphcond.models.loading import BaseFacts, load_part, read_facts
+from graphcond.recipe import Recipe, parse_recipe
+from graphcond.torch_files import load_torch_file
+from graphcond.weights import check_weights
+
+NEIGHBORS = 5
+"""Neighbors of a target in the data of the release. No file of a checkpoint says how many there were."""
+
+RESOLUTION = 256
+"""Side in pixels of the pictures that the release was trained on, at most that of its base."""
+
+AGAIN = "fetch the checkpoint again"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A released checkpoint, read and checked; its base and its image encoder stay in their files.
+
+    Args:
+        recipe: the checkpoint as a recipe of ours.
+        feature_width: d, width of the image encoder's embeddings.
+        encoder: the weights of our `GraphQFormer`, in float32.
+        parts: folders that belong to the checkpoint alone: ``base``, and ``image_encoder`` if it is one.
+    """
+
+    recipe: Recipe
+    feature_width: int
+    encoder: Mapping[str, Tensor]
+    parts: Mapping[str, Path]
+
+
+def read_release(
+    folder: str | Path, *, image_encoder: str | Path | None = None, neighbors: int = NEIGHBORS
+) -> Release:
+    """Read a released checkpoint. Sizes follow from the weights; nothing in the files is executed.
+
+    Args:
+        folder: a checkpoint in the release's layout.
+        image_encoder: folder or hub id of the CLIP that embeds neighbors, if not that of the checkpoint.
+        neighbors: how many neighbors it was trained with at most.
+
+    Raises:
+        InputError: a part is missing, a file is damaged or is no tensor file, or weights do not fit.
+    """
+    folder = Path(folder).resolve()
+    facts = _checked_facts(folder)
+    vision = str(folder / IMAGE_ENCODER if image_encoder is None else image_encoder)
+    if image_encoder is None and not Path(vision).is_dir():
+        raise InputError(
+            f"has no folder '{IMAGE_ENCODER}'",
+            place=folder,
+            remedy="name the CLIP that it was trained with: graphcond convert instructg2i --image-encoder",
+        )
+    feature_width = load_pretrained(CLIPVisionConfig, vision).projection_dim
+    qformer = _tensors(folder / QFORMER, prefix=TEXT_MODEL)
+    projector = _tensors(folder / PROJECTOR)
+    shape = TransformerShape.of(load_part(CLIPTextConfig, str(folder), "text_encoder"))
+    every, tokens = _every(folder, qformer, shape.layers), _tokens(folder, projector)
+    with torch.device("meta"):
+        wanted = GraphQFormer(
+            shape=shape,
+            feature_width=feature_width,
+            token_width=facts.token_width,
+            tokens_per_neighbor=tokens,
+            cross_attention_every=every,
+        )
+    _check(projector, wanted.projector.state_dict(), folder / PROJECTOR)
+    _check(qformer, _with_prefix(TEXT_MODEL, wanted.text_model.state_dict()), folder / QFORMER)
+    return Release(
+        recipe=_recipe(folder, vision, min(RESOLUTION, facts.resolution), neighbors, tokens, every),
+        feature_width=feature_width,
+        encoder=qformer | _with_prefix(OURS, projector),
+        parts={"base": folder, IMAGE_ENCODER: Path(vision)} if Path(vision).is_dir() else {"base": folder},
+    )
+
+
+def _checked_facts(folder: Path) -> BaseFacts:
+    for part in (*BASE_PARTS, PROJECTOR, QFORMER):
+        if not (folder / part).exists():
+            raise InputError(f"has no '{part}'", place=folder, remedy=AGAIN)
+    facts = read_facts(str(folder))
+    assert facts is not None, "a folder always tells its facts"
+    return facts
+
+
+def _tensors(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
+    found = load_torch_file(file)
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    ):
+        raise InputError("holds more than weights by their names", place=file, remedy=AGAIN)
+    weights = {name: value.float() for name, value in found.items() if not name.endswith("position_ids")}
+    return _with_prefix(prefix, {name.removeprefix(prefix): value for name, value in weights.items()})
+
+
+def _with_prefix(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in weights.items()}
+
+
+def _every(folder: Path, qformer: Mapping[str, Tensor], layers: int) -> int:
+    every = cross_attention_every(qformer, layers)
+    if every is None:
+        raise InputError(
+            "its cross-attention is not in layers 0, n, 2n ...", place=folder / QFORMER, remedy=AGAIN
+        )
+    return every
+
+
+def _tokens(folder: Path, projector: Mapping[str, Tensor]) -> int:
+    tokens = tokens_per_neighbor(projector)
+    if tokens is None:
+        raise InputError(
+            "the sizes of 'proj.weight' and 'norm.weight' do not say how many tokens a neighbor becomes",
+            place=folder / PROJECTOR,
+            remedy=AGAIN,
+        )
+    return tokens
+
+
+def _check(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
+    check_weights(found, wanted, place=file, remedy="see that all parts come from one checkpoint")
+
+
+def _recipe(
+    folder: Path, image_encoder: str, resolution: int, neighbors: int, tokens: int, every: int
+) -> Recipe:
+    condition = {
+        "name": "neighbors",
+        "sampler": {"kind": "given", "neighbors": neighbors},
+        "encoder": {
+            "kind": "graph_qformer",
+            "tokens_per_neighbor": tokens,
+            "cross_attention_every": every,
+        },
+        "injector": {"kind": "prompt_tokens"},
+        "null": "zeros",
+    }
+    values = {
+        "name": "instructg2i_release",
+        "description": f"InstructG2I as its authors released it ({folder.name}).",
+        "base": {"kind": "stable_diffusion", "model": str(folder)},
+        "data": {"kind": "mmag", "resolution": resolution},
+        "features": {"kind": "clip_vision", "model": image_encoder},
+        "conditions": [condition],
+        "guidance": {"text": 7.5, "graph": {"neighbors": 1.5}},
+    }
+    return parse_recipe(values, place=folder)

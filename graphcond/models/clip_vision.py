@@ -1,0 +1,46 @@
+"""The picture half of a CLIP by itself, as the InstructG2I release ships it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPVisionModelWithProjection
+
+from graphcond.models.features import PretrainedExtractor, clip_processor, load_network
+
+
+class ClipVisionExtractor(PretrainedExtractor):
+    """CLIP's projected picture embeddings (``image_embeds``) before normalization.
+
+    Pictures are prepared as CLIP's own preprocessing does it and in no other way: what is transparent
+    shows the colour that lies under it, and nothing is turned upright.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> ClipVisionExtractor:
+        """Load a `CLIPVisionModelWithProjection`, or that half of a whole CLIP: a folder or a hub id.
+
+        Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
+
+        Raises:
+            InputError: the model is not there, is damaged, or is no CLIP.
+        """
+        model = load_network(CLIPVisionModelWithProjection, name, device, dtype)
+        return cls(model, clip_processor(name, model.config.image_size), name=str(name))
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding: CLIP's projection width."""
+        return int(self.model.config.projection_dim)
+
+    def _plain(self, picture: Image.Image) -> Image.Image:
+        return picture.convert("RGB")
+
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        return self.model(pixel_values=pixels).image_embeds

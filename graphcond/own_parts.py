@@ -1,0 +1,61 @@
+"""Parts that travel inside a saved model because nobody else has them: its base, its image encoder.
+
+A recipe names them by their folder inside the model, ``./base`` and ``./image_encoder``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graphcond.models.base_files import base_files, copy_files, model_files, write_index
+from graphcond.progress import Progress
+
+BASE, IMAGE_ENCODER = "base", "image_encoder"
+
+SECTIONS = {BASE: "base", IMAGE_ENCODER: "features"}
+"""The section of a recipe whose ``model`` each part is."""
+
+
+def found_in(folder: Path, recipe: Any) -> tuple[Any, dict[str, Path]]:
+    """The values of a saved recipe with the parts inside ``folder`` by their full path, and these parts."""
+    recipe, parts = copy.deepcopy(recipe), {}
+    for part, section in _named(recipe):
+        if section.get("model") == f"./{part}":
+            parts[part] = folder.resolve() / part
+            section["model"] = str(parts[part])
+    return recipe, parts
+
+
+def named_in(recipe: dict[str, Any], parts: Mapping[str, Path]) -> dict[str, Any]:
+    """The values of a recipe to be saved, with ``parts`` by their folder inside the model."""
+    recipe = copy.deepcopy(recipe)
+    for part, section in _named(recipe):
+        if part in parts:
+            section["model"] = f"./{part}"
+    return recipe
+
+
+def copy_parts(parts: Mapping[str, Path], model: Path, progress: Progress | None = None) -> None:
+    """Copy ``parts`` into the folder of a model; ``progress`` gets the megabytes done.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
+    for part, source in parts.items():
+        copy_files(source, files_of(part, source), model / part, progress)
+        if part == BASE:
+            write_index(model / part)
+
+
+def files_of(part: str, source: Path) -> list[Path]:
+    """The files that make up a part, relative to its folder."""
+    return base_files(source) if part == BASE else model_files(source)
+
+
+def _named(recipe: Any) -> list[tuple[str, dict[str, Any]]]:
+    sections = recipe if isinstance(recipe, dict) else {}
+    named = [(part, sections.get(section)) for part, section in SECTIONS.items()]
+    return [(part, section) for part, section in named if isinstance(section, dict)]
