@@ -107,6 +107,22 @@ def check_writable(path: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+def check_new_folder(path: Path, *, remedy: str) -> None:
+    """See before long work that a new folder can be made at ``path``; nothing is written.
+
+    Args:
+        path: nothing may stand there, but for an empty folder.
+        remedy: what to do if something does.
+
+    Raises:
+        InputError: something stands there already.
+        WriteError: the place refuses.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError("exists already", place=path, remedy=remedy)
+    check_writable(path / "any")
+
+
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically.
 

@@ -149,9 +149,16 @@ class GraphModel:
 
     def scene_sampler(self, condition: str) -> SceneSampler:
         """The scene sampler of a condition; the default one for a model composed by hand."""
-        configs = () if self._recipe is None else self._recipe.conditions
-        config: Any = next((one.sampler for one in configs if one.name == condition), None)
+        config = self._sampler_config(condition)
         return SceneTriplesSampler() if config is None else config.build()
+
+    def most_neighbors(self, condition: str) -> int | None:
+        """How many neighbors a condition was trained with at most.
+
+        None for a model composed by hand, and where means stand in for neighbors.
+        """
+        config = self._sampler_config(condition)
+        return None if config is None or config.component.averages else config.neighbors
 
     def train(self, mode: bool = True) -> None:
         """Switch the trained modules between training and evaluation; the base stays as it is."""
@@ -270,6 +277,10 @@ class GraphModel:
                     repo_id=repo_id, folder_path=folder, commit_message="Upload graphcond model"
                 )
             )
+
+    def _sampler_config(self, condition: str) -> Any:
+        configs = () if self._recipe is None else self._recipe.conditions
+        return next((one.sampler for one in configs if one.name == condition), None)
 
     def _manifest(self) -> dict[str, Any]:
         return {

@@ -272,7 +272,7 @@ class GraphPipeline:
         for name, graphs in graphs_by_condition(neighbors, self.model.reading(NeighborFeatures)).items():
             condition = self.model.conditions[name]
             for graph in graphs:
-                features = self._features(graph, text.ids.shape[0], copies)
+                features = self._features(graph, text.ids.shape[0], copies, self.model.most_neighbors(name))
                 null = condition.signal(release_null(features), empty) if joint else None
                 steering.append(Steering(condition, condition.signal(features, text), null))
         return steering
@@ -286,8 +286,15 @@ class GraphPipeline:
             steering.append(Steering(condition, condition.signal(features, text)))
         return steering
 
-    def _features(self, graph: Graph, rows: int, copies: int) -> NeighborFeatures:
+    def _features(self, graph: Graph, rows: int, copies: int, most: int | None) -> NeighborFeatures:
         features = graph if isinstance(graph, NeighborFeatures) else self.embed(graph)
+        given = int(features.present.sum(dim=1).max()) if features.present.numel() else 0
+        if most is not None and given > most:
+            raise InputError(
+                f"{given} in one graph, the model was trained with {most} at most",
+                place="neighbors",
+                remedy=f"give {most} or fewer",
+            )
         found, wanted = features.embeddings.shape[-1], self.model.feature_width
         if found != wanted:
             raise InputError(

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from graphcond.cli import bench, data, recipe, scene
+from graphcond.cli import bench, convert, data, recipe, scene
 from graphcond.cli.demo import demo
 from graphcond.cli.doctor import doctor
 from graphcond.cli.evaluate import evaluate
@@ -39,6 +39,7 @@ app.command()(sample_all)
 app.command("train")(train_command)
 app.command(cls=ManyValues)(generate)
 app.command()(evaluate)
+app.add_typer(convert.app, name="convert")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(scene.app, name="scene")
 app.add_typer(bench.app, name="bench")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from importlib.metadata import version
+from math import ceil
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -73,7 +74,7 @@ def copy_files(source: Path, files: list[Path], out: Path, progress: Progress | 
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / file, out / file)
             if progress is not None:
-                progress(round(sum(sizes[: number + 1])), round(sum(sizes)))
+                progress(ceil(sum(sizes[: number + 1])), ceil(sum(sizes)))
 
 
 def _is_read(file: Path) -> bool:

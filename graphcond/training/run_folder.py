@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.errors import InputError
-from graphcond.files import check_writable
+from graphcond.files import check_new_folder
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training.checkpoint import list_checkpoints, read_standing, remove_unfinished
 
@@ -83,13 +83,8 @@ def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
     """
     if out is None:
         out = Path("outputs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            "exists already", place=out, remedy="choose another --out, or continue that run with --resume"
-        )
-    run = RunFolder(out)
-    check_writable(run.recipe)
-    return run
+    check_new_folder(out, remedy="choose another --out, or continue that run with --resume")
+    return RunFolder(out)
 
 
 def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:

@@ -23,6 +23,7 @@ from graphcond.interop.instructg2i.layout import (
 from graphcond.models.base_files import base_files, base_folder, copy_files, write_index
 from graphcond.models.clip_vision import ClipVisionExtractor
 from graphcond.models.features import ClipExtractor, load_pretrained
+from graphcond.models.loading import quiet_loading
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import ConditionConfig
@@ -59,8 +60,9 @@ def write_release(
         write_index(new)
         _name_as_before(new / "text_encoder")
         _write_vocabulary(new / "tokenizer")
-        vision_network(vision).save_pretrained(new / IMAGE_ENCODER)
-        vision.processor.save_pretrained(new / IMAGE_ENCODER)
+        with quiet_loading():
+            vision_network(vision).save_pretrained(new / IMAGE_ENCODER)
+            vision.processor.save_pretrained(new / IMAGE_ENCODER)
         _save(weights, OURS, "", new / PROJECTOR)
         _save(weights, TEXT_MODEL, TEXT_MODEL, new / QFORMER)
 

@@ -1,0 +1,129 @@
+"""graphcond convert: checkpoints of other systems to models of ours, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphcond.errors import InputError
+from graphcond.files import check_new_folder
+
+if TYPE_CHECKING:
+    from graphcond.model import GraphModel
+
+app = typer.Typer(no_args_is_help=True, help="Checkpoints of other systems to models of ours, and back.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the name of the system in the command, though there is only one so far."""
+
+
+@app.command()
+def instructg2i(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A released checkpoint; with --to-release, a model of ours.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Folder of the model to write; a new one.")
+    ] = None,
+    to_release: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the release's layout there; a new folder.")
+    ] = None,
+    image_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Folder or hub id of the CLIP that embeds neighbors, if SRC has none."
+        ),
+    ] = None,
+    neighbors: Annotated[
+        int, typer.Option(min=1, help="Most neighbors in training; the checkpoint does not say.")
+    ] = 5,
+) -> None:
+    """Turn a checkpoint of InstructG2I into one of our models, or a model of ours into such a checkpoint.
+
+    SRC is a folder or a hub id. The release trains the whole UNet, so the new model carries it as a base of
+    its own.
+
+    For example:
+
+        graphcond convert instructg2i checkpoints/instructg2i --out models/instructg2i
+
+        graphcond convert instructg2i models/mine --to-release checkpoints/mine
+    """
+    target = _only_one(out, to_release)
+    check_new_folder(target, remedy="choose another place")
+    lines = _to_ours(source, target, image_encoder, neighbors) if out else _to_release(source, target)
+    typer.echo("\n".join(lines))
+
+
+def _only_one(out: Path | None, to_release: Path | None) -> Path:
+    target = out or to_release
+    if target is None or (out and to_release):
+        raise InputError(
+            "say which way, and once", place="--out, --to-release", remedy="give one of the two a folder"
+        )
+    return target
+
+
+def _to_ours(source: str, out: Path, image_encoder: str | None, neighbors: int) -> list[str]:
+    from graphcond.interop.instructg2i import read_release
+    from graphcond.model import GraphModel
+    from graphcond.progress import progress_bars
+    from graphcond.saved_model import MANIFEST, local_folder
+
+    folder = local_folder(source)
+    if (folder / MANIFEST).is_file():
+        raise InputError("is a model of ours already", place=source, remedy="use it, or --to-release DIR")
+    with progress_bars() as watch:
+        loaded = watch("loading")
+        loaded(0, 1)
+        model = GraphModel.from_release(
+            read_release(folder, image_encoder=image_encoder, neighbors=neighbors)
+        )
+        loaded(1, 1)
+        model.save_pretrained(out, progress=watch("copying (MB)"))
+    return _what_it_is(model, out)
+
+
+def _what_it_is(model: GraphModel, out: Path) -> list[str]:
+    condition = model.recipe.conditions[0]
+    encoder = condition.encoder.model_dump()
+    lines = [
+        f"{out}: InstructG2I with {encoder['tokens_per_neighbor']} tokens per neighbor, cross-attention in "
+        f"layers 0, {encoder['cross_attention_every']}, {2 * encoder['cross_attention_every']} ... and at "
+        f"most {condition.sampler.neighbors} neighbors",
+        f"The trained UNet is a base of its own: {_size(out / 'base' / 'unet')}, with VAE and text encoder "
+        f"{_size(out / 'base')} in {out / 'base'}",
+    ]
+    if (out / "image_encoder").is_dir():
+        lines.append(f"Its image encoder: {_size(out / 'image_encoder')} in {out / 'image_encoder'}")
+    else:
+        lines.append(f"Its image encoder stays where it is: {model.recipe.features.model_dump()['model']}")
+    return lines
+
+
+def _to_release(source: str, out: Path) -> list[str]:
+    from graphcond.model import GraphModel
+    from graphcond.progress import progress_bars
+
+    with progress_bars() as watch:
+        loaded = watch("loading")
+        loaded(0, 1)
+        model = GraphModel.from_pretrained(source)
+        loaded(1, 1)
+        model.to_release(out, progress=watch("copying (MB)"))
+    lines = [f"{out}: the layout of the InstructG2I release, {_size(out)}"]
+    if model.recipe.conditions[0].null == "absent":
+        lines.append(
+            "Its code guides with zero tokens where the model was trained to see none (null: absent), so "
+            "its pictures will differ from ours"
+        )
+    return lines
+
+
+def _size(folder: Path) -> str:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
