@@ -80,16 +80,14 @@ def pipe(release: Path) -> GraphPipeline:
     return GraphPipeline.from_pretrained(release)
 
 
-@pytest.mark.parametrize("negative", ["", "blurry"])
-@pytest.mark.parametrize("count", [5, 3, 1])
+@pytest.mark.parametrize(("count", "negative"), [(5, ""), (3, "blurry"), (1, "")])
 def test_joint(pipe: GraphPipeline, reference: ReleaseReference, count: int, negative: str) -> None:
     call, neighbors = a_call(negative=negative), pictures(count)
     got = ours(pipe, call, neighbors, guidance_scale=TEXT_SCALE, guidance_mode="joint")
     assert distance(got, reference.joint(call, reference.graph(neighbors), scale=TEXT_SCALE)) < SAME
 
 
-@pytest.mark.parametrize("negative", ["", "blurry"])
-@pytest.mark.parametrize("count", [5, 3, 1])
+@pytest.mark.parametrize(("count", "negative"), [(5, ""), (3, "blurry"), (1, "")])
 def test_guide(pipe: GraphPipeline, reference: ReleaseReference, count: int, negative: str) -> None:
     call, neighbors = a_call(negative=negative), pictures(count)
     got = ours(pipe, call, neighbors, guidance_scale=TEXT_SCALE, graph_guidance_scale=2.0)
