@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,26 +28,19 @@ def open_picture(path: Path, *, longest: int | None = None) -> Image.Image:
     Raises:
         InputError: missing, a folder, truncated, no picture at all, or too large to decode safely.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                if longest is not None:
-                    picture.draft("RGB", (longest, longest))
-                picture.load()
-                return _shrink(to_rgb(picture), longest)
-    except FileNotFoundError:
-        raise InputError("no such picture", place=path, remedy="check the path") from None
-    except IsADirectoryError:
-        raise InputError("is a folder", place=path, remedy="name the pictures in it") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise InputError(
-            f"has more than {MAX_PIXELS / 1e6:.0f} megapixels", place=path, remedy="scale it down first"
-        ) from None
-    except UnidentifiedImageError:
-        raise InputError("is not a picture", place=path, remedy="replace it by a PNG or JPEG file") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"cannot be decoded ({error})", place=path, remedy="replace the file") from None
+    with _decoded(path, longest) as picture:
+        return _shrink(to_rgb(picture), longest)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture as it is: in its own mode, not turned, at its full size.
+
+    Raises:
+        InputError: missing, a folder, truncated, no picture at all, or too large to decode safely.
+    """
+    with _decoded(path) as picture:
+        picture.getexif()  # kept with the picture; some formats cannot be asked once the file is closed
+        return picture
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -76,6 +71,31 @@ def from_pixels(pixels: Float32[np.ndarray, "3 height width"]) -> Image.Image:
     """The picture of values in -1..1; what lies outside is cut off."""
     levels = (np.clip(pixels, -1.0, 1.0) + 1.0) * 127.5
     return Image.fromarray(levels.round().astype(np.uint8).transpose(1, 2, 0))
+
+
+@contextmanager
+def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
+    """The decoded picture; JPEG files at a lower size where at least ``longest`` pixels are left."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                if longest is not None:
+                    picture.draft("RGB", (longest, longest))
+                picture.load()
+                yield picture
+    except FileNotFoundError:
+        raise InputError("no such picture", place=path, remedy="check the path") from None
+    except IsADirectoryError:
+        raise InputError("is a folder", place=path, remedy="name the pictures in it") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise InputError(
+            f"has more than {MAX_PIXELS / 1e6:.0f} megapixels", place=path, remedy="scale it down first"
+        ) from None
+    except UnidentifiedImageError:
+        raise InputError("is not a picture", place=path, remedy="replace it by a PNG or JPEG file") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"cannot be decoded ({error})", place=path, remedy="replace the file") from None
 
 
 def _shrink(picture: Image.Image, longest: int | None) -> Image.Image:

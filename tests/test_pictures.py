@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.pictures import from_pixels, open_picture, to_pixels, to_rgb, to_square
+from graphcond.pictures import from_pixels, open_picture, read_picture, to_pixels, to_rgb, to_square
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,22 @@ def test_exif_turns_the_picture_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     picture.save(tmp_path / "a.jpg", exif=exif)
     assert open_picture(tmp_path / "a.jpg").size == (4, 8)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tiff", "webp"])
+def test_a_picture_may_be_read_as_it_is(tmp_path: Path, ending: str) -> None:
+    picture = Image.new("RGB", (8, 4), "blue")
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / f"a.{ending}", exif=exif)
+    read = read_picture(tmp_path / f"a.{ending}")
+    assert read.size == (8, 4)
+    assert to_rgb(read).tobytes() == open_picture(tmp_path / f"a.{ending}").tobytes()
+
+
+def test_what_is_transparent_stays_so_in_a_picture_read_as_it_is(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 1), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").getpixel((0, 0)) == (255, 0, 0, 0)
 
 
 def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 MOST_SCENES = 64
 """Scenes of a file that are drawn together, on one sheet."""
 
-LONGEST = 2048
-"""Neighbor pictures are read at most this large; CLIP looks at far fewer pixels."""
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -152,9 +149,9 @@ def _neighbors(contexts: GraphContexts, node: str, folder: Path) -> NeighborFeat
 
 
 def _pictures(pipe: GraphPipeline, files: Sequence[str]) -> NeighborFeatures:
-    from graphcond.pictures import open_picture
+    from graphcond.pictures import read_picture
 
-    return pipe.embed([open_picture(Path(file), longest=LONGEST) for file in files])
+    return pipe.embed([read_picture(Path(file)) for file in files])
 
 
 def _trained_prompt(pipe: GraphPipeline) -> str:

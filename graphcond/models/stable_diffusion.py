@@ -185,8 +185,8 @@ class StableDiffusionBase:
 
     @property
     def token_count(self) -> int:
-        """Tokens in an encoded prompt, padding included."""
-        return self.text_encoder.config.max_position_embeddings
+        """Tokens in an encoded prompt, padding included: as many as tokenizer and text encoder take."""
+        return min(self.text_encoder.config.max_position_embeddings, self.tokenizer.model_max_length)
 
     @property
     def prediction_type(self) -> str:
