@@ -61,7 +61,8 @@ def test_a_picture_may_be_read_as_it_is(tmp_path: Path, ending: str) -> None:
     exif[0x0112] = 6
     picture.save(tmp_path / f"a.{ending}", exif=exif)
     read = read_picture(tmp_path / f"a.{ending}")
-    assert read.size == (8, 4)
+    with Image.open(tmp_path / f"a.{ending}") as plain:
+        assert read.tobytes() == plain.tobytes()
     assert to_rgb(read).tobytes() == open_picture(tmp_path / f"a.{ending}").tobytes()
 
 
