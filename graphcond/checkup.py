@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from graphcond.files import default_cache_folder
 from graphcond.models.attention import choose_attention, why_not_xformers
-from graphcond.models.feature_cache import default_cache_folder
 from graphcond.models.loading import TINY_FOLDER
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numba", "torchmetrics")

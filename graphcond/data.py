@@ -16,10 +16,11 @@ from graphcond import worlds
 from graphcond.contexts import AnySource, GraphContexts, embed_graph
 from graphcond.errors import InputError
 from graphcond.extractors import load_extractor, load_words
+from graphcond.files import default_cache_folder
 from graphcond.fingerprint import source_version
 from graphcond.graphs import load_graph, open_graph, save_world
 from graphcond.models.embedding_files import load_embeddings
-from graphcond.models.feature_cache import FeatureCache, default_cache_folder
+from graphcond.models.feature_cache import FeatureCache
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import AnyData, FileFeatures, MmagData, SceneData, WorldData

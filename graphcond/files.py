@@ -18,6 +18,11 @@ REFUSED = ("I/O error", "PytorchStreamWriter failed", "unexpected pos")
 """How safetensors and torch say that they could not write; they raise no OSError."""
 
 
+def default_cache_folder() -> Path:
+    """``$GRAPHCOND_CACHE``, or ``~/.cache/graphcond``."""
+    return Path(os.environ.get("GRAPHCOND_CACHE") or Path.home() / ".cache" / "graphcond").expanduser()
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor, nn
 
 from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def fingerprint(*parts: object) -> str:

@@ -21,7 +21,7 @@ from graphcond.files import atomic_folder, write_json
 from graphcond.interop.instructg2i import Release, is_release, read_release, write_release
 from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
-from graphcond.own_parts import copy_parts, named_in
+from graphcond.own_parts import check_apart, copy_parts, named_in
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import LORA, ConditionConfig
@@ -175,7 +175,11 @@ class GraphModel:
         Args:
             folder: where to.
             progress: called while such parts are copied, with megabytes.
+
+        Raises:
+            InputError: a part of the model is gone, or stands at ``folder``.
         """
+        check_apart(self.parts, Path(folder))
         with atomic_folder(Path(folder)) as new:
             for name, condition in self.conditions.items():
                 (new / "conditions" / name).mkdir(parents=True)
@@ -224,7 +228,7 @@ class GraphModel:
         """A model from a released checkpoint of InstructG2I; arguments as in `from_pretrained`.
 
         Raises:
-            InputError: its base cannot be loaded.
+            InputError: its base cannot be loaded, or is given and of another width.
         """
         model = cls.build(
             release.recipe,
@@ -234,6 +238,12 @@ class GraphModel:
             parts=release.parts,
         )
         (condition,) = model.conditions.values()
+        check_weights(
+            release.encoder,
+            condition.encoder.state_dict(),
+            place=release.parts["base"],
+            remedy="load it with its own base",
+        )
         condition.encoder.load_state_dict(release.encoder)
         model.train(False)
         return model

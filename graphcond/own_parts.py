@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graphcond.errors import InputError
 from graphcond.models.base_files import base_files, copy_files, model_files, write_index
 from graphcond.progress import Progress
 
@@ -20,11 +21,15 @@ SECTIONS = {BASE: "base", IMAGE_ENCODER: "features"}
 
 
 def found_in(folder: Path, recipe: Any) -> tuple[Any, dict[str, Path]]:
-    """The values of a saved recipe with the parts inside ``folder`` by their full path, and these parts."""
+    """The values of a saved recipe with the parts inside ``folder`` by their full path, and these parts.
+
+    Raises:
+        InputError: a part that the recipe names is not there.
+    """
     recipe, parts = copy.deepcopy(recipe), {}
     for part, section in _named(recipe):
         if section.get("model") == f"./{part}":
-            parts[part] = folder.resolve() / part
+            parts[part] = _present(folder.resolve() / part)
             section["model"] = str(parts[part])
     return recipe, parts
 
@@ -42,17 +47,37 @@ def copy_parts(parts: Mapping[str, Path], model: Path, progress: Progress | None
     """Copy ``parts`` into the folder of a model; ``progress`` gets the megabytes done.
 
     Raises:
+        InputError: a part is no longer where it was read from.
         WriteError: the place refuses, or its disk is full.
     """
     for part, source in parts.items():
-        copy_files(source, files_of(part, source), model / part, progress)
+        copy_files(source, files_of(part, _present(source)), model / part, progress)
         if part == BASE:
             write_index(model / part)
+
+
+def check_apart(parts: Mapping[str, Path], model: Path) -> None:
+    """See before a model is saved that it would not stand where one of its parts does, or inside it.
+
+    Raises:
+        InputError: it would.
+    """
+    for part, source in parts.items():
+        if model.resolve().is_relative_to(source.resolve()):
+            raise InputError(
+                f"is where the model's own {part} lies", place=model, remedy="save it in another folder"
+            )
 
 
 def files_of(part: str, source: Path) -> list[Path]:
     """The files that make up a part, relative to its folder."""
     return base_files(source) if part == BASE else model_files(source)
+
+
+def _present(part: Path) -> Path:
+    if not part.is_dir():
+        raise InputError("no such folder", place=part, remedy="copy the model again, with all its folders")
+    return part
 
 
 def _named(recipe: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -314,7 +314,7 @@ class GraphPipeline:
     ) -> tuple[float, ...]:
         if given is None:
             return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in steering)
-        scales = tuple(given) if isinstance(given, Sequence) else (given,) * len(steering)
+        scales = tuple(np.ravel(given).tolist()) * (len(steering) if np.ndim(given) == 0 else 1)
         if len(scales) != len(steering):
             raise InputError(
                 f"{len(scales)} scales for {len(steering)} graphs",

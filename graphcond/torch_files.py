@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
         raise InputError("no such file", place=path, remedy="check the path")
     mapped = not in_memory and is_zipfile(path)  # older files cannot be mapped
     try:
-        with torch.serialization.safe_globals([*_numpy_classes(), *classes]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*_numpy_classes(), *classes]):
+            warnings.simplefilter("ignore")  # about pickles of other kinds, which are refused below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except MemoryError:
         raise
-    except pickle.UnpicklingError:
+    except (pickle.UnpicklingError, KeyError, EOFError):
         raise InputError(
             "is damaged, or holds more than tensors, lists and dicts and is not opened: it could run code",
             place=path,

@@ -19,8 +19,8 @@ from graphcond.data import (
     targets_of,
 )
 from graphcond.errors import InputError
+from graphcond.files import default_cache_folder
 from graphcond.graphs import save_graph
-from graphcond.models.feature_cache import default_cache_folder
 from graphcond.recipe import parse_recipe
 from graphcond.recipe.sections import MmagData, SceneData, TrainingConfig, WorldData, mirrors
 from graphcond.types import AttributedGraph, SceneGraph, SceneSet

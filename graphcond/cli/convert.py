@@ -39,8 +39,9 @@ def instructg2i(
         ),
     ] = None,
     neighbors: Annotated[
-        int, typer.Option(min=1, help="Most neighbors in training; the checkpoint does not say.")
-    ] = 5,
+        int | None,
+        typer.Option(min=1, help="Most neighbors in training, 5 unless given; the checkpoint does not say."),
+    ] = None,
 ) -> None:
     """Turn a checkpoint of InstructG2I into one of our models, or a model of ours into such a checkpoint.
 
@@ -54,7 +55,11 @@ def instructg2i(
         graphcond convert instructg2i models/mine --to-release checkpoints/mine
     """
     target = _only_one(out, to_release)
+    if to_release and (image_encoder or neighbors):
+        raise InputError("goes with --out", place="--image-encoder, --neighbors", remedy="leave it out")
     check_new_folder(target, remedy="choose another place")
+    if target.resolve().is_relative_to(Path(source).resolve()):
+        raise InputError(f"lies inside {source}", place=target, remedy="choose another place")
     lines = _to_ours(source, target, image_encoder, neighbors) if out else _to_release(source, target)
     typer.echo("\n".join(lines))
 
@@ -68,8 +73,8 @@ def _only_one(out: Path | None, to_release: Path | None) -> Path:
     return target
 
 
-def _to_ours(source: str, out: Path, image_encoder: str | None, neighbors: int) -> list[str]:
-    from graphcond.interop.instructg2i import read_release
+def _to_ours(source: str, out: Path, image_encoder: str | None, neighbors: int | None) -> list[str]:
+    from graphcond.interop.instructg2i import NEIGHBORS, read_release
     from graphcond.model import GraphModel
     from graphcond.progress import progress_bars
     from graphcond.saved_model import MANIFEST, local_folder
@@ -81,20 +86,23 @@ def _to_ours(source: str, out: Path, image_encoder: str | None, neighbors: int) 
         loaded = watch("loading")
         loaded(0, 1)
         model = GraphModel.from_release(
-            read_release(folder, image_encoder=image_encoder, neighbors=neighbors)
+            read_release(folder, image_encoder=image_encoder, neighbors=neighbors or NEIGHBORS)
         )
+        model.load_extractor()  # a model that cannot look at neighbors is not written
         loaded(1, 1)
         model.save_pretrained(out, progress=watch("copying (MB)"))
     return _what_it_is(model, out)
 
 
 def _what_it_is(model: GraphModel, out: Path) -> list[str]:
+    from graphcond.interop.instructg2i.layout import reading_layers
+
     condition = model.recipe.conditions[0]
-    encoder = condition.encoder.model_dump()
+    reading = reading_layers(model.conditions[condition.name].encoder.state_dict())
     lines = [
-        f"{out}: InstructG2I with {encoder['tokens_per_neighbor']} tokens per neighbor, cross-attention in "
-        f"layers 0, {encoder['cross_attention_every']}, {2 * encoder['cross_attention_every']} ... and at "
-        f"most {condition.sampler.neighbors} neighbors",
+        f"{out}: InstructG2I with {condition.encoder.model_dump()['tokens_per_neighbor']} tokens per neighbor, "
+        f"cross-attention in layers {', '.join(map(str, reading))} and at most "
+        f"{condition.sampler.neighbors} neighbors",
         f"The trained UNet is a base of its own: {_size(out / 'base' / 'unet')}, with VAE and text encoder "
         f"{_size(out / 'base')} in {out / 'base'}",
     ]

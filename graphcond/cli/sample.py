@@ -73,10 +73,15 @@ def _choose(
 ) -> list[dict[str, Any]]:
     import numpy as np
 
+    from graphcond.progress import progress_bars
     from graphcond.samplers import with_relations
     from graphcond.types import ABSENT
 
-    built = config.build(graph=graph, embeddings=embeddings)
+    with progress_bars() as watch:
+        made = watch("making the sampler")
+        made(0, 1)
+        built = config.build(graph=graph, embeddings=embeddings)
+        made(1, 1)
     context = with_relations(graph, built.sample(np.array([row]), np.random.default_rng(seed)))
     chosen = [
         {

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from graphcond.models.features import PretrainedExtractor, clip_processor, load_network
+from graphcond.errors import InputError
+from graphcond.models.features import PretrainedExtractor, clip_processor, load_network, load_pretrained
 
 
 class ClipVisionExtractor(PretrainedExtractor):
@@ -31,7 +32,8 @@ class ClipVisionExtractor(PretrainedExtractor):
         Raises:
             InputError: the model is not there, is damaged, or is no CLIP.
         """
-        model = load_network(CLIPVisionModelWithProjection, name, device, dtype)
+        options = {"config": vision_config(name)}
+        model = load_network(CLIPVisionModelWithProjection, name, device, dtype, **options)
         return cls(model, clip_processor(name, model.config.image_size), name=str(name))
 
     @property
@@ -44,3 +46,16 @@ class ClipVisionExtractor(PretrainedExtractor):
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         return self.model(pixel_values=pixels).image_embeds
+
+
+def vision_config(name: str | Path) -> CLIPVisionConfig:
+    """The sizes of a CLIP's picture half, given by itself or in a whole CLIP, without loading any weight.
+
+    Raises:
+        InputError: the config is missing or damaged.
+    """
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        raise InputError("has no config.json", place=name, remedy="name the folder of a CLIP")
+    config: CLIPVisionConfig = load_pretrained(CLIPVisionConfig, name)
+    config.projection_dim = load_pretrained(CLIPConfig, name).projection_dim  # its half may name a default
+    return config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from graphcond.errors import InputError
+from graphcond.files import default_cache_folder
 from graphcond.models.features import FeatureExtractor, TextEmbedder
 from graphcond.pictures import open_picture
 from graphcond.progress import Progress
@@ -34,11 +34,6 @@ CREATE TABLE IF NOT EXISTS features (
     extractor TEXT NOT NULL, content TEXT NOT NULL, vector BLOB NOT NULL, checksum INTEGER NOT NULL,
     UNIQUE (extractor, content)
 )"""
-
-
-def default_cache_folder() -> Path:
-    """``$GRAPHCOND_CACHE``, or ``~/.cache/graphcond``."""
-    return Path(os.environ.get("GRAPHCOND_CACHE") or Path.home() / ".cache" / "graphcond").expanduser()
 
 
 class FeatureCache:

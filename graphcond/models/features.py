@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import BitImageProcessorPil, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from graphcond.errors import InputError
-from graphcond.models.loading import TINY_FOLDER, hub_options, quiet_loading
+from graphcond.models.loading import TINY_FOLDER, first_line, hub_options, quiet_loading
 from graphcond.pictures import to_rgb
 
 Item = TypeVar("Item")
@@ -237,14 +236,21 @@ def tokenizer_settings(tokenizer: Any) -> str:
 
 
 def load_network(
-    kind: Any, name: str | Path, device: str | torch.device, dtype: torch.dtype, *, unread: str | None = None
+    kind: Any,
+    name: str | Path,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    *,
+    unread: str | None = None,
+    **options: Any,
 ) -> Any:
     """``kind.from_pretrained`` from safetensors; weights whose name holds ``unread`` may be missing.
 
     Raises:
         InputError: the model is not there, is damaged, or is of another kind.
     """
-    model, report = load_pretrained(kind, name, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    options |= {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    model, report = load_pretrained(kind, name, **options)
     missing = [key for key in report["missing_keys"] if unread is None or unread not in key]
     if missing:
         raise InputError(
@@ -284,7 +290,9 @@ def load_pretrained(kind: Any, name: str | Path, **options: Any) -> Any:
     try:
         with quiet_loading():
             return kind.from_pretrained(str(name), **options, **hub_options(str(name)))
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file raises anything
         raise _not_loadable(kind, name, error) from error
 
 
@@ -293,5 +301,5 @@ def _not_loadable(kind: Any, name: str | Path, error: Exception) -> InputError:
         remedy = "check the folder or copy it again; config.json and model.safetensors belong into it"
     else:
         remedy = "name a folder, or a hub id that is in the cache (HF_HOME) or can be downloaded"
-    problem = f"cannot load a {kind.__name__} ({str(error).splitlines()[0].rstrip('.')})"
+    problem = f"cannot load a {kind.__name__} ({first_line(error)})"
     return InputError(problem, place=name, remedy=remedy)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,19 @@ def read_facts(model: str) -> BaseFacts | None:
     scheduler, vae = _config(model, "scheduler/scheduler_config.json"), _config(model, "vae/config.json")
     if unet is None or text is None or scheduler is None or vae is None:
         return None
-    return BaseFacts(
-        token_width=unet["cross_attention_dim"],
-        token_count=text["max_position_embeddings"],
-        resolution=unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
-    )
+    try:
+        return BaseFacts(
+            token_width=int(unet["cross_attention_dim"]),
+            token_count=int(text["max_position_embeddings"]),
+            resolution=int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1),
+            prediction_type=scheduler.get("prediction_type", "epsilon"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"its config files do not give its sizes ({type(error).__name__}: {error})",
+            place=model,
+            remedy="give a Stable Diffusion model in diffusers' folder layout",
+        ) from None
 
 
 def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
@@ -68,7 +76,9 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
     try:
         with quiet_loading():
             return kind.from_pretrained(model, subfolder=subfolder, **options, **hub_options(model))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file raises anything
         raise _unloadable(model, subfolder, error) from error
 
 
@@ -94,7 +104,7 @@ def load_scheduler(model: str, *, revision: str | None = None) -> SchedulerMixin
         options = {"revision": revision, **hub_options(model)}
         config = DDIMScheduler.load_config(model, subfolder="scheduler", **options)
         return getattr(diffusers, config["_class_name"]).from_config(config)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever class the config names raises what it likes
         raise _unloadable(model, "scheduler", error) from error
 
 
@@ -118,16 +128,24 @@ def hub_options(model: str) -> dict[str, bool]:
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """Keep the libraries' loading bars, reports and warnings off the screen: what matters is raised."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+    libraries = (logging, diffusers.utils.logging)
+    verbosities, bars = [one.get_verbosity() for one in libraries], logging.is_progress_bar_enabled()
+    for one in libraries:
+        one.set_verbosity(CRITICAL)
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):
             yield
     finally:
-        logging.set_verbosity(verbosity)
+        for one, verbosity in zip(libraries, verbosities, strict=True):
+            one.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line without a final period."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def _dtype_option(kind: Any) -> str:
@@ -162,10 +180,11 @@ def _is_hub_id(model: str) -> bool:
 
 
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     remedy = (
         "check the folder: it must be in diffusers' layout, with safetensors weights"
         if Path(model).is_dir()
         else "give a model folder, or a hub id while online"
     )
-    return InputError(f"its {subfolder} cannot be loaded ({reason})", place=f"base '{model}'", remedy=remedy)
+    return InputError(
+        f"its {subfolder} cannot be loaded ({first_line(error)})", place=f"base '{model}'", remedy=remedy
+    )

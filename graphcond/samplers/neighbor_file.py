@@ -12,6 +12,7 @@ import numpy as np
 
 from graphcond.errors import InputError
 from graphcond.files import atomic_file
+from graphcond.fingerprint import fingerprint
 from graphcond.types import AttributedGraph, NeighborContext
 
 METADATA_KEY = "graphcond"
@@ -32,9 +33,6 @@ class NeighborFile:
 
 def graph_identity(graph: AttributedGraph) -> dict[str, str]:
     """Everything of a graph that neighbors follow from: ``ids`` for the nodes, ``graph`` for the rest."""
-    # Imported here: it brings torch along.
-    from graphcond.fingerprint import fingerprint
-
     has_picture = np.array([picture is not None for picture in graph.nodes.pictures], bool)
     edges = (graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names)
     attributes = sorted((name, fingerprint(*column)) for name, column in graph.nodes.attributes.items())

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from graphcond.errors import WriteError
-from graphcond.files import atomic_folder
-from graphcond.models.feature_cache import default_cache_folder
+from graphcond.files import atomic_folder, default_cache_folder
 
 Arrays = dict[str, np.ndarray]
 

@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, read_json, write_json
-from graphcond.models.feature_cache import default_cache_folder
+from graphcond.files import atomic_folder, default_cache_folder, read_json, write_json
 from graphcond.weights import load_tensors
 
 WEIGHTS, FACTS = "encoder.safetensors", "stage.json"

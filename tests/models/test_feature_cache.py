@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts, default_cache_folder
+from graphcond.files import default_cache_folder
+from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
 
 
 class Counting:

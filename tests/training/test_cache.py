@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.models.feature_cache import default_cache_folder
+from graphcond.files import default_cache_folder
 from graphcond.training import cache as cache_module
 from graphcond.training.cache import Arrays, Layout, cached_arrays
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPVisionConfig
+from transformers import CLIPTextConfig
 
 from graphcond.encoders.graph_qformer import GraphQFormer
 from graphcond.encoders.text_transformer import TransformerShape
@@ -23,7 +24,7 @@ from graphcond.interop.instructg2i.layout import (
     tokens_per_neighbor,
 )
 from graphcond.models.base_files import BASE_PARTS
-from graphcond.models.features import load_pretrained
+from graphcond.models.clip_vision import vision_config
 from graphcond.models.loading import BaseFacts, load_part, read_facts
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.torch_files import load_torch_file
@@ -70,26 +71,20 @@ def read_release(
     """
     folder = Path(folder).resolve()
     facts = _checked_facts(folder)
-    vision = str(folder / IMAGE_ENCODER if image_encoder is None else image_encoder)
-    if image_encoder is None and not Path(vision).is_dir():
-        raise InputError(
-            f"has no folder '{IMAGE_ENCODER}'",
-            place=folder,
-            remedy="name the CLIP that it was trained with: graphcond convert instructg2i --image-encoder",
-        )
-    feature_width = load_pretrained(CLIPVisionConfig, vision).projection_dim
+    vision = _image_encoder(folder, image_encoder)
+    feature_width = vision_config(vision).projection_dim
     qformer = _tensors(folder / QFORMER, prefix=TEXT_MODEL)
     projector = _tensors(folder / PROJECTOR)
     shape = TransformerShape.of(load_part(CLIPTextConfig, str(folder), "text_encoder"))
     every, tokens = _every(folder, qformer, shape.layers), _tokens(folder, projector)
-    with torch.device("meta"):
-        wanted = GraphQFormer(
-            shape=shape,
-            feature_width=feature_width,
-            token_width=facts.token_width,
-            tokens_per_neighbor=tokens,
-            cross_attention_every=every,
-        )
+    wanted = _expected(
+        folder,
+        shape=shape,
+        feature_width=feature_width,
+        token_width=facts.token_width,
+        tokens_per_neighbor=tokens,
+        cross_attention_every=every,
+    )
     _check(projector, wanted.projector.state_dict(), folder / PROJECTOR)
     _check(qformer, _with_prefix(TEXT_MODEL, wanted.text_model.state_dict()), folder / QFORMER)
     return Release(
@@ -109,14 +104,54 @@ def _checked_facts(folder: Path) -> BaseFacts:
     return facts
 
 
+def _image_encoder(folder: Path, given: str | Path | None) -> str:
+    path = folder / IMAGE_ENCODER if given is None else Path(given)
+    if path.is_dir():
+        return str(path.resolve())
+    if given is None:
+        raise InputError(
+            f"has no folder '{IMAGE_ENCODER}'",
+            place=folder,
+            remedy="name the CLIP that it was trained with: graphcond convert instructg2i --image-encoder",
+        )
+    return str(given)
+
+
+def _expected(folder: Path, **sizes: Any) -> GraphQFormer:
+    """An encoder of these sizes, without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            return GraphQFormer(**sizes)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"its config gives sizes that no encoder can have ({type(error).__name__}: {error})",
+            place=folder / "text_encoder",
+            remedy=AGAIN,
+        ) from None
+
+
 def _tensors(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
+    """The weights of a file in float32, under names that start with ``prefix`` if none in it does."""
     found = load_torch_file(file)
-    if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
-    ):
-        raise InputError("holds more than weights by their names", place=file, remedy=AGAIN)
-    weights = {name: value.float() for name, value in found.items() if not name.endswith("position_ids")}
-    return _with_prefix(prefix, {name.removeprefix(prefix): value for name, value in weights.items()})
+    if not isinstance(found, Mapping):
+        raise InputError(
+            f"holds a {type(found).__name__}, not weights by their names", place=file, remedy=AGAIN
+        )
+    weights = {name: one for name, one in found.items() if not str(name).endswith("position_ids")}
+    for name, one in weights.items():
+        if not (isinstance(name, str) and _is_weight(one)):
+            raise InputError(f"what it calls {name!r} is no weight", place=file, remedy=AGAIN)
+        if not one.isfinite().all():
+            raise InputError(f"'{name}' holds values that are not finite", place=file, remedy=AGAIN)
+    named = any(name.startswith(prefix) for name in weights)
+    return {name if named else prefix + name: one.float() for name, one in weights.items()}
+
+
+def _is_weight(value: object) -> bool:
+    """Whether ``value`` is a dense tensor of ordinary numbers."""
+    if not isinstance(value, Tensor) or value.is_meta:
+        return False
+    return value.layout == torch.strided and value.is_floating_point()
 
 
 def _with_prefix(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -127,7 +162,7 @@ def _every(folder: Path, qformer: Mapping[str, Tensor], layers: int) -> int:
     every = cross_attention_every(qformer, layers)
     if every is None:
         raise InputError(
-            "its cross-attention is not in layers 0, n, 2n ...", place=folder / QFORMER, remedy=AGAIN
+            "has no cross-attention in layers 0, n, 2n and so on", place=folder / QFORMER, remedy=AGAIN
         )
     return every
 

@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from graphcond.fingerprint import fingerprint, source_version
+from graphcond.samplers import pagerank
+from graphcond.samplers.pagerank.choices import Choice, keep, recalled
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
@@ -68,6 +71,8 @@ def calibrated(
     iteration whose errors sum to 1e-4 at most, with a margin of 1.5 standard errors. It is a mean over
     targets and no promise for one; the bounds of `ForwardPush` and `PowerIteration` hold for each.
 
+    What was chosen is kept in the cache folder, so that other processes and later runs need not try again.
+
     Args:
         walk: the walk on the graph.
         wanted: who may be chosen, and how many.
@@ -78,25 +83,52 @@ def calibrated(
     exact = PowerIteration(walk, alpha=alpha)
     if exact.steps * len(walk.indices) <= CHEAP:
         return exact
+    key = _key(walk, wanted, alpha, precision)
+    choice = recalled(key)
+    if choice is None:
+        choice = _chosen(walk, wanted, alpha, precision, threads)
+        keep(key, choice)
+    return _built(choice, walk, alpha)
+
+
+def _chosen(walk: RandomWalk, wanted: Wanted, alpha: float, precision: float, threads: int) -> Choice:
     trial = _Trial.of(walk, wanted, alpha, precision, threads)
-    rough = PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE)
-    best: PageRank = rough
-    cost = float(rough.steps * len(walk.indices))
+    best = Choice()
+    cost = float(_rough(walk, alpha).steps * len(walk.indices))
     for epsilon in EPSILONS:
         push = ForwardPush(walk, alpha=alpha, epsilon=epsilon)
         answer, edges = push.rank_and_count(trial.targets, trial.wanted, threads=threads)
         if PUSHED_EDGE * edges.mean() >= cost:
             break
         if trial.passed_by(answer):
-            best, cost = push, PUSHED_EDGE * float(edges.mean())
+            best, cost = Choice(epsilon=epsilon), PUSHED_EDGE * float(edges.mean())
             break
     for steps in STEPS:
         if steps * len(walk.indices) >= cost:
             break
         iteration = PowerIteration(walk, alpha=alpha, steps=steps)
         if trial.passed_by(iteration.rank(trial.targets, trial.wanted, threads=threads)):
-            return iteration
+            return Choice(steps=steps)
     return best
+
+
+def _built(choice: Choice, walk: RandomWalk, alpha: float) -> PageRank:
+    if choice.epsilon is not None:
+        return ForwardPush(walk, alpha=alpha, epsilon=choice.epsilon)
+    if choice.steps is not None:
+        return PowerIteration(walk, alpha=alpha, steps=choice.steps)
+    return _rough(walk, alpha)
+
+
+def _rough(walk: RandomWalk, alpha: float) -> PowerIteration:
+    """What is precise enough for any aim, where nothing cheaper is."""
+    return PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE)
+
+
+def _key(walk: RandomWalk, wanted: Wanted, alpha: float, precision: float) -> str:
+    edges = (walk.indptr, walk.indices, walk.weights, walk.directed)
+    whom = (wanted.count, wanted.allowed, *([] if wanted.divisor is None else [wanted.divisor]))
+    return fingerprint(source_version(pagerank), *edges, *whom, alpha, precision)
 
 
 @dataclass(frozen=True)
