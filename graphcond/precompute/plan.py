@@ -178,7 +178,7 @@ def plan_of(
     about = {
         "format": FORMAT,
         **graph_identity(graph),
-        "sampler": config.model_dump(mode="json"),
+        "sampler": config.settings(),
         "sampler_identity": fingerprint(*config.identity()),
         "features": features,
         "seed": seed,

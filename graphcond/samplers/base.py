@@ -68,12 +68,13 @@ class NeighborSamplerConfig(ComponentConfig):
     require_picture: bool = True
     """Choose only nodes that have a picture."""
 
-    def identity(self) -> tuple[object, ...]:
-        """What `graphcond.fingerprint.fingerprint` names these settings by; files are named by content.
+    def settings(self) -> dict[str, Any]:
+        """What answers follow from, as JSON has it: all but ``threads``, where a sampler has them."""
+        return self.model_dump(mode="json", exclude={"threads"})
 
-        ``threads``, where a sampler has them, change no answer and are left out.
-        """
-        return (self.model_dump_json(exclude={"threads"}),)
+    def identity(self) -> tuple[object, ...]:
+        """What `graphcond.fingerprint.fingerprint` names these settings by; files are named by content."""
+        return (self.settings(),)
 
     @abstractmethod
     def build(

@@ -18,7 +18,7 @@ from graphcond.errors import InputError, WriteError
 from graphcond.graphs import save_graph
 from graphcond.graphs.unchanged import folder_state
 from graphcond.precompute import Plan, Share, plan_of, precompute
-from graphcond.samplers import NeighborSampler, RandomSamplerConfig, RelatingSampler
+from graphcond.samplers import NeighborSampler, PPRSamplerConfig, RandomSamplerConfig, RelatingSampler
 from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.types import NeighborContext
 from tests.samplers.toy_graphs import toy_graph
@@ -38,8 +38,8 @@ def make() -> NeighborSampler:
 class Killed(NeighborSampler):
     """Ends the process, so to say, after some shards."""
 
-    def __init__(self, shards: int) -> None:
-        self.left, self.inner = shards, make()
+    def __init__(self, shards: int, inner: NeighborSampler | None = None) -> None:
+        self.left, self.inner = shards, inner or make()
 
     def sample(self, targets: np.ndarray, generator: np.random.Generator) -> NeighborContext:
         if self.left == 0:
@@ -93,6 +93,21 @@ def test_killed_anywhere_it_goes_on_where_it_was(out: Path, undisturbed: bytes, 
     assert precompute(plan(out), partial(Killed, 6 - shards), progress=lambda *done: told.append(done))
     assert out.read_bytes() == undisturbed
     assert (told[0], told[-1]) == ((4 * shards, 23), (23, 23))
+
+
+def test_started_again_with_other_threads_it_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
+    def ppr(out: Path, threads: int) -> tuple[Plan, NeighborSampler]:
+        config = PPRSamplerConfig(neighbors=4, threads=threads)
+        return plan_of(out, GRAPH, config, None, np.arange(23), shard_size=4), config.build(graph=GRAPH)
+
+    undisturbed, sampler = ppr(tmp_path / "one.safetensors", 1)
+    precompute(undisturbed, lambda: sampler)
+    killed, _ = ppr(out, 1)
+    with pytest.raises(KeyboardInterrupt):
+        precompute(killed, partial(Killed, 2, sampler))
+    again, sampler = ppr(out, 3)
+    precompute(again, partial(Killed, 4, sampler))
+    assert out.read_bytes() == undisturbed.out.read_bytes()
 
 
 def test_a_shard_cut_short_or_of_another_place_is_sampled_again(out: Path, undisturbed: bytes) -> None:
