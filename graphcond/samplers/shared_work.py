@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Generic, TypeVar
 
 Scratch = TypeVar("Scratch")
+
+NAME = "graphcond-sampling"
+"""What the names of the threads begin with."""
 
 
 class Spare(Generic[Scratch]):
@@ -38,10 +44,19 @@ def in_parts(work: Callable[[slice], object], size: int, *, part: int, threads: 
     Threads gain where ``work`` spends its time in code that runs without the interpreter's lock.
     """
     parts = [slice(start, min(start + part, size)) for start in range(0, size, part)]
-    if threads == 1 or len(parts) < 2:
+    inside = threading.current_thread().name.startswith(NAME)  # one that waits for its own pool never ends
+    if threads == 1 or len(parts) < 2 or inside:
         for one in parts:
             work(one)
         return
-    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
-        for _ in pool.map(work, parts):
-            pass
+    for _ in _threads(threads, os.getpid()).map(work, parts):
+        pass
+
+
+@cache
+def _threads(count: int, process: int) -> ThreadPoolExecutor:
+    """Threads that wait for work: starting them takes as long as answering a target or two.
+
+    A process that was forked cannot use those of its parent.
+    """
+    return ThreadPoolExecutor(count, thread_name_prefix=NAME)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import threading
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,36 @@ def test_threads_work_at_the_same_time() -> None:
     met: list[int] = []
     in_parts(lambda part: met.append(together.wait()), 2, part=1, threads=2)
     assert sorted(met) == [0, 1]
+
+
+def test_work_within_work_ends() -> None:
+    done: list[int] = []
+
+    def inner(part: slice) -> None:
+        in_parts(lambda _: done.append(part.start), 2, part=1, threads=2)
+
+    in_parts(inner, 4, part=1, threads=2)
+    assert sorted(done) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def _in_a_child(answer: Any) -> None:
+    done: list[int] = []
+    in_parts(lambda part: done.append(part.start), 4, part=1, threads=2)
+    answer.put(sorted(done))
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    in_parts(lambda part: None, 4, part=1, threads=2)
+    context = multiprocessing.get_context("fork")
+    answer = context.Queue()
+    child = context.Process(target=_in_a_child, args=(answer,))
+    child.start()
+    try:
+        assert answer.get(timeout=30) == [0, 1, 2, 3]
+    finally:
+        child.kill()
+        child.join()
 
 
 def test_scratch_is_lent_to_one_at_a_time_and_used_again() -> None:
