@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 from pydantic import Field
 
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
-from graphcond.samplers.pagerank.walk import check_edges
-from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers.base import NeighborSamplerConfig
+from graphcond.samplers.ranking import Ranking, best_first
+from graphcond.samplers.steps import SteppingSampler
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
-class HopMeanSampler(NeighborSampler):
+class HopMeanSampler(SteppingSampler):
     """Has encoders read one mean embedding for each number of steps from the target, the nearest first.
 
     GWM-E (Feng et al., ICML 2025) gives a frozen model such parameter-free multi-hop averages. There they
@@ -26,39 +25,19 @@ class HopMeanSampler(NeighborSampler):
     All nodes of a step are averaged where they are no more than its share of ``neighbors``, else as many
     drawn uniformly; what a near step leaves over goes to those behind it. At most ``neighbors`` nodes of a
     step, drawn likewise, lead on to the next, so that a target takes ``hops * neighbors`` rows of edges
-    however large the graph is. Steps follow the edges' direction and may pass through nodes that cannot be
-    chosen; weights are not read. The score is 1 / steps.
+    however large the graph is. Weights are not read.
 
     Args:
         graph: where neighbors come from.
         neighbors: how many to average at most, over all steps.
         hops: how many steps away a neighbor may be; what encoders read has a place for each.
-        require_picture: choose only nodes that have a picture.
-        forbidden: rows that are never chosen.
-
-    Raises:
-        InputError: an edge leads nowhere, or a forbidden row does not exist.
+        **choices: further arguments of `SteppingSampler`.
     """
 
     averages: bool = True
 
-    def __init__(
-        self,
-        graph: AttributedGraph,
-        *,
-        neighbors: int = 64,
-        hops: int = 2,
-        require_picture: bool = True,
-        forbidden: Int64[np.ndarray, " f"] | None = None,
-    ) -> None:
-        check_edges(len(graph), graph.indptr, graph.indices)
-        self._graph, self._neighbors, self._hops = graph, neighbors, hops
-        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
-
-    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
-        """Choose whom to average for ``targets``; one seed is drawn from ``generator``."""
-        choose = partial(self._choose, seed=int(generator.integers(2**63)))
-        return answer_each(targets, choose, nodes=len(self._graph), neighbors=self._neighbors)
+    def __init__(self, graph: AttributedGraph, *, neighbors: int = 64, hops: int = 2, **choices: Any) -> None:
+        super().__init__(graph, neighbors=neighbors, hops=hops, **choices)
 
     def read(
         self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
@@ -66,8 +45,7 @@ class HopMeanSampler(NeighborSampler):
         """The mean embedding of each step; absent where no neighbor is so many steps away."""
         return hop_means(context, table, self._hops)
 
-    def _choose(self, target: int, *, seed: int) -> Ranking:
-        draws = np.random.default_rng((seed, target))
+    def _choose(self, target: int, draws: np.random.Generator) -> Ranking:
         nodes, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         missing = self._neighbors
         for hop, ring in enumerate(self._rings(target, draws), start=1):
@@ -81,8 +59,7 @@ class HopMeanSampler(NeighborSampler):
         """The nodes one step away, then those two steps away, and so on."""
         ring = seen = np.array([target])
         for _ in range(self._hops):
-            rows = [self._graph.neighbors(node) for node in _drawn(ring, self._neighbors, draws).tolist()]
-            ring = np.setdiff1d(np.concatenate(rows).astype(np.int64), seen)
+            ring = np.setdiff1d(self._around(_drawn(ring, self._neighbors, draws)), seen)
             if not len(ring):
                 return
             yield ring

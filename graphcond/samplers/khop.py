@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
-from graphcond.samplers.pagerank.walk import check_edges
-from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
+from graphcond.samplers.base import NeighborSamplerConfig
+from graphcond.samplers.ranking import Ranking, best_first
+from graphcond.samplers.steps import SteppingSampler
+from graphcond.types import AttributedGraph, NodeEmbeddings
 
 
-class KHopSampler(NeighborSampler):
+class KHopSampler(SteppingSampler):
     """Takes the nodes one step away, then two steps, and so on; the last step is drawn uniformly.
 
-    Steps follow the edges' direction and may pass through nodes that cannot be chosen. The score is
-    1 / steps.
-
-    Args:
-        graph: where neighbors come from.
-        neighbors: how many to choose at most.
-        hops: how many steps away a neighbor may be.
-        require_picture: choose only nodes that have a picture.
-        forbidden: rows that are never chosen.
-
-    Raises:
-        InputError: an edge leads nowhere, or a forbidden row does not exist.
+    Arguments are those of `SteppingSampler`.
     """
 
-    def __init__(
-        self,
-        graph: AttributedGraph,
-        *,
-        neighbors: int = 5,
-        hops: int = 1,
-        require_picture: bool = True,
-        forbidden: Int64[np.ndarray, " f"] | None = None,
-    ) -> None:
-        check_edges(len(graph), graph.indptr, graph.indices)
-        self._graph, self._neighbors, self._hops = graph, neighbors, hops
-        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
-
-    def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
-        """Choose neighbors of ``targets``; one seed is drawn from ``generator``."""
-        choose = partial(self._choose, seed=int(generator.integers(2**63)))
-        return answer_each(targets, choose, nodes=len(self._graph), neighbors=self._neighbors)
-
-    def _choose(self, target: int, *, seed: int) -> Ranking:
-        draws = np.random.default_rng((seed, target))
+    def _choose(self, target: int, draws: np.random.Generator) -> Ranking:
         seen = frontier = np.array([target])
         nodes, scores = np.empty(0, np.int64), np.empty(0)
         for hop in range(1, self._hops + 1):
@@ -65,10 +34,6 @@ class KHopSampler(NeighborSampler):
             if len(nodes) == self._neighbors or not len(frontier):
                 break
         return best_first(nodes, scores, self._neighbors)
-
-    def _around(self, frontier: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-        rows = [self._graph.neighbors(node) for node in frontier.tolist()]
-        return np.concatenate(rows).astype(np.int64)
 
 
 class KHopSamplerConfig(NeighborSamplerConfig):

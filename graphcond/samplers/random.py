@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
 
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
-from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
+from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
 from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
@@ -39,11 +38,9 @@ class RandomSampler(NeighborSampler):
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Draw neighbors for ``targets``; one seed is drawn from ``generator``."""
-        choose = partial(self._choose, seed=int(generator.integers(2**63)))
-        return answer_each(targets, choose, nodes=self._nodes, neighbors=self._neighbors)
+        return draw_each(targets, self._choose, generator, nodes=self._nodes, neighbors=self._neighbors)
 
-    def _choose(self, target: int, *, seed: int) -> Ranking:
-        draws = np.random.default_rng((seed, target))
+    def _choose(self, target: int, draws: np.random.Generator) -> Ranking:
         # One more than needed, in random order: the target may be among them.
         drawn = draws.choice(self._rows, min(self._neighbors + 1, len(self._rows)), replace=False)
         chosen = drawn[drawn != target][: self._neighbors]

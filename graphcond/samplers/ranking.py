@@ -107,3 +107,24 @@ def answer_each(
         chosen[row, : len(answer.nodes)] = answer.nodes
         scores[row, : len(answer.nodes)] = answer.scores
     return NeighborContext(targets, chosen, scores)
+
+
+def draw_each(
+    targets: Int[np.ndarray, " b"],
+    choose: Callable[[int, np.random.Generator], Ranking],
+    generator: np.random.Generator,
+    *,
+    nodes: int,
+    neighbors: int,
+) -> NeighborContext:
+    """Like `answer_each`, with chance that depends on the target and one seed drawn from ``generator``.
+
+    Raises:
+        InputError: a target is not a row of a graph with that many ``nodes``.
+    """
+    seed = int(generator.integers(2**63))
+
+    def drawn(target: int) -> Ranking:
+        return choose(target, np.random.default_rng((seed, target)))
+
+    return answer_each(targets, drawn, nodes=nodes, neighbors=neighbors)
