@@ -98,11 +98,11 @@ def _what_it_is(model: GraphModel, out: Path) -> list[str]:
     from graphcond.interop.instructg2i.layout import reading_layers
 
     condition = model.recipe.conditions[0]
-    reading = reading_layers(model.conditions[condition.name].encoder.state_dict())
+    tokens = condition.encoder.model_dump()["tokens_per_neighbor"]
+    layers = map(str, reading_layers(model.conditions[condition.name].encoder.state_dict()))
     lines = [
-        f"{out}: InstructG2I with {condition.encoder.model_dump()['tokens_per_neighbor']} tokens per neighbor, "
-        f"cross-attention in layers {', '.join(map(str, reading))} and at most "
-        f"{condition.sampler.neighbors} neighbors",
+        f"{out}: InstructG2I with {tokens} tokens per neighbor, cross-attention in layers "
+        f"{', '.join(layers)} and at most {condition.sampler.neighbors} neighbors",
         f"The trained UNet is a base of its own: {_size(out / 'base' / 'unet')}, with VAE and text encoder "
         f"{_size(out / 'base')} in {out / 'base'}",
     ]

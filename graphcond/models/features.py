@@ -266,17 +266,25 @@ def clip_processor(name: str | Path, size: int) -> Any:
     """CLIP's preprocessing as the model says it, else with its defaults at ``size`` pixels.
 
     Raises:
-        InputError: the model's own settings are damaged.
+        InputError: the model's own settings are damaged, or make pictures of another size.
     """
     defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    return _load_processor(CLIPImageProcessorPil, name, **defaults)
+    processor = _load_processor(CLIPImageProcessorPil, name, **defaults)
+    *_, height, width = processor(Image.new("RGB", (size, size)), return_tensors="pt").pixel_values.shape
+    if (height, width) != (size, size):
+        raise InputError(
+            f"its {PREPROCESSING} makes pictures of {width} x {height} pixels, not {size} x {size}",
+            place=name,
+            remedy="take the file that belongs to the model",
+        )
+    return processor
 
 
 def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
     try:
         return kind.from_pretrained(str(name), **hub_options(str(name)))
-    except OSError as error:
-        if (Path(name) / PREPROCESSING).exists():
+    except Exception as error:  # a damaged file raises anything
+        if not isinstance(error, OSError) or (Path(name) / PREPROCESSING).exists():
             raise _not_loadable(kind, name, error) from error
         return kind(**defaults)
 

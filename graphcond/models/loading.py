@@ -145,7 +145,7 @@ def quiet_loading() -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """What an error of a library says, in one line without a final period."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":.")
 
 
 def _dtype_option(kind: Any) -> str:

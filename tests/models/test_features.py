@@ -93,8 +93,8 @@ def test_identity_follows_content(tmp_path: Path, clip_folder: Path) -> None:
     copy = tmp_path / clip_folder.name
     shutil.copytree(clip_folder, copy)
     assert ClipExtractor.from_pretrained(copy).identity == clip.identity
-    side = {"height": 32, "width": 32}
-    CLIPImageProcessorPil(size={"shortest_edge": PICTURE_SIZE}, crop_size=side).save_pretrained(copy)
+    side = {"height": PICTURE_SIZE, "width": PICTURE_SIZE}
+    CLIPImageProcessorPil(size={"shortest_edge": 2 * PICTURE_SIZE}, crop_size=side).save_pretrained(copy)
     assert ClipExtractor.from_pretrained(copy).identity != clip.identity
     other = write_clip_folder(tmp_path / "other" / clip_folder.name, seed=1)
     assert ClipExtractor.from_pretrained(other).identity != clip.identity

@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig
 from graphcond.encoders.graph_qformer import GraphQFormer
 from graphcond.encoders.text_transformer import TransformerShape
 from graphcond.errors import InputError
+from graphcond.interop.instructg2i.ckpt import AGAIN, read_ckpt
 from graphcond.interop.instructg2i.layout import (
     IMAGE_ENCODER,
     OURS,
@@ -27,7 +28,6 @@ from graphcond.models.base_files import BASE_PARTS
 from graphcond.models.clip_vision import vision_config
 from graphcond.models.loading import BaseFacts, load_part, read_facts
 from graphcond.recipe import Recipe, parse_recipe
-from graphcond.torch_files import load_torch_file
 from graphcond.weights import check_weights
 
 NEIGHBORS = 5
@@ -35,8 +35,6 @@ NEIGHBORS = 5
 
 RESOLUTION = 256
 """Side in pixels of the pictures that the release was trained on, at most that of its base."""
-
-AGAIN = "fetch the checkpoint again"
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def read_release(
     facts = _checked_facts(folder)
     vision = _image_encoder(folder, image_encoder)
     feature_width = vision_config(vision).projection_dim
-    qformer = _tensors(folder / QFORMER, prefix=TEXT_MODEL)
-    projector = _tensors(folder / PROJECTOR)
+    qformer = read_ckpt(folder / QFORMER, prefix=TEXT_MODEL)
+    projector = read_ckpt(folder / PROJECTOR)
     shape = TransformerShape.of(load_part(CLIPTextConfig, str(folder), "text_encoder"))
     every, tokens = _every(folder, qformer, shape.layers), _tokens(folder, projector)
     wanted = _expected(
@@ -128,30 +126,6 @@ def _expected(folder: Path, **sizes: Any) -> GraphQFormer:
             place=folder / "text_encoder",
             remedy=AGAIN,
         ) from None
-
-
-def _tensors(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """The weights of a file in float32, under names that start with ``prefix`` if none in it does."""
-    found = load_torch_file(file)
-    if not isinstance(found, Mapping):
-        raise InputError(
-            f"holds a {type(found).__name__}, not weights by their names", place=file, remedy=AGAIN
-        )
-    weights = {name: one for name, one in found.items() if not str(name).endswith("position_ids")}
-    for name, one in weights.items():
-        if not (isinstance(name, str) and _is_weight(one)):
-            raise InputError(f"what it calls {name!r} is no weight", place=file, remedy=AGAIN)
-        if not one.isfinite().all():
-            raise InputError(f"'{name}' holds values that are not finite", place=file, remedy=AGAIN)
-    named = any(name.startswith(prefix) for name in weights)
-    return {name if named else prefix + name: one.float() for name, one in weights.items()}
-
-
-def _is_weight(value: object) -> bool:
-    """Whether ``value`` is a dense tensor of ordinary numbers."""
-    if not isinstance(value, Tensor) or value.is_meta:
-        return False
-    return value.layout == torch.strided and value.is_floating_point()
 
 
 def _with_prefix(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
