@@ -56,7 +56,8 @@ def build(
         typer.Option(
             metavar="SIZE",
             help="What building from tables may take in memory, such as 2GiB; edges that do not fit are "
-            "sorted on disk, beside DIR. Half of the free memory unless given.",
+            "sorted on disk, beside DIR. Half of the free memory unless given. Other formats are read whole "
+            "and refuse it.",
         ),
     ] = None,
     as_json: Json = False,

@@ -102,6 +102,10 @@ def test_build_a_world(tmp_path: Path) -> None:
         (["{paintings}", "--column", "text=a", "--column", "text=b"], "--column: 'text' is given twice"),
         (["{paintings}", "--memory", "-1GiB"], "--memory: '-1GiB' is no size"),
         (["{paintings}", "--memory", "much"], "--memory: 'much' is no size. Write a number and a unit"),
+        (
+            ["{paintings}", "--memory", "2GiB"],
+            "--memory: only tables of edges are built within a given memory; metadata.jsonl is read whole",
+        ),
         (["art", "--memory", "2GiB"], "--memory: a world is drawn in memory"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphcond.errors import InputError
 from graphcond.files import atomic_folder
 from graphcond.graphs.building.external_sort import merge_runs, spill_runs
 from graphcond.graphs.building.memory import default_memory, room_within
@@ -50,16 +51,18 @@ def build_folder(
         folder: a new folder, or a graph folder to replace.
         columns: what the format's columns are called in the files, where they differ.
         directed: keep edges in the one row they start from.
-        memory: bytes that the process may take in all; half of what is free unless given.
+        memory: bytes that the process may take in all, for tables only; half of what is free unless given.
         watch: told of the MiB that are read and the nodes whose edges are merged.
 
     Raises:
-        InputError: as `read_source` and `build_graph`; the memory is too little for the nodes.
+        InputError: as `read_source` and `build_graph`; the memory is too little for the nodes, or given for
+            a format that is read whole.
         WriteError: the place refuses, or its disk is full.
     """
     folder, kind = Path(folder), detect(source)
     check_replaceable(folder)  # before long reading; the pictures' folder is known after it
     if kind not in _OPENERS:
+        _check_unlimited(memory, kind)
         read = read_source(source, columns)
         graph = read.graph(directed=directed)
         save_graph(graph, folder)
@@ -70,6 +73,15 @@ def build_folder(
         built = _build(edges, temporary, directed, memory or default_memory(), watch)
         write_graph(built.graph, temporary, folder)
     return Built(open_graph(folder), built.edges_read, built.self_loops)
+
+
+def _check_unlimited(memory: int | None, kind: Format) -> None:
+    if memory is not None:
+        raise InputError(
+            f"only tables of edges are built within a given memory; {kind.value} is read whole",
+            place="--memory",
+            remedy="leave the option out, or write the graph as nodes.* and edges.*",
+        )
 
 
 def _build(edges: EdgeFile, into: Path, directed: bool, memory: int, watch: Watch) -> Built:
