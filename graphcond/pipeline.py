@@ -141,7 +141,7 @@ class GraphPipeline:
         neighbors: Graphs = None,
         *,
         scene: Scenes = None,
-        negative_prompt: str | Sequence[str] = "",
+        negative_prompt: str | Sequence[str] | None = None,
         guidance_scale: float | None = None,
         graph_guidance_scale: float | Sequence[float] | None = None,
         guidance_mode: Literal["separate", "joint"] | None = None,
@@ -168,7 +168,7 @@ class GraphPipeline:
             scene: a scene graph for all pictures, or one for each prompt (a single prompt is repeated); or
                 their `SceneFeatures` with a row per prompt. For conditions that read different scenes: a
                 mapping from their names. None draws without.
-            negative_prompt: the text of the unconditional branch, one or one each.
+            negative_prompt: the text of the unconditional branch, one or one each; empty unless given.
             guidance_scale: s_T; the recipe's unless given.
             graph_guidance_scale: s_G, one for all graphs or one each; the recipe's unless given.
             guidance_mode: ``separate`` or ``joint``; see `GraphGuidance`.
@@ -178,8 +178,8 @@ class GraphPipeline:
             batched: all guidance branches in one denoiser call, or one after another to save memory.
             num_inference_steps: denoising steps.
             num_images_per_prompt: pictures of each prompt.
-            height: in pixels; the base's own size unless given.
-            width: in pixels; the base's own size unless given.
+            height: in pixels; that of ``latents`` or the base's own unless given.
+            width: in pixels, likewise.
             generator: of the initial noise (and of a scheduler that draws noise).
             latents: initial noise, standard normal, in place of drawing it.
             output_type: ``pil`` pictures, an ``np`` array in 0..1, or the final ``latent``.
@@ -193,7 +193,9 @@ class GraphPipeline:
         check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         check_count(num_images_per_prompt, "num_images_per_prompt")
         prompt = _prompt_for_each(prompt, scene)
-        text, empty = self._encode(prompt, negative_prompt, num_images_per_prompt)
+        text, empty = self._encode(
+            prompt, "" if negative_prompt is None else negative_prompt, num_images_per_prompt
+        )
         mode = guidance_mode or self.model.guidance.mode
         check_choice(mode, ("separate", "joint"), "guidance_mode")
         copies = num_images_per_prompt
@@ -327,11 +329,12 @@ class GraphPipeline:
         self, count: int, height: int | None, width: int | None, generator: Generators, latents: Tensor | None
     ) -> Tensor:
         base = self.model.base
+        drawn = [None, None] if latents is None or latents.ndim != 4 else [*latents.shape[2:]]
         shape = (
             count,
             base.unet.config.in_channels,
-            self._latent_side("height", height),
-            self._latent_side("width", width),
+            self._latent_side("height", height, drawn[0]),
+            self._latent_side("width", width, drawn[1]),
         )
         check_generators(generator, count)
         if latents is None:
@@ -340,16 +343,20 @@ class GraphPipeline:
             raise InputError(f"are of shape {tuple(latents.shape)} instead of {shape}", place="latents")
         return latents.to(base.device, base.dtype)
 
-    def _latent_side(self, name: str, pixels: int | None) -> int:
+    def _latent_side(self, name: str, pixels: int | None, drawn: int | None) -> int:
+        """The side that is asked for, else that of latents which were drawn before, else the base's own."""
         base = self.model.base
-        unit = base.pixels_per_latent * 2 ** (len(base.unet.config.block_out_channels) - 1)
-        if pixels is not None:
-            check_count(pixels, name)
-        if pixels is not None and pixels % unit:
+        unit = 2 ** (len(base.unet.config.block_out_channels) - 1)
+        if pixels is None:
+            return drawn if drawn and drawn % unit == 0 else base.default_size // base.pixels_per_latent
+        check_count(pixels, name)
+        if pixels % (unit * base.pixels_per_latent):
             raise InputError(
-                f"{pixels} pixels do not fit the base", place=name, remedy=f"use a multiple of {unit}"
+                f"{pixels} pixels do not fit the base",
+                place=name,
+                remedy=f"use a multiple of {unit * base.pixels_per_latent}",
             )
-        return (pixels or base.default_size) // base.pixels_per_latent
+        return pixels // base.pixels_per_latent
 
     def _denoise(
         self,

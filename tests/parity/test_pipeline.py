@@ -21,15 +21,14 @@ def ours(pipe: GraphPipeline, **options) -> np.ndarray:
     return pipe(PROMPT, num_inference_steps=STEPS, generator=generator, output_type="np", **options).images
 
 
-def theirs(sd_folder: Path, scale: float, scheduler=None) -> np.ndarray:
+def theirs(sd_folder: Path, scale: float, scheduler=None, **options) -> np.ndarray:
     pipe = StableDiffusionPipeline.from_pretrained(sd_folder, safety_checker=None, feature_extractor=None)
     pipe.set_progress_bar_config(disable=True)
     if scheduler is not None:
         pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
     generator = torch.Generator().manual_seed(7)
-    return pipe(
-        PROMPT, num_inference_steps=STEPS, guidance_scale=scale, generator=generator, output_type="np"
-    ).images
+    settings = {"num_inference_steps": STEPS, "guidance_scale": scale, "generator": generator, **options}
+    return pipe(PROMPT, output_type="np", **settings).images
 
 
 @pytest.mark.parametrize("options", [{}, {"neighbors": some_features(), "graph_guidance_scale": 0.0}])
@@ -38,6 +37,13 @@ def test_no_graph_and_scale_zero_are_plain_diffusers(sd_folder: Path, options: d
     pipe = GraphPipeline(small_model(sd_folder))
     difference = np.abs(ours(pipe, guidance_scale=scale, **options) - theirs(sd_folder, scale)).max()
     assert difference < 1e-4
+
+
+def test_given_latents_decide_the_size_as_in_diffusers(sd_folder: Path) -> None:
+    latents = torch.randn(1, 4, 4, 16, generator=torch.Generator().manual_seed(3))
+    drawn = ours(GraphPipeline(small_model(sd_folder)), guidance_scale=3.0, latents=latents)
+    assert drawn.shape == (1, 32, 128, 3)
+    assert np.abs(drawn - theirs(sd_folder, 3.0, latents=latents)).max() < 1e-4
 
 
 def test_other_schedulers_are_plain_diffusers_too(sd_folder: Path) -> None:
