@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from safetensors.torch import load_file
 
 from graphcond.errors import InputError, did_you_mean
+from graphcond.graphs.reading.arrays import as_array, check_finite
+from graphcond.torch_files import load_torch_file
 
 
 def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
     """Read an embedding matrix: ``.npy`` (memory-mapped), ``.safetensors`` or ``.pt`` with one tensor.
 
-    Nothing in the file is executed: no pickled objects in ``.npy``, only weights in ``.pt``.
+    Nothing in the file is executed. All of it is read once, to see that it is finite.
 
     Args:
         path: the file; its ending names its format.
@@ -27,7 +27,7 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
 
     Raises:
         InputError: the file is missing, damaged, of another format, or its array is not
-            ``rows`` rows of floats.
+            ``rows`` rows of finite floats.
     """
     path = Path(path)
     read = _READERS.get(path.suffix)
@@ -41,9 +41,9 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
         embeddings = read(path)
     except FileNotFoundError:
         raise InputError("no such file", place=path, remedy="check the path") from None
-    except MemoryError:
+    except (InputError, MemoryError):
         raise
-    except Exception as error:  # a damaged .pt file raises anything
+    except Exception as error:  # a damaged file raises anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"cannot be read as embeddings ({reason})",
@@ -63,17 +63,11 @@ def _read_safetensors(path: Path) -> np.ndarray:
     tensors = load_file(path)
     if len(tensors) != 1:
         raise ValueError(f"{len(tensors)} tensors instead of one")
-    return _as_array(next(iter(tensors.values())))
+    return as_array(next(iter(tensors.values())), "embeddings", path)
 
 
 def _read_pt(path: Path) -> np.ndarray:
-    return _as_array(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def _as_array(tensor: Any) -> np.ndarray:
-    if not isinstance(tensor, torch.Tensor):
-        raise ValueError(f"holds a {type(tensor).__name__} instead of one tensor")
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
+    return as_array(load_torch_file(path), "embeddings", path)
 
 
 def _checked(embeddings: np.ndarray, rows: int, path: Path) -> Float[np.ndarray, "rows d"]:
@@ -90,6 +84,7 @@ def _checked(embeddings: np.ndarray, rows: int, path: Path) -> Float[np.ndarray,
             place=path,
             remedy="write one row for each node, in the order of the nodes",
         )
+    check_finite(embeddings, path)
     return embeddings
 
 

@@ -139,6 +139,19 @@ def test_features(tmp_path: Path) -> None:
     assert "'f.pt' is no .npy file" in error_of("features", file, "--out", tmp_path / "f.pt")
 
 
+def test_features_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    rows = {"paper": torch.ones(2, 3), "author": torch.tensor([[1.0, 2, 3], [4, torch.nan, 6]])}
+    torch.save(
+        {("paper", "by", "author"): {"edge_index": torch.tensor([[0], [1]])}}
+        | {kind: {"x": x} for kind, x in rows.items()},
+        tmp_path / "graph.pt",
+    )
+    assert "graph.pt, 'x' of 'author': row 1, counted from 0, holds NaN or infinity" in error_of(
+        "features", tmp_path / "graph.pt", "--out", tmp_path / "f.npy"
+    )
+    assert not (tmp_path / "f.npy").exists()
+
+
 def test_a_source_without_features(tmp_path: Path) -> None:
     torch.save({"edge_index": torch.tensor([[0], [1]])}, tmp_path / "graph.pt")
     assert output_of("features", tmp_path / "graph.pt") == "there are none\n"

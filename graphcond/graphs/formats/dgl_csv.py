@@ -56,16 +56,17 @@ def dgl_csv_features(folder: Path) -> VectorReaders:
     names = dict.fromkeys(
         name for table in tables.values() for name in table.column_names if _is_vector(table[name])
     )
-    return {name: partial(_features, tables, name, folder) for name in names}
+    place = folder / meta.node_data[0].file_name if len(tables) == 1 else folder
+    return {name: partial(_features, tables, name, place) for name in names}
 
 
-def _features(tables: Mapping[str, pa.Table], name: str, folder: Path) -> Any:
+def _features(tables: Mapping[str, pa.Table], name: str, place: Path) -> Any:
     nodes = {}
     for kind, table in tables.items():
         found = name in table.column_names
-        columns = {name: _vectors(table[name], name, folder)} if found else {}
+        columns = {name: _vectors(table[name], name, place)} if found else {}
         nodes[kind] = NodeGroup(table.num_rows, columns)
-    return feature_rows(Groups(nodes, {}), name, folder)
+    return feature_rows(Groups(nodes, {}), name, place)
 
 
 def _groups(folder: Path) -> Groups:
@@ -167,12 +168,12 @@ def _parsed(text: str) -> list[float] | None:
         return None
 
 
-def _vectors(column: pa.ChunkedArray, name: str, folder: Path) -> Float32[np.ndarray, "nodes d"]:
+def _vectors(column: pa.ChunkedArray, name: str, place: Path) -> Float32[np.ndarray, "nodes d"]:
     rows = [_parsed(text) for text in column.to_pylist()]
     width = len(rows[0] or ()) if rows else 0
     for number, row in enumerate(rows):
         if row is None or len(row) != width:
             raise InputError(
-                f"'{name}' of row {number + 1} is no list of {width} numbers", place=folder, remedy="mend it"
+                f"'{name}' of row {number + 1} is no list of {width} numbers", place=place, remedy="mend it"
             )
     return np.array(rows, np.float32).reshape(len(rows), width)

@@ -82,7 +82,7 @@ def _features(folder: Path, files: Mapping[str, Path]) -> Any:
         kind: NodeGroup(count, {FEATURES: read_floats(files[kind])} if files[kind].is_file() else {})
         for kind, count in _counts(folder / "raw").items()
     }
-    return feature_rows(Groups(nodes, {}), FEATURES, folder)
+    return feature_rows(Groups(nodes, {}), FEATURES, files.get(PLAIN, folder))
 
 
 def _counts(raw: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import Groups, NodeGroup, of_nodes
-from graphcond.graphs.reading.arrays import as_array
+from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.types import NodeEmbeddings
 
 VectorReaders: TypeAlias = dict[str, Callable[[], Float[np.ndarray, "nodes d"]]]
@@ -56,7 +56,7 @@ def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.nda
         float16 or float32; other numbers become float32.
 
     Raises:
-        InputError: they are not one row a node, or types have different widths.
+        InputError: they are not one row a node, a number is not finite, or types have different widths.
     """
     rows = {kind: _vectors(group, key, kind, place) for kind, group in _having(groups, key).items()}
     widths = {kind: array.shape[1] for kind, array in rows.items()}
@@ -86,4 +86,6 @@ def _vectors(group: NodeGroup, key: str, kind: str, place: object) -> Float[np.n
             place=place,
             remedy="give one row of numbers for each node",
         )
-    return array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
+    rows = array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
+    check_finite(rows, f"{place or 'graph'}, '{key}'{of_nodes(kind)}")
+    return rows

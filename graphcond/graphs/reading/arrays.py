@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 
 from graphcond.errors import InputError
+
+ROWS_AT_ONCE = 4096
+"""Rows that are looked at together, so that a memory map need not fit the memory."""
 
 
 def as_array(values: Any, what: str, place: object) -> Shaped[np.ndarray, " *shape"]:
@@ -45,3 +48,19 @@ def as_rows(values: Any, what: str, place: object) -> Int64[np.ndarray, " n"]:
             f"{what} are {array.dtype} of shape {array.shape}", place=place, remedy="use a row of integers"
         )
     return array.astype(np.int64)
+
+
+def check_finite(rows: Float[np.ndarray, "rows d"], place: object) -> None:
+    """See that embeddings hold neither NaN nor infinity; every row is read once.
+
+    Raises:
+        InputError: it names the first row that does.
+    """
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        finite = np.isfinite(rows[start : start + ROWS_AT_ONCE]).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                f"row {start + int(finite.argmin())}, counted from 0, holds NaN or infinity",
+                place=place,
+                remedy="compute that embedding again, or write zeros",
+            )

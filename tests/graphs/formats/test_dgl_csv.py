@@ -157,3 +157,10 @@ def test_vectors_of_several_lengths(tmp_path: Path) -> None:
     change("nodes.csv", '"3,4"', '"3,4,5"')(folder)
     with pytest.raises(InputError, match="'feat' of row 2 is no list of 2 numbers"):
         read_features(folder)
+
+
+def test_vectors_that_are_not_finite(tmp_path: Path) -> None:
+    folder = write(tmp_path, PLAIN)
+    change("nodes.csv", '"3,4"', '"3,inf"')(folder)
+    with pytest.raises(InputError, match=r"nodes\.csv, 'feat': row 1, counted from 0, holds NaN or infinity"):
+        read_features(folder)

@@ -65,6 +65,19 @@ def test_a_graph_of_several_types(tmp_path: Path) -> None:
     assert read_features(tmp_path).tolist() == [[0, 0], [0, 0], [1, 2], [3, 4], [5, 6]]
 
 
+@pytest.mark.parametrize(
+    ("files", "file", "place"),
+    [
+        (PLAIN, "raw/node-feat.csv.gz", "node-feat.csv.gz, 'node-feat'"),
+        (TYPED, "raw/node-feat/paper/node-feat.csv.gz", "'node-feat' of 'paper'"),
+    ],
+)
+def test_features_that_are_not_finite(tmp_path: Path, files: dict[str, str], file: str, place: str) -> None:
+    folder = write(tmp_path, files | {file: files[file].replace("3", "nan")})
+    with pytest.raises(InputError, match=f"{place}: row 1, counted from 0, holds NaN"):
+        read_features(folder)
+
+
 def test_the_least_there_can_be(tmp_path: Path) -> None:
     graph = load_graph(write(tmp_path, {"raw/edge.csv.gz": "", "raw/num-node-list.csv.gz": "2\n"}))
     assert list(graph.nodes.ids) == ["0", "1"]
