@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from graphcond.errors import InputError
+from graphcond.models import StableDiffusionBase
 from graphcond.pipeline import GraphPipeline
 from tests.release_folder import write_release_folder
 
@@ -64,6 +65,13 @@ def test_half_precision_is_read_into_full(tmp_path: Path) -> None:
     parts = (condition, pipe.model.base.unet, pipe.model.base.text_encoder, pipe.extractor.model)
     assert {parameter.dtype for part in parts for parameter in part.parameters()} == {torch.float32}
     assert np.isfinite(draw(pipe, neighbors=[picture(0)])).all()
+
+
+def test_a_base_in_half_precision_may_be_handed_over(folder: Path, pipe: GraphPipeline) -> None:
+    base = StableDiffusionBase.from_pretrained(str(folder), dtype="bf16")
+    half = GraphPipeline.from_pretrained(folder, base=base)
+    rough, fine = (draw(one, neighbors=[picture(0)]) for one in (half, pipe))
+    assert 1e-6 < np.abs(rough - fine).mean() < 0.1
 
 
 def test_more_neighbors_than_in_training(pipe: GraphPipeline) -> None:
