@@ -259,7 +259,7 @@ class GraphModel:
             InputError: the release has no place for a part of the model.
         """
         encoder = next(iter(self.conditions.values())).encoder
-        write_release(Path(folder), self.recipe, encoder, self.load_extractor(), progress)
+        write_release(Path(folder), self.recipe, encoder, self.load_extractor, progress)
 
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.

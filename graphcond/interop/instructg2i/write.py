@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ def write_release(
     folder: Path,
     recipe: Recipe,
     encoder: nn.Module,
-    vision: ClipExtractor | ClipVisionExtractor,
+    load_vision: Callable[[], ClipExtractor | ClipVisionExtractor],
     progress: Progress | None = None,
 ) -> None:
     """Write the layout of the release; the folder appears whole or not at all.
@@ -46,7 +47,7 @@ def write_release(
         folder: where to.
         recipe: of the model.
         encoder: the Graph-QFormer of its only condition.
-        vision: what embeds neighbors.
+        load_vision: gives what embeds neighbors.
         progress: called while the base is copied, with megabytes.
 
     Raises:
@@ -54,6 +55,7 @@ def write_release(
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     check_fits(recipe, weights)
+    vision = load_vision()
     source = base_folder(recipe.base)
     with atomic_folder(folder) as new:
         copy_files(source, base_files(source), new, progress)

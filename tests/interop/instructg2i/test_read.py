@@ -94,7 +94,8 @@ def test_half_precision_draws_as_its_weights_in_full(tmp_path: Path) -> None:
     for file in full.rglob("*.pt"):
         edit_ckpt(file, upcast)
     one, other = (draw(GraphPipeline.from_pretrained(folder)) for folder in (half, full))
-    assert np.isfinite(one).all() and np.array_equal(one, other)
+    assert np.isfinite(one).all()
+    assert np.array_equal(one, other)
 
 
 def test_another_folder_may_hold_the_image_encoder(
