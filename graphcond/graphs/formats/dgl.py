@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, check_room
 from graphcond.graphs.groups.features import VectorReaders, embeddings_of, readers_of
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.optional import optional
@@ -81,8 +81,13 @@ def embeddings_from_dgl(
     return embeddings_of(groups_of(graph), {"extra": extra, "pictures": pictures, "texts": texts})
 
 
-def groups_of(graph: Any) -> Groups:
-    """The nodes and edges of a `dgl.DGLGraph`."""
+def groups_of(graph: Any, place: object = "the graph") -> Groups:
+    """The nodes and edges of a `dgl.DGLGraph`.
+
+    Raises:
+        InputError: the nodes do not fit the memory.
+    """
+    check_room(graph.num_nodes(), place)
     plain_nodes, plain_edges = len(graph.ntypes) == 1, len(graph.canonical_etypes) == 1
     nodes = {
         PLAIN if plain_nodes else kind: NodeGroup(graph.num_nodes(kind), dict(graph.nodes[kind].data))
@@ -105,12 +110,12 @@ def read_dgl_file(file: Path | str, columns: Mapping[str, str] | None = None) ->
         InputError: as `load_dgl_graph` and `from_dgl`.
     """
     file = Path(file)
-    return source_of(groups_of(load_dgl_graph(file)), KEYS, columns, place=file)
+    return source_of(groups_of(load_dgl_graph(file), file), KEYS, columns, place=file)
 
 
 def dgl_features(file: Path) -> VectorReaders:
     """The vectors that a file of `dgl.save_graphs` has for nodes: their name and what reads them."""
-    return readers_of(groups_of(load_dgl_graph(file)), file)
+    return readers_of(groups_of(load_dgl_graph(file), file), file)
 
 
 def is_dgl_file(file: Path) -> bool:

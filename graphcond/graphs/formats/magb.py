@@ -61,7 +61,7 @@ def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> G
     if files is None:
         raise InputError(f"holds no X{GRAPH} with X.csv", place=folder, remedy="check the path")
     graph_file, table_file = files
-    groups = groups_of(load_dgl_graph(graph_file))
+    groups = groups_of(load_dgl_graph(graph_file), graph_file)
     if list(groups.nodes) != [PLAIN]:
         raise InputError(
             f"has nodes of types {', '.join(groups.nodes)}", place=graph_file, remedy="save one type"

@@ -27,6 +27,7 @@ from graphcond.graphs.groups.base import (
     EdgeType,
     Groups,
     NodeGroup,
+    check_room,
     mask_of,
 )
 from graphcond.graphs.groups.features import VectorReaders, feature_rows
@@ -87,17 +88,18 @@ def _features(folder: Path, files: Mapping[str, Path]) -> Any:
 
 def _counts(raw: Path) -> dict[str, int]:
     """Type to number of nodes."""
-    several = raw / "num-node-dict.csv.gz"
-    if several.is_file():
-        table = read_csv(several, kind=pa.int64())
-        _check_names(table.column_names, several)
+    file = raw / "num-node-dict.csv.gz"
+    if file.is_file():
+        table = read_csv(file, kind=pa.int64())
+        _check_names(table.column_names, file)
         found = {name: table[name].to_pylist() for name in table.column_names}
     else:
-        lone = raw / "num-node-list.csv.gz"
-        found = {PLAIN: read_integers(lone, columns=1)[:, 0].tolist()}
+        file = raw / "num-node-list.csv.gz"
+        found = {PLAIN: read_integers(file, columns=1)[:, 0].tolist()}
     for counts in found.values():
         if len(counts) != 1:
             raise InputError(f"holds {len(counts)} graphs", place=raw, remedy="give a folder of one graph")
+    check_room(sum(counts[0] for counts in found.values()), file)
     return {kind: counts[0] for kind, counts in found.items()}
 
 

@@ -119,13 +119,17 @@ def _ends(
 
 def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " edges"]], place: object) -> int:
     """As PyG counts: what is said, else what a column of the nodes has, else what edges reach."""
-    masks = [key for key in columns if str(key).endswith(MASK)]
     try:
-        if columns.get("num_nodes") is not None:
-            return check_room(index(columns["num_nodes"]), place)
-        for key in (*FEATURES.values(), "y", "id", "text", "image", *masks):
-            if columns.get(key) is not None:
-                return len(columns[key])
+        told = _told(columns)
     except TypeError as error:
         raise InputError(f"its nodes cannot be counted ({error})", place=place, remedy="mend it") from None
-    return check_room(1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1), place)
+    reached = 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)
+    return check_room(reached if told is None else told, place or "the graph")
+
+
+def _told(columns: Mapping[str, Any]) -> int | None:
+    if columns.get("num_nodes") is not None:
+        return index(columns["num_nodes"])
+    masks = [key for key in columns if str(key).endswith(MASK)]
+    known = (*FEATURES.values(), "y", "id", "text", "image", *masks)
+    return next((len(columns[key]) for key in known if columns.get(key) is not None), None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.base import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup, check_room
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.optional import optional
 from graphcond.types import AttributedGraph, NodeTable
@@ -30,7 +30,7 @@ def from_scipy(
 
     Raises:
         InputError: the matrix is not sparse or not square, a weight is no finite number >= 0, or ``nodes``
-            has another length.
+            has another length, or the nodes do not fit the memory.
     """
     sparse = optional("scipy.sparse", "scipy")
     if not sparse.issparse(matrix):
@@ -41,10 +41,11 @@ def from_scipy(
         raise InputError(
             f"an adjacency matrix of shape {matrix.shape} is not square", remedy="give (nodes, nodes)"
         )
+    count = check_room(matrix.shape[0], "the matrix")
     entries = matrix.tocoo()
     weights = {} if (entries.data == 1).all() else {"weight": entries.data}
     edges = EdgeGroup(entries.row.astype(np.int64), entries.col.astype(np.int64), weights)
-    groups = Groups({PLAIN: NodeGroup(matrix.shape[0], {})}, {(PLAIN, PLAIN, PLAIN): edges})
+    groups = Groups({PLAIN: NodeGroup(count, {})}, {(PLAIN, PLAIN, PLAIN): edges})
     return source_of(groups, OWN_NAMES, nodes=nodes, root=root).graph(directed=directed)
 
 

@@ -80,7 +80,9 @@ def text_column(
 
 
 def check_room(nodes: int, place: object) -> int:
-    """``nodes``, where so many fit the memory: a single wrong id in the edges would name billions of them.
+    """``nodes``, where so many fit the memory: a wrong count, or one wrong id in the edges, names billions.
+
+    Called by each format as soon as it knows the number, before anything is made for each node.
 
     Raises:
         InputError: they do not fit.
@@ -88,9 +90,9 @@ def check_room(nodes: int, place: object) -> int:
     free = psutil.virtual_memory().available
     if nodes * NODE > free:
         raise InputError(
-            f"reaches to node {nodes - 1}, and {free / 2**30:.1f} GiB of memory do not hold so many",
+            f"has {nodes} nodes, and {free / 2**30:.1f} GiB of memory do not hold so many",
             place=place,
-            remedy="mend that edge, or number the nodes from 0 without gaps",
+            remedy="mend that number, or number the nodes in the edges from 0 without gaps",
         )
     return nodes
 

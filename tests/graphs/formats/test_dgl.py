@@ -111,6 +111,14 @@ def test_a_file_of_two_graphs(tmp_path: Path) -> None:
         load_graph(tmp_path / "two.bin")
 
 
+@pytest.mark.parametrize("read", [load_graph, read_features])
+def test_a_file_of_more_nodes_than_fit(read: Any, tmp_path: Path) -> None:
+    graph = dgl.graph((torch.tensor([0]), torch.tensor([1])), num_nodes=10**12)
+    dgl.save_graphs(str(tmp_path / "huge.bin"), [graph])
+    with pytest.raises(InputError, match=r"huge\.bin: has 1000000000000 nodes, and .* GiB of memory do not"):
+        read(tmp_path / "huge.bin")
+
+
 @pytest.mark.parametrize("share", [0.01, 0.5])
 def test_a_file_cut_short(share: float, tmp_path: Path) -> None:
     file = tmp_path / "cut.bin"

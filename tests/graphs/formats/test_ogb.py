@@ -108,6 +108,7 @@ def test_weights(tmp_path: Path) -> None:
         ("raw/num-node-list.csv.gz", None, r"num-node-list\.csv\.gz: is missing"),
         ("raw/num-node-list.csv.gz", "2\n2\n", "holds 2 graphs"),
         ("raw/num-node-list.csv.gz", "3\n", "for 3 nodes"),
+        ("raw/num-node-list.csv.gz", f"{10**12}\n", r"list\.csv\.gz: has 1000000000000 nodes, .* GiB"),
         ("raw/edge.csv.gz", "0,1,2\n", r"edge\.csv\.gz: has 3 columns instead of 2"),
         ("raw/edge.csv.gz", "0,4\n", "edge 0 ends at node 4, and there are 4 nodes"),
         ("raw/edge.csv.gz", "0,-1\n", "edge 0 ends at node -1"),
@@ -143,6 +144,7 @@ def test_bad_folders(tmp_path: Path, name: str, content: str | None, problem: st
             r"author___edits___paper/edge\.csv\.gz: is missing",
         ),
         ("raw/num-node-dict.csv.gz", "author,/tmp\n2,3\n", "'/tmp' names no type"),
+        ("raw/num-node-dict.csv.gz", f"author,paper\n{10**12},3\n", "has 1000000000003 nodes"),
         ("raw/num-node-dict.csv.gz", "author\n2\n", "end at nodes 'paper', which are missing"),
     ],
 )

@@ -159,8 +159,9 @@ EDGE = torch.tensor([[0], [1]])
         ({"edge_index": EDGE.float()}, "'edge_index' are float32"),
         ({"edge_index": EDGE, "num_nodes": 1}, "edge 0 ends at node 1, and there are 1 nodes"),
         ({"edge_index": -EDGE, "num_nodes": 2}, "edge 0 ends at node -1"),
-        ({"edge_index": EDGE << 40}, r"reaches to node 1099511627776, .* GiB of memory do not hold so many"),
-        ({"edge_index": EDGE, "num_nodes": 1 << 40}, "reaches to node 1099511627775"),
+        ({"edge_index": EDGE << 40}, r"has 1099511627777 nodes, .* GiB of memory do not hold so many"),
+        ({"edge_index": EDGE, "num_nodes": 1 << 40}, "has 1099511627776 nodes"),
+        ({"edge_index": EDGE, "x": torch.ones(1, 2).expand(1 << 40, 2)}, "has 1099511627776 nodes"),
         ({"edge_index": EDGE, "num_nodes": 2, "text": ["a"]}, "'text' has 1 entries for 2 nodes"),
         ({"edge_index": EDGE, "num_nodes": 2, "id": ["a", "a"]}, "the node id 'a' occurs more than once"),
         (
