@@ -152,7 +152,9 @@ def test_bad_files(tmp_path: Path, name: str, value: Any, problem: str) -> None:
 
 
 def test_an_id_beyond_the_memory(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"data: has 1099511627777 nodes, .* number the nodes in the edges from 0"):
+    with pytest.raises(
+        InputError, match=r"data: has 1099511627777 nodes, .* number the nodes in the edges from 0"
+    ):
         load_graph(write(tmp_path / "data", {EDGES: torch.tensor([[0, 2**40]])}))
 
 
