@@ -13,6 +13,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "leftovers",
         "scene_graph",
         "types",
         "component",
@@ -20,6 +21,7 @@ LAYERS = [
         "fingerprint",
         "weights",
         "torch_files",
+        "recipe_files",
         "progress",
         "spatial",
         "sentences",

@@ -28,9 +28,9 @@ def list_recipes(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from graphcond.recipe import load_recipe, shipped_recipes
+    from graphcond.recipe_files import read_yaml, shipped_recipes
 
-    rows = {name: load_recipe(path).description for name, path in shipped_recipes().items()}
+    rows = {name: read_yaml(path)["description"] for name, path in shipped_recipes().items()}
     if as_json:
         print(json.dumps([{"name": name, "description": text} for name, text in rows.items()]))
         return
@@ -52,11 +52,13 @@ def show(
 
     Example: graphcond recipe show instructg2i --base tiny > my.yaml
     """
-    from graphcond.recipe import find_recipe, load_recipe
+    from graphcond.recipe_files import find_recipe
 
     if not (resolved or base or overrides or as_json):
         print(find_recipe(name).read_text(encoding="utf-8"), end="")
         return
+    from graphcond.recipe import load_recipe
+
     recipe = load_recipe(name, base=base_name(base), overrides=overrides or ())
     print(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
 

@@ -1,8 +1,9 @@
 """Recipes: strict YAML that composes a base, conditions, guidance and training."""
 
-from graphcond.recipe.load import find_recipe, load_recipe, parse_recipe, shipped_recipes
+from graphcond.recipe.load import load_recipe, parse_recipe
 from graphcond.recipe.recipe import ConditionConfig, Recipe
 from graphcond.recipe.sections import GuidanceConfig, TrainingConfig
+from graphcond.recipe_files import find_recipe, shipped_recipes
 
 __all__ = [
     "ConditionConfig",
