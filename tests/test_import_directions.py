@@ -22,6 +22,8 @@ LAYERS = [
         "weights",
         "torch_files",
         "recipe_files",
+        "assignments",
+        "problems",
         "progress",
         "spatial",
         "sentences",

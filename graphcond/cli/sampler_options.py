@@ -71,11 +71,10 @@ def embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
 
 
 def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:
-    # Imported here: recipes bring torch along, which takes seconds.
     from pydantic import ValidationError
 
-    from graphcond.recipe.load import override
-    from graphcond.recipe.problems import as_input_error
+    from graphcond.assignments import override
+    from graphcond.problems import as_input_error
 
     values: dict[str, Any] = {"kind": config.kind_name()}
     override(values, settings)
