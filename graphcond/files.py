@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from graphcond.errors import InputError, WriteError
+from graphcond.leftovers import delete_leftovers, sweep, temporary_prefix
 
 REFUSED = ("I/O error", "PytorchStreamWriter failed", "unexpected pos")
 """How safetensors and torch say that they could not write; they raise no OSError."""
@@ -27,13 +29,16 @@ def default_cache_folder() -> Path:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
 
+    What a killed process of this machine left in the folder goes when another first writes there.
+
     Raises:
         WriteError: the place refuses, or its disk is full.
     """
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        sweep(path.parent.absolute())
+        handle, name = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -49,7 +54,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside ``path``; it takes the place of ``path`` if the block succeeds.
 
-    A folder that already stands at ``path`` is only removed once the new one is complete.
+    A folder that already stands at ``path`` is only removed once the new one is complete. What a killed
+    process of this machine left beside it goes when another first writes there.
 
     Raises:
         WriteError: the place refuses, or its disk is full.
@@ -57,7 +63,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        sweep(path.parent.absolute())
+        temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path), dir=path.parent))
         temporary.chmod(0o755)
         try:
             yield temporary
@@ -198,10 +205,9 @@ def _sync(file: Path) -> None:
 
 
 def _swap(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.replace(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    path.replace(old / "was")
+    old = Path(tempfile.mkdtemp(prefix=temporary_prefix(path, "old"), dir=path.parent))
+    if path.exists():
+        path.replace(old / "was")
     new.replace(path)
     shutil.rmtree(old, ignore_errors=True)
+    delete_leftovers(path.parent, re.escape(path.name), "old")

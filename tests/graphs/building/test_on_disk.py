@@ -23,6 +23,7 @@ from graphcond.errors import InputError, WriteError
 from graphcond.graphs import build_folder, open_graph, read_source, save_graph
 from graphcond.graphs.building.memory import Room
 from graphcond.graphs.manifest import check_sums, read_manifest
+from graphcond.leftovers import sweep
 from tests.graphs.graphs import assert_same, edge_pairs, write_metadata
 
 
@@ -269,8 +270,11 @@ def test_a_kill_leaves_no_folder(links: Path, step: str) -> None:
         assert process.stdout.readline() == b"here\n"
         process.send_signal(signal.SIGKILL)
     assert not out.exists()
+    assert list(out.parent.glob(".*/runs"))
+    sweep.cache_clear()  # what another command begins with
     build_folder(links, out)
     check_sums(out, read_manifest(out))
+    assert not list(out.parent.glob(".*"))
 
 
 @pytest.mark.parametrize("name", ["metadata.jsonl", "nodes.csv"])
