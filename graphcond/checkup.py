@@ -36,7 +36,7 @@ def check_up() -> list[Finding]:
         _xformers(),
         _dgl(),
         _tiny_base(),
-        Finding("cache", str(default_cache_folder()), advice="GRAPHCOND_CACHE moves it"),
+        _cache(),
     ]
 
 
@@ -84,6 +84,14 @@ def _dgl() -> Finding:
             "dgl", f"{found} cannot be imported ({error})", fine=False, advice="pip install dgl==1.1.3"
         )
     return Finding("dgl", found)
+
+
+def _cache() -> Finding:
+    folder = default_cache_folder()
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9
+    return Finding(
+        "cache", f"{folder}, {size:.1f} GB", advice="may be deleted at any time; GRAPHCOND_CACHE moves it"
+    )
 
 
 def _tiny_base() -> Finding:

@@ -103,6 +103,17 @@ def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert {"torch", "diffusers", "device", "attention", "xformers", "dgl"} <= names
 
 
+def test_doctor_weighs_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from graphcond import checkup
+
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
+    (tmp_path / "training").mkdir()
+    with (tmp_path / "training" / "latents.npy").open("wb") as file:
+        file.truncate(2_500_000_000)
+    found = {finding.name: finding.state for finding in checkup.check_up()}
+    assert found["cache"] == f"{tmp_path}, 2.5 GB"
+
+
 @pytest.mark.parametrize(
     "fails_with", [FileNotFoundError("libgraphbolt.so"), ImportError("no"), RuntimeError("x")]
 )
