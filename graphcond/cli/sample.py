@@ -14,7 +14,8 @@ from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, emb
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from graphcond.samplers import NeighborSamplerConfig
+    from graphcond.progress import Watch
+    from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
     from graphcond.types import AttributedGraph, NodeEmbeddings
 
 LONGEST = 512
@@ -64,6 +65,25 @@ def sample(
         typer.echo(f"{target} has no neighbors.")
 
 
+def make_sampler(
+    graph: AttributedGraph,
+    config: NeighborSamplerConfig,
+    embeddings: NodeEmbeddings | None,
+    watch: Watch,
+) -> NeighborSampler:
+    """The sampler, with relations where edges have types; ``watch`` is told while it is made.
+
+    Trying out how to compute PageRank takes half a minute on 50 million edges, the first time.
+    """
+    from graphcond.samplers import RelatingSampler
+
+    made = watch("making the sampler")
+    made(0, 1)
+    sampler = RelatingSampler(graph, config.build(graph=graph, embeddings=embeddings))
+    made(1, 1)
+    return sampler
+
+
 def _choose(
     graph: AttributedGraph,
     config: NeighborSamplerConfig,
@@ -74,15 +94,11 @@ def _choose(
     import numpy as np
 
     from graphcond.progress import progress_bars
-    from graphcond.samplers import with_relations
     from graphcond.types import ABSENT
 
     with progress_bars() as watch:
-        made = watch("making the sampler")
-        made(0, 1)
-        built = config.build(graph=graph, embeddings=embeddings)
-        made(1, 1)
-    context = with_relations(graph, built.sample(np.array([row]), np.random.default_rng(seed)))
+        built = make_sampler(graph, config, embeddings, watch)
+    context = built.sample(np.array([row]), np.random.default_rng(seed))
     chosen = [
         {
             "id": graph.nodes.ids[node],

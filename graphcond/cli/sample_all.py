@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.cli.sample import make_sampler
 from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
 from graphcond.errors import InputError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64
 
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
-    from graphcond.types import AttributedGraph, NodeEmbeddings
+    from graphcond.types import AttributedGraph
 
 
 def sample_all(
@@ -66,12 +67,15 @@ def sample_all(
     embeddings = embed(graph, features) if config.reads_embeddings else None
     plan = plan_of(out, graph, config, embeddings, _targets(graph, split), seed=seed)
     plan = replace(plan, source=source)
-    if workers == 1:
-        make = partial(_sampler, graph, config, embeddings)
-    else:
-        make = partial(_build, folder, config, features)
     with progress_bars() as watch:
-        done = precompute(plan, make, share, workers=workers, progress=watch("sampling"))
+        done = precompute(
+            plan,
+            partial(make_sampler, graph, config, embeddings, watch),
+            share,
+            workers=workers,
+            in_workers=partial(_build, folder, config, features),
+            progress=watch("sampling"),
+        )
     if done:
         typer.echo(f"neighbors of {len(plan.targets)} targets: {out}")
     else:
@@ -97,14 +101,7 @@ def _targets(graph: AttributedGraph, split: str | None) -> Int64[np.ndarray, " n
 def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> NeighborSampler:
     """In a worker: maps the graph's folder and reads the embeddings that are cached by now."""
     from graphcond.graphs import load_graph
+    from graphcond.progress import silent
 
     graph = load_graph(folder)
-    return _sampler(graph, config, embed(graph, features) if config.reads_embeddings else None)
-
-
-def _sampler(
-    graph: AttributedGraph, config: NeighborSamplerConfig, embeddings: NodeEmbeddings | None
-) -> NeighborSampler:
-    from graphcond.samplers import RelatingSampler
-
-    return RelatingSampler(graph, config.build(graph=graph, embeddings=embeddings))
+    return make_sampler(graph, config, embed(graph, features) if config.reads_embeddings else None, silent)

@@ -20,7 +20,7 @@ from graphcond.samplers import NeighborSampler
 
 ALL = Share()
 MakeSampler = Callable[[], NeighborSampler]
-"""Opens the graph and builds the sampler; picklable where several workers each call it."""
+"""Builds the sampler; picklable where workers call it, and then it opens the graph too."""
 
 
 def precompute(
@@ -29,6 +29,7 @@ def precompute(
     share: Share = ALL,
     *,
     workers: int = 1,
+    in_workers: MakeSampler | None = None,
     progress: Progress | None = None,
 ) -> bool:
     """Sample the shards of ``share`` that are not there yet; the last process to finish writes the file.
@@ -38,9 +39,10 @@ def precompute(
 
     Args:
         plan: what to sample.
-        make_sampler: called once in each process that samples.
+        make_sampler: called once, if there is something to sample.
         share: of the shards; the others are left to other processes on the same folder.
         workers: processes.
+        in_workers: called in each of several workers, after ``make_sampler``, which it is unless given.
         progress: called with targets done and targets in this share.
 
     Returns:
@@ -59,26 +61,24 @@ def precompute(
     total = sum(len(plan.rows(shard)) for shard in mine)
     missing = [shard for shard in mine if plan.read(shard) is None]
     done = total - sum(len(plan.rows(shard)) for shard in missing)
-    for finished in chain((0,), _sampled(plan, make_sampler, missing, workers)):
+    sampled = _sampled(plan, make_sampler, in_workers or make_sampler, missing, workers)
+    for finished in chain((0,), sampled):
         done += finished
         if progress is not None:
             progress(done, total)
     return _finish(plan)
 
 
-def _sampled(plan: Plan, make: MakeSampler, shards: list[int], workers: int) -> Iterator[int]:
+def _sampled(
+    plan: Plan, make: MakeSampler, in_workers: MakeSampler, shards: list[int], workers: int
+) -> Iterator[int]:
     """Write ``shards``; yields the number of targets of each as it is written."""
     if not shards:
         return iter(())
-    if workers == 1:
-        return _alone(plan, make, shards)
-    return _together(plan, make, shards, min(workers, len(shards)))
-
-
-def _alone(plan: Plan, make: MakeSampler, shards: Iterable[int]) -> Iterator[int]:
-    sampler = make()
-    for shard in shards:
-        yield _write(plan, sampler, shard)
+    sampler = make()  # also for workers: what it had to try out, they find in the cache folder
+    if min(workers, len(shards)) == 1:
+        return (_write(plan, sampler, shard) for shard in shards)
+    return _together(plan, in_workers, shards, min(workers, len(shards)))
 
 
 def _together(plan: Plan, make: MakeSampler, shards: Iterable[int], workers: int) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,13 @@ def test_shares_workers_and_launchers_give_the_bytes_of_one_process(
         monkeypatch.setenv("RANK", rank)
         run(world, "--out", outs[2], *semantic)
     assert outs[0].read_bytes() == outs[1].read_bytes() == outs[2].read_bytes()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_sampler_is_made_before_targets_are_counted(world: Path, tmp_path: Path, workers: str) -> None:
+    command = ["sample-all", str(world), "--out", str(tmp_path / "neighbors.safetensors"), *PPR]
+    bars = CliRunner().invoke(APP, [*command[1:], "--workers", workers]).stderr
+    assert re.search(r"making the sampler .* 1/1 .*\nsampling .* 48/48 ", bars)
 
 
 SMALL_SHARDS = """

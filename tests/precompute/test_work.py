@@ -142,6 +142,24 @@ def refuse() -> NeighborSampler:
     raise InputError("is broken", place="the graph", remedy="mend it")
 
 
+def test_workers_begin_once_a_sampler_was_made_before_them(out: Path, undisturbed: bytes) -> None:
+    order: list[str] = []
+
+    def first() -> NeighborSampler:
+        order.append("made")
+        return make()
+
+    def progress(done: int, total: int) -> None:
+        order.append(f"{done}")
+
+    assert precompute(plan(out), first, workers=2, in_workers=make, progress=progress)
+    assert order[:2] == ["made", "0"]
+    assert order.count("made") == 1
+    assert out.read_bytes() == undisturbed
+    with pytest.raises(InputError, match=r"the graph: is broken\. Mend it"):
+        precompute(plan(out.with_name("other")), first, workers=2, in_workers=refuse)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sampler_that_cannot_be_made_leaves_nothing(out: Path, workers: int) -> None:
     with pytest.raises(InputError, match=r"the graph: is broken\. Mend it"):
