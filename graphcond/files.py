@@ -70,6 +70,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
+                    file.chmod(0o644)  # some libraries write for their user only
                     _sync(file)
             _swap(temporary, path)
         finally:

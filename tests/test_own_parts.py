@@ -109,6 +109,10 @@ def test_what_a_saved_model_holds(model: Path) -> None:
     assert "a base of its own, which is in `base/`" in (model / "README.md").read_text()
 
 
+def test_everybody_may_read_a_saved_model(model: Path) -> None:
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in model.rglob("*") if path.is_file())
+
+
 def test_other_models_say_that_their_base_is_elsewhere(sd_folder: Path, tmp_path: Path) -> None:
     small_model(sd_folder).save_pretrained(tmp_path / "model")
     assert f"`{sd_folder}`, whose weights are not in here" in (tmp_path / "model" / "README.md").read_text()

@@ -270,7 +270,10 @@ def clip_processor(name: str | Path, size: int) -> Any:
     """
     defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
     processor = _load_processor(CLIPImageProcessorPil, name, **defaults)
-    *_, height, width = processor(Image.new("RGB", (size, size)), return_tensors="pt").pixel_values.shape
+    try:
+        *_, height, width = processor(Image.new("RGB", (size, size)), return_tensors="pt").pixel_values.shape
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise _not_loadable(CLIPImageProcessorPil, name, error) from error
     if (height, width) != (size, size):
         raise InputError(
             f"its {PREPROCESSING} makes pictures of {width} x {height} pixels, not {size} x {size}",

@@ -103,6 +103,9 @@ def edit(file: Path, **changes: Any) -> None:
         ("preprocessor_config.json", "", "cannot load a CLIPImageProcessorPil"),
         ("preprocessor_config.json", "[]", "cannot load a CLIPImageProcessorPil"),
         ("preprocessor_config.json", "{}", "makes pictures of 224 x 224 pixels, not 64 x 64"),
+        ("preprocessor_config.json", '{"image_mean": [1]}', "cannot load a CLIPImageProcessorPil"),
+        ("preprocessor_config.json", '{"size": "x"}', "cannot load a CLIPImageProcessorPil"),
+        ("preprocessor_config.json", '{"rescale_factor": "x"}', "cannot load a CLIPImageProcessorPil"),
     ],
 )
 def test_damaged_folders(copy: Path, file: str, content: str | None, message: str) -> None:

@@ -40,7 +40,7 @@ def read_ckpt(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
 
 def _is_weight(value: object) -> bool:
-    """Whether ``value`` is a dense tensor of ordinary numbers."""
-    if not isinstance(value, Tensor) or value.is_meta:
+    """Whether ``value`` is a tensor of ordinary numbers that all stand in the file."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or not value.is_floating_point():
         return False
-    return value.layout == torch.strided and value.is_floating_point()
+    return not value.is_meta and value.nbytes <= value.untyped_storage().nbytes()

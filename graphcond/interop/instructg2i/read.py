@@ -172,7 +172,7 @@ def _recipe(
     }
     values = {
         "name": "instructg2i_release",
-        "description": f"InstructG2I as its authors released it ({folder.name}).",
+        "description": "InstructG2I as its authors released it.",
         "base": {"kind": "stable_diffusion", "model": str(folder)},
         "data": {"kind": "mmag", "resolution": resolution},
         "features": {"kind": "clip_vision", "model": image_encoder},

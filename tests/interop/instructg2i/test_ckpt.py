@@ -58,6 +58,7 @@ def test_parameters_and_ordered_dicts_are_weights_too(tmp_path: Path) -> None:
         (WEIGHTS | {"wave": torch.ones(2, dtype=torch.complex64)}, "what it calls 'wave' is no weight"),
         (WEIGHTS | {"sparse": torch.eye(2).to_sparse()}, "what it calls 'sparse' is no weight"),
         (WEIGHTS | {"empty": torch.ones(2, device="meta")}, "what it calls 'empty' is no weight"),
+        (WEIGHTS | {"vast": torch.ones(1).expand(10**13)}, "what it calls 'vast' is no weight"),
         (WEIGHTS | {"bad": torch.tensor([1.0, torch.nan])}, "'bad' holds values that are not finite"),
         (WEIGHTS | {"bad": torch.tensor([torch.inf])}, "'bad' holds values that are not finite"),
     ],
