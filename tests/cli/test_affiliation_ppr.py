@@ -74,9 +74,9 @@ def test_bad_attributes_are_one_line_and_two(
 ) -> None:
     code, _, error = run("sample", folder, "--target", "a", *CHOICES, *settings)
     assert code == 2
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert re.search(said, error)
+    (line,) = (line for line in error.splitlines() if not line.startswith("making the sampler"))
+    assert line.startswith("error: ")
+    assert re.search(said, line)
 
 
 def test_a_graph_without_attributes_is_refused(folder: Path, run: Run) -> None:
