@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -42,7 +43,9 @@ class ClipVisionExtractor(PretrainedExtractor):
         return int(self.model.config.projection_dim)
 
     def _plain(self, picture: Image.Image) -> Image.Image:
-        return picture.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)  # it is meant
+            return picture.convert("RGB")
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         return self.model(pixel_values=pixels).image_embeds

@@ -14,7 +14,9 @@ import torch
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 from PIL import Image
 from transformers import CLIPTextModel
+from typer.testing import CliRunner
 
+from graphcond.cli import app
 from graphcond.pipeline import GraphPipeline
 from tests.parity import release_reference
 from tests.parity.release_reference import Call, ReleaseReference, qformer
@@ -118,6 +120,46 @@ def test_scales_that_are_not_given_are_the_releases(pipe: GraphPipeline, referen
     call, neighbors = a_call(), pictures(2)
     wanted = reference.guide(call, reference.graph(neighbors), text_scale=7.5, graph_scale=1.5)
     assert distance(ours(pipe, call, neighbors), wanted) < SAME
+
+
+@pytest.mark.parametrize("mode", ["separate", "joint"])
+def test_the_command_line_draws_the_same(tmp_path: Path, mode: str) -> None:
+    reference = ReleaseReference(write_release_folder(tmp_path / "release"))
+    files = []
+    for number, picture in enumerate(pictures(4)):
+        files.append(tmp_path / f"{number}.png")
+        picture.save(files[-1], exif=picture.getexif())
+    graphs = [files] if mode == "joint" else [files[:3], files[3:]]
+    neighbors = [word for graph in graphs for word in ("--neighbors", *map(str, graph))]
+    call, read = a_call(), [reference.graph([Image.open(file) for file in graph]) for graph in graphs]
+    if mode == "joint":
+        wanted = reference.joint(call, read[0], scale=TEXT_SCALE)
+    else:
+        wanted = reference.multi(call, read, text_scale=TEXT_SCALE, graph_scales=GRAPH_SCALES)
+        neighbors += ["--graph-scale", *map(str, GRAPH_SCALES)]
+    command_line("convert", "instructg2i", tmp_path / "release", "--out", tmp_path / "model")
+    for model in ("release", "model"):
+        out = tmp_path / f"{model}.png"
+        asked = (
+            "--prompt",
+            call.prompts[0],
+            "--steps",
+            call.steps,
+            "--seed",
+            0,
+            "--mode",
+            mode,
+            "--out",
+            out,
+        )
+        command_line("generate", tmp_path / model, *asked, *neighbors)
+        drawn = np.asarray(Image.open(out), np.float32)[None] / 255
+        assert distance(drawn, wanted) < 0.51 / 255
+
+
+def command_line(*arguments: object) -> None:
+    result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
 def other_preprocessing(folder: Path) -> None:
