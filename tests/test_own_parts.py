@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diffusers import StableDiffusionPipeline
 
 from graphcond.errors import InputError, WriteError
 from graphcond.interop.instructg2i import read_release
@@ -186,6 +187,19 @@ def test_linked_folders_and_files_are_saved_as_copies(
     (tmp_path / "blob").unlink()
     assert same(tmp_path / "copy", picture)
     assert not [path for path in (tmp_path / "copy").rglob("*") if path.is_symlink()]
+
+
+def test_a_model_is_found_again_from_another_folder(
+    model: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model.parent)
+    pipe = GraphPipeline.from_pretrained("model")
+    monkeypatch.chdir("/")
+    assert np.array_equal(draw(pipe), picture)
+
+
+def test_diffusers_opens_the_base(model: Path) -> None:
+    assert StableDiffusionPipeline.from_pretrained(model / "base").safety_checker is None
 
 
 def test_the_folder_may_itself_be_a_link(model: Path, picture: np.ndarray, tmp_path: Path) -> None:
