@@ -79,7 +79,7 @@ def test_a_copy_opens_in_diffusers_and_here(crowded: Path, tmp_path: Path) -> No
     assert steps[-1] == (2, 2)
     pipe = StableDiffusionPipeline.from_pretrained(copy)
     assert isinstance(pipe.scheduler, PNDMScheduler)
-    assert pipe.safety_checker is None
+    assert (pipe.safety_checker, pipe.config.requires_safety_checker) == (None, False)
     StableDiffusionConfig(model=str(copy)).build(device="cpu")
 
 

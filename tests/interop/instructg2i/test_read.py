@@ -65,6 +65,7 @@ def test_sizes_follow_from_the_weights(
     assert equal(release.encoder, ours)
     (condition,) = GraphPipeline.from_pretrained(folder).model.conditions.values()
     assert equal(condition.encoder.state_dict(), ours)
+    assert not condition.training
 
 
 def test_the_recipe_says_what_the_release_does(untouched: Path) -> None:
