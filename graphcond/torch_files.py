@@ -38,7 +38,7 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except MemoryError:
         raise
-    except (pickle.UnpicklingError, KeyError, EOFError):
+    except (pickle.UnpicklingError, LookupError, EOFError):
         raise InputError(
             "is damaged, or holds more than tensors, lists and dicts and is not opened: it could run code",
             place=path,
