@@ -9,7 +9,9 @@ from math import ceil
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+from graphcond.errors import InputError
 from graphcond.files import write_json, writing
 from graphcond.models.loading import TINY_FOLDER, load_scheduler
 from graphcond.models.stable_diffusion import StableDiffusionConfig, TinyConfig
@@ -25,12 +27,21 @@ _WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
 
 
 def base_folder(config: StableDiffusionConfig | TinyConfig) -> Path:
-    """Where the files of a base lie on this machine; those of a hub model that is loaded already."""
+    """Where the files of a base lie on this machine; those of a hub model that is loaded already.
+
+    Raises:
+        InputError: a hub model that was never downloaded.
+    """
     if isinstance(config, TinyConfig):
         return TINY_FOLDER
     if Path(config.model).is_dir():
         return Path(config.model)
-    return Path(snapshot_download(config.model, revision=config.revision, local_files_only=True))
+    try:
+        return Path(snapshot_download(config.model, revision=config.revision, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError, ValueError):
+        raise InputError(
+            "is not on this machine", place=f"base '{config.model}'", remedy="load it once while online"
+        ) from None
 
 
 def model_files(folder: Path, parts: tuple[str, ...] = (".",)) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 
-from graphcond.errors import WriteError
+from graphcond.errors import InputError, WriteError
 from graphcond.models import StableDiffusionConfig
 from graphcond.models.base_files import base_files, base_folder, copy_files, model_files, write_index
 from graphcond.models.loading import TINY_FOLDER
@@ -115,3 +115,10 @@ def test_a_hub_models_folder_is_that_of_the_cache(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("graphcond.models.base_files.snapshot_download", snapshot)
     assert base_folder(StableDiffusionConfig(model="some/model", revision="v2")) == tmp_path
     assert asked == {"name": "some/model", "revision": "v2", "local_files_only": True}
+
+
+def test_a_hub_model_that_was_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    for name in ("nobody/nothing", "no such/name at all"):
+        with pytest.raises(InputError, match=f"base '{name}': is not on this machine"):
+            base_folder(StableDiffusionConfig(model=name))
