@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from graphcond.guidance import GraphGuidance
     from graphcond.model import GraphModel
     from graphcond.models import StableDiffusionBase
+    from graphcond.models.clip_vision import ClipVisionExtractor
     from graphcond.models.features import ClipExtractor
     from graphcond.models.text_features import TextModelExtractor
     from graphcond.pipeline import GraphPipeline
@@ -129,6 +130,7 @@ _HOMES = {
     "graphcond.guidance": ("GraphGuidance",),
     "graphcond.model": ("GraphModel",),
     "graphcond.models": ("StableDiffusionBase",),
+    "graphcond.models.clip_vision": ("ClipVisionExtractor",),
     "graphcond.models.features": ("ClipExtractor",),
     "graphcond.models.text_features": ("TextModelExtractor",),
     "graphcond.pipeline": ("GraphPipeline",),

@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from graphcond.errors import InputError
-from graphcond.models.features import PretrainedExtractor, clip_processor, load_network, load_pretrained
+from graphcond.models.features import PretrainedExtractor
+from graphcond.models.networks import clip_processor, load_network, load_pretrained
 
 
 class ClipVisionExtractor(PretrainedExtractor):

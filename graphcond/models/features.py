@@ -15,15 +15,13 @@ import torch
 from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
-from transformers import BitImageProcessorPil, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
+from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
 
-from graphcond.errors import InputError
-from graphcond.models.loading import TINY_FOLDER, first_line, hub_options, quiet_loading
+from graphcond.models.loading import TINY_FOLDER
+from graphcond.models.networks import clip_processor, load_network, load_pretrained, load_processor
 from graphcond.pictures import to_rgb
 
 Item = TypeVar("Item")
-
-PREPROCESSING = "preprocessor_config.json"
 
 
 @runtime_checkable
@@ -216,7 +214,7 @@ class DinoExtractor(PretrainedExtractor):
             InputError: the model is not there, is damaged, or is no DINOv2.
         """
         model = load_network(Dinov2Model, name, device, dtype)
-        processor = _load_processor(BitImageProcessorPil, name, size={"shortest_edge": 256})
+        processor = load_processor(BitImageProcessorPil, name, size={"shortest_edge": 256})
         return cls(model, processor, name=str(name))
 
     @property
@@ -233,84 +231,3 @@ def tokenizer_settings(tokenizer: Any) -> str:
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
     del settings["padding"], settings["truncation"]  # what the last call used
     return json.dumps(settings, sort_keys=True)
-
-
-def load_network(
-    kind: Any,
-    name: str | Path,
-    device: str | torch.device,
-    dtype: torch.dtype,
-    *,
-    unread: str | None = None,
-    **options: Any,
-) -> Any:
-    """``kind.from_pretrained`` from safetensors; weights whose name holds ``unread`` may be missing.
-
-    Raises:
-        InputError: the model is not there, is damaged, or is of another kind.
-    """
-    options |= {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
-    model, report = load_pretrained(kind, name, **options)
-    missing = [key for key in report["missing_keys"] if unread is None or unread not in key]
-    if missing:
-        raise InputError(
-            f"is no complete {kind.__name__}: {len(missing)} weights are missing, "
-            f"among them '{min(missing)}'",
-            place=name,
-            remedy="name a folder or hub id of that kind of model",
-        )
-    return model.to(device)
-
-
-def clip_processor(name: str | Path, size: int) -> Any:
-    """CLIP's preprocessing as the model says it, else with its defaults at ``size`` pixels.
-
-    Raises:
-        InputError: the model's own settings are damaged, or make pictures of another size.
-    """
-    defaults = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
-    processor = _load_processor(CLIPImageProcessorPil, name, **defaults)
-    try:
-        *_, height, width = processor(Image.new("RGB", (size, size)), return_tensors="pt").pixel_values.shape
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise _not_loadable(CLIPImageProcessorPil, name, error) from error
-    if (height, width) != (size, size):
-        raise InputError(
-            f"its {PREPROCESSING} makes pictures of {width} x {height} pixels, not {size} x {size}",
-            place=name,
-            remedy="take the file that belongs to the model",
-        )
-    return processor
-
-
-def _load_processor(kind: Any, name: str | Path, **defaults: Any) -> Any:
-    try:
-        return kind.from_pretrained(str(name), **hub_options(str(name)))
-    except Exception as error:  # a damaged file raises anything
-        if not isinstance(error, OSError) or (Path(name) / PREPROCESSING).exists():
-            raise _not_loadable(kind, name, error) from error
-        return kind(**defaults)
-
-
-def load_pretrained(kind: Any, name: str | Path, **options: Any) -> Any:
-    """``kind.from_pretrained`` of a folder or hub id, quietly.
-
-    Raises:
-        InputError: it is not there or is damaged.
-    """
-    try:
-        with quiet_loading():
-            return kind.from_pretrained(str(name), **options, **hub_options(str(name)))
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged file raises anything
-        raise _not_loadable(kind, name, error) from error
-
-
-def _not_loadable(kind: Any, name: str | Path, error: Exception) -> InputError:
-    if Path(name).is_dir():
-        remedy = "check the folder or copy it again; config.json and model.safetensors belong into it"
-    else:
-        remedy = "name a folder, or a hub id that is in the cache (HF_HOME) or can be downloaded"
-    problem = f"cannot load a {kind.__name__} ({first_line(error)})"
-    return InputError(problem, place=name, remedy=remedy)

@@ -13,8 +13,9 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from graphcond.errors import InputError
-from graphcond.models.features import FrozenNetwork, load_network, load_pretrained, tokenizer_settings
+from graphcond.models.features import FrozenNetwork, tokenizer_settings
 from graphcond.models.loading import TINY_FOLDER
+from graphcond.models.networks import load_network, load_pretrained
 
 TINY_BERT = "tiny-bert"
 """The name of the small BERT inside the package."""

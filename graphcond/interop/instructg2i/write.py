@@ -23,8 +23,9 @@ from graphcond.interop.instructg2i.layout import (
 )
 from graphcond.models.base_files import base_files, base_folder, copy_files, write_index
 from graphcond.models.clip_vision import ClipVisionExtractor
-from graphcond.models.features import ClipExtractor, load_pretrained
+from graphcond.models.features import ClipExtractor
 from graphcond.models.loading import quiet_loading
+from graphcond.models.networks import load_pretrained
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import ConditionConfig
