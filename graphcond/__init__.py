@@ -186,6 +186,7 @@ __all__ = [
     "AffiliationPPRSampler",
     "AttributedGraph",
     "ClipExtractor",
+    "ClipVisionExtractor",
     "Condition",
     "ConsensusSimilarity",
     "ControlNetInjector",
