@@ -122,6 +122,7 @@ def test_scales_that_are_not_given_are_the_releases(pipe: GraphPipeline, referen
     assert distance(ours(pipe, call, neighbors), wanted) < SAME
 
 
+@pytest.mark.filterwarnings("ignore:Palette images")
 @pytest.mark.parametrize("mode", ["separate", "joint"])
 def test_the_command_line_draws_the_same(tmp_path: Path, mode: str) -> None:
     reference = ReleaseReference(write_release_folder(tmp_path / "release"))
