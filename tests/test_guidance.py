@@ -86,6 +86,15 @@ def test_graphs_steer_only_between_start_and_end(fraction: float, steers: bool) 
     assert any(branch.graph == 0 for branch in guidance.at(fraction).branches()) == steers
 
 
+def test_rescale_goes_to_the_spread_with_text_and_graph() -> None:
+    guidance = GraphGuidance(text=7.5, graphs=(1.5,), rescale=1.0)
+    branches = guidance.branches()
+    assert [(branch.text, branch.graph) for branch in branches] == [(False, None), (True, None), (True, 0)]
+    predictions = [torch.randn(2, 4, 8, 8) * size for size in (1.0, 2.0, 3.0)]
+    spread = guidance.combine(branches, predictions).std((1, 2, 3))
+    assert torch.allclose(spread, predictions[-1].std((1, 2, 3)), rtol=1e-4)
+
+
 def test_rescale_brings_back_the_spread() -> None:
     guided, conditional = torch.randn(2, 4, 8, 8) * 5, torch.randn(2, 4, 8, 8)
     full = rescaled(guided, conditional, 1.0)
