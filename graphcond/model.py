@@ -237,14 +237,7 @@ class GraphModel:
             base=base,
             parts=release.parts,
         )
-        (condition,) = model.conditions.values()
-        check_weights(
-            release.encoder,
-            condition.encoder.state_dict(),
-            place=release.parts["base"],
-            remedy="load it with its own base",
-        )
-        condition.encoder.load_state_dict(release.encoder)
+        model._load_release(release, remedy="load it with its own base")
         model.train(False)
         return model
 
@@ -261,17 +254,30 @@ class GraphModel:
         encoder = next(iter(self.conditions.values())).encoder
         write_release(Path(folder), self.recipe, encoder, self.load_extractor, progress)
 
+    def start_from(self, name_or_folder: str | Path) -> None:
+        """Take over the trained weights of a model with the same conditions, or of a released checkpoint.
+
+        Args:
+            name_or_folder: as for `from_pretrained`. Its base and its null are not taken over; a LoRA of this
+                model starts anew where that one has none.
+
+        Raises:
+            InputError: no such model, or its weights do not fit.
+        """
+        folder = local_folder(name_or_folder)
+        if is_release(folder):
+            self._load_release(read_release(folder), remedy="take over the sizes of its encoder and its base")
+            return
+        lora = self.lora if read_manifest(folder).recipe.lora is not None else None
+        self._load_trained(folder, lora)
+
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.
 
         Raises:
             InputError: a file is missing or damaged, or names and shapes do not fit.
         """
-        for name, condition in self.conditions.items():
-            _load(condition.encoder, folder / "conditions" / name / "encoder.safetensors")
-            _load(condition.injector, folder / "conditions" / name / "injector.safetensors")
-        if self.lora is not None:
-            self.lora.load_weights(folder / LORA)
+        self._load_trained(folder, self.lora)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Save and upload the model; returns the address of the commit."""
@@ -287,6 +293,21 @@ class GraphModel:
                     repo_id=repo_id, folder_path=folder, commit_message="Upload graphcond model"
                 )
             )
+
+    def _load_trained(self, folder: Path, lora: LoraInjector | None) -> None:
+        for name, condition in self.conditions.items():
+            _load(condition.encoder, folder / "conditions" / name / "encoder.safetensors")
+            _load(condition.injector, folder / "conditions" / name / "injector.safetensors")
+        if lora is not None:
+            lora.load_weights(folder / LORA)
+
+    def _load_release(self, release: Release, *, remedy: str) -> None:
+        place = release.parts["base"]
+        if len(self.conditions) > 1:
+            raise InputError("has one condition, the model several", place=place, remedy="name one only")
+        (condition,) = self.conditions.values()
+        check_weights(release.encoder, condition.encoder.state_dict(), place=place, remedy=remedy)
+        condition.encoder.load_state_dict(release.encoder)
 
     def _sampler_config(self, condition: str) -> Any:
         configs = () if self._recipe is None else self._recipe.conditions

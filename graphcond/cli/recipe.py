@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphcond.cli.options import base_name
+
+if TYPE_CHECKING:
+    from graphcond.recipe import Recipe
 
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
@@ -42,24 +46,22 @@ def list_recipes(as_json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a file.")],
+    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, a file, or folder of a model.")],
     base: Base = None,
     overrides: Overrides = None,
     resolved: Annotated[bool, typer.Option(help="Every setting, defaults included.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print a recipe: as it is written, or resolved.
+    """Print a recipe: as it is written, or resolved; that of a saved model always is.
 
     Example: graphcond recipe show instructg2i --base tiny > my.yaml
     """
     from graphcond.recipe_files import find_recipe
 
-    if not (resolved or base or overrides or as_json):
+    if not (resolved or base or overrides or as_json or Path(name).is_dir()):
         print(find_recipe(name).read_text(encoding="utf-8"), end="")
         return
-    from graphcond.recipe import load_recipe
-
-    recipe = load_recipe(name, base=base_name(base), overrides=overrides or ())
+    recipe = _recipe_of(name, base, overrides or ())
     print(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
 
 
@@ -101,3 +103,13 @@ def schema(
         print(json.dumps(Recipe.model_json_schema(), indent=2))
     else:
         write_json(out, Recipe.model_json_schema())
+
+
+def _recipe_of(name: str, base: str | None, overrides: Sequence[str]) -> Recipe:
+    from graphcond.recipe import load_recipe, parse_recipe
+    from graphcond.saved_model import saved_recipe
+
+    if not Path(name).is_dir():
+        return load_recipe(name, base=base_name(base), overrides=overrides)
+    values = saved_recipe(name).model_dump(mode="json")
+    return parse_recipe(values, base=base_name(base), overrides=overrides, place=name)

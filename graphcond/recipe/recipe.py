@@ -68,6 +68,9 @@ class Recipe(Config):
     """What steers the base."""
     lora: LoraConfig | None = None
     """A low-rank update of the base, trained beside the conditions."""
+    start_from: str | None = Field(None, min_length=1)
+    """A saved model of the same conditions, or a released checkpoint of InstructG2I: a folder or hub id whose
+    trained weights this training starts with."""
     stages: tuple[StageConfig, ...] = ()
     """What is trained before the denoising objective of ``training``, in order."""
     guidance: GuidanceConfig = GuidanceConfig()

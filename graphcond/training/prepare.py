@@ -18,6 +18,7 @@ from graphcond.model import GraphModel
 from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FileFeatures, mirrors
+from graphcond.saved_model import saved_recipe
 from graphcond.training.drops import learns_without_graph
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
@@ -83,6 +84,8 @@ def prepare(
         InputError: something about the data, the base or their fit is wrong.
     """
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
+    if recipe.start_from is not None and resumed is None:
+        saved_recipe(recipe.start_from)
     data = _open(recipe, report) if graph is None else graph
     recipe = recipe.with_relations(data.relation_names if isinstance(data, AttributedGraph) else ())
     targets = targets_of(data, recipe.data) if targets is None else _checked(data, targets)
@@ -92,7 +95,7 @@ def prepare(
     found = has_graph(contexts)
     if not found.any():
         raise _nothing_to_learn(data)
-    model = _build_model(recipe, gatherer.feature_width, device, report)
+    model = _build_model(recipe, gatherer.feature_width, device, report, resumed=resumed is not None)
     if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)
     else:
@@ -137,11 +140,15 @@ def _nothing_to_learn(data: Source) -> InputError:
     return InputError("no training target has a neighbor", place="data", remedy="check its edges")
 
 
-def _build_model(recipe: Recipe, feature_width: int, device: torch.device, report: Report) -> GraphModel:
+def _build_model(
+    recipe: Recipe, feature_width: int, device: torch.device, report: Report, *, resumed: bool
+) -> GraphModel:
     with report.stage("model", "Loading the base"):
         model = GraphModel.build(
             recipe, feature_width=feature_width, device=device, text_projection=_text_projection(recipe)
         )
+        if recipe.start_from is not None and not resumed:
+            model.start_from(recipe.start_from)
     check_prediction(model.base.prediction_type)
     for parameter in all_parameters(model.trainable_parameters()):
         parameter.data = parameter.data.float()

@@ -293,3 +293,20 @@ def test_a_converted_model_is_one_of_ours(release: Path, tmp_path: Path) -> None
     convert(release, "--out", tmp_path / "model")
     assert saved_recipe(tmp_path / "model").conditions == saved_recipe(release).conditions
     assert GraphModel.from_pretrained(tmp_path / "model").most_neighbors("neighbors") == 5
+
+
+def test_training_goes_on_from_a_converted_model(
+    release: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    convert(release, "--out", "model")
+    Path("mine.yaml").write_text(invoke("recipe", "show", "model"))
+    quick = ("batch_size=2", "steps=1", "previews=1", "preview_steps=1", "validation_samples=2")
+    settings = ["start_from=model", f"data.path={paintings}", *(f"training.{one}" for one in quick)]
+    words = [word for setting in settings for word in ("--set", setting)]
+    invoke("train", "mine.yaml", *words, "--out", "run", "--device", "cpu")
+    trained, began = (GraphModel.from_pretrained(folder) for folder in ("run/final", "model"))
+    assert trained.recipe.base.model == str(tmp_path / "model" / "base")
+    pairs = zip(*(one.trainable_parameters()["neighbors"].values() for one in (trained, began)), strict=True)
+    moved = max(float((after - before).detach().abs().max()) for after, before in pairs)
+    assert 0 < moved < 1e-3

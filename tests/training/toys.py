@@ -21,7 +21,7 @@ from graphcond.training.report import Report
 from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
 COLORS = ((200, 40, 40), (40, 60, 200))
-SECTIONS = ("lora", "conditions", "data", "base", "features", "stages", "guidance")
+SECTIONS = ("lora", "conditions", "data", "base", "features", "stages", "guidance", "start_from")
 NODES, TEST_NODES = 14, 3
 """The last nodes are held out, so 11 are trained on, which no even batch divides."""
 
