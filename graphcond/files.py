@@ -113,11 +113,7 @@ def check_writable(path: Path) -> None:
     with writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        nearest = next(folder for folder in path.absolute().parents if folder.exists())
-        if not nearest.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _check_parent(path)
 
 
 def check_new_folder(path: Path, *, remedy: str) -> None:
@@ -133,7 +129,34 @@ def check_new_folder(path: Path, *, remedy: str) -> None:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError("exists already", place=path, remedy=remedy)
-    check_writable(path / "any")
+    with writing(path):
+        _check_parent(path)
+
+
+def check_replaceable(path: Path, *known: Path | str) -> None:
+    """See that nothing is lost if a folder is written at ``path``.
+
+    Args:
+        path: nothing may stand there but an empty folder, or one that holds all of ``known``.
+        known: files by which a folder is known for what may be written anew.
+
+    Raises:
+        InputError: something else stands there.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not path.is_dir() or not all((path / file).is_file() for file in known):
+        raise InputError(
+            "holds something else, which would be lost", place=path, remedy="choose a new folder"
+        )
+
+
+def _check_parent(path: Path) -> None:
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -17,7 +17,7 @@ from graphcond.adapters import LoraInjector
 from graphcond.condition import Condition
 from graphcond.errors import InputError
 from graphcond.extractors import PictureExtractor, WordExtractor, load_extractor, load_words
-from graphcond.files import atomic_folder, write_json
+from graphcond.files import atomic_folder, check_replaceable, write_json
 from graphcond.interop.instructg2i import Release, is_release, read_release, write_release
 from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
@@ -177,9 +177,10 @@ class GraphModel:
             progress: called while such parts are copied, with megabytes.
 
         Raises:
-            InputError: a part of the model is gone, or stands at ``folder``.
+            InputError: a part of the model is gone or stands at ``folder``, or anything but a model does.
         """
         check_apart(self.parts, Path(folder))
+        check_replaceable(Path(folder), MANIFEST)
         with atomic_folder(Path(folder)) as new:
             for name, condition in self.conditions.items():
                 (new / "conditions" / name).mkdir(parents=True)

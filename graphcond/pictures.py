@@ -78,7 +78,7 @@ def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
     """The decoded picture; JPEG files at a lower size where at least ``longest`` pixels are left."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of `MAX_PIXELS`
             with Image.open(path) as picture:
                 if longest is not None:
                     picture.draft("RGB", (longest, longest))
@@ -88,7 +88,7 @@ def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
         raise InputError("no such picture", place=path, remedy="check the path") from None
     except IsADirectoryError:
         raise InputError("is a folder", place=path, remedy="name the pictures in it") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise InputError(
             f"has more than {MAX_PIXELS / 1e6:.0f} megapixels", place=path, remedy="scale it down first"
         ) from None

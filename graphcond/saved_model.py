@@ -75,7 +75,10 @@ def read_manifest(folder: Path) -> Manifest:
     """
     place = folder / MANIFEST
     if not place.is_file():
-        raise InputError(f"has no {MANIFEST}", place=folder, remedy="give the folder of a trained model")
+        inside = folder / "final"
+        known = (inside / MANIFEST).is_file()
+        remedy = f"did you mean {inside}?" if known else "give the folder of a trained model"
+        raise InputError(f"has no {MANIFEST}", place=folder, remedy=remedy)
     manifest = read_json(place)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None

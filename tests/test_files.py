@@ -15,6 +15,7 @@ from graphcond.errors import InputError, WriteError, did_you_mean
 from graphcond.files import (
     atomic_file,
     atomic_folder,
+    check_replaceable,
     check_writable,
     inside,
     read_json,
@@ -164,3 +165,16 @@ def test_text_says_why_it_cannot_be_read(tmp_path: Path) -> None:
         read_text(file, most=5)
     with pytest.raises(InputError, match="cannot be read"):
         read_text(tmp_path)
+
+
+def test_only_what_is_known_is_replaced(tmp_path: Path) -> None:
+    check_replaceable(tmp_path / "new", "known")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    check_replaceable(folder, "known")
+    (folder / "thesis.txt").touch()
+    for place in (folder, folder / "thesis.txt"):
+        with pytest.raises(InputError, match="holds something else, which would be lost"):
+            check_replaceable(place, "known")
+    (folder / "known").touch()
+    check_replaceable(folder, "known")

@@ -182,3 +182,21 @@ def test_a_model_composed_by_hand_draws_and_says_why_it_cannot_be_saved(
     with pytest.raises(InputError, match="composed by hand"):
         pipe.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_nothing_but_a_model_is_replaced(saved: Path, copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    model = GraphModel.from_pretrained(saved)
+    with pytest.raises(InputError, match="holds something else, which would be lost"):
+        model.save_pretrained(tmp_path / "work")
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "years"
+    model.save_pretrained(copy)
+
+
+def test_a_run_folder_is_no_model_but_its_model_is_named(saved: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(saved, tmp_path / "run" / "final")
+    with pytest.raises(InputError, match=r"has no graphcond.json. Did you mean .*run/final\?"):
+        GraphModel.from_pretrained(tmp_path / "run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,6 +42,13 @@ def instructg2i(
         int | None,
         typer.Option(min=1, help="Most neighbors in training, 5 unless given; the checkpoint does not say."),
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What chooses them from a graph: given, as the release's data has them, or ppr, say.",
+        ),
+    ] = None,
 ) -> None:
     """Turn a checkpoint of InstructG2I into one of our models, or a model of ours into such a checkpoint.
 
@@ -54,13 +61,21 @@ def instructg2i(
 
         graphcond convert instructg2i models/mine --to-release checkpoints/mine
     """
+    if not source:
+        raise InputError("is empty", place="SRC", remedy="name a folder or hub id")
     target = _only_one(out, to_release)
-    if to_release and (image_encoder or neighbors):
-        raise InputError("goes with --out", place="--image-encoder, --neighbors", remedy="leave it out")
+    if to_release and (image_encoder or neighbors or sampler):
+        raise InputError(
+            "goes with --out", place="--image-encoder, --neighbors, --sampler", remedy="leave it out"
+        )
     check_new_folder(target, remedy="choose another place")
     if target.resolve().is_relative_to(Path(source).resolve()):
         raise InputError(f"lies inside {source}", place=target, remedy="choose another place")
-    lines = _to_ours(source, target, image_encoder, neighbors) if out else _to_release(source, target)
+    if out:
+        options = {"image_encoder": image_encoder, "neighbors": neighbors, "sampler": sampler}
+        lines = _to_ours(source, out, {name: value for name, value in options.items() if value is not None})
+    else:
+        lines = _to_release(source, target)
     typer.echo("\n".join(lines))
 
 
@@ -73,8 +88,8 @@ def _only_one(out: Path | None, to_release: Path | None) -> Path:
     return target
 
 
-def _to_ours(source: str, out: Path, image_encoder: str | None, neighbors: int | None) -> list[str]:
-    from graphcond.interop.instructg2i import NEIGHBORS, read_release
+def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
+    from graphcond.interop.instructg2i import read_release
     from graphcond.model import GraphModel
     from graphcond.progress import progress_bars
     from graphcond.saved_model import MANIFEST, local_folder
@@ -85,9 +100,7 @@ def _to_ours(source: str, out: Path, image_encoder: str | None, neighbors: int |
     with progress_bars() as watch:
         loaded = watch("loading")
         loaded(0, 1)
-        model = GraphModel.from_release(
-            read_release(folder, image_encoder=image_encoder, neighbors=neighbors or NEIGHBORS)
-        )
+        model = GraphModel.from_release(read_release(folder, **options))
         model.load_extractor()  # a model that cannot look at neighbors is not written
         loaded(1, 1)
         model.save_pretrained(out, progress=watch("copying (MB)"))
@@ -123,7 +136,11 @@ def _to_release(source: str, out: Path) -> list[str]:
         model = GraphModel.from_pretrained(source)
         loaded(1, 1)
         model.to_release(out, progress=watch("copying (MB)"))
-    lines = [f"{out}: the layout of the InstructG2I release, {_size(out)}"]
+    most = model.recipe.conditions[0].sampler.neighbors
+    lines = [
+        f"{out}: the layout of the InstructG2I release, {_size(out)}",
+        f"It has no place for the number of neighbors, {most} at most: tell its users",
+    ]
     if model.recipe.conditions[0].null == "absent":
         lines.append(
             "Its code guides with zero tokens where the model was trained to see none (null: absent), so "

@@ -102,6 +102,8 @@ def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
     from graphcond.samplers import SceneSamplerConfig
 
     if path is None:
+        if getattr(recipe.data, "path", "") is None:
+            raise InputError("is needed: the model names no data", place="--graph", remedy="name the folder")
         return recipe.data
     forbidden = recipe.data.forbidden_splits
     if not any(isinstance(condition.sampler, SceneSamplerConfig) for condition in recipe.conditions):

@@ -47,7 +47,8 @@ def generate(
     negative_prompt: Annotated[str, typer.Option(help="What to keep away from.")] = "",
     text_scale: Annotated[float | None, typer.Option(help="s_T, how strongly the text steers.")] = None,
     graph_scale: Annotated[
-        list[float] | None, typer.Option(metavar="S ...", help="s_G, one for all graphs or one each.")
+        list[float] | None,
+        typer.Option(metavar="S ...", help="s_G, one for all graphs or one each; none in mode joint."),
     ] = None,
     mode: Annotated[
         str | None, typer.Option(help="separate, or joint: one scale for text and graph.")

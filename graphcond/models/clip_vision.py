@@ -14,6 +14,7 @@ from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjec
 from graphcond.errors import InputError
 from graphcond.models.features import PretrainedExtractor
 from graphcond.models.networks import clip_processor, load_network, load_pretrained
+from graphcond.pictures import to_rgb
 
 
 class ClipVisionExtractor(PretrainedExtractor):
@@ -44,6 +45,8 @@ class ClipVisionExtractor(PretrainedExtractor):
         return int(self.model.config.projection_dim)
 
     def _plain(self, picture: Image.Image) -> Image.Image:
+        if picture.mode.startswith("I"):  # 16 or 32 bits, of which CLIP's own conversion leaves white
+            return to_rgb(picture)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)  # it is meant
             return picture.convert("RGB")

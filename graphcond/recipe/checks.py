@@ -110,3 +110,19 @@ def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
     for name in given:
         if name not in names:
             raise ValueError(f"{place}: there is no '{name}'; known are {', '.join(names)}")
+
+
+def check_features(features: Any, conditions: Iterable[Any]) -> None:
+    """See that the features embed the texts that a sampler compares.
+
+    Raises:
+        ValueError: they embed pictures only.
+    """
+    for number, condition in enumerate(conditions):
+        similarity = getattr(condition.sampler, "similarity", None)
+        kind = getattr(getattr(similarity, "similarity", similarity), "kind", "")
+        if features.kind == "clip_vision" and kind.startswith("text_"):
+            raise ValueError(
+                f"conditions.{number}.sampler.similarity: '{kind}' compares texts, and features of kind "
+                "'clip_vision' embed pictures only; use consensus or image_image, or features of kind clip"
+            )

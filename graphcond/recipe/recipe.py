@@ -15,7 +15,7 @@ from graphcond.encoders import EncoderConfig
 from graphcond.errors import InputError
 from graphcond.files import atomic_file
 from graphcond.models import BaseConfig, StableDiffusionConfig
-from graphcond.recipe.checks import check_condition, check_data, check_known
+from graphcond.recipe.checks import check_condition, check_data, check_features, check_known
 from graphcond.recipe.sections import (
     ClipFeatures,
     DataConfig,
@@ -92,6 +92,7 @@ class Recipe(Config):
         for number, condition in enumerate(self.conditions):
             check_condition(f"conditions.{number}", condition, self.base.facts())
         check_data(self.data, self.conditions)
+        check_features(self.features, self.conditions)
         check_flip(self.data, self.training)
         check_stages(self.stages, self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)

@@ -20,9 +20,11 @@ from typer.testing import CliRunner
 from graphcond import cli
 from graphcond.cli import app
 from graphcond.errors import InputError
+from graphcond.graphs import save_world
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.saved_model import saved_recipe
+from graphcond.worlds import ArtWorld
 from tests.builders import small_model
 from tests.graphs.pickles import Malicious
 from tests.interop.releases import PROJECTOR, QFORMER, draw, edit_ckpt, pictures
@@ -310,3 +312,25 @@ def test_training_goes_on_from_a_converted_model(
     pairs = zip(*(one.trainable_parameters()["neighbors"].values() for one in (trained, began)), strict=True)
     moved = max(float((after - before).detach().abs().max()) for after, before in pairs)
     assert 0 < moved < 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["ppr", "semantic_ppr"])
+def test_another_sampler_for_graphs_with_edges(release: Path, tmp_path: Path, sampler: str) -> None:
+    save_world(ArtWorld(paintings_per_artist=2), tmp_path / "graph")
+    convert(release, "--out", tmp_path / "model", "--sampler", sampler, "--neighbors", 3)
+    asked = ("--graph", tmp_path / "graph", "--target", "painting-000003", "--steps", 1)
+    invoke("generate", tmp_path / "model", *asked, "--out", tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").is_file()
+
+
+def test_samplers_that_do_not_do(release: Path, tmp_path: Path) -> None:
+    for sampler, message in (("pppr", "there is no 'pppr'"), ("semantic", "'text_image' compares texts")):
+        assert message in complaint(release, "--out", tmp_path / "model", "--sampler", sampler)
+    with_release = complaint(release, "--to-release", tmp_path / "back", "--sampler", "ppr")
+    assert "goes with --out" in with_release
+    assert "SRC: is empty" in complaint("", "--out", tmp_path / "model")
+
+
+def test_a_release_has_no_data_of_its_own_to_be_evaluated_on(release: Path) -> None:
+    with pytest.raises(InputError, match="--graph: is needed"):
+        CliRunner().invoke(app, ["evaluate", str(release)], catch_exceptions=False)

@@ -237,3 +237,19 @@ def test_plugins_add_kinds_and_may_not_replace_ours(monkeypatch: pytest.MonkeyPa
     assert set(by_kind((PromptTokenConfig,), "graphcond.injectors")) == {"prompt_tokens", "mine"}
     with pytest.raises(InputError, match="kind 'mine' exists already"):
         by_kind((type("Ours", (Mine,), {}),), "graphcond.injectors")
+
+
+@pytest.mark.parametrize(
+    "similarity", [{}, {"kind": "text_text"}, {"kind": "blend", "similarity": {"kind": "text_image"}}]
+)
+def test_the_picture_half_of_clip_embeds_no_texts_to_compare(
+    sd_folder: Path, similarity: dict[str, Any]
+) -> None:
+    values = recipe_values(sd_folder, features={"kind": "clip_vision", "model": "half"})
+    values["conditions"][0]["sampler"] = {"kind": "semantic_ppr"} | (
+        {"similarity": similarity} if similarity else {}
+    )
+    with pytest.raises(InputError, match=r"conditions.0.sampler.similarity: 'text_.*use consensus"):
+        parse_recipe(values)
+    values["conditions"][0]["sampler"]["similarity"] = {"kind": "consensus"}
+    parse_recipe(values)

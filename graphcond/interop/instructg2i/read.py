@@ -55,7 +55,11 @@ class Release:
 
 
 def read_release(
-    folder: str | Path, *, image_encoder: str | Path | None = None, neighbors: int = NEIGHBORS
+    folder: str | Path,
+    *,
+    image_encoder: str | Path | None = None,
+    neighbors: int = NEIGHBORS,
+    sampler: str = "given",
 ) -> Release:
     """Read a released checkpoint. Sizes follow from the weights; nothing in the files is executed.
 
@@ -63,6 +67,7 @@ def read_release(
         folder: a checkpoint in the release's layout.
         image_encoder: folder or hub id of the CLIP that embeds neighbors, if not that of the checkpoint.
         neighbors: how many neighbors it was trained with at most.
+        sampler: the kind that chooses them from a graph, where no pictures are given.
 
     Raises:
         InputError: a part is missing, a file is damaged or is no tensor file, or weights do not fit.
@@ -86,7 +91,14 @@ def read_release(
     _check(projector, wanted.projector.state_dict(), folder / PROJECTOR)
     _check(qformer, _with_prefix(TEXT_MODEL, wanted.text_model.state_dict()), folder / QFORMER)
     return Release(
-        recipe=_recipe(folder, vision, min(RESOLUTION, facts.resolution), neighbors, tokens, every),
+        recipe=_recipe(
+            folder,
+            vision,
+            resolution=min(RESOLUTION, facts.resolution),
+            sampler=_sampler(sampler, neighbors),
+            tokens=tokens,
+            every=every,
+        ),
         feature_width=feature_width,
         encoder=qformer | _with_prefix(OURS, projector),
         parts={"base": folder, IMAGE_ENCODER: Path(vision)} if Path(vision).is_dir() else {"base": folder},
@@ -156,12 +168,18 @@ def _check(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path
     check_weights(found, wanted, place=file, remedy="see that all parts come from one checkpoint")
 
 
+def _sampler(kind: str, neighbors: int) -> dict[str, Any]:
+    """Settings of a sampler that gets along without texts, which the image encoder does not embed."""
+    similarity = {"similarity": {"kind": "consensus"}} if kind == "semantic_ppr" else {}
+    return {"kind": kind, "neighbors": neighbors, **similarity}
+
+
 def _recipe(
-    folder: Path, image_encoder: str, resolution: int, neighbors: int, tokens: int, every: int
+    folder: Path, image_encoder: str, *, resolution: int, sampler: dict[str, Any], tokens: int, every: int
 ) -> Recipe:
     condition = {
         "name": "neighbors",
-        "sampler": {"kind": "given", "neighbors": neighbors},
+        "sampler": sampler,
         "encoder": {
             "kind": "graph_qformer",
             "tokens_per_neighbor": tokens,

@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithPro
 
 from graphcond.encoders.graph_qformer import GraphQFormerConfig
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder
+from graphcond.files import atomic_folder, check_replaceable
 from graphcond.interop.instructg2i.layout import (
     IMAGE_ENCODER,
     OURS,
@@ -52,8 +52,9 @@ def write_release(
         progress: called while the base is copied, with megabytes.
 
     Raises:
-        InputError: the release has no place for a part of the model.
+        InputError: the release has no place for a part of the model, or ``folder`` holds something else.
     """
+    check_replaceable(folder, QFORMER, PROJECTOR)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     check_fits(recipe, weights)
     vision = load_vision()
@@ -117,7 +118,10 @@ def _foreign_settings(condition: ConditionConfig, weights: dict[str, torch.Tenso
     if injector.kind != "prompt_tokens" or injector.place != "append":
         found.append(f"an injector of kind {injector.kind}, place {getattr(injector, 'place', None)}")
     if not _release_finds(weights):
-        found.append(f"encoder.cross_attention_every: {encoder.cross_attention_every}")
+        found.append(
+            f"encoder.cross_attention_every: {encoder.cross_attention_every} (its code needs one that "
+            "divides the number of layers)"
+        )
     return found
 
 

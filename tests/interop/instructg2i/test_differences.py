@@ -84,3 +84,11 @@ def test_pictures_reach_clip_as_they_are(pipe: GraphPipeline, mode: str) -> None
     given = picture(1, mode)
     plain = draw(pipe, neighbors=[given.convert("RGB")])
     assert np.array_equal(draw(pipe, neighbors=[given]), plain)
+
+
+def test_sixteen_bits_are_scaled(pipe: GraphPipeline) -> None:
+    levels = np.random.default_rng(3).integers(0, 65536, (40, 60)).astype(np.uint16)
+    levels[0, 0] = 65535
+    eight = Image.fromarray((levels / 65535 * 255).astype(np.uint8))
+    drawn, wanted = (draw(pipe, neighbors=[one]) for one in (Image.fromarray(levels), eight))
+    assert np.abs(drawn - wanted).max() < 1e-5

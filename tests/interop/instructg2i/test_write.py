@@ -211,3 +211,15 @@ def test_the_written_index_names_the_scheduler(release: Path, tmp_path: Path) ->
     GraphModel.from_pretrained(folder).to_release(tmp_path / "written")
     plain = StableDiffusionPipeline.from_pretrained(tmp_path / "written", safety_checker=None)
     assert type(plain.scheduler).__name__ == "EulerDiscreteScheduler"
+
+
+def test_nothing_but_a_release_is_replaced(release: Path, tmp_path: Path) -> None:
+    model = GraphModel.from_pretrained(release)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "thesis.txt").write_text("years")
+    with pytest.raises(InputError, match="holds something else, which would be lost"):
+        model.to_release(work)
+    assert (work / "thesis.txt").read_text() == "years"
+    model.to_release(tmp_path / "copy")
+    model.to_release(tmp_path / "copy")
