@@ -35,11 +35,17 @@ def found_in(folder: Path, recipe: Any) -> tuple[Any, dict[str, Path]]:
 
 
 def named_in(recipe: dict[str, Any], parts: Mapping[str, Path]) -> dict[str, Any]:
-    """The values of a recipe to be saved, with ``parts`` by their folder inside the model."""
+    """The values of a recipe to be saved, with ``parts`` by their folder inside the model.
+
+    Other folders are named by their full path, so that the model opens from wherever it is opened.
+    """
     recipe = copy.deepcopy(recipe)
     for part, section in _named(recipe):
+        model = section.get("model")
         if part in parts:
             section["model"] = f"./{part}"
+        elif model is not None and Path(model).is_dir():
+            section["model"] = str(Path(model).resolve())
     return recipe
 
 

@@ -228,3 +228,12 @@ def test_a_full_disk_keeps_the_old_model(
         loaded.save_pretrained(model)
     assert same(model, picture)
     assert [path.name for path in model.parent.iterdir()] == ["model"]
+
+
+def test_other_folders_are_saved_by_their_full_path(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sd_folder.parent)
+    small_model(Path(sd_folder.name)).save_pretrained(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    assert GraphModel.from_pretrained("model").recipe.base.model == str(sd_folder.resolve())

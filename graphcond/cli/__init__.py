@@ -78,12 +78,17 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Run the command; typer and rich call it a failure if nobody reads on (``| head``), we do not."""
+    """Run the command.
+
+    Typer and rich call it a failure if nobody reads on (``| head``), we do not; of Ctrl-C typer says nothing.
+    """
     try:
         app()
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
+        if end.code == INTERRUPTED:
+            raise KeyboardInterrupt from None
         sys.stdout.flush()
         raise
 

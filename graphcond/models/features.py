@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
 
+from graphcond.errors import InputError
 from graphcond.models.loading import TINY_FOLDER
 from graphcond.models.networks import clip_processor, load_network, load_pretrained, load_processor
 from graphcond.pictures import to_rgb
@@ -165,6 +166,12 @@ class ClipExtractor(PretrainedExtractor):
             InputError: the model is not there, is damaged, or is no complete CLIP.
         """
         folder = TINY_FOLDER / "clip" if name == "tiny" else name
+        if _model_type(Path(folder)) == "clip_vision_model":
+            raise InputError(
+                "is the picture half of a CLIP alone",
+                place=folder,
+                remedy="use features of kind clip_vision, or a whole CLIP",
+            )
         model = load_network(CLIPModel, folder, device, dtype)
         processor = clip_processor(folder, model.config.vision_config.image_size)
         tokenizer = load_pretrained(CLIPTokenizer, folder)
@@ -224,6 +231,14 @@ class DinoExtractor(PretrainedExtractor):
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         return self.model(pixels).pooler_output
+
+
+def _model_type(folder: Path) -> Any:
+    """What a model's config says it is; None where it says nothing, which loading complains of."""
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def tokenizer_settings(tokenizer: Any) -> str:

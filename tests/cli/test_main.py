@@ -174,3 +174,14 @@ def test_every_public_name_is_there() -> None:
 def test_the_app_lists_all_commands() -> None:
     listed = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert {"demo", "sample", "train", "generate", "evaluate", "doctor"} <= listed
+
+
+def test_ctrl_c_is_said() -> None:
+    script = (
+        "import os, signal, sys; from graphcond import cli, checkup\n"
+        "checkup.check_up = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.argv = ['graphcond', 'doctor']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "stopped"

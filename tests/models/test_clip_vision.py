@@ -140,3 +140,8 @@ def test_what_is_no_clip(dino_folder: Path, sd_folder: Path, tmp_path: Path) -> 
 def test_a_picture_of_one_pixel(half: Path) -> None:
     embedded = ClipVisionExtractor.from_pretrained(half).embed_pictures([Image.new("1", (1, 1))])
     assert np.isfinite(embedded).all()
+
+
+def test_it_is_not_taken_for_a_whole_clip(half: Path) -> None:
+    with pytest.raises(InputError, match="picture half of a CLIP alone. Use features of kind clip_vision"):
+        ClipExtractor.from_pretrained(half)
