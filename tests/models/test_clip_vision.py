@@ -143,5 +143,5 @@ def test_a_picture_of_one_pixel(half: Path) -> None:
 
 
 def test_it_is_not_taken_for_a_whole_clip(half: Path) -> None:
-    with pytest.raises(InputError, match="picture half of a CLIP alone. Use features of kind clip_vision"):
+    with pytest.raises(InputError, match=r"picture half of a CLIP alone. Use features of kind clip_vision"):
         ClipExtractor.from_pretrained(half)
