@@ -60,8 +60,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the place refuses, or its disk is full.
     """
-    path = Path(path)
     with writing(path):
+        path = Path(path).resolve()  # a link stays one
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent.absolute())
         temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path), dir=path.parent))

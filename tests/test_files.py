@@ -178,3 +178,18 @@ def test_only_what_is_known_is_replaced(tmp_path: Path) -> None:
             check_replaceable(place, "known")
     (folder / "known").touch()
     check_replaceable(folder, "known")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_is_written_where_a_link_leads(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "disk").mkdir()
+    if there:
+        (tmp_path / "disk" / "model").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "model")
+    with atomic_folder(link) as new:
+        (new / "file").write_text("text")
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "model" / "file").read_text() == "text"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["model"]
