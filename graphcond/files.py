@@ -127,10 +127,21 @@ def check_new_folder(path: Path, *, remedy: str) -> None:
         InputError: something stands there already.
         WriteError: the place refuses.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if would_lose(path):
         raise InputError("exists already", place=path, remedy=remedy)
     with writing(path):
         _check_parent(path)
+
+
+def would_lose(path: Path, *known: Path | str) -> bool:
+    """Whether something is lost if a folder is written at ``path``.
+
+    Nothing is where nothing stands, where a folder is empty, and where it holds all of the files ``known``,
+    by which it is known for what may be written anew.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return False
+    return not (known and all((path / file).is_file() for file in known))
 
 
 def check_replaceable(path: Path, *known: Path | str) -> None:
@@ -138,14 +149,12 @@ def check_replaceable(path: Path, *known: Path | str) -> None:
 
     Args:
         path: nothing may stand there but an empty folder, or one that holds all of ``known``.
-        known: files by which a folder is known for what may be written anew.
+        known: as for `would_lose`.
 
     Raises:
         InputError: something else stands there.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not path.is_dir() or not all((path / file).is_file() for file in known):
+    if would_lose(path, *known):
         raise InputError(
             "holds something else, which would be lost", place=path, remedy="choose a new folder"
         )

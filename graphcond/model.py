@@ -21,7 +21,7 @@ from graphcond.files import atomic_folder, check_replaceable, write_json
 from graphcond.interop.instructg2i import Release, is_release, read_release, write_release
 from graphcond.model_card import model_card
 from graphcond.models import StableDiffusionBase
-from graphcond.own_parts import check_apart, copy_parts, named_in
+from graphcond.own_parts import BASE, check_apart, copy_parts, named_in
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import LORA, ConditionConfig
@@ -303,7 +303,7 @@ class GraphModel:
             lora.load_weights(folder / LORA)
 
     def _load_release(self, release: Release, *, remedy: str) -> None:
-        place = release.parts["base"]
+        place = release.parts[BASE]
         if len(self.conditions) > 1:
             raise InputError("has one condition, the model several", place=place, remedy="name one only")
         (condition,) = self.conditions.values()

@@ -20,6 +20,15 @@ def silent(task: str) -> Progress:
 
 
 @contextmanager
+def during(watch: Watch, task: str) -> Iterator[None]:
+    """Show that the block, which cannot be counted, is under way."""
+    progress = watch(task)
+    progress(0, 1)
+    yield
+    progress(1, 1)
+
+
+@contextmanager
 def progress_bars() -> Iterator[Watch]:
     """Bars with the rate and the time passed and left, one for each task that is watched."""
     from rich.console import Console

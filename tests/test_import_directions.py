@@ -32,7 +32,7 @@ LAYERS = [
     {"samplers", "encoders", "models"},
     {"adapters", "objectives"},
     {"recipe", "condition", "guidance"},
-    {"interop"},
+    {"interop", "own_parts"},
     {
         "contexts",
         "scene_contexts",
@@ -41,7 +41,6 @@ LAYERS = [
         "model",
         "model_card",
         "saved_model",
-        "own_parts",
         "extractors",
         "branches",
         "arguments",

@@ -7,7 +7,7 @@ from time import sleep
 
 import pytest
 
-from graphcond.progress import progress_bars
+from graphcond.progress import during, progress_bars
 
 
 def test_a_task_has_one_bar_once_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +27,10 @@ def test_a_bar_shows_how_many_a_second(capsys: pytest.CaptureFixture[str]) -> No
             count(done, 3)
             sleep(0.01)
     assert re.search(r"3/3 +[\d.e+]+/s ", capsys.readouterr().err)
+
+
+def test_a_block_that_cannot_be_counted_is_shown_while_it_lasts() -> None:
+    seen: list[tuple[str, int, int]] = []
+    with during(lambda task: lambda done, total: seen.append((task, done, total)), "loading"):
+        assert seen == [("loading", 0, 1)]
+    assert seen == [("loading", 0, 1), ("loading", 1, 1)]

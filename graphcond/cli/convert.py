@@ -91,36 +91,35 @@ def _only_one(out: Path | None, to_release: Path | None) -> Path:
 def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
     from graphcond.interop.instructg2i import read_release
     from graphcond.model import GraphModel
-    from graphcond.progress import progress_bars
+    from graphcond.progress import during, progress_bars
     from graphcond.saved_model import MANIFEST, local_folder
 
     folder = local_folder(source)
     if (folder / MANIFEST).is_file():
         raise InputError("is a model of ours already", place=source, remedy="use it, or --to-release DIR")
     with progress_bars() as watch:
-        loaded = watch("loading")
-        loaded(0, 1)
-        model = GraphModel.from_release(read_release(folder, **options))
-        model.load_extractor()  # a model that cannot look at neighbors is not written
-        loaded(1, 1)
+        with during(watch, "loading"):
+            model = GraphModel.from_release(read_release(folder, **options))
+            model.load_extractor()  # a model that cannot look at neighbors is not written
         model.save_pretrained(out, progress=watch("copying (MB)"))
     return _what_it_is(model, out)
 
 
 def _what_it_is(model: GraphModel, out: Path) -> list[str]:
     from graphcond.interop.instructg2i.layout import reading_layers
+    from graphcond.own_parts import BASE, IMAGE_ENCODER
 
-    condition = model.recipe.conditions[0]
+    condition, base, image_encoder = model.recipe.conditions[0], out / BASE, out / IMAGE_ENCODER
     tokens = condition.encoder.model_dump()["tokens_per_neighbor"]
     layers = map(str, reading_layers(model.conditions[condition.name].encoder.state_dict()))
     lines = [
         f"{out}: InstructG2I with {tokens} tokens per neighbor, cross-attention in layers "
         f"{', '.join(layers)} and at most {condition.sampler.neighbors} neighbors",
-        f"The trained UNet is a base of its own: {_size(out / 'base' / 'unet')}, with VAE and text encoder "
-        f"{_size(out / 'base')} in {out / 'base'}",
+        f"The trained UNet is a base of its own: {_size(base / 'unet')}, with VAE and text encoder "
+        f"{_size(base)} in {base}",
     ]
-    if (out / "image_encoder").is_dir():
-        lines.append(f"Its image encoder: {_size(out / 'image_encoder')} in {out / 'image_encoder'}")
+    if image_encoder.is_dir():
+        lines.append(f"Its image encoder: {_size(image_encoder)} in {image_encoder}")
     else:
         lines.append(f"Its image encoder stays where it is: {model.recipe.features.model_dump()['model']}")
     return lines
@@ -128,13 +127,11 @@ def _what_it_is(model: GraphModel, out: Path) -> list[str]:
 
 def _to_release(source: str, out: Path) -> list[str]:
     from graphcond.model import GraphModel
-    from graphcond.progress import progress_bars
+    from graphcond.progress import during, progress_bars
 
     with progress_bars() as watch:
-        loaded = watch("loading")
-        loaded(0, 1)
-        model = GraphModel.from_pretrained(source)
-        loaded(1, 1)
+        with during(watch, "loading"):
+            model = GraphModel.from_pretrained(source)
         model.to_release(out, progress=watch("copying (MB)"))
     most = model.recipe.conditions[0].sampler.neighbors
     lines = [

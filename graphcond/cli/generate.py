@@ -96,12 +96,10 @@ def generate(
 
 def _load(model: str, device: str | None, watch: Watch) -> GraphPipeline:
     from graphcond.pipeline import GraphPipeline
+    from graphcond.progress import during
 
-    loaded = watch("loading")
-    loaded(0, 1)
-    pipe = GraphPipeline.from_pretrained(model, device=pick_device(device))
-    loaded(1, 1)
-    return pipe
+    with during(watch, "loading"):
+        return GraphPipeline.from_pretrained(model, device=pick_device(device))
 
 
 def _one_or_each(scales: list[float] | None) -> float | list[float] | None:

@@ -75,13 +75,11 @@ def make_sampler(
 
     Trying out how to compute PageRank takes half a minute on 50 million edges, the first time.
     """
+    from graphcond.progress import during
     from graphcond.samplers import RelatingSampler
 
-    made = watch("making the sampler")
-    made(0, 1)
-    sampler = RelatingSampler(graph, config.build(graph=graph, embeddings=embeddings))
-    made(1, 1)
-    return sampler
+    with during(watch, "making the sampler"):
+        return RelatingSampler(graph, config.build(graph=graph, embeddings=embeddings))
 
 
 def _choose(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, check_writable
+from graphcond.files import atomic_folder, check_writable, would_lose
 from graphcond.graphs.columns import ArrowColumn, from_arrow, to_arrow
 from graphcond.graphs.manifest import (
     MANIFEST,
@@ -77,8 +77,7 @@ def check_replaceable(folder: Path, root: Path | None = None) -> None:
         InputError: ``folder`` is a file, holds something else, or holds ``root``, the pictures' folder.
         WriteError: nothing can be written there.
     """
-    is_graph = (folder / MANIFEST).is_file()
-    if folder.exists() and not (is_graph or (folder.is_dir() and not any(folder.iterdir()))):
+    if would_lose(folder, MANIFEST):
         raise InputError("exists and is no graph folder", place=folder, remedy="choose a new folder")
     if root is not None and root.resolve().is_relative_to(folder.resolve()):
         raise InputError("holds the pictures of this graph", place=folder, remedy="choose another folder")

@@ -76,9 +76,10 @@ def _sampled(
     if not shards:
         return iter(())
     sampler = make()  # also for workers: what it had to try out, they find in the cache folder
-    if min(workers, len(shards)) == 1:
+    workers = min(workers, len(shards))
+    if workers == 1:
         return (_write(plan, sampler, shard) for shard in shards)
-    return _together(plan, in_workers, shards, min(workers, len(shards)))
+    return _together(plan, in_workers, shards, workers)
 
 
 def _together(plan: Plan, make: MakeSampler, shards: Iterable[int], workers: int) -> Iterator[int]:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from graphcond.component import Config
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, write_json
+from graphcond.files import atomic_folder, would_lose, write_json
 from graphcond.graphs.manifest import FileEntry, describe, parse_manifest
 from graphcond.scene_graph import MASK_SIDE, SceneGraph
 from graphcond.scenes.detect import MANIFEST, read_lines
@@ -156,7 +156,7 @@ def _check_file(file: Path, entry: FileEntry | None) -> None:
 
 
 def _check_replaceable(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise InputError("holds something that is no scene folder", place=folder, remedy="choose a new one")
     if folder.exists() and not folder.is_dir():
         raise InputError("is a file", place=folder, remedy="choose a new folder")
+    if would_lose(folder, MANIFEST):
+        raise InputError("holds something that is no scene folder", place=folder, remedy="choose a new one")

@@ -27,6 +27,7 @@ from graphcond.interop.instructg2i.layout import (
 from graphcond.models.base_files import BASE_PARTS
 from graphcond.models.clip_vision import vision_config
 from graphcond.models.loading import BaseFacts, load_part, read_facts
+from graphcond.own_parts import BASE
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.weights import check_weights
 
@@ -101,7 +102,7 @@ def read_release(
         ),
         feature_width=feature_width,
         encoder=qformer | _with_prefix(OURS, projector),
-        parts={"base": folder, IMAGE_ENCODER: Path(vision)} if Path(vision).is_dir() else {"base": folder},
+        parts={BASE: folder, IMAGE_ENCODER: Path(vision)} if Path(vision).is_dir() else {BASE: folder},
     )
 
 
