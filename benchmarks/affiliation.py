@@ -18,6 +18,7 @@ from time import perf_counter
 import numpy as np
 import pyarrow as pa
 
+from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.graphs import build_graph
 from graphcond.graphs.columns import from_arrow
 from graphcond.samplers import AffiliationGraph
@@ -25,7 +26,6 @@ from graphcond.samplers.affiliation.direct import AffiliationSolver
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
 from graphcond.samplers.affiliation.profiles import Profiles
 from graphcond.samplers.ranking import Wanted
-from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
 BEST, ALPHA, COMPARED = 50, 0.15, 10
 GENRE_SKEW = 1.78

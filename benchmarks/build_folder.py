@@ -21,7 +21,7 @@ from time import perf_counter
 from graphs import FOLDER, SIZES, folder_of, write_csv
 
 from graphcond.graphs import open_graph
-from graphcond.graphs.manifest import Files, read_manifest
+from graphcond.graphs.store import Files, read_manifest
 
 IN_MEMORY = """
 import sys

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.csv
 from jaxtyping import Int32, Int64
 
-from graphcond.files import atomic_file
+from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.graphs import open_graph, save_graph
 from graphcond.graphs.columns import from_arrow
-from graphcond.types import AttributedGraph, NodeTable
+from graphcond.io.files import atomic_file
 
 FOLDER = Path("outputs/graphs")
 TAIL = 1.8

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from truth import BEST
 
-from graphcond.types import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph
 
 Rank = Callable[[Int64[np.ndarray, " b"], Any], list[Int64[np.ndarray, " k"]]]
 

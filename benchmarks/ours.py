@@ -14,13 +14,13 @@ from method import Method, Rank
 from numba import njit
 from truth import ALPHA, BEST
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
 from graphcond.samplers import PPRSampler, SemanticPPRSampler
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.semantic_ppr import TextImageConfig
-from graphcond.types import AttributedGraph, NodeEmbeddings
 
 PRECISION = 0.99
 WIDTH = 768

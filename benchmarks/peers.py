@@ -15,7 +15,7 @@ from jaxtyping import Int, Int64
 from method import Method, Rank, best, best_of, each
 from truth import ALPHA, transition
 
-from graphcond.types import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph
 
 
 def ends(graph: AttributedGraph) -> Int[np.ndarray, "2 edges"]:

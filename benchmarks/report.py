@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ours import FLOOR, OURS, OWN, SEMANTIC, TWO
 
-from graphcond.types import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph
 
 PRECISE = 0.99
 MIB = 2**20

@@ -19,11 +19,11 @@ from time import perf_counter
 import numpy as np
 from graphs import SIZES, Size, folder_of, generate
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs import open_graph
 from graphcond.samplers import PPRSampler
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.ranking import Wanted
-from graphcond.types import AttributedGraph
 
 BEST, ALPHA, TARGETS, REPEATS = 50, 0.15, 64, 5
 BY_NODES = [Size(nodes, 7 * nodes, max(nodes // 190, 1)) for nodes in (25_000, 100_000, 400_000, 1_600_000)]

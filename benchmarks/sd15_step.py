@@ -22,8 +22,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from graphcond.bases.loading import TINY_FOLDER
 from graphcond.graphs import save_world
-from graphcond.models.loading import TINY_FOLDER
 from graphcond.recipe import load_recipe
 from graphcond.training import train
 from graphcond.worlds import ArtWorld

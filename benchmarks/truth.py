@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs import open_graph
-from graphcond.types import AttributedGraph
 
 if TYPE_CHECKING:
     import scipy.sparse

@@ -30,10 +30,10 @@ from graphcond import (
     embed_graph,
     load_graph,
 )
-from graphcond.pictures import open_picture, to_pixels
-from graphcond.sheets import contact_sheet
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.drawing.sheets import contact_sheet
+from graphcond.io.pictures import open_picture, to_pixels
 from graphcond.training.objective import noisy_latents, prediction_target, squared_error, timesteps_of
-from graphcond.types import DenoiserInputs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 
 from graphcond import AttributedGraph, GraphPipeline, load_graph
-from graphcond.data import contexts_of, embed_data
-from graphcond.pictures import open_picture
-from graphcond.sheets import contact_sheet
-from graphcond.types import ABSENT
+from graphcond.attributed_graph import ABSENT
+from graphcond.data.open import contexts_of, embed_data
+from graphcond.drawing.sheets import contact_sheet
+from graphcond.io.pictures import open_picture
 
 SCALES = (0.0, 1.0, 2.0, 3.0)
 

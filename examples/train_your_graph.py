@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from graphcond import GraphPipeline, load_recipe, open_graph, save_graph, train
-from graphcond.arms import DrawSettings, ModelPictures
-from graphcond.data import contexts_of, embed_data, forbidden_of, held_out_of
+from graphcond.data.open import contexts_of, embed_data, forbidden_of, held_out_of
+from graphcond.drawing.sheets import contact_sheet
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.graphs import inspect_graph, read_source
-from graphcond.pictures import open_picture, to_square
-from graphcond.sheets import contact_sheet
+from graphcond.io.pictures import open_picture, to_square
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,9 +30,9 @@ from graphcond import (
     RandomSampler,
     load_graph,
 )
+from graphcond.attributed_graph import NodeEmbeddings
 from graphcond.errors import did_you_mean
 from graphcond.samplers import NeighborSamplerConfig, Ranking, answer_each, best_first, choosable
-from graphcond.types import NodeEmbeddings
 
 
 class EdgeTypeSampler(NeighborSampler):

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
         LoraInjector,
         PromptTokenInjector,
     )
+    from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
+    from graphcond.bases import StableDiffusionBase
     from graphcond.condition import Condition
-    from graphcond.contexts import GraphContexts, embed_graph
+    from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
+    from graphcond.data.contexts import GraphContexts, embed_graph
+    from graphcond.data.scene_contexts import SceneContexts, SceneReader
     from graphcond.encoders import (
         Encoder,
         GraphQFormer,
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     )
     from graphcond.errors import InputError
     from graphcond.evaluation import evaluate
+    from graphcond.features.clip import ClipExtractor
+    from graphcond.features.clip_vision import ClipVisionExtractor
+    from graphcond.features.text_features import TextModelExtractor
     from graphcond.graphs import (
         build_graph,
         embeddings_from_dgl,
@@ -49,10 +56,6 @@ if TYPE_CHECKING:
     )
     from graphcond.guidance import GraphGuidance
     from graphcond.model import GraphModel
-    from graphcond.models import StableDiffusionBase
-    from graphcond.models.clip_vision import ClipVisionExtractor
-    from graphcond.models.features import ClipExtractor
-    from graphcond.models.text_features import TextModelExtractor
     from graphcond.pipeline import GraphPipeline
     from graphcond.recipe import Recipe, load_recipe
     from graphcond.samplers import (
@@ -70,22 +73,10 @@ if TYPE_CHECKING:
         SemanticSampler,
         TextImageSimilarity,
     )
-    from graphcond.scene_contexts import SceneContexts, SceneReader
-    from graphcond.scene_graph import SceneGraph
+    from graphcond.scene_graph import SceneGraph, SceneSet
     from graphcond.scenes import draw_graph, load_scene_set, read_scene, read_scenes
+    from graphcond.signals import GraphTokens, LayoutMap
     from graphcond.training import train
-    from graphcond.types import (
-        AttributedGraph,
-        EdgeList,
-        GraphTokens,
-        LayoutMap,
-        NeighborContext,
-        NeighborFeatures,
-        NodeTable,
-        SceneContext,
-        SceneFeatures,
-        SceneSet,
-    )
 
 _HOMES = {
     "graphcond.adapters": (
@@ -96,7 +87,7 @@ _HOMES = {
         "PromptTokenInjector",
     ),
     "graphcond.condition": ("Condition",),
-    "graphcond.contexts": (
+    "graphcond.data.contexts": (
         "GraphContexts",
         "embed_graph",
     ),
@@ -129,10 +120,10 @@ _HOMES = {
     ),
     "graphcond.guidance": ("GraphGuidance",),
     "graphcond.model": ("GraphModel",),
-    "graphcond.models": ("StableDiffusionBase",),
-    "graphcond.models.clip_vision": ("ClipVisionExtractor",),
-    "graphcond.models.features": ("ClipExtractor",),
-    "graphcond.models.text_features": ("TextModelExtractor",),
+    "graphcond.bases": ("StableDiffusionBase",),
+    "graphcond.features.clip_vision": ("ClipVisionExtractor",),
+    "graphcond.features.clip": ("ClipExtractor",),
+    "graphcond.features.text_features": ("TextModelExtractor",),
     "graphcond.pipeline": ("GraphPipeline",),
     "graphcond.recipe": (
         "Recipe",
@@ -153,11 +144,11 @@ _HOMES = {
         "SemanticSampler",
         "TextImageSimilarity",
     ),
-    "graphcond.scene_contexts": (
+    "graphcond.data.scene_contexts": (
         "SceneContexts",
         "SceneReader",
     ),
-    "graphcond.scene_graph": ("SceneGraph",),
+    "graphcond.scene_graph": ("SceneGraph", "SceneSet"),
     "graphcond.scenes": (
         "draw_graph",
         "load_scene_set",
@@ -165,17 +156,20 @@ _HOMES = {
         "read_scenes",
     ),
     "graphcond.training": ("train",),
-    "graphcond.types": (
+    "graphcond.attributed_graph": (
         "AttributedGraph",
         "EdgeList",
-        "GraphTokens",
-        "LayoutMap",
+        "NodeTable",
+    ),
+    "graphcond.context": (
         "NeighborContext",
         "NeighborFeatures",
-        "NodeTable",
         "SceneContext",
         "SceneFeatures",
-        "SceneSet",
+    ),
+    "graphcond.signals": (
+        "GraphTokens",
+        "LayoutMap",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from graphcond.adapters import Injector
+from graphcond.context import Context
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import Encoder
-from graphcond.types import Context, DenoiserInputs, GraphTokens, Signal, TextTokens
+from graphcond.signals import GraphTokens, Signal, TextTokens
 
 Null = Literal["absent", "zeros"]
 

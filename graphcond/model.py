@@ -14,22 +14,22 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphcond.adapters import LoraInjector
+from graphcond.bases import StableDiffusionBase
 from graphcond.condition import Condition
+from graphcond.context import Context
 from graphcond.errors import InputError
-from graphcond.extractors import PictureExtractor, WordExtractor, load_extractor, load_words
-from graphcond.files import atomic_folder, check_replaceable, write_json
-from graphcond.interop.instructg2i import Release, is_release, read_release, write_release
-from graphcond.model_card import model_card
-from graphcond.models import StableDiffusionBase
-from graphcond.own_parts import BASE, check_apart, copy_parts, named_in
+from graphcond.features.load import PictureExtractor, WordExtractor, load_extractor, load_words
+from graphcond.io.files import atomic_folder, check_replaceable, write_json
+from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import LORA, ConditionConfig
 from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
-from graphcond.saved_model import FORMAT, MANIFEST, local_folder, read_manifest
-from graphcond.types import Context
-from graphcond.weights import check_weights, load_tensors
+from graphcond.saving.bundled import BASE, check_apart, copy_parts, named_in
+from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
+from graphcond.saving.model_card import model_card
+from graphcond.saving.model_folder import FORMAT, MANIFEST, local_folder, read_manifest
 
 
 class GraphModel:
@@ -41,7 +41,8 @@ class GraphModel:
         feature_width: d, width of the embeddings of neighbors or words that the encoders read.
         lora: injected into the base already, or None.
         recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
-        parts: folders that are saved with the model, since nobody else has them; see `graphcond.own_parts`.
+        parts: folders that are saved with the model, since nobody else has them;
+            see `graphcond.saving.bundled`.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class GraphModel:
             device: where to put everything.
             base: a loaded base to use in place of loading the recipe's.
             text_projection: of the CLIP that makes the embeddings, for encoders that start from it.
-            parts: folders that are saved with the model; see `graphcond.own_parts`.
+            parts: folders that are saved with the model; see `graphcond.saving.bundled`.
 
         Raises:
             InputError: the base cannot be loaded, or parts do not fit it.
@@ -170,7 +171,8 @@ class GraphModel:
     def save_pretrained(self, folder: str | Path, *, progress: Progress | None = None) -> None:
         """Write the model as a folder: it appears whole or not at all.
 
-        The base's weights are only in it where nobody else has them; see `graphcond.own_parts`.
+        The base's weights are only in it where nobody else has them;
+            see `graphcond.saving.bundled`.
 
         Args:
             folder: where to.
@@ -243,7 +245,7 @@ class GraphModel:
         return model
 
     def to_release(self, folder: str | Path, *, progress: Progress | None = None) -> None:
-        """Write the model in the layout of the InstructG2I release; see `graphcond.interop.instructg2i`.
+        """Write the model in the layout of the InstructG2I release; see `graphcond.saving.instructg2i`.
 
         Args:
             folder: where to.

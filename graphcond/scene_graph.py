@@ -4,13 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
+from graphcond.attributed_graph import _rows_in
 from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """Scene graphs with their pictures; row ``i`` of every column is scene ``i``.
+
+    ``texts`` are the prompts. ``captions`` say what a picture shows, where a source knows it.
+    ``pictures`` are POSIX paths relative to ``root``, None where a scene has none.
+    """
+
+    graphs: Sequence[SceneGraph]
+    ids: Sequence[str]
+    texts: Sequence[str]
+    pictures: Sequence[str | None]
+    captions: Sequence[str] | None = None
+    splits: Sequence[str] | None = None
+    root: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    def in_split(self, *splits: str) -> Int64[np.ndarray, " scenes"]:
+        """Rows whose split is one of ``splits``, ascending; none where the set has no splits."""
+        return _rows_in(self.splits, splits)
+
+    def without_boxes(self) -> SceneSet:
+        """The same scenes, without boxes and masks: only graphs tell where things are."""
+        return replace(self, graphs=[replace(graph, boxes=(), masks=None) for graph in self.graphs])
+
+    def picture_path(self, row: int) -> Path | None:
+        """Where the picture of scene ``row`` lies, or None if it has none."""
+        picture = self.pictures[row]
+        return None if picture is None else (self.root or Path()) / picture
+
 
 MASK_SIDE = 16
 """Side of an object's mask, stretched over its box (sg2im)."""
@@ -238,3 +277,113 @@ def _shown(given: Any) -> str:
     except (ValueError, RecursionError):  # an integer of thousands of digits, a list in itself
         words = f"a {type(given).__name__}"
     return words if len(words) <= 60 else f"{words[:59]}…"
+
+
+SpatialPredicate: TypeAlias = Literal["left of", "right of", "above", "below", "inside", "surrounding"]
+
+SPATIAL_PREDICATES: tuple[SpatialPredicate, ...] = get_args(SpatialPredicate)
+
+OPPOSITES: dict[SpatialPredicate, SpatialPredicate] = {
+    "left of": "right of",
+    "right of": "left of",
+    "above": "below",
+    "below": "above",
+    "inside": "surrounding",
+    "surrounding": "inside",
+}
+"""What holds from the other end of a relation."""
+
+
+def predicate(subject: Box, target: Box) -> SpatialPredicate:
+    """How ``subject`` lies to ``target``; exactly one predicate holds for every pair of boxes.
+
+    Containment comes first: a box that lies strictly within another is "inside" it, the other is
+    "surrounding" it. Otherwise the direction from the target's centre to the subject's decides, in four
+    sectors of 90 degrees around the axes; y points down. The rule, and which sector owns its edges, are
+    sg2im's (Johnson et al. 2018, the COCO reader): a subject exactly on the lower left diagonal, say, is
+    "left of" the target. Two boxes with one centre, neither within the other, count as "right of".
+    """
+    if _within(target, subject):
+        return "surrounding"
+    if _within(subject, target):
+        return "inside"
+    (x, y), (u, v) = center(subject), center(target)
+    angle = math.atan2(y - v, x - u)
+    quarter = math.pi / 4
+    if abs(angle) >= 3 * quarter:
+        return "left of"
+    if -3 * quarter <= angle < -quarter:
+        return "above"
+    if -quarter <= angle < quarter:
+        return "right of"
+    return "below"
+
+
+def holds(relation: str, subject: Box, target: Box) -> bool:
+    """Whether ``relation`` is the spatial predicate that `predicate` gives; False for any other word."""
+    return relation == predicate(subject, target)
+
+
+def opposite(relation: str) -> SpatialPredicate | None:
+    """The spatial predicate from the other end, None for a relation that is not spatial."""
+    return OPPOSITES.get(cast(SpatialPredicate, relation))
+
+
+def margin(subject: Box, target: Box) -> float:
+    """Degrees from the nearest diagonal, 0 (a diagonal pair) to 45 (straight beside or above).
+
+    Only the centres count; containment has no diagonal.
+    """
+    (x, y), (u, v) = center(subject), center(target)
+    return abs(45 - math.degrees(math.atan2(abs(y - v), abs(x - u))))
+
+
+def center(box: Box) -> tuple[float, float]:
+    """Its middle, x and y."""
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+
+
+def area(box: Box) -> float:
+    """Its share of the picture."""
+    return max(0.0, box.x1 - box.x0) * max(0.0, box.y1 - box.y0)
+
+
+def overlap(first: Box, second: Box) -> float:
+    """The area that two boxes share; 0 where they only touch."""
+    width = min(first.x1, second.x1) - max(first.x0, second.x0)
+    height = min(first.y1, second.y1) - max(first.y0, second.y0)
+    return max(0.0, width) * max(0.0, height)
+
+
+def iou(first: Box, second: Box) -> float:
+    """Intersection over union, 0 to 1; 0 where both have no area."""
+    shared = overlap(first, second)
+    union = area(first) + area(second) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _within(inner: Box, outer: Box) -> bool:
+    return outer.x0 < inner.x0 and inner.x1 < outer.x1 and outer.y0 < inner.y0 and inner.y1 < outer.y1
+
+
+def sentence_of(graph: SceneGraph) -> str:
+    """``graph`` as one sentence: "a red circle left of a blue square , a green star".
+
+    Every relation is a clause; objects in no relation follow, each named alone. Attributes stand before
+    their label. A scene without objects is the empty string.
+    """
+    names = [name_of(graph, position) for position in range(len(graph))]
+    clauses = [f"{names[r.subject]} {r.predicate} {names[r.object]}" for r in graph.relationships]
+    related = {end for r in graph.relationships for end in (r.subject, r.object)}
+    return " , ".join([*clauses, *(name for place, name in enumerate(names) if place not in related)])
+
+
+def list_of(names: list[str]) -> str:
+    """Names as a list in words: "a star", "a star and a ring", "a star , a ring and a heart"."""
+    return " and ".join(part for part in (" , ".join(names[:-1]), *names[-1:]) if part)
+
+
+def name_of(graph: SceneGraph, position: int) -> str:
+    """One object with its attributes and its article: "a red circle", "an orange star"."""
+    words = " ".join([*graph.attributes_of(position), graph.objects[position]])
+    return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from graphcond.bases import StableDiffusionBase, StableDiffusionConfig
+from graphcond.context import NeighborFeatures
 from graphcond.model import GraphModel
-from graphcond.models import StableDiffusionBase, StableDiffusionConfig
 from graphcond.recipe import Recipe, parse_recipe
-from graphcond.types import NeighborFeatures
 
 FEATURE_WIDTH = 24
 

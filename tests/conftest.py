@@ -14,11 +14,11 @@ import tests.typecheck  # noqa: F401 - the hook looks it up by name
 install_import_hook(
     [
         "graphcond.adapters",
-        "graphcond.branches",
+        "graphcond.guidance",
         "graphcond.condition",
         "graphcond.encoders",
         "graphcond.guidance",
-        "graphcond.models.token_weights",
+        "graphcond.bases.token_weights",
     ],
     "tests.typecheck.check",
 )

@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from graphcond.scene_graph import Relationship, SceneGraph
-from graphcond.sentences import sentence_of
-from graphcond.spatial import predicate
-from graphcond.types import Box, SampledScene, SceneContext, SceneFeatures
+from graphcond.context import SampledScene, SceneContext, SceneFeatures
+from graphcond.scene_graph import Box, Relationship, SceneGraph, predicate, sentence_of
 
 WORD_WIDTH = 24
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from graphcond.context import SceneFeatures
+from graphcond.data.scene_contexts import SceneReader
 from graphcond.samplers import SceneTriplesSampler
-from graphcond.scene_contexts import SceneReader
-from graphcond.types import SceneFeatures, SceneGraph
+from graphcond.scene_graph import SceneGraph
 from tests.builders import FEATURE_WIDTH
 
 SHEEP = SceneGraph(

@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from graphcond.arguments import (
+from graphcond.errors import InputError
+from graphcond.pipeline import (
+    GraphPipeline,
     check_choice,
     check_count,
     check_generators,
@@ -17,8 +19,6 @@ from graphcond.arguments import (
     graphs_by_condition,
     texts_of,
 )
-from graphcond.errors import InputError
-from graphcond.pipeline import GraphPipeline
 from tests.builders import small_model, some_features
 
 PICTURE = Image.new("RGB", (8, 8))

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from graphcond.adapters import ControlNetInjector, GatedSelfAttentionInjector, PromptTokenInjector
-from graphcond.branches import stacked
-from graphcond.types import DenoiserInputs, GraphTokens, Grounding, GroundingSlot, LayoutMap, Residuals
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot, Residuals
+from graphcond.guidance import stacked
+from graphcond.signals import GraphTokens, LayoutMap
 from tests.builders import small_base
 
 

@@ -12,51 +12,28 @@ PACKAGE = Path(__file__).parents[1] / "graphcond"
 LAYERS = [
     {
         "errors",
-        "files",
-        "leftovers",
-        "scene_graph",
-        "types",
-        "component",
-        "pictures",
-        "fingerprint",
-        "weights",
-        "torch_files",
-        "recipe_files",
-        "assignments",
-        "problems",
+        "io",
+        "config",
         "progress",
-        "spatial",
-        "sentences",
+        "attributed_graph",
+        "scene_graph",
+        "context",
+        "signals",
+        "denoiser_inputs",
     },
-    {"graphs", "scenes", "worlds", "sheets"},
-    {"samplers", "encoders", "models"},
+    {"graphs", "scenes", "worlds", "drawing"},
+    {"samplers", "encoders", "bases"},
     {"adapters", "objectives"},
     {"recipe", "condition", "guidance"},
-    {"interop", "own_parts"},
-    {
-        "contexts",
-        "scene_contexts",
-        "scene_features",
-        "data",
-        "model",
-        "model_card",
-        "saved_model",
-        "extractors",
-        "branches",
-        "arguments",
-        "pipeline",
-        "checkup",
-        "arms",
-        "precompute",
-    },
+    {"features", "data", "model", "saving", "pipeline", "precompute"},
     {"training", "evaluation"},
     {"demo", "bench"},
     {"cli", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-SEPARATE = [{"samplers", "encoders", "models"}, {"graphs", "worlds"}]
+SEPARATE = [{"samplers", "encoders", "bases"}, {"graphs", "worlds"}]
 """Rooms of one level that do not know each other."""
-WORLDS_MAY_KNOW = {"types", "scene_graph", "spatial", "sentences", "errors", "pictures"}
+WORLDS_MAY_KNOW = {"attributed_graph", "scene_graph", "context", "errors", "io"}
 
 
 def room_of(file: Path) -> str:

@@ -12,8 +12,8 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from graphcond.errors import InputError, WriteError
+from graphcond.features.clip import ClipExtractor
 from graphcond.model import GraphModel
-from graphcond.models.features import ClipExtractor
 from graphcond.pipeline import GraphPipeline
 from tests.builders import small_model, some_features
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from graphcond.scene_graph import SceneGraph
-from graphcond.sentences import list_of, sentence_of
+from graphcond.scene_graph import SceneGraph, list_of, sentence_of
 
 
 def test_relations_are_clauses_with_attributes_before_labels() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from graphcond.scene_graph import Box
-from graphcond.spatial import (
+from graphcond.scene_graph import (
     OPPOSITES,
     SPATIAL_PREDICATES,
+    Box,
     area,
     center,
     holds,

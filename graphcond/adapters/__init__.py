@@ -5,7 +5,7 @@ from graphcond.adapters.controlnet import ControlNetConfig, ControlNetInjector
 from graphcond.adapters.gated_self_attention import GatedSelfAttentionConfig, GatedSelfAttentionInjector
 from graphcond.adapters.lora import LoraConfig, LoraInjector
 from graphcond.adapters.prompt_tokens import PromptTokenConfig, PromptTokenInjector
-from graphcond.component import by_kind, tagged_union
+from graphcond.config import by_kind, tagged_union
 
 INJECTORS = by_kind(
     (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig), "graphcond.injectors"

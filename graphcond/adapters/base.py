@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from graphcond.types import DenoiserInputs, Signal
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.signals import Signal
+
+
+def computed_like(tensor: Tensor) -> AbstractContextManager[object]:
+    """Run float32 modules in the number format of ``tensor``, where that is a half precision."""
+    if tensor.dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(tensor.device.type, dtype=tensor.dtype)
+
 
 Read = TypeVar("Read", bound=Signal)
 

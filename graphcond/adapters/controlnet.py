@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +13,65 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.adapters.base import InjectionSite, Injector
-from graphcond.adapters.controlnet_copy import copy_of_encoder, is_copy_of, zero_convolutions
-from graphcond.adapters.precision import computed_like
-from graphcond.component import ComponentConfig
+from graphcond.adapters.base import InjectionSite, Injector, computed_like
+from graphcond.config import ComponentConfig
+from graphcond.denoiser_inputs import DenoiserInputs, Residuals
 from graphcond.errors import InputError
-from graphcond.types import DenoiserInputs, LayoutMap, Residuals, Signal
+from graphcond.signals import LayoutMap, Signal
+
+
+class LayoutEmbedding(nn.Module):
+    """A layout as an addition to the denoiser's first features: three convolutions, the last one zero.
+
+    Args:
+        layout_width: channels of the layout.
+        width: channels of the features.
+    """
+
+    def __init__(self, layout_width: int, width: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(layout_width, width, 3, padding=1)
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+
+    def forward(self, layout: Float[Tensor, "b c height width"]) -> Float[Tensor, "b w height width"]:
+        """The addition, as large as ``layout``."""
+        embedded: Tensor = self.conv_out(F.silu(self.conv(F.silu(self.conv_in(layout)))))
+        return embedded
+
+
+def copy_of_encoder(unet: Any, layout_width: int) -> ControlNetModel:
+    """Diffusers' ControlNet with the weights of ``unet``, LoRA left out, and our embedding of layouts."""
+    copy = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+    copy.controlnet_cond_embedding = LayoutEmbedding(layout_width, copy.config.block_out_channels[0])
+    wanted = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
+    plain = _without_lora(unet.state_dict())
+    copy.load_state_dict({name: plain[name] for name in wanted}, strict=False)
+    return copy
+
+
+def is_copy_of(copy: ControlNetModel, unet: Any) -> bool:
+    """Whether ``copy`` has the shapes of the encoder half of ``unet``."""
+    plain = _without_lora(unet.state_dict())
+    return all(
+        name in plain and plain[name].shape == tensor.shape
+        for name, tensor in copy.state_dict().items()
+        if not name.startswith("controlnet_")
+    )
+
+
+def zero_convolutions(controlnet: ControlNetModel) -> list[nn.Module]:
+    """The layers that residuals come out of: one for each skip connection, then that of the middle."""
+    return [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]
+
+
+def _without_lora(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.replace(".base_layer.", "."): tensor for name, tensor in weights.items() if ".lora_" not in name
+    }
+
 
 NEAR_ZERO = 0.001
 """Residuals smaller than this, relative to the features they come from, count as none."""

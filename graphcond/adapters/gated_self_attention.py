@@ -10,20 +10,92 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.adapters.base import InjectionSite, Injector
-from graphcond.adapters.block_hooks import BetweenAttentions
-from graphcond.adapters.gated_block import GatedBlock, key_of
-from graphcond.adapters.gligen_weights import read_gligen
-from graphcond.adapters.position_net import PositionNet
-from graphcond.adapters.precision import computed_like
-from graphcond.component import ComponentConfig
+from graphcond.adapters.base import InjectionSite, Injector, computed_like
+from graphcond.bases.sites import BetweenAttentions
+from graphcond.config import ComponentConfig
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
-from graphcond.types import DenoiserInputs, GraphTokens, Grounding, GroundingSlot, Signal
-from graphcond.weights import check_weights
+from graphcond.io.tensors import check_weights, load_tensors
+from graphcond.signals import GraphTokens, Signal
+
+FREQUENCIES = 8
+"""How many frequencies a coordinate is written in."""
+
+HIDDEN = 512
+"""Width of the hidden layers, as released."""
+
+_BASE = 100.0
+"""Frequencies are its powers 0, 1/8 ... 7/8."""
+
+
+def box_fourier(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n f"]:
+    """Sines and cosines of box coordinates (0..1), in the order in which GLIGEN lays them out."""
+    powers = torch.arange(FREQUENCIES, device=boxes.device, dtype=boxes.dtype) / FREQUENCIES
+    angles = boxes[..., None, :] * (_BASE**powers)[:, None]
+    return torch.stack([angles.sin(), angles.cos()], dim=-2).flatten(-3)
+
+
+def keep_scale(layer: nn.Linear) -> None:
+    """Start a layer so that what goes through it keeps its scale, and without a bias.
+
+    torch's own start shrinks it and adds a bias, so that after a few layers all tokens look alike; the gates
+    then have little to open for.
+    """
+    nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+    nn.init.zeros_(layer.bias)
+
+
+class PositionNet(nn.Module):
+    """h = MLP([embedding, Fourier(box)]), with a learned null for either where it is missing.
+
+    Parameters are named as in GLIGEN's released UNets (diffusers' layout).
+
+    Args:
+        width: c, of the embeddings and of h.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        position = FREQUENCIES * 2 * 4
+        self.linears = nn.Sequential(
+            nn.Linear(width + position, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, width),
+        )
+        for layer in self.linears:
+            if isinstance(layer, nn.Linear):
+                keep_scale(layer)
+        self.null_positive_feature = nn.Parameter(torch.zeros(width))
+        self.null_position_feature = nn.Parameter(torch.zeros(position))
+
+    def forward(
+        self,
+        embeddings: Float[Tensor, "b n c"],
+        embedded: Bool[Tensor, "b n"],
+        boxes: Float[Tensor, "b n 4"],
+        boxed: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b n c"]:
+        """Tokens for gated self-attention.
+
+        Args:
+            embeddings: what stands there.
+            embedded: True where ``embeddings`` says so.
+            boxes: x0 y0 x1 y1 in 0..1.
+            boxed: True where a box is known.
+        """
+        what = torch.where(embedded[..., None], embeddings, self.null_positive_feature.to(embeddings))
+        place = torch.where(boxed[..., None], box_fourier(boxes), self.null_position_feature.to(boxes))
+        h: Tensor = self.linears(torch.cat([what, place.to(what)], dim=-1))
+        return h
+
 
 NEAR_ZERO = 0.01
 """Gates whose mean |tanh| is below this count as closed."""
@@ -217,3 +289,106 @@ def _filled_up(signal: GraphTokens, slots: int) -> GraphTokens:
         None if signal.boxes is None else F.pad(signal.boxes, (0, 0, 0, missing)),
         None if signal.boxed is None else F.pad(signal.boxed, (0, missing)),
     )
+
+
+class GatedBlock(nn.Module):
+    """What stands between a block's self- and cross-attention; gates are 0 at the start.
+
+    v + tanh(alpha) * SelfAttention([v, h])[: len(v)], then v + tanh(beta) * FF(v). Parameters are named
+    as in GLIGEN's released UNets (diffusers' layout): alpha is ``alpha_attn``, beta ``alpha_dense``.
+
+    Args:
+        width: of the block's features v.
+        token_width: c, of the grounding tokens.
+        heads: of the attention.
+        head_width: of each head.
+    """
+
+    def __init__(self, *, width: int, token_width: int, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(token_width, width)
+        keep_scale(self.linear)
+        self.attn = Attention(query_dim=width, heads=heads, dim_head=head_width)
+        self.ff = FeedForward(width, activation_fn="geglu")
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.alpha_attn = nn.Parameter(torch.zeros(()))
+        self.alpha_dense = nn.Parameter(torch.zeros(()))
+
+    def forward(self, visual: Float[Tensor, "b v w"], grounding: Grounding) -> Float[Tensor, "b v w"]:
+        """What the layer adds to ``visual``; both gates are multiplied by the grounding's strength."""
+        strength = grounding.strength.to(visual)[:, None, None]
+        keys = torch.cat([visual, self.linear(grounding.tokens.to(visual))], dim=1)
+        seen = self.attn(
+            self.norm1(visual),
+            encoder_hidden_states=self.norm1(keys),
+            attention_mask=_visible(grounding.present, visual),
+        )
+        first = strength * self.alpha_attn.tanh() * seen
+        second = strength * self.alpha_dense.tanh() * self.ff(self.norm2(visual + first))
+        return (first + second).to(visual.dtype)
+
+
+def key_of(block_name: str) -> str:
+    """A block's module name as a key of an ``nn.ModuleDict``, which allows no dots."""
+    return block_name.replace(".", "/")
+
+
+def _visible(present: Bool[Tensor, "b n"], visual: Float[Tensor, "b v w"]) -> Bool[Tensor, "b 1 keys"]:
+    """True for the keys that are seen: the block's own features, and the tokens that are present."""
+    own = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
+    return torch.cat([own, present.to(visual.device)], dim=1)[:, None]
+
+
+_STEM = "diffusion_pytorch_model"
+_POSITION_NET, _FUSER = "position_net.", ".fuser."
+
+
+def read_gligen(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, Tensor], object]:
+    """Position net and gated layers of a GLIGEN UNet, named as in `GatedSelfAttentionInjector`.
+
+    Args:
+        weights: the state dict of the UNet, or the folder of the UNet or of the whole model.
+
+    Returns:
+        The weights, and where they come from (for messages).
+
+    Raises:
+        InputError: no weights there, or those of a UNet without gated self-attention.
+    """
+    if isinstance(weights, Mapping):
+        found, place = dict(weights), "the state dict"
+    else:
+        found, place = _read(Path(weights)), str(weights)
+    ours = {_our_name(name): tensor for name, tensor in found.items() if _is_gligen(name)}
+    if not ours:
+        raise InputError(
+            "has no gated self-attention (no 'fuser', no 'position_net')",
+            place=place,
+            remedy="give the UNet of a GLIGEN model in diffusers' layout",
+        )
+    return ours, place
+
+
+def _is_gligen(name: str) -> bool:
+    return name.startswith(_POSITION_NET) or _FUSER in name
+
+
+def _our_name(name: str) -> str:
+    if name.startswith(_POSITION_NET):
+        return name
+    block, rest = name.split(_FUSER)
+    return f"blocks.{key_of(block)}.{rest}"
+
+
+def _read(folder: Path) -> dict[str, Tensor]:
+    inner = folder / "unet" if (folder / "unet").is_dir() else folder
+    whole = inner / f"{_STEM}.safetensors"
+    files = [whole] if whole.is_file() else sorted(inner.glob(f"{_STEM}*.safetensors"))
+    if not files:
+        raise InputError(
+            f"has no {_STEM}.safetensors",
+            place=inner,
+            remedy="give the folder of a GLIGEN UNet, its weights as safetensors",
+        )
+    return {name: tensor for file in files for name, tensor in load_tensors(file).items()}

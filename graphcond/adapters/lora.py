@@ -16,10 +16,11 @@ from pydantic import Field
 from torch import nn
 
 from graphcond.adapters.base import InjectionSite, Injector
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
-from graphcond.types import DenoiserInputs, Signal
-from graphcond.weights import check_weights, load_tensors
+from graphcond.io.tensors import check_weights, load_tensors
+from graphcond.signals import Signal
 
 ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The linear layers of every attention of a diffusers UNet."""

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from graphcond.adapters.base import InjectionSite, Injector
-from graphcond.component import ComponentConfig
-from graphcond.types import DenoiserInputs, GraphTokens, Signal
+from graphcond.config import ComponentConfig
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.signals import GraphTokens, Signal
 
 Place = Literal["append", "replace"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from graphcond.bases.loading import TINY_FOLDER
 from graphcond.errors import InputError, did_you_mean
-from graphcond.files import read_json, write_json
-from graphcond.fingerprint import file_digest, fingerprint
-from graphcond.models.loading import TINY_FOLDER
+from graphcond.io.files import read_json, write_json
+from graphcond.io.fingerprint import file_digest, fingerprint
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training import train

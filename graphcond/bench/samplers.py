@@ -11,20 +11,20 @@ import numpy as np
 from jaxtyping import Int64
 from PIL import Image
 
-from graphcond.arms import DrawSettings, ModelPictures
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
 from graphcond.bench.verdict import paper_order
-from graphcond.contexts import GraphContexts
-from graphcond.data import embed_data, open_graph_data
+from graphcond.data.contexts import GraphContexts
+from graphcond.data.open import embed_data, open_graph_data
 from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement, PictureSet, build_metrics, score_pictures
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.evaluation.bootstrap import bootstrap_interval
-from graphcond.evaluation.metrics import Networks
+from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.nodes import FACTS, art_oracle, targets_with_truth
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Progress, Watch
 from graphcond.recipe.sections import WorldData
 from graphcond.samplers import SAMPLERS
-from graphcond.types import AttributedGraph, NodeEmbeddings
 from graphcond.worlds import NOISE_LEVELS
 
 SHARE, STYLE, DISTANCE = "same_artist_share", "style_accuracy", "oracle_distance"
@@ -166,8 +166,8 @@ def _cells(row: SamplerRow) -> str:
 
 def write_bench(bench: SamplerBench, examples: Mapping[str, Sequence[Image.Image]], out: Path) -> None:
     """samplers.json, samplers.md and samplers.png (the first targets of the hardest level)."""
-    from graphcond.files import atomic_file, write_json
-    from graphcond.sheets import contact_sheet
+    from graphcond.drawing.sheets import contact_sheet
+    from graphcond.io.files import atomic_file, write_json
 
     write_json(out / "samplers.json", bench.to_json())
     with atomic_file(out / "samplers.md") as temporary:

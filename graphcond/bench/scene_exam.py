@@ -9,14 +9,14 @@ import numpy as np
 from PIL import Image
 
 from graphcond.bench.swap import Pair
-from graphcond.data import held_out_of, open_data
+from graphcond.data.open import held_out_of, open_data
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet, SceneDetector, Targets
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.evaluation.scenes import scene_targets
 from graphcond.progress import Watch
 from graphcond.recipe import Recipe
-from graphcond.types import SceneSet
+from graphcond.scene_graph import SceneSet
 from graphcond.worlds.scenes import swap_pairs
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from graphcond.bench.swap import SwapResult
 from graphcond.errors import InputError
 from graphcond.evaluation import EvaluationReport, Measurement
-from graphcond.files import atomic_folder, read_json, write_json
+from graphcond.io.files import atomic_folder, read_json, write_json
 
 FOLDER, CONTENT = "scores", "scores.json"
 

@@ -10,11 +10,11 @@ from PIL import Image
 from graphcond.bench.scene_exam import SceneExamples
 from graphcond.bench.scene_verdict import spoken
 from graphcond.bench.scenes import METRICS, SceneBench, SceneRow
+from graphcond.drawing.sheets import Cell, contact_sheet
 from graphcond.evaluation import Measurement, PictureSet, match_scene
-from graphcond.files import atomic_file, write_json
+from graphcond.io.files import atomic_file, write_json
+from graphcond.scene_graph import sentence_of
 from graphcond.scenes import draw_graph
-from graphcond.sentences import sentence_of
-from graphcond.sheets import Cell, contact_sheet
 
 HEADLINES = {
     "object_occurrence": "objects",

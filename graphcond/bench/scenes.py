@@ -12,12 +12,11 @@ from jaxtyping import Int64
 from PIL import Image
 
 from graphcond import evaluation, worlds
-from graphcond.arms import DrawSettings, ModelPictures
 from graphcond.bench.experiments import Experiment, ExperimentFacts, facts_of, weights_of
 from graphcond.bench.scene_exam import SceneExam, first_targets
 from graphcond.bench.scene_scores import Scores, keep_scores, kept_scores
 from graphcond.bench.swap import swap_test
-from graphcond.data import sources_of
+from graphcond.data.open import sources_of
 from graphcond.evaluation import (
     Measurement,
     PictureSet,
@@ -26,11 +25,12 @@ from graphcond.evaluation import (
     make_pictures,
     score_pictures,
 )
-from graphcond.evaluation.diversity import Diversity
-from graphcond.evaluation.metrics import Networks
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
+from graphcond.evaluation.metrics.diversity import Diversity
+from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.protocols import SCENES
-from graphcond.fingerprint import fingerprint, source_version
-from graphcond.models.features import ClipExtractor
+from graphcond.features.clip import ClipExtractor
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Watch
 

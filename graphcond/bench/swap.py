@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from graphcond.arms import DrawSettings, ModelPictures
-from graphcond.data import sources_of
+from graphcond.data.open import sources_of
 from graphcond.errors import InputError
 from graphcond.evaluation import Measurement, PictureSet, SceneDetector, match_scene
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.evaluation.bootstrap import bootstrap_interval
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Progress
-from graphcond.types import SceneGraph, SceneSet
+from graphcond.scene_graph import SceneGraph, SceneSet
 
 Pair: TypeAlias = tuple[SceneGraph, SceneGraph]
 Pictures: TypeAlias = Sequence[Image.Image]

@@ -11,10 +11,12 @@ from graphcond.cli.options import row_of
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from graphcond.contexts import GraphContexts
+    from graphcond.attributed_graph import AttributedGraph
+    from graphcond.context import NeighborFeatures
+    from graphcond.data.contexts import GraphContexts
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import Watch
-    from graphcond.types import AttributedGraph, NeighborFeatures, SceneGraph
+    from graphcond.scene_graph import SceneGraph
 
 MOST_SCENES = 64
 """Scenes of a file that are drawn together, on one sheet."""
@@ -128,7 +130,7 @@ def _nodes(
 
 def _contexts(pipe: GraphPipeline, graph: AttributedGraph, watch: Watch) -> GraphContexts:
     """The graph as the only condition of the model reads it."""
-    from graphcond.data import contexts_of, embed_data
+    from graphcond.data.open import contexts_of, embed_data
 
     recipe = pipe.model.recipe
     embeddings = embed_data(recipe, graph, device=pipe.model.device, progress=watch("embedding the graph"))
@@ -149,7 +151,7 @@ def _neighbors(contexts: GraphContexts, node: str, folder: Path) -> NeighborFeat
 
 
 def _pictures(pipe: GraphPipeline, files: Sequence[str]) -> NeighborFeatures:
-    from graphcond.pictures import read_picture
+    from graphcond.io.pictures import read_picture
 
     return pipe.embed([read_picture(Path(file)) for file in files])
 

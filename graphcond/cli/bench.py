@@ -68,7 +68,7 @@ def scenes(
     from graphcond.bench.experiments import SGCOND, experiments_of
     from graphcond.bench.run_scenes import run_scenes
     from graphcond.bench.scene_table import to_markdown, write_bench
-    from graphcond.files import check_writable
+    from graphcond.io.files import check_writable
 
     chosen = base_name(base)
     names = SGCOND if only is None else [name.strip() for name in only.split(",") if name.strip()]

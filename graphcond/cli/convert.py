@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphcond.errors import InputError
-from graphcond.files import check_new_folder
+from graphcond.io.files import check_new_folder
 
 if TYPE_CHECKING:
     from graphcond.model import GraphModel
@@ -89,10 +89,10 @@ def _only_one(out: Path | None, to_release: Path | None) -> Path:
 
 
 def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
-    from graphcond.interop.instructg2i import read_release
     from graphcond.model import GraphModel
     from graphcond.progress import during, progress_bars
-    from graphcond.saved_model import MANIFEST, local_folder
+    from graphcond.saving.instructg2i import read_release
+    from graphcond.saving.model_folder import MANIFEST, local_folder
 
     folder = local_folder(source)
     if (folder / MANIFEST).is_file():
@@ -106,8 +106,8 @@ def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
 
 
 def _what_it_is(model: GraphModel, out: Path) -> list[str]:
-    from graphcond.interop.instructg2i.layout import reading_layers
-    from graphcond.own_parts import BASE, IMAGE_ENCODER
+    from graphcond.saving.bundled import BASE, IMAGE_ENCODER
+    from graphcond.saving.instructg2i.layout import reading_layers
 
     condition, base, image_encoder = model.recipe.conditions[0], out / BASE, out / IMAGE_ENCODER
     tokens = condition.encoder.model_dump()["tokens_per_neighbor"]

@@ -17,8 +17,8 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
+    from graphcond.attributed_graph import AttributedGraph
     from graphcond.graphs import GraphReport, World
-    from graphcond.types import AttributedGraph
 
 app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=True)
 
@@ -117,7 +117,7 @@ def inspect(
     with progress_bars() as watch:
         report = inspect_graph(folder, pictures=pictures, progress=watch)
     if picture is not None:
-        from graphcond.graphs.degree_plot import draw_degrees
+        from graphcond.graphs.inspect import draw_degrees
 
         draw_degrees(load_graph(folder), picture)
     _show(str(folder), _report_rows(report), as_json, asdict(report))
@@ -131,8 +131,8 @@ def _build_source(
     source: str, out: Path, directed: bool, columns: dict[str, str], memory: str | None
 ) -> dict[str, Any]:
     from graphcond.graphs import build_folder
-    from graphcond.graphs.building.memory import parse_memory
-    from graphcond.graphs.contents import missing_pictures
+    from graphcond.graphs.building.on_disk import parse_memory
+    from graphcond.graphs.inspect import missing_pictures
 
     most = None if memory is None else parse_memory(memory)
     with progress_bars() as watch:

@@ -10,11 +10,11 @@ import typer
 
 from graphcond.cli.sampler_options import Source
 from graphcond.errors import InputError
-from graphcond.files import check_writable
+from graphcond.io.files import check_writable
 from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
-    from graphcond.types import AttributedGraph
+    from graphcond.attributed_graph import AttributedGraph
 
 EDGES, PYG, METADATA = (".csv", ".csv.gz", ".parquet"), ".pt", ".jsonl"
 

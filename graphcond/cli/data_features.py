@@ -28,7 +28,7 @@ def features(
 
         graphcond data features products/ --out features.npy
     """
-    from graphcond.graphs.features import find_features, read_features
+    from graphcond.graphs.load import find_features, read_features
 
     if out is None:
         typer.echo("\n".join(find_features(source)) or "there are none")
@@ -37,7 +37,7 @@ def features(
         raise InputError(f"'{out.name}' is no .npy file", place="--out", remedy="end the name in .npy")
     import numpy as np
 
-    from graphcond.files import atomic_file
+    from graphcond.io.files import atomic_file
 
     rows = read_features(source, name)
     with atomic_file(out) as temporary, temporary.open("wb") as file:

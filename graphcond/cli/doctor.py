@@ -17,7 +17,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from rich.markup import escape
     from rich.table import Table
 
-    from graphcond.checkup import check_up
+    from graphcond.cli.checkup import check_up
 
     findings = check_up()
     if as_json:

@@ -52,15 +52,15 @@ def evaluate(
     Example: graphcond evaluate outputs/demo/model --graph outputs/demo/graph --limit 100 --out report.json
     """
     from graphcond.cli.options import pick_device
-    from graphcond.data import open_data
+    from graphcond.data.open import open_data
     from graphcond.evaluation.nodes import evaluate_model, rows_of_split
     from graphcond.evaluation.protocols import get_protocol
     from graphcond.evaluation.scenes import evaluate_scenes, scenes_of_split
-    from graphcond.files import check_writable, write_json
+    from graphcond.io.files import check_writable, write_json
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
-    from graphcond.saved_model import saved_recipe
-    from graphcond.types import SceneSet
+    from graphcond.saving.model_folder import saved_recipe
+    from graphcond.scene_graph import SceneSet
 
     if out is not None:
         check_writable(out)

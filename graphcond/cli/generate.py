@@ -15,9 +15,10 @@ from graphcond.cli.options import MAX_SEED, pick_device
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from graphcond.context import NeighborFeatures
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import Progress, Watch
-    from graphcond.types import NeighborFeatures, SceneGraph
+    from graphcond.scene_graph import SceneGraph
 
 SCENES_AT_ONCE = 8
 """Scenes that are drawn in one go."""
@@ -150,8 +151,8 @@ def _share(progress: Progress, go: int, goes: int) -> Progress:
 
 def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:
     """Each graph beside its picture, and its boxes between them where any scene has some."""
+    from graphcond.drawing.sheets import contact_sheet
     from graphcond.scenes import draw_boxes, draw_graph, readable_size
-    from graphcond.sheets import contact_sheet
 
     size = max(pictures[0].height, *(readable_size(scene) for scene in scenes))
     boxed = any(scene.boxes for scene in scenes)
@@ -168,7 +169,7 @@ def _picture_format(out: Path) -> str:
     """What the file's name says it is, in Pillow's words, if it can be written."""
     from PIL import Image
 
-    from graphcond.files import check_writable
+    from graphcond.io.files import check_writable
 
     kind = Image.registered_extensions().get(out.suffix.lower())
     if kind is None:
@@ -181,7 +182,7 @@ def _write(picture: Any, out: Path, kind: str, made: dict[str, Any]) -> None:
     """The picture; in a PNG also what made it."""
     from PIL.PngImagePlugin import PngInfo
 
-    from graphcond.files import atomic_file
+    from graphcond.io.files import atomic_file
 
     note = PngInfo()
     note.add_itxt("graphcond", json.dumps(made))

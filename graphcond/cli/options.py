@@ -11,7 +11,7 @@ from graphcond.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     import torch
 
-    from graphcond.types import AttributedGraph
+    from graphcond.attributed_graph import AttributedGraph
 
 
 MAX_SEED = 2**63 - 1

@@ -32,7 +32,7 @@ def list_recipes(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from graphcond.recipe_files import read_yaml, shipped_recipes
+    from graphcond.recipe.yaml_files import read_yaml, shipped_recipes
 
     rows = {name: read_yaml(path)["description"] for name, path in shipped_recipes().items()}
     if as_json:
@@ -56,7 +56,7 @@ def show(
 
     Example: graphcond recipe show instructg2i --base tiny > my.yaml
     """
-    from graphcond.recipe_files import find_recipe
+    from graphcond.recipe.yaml_files import find_recipe
 
     if not (resolved or base or overrides or as_json or Path(name).is_dir()):
         print(find_recipe(name).read_text(encoding="utf-8"), end="")
@@ -96,7 +96,7 @@ def schema(
 
     Example: graphcond recipe schema --out recipe.schema.json
     """
-    from graphcond.files import write_json
+    from graphcond.io.files import write_json
     from graphcond.recipe import Recipe
 
     if out is None:
@@ -107,7 +107,7 @@ def schema(
 
 def _recipe_of(name: str, base: str | None, overrides: Sequence[str]) -> Recipe:
     from graphcond.recipe import load_recipe, parse_recipe
-    from graphcond.saved_model import saved_recipe
+    from graphcond.saving.model_folder import saved_recipe
 
     if not Path(name).is_dir():
         return load_recipe(name, base=base_name(base), overrides=overrides)

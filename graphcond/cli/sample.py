@@ -14,9 +14,9 @@ from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, emb
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
+    from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
     from graphcond.progress import Watch
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
-    from graphcond.types import AttributedGraph, NodeEmbeddings
 
 LONGEST = 512
 
@@ -91,8 +91,8 @@ def _choose(
 ) -> list[dict[str, Any]]:
     import numpy as np
 
+    from graphcond.attributed_graph import ABSENT
     from graphcond.progress import progress_bars
-    from graphcond.types import ABSENT
 
     with progress_bars() as watch:
         built = make_sampler(graph, config, embeddings, watch)
@@ -130,9 +130,9 @@ def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
 def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], file: Path, title: str) -> None:
     from PIL import Image
 
-    from graphcond.files import atomic_file
-    from graphcond.pictures import open_picture
-    from graphcond.sheets import Cell, contact_sheet
+    from graphcond.drawing.sheets import Cell, contact_sheet
+    from graphcond.io.files import atomic_file
+    from graphcond.io.pictures import open_picture
 
     kind = Image.registered_extensions().get(file.suffix.lower())
     if kind is None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Int64
 
+    from graphcond.attributed_graph import AttributedGraph
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
-    from graphcond.types import AttributedGraph
 
 
 def sample_all(
@@ -56,7 +56,7 @@ def sample_all(
     A recipe reads it with sampler: {kind: precomputed, path: neighbors.safetensors}.
     """
     from graphcond.graphs import load_graph
-    from graphcond.graphs.unchanged import folder_state
+    from graphcond.graphs.store import folder_state
     from graphcond.precompute import plan_of, precompute, share_of
     from graphcond.progress import progress_bars
 

@@ -11,8 +11,8 @@ import typer
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
     from graphcond.samplers import NeighborSamplerConfig
-    from graphcond.types import AttributedGraph, NodeEmbeddings
 
 EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
 
@@ -55,13 +55,13 @@ def embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
     Raises:
         InputError: the CLIP, the file or a picture cannot be read.
     """
-    from graphcond.contexts import embed_graph
-    from graphcond.models.embedding_files import load_embeddings
-    from graphcond.models.feature_cache import FeatureCache
-    from graphcond.models.features import ClipExtractor
-    from graphcond.models.loading import TINY_FOLDER
+    from graphcond.attributed_graph import NodeEmbeddings
+    from graphcond.bases.loading import TINY_FOLDER
+    from graphcond.data.contexts import embed_graph
+    from graphcond.features.clip import ClipExtractor
+    from graphcond.features.embedding_files import load_embeddings
+    from graphcond.features.feature_cache import FeatureCache
     from graphcond.progress import progress_bars
-    from graphcond.types import NodeEmbeddings
 
     if features.endswith(EMBEDDING_FILES):
         return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
@@ -73,8 +73,8 @@ def embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
 def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:
     from pydantic import ValidationError
 
-    from graphcond.assignments import override
-    from graphcond.problems import as_input_error
+    from graphcond.config import as_input_error
+    from graphcond.recipe.overrides import override
 
     values: dict[str, Any] = {"kind": config.kind_name()}
     override(values, settings)

@@ -56,7 +56,7 @@ def show(
 
         graphcond scene show scenes.json --out third.png --index 2
     """
-    from graphcond.files import atomic_file, check_writable
+    from graphcond.io.files import atomic_file, check_writable
     from graphcond.scenes import draw_graph, read_scene, read_scenes
 
     if out.suffix.lower() != ".png":
@@ -108,8 +108,8 @@ def inspect(
 
 
 def _sheet(scenes: list[SceneGraph], name: str) -> Image.Image:
+    from graphcond.drawing.sheets import Cell, contact_sheet
     from graphcond.scenes import draw_boxes, draw_graph, readable_size
-    from graphcond.sheets import Cell, contact_sheet
 
     shown = scenes[:MOST_SHOWN]
     boxed = any(scene.boxes for scene in shown)

@@ -92,7 +92,7 @@ def _tell(run: TrainedRun, recipe: Recipe) -> None:
 
 def _example(run: TrainedRun, recipe: Recipe) -> list[str]:
     """Options that draw a target of the run, held out where any is."""
-    from graphcond.types import SceneSet
+    from graphcond.scene_graph import SceneSet
 
     place = str(getattr(recipe.data, "path", None) or run.data.root)
     if isinstance(run.data, SceneSet):

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from PIL import Image
 
-from graphcond.arms import Arm, ModelPictures, noise_of
+from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.demo.judge import ArtJudge, same_artist_share
-from graphcond.files import atomic_file
-from graphcond.pictures import open_picture
-from graphcond.sheets import Cell, contact_sheet
-from graphcond.types import ABSENT, AttributedGraph
+from graphcond.drawing.sheets import Cell, contact_sheet
+from graphcond.evaluation.arms import Arm, ModelPictures, noise_of
+from graphcond.io.files import atomic_file
+from graphcond.io.pictures import open_picture
 
 SHOWN_NEIGHBORS = 3
 ROWS = 8

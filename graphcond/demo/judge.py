@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int64
 from PIL import Image
 
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet
 from graphcond.evaluation.nodes import FACTS, art_oracle
-from graphcond.types import AttributedGraph, NeighborContext
 
 
 @dataclass(frozen=True)

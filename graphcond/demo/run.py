@@ -15,18 +15,18 @@ from jaxtyping import Int64
 from PIL import Image
 from rich.console import Console
 
-from graphcond.arms import Arm, DrawSettings, ModelPictures
-from graphcond.data import contexts_of, embed_data
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.open import contexts_of, embed_data
 from graphcond.demo.figures import draw_grid, draw_guidance
 from graphcond.demo.judge import ArtJudge
 from graphcond.evaluation import ARMS
-from graphcond.files import write_json
+from graphcond.evaluation.arms import Arm, DrawSettings, ModelPictures
 from graphcond.graphs import save_world
+from graphcond.io.files import write_json
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import progress_bars
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training import train
-from graphcond.types import AttributedGraph
 from graphcond.worlds import ARTISTS, ArtWorld
 
 SCALES = (0.0, 0.5, 1.0, 2.0, 4.0)

@@ -1,6 +1,6 @@
 """Encoders: from the context of a target to the signal that an injector reads."""
 
-from graphcond.component import by_kind, tagged_union
+from graphcond.config import by_kind, tagged_union
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.gat import GatConfig
 from graphcond.encoders.gcn import GCNConfig

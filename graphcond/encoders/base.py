@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
-from graphcond.types import Context, GraphTokens, NeighborFeatures, Signal, TextTokens
+from graphcond.context import Context, NeighborFeatures
+from graphcond.signals import GraphTokens, Signal, TextTokens
 
 Read = TypeVar("Read", bound=Context)
 Given = TypeVar("Given", bound=Signal)

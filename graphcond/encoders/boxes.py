@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from graphcond.context import SceneFeatures
 from graphcond.encoders.graph_network import GraphNetwork
-from graphcond.types import SceneFeatures
 
 
 class BoxHead(nn.Module):

@@ -9,8 +9,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from graphcond.context import SceneFeatures
 from graphcond.encoders.scene_graphs import PackedScenes, pack
-from graphcond.types import SceneFeatures
 
 
 class GraphLayer(nn.Module, ABC):

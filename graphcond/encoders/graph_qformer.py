@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import BaseSite, Encoder
 from graphcond.encoders.relations import RelationEmbedding, Relations, named
 from graphcond.encoders.text_transformer import MultiHeadAttention, TextTransformer, TransformerShape
 from graphcond.errors import InputError
-from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
+from graphcond.signals import GraphTokens, TextTokens
 
 PASS_THROUGH = 3.0
 """How much a neighbor's state counts beside the prompt's own where ``start_from_clip`` adds them."""

@@ -10,14 +10,56 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.context import SceneFeatures
 from graphcond.encoders.base import BaseSite, Encoder
 from graphcond.encoders.boxes import BoxHead
 from graphcond.encoders.dgl_backend import Backend
 from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.encoders.graph_networks import GraphNetworkKind, build_graph_network
-from graphcond.encoders.spreading import spread, warped_masks
-from graphcond.types import LayoutMap, SceneFeatures, TextTokens
+from graphcond.signals import LayoutMap, TextTokens
+
+
+def warped_masks(
+    boxes: Float[Tensor, "*b 4"], masks: Float[Tensor, "*b side side"], size: int, samples: int
+) -> Float[Tensor, "*b size size"]:
+    """Masks where their boxes are, in a picture of ``size`` cells a side.
+
+    The value of a cell is the mean over ``samples`` x ``samples`` points in it. At a point lies the mask
+    between its pixels, bilinear, its outermost pixels on the box's edges; beyond them it falls to 0 within
+    one pixel of the mask (`torch.nn.functional.grid_sample` with aligned corners and zero padding). The two
+    axes are sampled one after the other, so cost and memory stay small, and gradients reach the boxes.
+
+    Args:
+        boxes: x0 y0 x1 y1 in 0..1.
+        masks: what is spread, 0..1.
+        size: cells a side.
+        samples: points a side of each cell; more for coarse pictures, where points alone miss objects.
+    """
+    side = masks.shape[-1]
+    across = _shares(boxes[..., 0], boxes[..., 2], side, size, samples)
+    down = _shares(boxes[..., 1], boxes[..., 3], side, size, samples)
+    return down @ masks @ across.transpose(-1, -2)
+
+
+def spread(
+    vectors: Float[Tensor, "b n c"], masks: Float[Tensor, "b n height width"]
+) -> Float[Tensor, "b c height width"]:
+    """The sum over nodes of each vector times its mask."""
+    return torch.einsum("bnc,bnhw->bchw", vectors, masks)
+
+
+def _shares(
+    low: Float[Tensor, "*b"], high: Float[Tensor, "*b"], side: int, size: int, samples: int
+) -> Float[Tensor, "*b size side"]:
+    """How much each of ``side`` mask pixels counts in each of ``size`` cells, along one axis."""
+    points = (torch.arange(size * samples, device=low.device, dtype=low.dtype) + 0.5) / (size * samples)
+    length = (high - low).clamp(min=1e-4)[..., None]
+    places = (points - low[..., None]) / length * (side - 1)
+    pixels = torch.arange(side, device=low.device, dtype=low.dtype)
+    tents = (1 - (places[..., None] - pixels).abs()).clamp(min=0)
+    return tents.unflatten(-2, (size, samples)).mean(-2)
+
 
 FINE = 64
 """Points a side at which a layout is sampled at least, whatever its size."""

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import BaseSite, Encoder
 from graphcond.encoders.relations import RelationEmbedding, Relations, named
-from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
+from graphcond.signals import GraphTokens, TextTokens
 
 
 class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):

@@ -11,12 +11,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.context import SceneFeatures
 from graphcond.encoders.base import BaseSite, Encoder
 from graphcond.encoders.boxes import BoxPredictor
 from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.errors import InputError
-from graphcond.types import GraphTokens, SceneFeatures, TextTokens
+from graphcond.signals import GraphTokens, TextTokens
 
 
 class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):

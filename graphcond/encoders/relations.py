@@ -10,8 +10,8 @@ from jaxtyping import Float
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
+from graphcond.context import NeighborFeatures
 from graphcond.errors import InputError
-from graphcond.types import NeighborFeatures
 
 
 def _checked(value: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from graphcond.types import SceneFeatures
+from graphcond.context import SceneFeatures
 
 
 @dataclass(frozen=True)

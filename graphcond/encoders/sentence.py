@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.context import SceneFeatures
 from graphcond.encoders.base import BaseSite, Encoder
-from graphcond.types import GraphTokens, SceneFeatures, TextTokens
+from graphcond.signals import GraphTokens, TextTokens
 
 
 class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):

@@ -1,11 +1,11 @@
 """Evaluation: protocols, one metric in each file, intervals and tables."""
 
-from graphcond.arms import Arm
+from graphcond.evaluation.arms import Arm
+from graphcond.evaluation.bootstrap import Measurement
 from graphcond.evaluation.evaluate import ARMS, PictureMaker, evaluate, make_pictures, score_pictures
-from graphcond.evaluation.measurement import Measurement
-from graphcond.evaluation.metric import Metric, RatioMetric, SampleMetric, SetMetric
-from graphcond.evaluation.metrics import METRIC_NAMES, Networks, build_metrics
-from graphcond.evaluation.oracle import Oracle, OracleReader
+from graphcond.evaluation.metrics.base import Metric, RatioMetric, SampleMetric, SetMetric
+from graphcond.evaluation.metrics.oracle import Oracle, OracleReader
+from graphcond.evaluation.metrics.registry import METRIC_NAMES, Networks, build_metrics
 from graphcond.evaluation.protocols import PROTOCOLS, EvaluationProtocol, get_protocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets

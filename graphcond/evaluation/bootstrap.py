@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A figure over ``n`` samples with its 95 % interval, ``low`` to ``high``."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    n: int
+
 
 RESAMPLES = 2000
 HALVES = 20

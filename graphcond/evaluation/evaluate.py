@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Int64
 from PIL import Image
 
-from graphcond.arms import Arm
 from graphcond.errors import InputError
-from graphcond.evaluation.measurement import Measurement
-from graphcond.evaluation.metric import Metric
+from graphcond.evaluation.arms import Arm
+from graphcond.evaluation.bootstrap import Measurement
+from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
 

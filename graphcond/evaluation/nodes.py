@@ -8,20 +8,20 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.arms import DrawSettings, ModelPictures
-from graphcond.data import contexts_of, embed_data
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.open import contexts_of, embed_data
 from graphcond.errors import InputError, did_you_mean
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.evaluation.evaluate import evaluate
-from graphcond.evaluation.metrics import build_metrics, networks_of
-from graphcond.evaluation.oracle import OracleReader
+from graphcond.evaluation.metrics.oracle import OracleReader
+from graphcond.evaluation.metrics.registry import build_metrics, networks_of
 from graphcond.evaluation.protocols import EvaluationProtocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Targets
 from graphcond.guidance import GraphGuidance
-from graphcond.pictures import open_picture, to_square
+from graphcond.io.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Watch
-from graphcond.types import AttributedGraph
 from graphcond.worlds.oracle import ArtOracle
 
 FACTS = ("artist", "subject")

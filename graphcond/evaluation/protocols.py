@@ -10,12 +10,12 @@ from typing import Literal
 import torch
 
 from graphcond.errors import InputError, did_you_mean
-from graphcond.evaluation.inception import InceptionExtractor
-from graphcond.evaluation.metrics import Networks, networks_of
-from graphcond.evaluation.oracle import OracleReader
+from graphcond.evaluation.metrics.distribution import InceptionExtractor
+from graphcond.evaluation.metrics.oracle import OracleReader
+from graphcond.evaluation.metrics.registry import Networks, networks_of
 from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.features.clip import ClipExtractor, DinoExtractor, FeatureExtractor
 from graphcond.guidance import GraphGuidance
-from graphcond.models.features import ClipExtractor, DinoExtractor, FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class EvaluationProtocol:
         neighbors: how many a target gets; 0 for scenes, which are read whole.
         guidances: each way of guiding that is reported, by name; the first is the headline. None takes the
             scales of the model's recipe.
-        metrics: names of `graphcond.evaluation.metrics`.
+        metrics: names of `graphcond.evaluation.metrics.registry`.
         clip: folder or hub id of the CLIP of clip_i and clip_t.
         dino: folder or hub id of the DINOv2 of dino_i.
         distribution: the network of fid and kid: ``inception``, or ``clip`` for the same CLIP.

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from graphcond.evaluation.measurement import Measurement
+from rich.console import Console
+from rich.table import Table
+
+from graphcond.evaluation.bootstrap import Measurement
 
 DIFFERENCES = (("graph", "no_graph"), ("graph", "shuffled_graph"))
 """Pairs of arms whose difference is reported: what the graph adds, and what the *right* graph adds."""
@@ -45,12 +48,76 @@ class EvaluationReport:
 
     def to_markdown(self) -> str:
         """The report as a Markdown table."""
-        from graphcond.evaluation.table import to_markdown
+        from graphcond.evaluation.report import to_markdown
 
         return to_markdown(self)
 
     def print(self) -> None:
         """Print the report as a table on the terminal."""
-        from graphcond.evaluation.table import print_report
+        from graphcond.evaluation.report import print_report
 
         print_report(self)
+
+
+Columns = Mapping[str, Mapping[str, Measurement]]
+
+
+def to_markdown(report: EvaluationReport) -> str:
+    """A line for each metric, a column for each arm and difference; then what to know about them."""
+    columns = {**report.arms, **report.differences}
+    lines = [["", *map(_spoken, columns)], ["---", *("---:" for _ in columns)]]
+    for metric in report.networks:
+        lines.append([_heading(report, metric), *(_cell(report, name, metric, " ") for name in columns)])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    notes = "".join(f"- {note}\n" for note in _notes(report))
+    return f"**{report.title}**\n\n{table}\n\n{notes}"
+
+
+def print_report(report: EvaluationReport, console: Console | None = None) -> None:
+    """Print the arms, then the differences, as tables that fit 80 columns."""
+    console = console or Console()
+    console.print(_table(report, report.arms, report.title))
+    if report.differences:
+        console.print(_table(report, report.differences, "what the graph adds"))
+    for note in _notes(report):
+        console.print(f"- {note}", style="dim", markup=False, highlight=False)
+
+
+def _table(report: EvaluationReport, columns: Columns, title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("", no_wrap=True)
+    for name in columns:
+        table.add_column(_spoken(name), justify="right")
+    for metric in report.networks:
+        table.add_row(_heading(report, metric), *(_cell(report, name, metric, "\n") for name in columns))
+    return table
+
+
+def _heading(report: EvaluationReport, metric: str) -> str:
+    return f"{metric} {'↑' if report.higher_is_better[metric] else '↓'}"
+
+
+def _cell(report: EvaluationReport, column: str, metric: str, between: str) -> str:
+    sign = "+" if column in report.differences else ""
+    figure = (report.differences if sign else report.arms)[column][metric]
+    low, high = _number(figure.low, sign), _number(figure.high, sign)
+    return f"{_number(figure.mean, sign)}{between}[{low}, {high}]"
+
+
+def _number(value: float, sign: str) -> str:
+    return f"{value:{sign}.{1 if abs(value) >= 10 else 3}f}"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _notes(report: EvaluationReport) -> list[str]:
+    metrics: dict[str, list[str]] = {}
+    for metric, network in report.networks.items():
+        metrics.setdefault(network, []).append(metric)
+    looked = "; ".join(f"{', '.join(names)} by {network}" for network, names in metrics.items())
+    basis = (
+        f"n = {report.n:,} targets, the same for every arm, seed {report.seed}; in brackets 95 % intervals"
+    )
+    return [basis, looked, *report.cautions]

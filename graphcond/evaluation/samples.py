@@ -11,8 +11,8 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.evaluation.scene_detector import SceneDetector, detect_scenes
-from graphcond.models.features import FeatureExtractor
-from graphcond.types import SceneGraph
+from graphcond.features.clip import FeatureExtractor
+from graphcond.scene_graph import SceneGraph
 
 
 class PictureSet:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.types import SceneGraph
+from graphcond.scene_graph import SceneGraph
 
 
 @runtime_checkable

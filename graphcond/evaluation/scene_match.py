@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import islice, permutations, product
 from typing import TypeAlias
 
-from graphcond.spatial import iou, opposite
-from graphcond.types import Relationship, SceneGraph
+from graphcond.scene_graph import Relationship, SceneGraph, iou, opposite
 
 Places: TypeAlias = tuple[int | None, ...]
 

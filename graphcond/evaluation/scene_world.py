@@ -14,9 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from graphcond.evaluation.scene_match import match_scene
-from graphcond.pictures import to_pixels, to_square
-from graphcond.spatial import predicate
-from graphcond.types import Box, Relationship, SceneGraph
+from graphcond.io.pictures import to_pixels, to_square
+from graphcond.scene_graph import Box, Relationship, SceneGraph, predicate
 from graphcond.worlds.scene_oracle import Detected, SceneOracle
 from graphcond.worlds.scene_relations import BIGGER, relation_holds
 

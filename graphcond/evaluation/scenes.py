@@ -8,22 +8,22 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.arms import ModelPictures
-from graphcond.data import sources_of
+from graphcond.data.open import sources_of
 from graphcond.errors import InputError, did_you_mean
+from graphcond.evaluation.arms import ModelPictures
 from graphcond.evaluation.evaluate import evaluate
-from graphcond.evaluation.metric import Metric
-from graphcond.evaluation.metrics import build_metrics, networks_of
+from graphcond.evaluation.metrics.base import Metric
+from graphcond.evaluation.metrics.registry import build_metrics, networks_of
 from graphcond.evaluation.nodes import draw_settings
 from graphcond.evaluation.protocols import EvaluationProtocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Targets
 from graphcond.evaluation.scene_detector import SceneDetector
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.pictures import open_picture, to_square
+from graphcond.io.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Watch
-from graphcond.types import SceneSet
+from graphcond.scene_graph import SceneSet
 
 
 def evaluate_scenes(

@@ -8,12 +8,10 @@ in ``formats``, its sign in `detect` and its reader in `load`; `features` finds 
 from graphcond.graphs.building.in_memory import build_graph as build_graph
 from graphcond.graphs.building.on_disk import Built as Built
 from graphcond.graphs.building.on_disk import build_folder as build_folder
-from graphcond.graphs.features import read_features as read_features
 from graphcond.graphs.formats.dgl import embeddings_from_dgl as embeddings_from_dgl
 from graphcond.graphs.formats.dgl import from_dgl as from_dgl
-from graphcond.graphs.formats.edge_export import export_edges as export_edges
+from graphcond.graphs.formats.metadata import export_metadata as export_metadata
 from graphcond.graphs.formats.metadata import read_metadata as read_metadata
-from graphcond.graphs.formats.metadata_export import export_metadata as export_metadata
 from graphcond.graphs.formats.networkx import from_networkx as from_networkx
 from graphcond.graphs.formats.networkx import to_networkx as to_networkx
 from graphcond.graphs.formats.pyg import embeddings_from_pyg as embeddings_from_pyg
@@ -21,6 +19,7 @@ from graphcond.graphs.formats.pyg import from_pyg as from_pyg
 from graphcond.graphs.formats.pyg import to_pyg as to_pyg
 from graphcond.graphs.formats.scipy import from_scipy as from_scipy
 from graphcond.graphs.formats.scipy import to_scipy as to_scipy
+from graphcond.graphs.formats.tables import export_edges as export_edges
 from graphcond.graphs.formats.tables import read_edge_list as read_edge_list
 from graphcond.graphs.formats.tables import read_tables as read_tables
 from graphcond.graphs.from_world import World as World
@@ -29,6 +28,7 @@ from graphcond.graphs.inspect import DegreeFigures as DegreeFigures
 from graphcond.graphs.inspect import GraphReport as GraphReport
 from graphcond.graphs.inspect import inspect_graph as inspect_graph
 from graphcond.graphs.load import load_graph as load_graph
+from graphcond.graphs.load import read_features as read_features
 from graphcond.graphs.load import read_source as read_source
 from graphcond.graphs.source import GraphSource as GraphSource
 from graphcond.graphs.store import open_graph as open_graph

@@ -8,10 +8,10 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from graphcond.files import atomic_folder
+from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.graphs.store import check_replaceable, open_graph, write_graph
-from graphcond.types import AttributedGraph, EdgeList, NodeTable
+from graphcond.io.files import atomic_folder
 
 
 @runtime_checkable

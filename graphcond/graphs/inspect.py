@@ -2,21 +2,161 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from os.path import isfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
-from graphcond.graphs.contents import missing_pictures, same_pictures, undecodable_pictures
-from graphcond.graphs.detect import Format, detect
-from graphcond.graphs.leaks import find_leaks
-from graphcond.graphs.load import load_graph
-from graphcond.graphs.manifest import check_sums, read_manifest
+from graphcond.attributed_graph import ABSENT, AttributedGraph
+from graphcond.errors import InputError
+from graphcond.graphs.load import Format, detect, load_graph
+from graphcond.graphs.store import check_sums, read_manifest
+from graphcond.io.files import atomic_file
+from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress, silent
-from graphcond.types import ABSENT, AttributedGraph
+
+TRAIN = "train"
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Rows of nodes, in pairs; a split other than train and "" counts as held out."""
+
+    shared_pictures: list[tuple[int, int]]
+    """Held-out nodes whose picture a training node has too: (held out, training)."""
+    given_targets: list[tuple[int, int]]
+    """Targets among whose given neighbors their own picture is: (target, neighbor)."""
+    given_held_out: list[tuple[int, int]]
+    """Held-out nodes that are given as neighbors: (target, neighbor)."""
+
+    def __bool__(self) -> bool:
+        return bool(self.shared_pictures or self.given_targets or self.given_held_out)
+
+
+def find_leaks(graph: AttributedGraph, same: Int64[np.ndarray, " nodes"]) -> Leaks:
+    """Find leaks between splits and among given neighbors.
+
+    Args:
+        graph: any graph.
+        same: for every node the first node with the same picture, as `same_pictures` finds it.
+    """
+    held_out = _held_out(graph)
+    if graph.given is None:
+        return Leaks(_shared(graph, same, held_out), [], [])
+    targets, column = np.nonzero(graph.given != ABSENT)
+    neighbors = graph.given[targets, column]
+    own = (neighbors == targets) | ((same[neighbors] == same[targets]) & (same[targets] != ABSENT))
+    return Leaks(
+        shared_pictures=_shared(graph, same, held_out),
+        given_targets=_pairs(targets[own], neighbors[own]),
+        given_held_out=_pairs(targets[held_out[neighbors]], neighbors[held_out[neighbors]]),
+    )
+
+
+def _held_out(graph: AttributedGraph) -> Bool[np.ndarray, " nodes"]:
+    splits = graph.nodes.splits
+    if splits is None:
+        return np.zeros(len(graph), bool)
+    return np.array([split not in (TRAIN, "") for split in splits], bool)
+
+
+def _shared(
+    graph: AttributedGraph, same: Int64[np.ndarray, " nodes"], held_out: Bool[np.ndarray, " nodes"]
+) -> list[tuple[int, int]]:
+    training = {int(same[row]): int(row) for row in graph.nodes.in_split(TRAIN) if same[row] != ABSENT}
+    tested = np.flatnonzero(held_out).tolist()
+    return [(row, training[int(same[row])]) for row in tested if int(same[row]) in training]
+
+
+def _pairs(left: Int64[np.ndarray, " n"], right: Int64[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    return list(zip(left.tolist(), right.tolist(), strict=True))
+
+
+Item = TypeVar("Item")
+
+
+def missing_pictures(graph: AttributedGraph) -> list[int]:
+    """Rows whose picture is no file on disk."""
+    return [row for row, path in _paths(graph).items() if not isfile(path)]
+
+
+def undecodable_pictures(graph: AttributedGraph, progress: Progress | None = None) -> dict[int, str]:
+    """Rows whose picture is a file that cannot be decoded, with the reason; decodes every picture."""
+    broken = {}
+    paths = _paths(graph)
+    for row, path in _counted(paths.items(), progress):
+        try:
+            if isfile(path):
+                open_picture(path)
+        except InputError as error:
+            broken[row] = error.problem
+    return broken
+
+
+def same_pictures(graph: AttributedGraph, progress: Progress | None = None) -> Int64[np.ndarray, " nodes"]:
+    """For every node the first node whose picture is the same byte for byte; `ABSENT` without picture.
+
+    Only files that share their size with another are read.
+    """
+    first = np.full(len(graph), ABSENT, np.int64)
+    present = {row: path for row, path in _paths(graph).items() if isfile(path)}
+    rows = np.array(list(present), np.int64)
+    first[rows] = rows
+    sizes = np.array([path.stat().st_size for path in present.values()], np.int64)
+    _, group, count = np.unique(sizes, return_inverse=True, return_counts=True)
+    suspects = rows[count[group] > 1].tolist()
+    seen: dict[bytes, int] = {}
+    for row in _counted(suspects, progress):
+        first[row] = seen.setdefault(_digest(present[row]), row)
+    return first
+
+
+def _counted(items: Collection[Item], progress: Progress | None) -> Iterator[Item]:
+    for done, item in enumerate(items):
+        if progress is not None:
+            progress(done, len(items))
+        yield item
+    if progress is not None:
+        progress(len(items), len(items))
+
+
+def _paths(graph: AttributedGraph) -> dict[int, Path]:
+    root = graph.root or Path()
+    return {row: root / picture for row, picture in enumerate(graph.nodes.pictures) if picture is not None}
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").digest()
+
+
+def draw_degrees(graph: AttributedGraph, file: Path | str) -> None:
+    """Draw a histogram of degrees, both axes logarithmic, as PNG.
+
+    Degree 0 stands at the left edge, since a logarithm has no place for it.
+
+    Raises:
+        InputError: the graph has no nodes.
+    """
+    from matplotlib.figure import Figure
+
+    if not len(graph):
+        raise InputError("a graph without nodes has no degrees to draw", place=file)
+    largest = max(int(graph.degrees.max()), 1)
+    bins = np.unique(np.geomspace(1, largest + 1, 40).astype(int))
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(np.maximum(graph.degrees, 0.5), bins=[0.5, *bins], color="#31688e")
+    axes.set(xscale="log", yscale="log", xlabel="neighbors", ylabel="nodes")
+    with atomic_file(Path(file)) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
 
 LARGEST = 5
 PIECE = 2**22
@@ -38,7 +178,7 @@ class GraphReport:
     """What a graph holds; nodes are named by their ids.
 
     ``undecodable_pictures`` is None where pictures were not decoded. The last three fields are the leaks of
-    `graphcond.graphs.leaks.Leaks`.
+    `graphcond.graphs.inspect.Leaks`.
     """
 
     nodes: int

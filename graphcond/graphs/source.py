@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.errors import InputError, did_you_mean
-from graphcond.files import inside
 from graphcond.graphs.building.in_memory import build_graph
-from graphcond.types import AttributedGraph, EdgeList, NodeTable
+from graphcond.io.files import inside
 
 NODE_COLUMNS = ("id", "text", "image", "split", "type")
 """What the columns of nodes are called, unless the user or the format says otherwise."""

@@ -1,33 +1,231 @@
 """Graph folders: a graph on disk that opens at once, whatever its size.
 
-A folder holds ``graph.json`` (see `graphcond.graphs.manifest`), the CSR arrays as ``.npy`` files and the
+A folder holds ``graph.json`` (see `graphcond.graphs.store`), the CSR arrays as ``.npy`` files and the
 node table as an Arrow file. All of them are memory-mapped; pictures stay where they are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
+from graphcond.attributed_graph import AttributedGraph, NodeTable
+from graphcond.config import Config
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, check_writable, would_lose
 from graphcond.graphs.columns import ArrowColumn, from_arrow, to_arrow
-from graphcond.graphs.manifest import (
-    MANIFEST,
-    REBUILD,
-    Files,
-    Manifest,
-    describe,
-    file_name,
-    read_manifest,
-    write_manifest,
-)
-from graphcond.graphs.npy import save_array
-from graphcond.types import AttributedGraph, NodeTable
+from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
+
+
+class NpyWriter:
+    """A one-dimensional array that grows in its file; `numpy.save` gives the same bytes.
+
+    Args:
+        handle: an empty file.
+        dtype: of the entries.
+    """
+
+    def __init__(self, handle: BinaryIO, dtype: np.dtype) -> None:
+        self.handle, self.dtype, self.length = handle, dtype, 0
+        self._write_header()
+
+    def append(self, array: np.ndarray) -> None:
+        """Write more entries.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        write_array(self.handle, array.astype(self.dtype, copy=False))
+        self.length += len(array)
+
+    def finish(self) -> None:
+        """Write the length; numpy leaves room for it in the header."""
+        self.handle.seek(0)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self.dtype),
+            "fortran_order": False,
+            "shape": (self.length,),
+        }
+        np.lib.format.write_array_header_1_0(self.handle, header)
+
+
+@contextmanager
+def npy_file(file: Path, dtype: np.dtype) -> Iterator[NpyWriter]:
+    """Open a new ``.npy`` file to append to.
+
+    Raises:
+        OSError: the place refuses, or its disk is full.
+    """
+    with file.open("wb") as handle:
+        writer = NpyWriter(handle, dtype)
+        yield writer
+        writer.finish()
+
+
+def save_array(file: Path, array: np.ndarray) -> None:
+    """Write a whole array, as `numpy.save` does.
+
+    Raises:
+        OSError: the place refuses, or its disk is full.
+    """
+    with file.open("wb") as handle:
+        np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
+        write_array(handle, array)
+
+
+def write_array(handle: BinaryIO, array: np.ndarray) -> None:
+    """Write an array's bytes; `numpy.ndarray.tofile` does not say why it cannot.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    handle.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+MANIFEST = "graph.json"
+REBUILD = "build it again with `graphcond data build`"
+
+AnyManifest = TypeVar("AnyManifest", bound=Config)
+
+
+class FileEntry(Config):
+    """One file of a graph folder."""
+
+    bytes: int
+    """Its size."""
+    sha256: str
+    """Its checksum, in hexadecimal."""
+
+
+class Files(Config):
+    """The files of a graph folder."""
+
+    indptr: FileEntry
+    indices: FileEntry
+    nodes: FileEntry
+    weights: FileEntry | None = None
+    edge_types: FileEntry | None = None
+    given: FileEntry | None = None
+
+    def present(self) -> dict[str, FileEntry]:
+        """File name to entry, for those that the folder holds."""
+        entries = {name: getattr(self, name) for name in type(self).model_fields}
+        return {file_name(name): entry for name, entry in entries.items() if entry is not None}
+
+
+class Manifest(Config):
+    """The content of ``graph.json``."""
+
+    format: Literal["graphcond graph"] = "graphcond graph"
+    version: Literal[1] = 1
+    nodes: int
+    """Number of nodes."""
+    edges: int
+    """Number of entries of ``indices``: an undirected edge counts twice."""
+    directed: bool
+    edge_types: list[str]
+    pictures_root: str | None = None
+    """What picture paths are relative to; itself relative to the graph folder, or absolute."""
+    files: Files
+
+
+def file_name(part: str) -> str:
+    """The file that holds ``part`` of a graph."""
+    return "nodes.arrow" if part == "nodes" else f"{part}.npy"
+
+
+def describe(file: Path) -> FileEntry:
+    """Size and checksum of ``file``."""
+    with file.open("rb") as handle:
+        return FileEntry(bytes=file.stat().st_size, sha256=hashlib.file_digest(handle, "sha256").hexdigest())
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``graph.json`` into ``folder``."""
+    write_json(folder / MANIFEST, manifest.model_dump(exclude_none=True))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``graph.json`` and check that every file it lists has its size.
+
+    Raises:
+        InputError: no graph folder, one of another version, or one with a missing or shortened file.
+    """
+    place = folder / MANIFEST
+    if not place.is_file():
+        raise InputError(f"is no graph folder: it holds no {MANIFEST}", place=folder, remedy=REBUILD)
+    manifest = parse_manifest(Manifest, read_json(place), place, what="graph folder", remedy=REBUILD)
+    for name, entry in manifest.files.present().items():
+        _check_size(folder / name, entry)
+    return manifest
+
+
+def parse_manifest(
+    kind: type[AnyManifest], content: object, place: Path, *, what: str, remedy: str
+) -> AnyManifest:
+    """The manifest that stands in ``place``, a file of the folder that it describes.
+
+    Args:
+        kind: its class; the default of its ``version`` is the only one that is read.
+        content: the file's JSON.
+        place: the file.
+        what: what an error calls the folder.
+        remedy: what an error tells to do.
+
+    Raises:
+        InputError: it is of another version, or something in it is missing, unknown or of the wrong type.
+    """
+    version = content.get("version") if isinstance(content, dict) else None
+    known = kind.model_fields["version"].default
+    if version != known:
+        raise InputError(
+            f"is a {what} of version {version!r:.20}, and this graphcond reads version {known}",
+            place=place.parent,
+            remedy=remedy,
+        )
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"'{where}': {first['msg']}", place=place, remedy=remedy) from None
+
+
+def check_sums(folder: Path, manifest: Manifest) -> None:
+    """Compare the checksum of every file with the manifest; reads the whole folder.
+
+    Raises:
+        InputError: a file was changed.
+    """
+    for name, entry in manifest.files.present().items():
+        if describe(folder / name) != entry:
+            raise InputError(
+                "does not have its checksum: it was changed", place=folder / name, remedy=REBUILD
+            )
+
+
+def _check_size(file: Path, entry: FileEntry) -> None:
+    if not file.is_file():
+        raise InputError("is missing", place=file, remedy=REBUILD)
+    if file.stat().st_size != entry.bytes:
+        raise InputError(
+            f"has {file.stat().st_size} bytes instead of {entry.bytes}: it was cut short or changed",
+            place=file,
+            remedy=REBUILD,
+        )
+
 
 ARRAYS = {"indptr": "i8", "indices": "i4 i8", "weights": "f4", "edge_types": "u1", "given": "i8"}
 """The arrays of a graph and the dtypes that each may have."""
@@ -170,3 +368,54 @@ def _relative(root: Path, folder: Path) -> str:
 
 def _resolve(folder: Path, root: str) -> Path:
     return Path(os.path.normpath(folder / root))
+
+
+Stamp: TypeAlias = tuple[int, int, int]
+"""Inode, size and time of the last change in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class FolderState:
+    """A graph folder as it was: for each file its checksum and its stamp."""
+
+    folder: Path
+    files: Mapping[str, tuple[FileEntry, Stamp]]
+
+    def check(self) -> None:
+        """See that every file is the same; a file is only read if its stamp has changed.
+
+        Raises:
+            InputError: a file has another content, or is gone.
+        """
+        for name, (entry, stamp) in self.files.items():
+            file = self.folder / name
+            try:
+                now = _stamp(file)
+                same = now == stamp or _described(file, now) == entry
+            except OSError:
+                same = False
+            if not same:
+                raise InputError("was changed while it was in use", place=file, remedy="start again")
+
+
+def folder_state(source: Path | str) -> FolderState | None:
+    """The state of a graph folder, to be taken before it is opened; None where ``source`` is none.
+
+    Raises:
+        InputError: a file is missing or cut short.
+    """
+    folder = Path(source)
+    if not (folder / MANIFEST).is_file():
+        return None
+    entries = {MANIFEST: describe(folder / MANIFEST), **read_manifest(folder).files.present()}
+    return FolderState(folder, {name: (entry, _stamp(folder / name)) for name, entry in entries.items()})
+
+
+def _stamp(file: Path) -> Stamp:
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache
+def _described(file: Path, stamp: Stamp) -> FileEntry:
+    return describe(file)

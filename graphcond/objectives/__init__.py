@@ -1,6 +1,6 @@
 """Objectives that bring an encoder somewhere before the main training: boxes and masks, a CLIP space."""
 
-from graphcond.component import by_kind, tagged_union
+from graphcond.config import by_kind, tagged_union
 from graphcond.objectives.base import Need, Objective, ObjectiveConfig, ObjectiveResult, PretrainBatch
 from graphcond.objectives.layout import LayoutObjective, LayoutObjectiveConfig
 from graphcond.objectives.triple_contrast import TripleContrast, TripleContrastConfig

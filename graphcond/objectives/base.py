@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from graphcond.component import ComponentConfig
+from graphcond.config import ComponentConfig
+from graphcond.context import SceneContext, SceneFeatures
 from graphcond.errors import InputError
-from graphcond.types import SceneContext, SceneFeatures
 
 Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
 """What an objective wants in its batches, beside the scenes themselves.

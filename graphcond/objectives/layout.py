@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from graphcond.context import SceneFeatures
 from graphcond.objectives.base import (
     Need,
     Objective,
@@ -18,11 +19,38 @@ from graphcond.objectives.base import (
     PretrainBatch,
     check_encoder,
 )
-from graphcond.objectives.geometry import overlap
 from graphcond.objectives.relations import RULES, shortfall, stated
-from graphcond.scene_graph import Box
-from graphcond.spatial import holds
-from graphcond.types import SceneFeatures
+from graphcond.scene_graph import Box, holds
+
+Boxes = Float[Tensor, "*b 4"]
+
+
+class Overlap(NamedTuple):
+    """Intersection over union, its generalised form, and the share of the smaller box that is covered."""
+
+    iou: Float[Tensor, "*b"]
+    giou: Float[Tensor, "*b"]
+    covered: Float[Tensor, "*b"]
+
+
+def area(boxes: Boxes) -> Float[Tensor, "*b"]:
+    """Share of the picture; 0 for a box turned inside out."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
+
+
+def overlap(one: Boxes, other: Boxes) -> Overlap:
+    """How boxes x0 y0 x1 y1 overlap, pair by pair (GIoU: Rezatofighi et al., arXiv 1902.09630)."""
+    shared = area(_box(torch.maximum, torch.minimum, one, other))
+    hull = area(_box(torch.minimum, torch.maximum, one, other)).clamp(min=1e-6)
+    first, second = area(one), area(other)
+    union = (first + second - shared).clamp(min=1e-6)
+    iou = shared / union
+    return Overlap(iou, iou - (hull - union) / hull, shared / torch.minimum(first, second).clamp(min=1e-4))
+
+
+def _box(low, high, one: Boxes, other: Boxes) -> Boxes:  # type: ignore[no-untyped-def]
+    return torch.cat([low(one[..., :2], other[..., :2]), high(one[..., 2:], other[..., 2:])], dim=-1)
+
 
 INSIDE = RULES.index("inside")
 DIRECTIONS = {RULES.index("left of"): "left of", RULES.index("above"): "above", INSIDE: "inside"}
@@ -39,7 +67,7 @@ class LayoutObjective(Objective):
 
     Works for any encoder with ``predicted_boxes(context)``; masks are taught where it also has
     ``predicted_layout(context)``. Figures: ``box_iou`` with the known boxes, ``relations``, the share of
-    the stated spatial relations that predicted boxes keep (`graphcond.spatial.holds`), and every term.
+    the stated spatial relations that predicted boxes keep (`graphcond.scene_graph.holds`), and every term.
 
     Args:
         box: weight of the known boxes.

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from graphcond.types import SceneContext
+from graphcond.context import SceneContext
 
 Rule: TypeAlias = Literal["left of", "above", "inside", "bigger than"]
 """Relations that all others come down to, read from one end or the other."""

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from graphcond.context import SceneFeatures
 from graphcond.errors import InputError
 from graphcond.objectives.base import (
     Need,
@@ -19,7 +20,6 @@ from graphcond.objectives.base import (
     PretrainBatch,
     check_encoder,
 )
-from graphcond.types import SceneFeatures
 
 
 class TripleContrast(Objective):

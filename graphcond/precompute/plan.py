@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond import samplers
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError, WriteError
-from graphcond.files import check_writable, read_json, write_json, writing
-from graphcond.fingerprint import fingerprint, source_version
-from graphcond.graphs.unchanged import FolderState
+from graphcond.graphs.store import FolderState
+from graphcond.io.files import check_writable, read_json, write_json, writing
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.samplers import NeighborSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, write_neighbors
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 FORMAT = 1
 SHARD_SIZE = 1024

@@ -3,7 +3,7 @@
 from graphcond.recipe.load import load_recipe, parse_recipe
 from graphcond.recipe.recipe import ConditionConfig, Recipe
 from graphcond.recipe.sections import GuidanceConfig, TrainingConfig
-from graphcond.recipe_files import find_recipe, shipped_recipes
+from graphcond.recipe.yaml_files import find_recipe, shipped_recipes
 
 __all__ = [
     "ConditionConfig",

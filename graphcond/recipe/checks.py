@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphcond.models.loading import BaseFacts
-from graphcond.types import GraphTokens, NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
+from graphcond.bases.loading import BaseFacts
+from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
+from graphcond.signals import GraphTokens
 
 READERS = {NeighborContext: NeighborFeatures, SceneContext: SceneFeatures}
 """What encoders read of the context that a sampler makes."""

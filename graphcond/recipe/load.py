@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from graphcond.assignments import assign, assignment
+from graphcond.config import as_input_error
 from graphcond.errors import InputError
-from graphcond.problems import as_input_error
+from graphcond.recipe.overrides import assign, assignment
 from graphcond.recipe.recipe import Recipe
-from graphcond.recipe_files import find_recipe, read_yaml
+from graphcond.recipe.yaml_files import find_recipe, read_yaml
 
 BaseName = Literal["tiny"]
 

@@ -10,11 +10,11 @@ import yaml
 from pydantic import Field, model_validator
 
 from graphcond.adapters import InjectorConfig, LoraConfig
-from graphcond.component import Config
+from graphcond.bases import BaseConfig, StableDiffusionConfig
+from graphcond.config import Config
 from graphcond.encoders import EncoderConfig
 from graphcond.errors import InputError
-from graphcond.files import atomic_file
-from graphcond.models import BaseConfig, StableDiffusionConfig
+from graphcond.io.files import atomic_file
 from graphcond.recipe.checks import check_condition, check_data, check_features, check_known
 from graphcond.recipe.sections import (
     ClipFeatures,

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from graphcond.component import ComponentConfig, Config
+from graphcond.config import ComponentConfig, Config
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from graphcond.component import Config
+from graphcond.config import Config
 from graphcond.objectives import AnyObjectiveConfig
 from graphcond.recipe.sections import DataConfig, Seed, TrainingConfig
 

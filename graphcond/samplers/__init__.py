@@ -1,6 +1,6 @@
 """Samplers: they choose, from a graph, what matters for one picture."""
 
-from graphcond.component import by_kind, tagged_union
+from graphcond.config import by_kind, tagged_union
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.affiliation_ppr import AffiliationPPRSampler, AffiliationPPRSamplerConfig
 from graphcond.samplers.base import (
@@ -10,7 +10,6 @@ from graphcond.samplers.base import (
     SceneSamplerConfig,
     sample_all,
 )
-from graphcond.samplers.edge_types import with_edge_type_weights
 from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
 from graphcond.samplers.hard_negatives import HardNegative, swapped
 from graphcond.samplers.hop_mean import HopMeanSampler, HopMeanSamplerConfig
@@ -33,6 +32,7 @@ from graphcond.samplers.similarity.cosine import (
     TextImageSimilarity,
     TextTextSimilarity,
 )
+from graphcond.samplers.typed_graphs import with_edge_type_weights
 
 SAMPLERS = by_kind(
     (

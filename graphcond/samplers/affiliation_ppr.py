@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted, choosable, known_rows
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
 class AffiliationPPRSampler(NeighborSampler):

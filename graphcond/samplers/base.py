@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 from pydantic import Field
 
-from graphcond.component import ComponentConfig
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings, SceneContext, SceneGraph
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.config import ComponentConfig
+from graphcond.context import NeighborContext, SceneContext
+from graphcond.scene_graph import SceneGraph
 
 
 class NeighborSampler(ABC):
@@ -73,7 +75,7 @@ class NeighborSamplerConfig(ComponentConfig):
         return self.model_dump(mode="json", exclude={"threads"})
 
     def identity(self) -> tuple[object, ...]:
-        """What `graphcond.fingerprint.fingerprint` names these settings by; files are named by content."""
+        """What `graphcond.io.fingerprint.fingerprint` names these settings by; files are named by content."""
         return (self.settings(),)
 
     @abstractmethod

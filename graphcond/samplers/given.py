@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Int64
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_rows
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 
 
 class GivenSampler(NeighborSampler):

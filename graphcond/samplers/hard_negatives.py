@@ -9,8 +9,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from graphcond.scene_graph import Relationship, SceneGraph
-from graphcond.sentences import sentence_of
+from graphcond.scene_graph import Relationship, SceneGraph, sentence_of
 
 SwapKind: TypeAlias = Literal["relation", "attributes"]
 """Subject and object of a relation change places, or two objects exchange their attributes."""

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 from pydantic import Field
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSamplerConfig
+from graphcond.samplers.khop import SteppingSampler
 from graphcond.samplers.ranking import Ranking, best_first
-from graphcond.samplers.steps import SteppingSampler
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
 class HopMeanSampler(SteppingSampler):

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
-from graphcond.files import atomic_file
-from graphcond.fingerprint import fingerprint
-from graphcond.types import AttributedGraph, NeighborContext
+from graphcond.io.files import atomic_file
+from graphcond.io.fingerprint import fingerprint
 
 METADATA_KEY = "graphcond"
 """One key for all metadata: safetensors keeps no order among several, and equal runs give equal bytes."""

@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.ranking import Wanted, choosable, known_rows
 from graphcond.samplers.typed_graphs import TypedGraphFields
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 if TYPE_CHECKING:
     from graphcond.samplers.pagerank.calibration import PageRank

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Int64
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.neighbor_file import NeighborFile, graph_identity, read_neighbors
 from graphcond.samplers.ranking import choosable, known_rows
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 
 WRITE_ANEW = "write it anew with graphcond sample-all"
 
@@ -82,7 +83,7 @@ class PrecomputedSamplerConfig(NeighborSamplerConfig):
 
     def identity(self) -> tuple[object, ...]:
         """The settings and the content of the file."""
-        from graphcond.fingerprint import file_digest
+        from graphcond.io.fingerprint import file_digest
 
         return (*super().identity(), file_digest(Path(self.path)))
 

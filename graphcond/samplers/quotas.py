@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Int, Int64
 from pydantic import Field
 
-from graphcond.component import Config
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.config import Config
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.columns import to_arrow
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.relations import with_relations
-from graphcond.types import AttributedGraph, NeighborContext
 
 CELLS = 1 << 22
 """Neighbors that are held at once; of more, targets are answered part by part."""

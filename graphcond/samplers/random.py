@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Int64
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 
 class RandomSampler(NeighborSampler):

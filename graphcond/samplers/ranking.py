@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext
 
 
 class Ranking(NamedTuple):

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
-from graphcond.types import AttributedGraph, NeighborContext
 
 
 def with_relations(graph: AttributedGraph, context: NeighborContext) -> NeighborContext:

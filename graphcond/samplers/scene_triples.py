@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int64
 from pydantic import Field
 
+from graphcond.context import SampledScene, SceneContext
 from graphcond.samplers.base import SceneSampler, SceneSamplerConfig
 from graphcond.scene_graph import MOST_OBJECTS, MOST_RELATIONSHIPS, Relationship, SceneGraph
-from graphcond.types import SampledScene, SceneContext
 
 ATTRIBUTE_PREDICATE = "is"
 """What relates an object to its attribute."""

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from pydantic import field_validator
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable, known_rows
 from graphcond.samplers.similarity.base import Similarity, check_rows, dots, unit_rows
 from graphcond.samplers.similarity.blend import SimilarityConfig
 from graphcond.samplers.similarity.cosine import TextImageConfig
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 
 NODES_AT_ONCE = 8192
 QUERIES_AT_ONCE = 64

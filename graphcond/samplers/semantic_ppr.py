@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from pydantic import Field
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ppr import PPRFields, PPRSampler
@@ -18,7 +20,6 @@ from graphcond.samplers.shared_work import in_parts
 from graphcond.samplers.similarity.base import Similarity, check_rows
 from graphcond.samplers.similarity.blend import SimilarityConfig
 from graphcond.samplers.similarity.cosine import TextImageConfig
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 
 CANDIDATES_AT_ONCE = 2048
 """Rows of embeddings that are compared in one go: what a thread holds of them in memory."""

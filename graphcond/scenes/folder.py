@@ -16,16 +16,15 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
-from graphcond.component import Config
+from graphcond.config import Config
 from graphcond.errors import InputError
-from graphcond.files import atomic_folder, would_lose, write_json
-from graphcond.graphs.manifest import FileEntry, describe, parse_manifest
-from graphcond.scene_graph import MASK_SIDE, SceneGraph
+from graphcond.graphs.store import FileEntry, describe, parse_manifest
+from graphcond.io.files import atomic_folder, would_lose, write_json
+from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
 from graphcond.scenes.detect import MANIFEST, read_lines
+from graphcond.scenes.formats.written import read_written, scene_as_dict
 from graphcond.scenes.jsonfile import read_strict
 from graphcond.scenes.records import Gallery
-from graphcond.scenes.written import read_written, scene_as_dict
-from graphcond.types import SceneSet
 
 SCENES, MASKS = "scenes.jsonl", "masks.npz"
 REBUILD = "build it again"

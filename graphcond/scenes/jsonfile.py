@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from graphcond import files
 from graphcond.errors import InputError
+from graphcond.io import files
 
 MOST_BYTES = 4_000_000_000
 """A larger JSON file is refused: reading it takes many times its size in memory."""

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.errors import InputError, did_you_mean
-from graphcond.files import atomic_file
-from graphcond.scene_graph import SceneGraph
-from graphcond.scenes.captions import read_grounded
-from graphcond.scenes.coco import read_coco
+from graphcond.io.files import atomic_file
+from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.detect import SceneFormat, detect_scenes, read_lines
 from graphcond.scenes.folder import open_scene_folder
+from graphcond.scenes.formats.captions import read_grounded
+from graphcond.scenes.formats.coco import read_coco
+from graphcond.scenes.formats.laion import read_laion
+from graphcond.scenes.formats.sg2im import read_sg2im
+from graphcond.scenes.formats.sgcond import read_sgcond
+from graphcond.scenes.formats.visual_genome import read_visual_genome
+from graphcond.scenes.formats.written import parse_scene, read_written, scene_as_dict
 from graphcond.scenes.jsonfile import read_strict
-from graphcond.scenes.laion import read_laion
 from graphcond.scenes.records import PROMPT, Gallery, SceneRecord, SceneSource
-from graphcond.scenes.sg2im import read_sg2im
-from graphcond.scenes.sgcond import read_sgcond
-from graphcond.scenes.visual_genome import read_visual_genome
-from graphcond.scenes.written import parse_scene, read_written, scene_as_dict
-from graphcond.types import SceneSet
 
 
 def read_scene(source: SceneGraph | Mapping[str, Any] | Path | str, index: int | None = None) -> SceneGraph:

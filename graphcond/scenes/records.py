@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphcond.errors import InputError
-from graphcond.files import inside
-from graphcond.scene_graph import SceneGraph
-from graphcond.types import SceneSet
+from graphcond.io.files import inside
+from graphcond.scene_graph import SceneGraph, SceneSet
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """What sg2im adds to every scene: an object for the whole picture, and a relation of all others to it."""

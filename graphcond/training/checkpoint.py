@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcond.errors import InputError, TrainingError, WriteError
-from graphcond.files import atomic_folder, read_json, write_json
+from graphcond.io.files import atomic_folder, read_json, write_json
+from graphcond.io.tensors import load_tensors
 from graphcond.model import GraphModel
-from graphcond.weights import load_tensors
 
 STATE, TENSORS = "training_state.json", "training_state.safetensors"
 FORMAT = 1

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from graphcond.contexts import AnySource, Sampled
-from graphcond.data import Source
-from graphcond.models.stable_diffusion import LatentMoments
-from graphcond.training.latents import Moments
-from graphcond.training.prompts import PromptTable
-from graphcond.types import Context, TextTokens
+from graphcond.bases.stable_diffusion import LatentMoments
+from graphcond.context import Context
+from graphcond.data.contexts import AnySource, Sampled
+from graphcond.data.open import Source
+from graphcond.signals import TextTokens
+from graphcond.training.latents import Moments, PromptTable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graphcond.files import atomic_file
+from graphcond.io.files import atomic_file
 from graphcond.training.step import StepFigures
 
 

@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import torch
 from diffusers import DDPMScheduler
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from graphcond.condition import Condition
+from graphcond.context import Context
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from graphcond.recipe.sections import DropConfig
+from graphcond.signals import TextTokens
+
+
+@dataclass(frozen=True)
+class Drops:
+    """What is taken away from each sample."""
+
+    text: Bool[np.ndarray, " b"]
+    graph: Bool[np.ndarray, " b"]
+
+    def select(self, rows: Bool[np.ndarray, " b"]) -> Drops:
+        """The samples of a mask."""
+        return Drops(self.text[rows], self.graph[rows])
+
+
+def drops_of(chance: Float64[np.ndarray, " b"], config: DropConfig) -> Drops:
+    """Divide 0..1 into text only, graph only, both and nothing; ``chance`` says where a sample falls."""
+    text_only = chance < config.text
+    graph_only = ~text_only & (chance < config.text + config.graph)
+    both = ~text_only & ~graph_only & (chance < config.text + config.graph + config.both)
+    return Drops(text_only | both, graph_only | both)
+
+
+def gives_gradient(drops: Drops, *, always: bool) -> Bool[np.ndarray, " b"]:
+    """The samples worth computing: over a frozen base, one without its graph gives no gradient at all.
+
+    Args:
+        drops: what each sample loses.
+        always: something learns without a graph too; see `learns_without_graph`.
+    """
+    return np.ones_like(drops.graph) if always else ~drops.graph
+
+
+def learns_without_graph(conditions: Iterable[Condition], *, lora: bool) -> bool:
+    """Whether samples without graph give gradients: to a LoRA, or to an injector that reads null signals."""
+    return lora or any(c.null == "zeros" and bool(c.injector.trainable_parameters()) for c in conditions)
+
 
 PREDICTIONS = ("epsilon", "v_prediction")
 
@@ -77,3 +123,32 @@ def check_prediction(prediction_type: str) -> None:
             place="base",
             remedy=f"use a base whose scheduler says {' or '.join(PREDICTIONS)}",
         )
+
+
+def sample_losses(
+    model: GraphModel,
+    scheduler: DDPMScheduler,
+    *,
+    latents: Float[Tensor, "b channels h w"],
+    noise: Float[Tensor, "b channels h w"],
+    timesteps: Int64[Tensor, " b"],
+    text: TextTokens,
+    contexts: Mapping[str, Context],
+) -> Float[Tensor, " b"]:
+    """The squared error of every sample, all conditions applied together, in float32.
+
+    A sample whose context is empty gets the condition's null.
+    """
+    inputs = DenoiserInputs(noisy_latents(scheduler, latents, noise, timesteps), timesteps, text.hidden)
+    for name, condition in model.conditions.items():
+        inputs = condition.apply(inputs, condition.signal(contexts[name], text))
+    target = prediction_target(scheduler, latents, noise, timesteps)
+    return squared_error(model.base.denoise(inputs), target)
+
+
+def without_graph(contexts: Mapping[str, Context], rows: Tensor | None = None) -> dict[str, Context]:
+    """``contexts`` with the graph of ``rows`` (a mask) taken away, or that of all samples."""
+    return {
+        name: context.without(torch.ones_like(context.has_graph) if rows is None else rows)
+        for name, context in contexts.items()
+    }

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from accelerate import Accelerator
+from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from graphcond.recipe import TrainingConfig
+
+
+def rate_factor(config: TrainingConfig) -> Callable[[int], float]:
+    """What the learning rates are multiplied by in each step, counted from 0: warm-up, then the schedule."""
+    name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+    unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = get_scheduler(name, unused, num_warmup_steps=config.warmup, num_training_steps=config.steps)
+    return scheduler.lr_lambdas[0]
+
 
 Groups = Mapping[str, Mapping[str, nn.Parameter]]
 """Trained parameters by name, in one group per condition and one for LoRA."""

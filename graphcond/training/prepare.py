@@ -10,25 +10,33 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from graphcond.contexts import Sampled
-from graphcond.data import Source, columns_of, forbidden_of, held_out_of, open_data, sources_of, targets_of
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.bases.attention import choose_attention
+from graphcond.data.contexts import Sampled
+from graphcond.data.open import (
+    Source,
+    columns_of,
+    forbidden_of,
+    held_out_of,
+    open_data,
+    sources_of,
+    targets_of,
+)
 from graphcond.errors import InputError
-from graphcond.extractors import load_clip
+from graphcond.features.load import load_clip
 from graphcond.model import GraphModel
-from graphcond.models.attention import choose_attention
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FileFeatures, mirrors
-from graphcond.saved_model import saved_recipe
-from graphcond.training.drops import learns_without_graph
+from graphcond.saving.model_folder import saved_recipe
+from graphcond.scene_graph import SceneSet
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
-from graphcond.training.objective import check_prediction
+from graphcond.training.objective import check_prediction, learns_without_graph
 from graphcond.training.optimizer import all_parameters
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
 from graphcond.training.run_folder import RunFolder
 from graphcond.training.stages import freeze_staged, run_stages
-from graphcond.types import AttributedGraph, SceneSet
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from graphcond.objectives import Objective, ObjectiveResult
 from graphcond.progress import Progress
 from graphcond.recipe.stages import StageConfig
 from graphcond.training.device import generators_kept
-from graphcond.training.optimizer import build_optimizer, clip_gradients, set_rates
+from graphcond.training.optimizer import build_optimizer, clip_gradients, rate_factor, set_rates
 from graphcond.training.pretrain_data import StageScenes
 from graphcond.training.randomness import Purpose, order_of, seed_of
-from graphcond.training.schedule import rate_factor
 
 Log = Callable[[Mapping[str, Any]], None]
 

@@ -10,19 +10,20 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from graphcond.context import SceneContext
+from graphcond.data.scene_contexts import SceneContexts
 from graphcond.errors import InputError
-from graphcond.extractors import load_clip
-from graphcond.models.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.models.features import ClipExtractor
+from graphcond.features.clip import ClipExtractor
+from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
+from graphcond.features.load import load_clip
 from graphcond.objectives import PretrainBatch
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
 from graphcond.samplers.hard_negatives import swapped
-from graphcond.scene_contexts import SceneContexts
+from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.training.gather import Gatherer
 from graphcond.training.randomness import Purpose, seed_of
-from graphcond.types import SceneContext, SceneGraph, SceneSet
 
 Embeddings = Float32[np.ndarray, "n d"]
 

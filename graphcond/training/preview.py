@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graphcond.arms import graph_arguments
-from graphcond.contexts import Sampled
-from graphcond.data import columns_of
-from graphcond.files import atomic_file
+from graphcond.data.contexts import Sampled
+from graphcond.data.open import columns_of
+from graphcond.drawing.sheets import contact_sheet
+from graphcond.evaluation.arms import graph_arguments
+from graphcond.io.files import atomic_file
+from graphcond.io.pictures import open_picture, to_square
 from graphcond.model import GraphModel
-from graphcond.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
+from graphcond.scene_graph import SceneSet
 from graphcond.scenes import draw_graph
-from graphcond.sheets import contact_sheet
 from graphcond.training.examples import Examples
-from graphcond.training.modes import train_mode
 from graphcond.training.randomness import Purpose, generator_of
+from graphcond.training.state import train_mode
 from graphcond.training.validation import shuffled_contexts
-from graphcond.types import SceneSet
 
 COLUMNS = ("true picture", "no graph", "right graph", "shuffled graph")
 GRAPH_COLUMN = "scene graph"

@@ -14,19 +14,46 @@ from accelerate.utils import broadcast_object_list
 from jaxtyping import Int64
 from rich.console import Console
 
-from graphcond.data import Source
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.open import Source
 from graphcond.errors import InputError
-from graphcond.files import writing
+from graphcond.io.files import writing
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.training.device import accelerated
-from graphcond.training.metrics import cut_after
+from graphcond.training.metrics import append_record, cut_after
 from graphcond.training.prepare import Prepared, prepare
+from graphcond.training.preview import Previews
 from graphcond.training.report import Report
 from graphcond.training.run_folder import RunFolder, new_run, resumed_run
 from graphcond.training.trainer import Trainer
-from graphcond.training.untrained import write_untrained
-from graphcond.types import AttributedGraph
+from graphcond.training.validation import Validation
+
+
+def write_untrained(
+    recipe: Recipe, prepared: Prepared, accelerator: Accelerator, run: RunFolder, report: Report
+) -> dict[str, dict[str, Any]]:
+    """Write a model without trained parameters, with the validation loss and the preview it would get.
+
+    Returns:
+        The validation figures as a record of kind ``validation``; nothing where none are asked for.
+    """
+    report.say(f"{recipe.name} has nothing to train; the model is written as it is")
+    if not accelerator.is_main_process:
+        return {}
+    newest, config, model = {}, recipe.training, prepared.model
+    if config.validate_every is not None:
+        with report.timed("validation"):
+            found = Validation(prepared.validation, config)(model, model.base.noise_scheduler(), accelerator)
+        newest["validation"] = {"step": 0, "kind": "validation", **found.record()}
+        append_record(run.metrics, newest["validation"])
+    if config.preview_every is not None:
+        with report.timed("previews"):
+            previews = Previews(prepared.validation, config.previews, recipe.data.resolution)
+            previews.write(model, run.previews / "step-00000000.png")
+    model.train(False)
+    model.save_pretrained(run.final)
+    return newest
 
 
 @dataclass(frozen=True)

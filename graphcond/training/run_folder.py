@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.errors import InputError
-from graphcond.files import check_new_folder
+from graphcond.io.files import check_new_folder
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training.checkpoint import list_checkpoints, read_standing, remove_unfinished
 

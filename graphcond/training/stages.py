@@ -3,28 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from graphcond import encoders, objectives
-from graphcond.data import forbidden_of, held_out_of, open_data, sources_of, targets_of
+from graphcond.data.open import forbidden_of, held_out_of, open_data, sources_of, targets_of
 from graphcond.errors import InputError
-from graphcond.files import writing
-from graphcond.fingerprint import file_digest, fingerprint, module_version, source_version
+from graphcond.io.files import atomic_folder, default_cache_folder, read_json, write_json, writing
+from graphcond.io.fingerprint import file_digest, fingerprint, module_version, source_version
+from graphcond.io.tensors import load_tensors
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
+from graphcond.scene_graph import SceneSet
 from graphcond.training.gather import Gatherer
 from graphcond.training.metrics import append_record, cut_stage
 from graphcond.training.pretrain import pretrain
 from graphcond.training.pretrain_data import gather_scenes
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.run_folder import RunFolder
-from graphcond.training.stage_store import StageResult, cache_folder, read_result, write_result
-from graphcond.types import SceneSet
+
+WEIGHTS, FACTS = "encoder.safetensors", "stage.json"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The end of a stage.
+
+    Args:
+        weights: the encoder's state.
+        trained: names of the parameters that the objective reached; the others are as they were.
+        figures: the last ones.
+    """
+
+    weights: Mapping[str, Tensor]
+    trained: tuple[str, ...]
+    figures: Mapping[str, float]
+
+
+def cache_folder(key: str) -> Path:
+    """Where a result lies for all runs."""
+    return default_cache_folder() / "training" / f"stage-{key}"
+
+
+def read_result(folder: Path, key: str | None = None) -> StageResult | None:
+    """The result in a folder; None where there is none, it is damaged, or it follows from something else.
+
+    Args:
+        folder: where to look.
+        key: what the result must follow from; anything unless given.
+    """
+    try:
+        facts = read_json(folder / FACTS)
+        weights = load_tensors(folder / WEIGHTS)
+    except InputError:
+        return None
+    if not isinstance(facts, dict) or (key is not None and facts.get("key") != key):
+        return None
+    return StageResult(weights, tuple(facts.get("trained", ())), facts.get("figures", {}))
+
+
+def write_result(folder: Path, key: str, result: StageResult) -> None:
+    """Write a result, whole or not at all.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
+    with atomic_folder(folder) as new:
+        save_file(dict(result.weights), new / WEIGHTS)
+        facts = {"key": key, "trained": list(result.trained), "figures": dict(result.figures)}
+        write_json(new / FACTS, facts)
+
 
 VERSION = 1
 """Raised whenever the loop of `graphcond.training.pretrain` changes what it leaves behind."""

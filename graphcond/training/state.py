@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from graphcond.errors import InputError
+from graphcond.io.tensors import check_weights
 from graphcond.model import GraphModel
 from graphcond.training.checkpoint import TENSORS, Standing, read_standing, read_tensors
-from graphcond.training.ema import Ema
 from graphcond.training.optimizer import (
     Groups,
+    all_parameters,
     build_optimizer,
     optimizer_state,
     restore_optimizer,
     restore_weights,
     weights_of,
 )
-from graphcond.weights import check_weights
+
+
+def train_mode(model: GraphModel) -> None:
+    """Switch ``model`` to training; an encoder of which nothing is trained keeps its dropout off."""
+    model.train()
+    for condition in model.conditions.values():
+        if not any(parameter.requires_grad for parameter in condition.encoder.parameters()):
+            condition.encoder.train(False)
+
+
+class Ema:
+    """An exponential moving average of the trained weights, through diffusers' `EMAModel`.
+
+    In step n, counted from 1, the decay is min(``decay``, n / (n + 9)), 0 in the first: early averages
+    forget the start.
+
+    Args:
+        groups: the trained parameters; their present values are where the average starts.
+        decay: of the average once it is old.
+        steps: how many updates the present values stand for.
+    """
+
+    def __init__(self, groups: Groups, decay: float, *, steps: int = 0) -> None:
+        self.decay = decay
+        self._parameters = all_parameters(groups)
+        self._average = EMAModel(self._parameters, decay=decay, foreach=True)
+        self._average.optimization_step = steps
+
+    def update(self) -> None:
+        """Take in the weights after an optimizer step."""
+        self._average.step(self._parameters)
+
+    def keep(self) -> None:
+        """Give the model the average's weights for good."""
+        self._average.copy_to(self._parameters)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the average's weights inside the block, and its own again after it."""
+        self._average.store(self._parameters)
+        self._average.copy_to(self._parameters)
+        try:
+            yield
+        finally:
+            self._average.restore(self._parameters)
 
 
 class TrainingState:

@@ -16,17 +16,16 @@ from torch import Tensor
 from graphcond.errors import TrainingError
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
-from graphcond.training.drops import drops_of, gives_gradient
 from graphcond.training.examples import Examples, drawn
-from graphcond.training.loss import sample_losses, without_graph
-from graphcond.training.objective import min_snr_weight, timesteps_of
-from graphcond.training.optimizer import (
-    Groups,
-    clip_gradients,
-    gradient_norms,
-    set_rates,
-    share_gradients,
+from graphcond.training.objective import (
+    drops_of,
+    gives_gradient,
+    min_snr_weight,
+    sample_losses,
+    timesteps_of,
+    without_graph,
 )
+from graphcond.training.optimizer import Groups, clip_gradients, gradient_norms, set_rates, share_gradients
 from graphcond.training.randomness import BatchPlan, Purpose, draws_of, order_of, seed_of
 
 

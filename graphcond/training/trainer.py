@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
@@ -12,19 +18,45 @@ from graphcond.errors import TrainingError
 from graphcond.recipe import Recipe
 from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint, written
 from graphcond.training.device import generators_kept
-from graphcond.training.interrupt import Interrupt, held_interrupts
 from graphcond.training.metrics import Recent, append_record
-from graphcond.training.modes import train_mode
+from graphcond.training.optimizer import rate_factor
 from graphcond.training.prepare import Prepared
 from graphcond.training.preview import Previews
 from graphcond.training.randomness import BatchPlan
 from graphcond.training.report import Report, StepBar
 from graphcond.training.run_folder import RunFolder
-from graphcond.training.schedule import rate_factor
-from graphcond.training.state import TrainingState
+from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
-from graphcond.training.usage import injector_figures, middle, warnings_of
-from graphcond.training.validation import Validation
+from graphcond.training.validation import Validation, injector_figures, middle, warnings_of
+
+
+@dataclass
+class Interrupt:
+    """Whether a person asked to stop."""
+
+    asked: bool = False
+
+
+@contextmanager
+def held_interrupts() -> Iterator[Interrupt]:
+    """Note the first Ctrl-C instead of raising; a second one raises `KeyboardInterrupt` as always.
+
+    Outside the main thread, where signals cannot be caught, nothing changes.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupt.asked = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Trainer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,14 +12,46 @@ from accelerate import Accelerator
 from diffusers import DDPMScheduler
 from jaxtyping import Float64, Int64
 
-from graphcond.contexts import Sampled
+from graphcond.data.contexts import Sampled
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
 from graphcond.training.examples import Examples
-from graphcond.training.loss import sample_losses, without_graph
-from graphcond.training.modes import train_mode
-from graphcond.training.objective import timesteps_of
+from graphcond.training.objective import sample_losses, timesteps_of, without_graph
 from graphcond.training.randomness import Purpose, generator_of, seed_of
+from graphcond.training.state import train_mode
+
+FEWEST = 100
+"""A run is not judged in its middle before so many steps."""
+
+
+def warnings_of(model: GraphModel, validation: Mapping[str, Any] | None) -> list[str]:
+    """A sentence for each sign that a graph is as good as not used.
+
+    Args:
+        model: whose injectors are asked.
+        validation: the newest record of the validation loss; None where there is none.
+    """
+    reasons = [f"{name}: {reason}" for name, reason in _idle(model).items()]
+    gap = None if validation is None else validation["graph_gap"]
+    if gap is not None and not gap > 0:
+        reasons.append(f"with it the validation loss is no lower than without (graph_gap {gap:.2g})")
+    return [f"the graph is not being used: {reason}" for reason in reasons]
+
+
+def injector_figures(model: GraphModel) -> dict[str, dict[str, float]]:
+    """What each condition's injector shows of itself: gates, sizes of what it adds."""
+    found = {name: condition.injector.figures() for name, condition in model.conditions.items()}
+    return {name: figures for name, figures in found.items() if figures}
+
+
+def middle(steps: int) -> int | None:
+    """The step after which a run of ``steps`` is judged once before its end; None for a short run."""
+    return max(steps // 2, FEWEST) if steps > FEWEST else None
+
+
+def _idle(model: GraphModel) -> dict[str, str]:
+    reasons = {name: condition.injector.unused() for name, condition in model.conditions.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from graphcond.types import EdgeList, NodeTable
+from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.worlds.captions import plain, study
 from graphcond.worlds.museum import Links, link_paintings
 from graphcond.worlds.styles import STYLES, paint

@@ -8,8 +8,7 @@ from itertools import permutations
 
 import numpy as np
 
-from graphcond.scene_graph import Relationship, SceneGraph
-from graphcond.sentences import list_of, name_of, sentence_of
+from graphcond.scene_graph import Relationship, SceneGraph, list_of, name_of, sentence_of
 from graphcond.worlds.scene_relations import relation_holds
 
 ANY_SCENE = "an image"

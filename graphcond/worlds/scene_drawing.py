@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.spatial import area
+from graphcond.scene_graph import Box, SceneGraph, area
 from graphcond.worlds.canvas import Canvas, Color
 from graphcond.worlds.shapes import COLORS, SHAPES
 

@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.spatial import iou
+from graphcond.scene_graph import Box, SceneGraph, iou
 from graphcond.worlds.shapes import COLORS, SHAPES
 
 WEIGHTS = Path(__file__).with_name("scene_oracle.safetensors")

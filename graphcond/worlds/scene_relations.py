@@ -7,9 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from graphcond.scene_graph import Box, Relationship
-from graphcond.spatial import OPPOSITES, area, margin, predicate
-from graphcond.spatial import holds as holds_in_space
+from graphcond.scene_graph import OPPOSITES, Box, Relationship, area, margin, predicate
+from graphcond.scene_graph import holds as holds_in_space
 
 BIGGER = "bigger than"
 PREDICATES: tuple[str, ...] = (*OPPOSITES, BIGGER)

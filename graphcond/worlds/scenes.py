@@ -12,9 +12,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from graphcond.scene_graph import Box, Relationship, SceneGraph
-from graphcond.spatial import SPATIAL_PREDICATES
-from graphcond.types import SceneSet
+from graphcond.scene_graph import SPATIAL_PREDICATES, Box, Relationship, SceneGraph, SceneSet
 from graphcond.worlds.scene_captions import ANY_SCENE, draw_caption
 from graphcond.worlds.scene_drawing import draw_scene as draw_scene
 from graphcond.worlds.scene_layout import lay_out

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from graphcond.evaluation import SceneMatch, match_scene
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.scene_graph import SceneGraph
-from graphcond.sentences import list_of, name_of, sentence_of
+from graphcond.scene_graph import SceneGraph, list_of, name_of, sentence_of
 from graphcond.worlds.scene_captions import ANY_SCENE
 
 Draw = Callable[[list[str], str, int, float], Tensor]

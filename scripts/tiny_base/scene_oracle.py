@@ -12,8 +12,7 @@ from torch.nn.functional import cross_entropy, l1_loss
 
 from graphcond.evaluation import match_scene
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.scene_graph import SceneGraph
-from graphcond.spatial import center, iou
+from graphcond.scene_graph import SceneGraph, center, iou
 from graphcond.worlds.scene_oracle import GRID, LARGE, LEVELS, WEIGHTS, SceneOracle
 
 

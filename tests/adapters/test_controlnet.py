@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from graphcond.adapters import ControlNetConfig, ControlNetInjector, PromptTokenInjector
+from graphcond.bases import StableDiffusionBase
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
-from graphcond.models import StableDiffusionBase
-from graphcond.types import DenoiserInputs, GraphTokens, LayoutMap
+from graphcond.signals import GraphTokens, LayoutMap
 from tests.builders import small_base
 from tests.tiny_checkpoints import write_sd_folder
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from graphcond.adapters import GatedSelfAttentionConfig, GatedSelfAttentionInjector
-from graphcond.adapters.gated_block import GatedBlock
+from graphcond.adapters.gated_self_attention import GatedBlock
+from graphcond.bases import StableDiffusionBase
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding
 from graphcond.errors import InputError
-from graphcond.models import StableDiffusionBase
-from graphcond.types import DenoiserInputs, GraphTokens, Grounding
+from graphcond.signals import GraphTokens
 from tests.builders import small_base
 from tests.tiny_checkpoints import write_sd_folder
 

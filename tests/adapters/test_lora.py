@@ -9,8 +9,8 @@ import torch
 
 from graphcond.adapters import LoraInjector
 from graphcond.adapters.lora import ATTENTION_PROJECTIONS
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
-from graphcond.types import DenoiserInputs
 from tests.builders import small_base
 
 

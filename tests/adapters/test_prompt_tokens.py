@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from graphcond.adapters import PromptTokenInjector
-from graphcond.types import DenoiserInputs, GraphTokens
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.signals import GraphTokens
 from tests.builders import small_base
 
 

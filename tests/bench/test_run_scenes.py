@@ -17,7 +17,7 @@ from graphcond.cli import app
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe
-from graphcond.types import SceneGraph
+from graphcond.scene_graph import SceneGraph
 
 
 class Bright:

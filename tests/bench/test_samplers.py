@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.bench import samplers as module
 from graphcond.bench.samplers import RIVALS
 from graphcond.graphs import build_graph
 from graphcond.pipeline import GraphPipeline
-from graphcond.types import EdgeList, NodeEmbeddings, NodeTable
 from tests.builders import FEATURE_WIDTH, small_model
 
 NODES = 8

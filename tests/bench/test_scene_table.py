@@ -12,7 +12,7 @@ from graphcond.bench.scene_exam import SceneExamples
 from graphcond.bench.scene_table import to_markdown, write_bench
 from graphcond.bench.scenes import SceneBench
 from graphcond.evaluation import PictureSet
-from graphcond.types import SceneGraph
+from graphcond.scene_graph import SceneGraph
 from tests.bench.scene_builders import row
 from tests.evaluation.doubles import plain
 from tests.evaluation.scene_doubles import Reads, scene, scene_targets

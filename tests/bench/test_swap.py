@@ -11,7 +11,7 @@ import pytest
 from graphcond.bench import swap
 from graphcond.bench.swap import pairs_right, swap_test
 from graphcond.errors import InputError
-from graphcond.types import SceneGraph
+from graphcond.scene_graph import SceneGraph
 from graphcond.worlds.scenes import swap_pairs
 from tests.evaluation.doubles import plain
 from tests.evaluation.scene_doubles import scene

@@ -42,8 +42,9 @@ def test_one_sentence_for_each_level() -> None:
 def test_the_share_counts_neighbors_that_are_there() -> None:
     import numpy as np
 
+    from graphcond.attributed_graph import EdgeList, NodeTable
+    from graphcond.context import NeighborContext
     from graphcond.graphs import build_graph
-    from graphcond.types import EdgeList, NeighborContext, NodeTable
 
     artists = ["a", "a", "b", "a"]
     nodes = NodeTable(list("0123"), [""] * 4, [None] * 4, attributes={"artist": artists})

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.graphs import SIZES, Size, generate, write_csv
+from graphcond.attributed_graph import AttributedGraph, EdgeList
 from graphcond.graphs import build_graph
-from graphcond.types import AttributedGraph, EdgeList
 
 
 def rebuilt(graph: AttributedGraph) -> AttributedGraph:

@@ -11,7 +11,7 @@ import pytest
 
 from graphcond.cli.asked import MOST_SCENES, Asked
 from graphcond.errors import InputError
-from graphcond.types import SceneGraph
+from graphcond.scene_graph import SceneGraph
 
 FOLDER, FILE = Path("graph"), Path("scene.json")
 

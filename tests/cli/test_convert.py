@@ -23,12 +23,12 @@ from graphcond.errors import InputError
 from graphcond.graphs import save_world
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
-from graphcond.saved_model import saved_recipe
+from graphcond.saving.model_folder import saved_recipe
 from graphcond.worlds import ArtWorld
 from tests.builders import small_model
 from tests.graphs.pickles import Malicious
-from tests.interop.releases import PROJECTOR, QFORMER, draw, edit_ckpt, pictures
 from tests.release_folder import write_release_folder
+from tests.saving.releases import PROJECTOR, QFORMER, draw, edit_ckpt, pictures
 from tests.tiny_checkpoints import write_clip_folder
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from graphcond.attributed_graph import ABSENT
 from graphcond.cli.data import app
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, save_graph
 from graphcond.samplers import PPRSampler
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
-from graphcond.types import ABSENT
 from tests.graphs.graphs import rich_graph, write_metadata, write_picture
 
 

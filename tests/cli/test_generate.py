@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from graphcond.cli import app
 from graphcond.cli.generate import _draw, _sheet
 from graphcond.errors import InputError
-from graphcond.types import Box, SceneGraph
+from graphcond.scene_graph import Box, SceneGraph
 from tests.builders import small_model
 
 MONET = Path(__file__).parents[2] / "../shared/data/monet/train"

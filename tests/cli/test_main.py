@@ -62,7 +62,7 @@ def test_our_own_faults_are_one(monkeypatch: pytest.MonkeyPatch, capsys) -> None
     def broken() -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("graphcond.checkup.check_up", broken)
+    monkeypatch.setattr("graphcond.cli.checkup.check_up", broken)
     assert run(monkeypatch, "doctor") == 1
     error = capsys.readouterr().err
     assert "ZeroDivisionError: oops" in error
@@ -90,7 +90,7 @@ def test_what_the_machine_refuses_is_one_line_and_two(
     def broken() -> None:
         raise trouble
 
-    monkeypatch.setattr("graphcond.checkup.check_up", broken)
+    monkeypatch.setattr("graphcond.cli.checkup.check_up", broken)
     assert run(monkeypatch, "doctor") == 2
     error = capsys.readouterr().err
     assert error.startswith(message)
@@ -104,7 +104,7 @@ def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
 
 
 def test_doctor_weighs_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from graphcond import checkup
+    from graphcond.cli import checkup
 
     monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
     (tmp_path / "training").mkdir()
@@ -118,7 +118,7 @@ def test_doctor_weighs_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     "fails_with", [FileNotFoundError("libgraphbolt.so"), ImportError("no"), RuntimeError("x")]
 )
 def test_doctor_survives_a_broken_dgl(monkeypatch: pytest.MonkeyPatch, fails_with: Exception) -> None:
-    from graphcond import checkup
+    from graphcond.cli import checkup
 
     def broken(name: str) -> None:
         raise fails_with
@@ -178,7 +178,8 @@ def test_the_app_lists_all_commands() -> None:
 
 def test_ctrl_c_is_said() -> None:
     script = (
-        "import os, signal, sys; from graphcond import cli, checkup\n"
+        "import os, signal, sys; from graphcond.cli import checkup\n"
+        "from graphcond import cli\n"
         "checkup.check_up = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.argv = ['graphcond', 'doctor']; cli.main()"
     )

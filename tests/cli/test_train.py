@@ -7,10 +7,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.cli import app
 from graphcond.errors import InputError
 from graphcond.graphs import save_graph
-from graphcond.types import AttributedGraph
 from tests.training.scenes import scene_recipe
 from tests.training.toys import toy_recipe, write_graph
 

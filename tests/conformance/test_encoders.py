@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from graphcond.context import NeighborFeatures
 from graphcond.encoders import ENCODERS
-from graphcond.types import GraphTokens, NeighborFeatures, TextTokens
+from graphcond.signals import GraphTokens, TextTokens
 from tests.builders import FEATURE_WIDTH, small_base, some_features
 
 ROWS = [

@@ -12,7 +12,8 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 
 from graphcond.adapters import INJECTORS, Injector
-from graphcond.types import DenoiserInputs, GraphTokens, LayoutMap, Signal
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.signals import GraphTokens, LayoutMap, Signal
 from tests.builders import small_base
 
 LAYOUT_WIDTH = 5

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext, SceneContext
 from graphcond.errors import InputError
 from graphcond.samplers import (
     SAMPLERS,
@@ -25,14 +27,7 @@ from graphcond.samplers import (
     sample_all,
 )
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
-from graphcond.types import (
-    ABSENT,
-    AttributedGraph,
-    NeighborContext,
-    NodeEmbeddings,
-    SceneContext,
-    SceneGraph,
-)
+from graphcond.scene_graph import SceneGraph
 from tests.samplers.toy_graphs import arrays_of, toy_embeddings, toy_graph, toy_graphs
 from tests.scene_builders import scene_graphs
 

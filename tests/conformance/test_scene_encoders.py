@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from graphcond.context import SceneFeatures
 from graphcond.encoders import ENCODERS, Encoder
 from graphcond.scene_graph import SceneGraph
-from graphcond.types import GraphTokens, LayoutMap, SceneFeatures, TextTokens
+from graphcond.signals import GraphTokens, LayoutMap, TextTokens
 from tests.builders import small_base
 from tests.scene_batches import EMPTY, LOOSE, PAIR, PARK, WORD_WIDTH, features_of, reordered
 

@@ -11,9 +11,9 @@ import pytest
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo seems to have run: a small world, and a model that learned nothing."""
     from graphcond import GraphModel, load_recipe
-    from graphcond.extractors import load_extractor
+    from graphcond.bases.loading import TINY_FOLDER
+    from graphcond.features.load import load_extractor
     from graphcond.graphs import save_world
-    from graphcond.models.loading import TINY_FOLDER
     from graphcond.worlds import ArtWorld
 
     if not TINY_FOLDER.is_dir():

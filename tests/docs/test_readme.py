@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from graphcond.adapters import INJECTORS
+from graphcond.bases import BASES
 from graphcond.cli import app
 from graphcond.encoders import ENCODERS
-from graphcond.models import BASES
 from graphcond.recipe.sections import DataConfig, FeaturesConfig
 from graphcond.samplers import SAMPLERS
 from graphcond.samplers.similarity.blend import SIMILARITIES

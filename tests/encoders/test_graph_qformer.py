@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from graphcond.context import NeighborFeatures
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import GraphQFormer, GraphQFormerConfig
 from graphcond.errors import InputError
-from graphcond.types import DenoiserInputs, NeighborFeatures
 from tests.builders import FEATURE_WIDTH, small_base, some_features
 
 

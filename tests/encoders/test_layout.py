@@ -10,7 +10,7 @@ import torch
 
 from graphcond.encoders import Layout, LayoutConfig
 from graphcond.scene_graph import SceneGraph
-from graphcond.types import LayoutMap, TextTokens
+from graphcond.signals import LayoutMap, TextTokens
 from tests.builders import small_base
 from tests.scene_batches import EMPTY, LOOSE, PAIR, PARK, WORD_WIDTH, features_of, reordered
 

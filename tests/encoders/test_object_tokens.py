@@ -13,7 +13,7 @@ from graphcond.encoders import ENCODERS, ObjectTokens
 from graphcond.encoders.boxes import BoxHead
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
-from graphcond.types import TextTokens
+from graphcond.signals import TextTokens
 from tests.builders import FEATURE_WIDTH
 from tests.scene_builders import CROWD, EMPTY, LOOPED, ODD, ONE, SHEEP, read_scenes, reordered, scene_graphs
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from graphcond.context import NeighborFeatures
 from graphcond.encoders import ENCODERS
 from graphcond.encoders.relations import RelationEmbedding
 from graphcond.errors import InputError
-from graphcond.types import NeighborFeatures
 from tests.builders import FEATURE_WIDTH, small_base, some_features
 
 every_kind = pytest.mark.parametrize("kind", ["graph_qformer", "neighbor_mean"])

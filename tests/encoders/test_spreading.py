@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from graphcond.encoders.spreading import spread, warped_masks
+from graphcond.encoders.layout import spread, warped_masks
 
 BOXES = torch.tensor(
     [[0.1, 0.2, 0.6, 0.9], [0.0, 0.0, 1.0, 1.0], [0.45, 0.45, 0.5, 0.55], [0.7, 0.1, 0.95, 0.3]]

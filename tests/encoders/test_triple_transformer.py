@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from graphcond.encoders import TripleTransformer, TripleTransformerConfig
-from graphcond.encoders.triple_items import ITEM_KINDS, items_of, mean_attribute
+from graphcond.encoders.triple_transformer import ITEM_KINDS, items_of, mean_attribute
 from graphcond.scene_graph import SceneGraph
-from graphcond.types import GraphTokens, TextTokens
+from graphcond.signals import GraphTokens, TextTokens
 from tests.builders import small_base
 from tests.scene_batches import EMPTY, LOOSE, PAIR, PARK, WORD_WIDTH, embedding, features_of, reordered
 

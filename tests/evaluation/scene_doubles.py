@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from graphcond.evaluation import PictureSet, Samples, Targets
-from graphcond.types import SceneGraph
+from graphcond.scene_graph import SceneGraph
 from tests.evaluation.doubles import plain
 
 

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from graphcond.evaluation.clip_i import ClipI
-from graphcond.evaluation.clip_t import ClipT
-from graphcond.evaluation.cosine import clipped_cosine
-from graphcond.evaluation.dino_i import DinoI
+from graphcond.evaluation.metrics.cosine import ClipI, ClipT, DinoI, clipped_cosine
 from tests.evaluation.doubles import MeanColor, noise, samples
 
 

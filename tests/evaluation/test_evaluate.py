@@ -20,9 +20,9 @@ from graphcond.evaluation import (
     make_pictures,
     score_pictures,
 )
-from graphcond.evaluation.diversity import Diversity
-from graphcond.evaluation.metrics import Networks
-from graphcond.evaluation.oracle_accuracy import OracleAccuracy
+from graphcond.evaluation.metrics.diversity import Diversity
+from graphcond.evaluation.metrics.oracle import OracleAccuracy
+from graphcond.evaluation.metrics.registry import Networks
 from tests.evaluation.doubles import COLORS, READER, MeanColor, plain, targets
 
 TRUTH = [COLORS[row % 3] for row in range(12)]

@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from graphcond.errors import InputError
-from graphcond.evaluation.fid import FID
+from graphcond.evaluation.metrics.distribution import FID
 from tests.evaluation.doubles import Look, plain, targets
 
 

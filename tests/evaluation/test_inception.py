@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.evaluation.inception import InceptionExtractor
+from graphcond.evaluation.metrics.distribution import InceptionExtractor
 
 
 @pytest.mark.skipif(

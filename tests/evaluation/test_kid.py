@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from graphcond.evaluation import kid
-from graphcond.evaluation.kid import KID
+from graphcond.evaluation.metrics import distribution as kid
+from graphcond.evaluation.metrics.distribution import KID
 from tests.evaluation.doubles import Look
 
 

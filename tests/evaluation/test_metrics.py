@@ -6,7 +6,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.evaluation import METRIC_NAMES, Networks, build_metrics
-from graphcond.evaluation.metrics import networks_of
+from graphcond.evaluation.metrics.registry import networks_of
 from tests.evaluation.doubles import READER, MeanColor
 from tests.evaluation.scene_doubles import Reads
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.evaluation.oracle_accuracy import OracleAccuracy
-from graphcond.evaluation.oracle_distance import OracleDistance
+from graphcond.evaluation.metrics.oracle import OracleAccuracy, OracleDistance
 from tests.evaluation.doubles import READER, plain, samples, targets
 
 MADE = [plain(color, 8) for color in ("red", "lime", "blue", (10, 0, 90))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphcond.evaluation import match_scene
-from graphcond.types import Box, SceneGraph
+from graphcond.scene_graph import Box, SceneGraph
 from tests.evaluation.scene_doubles import scene
 
 LEFT, RIGHT = Box(0.0, 0.4, 0.2, 0.6), Box(0.8, 0.4, 1.0, 0.6)

@@ -7,11 +7,11 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.evaluation import METRIC_NAMES, PictureSet, Samples, Targets, build_metrics, score_pictures
-from graphcond.evaluation.diversity import Diversity
-from graphcond.evaluation.metric import Metric
-from graphcond.evaluation.metrics import Networks
+from graphcond.evaluation.metrics.base import Metric
+from graphcond.evaluation.metrics.diversity import Diversity
+from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.scenes import suitable
-from graphcond.types import Box, SceneGraph
+from graphcond.scene_graph import Box, SceneGraph
 from tests.evaluation.doubles import MeanColor, plain
 from tests.evaluation.scene_doubles import Reads, scene, scene_samples, scene_targets
 

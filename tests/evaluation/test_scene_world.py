@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from graphcond.evaluation import PictureSet, Samples, build_metrics, match_scene, score_pictures
-from graphcond.evaluation.metrics import Networks
+from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.protocols import SCENES
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.pictures import to_pixels
-from graphcond.types import Box, SceneGraph
+from graphcond.io.pictures import to_pixels
+from graphcond.scene_graph import Box, SceneGraph
 from graphcond.worlds.scene_oracle import WEIGHTS, Detected
 from graphcond.worlds.scene_relations import relation_holds
 from graphcond.worlds.scenes import SceneWorld, draw_scene

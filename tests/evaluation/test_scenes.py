@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
-from graphcond.data import open_data
+from graphcond.data.open import open_data
 from graphcond.errors import InputError
 from graphcond.evaluation import get_protocol
 from graphcond.evaluation import scenes as evaluation
@@ -23,7 +23,7 @@ from graphcond.evaluation.scenes import evaluate_scenes, scene_targets, scenes_o
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
-from graphcond.types import SceneGraph, SceneSet
+from graphcond.scene_graph import SceneGraph, SceneSet
 from tests.evaluation.scene_doubles import scene
 
 WORLD = ["data.scenes=24", "data.seed=5"]

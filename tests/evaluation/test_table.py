@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from graphcond.evaluation import EvaluationReport, Measurement
-from graphcond.evaluation.table import print_report
+from graphcond.evaluation.report import print_report
 
 REPORT = EvaluationReport(
     title="instructg2i",

@@ -11,8 +11,8 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.graphs import build_graph
-from graphcond.types import ABSENT, AttributedGraph, EdgeList, NodeTable
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.graphs import build_graph
-from graphcond.graphs.contents import missing_pictures, same_pictures, undecodable_pictures
-from graphcond.types import AttributedGraph, NodeTable
+from graphcond.graphs.inspect import missing_pictures, same_pictures, undecodable_pictures
 from tests.graphs.graphs import edge_list, node_table, write_picture
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.errors import InputError, WriteError
 from graphcond.graphs import inspect_graph, save_world
-from graphcond.pictures import open_picture
-from graphcond.types import EdgeList, NodeTable
+from graphcond.io.pictures import open_picture
 from tests.graphs.graphs import edge_list
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.graphs import DegreeFigures, build_graph, inspect_graph, save_graph
-from graphcond.graphs.degree_plot import draw_degrees
-from graphcond.pictures import open_picture
+from graphcond.graphs.inspect import draw_degrees
+from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress
 from tests.graphs.graphs import SHARED, edge_list, node_table, rich_graph, write_metadata, write_picture
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeTable
 from graphcond.graphs import build_graph
-from graphcond.graphs.leaks import find_leaks
-from graphcond.types import ABSENT, AttributedGraph, NodeTable
+from graphcond.graphs.inspect import find_leaks
 from tests.graphs.graphs import edge_list
 
 ALL_DIFFERENT = np.arange(5)

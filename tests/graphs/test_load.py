@@ -6,7 +6,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, read_source, save_graph
-from graphcond.graphs.detect import Format, detect
+from graphcond.graphs.load import Format, detect
 from tests.graphs.graphs import assert_same, rich_graph, write_metadata
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphcond.graphs.npy import npy_file, save_array
+from graphcond.graphs.store import npy_file, save_array
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32, np.uint8])

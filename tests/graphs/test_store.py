@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import NodeTable
 from graphcond.errors import InputError, WriteError
 from graphcond.graphs import build_graph, open_graph, save_graph
-from graphcond.graphs.manifest import check_sums, read_manifest
-from graphcond.types import NodeTable
+from graphcond.graphs.store import check_sums, read_manifest
 from tests.graphs.graphs import assert_same, edge_list, edge_pairs, node_table, rich_graph
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)

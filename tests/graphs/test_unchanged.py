@@ -9,7 +9,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.graphs import save_graph
-from graphcond.graphs.unchanged import FolderState, folder_state
+from graphcond.graphs.store import FolderState, folder_state
 from tests.graphs.graphs import rich_graph
 
 NAMES = [

@@ -12,10 +12,8 @@ from graphcond.encoders.layout import Layout
 from graphcond.encoders.object_tokens import ObjectTokens
 from graphcond.errors import InputError
 from graphcond.objectives import LayoutObjectiveConfig, PretrainBatch
-from graphcond.objectives.geometry import overlap
-from graphcond.scene_graph import SceneGraph
-from graphcond.spatial import iou
-from graphcond.types import Box
+from graphcond.objectives.layout import overlap
+from graphcond.scene_graph import Box, SceneGraph, iou
 from tests.scene_batches import EMPTY, LOOSE, PAIR, WORD_WIDTH, context_of, features_of, random_graph
 
 LEFT, RIGHT = (0.1, 0.4, 0.3, 0.6), (0.6, 0.4, 0.9, 0.7)

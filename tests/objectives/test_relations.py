@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.objectives.relations import RULES, WORDS, shortfall, stated
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.spatial import SPATIAL_PREDICATES, holds
+from graphcond.scene_graph import SPATIAL_PREDICATES, Box, SceneGraph, holds
 from tests.scene_batches import context_of
 
 CPU = torch.device("cpu")

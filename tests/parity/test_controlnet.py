@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from graphcond.adapters import ControlNetInjector, LoraInjector
-from graphcond.models import StableDiffusionBase
-from graphcond.types import DenoiserInputs, LayoutMap
+from graphcond.bases import StableDiffusionBase
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.signals import LayoutMap
 from tests.builders import small_base
 from tests.tiny_checkpoints import write_sd_folder
 

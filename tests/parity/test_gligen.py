@@ -11,9 +11,10 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
 from graphcond.adapters import GatedSelfAttentionInjector
+from graphcond.bases import StableDiffusionBase
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
-from graphcond.models import StableDiffusionBase
-from graphcond.types import DenoiserInputs, GraphTokens
+from graphcond.signals import GraphTokens
 from tests.builders import small_base
 
 SLOTS, SHOWN = 30, 4

@@ -9,8 +9,8 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.pipeline import GraphPipeline
-from graphcond.types import DenoiserInputs
 from tests.builders import small_model, some_features
 
 PROMPT, STEPS = "a star by the sea", 4

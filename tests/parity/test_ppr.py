@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 
 CITESEER = Path(__file__).parents[2] / "../shared/data/graphs/citeseer_edges.csv"

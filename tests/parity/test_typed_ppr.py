@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers import PPRSamplerConfig
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graphs
 
 FACTORS = st.fixed_dictionaries({}, optional={name: st.sampled_from([0.0, 0.1, 1.0, 5.0]) for name in "abc"})

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError, WriteError
 from graphcond.graphs import save_graph
-from graphcond.graphs.unchanged import folder_state
+from graphcond.graphs.store import folder_state
 from graphcond.precompute import Plan, Share, plan_of, precompute
 from graphcond.samplers import NeighborSampler, PPRSamplerConfig, RandomSamplerConfig, RelatingSampler
 from graphcond.samplers.neighbor_file import read_neighbors
-from graphcond.types import NeighborContext
 from tests.samplers.toy_graphs import toy_graph
 
 GRAPH = toy_graph(23, [(row, row + 1) for row in range(22)])

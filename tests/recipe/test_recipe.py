@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from graphcond.adapters import PromptTokenConfig
-from graphcond.component import ComponentConfig, by_kind
+from graphcond.config import ComponentConfig, by_kind
 from graphcond.encoders import GraphQFormerConfig
 from graphcond.errors import InputError
 from graphcond.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
@@ -221,7 +221,7 @@ class _Point:
     [(ImportError("no torch"), "cannot be imported: no torch"), (int, "is not a ComponentConfig")],
 )
 def test_broken_plugins_are_named(monkeypatch: pytest.MonkeyPatch, loads: Any, message: str) -> None:
-    monkeypatch.setattr("graphcond.component.entry_points", lambda group: [_Point(loads)])
+    monkeypatch.setattr("graphcond.config.entry_points", lambda group: [_Point(loads)])
     with pytest.raises(InputError, match=r"other\.package:Thing") as caught:
         by_kind((PromptTokenConfig,), "graphcond.injectors")
     assert message in str(caught.value)
@@ -233,7 +233,7 @@ def test_plugins_add_kinds_and_may_not_replace_ours(monkeypatch: pytest.MonkeyPa
     class Mine(ComponentConfig):
         kind: Literal["mine"] = "mine"
 
-    monkeypatch.setattr("graphcond.component.entry_points", lambda group: [_Point(Mine)])
+    monkeypatch.setattr("graphcond.config.entry_points", lambda group: [_Point(Mine)])
     assert set(by_kind((PromptTokenConfig,), "graphcond.injectors")) == {"prompt_tokens", "mine"}
     with pytest.raises(InputError, match="kind 'mine' exists already"):
         by_kind((type("Ours", (Mine,), {}),), "graphcond.injectors")

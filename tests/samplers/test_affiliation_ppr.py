@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.samplers import AffiliationPPRSamplerConfig
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 
 ARTISTS = ["kira", "kira", "olo", "olo", "kira", "", "mem"]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import ABSENT
 from graphcond.samplers.diversity import marginally_relevant
-from graphcond.types import ABSENT
 
 CLOSE = 1e-5
 """Sums in another order differ by less."""

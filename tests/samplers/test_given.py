@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import ABSENT
 from graphcond.errors import InputError
 from graphcond.samplers import GivenSampler, GivenSamplerConfig
-from graphcond.types import ABSENT
 from tests.samplers.toy_graphs import toy_graph
 
 GIVEN = np.array(

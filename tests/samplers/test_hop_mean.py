@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from graphcond.contexts import GraphContexts
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
+from graphcond.data.contexts import GraphContexts
 from graphcond.errors import InputError
 from graphcond.samplers import HopMeanSampler, HopMeanSamplerConfig
 from graphcond.samplers.hop_mean import hop_means
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeEmbeddings
 from tests.samplers.toy_graphs import toy_embeddings, toy_graph, toy_graphs
 
 # 0 - {1, 2} - 3 - 4: two steps to 3, three to 4.

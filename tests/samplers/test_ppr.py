@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.samplers import PPRSampler, PPRSamplerConfig
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 
 #  0 - 1 - 2 - 3, and 1 - 4

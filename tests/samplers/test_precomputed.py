@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import PrecomputedSampler, PrecomputedSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
-from graphcond.types import NeighborContext
 from tests.samplers.toy_graphs import toy_graph
 
 GRAPH = toy_graph(5, [(0, 1), (1, 2)], without_picture=[4])

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import PPRSampler, PPRSamplerConfig, with_relations
 from graphcond.samplers import quotas as quotas_module
 from graphcond.samplers.pagerank import calibration
 from graphcond.samplers.quotas import QuotaSampler
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 
 quota = st.sampled_from([0, 1, 2])

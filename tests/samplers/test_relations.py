@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.context import NeighborContext
 from graphcond.samplers import KHopSampler, RandomSampler, RelatingSampler, with_relations
-from graphcond.types import AttributedGraph, NeighborContext
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 
 

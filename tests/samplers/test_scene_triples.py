@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphcond.context import SampledScene
 from graphcond.samplers import SceneTriplesSampler
 from graphcond.scene_graph import MASK_SIDE, Relationship, SceneGraph
-from graphcond.types import SampledScene
 from tests.scene_builders import EMPTY, LOOPED, SHEEP, UNRELATED
 
 CHAIN = SceneGraph(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from graphcond.attributed_graph import NodeEmbeddings
 from graphcond.errors import InputError
 from graphcond.samplers import (
     ConsensusSimilarity,
@@ -13,7 +14,6 @@ from graphcond.samplers import (
 )
 from graphcond.samplers import semantic as module
 from graphcond.samplers.similarity.base import unit_rows
-from graphcond.types import NodeEmbeddings
 from tests.samplers.toy_graphs import toy_embeddings, toy_graph
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from graphcond.attributed_graph import NodeEmbeddings
 from graphcond.errors import InputError
 from graphcond.samplers import (
     ConsensusSimilarity,
@@ -14,7 +15,6 @@ from graphcond.samplers import (
     TextImageSimilarity,
 )
 from graphcond.samplers import semantic_ppr as module
-from graphcond.types import NodeEmbeddings
 from tests.samplers.toy_graphs import toy_embeddings, toy_graph
 
 # A star around 0 with a tail: 1 2 3 are near, 4 and 5 farther away.

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.graphs import build_graph
 from graphcond.samplers import PPRSamplerConfig, SemanticPPRSamplerConfig, with_relations
-from graphcond.types import AttributedGraph, NeighborContext, NodeEmbeddings
 from graphcond.worlds import NOISE_LEVELS, ArtWorld
 from tests.samplers.toy_graphs import toy_embeddings, toy_graph
 

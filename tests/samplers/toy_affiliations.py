@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers import AffiliationGraph
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 
 Lists = list[list[int]]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeEmbeddings, NodeTable
 from graphcond.graphs import build_graph
-from graphcond.types import ABSENT, AttributedGraph, EdgeList, NodeEmbeddings, NodeTable
 
 
 def toy_graph(

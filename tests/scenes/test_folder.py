@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import SceneGraph
+from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes import load_scene_set, open_scene_folder, save_scene_world
-from graphcond.types import SceneSet
 from graphcond.worlds.scenes import SceneWorld
 from tests.scenes.scenes import rich_scene, write
 

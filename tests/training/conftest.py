@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphcond.types import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph
 from tests.training.toys import write_graph
 
 

@@ -9,8 +9,10 @@ from torch import nn
 
 from graphcond.adapters import Injector
 from graphcond.adapters.base import InjectionSite
+from graphcond.context import NeighborFeatures
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import Encoder
-from graphcond.types import DenoiserInputs, GraphTokens, NeighborFeatures, Signal, TextTokens
+from graphcond.signals import GraphTokens, Signal, TextTokens
 
 
 class TokenEncoder(Encoder):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.recipe import Recipe
+from graphcond.scene_graph import SceneSet
 from graphcond.scenes import save_scene_world
-from graphcond.types import SceneSet
 from graphcond.worlds.scenes import SceneWorld
 from tests.training.toys import toy_recipe
 

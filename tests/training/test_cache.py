@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.files import default_cache_folder
-from graphcond.training import cache as cache_module
-from graphcond.training.cache import Arrays, Layout, cached_arrays
+from graphcond.io import array_cache as cache_module
+from graphcond.io.array_cache import Arrays, Layout, cached_arrays
+from graphcond.io.files import default_cache_folder
 
 LAYOUTS = {"a": Layout((3, 2), np.float16), "b": Layout((4,), np.int64)}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from graphcond.condition import Condition
 from graphcond.recipe.sections import DropConfig
-from graphcond.training.drops import Drops, drops_of, gives_gradient, learns_without_graph
+from graphcond.training.objective import Drops, drops_of, gives_gradient, learns_without_graph
 from graphcond.training.randomness import draws_of
 
 share = st.floats(0, 0.33)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from graphcond.training.ema import Ema
+from graphcond.training.state import Ema
 
 
 def groups() -> dict[str, dict[str, nn.Parameter]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphcond.types import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph
 from tests.training.toys import run_toy, toy_condition, toy_recipe
 
 

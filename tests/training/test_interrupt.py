@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from graphcond.training.interrupt import held_interrupts
+from graphcond.training.trainer import held_interrupts
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from graphcond.fingerprint import file_digest
-from graphcond.models import StableDiffusionBase, StableDiffusionConfig
-from graphcond.pictures import to_pixels
+from graphcond.bases import StableDiffusionBase, StableDiffusionConfig
+from graphcond.io.fingerprint import file_digest
+from graphcond.io.pictures import to_pixels
 from graphcond.training.latents import cached_latents
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.training.examples import drawn
-from graphcond.training.loss import sample_losses, without_graph
-from graphcond.training.objective import squared_error
-from graphcond.types import AttributedGraph, DenoiserInputs
+from graphcond.training.objective import sample_losses, squared_error, without_graph
 from tests.training.toys import prepare_toy, toy_condition, toy_recipe
 
 

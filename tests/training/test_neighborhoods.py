@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphcond.contexts import GraphContexts
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.data.contexts import GraphContexts
 from graphcond.samplers import RandomSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
-from graphcond.training.neighborhoods import cached_neighbors
-from graphcond.types import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.training.gather import cached_neighbors
 from tests.training.toys import toy_condition, toy_recipe
 
 NOBODY = np.empty(0, np.int64)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.training import prepare as prepare_module
 from graphcond.training.prepare import prepare
 from graphcond.training.report import Report
-from graphcond.types import AttributedGraph
 from tests.training.toys import NODES, TEST_NODES, prepare_toy, quiet, toy_recipe
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.training import preview as preview_module
 from graphcond.training.preview import Previews
-from graphcond.types import AttributedGraph
 from tests.training.toys import prepare_toy, toy_condition, toy_recipe
 
 Sheet = dict[str, Any]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from graphcond.models import StableDiffusionBase, StableDiffusionConfig
-from graphcond.training.prompts import cached_prompts
+from graphcond.bases import StableDiffusionBase, StableDiffusionConfig
+from graphcond.training.latents import cached_prompts
 
 
 def test_each_distinct_text_is_encoded_once(

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from graphcond.contexts import GraphContexts
-from graphcond.data import contexts_of, embed_data
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.contexts import GraphContexts
+from graphcond.data.open import contexts_of, embed_data
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
-from graphcond.types import AttributedGraph
 from tests.training.toys import run_toy, same, toy_condition, toy_recipe, trained_weights
 
 NAMES = ("near", "far")

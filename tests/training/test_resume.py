@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.training.step import Stepper
-from graphcond.types import AttributedGraph
 from tests.training.toys import run_toy, same, toy_condition, toy_recipe, trained_weights, write_graph
 
 CASES: dict[str, dict[str, Any]] = {

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError, TrainingError
-from graphcond.files import atomic_folder
+from graphcond.io.files import atomic_folder
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
@@ -18,7 +19,6 @@ from graphcond.training import step as step_module
 from graphcond.training import trainer as trainer_module
 from graphcond.training.checkpoint import list_checkpoints
 from graphcond.training.preview import Previews
-from graphcond.types import AttributedGraph
 from tests.training.toys import run_toy, same, toy_recipe, trained_weights
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from graphcond.context import SceneContext, SceneFeatures
 from graphcond.errors import InputError
-from graphcond.types import SceneContext, SceneFeatures, SceneSet
+from graphcond.scene_graph import SceneSet
 from tests.training.scenes import SCENES, scene_condition, scene_recipe, write_scenes
 from tests.training.toys import prepare_toy, run_toy, same, trained_weights
 
@@ -154,7 +155,7 @@ def test_mirroring_scenes_is_refused(sd_folder: Path, clip_folder: Path) -> None
 
 
 def test_scenes_without_objects_teach_nothing(sd_folder: Path, clip_folder: Path, scenes: SceneSet) -> None:
-    from graphcond.types import SceneGraph
+    from graphcond.scene_graph import SceneGraph
 
     graphs = [SceneGraph(()) if row < 2 else graph for row, graph in enumerate(scenes.graphs)]
     prepared, _ = prepare_toy(scene_recipe(sd_folder, clip_folder), replace(scenes, graphs=graphs))

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from graphcond.recipe import TrainingConfig
-from graphcond.training.schedule import rate_factor
+from graphcond.training.optimizer import rate_factor
 
 
 def test_warm_up_then_constant() -> None:

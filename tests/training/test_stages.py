@@ -12,10 +12,10 @@ import torch
 
 from graphcond.errors import InputError, TrainingError
 from graphcond.recipe import Recipe
+from graphcond.scene_graph import SceneSet
 from graphcond.training import stages as stages_module
 from graphcond.training.metrics import read_records
-from graphcond.training.stage_store import read_result
-from graphcond.types import SceneSet
+from graphcond.training.stages import read_result
 from tests.training.scenes import layout_stage, scene_condition, scene_recipe, write_scenes
 from tests.training.toys import run_toy, same, trained_weights
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
-from graphcond.interop.instructg2i import read_release
+from graphcond.saving.instructg2i import read_release
 from graphcond.training import prepare as prepare_module
-from graphcond.types import AttributedGraph
 from tests.release_folder import write_release_folder
 from tests.training.toys import prepare_toy, run_toy, same, toy_condition, toy_recipe, trained_weights
 

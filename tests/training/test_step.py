@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.bases import StableDiffusionBase
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import TrainingError
 from graphcond.model import GraphModel
-from graphcond.models import StableDiffusionBase
 from graphcond.training import step as step_module
 from graphcond.training.optimizer import build_optimizer
 from graphcond.training.randomness import BatchPlan
 from graphcond.training.step import Stepper
-from graphcond.types import AttributedGraph, DenoiserInputs
 from tests.training.toys import prepare_toy, toy_condition, toy_recipe
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graphcond.training.usage import injector_figures, middle, warnings_of
+from graphcond.training.validation import injector_figures, middle, warnings_of
 
 
 def model(reason: str | None = None, **figures: float) -> Any:

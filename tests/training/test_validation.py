@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.training.validation import Validation, shuffled_contexts
-from graphcond.types import AttributedGraph
 from tests.training.toys import prepare_toy, run_toy, toy_recipe
 
 

@@ -12,13 +12,13 @@ from accelerate import Accelerator
 from PIL import Image
 from rich.console import Console
 
+from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.graphs import build_graph
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.training import TrainedRun, train
 from graphcond.training.device import build_accelerator
 from graphcond.training.prepare import Prepared, prepare
 from graphcond.training.report import Report
-from graphcond.types import AttributedGraph, EdgeList, NodeTable
 
 COLORS = ((200, 40, 40), (40, 60, 200))
 SECTIONS = ("lora", "conditions", "data", "base", "features", "stages", "guidance", "start_from")

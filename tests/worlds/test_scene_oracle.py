@@ -9,8 +9,7 @@ from torch import Tensor
 
 from graphcond.evaluation import SceneMatch, match_scene
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.spatial import iou
+from graphcond.scene_graph import Box, SceneGraph, iou
 from graphcond.worlds import COLORS, SHAPES, SceneWorld, draw_scene
 from graphcond.worlds.scene_oracle import WEIGHTS, Detected, SceneOracle
 

@@ -8,8 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from graphcond.scene_graph import MASK_SIDE, SceneGraph
-from graphcond.spatial import SPATIAL_PREDICATES, area, holds, margin, overlap
+from graphcond.scene_graph import MASK_SIDE, SPATIAL_PREDICATES, SceneGraph, area, holds, margin, overlap
 from graphcond.worlds import COLORS, PREDICATES, SHAPES, SceneWorld, relation_holds, swap_pairs
 from graphcond.worlds.scene_relations import BIGGER, CLEAR_DEGREES, CLEAR_RATIO
 

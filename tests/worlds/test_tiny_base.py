@@ -12,13 +12,13 @@ from transformers import BertModel, BertTokenizer, CLIPModel, CLIPTextModel, CLI
 
 from graphcond.evaluation import match_scene
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.sentences import list_of, name_of
+from graphcond.scene_graph import list_of, name_of
 from graphcond.worlds import SceneWorld
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import SCENE_WORDS, vocabulary
 from graphcond.worlds.oracle import ArtOracle
 
-FOLDER = Path(str(files("graphcond") / "models" / "tiny"))
+FOLDER = Path(str(files("graphcond") / "bases" / "tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,160 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Float32, Int, Int64, UInt8, UInt64
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.errors import InputError
-from graphcond.graphs.building.arcs import TypeNumbers, arcs_of, check_count
 from graphcond.graphs.columns import first_repeat, to_arrow
-from graphcond.types import ABSENT, AttributedGraph, EdgeList, NodeTable
+
+MAX_NODES = 2**32
+"""A key has 32 bits for either end."""
+MAX_EDGE_TYPES = 256
+
+_HALF = np.uint64(32)
+_LOWER = np.uint64(2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Arcs:
+    """Directed edges; ``keys`` hold the row in their upper 32 bits and the column in the lower."""
+
+    keys: UInt64[np.ndarray, " arcs"]
+    weights: Float32[np.ndarray, " arcs"] | None = None
+    types: UInt8[np.ndarray, " arcs"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def columns(self, nodes: int) -> Int[np.ndarray, " arcs"]:
+        """Where the arcs end, for a graph of so many nodes."""
+        return (self.keys & _LOWER).astype(index_dtype(nodes))
+
+    def degrees(self, first: int, end: int) -> Int64[np.ndarray, " rows"]:
+        """The number of arcs of each row from ``first`` to before ``end``; there are no others."""
+        return np.bincount((self.keys >> _HALF).astype(np.int64) - first, minlength=end - first)
+
+    def take(self, which: Int[np.ndarray, " chosen"] | Bool[np.ndarray, " arcs"]) -> Arcs:
+        """The arcs named by ``which``."""
+        return Arcs(
+            self.keys[which],
+            None if self.weights is None else self.weights[which],
+            None if self.types is None else self.types[which],
+        )
+
+    def sorted(self) -> Arcs:
+        """The arcs by key; those of one key stay in their order."""
+        if self.weights is None and self.types is None:
+            return Arcs(np.sort(self.keys))
+        return self.take(np.argsort(self.keys, kind="stable"))
+
+    def merged(self) -> Arcs:
+        """Sorted arcs without repeats: the weights of a key are summed in float64, its first type stays.
+
+        Arcs whose weight is 0 then are left out.
+
+        Raises:
+            InputError: a sum is too large for float32.
+        """
+        if not len(self):
+            return self
+        is_first = np.append(True, self.keys[1:] != self.keys[:-1])
+        merged = Arcs(self.keys, None, self.types).take(is_first)
+        if self.weights is None:
+            return merged
+        sums = np.add.reduceat(self.weights.astype(np.float64), np.flatnonzero(is_first))
+        if sums.max() > np.finfo(np.float32).max:
+            raise InputError(
+                f"the weights of a repeated edge sum to {sums.max():.3g}", remedy="scale the weights down"
+            )
+        weights = sums.astype(np.float32)
+        return Arcs(merged.keys, weights, merged.types).take(weights > 0)
+
+
+def index_dtype(nodes: int) -> np.dtype:
+    """The dtype of ``indices`` in a graph of so many nodes: int32, or int64 where that is too small."""
+    return np.dtype(np.int32 if nodes <= np.iinfo(np.int32).max else np.int64)
+
+
+def check_count(nodes: int) -> None:
+    """Refuse more nodes than keys can hold.
+
+    Raises:
+        InputError: there are more than 2^32.
+    """
+    if nodes > MAX_NODES:
+        raise InputError(f"there are more than {MAX_NODES} nodes", remedy="leave some out")
+
+
+def arcs_of(edges: EdgeList, types: UInt8[np.ndarray, " edges"] | None, *, directed: bool) -> Arcs:
+    """The arcs of ``edges``, self-loops left out; an undirected edge gives two.
+
+    Arcs of one key stand in the order of their edges, whichever end of an undirected edge comes first.
+
+    Args:
+        edges: pairs of rows below `MAX_NODES`.
+        types: the edges' types as numbers.
+        directed: keep the direction of the edges.
+    """
+    kept = edges.sources != edges.targets
+    ends = edges.sources[kept].astype(np.uint64), edges.targets[kept].astype(np.uint64)
+    if not directed:
+        ends = np.minimum(*ends), np.maximum(*ends)
+    keys = [left << _HALF | right for left, right in ([ends] if directed else [ends, ends[::-1]])]
+    return Arcs(
+        np.concatenate(keys),
+        None if edges.weights is None else np.tile(edges.weights[kept], len(keys)),
+        None if types is None else np.tile(types[kept], len(keys)),
+    )
+
+
+def join_arcs(parts: Sequence[Arcs]) -> Arcs:
+    """One after the other; at least one."""
+    weights, types = [part.weights for part in parts], [part.types for part in parts]
+    return Arcs(
+        np.concatenate([part.keys for part in parts]),
+        None if weights[0] is None else np.concatenate(cast(list[np.ndarray], weights)),
+        None if types[0] is None else np.concatenate(cast(list[np.ndarray], types)),
+    )
+
+
+class TypeNumbers:
+    """Numbers for the types of edges, in the order they are met."""
+
+    def __init__(self) -> None:
+        self._met: list[str] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The types met so far, sorted: a graph's ``edge_type_names``."""
+        return tuple(sorted(self._met))
+
+    def of(self, types: Sequence[str]) -> UInt8[np.ndarray, " edges"]:
+        """The number of each type.
+
+        Raises:
+            InputError: there are more than 256 types.
+        """
+        encoded = to_arrow(types).dictionary_encode()
+        found = encoded.dictionary.to_pylist()
+        self._met += [name for name in found if name not in self._met]
+        if len(self._met) > MAX_EDGE_TYPES:
+            raise InputError(
+                f"there are more than {MAX_EDGE_TYPES} edge types",
+                remedy="merge rare types, or leave the column out",
+            )
+        numbers = np.array([self._met.index(name) for name in found], np.uint8)
+        return numbers[np.asarray(encoded.indices)] if found else np.empty(0, np.uint8)
+
+    def places(self, numbers: UInt8[np.ndarray, " arcs"]) -> UInt8[np.ndarray, " arcs"]:
+        """For each number the place of its type among `names`, once all types are met."""
+        return np.array([self.names.index(name) for name in self._met], np.uint8)[numbers]
 
 
 def build_graph(

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, check_room
-from graphcond.graphs.groups.features import VectorReaders, embeddings_of, readers_of
-from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.optional import optional
+from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
+from graphcond.graphs.reading.arrays import optional
 from graphcond.graphs.source import GraphSource
-from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable
 
 KEYS = {
     "id": "id",

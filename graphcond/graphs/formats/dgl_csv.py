@@ -5,23 +5,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 from jaxtyping import Float32, Int64
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from graphcond.errors import InputError
-from graphcond.files import inside
 from graphcond.graphs.columns import first_repeat
-from graphcond.graphs.formats.dgl_csv_meta import META, NodesMeta, TableMeta, read_meta
-from graphcond.graphs.groups.base import MASK, OWN_NAMES, EdgeGroup, Groups, NodeGroup
-from graphcond.graphs.groups.features import VectorReaders, feature_rows
-from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.csv_files import read_csv, text_columns
-from graphcond.graphs.reading.tabular import row_place
+from graphcond.graphs.groups.base import MASK, OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
+from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
+from graphcond.graphs.reading.tabular import read_csv, row_place, text_columns
 from graphcond.graphs.source import GraphSource
+from graphcond.io.files import inside, read_text
+
+META = "meta.yaml"
+
+_Kind = Annotated[str, AfterValidator(lambda name: PLAIN if name in ("_V", "_E") else name)]
+"""A type; DGL calls it ``_V`` or ``_E`` where there is one."""
+
+
+class TableMeta(BaseModel):
+    """One table."""
+
+    model_config = ConfigDict(frozen=True)
+    file_name: str
+    graph_id_field: str = "graph_id"
+
+
+class NodesMeta(TableMeta):
+    """The nodes of one type."""
+
+    ntype: _Kind = PLAIN
+    node_id_field: str = "node_id"
+
+
+class EdgesMeta(TableMeta):
+    """The edges of one type: source, relation and target."""
+
+    etype: tuple[_Kind, _Kind, _Kind] = (PLAIN, PLAIN, PLAIN)
+    src_id_field: str = "src_id"
+    dst_id_field: str = "dst_id"
+
+
+class Meta(BaseModel):
+    """The content of ``meta.yaml``."""
+
+    model_config = ConfigDict(frozen=True)
+    version: Literal["1.0.0"] = "1.0.0"
+    separator: str = Field(",", min_length=1, max_length=1)
+    node_data: tuple[NodesMeta, ...] = Field(min_length=1)
+    edge_data: tuple[EdgesMeta, ...]
+
+
+def read_meta(folder: Path) -> Meta:
+    """Read ``meta.yaml``.
+
+    Raises:
+        InputError: it is missing, no YAML, or something in it is missing or wrong.
+    """
+    file = folder / META
+    try:
+        return Meta.model_validate(yaml.safe_load(read_text(file)))
+    except yaml.YAMLError as error:
+        raise InputError(f"is no YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise InputError(f"'{where}': {first['msg']}", place=file, remedy="mend it") from None
+
 
 _TRUE = {"1", "1.0", "true"}
 

@@ -11,8 +11,8 @@ from graphcond.errors import InputError
 from graphcond.graphs.formats.dgl import KEYS, groups_of, load_dgl_graph
 from graphcond.graphs.groups.base import PLAIN, Groups, NodeGroup
 from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.csv_files import read_csv, text_columns
-from graphcond.graphs.reading.picture_folders import pictures_by_stem
+from graphcond.graphs.reading.arrays import pictures_by_stem
+from graphcond.graphs.reading.tabular import read_csv, text_columns
 from graphcond.graphs.source import GraphSource, column_names
 
 COLUMNS = ("id", "text", "split")

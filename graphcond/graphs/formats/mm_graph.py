@@ -25,13 +25,11 @@ from graphcond.graphs.groups.base import (
     check_room,
     mask_of,
 )
-from graphcond.graphs.groups.features import VectorReaders, feature_rows
-from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.arrays import as_array, as_rows
+from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
+from graphcond.graphs.reading.arrays import as_array, as_rows, pictures_by_stem
 from graphcond.graphs.reading.jsonl import read_jsonl
-from graphcond.graphs.reading.picture_folders import pictures_by_stem
 from graphcond.graphs.source import GraphSource, column_names
-from graphcond.torch_files import load_torch_file
+from graphcond.io.tensors import load_torch_file
 
 CLASSIFICATION, LINKS = "nc_edges-nodeid.pt", "lp-edge-split*.pt"
 FEATURES = "*_feat.pt"

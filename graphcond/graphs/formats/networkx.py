@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, attribute_keys
 from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.optional import optional
-from graphcond.types import AttributedGraph
+from graphcond.graphs.reading.arrays import optional
 
 KEYS = {
     "id": "id",

@@ -30,11 +30,15 @@ from graphcond.graphs.groups.base import (
     check_room,
     mask_of,
 )
-from graphcond.graphs.groups.features import VectorReaders, feature_rows
-from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.csv_files import read_csv, read_floats, read_integers
-from graphcond.graphs.reading.node_texts import COLUMNS, with_texts
-from graphcond.graphs.reading.tabular import find_table
+from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
+from graphcond.graphs.reading.tabular import (
+    COLUMNS,
+    find_table,
+    read_csv,
+    read_floats,
+    read_integers,
+    with_texts,
+)
 from graphcond.graphs.source import GraphSource, column_names
 
 SPLITS = ("train", "valid", "test")

@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import os
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
 from graphcond.errors import InputError
+
+
+def optional(module: str, install: str) -> Any:
+    """Import a library that need not be installed.
+
+    Args:
+        module: such as ``torch_geometric``.
+        install: what ``pip install`` needs to hear for it.
+
+    Raises:
+        InputError: it is missing or broken.
+    """
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # without it DGL writes a config into the user's home
+    try:
+        return import_module(module)
+    except Exception as error:  # a broken DGL raises anything: FileNotFoundError, AttributeError, OSError
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        raise InputError(
+            f"{module} cannot be imported ({reason})", remedy=f"install it: `pip install {install}`"
+        ) from error
+
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+
+
+def pictures_by_stem(folder: Path, pattern: str) -> dict[str, str]:
+    """Name without ending to path in ``folder``, of pictures in the folders that ``pattern`` names."""
+    return {
+        file.stem: file.relative_to(folder).as_posix()
+        for place in sorted(folder.glob(pattern))
+        if place.is_dir()
+        for file in sorted(place.iterdir())
+        if file.suffix.lower() in SUFFIXES
+    }
+
 
 ROWS_AT_ONCE = 4096
 """Rows that are looked at together, so that a memory map need not fit the memory."""

@@ -2,15 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from jaxtyping import Float32, Int64
 
 from graphcond.errors import InputError
-from graphcond.graphs.reading.table_files import BLOCK, SUFFIXES, check_repeats, read_blocks
+from graphcond.graphs.columns import to_arrow
+from graphcond.graphs.reading.jsonl import read_jsonl
+from graphcond.graphs.source import GraphSource
+
+BLOCK = 1 << 24
+"""Bytes of text that are parsed at once."""
+LONGEST_HEADER = 1 << 20
+"""Bytes of a line that may be a header; what has no line breaks is not read whole for it."""
+ROW = 64
+"""Bytes that a row of Parquet takes as text, about; a line of JSON takes eight times that once parsed."""
+
+Blocks: TypeAlias = Iterator[tuple[pa.Table, int]]
+"""Tables of some rows each, the first perhaps of none, and how many bytes of the file are read so far."""
+
+
+def read_blocks(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+    """Read a file bit by bit; its suffix tells the format.
+
+    Args:
+        file: the file.
+        block: bytes of text that are parsed at once.
+        wanted: columns to read, all if None; JSON lines give all anyway.
+
+    Raises:
+        InputError: the file cannot be read, or has another suffix.
+    """
+    for suffix, read in _READERS.items():
+        if file.name.endswith(suffix):
+            return read(file, block, wanted)
+    raise InputError("is no table", place=file, remedy=f"use one of {', '.join(SUFFIXES)}")
+
+
+def check_repeats(names: list[str], file: Path) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        InputError: there are some.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"has two columns '{name}'", place=file, remedy="rename one")
+
+
+def _read_csv(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+    """The header, as a table without rows, so that columns are checked first; then the rows."""
+    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    # with one thread, errors name their row
+    options = pa.csv.ReadOptions(use_threads=False, block_size=block)
+    with _reading(file):
+        with pa.OSFile(str(file)) as raw, BufferedReader(_unpacked(raw, file)) as lines:
+            names = pa.csv.read_csv(pa.BufferReader(_header(lines)), parse_options=parse).column_names
+        yield pa.Table.from_arrays([pa.array([], pa.string())] * len(names), names), 0
+        convert = pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=[name for name in names if wanted is None or name in wanted],
+        )
+        with (
+            pa.OSFile(str(file)) as raw,
+            pa.csv.open_csv(_unpacked(raw, file), options, parse, convert) as stream,
+        ):
+            for batch in stream:
+                yield pa.Table.from_batches([batch]), raw.tell()
+
+
+def _header(lines: BufferedReader) -> bytes:
+    """The first line that is not empty, with the line breaks within its quotes."""
+    header = b""
+    while line := lines.readline(LONGEST_HEADER):
+        header += line
+        if (header.strip() and header.count(b'"') % 2 == 0) or len(header) >= LONGEST_HEADER:
+            break
+    return header
+
+
+def _unpacked(raw: pa.NativeFile, file: Path) -> pa.NativeFile:
+    return pa.CompressedInputStream(raw, "gzip") if file.suffix == ".gz" else raw
+
+
+def _read_lines(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+    with _reading(file), file.open("rb") as raw:
+        lines = read_jsonl(file, raw)
+        at_least_one = True
+        while (batch := list(islice(lines, max(block // ROW // 8, 1)))) or at_least_one:
+            rows = [{key: _scalar(value, place) for key, value in line.items()} for place, line in batch]
+            names = dict.fromkeys(key for row in rows for key in row)
+            columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
+            yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
+            at_least_one = False
+
+
+def _read_parquet(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+    with _reading(file), pa.parquet.ParquetFile(file) as stored:
+        names = [name for name in stored.schema_arrow.names if wanted is None or name in wanted]
+        yield stored.schema_arrow.empty_table(), 0
+        rows, size = 0, file.stat().st_size
+        for batch in stored.iter_batches(max(block // ROW, 1), columns=names):
+            rows += len(batch)
+            yield pa.Table.from_batches([batch]), size * rows // stored.metadata.num_rows
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", place=file, remedy="mend the file") from None
+
+
+def _scalar(value: object, place: str) -> str | None:
+    if isinstance(value, dict | list):
+        raise InputError("a value is a list or an object", place=place, remedy="use plain values")
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+_READERS: dict[str, Callable[[Path, int, list[str] | None], Blocks]] = {
+    ".csv": _read_csv,
+    ".csv.gz": _read_csv,
+    ".jsonl": _read_lines,
+    ".parquet": _read_parquet,
+}
+SUFFIXES = tuple(_READERS)
+"""Endings of the files that are tables."""
+
 
 SHOWN = 200
 """Characters of a header that an error shows."""
@@ -143,3 +274,107 @@ def _check_separator(found: list[str], file: Path) -> None:
                 place=file,
                 remedy="write it with commas",
             )
+
+
+COLUMNS = ("id", "text", "image")
+
+
+def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> GraphSource:
+    """``source`` with the texts, pictures and further columns that a table has for its ids.
+
+    Args:
+        source: the graph.
+        file: the table; it may have rows for other ids, and lack some.
+        names: what `COLUMNS` are called in it.
+
+    Raises:
+        InputError: the table cannot be read or names none of the nodes, or a picture leaves the folder.
+    """
+    table = read_table(file, names, ("id",))
+    rows = pc.index_in(to_arrow(source.nodes.ids), value_set=table["id"].combine_chunks())
+    if rows.null_count == len(source.nodes) > 0:
+        raise InputError(
+            f"names none of the nodes '{source.nodes.ids[0]}', ...", place=file, remedy="use the graph's ids"
+        )
+    found = {
+        name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
+        for name in table.column_names
+    }
+    empty = [""] * len(source.nodes)
+    attributes = {name: column for name, column in found.items() if name not in COLUMNS}
+    nodes = replace(
+        source.nodes,
+        texts=found.get("text", empty),
+        pictures=[picture or None for picture in found.get("image", empty)],
+        attributes={**source.nodes.attributes, **attributes},
+    )
+    joined = replace(source, nodes=nodes)
+    joined.check_pictures(file)
+    return joined
+
+
+def read_csv(
+    file: Path, *, separator: str = ",", header: bool = True, kind: pa.DataType | None = None
+) -> pa.Table:
+    """A ``.csv`` or ``.csv.gz`` file; an empty one has no rows.
+
+    Args:
+        file: the file.
+        separator: one character.
+        header: the first line names the columns; without it they are ``f0``, ``f1``, and so on.
+        kind: what all values are; text by default, "" where there is none.
+
+    Raises:
+        InputError: the file is missing or damaged, its rows differ in length, two columns have one name, or a
+            value is of another kind.
+    """
+    if not file.is_file():
+        raise InputError("is missing", place=file, remedy="add the file")
+    read = pa.csv.ReadOptions(use_threads=False, autogenerate_column_names=not header)
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    try:
+        with pa.csv.open_csv(file, read, parse) as stream:
+            check_repeats(stream.schema.names, file)
+            types = dict.fromkeys(stream.schema.names, kind or pa.large_string())
+        return pa.csv.read_csv(file, read, parse, pa.csv.ConvertOptions(column_types=types, null_values=[""]))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if "Empty CSV file" in str(error):
+            return pa.table({})
+        raise InputError(f"cannot be read: {error}", place=file, remedy="mend the file") from None
+
+
+def text_columns(table: pa.Table) -> dict[str, list[str]]:
+    """The columns of a table of text."""
+    return {name: table[name].to_pylist() for name in table.column_names}
+
+
+def read_integers(file: Path, *, columns: int) -> Int64[np.ndarray, "rows columns"]:
+    """A file without header of ``columns`` integers a row.
+
+    Raises:
+        InputError: as `read_csv`, or it has another number of columns, or an empty cell.
+    """
+    return _array(file, pa.int64(), columns)
+
+
+def read_floats(file: Path) -> Float32[np.ndarray, "rows columns"]:
+    """A file without header of numbers.
+
+    Raises:
+        InputError: as `read_csv`, or a cell is empty.
+    """
+    return _array(file, pa.float32(), None)
+
+
+def _array(file: Path, kind: pa.DataType, columns: int | None) -> np.ndarray:
+    table = read_csv(file, header=False, kind=kind)
+    if columns is not None and table.num_columns not in (0, columns):
+        raise InputError(
+            f"has {table.num_columns} columns instead of {columns}", place=file, remedy="mend the file"
+        )
+    if any(column.null_count for column in table.columns):
+        raise InputError("has an empty cell", place=file, remedy="mend the file")
+    array = np.empty((table.num_rows, table.num_columns or columns or 0), kind.to_pandas_dtype())
+    for number, column in enumerate(table.columns):
+        array[:, number] = column.to_numpy()
+    return array

@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numba import njit
 
+from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.elimination import Solution, eliminate
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.affiliation.profiles import Profiles
-from graphcond.samplers.pagerank.best_list import best_to_worst, offer
+from graphcond.samplers.pagerank.kernels import best_to_worst, offer
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import in_parts
-from graphcond.types import NeighborContext
 
 TARGETS_AT_ONCE = 32
 """Targets that a thread takes at a time."""

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int, Int64
 
+from graphcond.attributed_graph import NodeTable
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.columns import to_arrow
-from graphcond.types import NodeTable
 
 SMALLEST, LARGEST = 1e-9, 1e9
 """Between these lies a weight other than 0, so that no sum of them overflows or vanishes."""

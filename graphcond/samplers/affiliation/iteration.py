@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numba import njit
 
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.affiliation.graph import LARGEST, SMALLEST, AffiliationGraph
-from graphcond.samplers.pagerank.chebyshev import steps_for, weights
+from graphcond.samplers.pagerank.power import steps_for, weights
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted, best_first
 from graphcond.samplers.shared_work import in_parts
-from graphcond.types import NeighborContext
 
 ROUNDING = 1e-15
 """Changes in the sum of probabilities that float64 cannot tell from none."""

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from graphcond.fingerprint import fingerprint, source_version
+from graphcond.attributed_graph import ABSENT
+from graphcond.context import NeighborContext
+from graphcond.errors import InputError, WriteError
+from graphcond.io.files import default_cache_folder, read_json, write_json
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.samplers import pagerank
-from graphcond.samplers.pagerank.choices import Choice, keep, recalled
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.types import ABSENT, NeighborContext
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to compute PageRank: forward push to ``epsilon``, or so many ``steps`` of iteration.
+
+    With neither, the iteration runs until it is as good as exact.
+    """
+
+    epsilon: float | None = None
+    steps: int | None = None
+
+
+def recalled(key: str) -> Choice | None:
+    """What was kept under ``key``; None if nothing was, or the file cannot be read."""
+    try:
+        return Choice(**read_json(_file(key)))  # type: ignore[arg-type]
+    except (InputError, TypeError):
+        return None
+
+
+def keep(key: str, choice: Choice) -> None:
+    """Keep ``choice`` under ``key``; where nothing can be written, it is chosen again next time."""
+    with suppress(WriteError):
+        write_json(_file(key), asdict(choice))
+
+
+def _file(key: str) -> Path:
+    return default_cache_folder() / "pagerank" / f"{key}.json"
+
 
 TARGETS = 32
 """How many targets are tried: two blocks of an iteration in float32."""

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log, log1p, sqrt
+from math import acosh, ceil, log, log1p, sqrt
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numba import njit
 
-from graphcond.samplers.pagerank import chebyshev, lanes
-from graphcond.samplers.pagerank.best_list import best_to_worst, offer
-from graphcond.samplers.pagerank.lanes import relax, relax_weighted
+from graphcond.context import NeighborContext
+from graphcond.samplers.pagerank import kernels as lanes
+from graphcond.samplers.pagerank import power as chebyshev
+from graphcond.samplers.pagerank.kernels import best_to_worst, offer, relax, relax_weighted
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
-from graphcond.types import NeighborContext
+
+
+def steps_for(tolerance: float, alpha: float) -> int:
+    """The fewest steps k >= 1 with 1 / T_k(1 / (1 - alpha)) <= ``tolerance``.
+
+    For a bound on the sum of all nodes' errors, divide the tolerance by sqrt(sum_i d_i / d_target) first.
+    """
+    beyond = alpha / (1 - alpha)
+    # acosh(1 + beyond), which keeps its digits where alpha is tiny.
+    gain = log1p(beyond + sqrt(beyond * (2 + beyond)))
+    return max(1, ceil(acosh(1 / min(tolerance, 1.0)) / gain))
+
+
+def weights(alpha: float, steps: int) -> Float64[np.ndarray, " steps"]:
+    """w_1 = 1, w_2 = 2 / (2 - c^2) and w_k+1 = 1 / (1 - c^2 w_k / 4), which lie between 1 and 2."""
+    square = (1 - alpha) ** 2
+    found = np.ones(steps)
+    for step in range(1, steps):
+        found[step] = 1 / (1 - square * found[step - 1] / (2 if step == 1 else 4))
+    return found
+
 
 _Block: TypeAlias = tuple[Float[np.ndarray, "nodes lanes"], Float[np.ndarray, "nodes lanes"]]
 """Two arrays to iterate in turns."""
@@ -32,7 +53,7 @@ class PowerIteration:
     Bound on the sum of absolute errors over all nodes, rounding aside: ``tolerance``. k plain steps leave at
     most 2 (1 - alpha)^k; undirected edges allow
     accelerated ones, which leave sqrt(sum of strengths / strength of the target) / T_k(1 / (1 - alpha)) at
-    most, T_k the Chebyshev polynomial (see `graphcond.samplers.pagerank.chebyshev`).
+    most, T_k the Chebyshev polynomial (see `graphcond.samplers.pagerank.power`).
 
     Args:
         walk: the walk on the graph.

@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt32
 from numba import njit
 
-from graphcond.samplers.pagerank.best_list import best_to_worst, offer
-from graphcond.samplers.pagerank.prefetch import prefetch
+from graphcond.context import NeighborContext
+from graphcond.samplers.pagerank.kernels import best_to_worst, offer, prefetch
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
-from graphcond.types import NeighborContext
 
 PUSHED = 1e-300
 """Residual that a pushed node keeps: next to nothing, yet not 0, which marks nodes never reached."""

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Float64, UInt, UInt64
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
-from graphcond.types import AttributedGraph
 
 
 @dataclass(frozen=True)

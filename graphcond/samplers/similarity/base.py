@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float, Float32
 
-from graphcond.component import ComponentConfig
+from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.config import ComponentConfig
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.types import NeighborContext, NodeEmbeddings
 
 if TYPE_CHECKING:
     from graphcond.samplers.similarity.gathered import Gathered

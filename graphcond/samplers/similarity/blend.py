@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float, Float32
 from pydantic import Field
 
-from graphcond.component import by_kind, tagged_union
+from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.config import by_kind, tagged_union
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
 from graphcond.samplers.similarity.base import Similarity, SimilarityFields
 from graphcond.samplers.similarity.cosine import GROUP, SIMPLE, SimpleSimilarityConfig, TextImageConfig
-from graphcond.types import NeighborContext, NodeEmbeddings
 
 
 class BlendSimilarity(Similarity):

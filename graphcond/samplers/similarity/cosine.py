@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
-from graphcond.component import by_kind, tagged_union
+from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.config import by_kind, tagged_union
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
 from graphcond.samplers.similarity.base import Column, Similarity, SimilarityFields
-from graphcond.types import NeighborContext, NodeEmbeddings
 
 if TYPE_CHECKING:
     from graphcond.samplers.similarity.gathered import Gathered

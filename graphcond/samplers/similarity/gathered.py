@@ -9,9 +9,9 @@ from jaxtyping import Float, Float32, Int64, Shaped
 from numba import njit, types
 from numba.extending import overload
 
+from graphcond.attributed_graph import ABSENT
 from graphcond.errors import InputError
 from graphcond.samplers.similarity.base import not_finite
-from graphcond.types import ABSENT
 
 IN_ANY_ORDER = {"reassoc", "contract"}
 """Lets sums run in vector lanes. Infinities and NaN keep their meaning, and equal rows give equal bits."""

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import EdgeList
 from graphcond.errors import InputError
-from graphcond.graphs.building.arcs import Arcs, arcs_of, check_count, index_dtype
-from graphcond.types import EdgeList
+from graphcond.graphs.building.in_memory import Arcs, arcs_of, check_count, index_dtype
 
 
 @pytest.mark.parametrize("largest", [2**31, 2**32 - 1])

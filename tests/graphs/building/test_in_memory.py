@@ -7,9 +7,9 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs import build_graph
-from graphcond.types import AttributedGraph, EdgeList, NodeTable
 from tests.graphs.graphs import edge_list, edge_pairs, node_table
 
 

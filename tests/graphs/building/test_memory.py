@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.graphs.building.memory import Room, default_memory, parse_memory, room_within
+from graphcond.graphs.building.on_disk import Room, default_memory, parse_memory, room_within
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from graphcond.errors import InputError, WriteError
 from graphcond.graphs import build_folder, open_graph, read_source, save_graph
-from graphcond.graphs.building.memory import Room
-from graphcond.graphs.manifest import check_sums, read_manifest
-from graphcond.leftovers import sweep
+from graphcond.graphs.building.on_disk import Room
+from graphcond.graphs.store import check_sums, read_manifest
+from graphcond.io.files import sweep
 from tests.graphs.graphs import assert_same, edge_pairs, write_metadata
 
 
@@ -243,7 +243,7 @@ def test_a_disk_that_fills(links: Path, limit: int) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_named(links: Path) -> None:
     with (
-        patch("graphcond.graphs.building.runs.SortedRuns._file", lambda *_: Path("/dev/full")),
+        patch("graphcond.graphs.building.on_disk.SortedRuns._file", lambda *_: Path("/dev/full")),
         pytest.raises(WriteError, match=r"cannot be written \(No space left on device\)"),
     ):
         build_folder(links, links.parent / "graph")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphcond.graphs.building.arcs import Arcs, arcs_of, join_arcs
-from graphcond.graphs.building.runs import SortedRuns
-from graphcond.types import EdgeList
+from graphcond.attributed_graph import EdgeList
+from graphcond.graphs.building.in_memory import Arcs, arcs_of, join_arcs
+from graphcond.graphs.building.on_disk import SortedRuns
 from tests.graphs.graphs import edge_list, edge_pairs
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError, WriteError
 from graphcond.graphs import build_graph, export_edges, open_graph, read_tables, save_graph
-from graphcond.graphs.formats import edge_export
-from graphcond.types import AttributedGraph, NodeTable
+from graphcond.graphs.formats import tables as edge_export
 from tests.graphs.graphs import assert_same, edge_list, node_table
 
 ENDINGS = [".csv", ".csv.gz", ".parquet"]

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeTable
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.graphs import build_graph, export_metadata, read_metadata
-from graphcond.types import ABSENT, AttributedGraph, NeighborContext, NodeTable
 from tests.graphs.graphs import edge_list, write_metadata, write_picture
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from graphcond.errors import InputError
+from graphcond.features.embedding_files import load_embeddings
 from graphcond.graphs import load_graph, read_features, read_source
-from graphcond.models.embedding_files import load_embeddings
 from tests.graphs.graphs import write_picture
 from tests.graphs.pickles import Malicious
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs import build_graph, embeddings_from_pyg, from_pyg, load_graph, read_source, to_pyg
 from graphcond.graphs.formats.pyg import write_pyg
-from graphcond.types import AttributedGraph, NodeEmbeddings, NodeTable
 from tests.graphs.graphs import assert_same, edge_list, node_table, rich_graph
 from tests.graphs.pickles import Malicious
 

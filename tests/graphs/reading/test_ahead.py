@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.graphs.reading.ahead import ahead
+from graphcond.graphs.reading.edge_file import ahead
 
 
 def test_the_same_items() -> None:

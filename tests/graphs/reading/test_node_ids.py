@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphcond.graphs.reading.node_ids import NodeIds
-from graphcond.types import ABSENT
+from graphcond.attributed_graph import ABSENT
+from graphcond.graphs.reading.edge_file import NodeIds
 
 IDS = st.one_of(
     st.integers(-3, 40).map(str),

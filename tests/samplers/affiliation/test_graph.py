@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import NodeTable
 from graphcond.errors import InputError
 from graphcond.samplers import AffiliationGraph
-from graphcond.types import NodeTable
 
 
 def table(**attributes: Sequence[str]) -> NodeTable:

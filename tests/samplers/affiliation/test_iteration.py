@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_affiliations import VALUES, implied, membership, stored
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 

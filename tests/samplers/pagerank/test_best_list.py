@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from graphcond.samplers.pagerank.best_list import best_to_worst, offer
+from graphcond.samplers.pagerank.kernels import best_to_worst, offer
 
 
 @njit

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers import PPRSampler
 from graphcond.samplers.pagerank.calibration import PageRank, calibrated
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 
 NODES = 5000

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcond.samplers.pagerank.chebyshev import steps_for, weights
-from graphcond.types import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.samplers.pagerank.power import steps_for, weights
 from tests.samplers.toy_graphs import toy_graphs
 
 alphas = st.floats(0.02, 0.95)

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphcond.files import default_cache_folder
+from graphcond.io.files import default_cache_folder
 from graphcond.samplers.pagerank import calibration
-from graphcond.samplers.pagerank.calibration import PageRank, calibrated
-from graphcond.samplers.pagerank.choices import Choice, keep, recalled
+from graphcond.samplers.pagerank.calibration import Choice, PageRank, calibrated, keep, recalled
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Wanted
 from tests.samplers.toy_graphs import toy_graph

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from graphcond.samplers.pagerank import lanes
-from graphcond.samplers.pagerank.lanes import relax, relax_weighted
+from graphcond.samplers.pagerank import kernels as lanes
+from graphcond.samplers.pagerank.kernels import relax, relax_weighted
 
 
 @njit

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 
 

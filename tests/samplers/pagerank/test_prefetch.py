@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from graphcond.samplers.pagerank.prefetch import prefetch
+from graphcond.samplers.pagerank.kernels import prefetch
 
 
 @njit

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import Ranking, Wanted
-from graphcond.types import AttributedGraph
 from tests.samplers.toy_graphs import toy_graph
 
 

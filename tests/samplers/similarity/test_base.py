@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from jaxtyping import Float, Float32
 
+from graphcond.attributed_graph import ABSENT, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import Ranking, Similarity
 from graphcond.samplers.similarity.base import check_rows, unit_rows
-from graphcond.types import ABSENT, NeighborContext, NodeEmbeddings
 
 PICTURES = np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float16)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from graphcond.attributed_graph import ABSENT, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import BlendSimilarity, SimilarityConfig, TextImageSimilarity
 from graphcond.samplers.similarity.blend import SIMILARITIES
-from graphcond.types import ABSENT, NeighborContext, NodeEmbeddings
 
 EMBEDDINGS = NodeEmbeddings(
     pictures=np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float16),

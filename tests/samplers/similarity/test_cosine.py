@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphcond.attributed_graph import ABSENT, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import (
     ConsensusSimilarity,
@@ -12,7 +14,6 @@ from graphcond.samplers import (
     TextImageSimilarity,
     TextTextSimilarity,
 )
-from graphcond.types import ABSENT, NeighborContext, NodeEmbeddings
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NOTHING = [0.0, 0.0]

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from graphcond.attributed_graph import ABSENT
 from graphcond.errors import InputError
 from graphcond.samplers.similarity.base import unit_rows
 from graphcond.samplers.similarity.gathered import Gathered
-from graphcond.types import ABSENT
 
 DTYPES = [np.float16, np.float32, np.float64]
 

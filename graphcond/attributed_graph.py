@@ -1,0 +1,128 @@
+"""A multimodal attributed graph: nodes with texts and pictures, edges in CSR form.
+
+Nothing here imports torch, so that readers and the command line stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Int64, UInt8
+
+if TYPE_CHECKING:
+    pass
+
+ABSENT = -1
+"""What pads a row of neighbors where a target has fewer than asked for."""
+
+
+@dataclass(frozen=True)
+class NodeTable:
+    """The nodes of a graph, column by column; row ``i`` of every column is node ``i``.
+
+    ``pictures`` are POSIX paths relative to the graph's root folder, ``None`` where a node has none.
+    ``attributes`` holds further text columns (an artist, a year), each as long as ``ids``.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    pictures: Sequence[str | None]
+    types: Sequence[str] | None = None
+    splits: Sequence[str] | None = None
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Node id to row."""
+        return {node_id: row for row, node_id in enumerate(self.ids)}
+
+    def in_split(self, *splits: str) -> Int64[np.ndarray, " nodes"]:
+        """Rows whose split is one of ``splits``, ascending; none where the table has no splits."""
+        return _rows_in(self.splits, splits)
+
+
+@dataclass(frozen=True)
+class EdgeList:
+    """Edges as pairs of rows of a `NodeTable`, with an optional weight and type for each."""
+
+    sources: Int64[np.ndarray, " edges"]
+    targets: Int64[np.ndarray, " edges"]
+    weights: Float32[np.ndarray, " edges"] | None = None
+    types: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+@dataclass(frozen=True)
+class AttributedGraph:
+    """A multimodal attributed graph: nodes with a text and a picture, edges in CSR form.
+
+    The neighbors of node ``i`` are ``indices[indptr[i]:indptr[i + 1]]``, sorted, without repeats and
+    without self-loops. Arrays may be memory maps; nobody writes into them.
+
+    ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`. They are
+    kept as the source gives them, so a row may name its own node: who samples from them leaves it out.
+    """
+
+    nodes: NodeTable
+    indptr: Int64[np.ndarray, " nodes_plus_1"]
+    indices: Int[np.ndarray, " edges"]
+    weights: Float32[np.ndarray, " edges"] | None = None
+    edge_types: UInt8[np.ndarray, " edges"] | None = None
+    edge_type_names: tuple[str, ...] = ()
+    directed: bool = False
+    root: Path | None = None
+    given: Int64[np.ndarray, "nodes k"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def neighbors(self, node: int) -> Int[np.ndarray, " degree"]:
+        """Rows next to ``node``, ascending."""
+        return self.indices[self.indptr[node] : self.indptr[node + 1]]
+
+    @cached_property
+    def degrees(self) -> Int64[np.ndarray, " nodes"]:
+        """Number of neighbors of every node."""
+        return np.diff(self.indptr)
+
+    @property
+    def relation_names(self) -> tuple[str, ...]:
+        """What the relations of a `NeighborContext` are called, from 1 on.
+
+        They are the edge types. In a directed graph those of edges that lead back follow, as ``rev_<type>``.
+        """
+        names = self.edge_type_names
+        return (*names, *(f"rev_{name}" for name in names)) if self.directed else names
+
+    def picture_path(self, node: int) -> Path | None:
+        """Where the picture of ``node`` lies, or None if it has none."""
+        picture = self.nodes.pictures[node]
+        return None if picture is None else (self.root or Path()) / picture
+
+
+@dataclass(frozen=True)
+class NodeEmbeddings:
+    """What is known of every node as vectors; row ``i`` belongs to row ``i`` of the `NodeTable`.
+
+    Arrays may be float16 memory maps. Rows of nodes without a picture are zero in ``pictures``.
+    ``pictures`` and ``texts`` share one space (CLIP's, say); ``extra`` is any other embedding.
+    """
+
+    pictures: Float[np.ndarray, "nodes d"] | None = None
+    texts: Float[np.ndarray, "nodes d"] | None = None
+    extra: Float[np.ndarray, "nodes e"] | None = None
+
+
+def _rows_in(column: Sequence[str] | None, splits: Sequence[str]) -> Int64[np.ndarray, " rows"]:
+    wanted = set(splits)
+    return np.array([row for row, split in enumerate(column or ()) if split in wanted], np.int64)

@@ -1,0 +1,190 @@
+"""Loading the parts of a diffusers folder or hub model, with errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from logging import CRITICAL
+from pathlib import Path
+from typing import Any
+
+import diffusers
+from diffusers import DDIMScheduler, SchedulerMixin
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
+from transformers import CLIPTokenizer
+from transformers.utils import logging
+
+from graphcond.errors import InputError
+
+TINY_FOLDER = Path(str(files("graphcond.bases"))) / "tiny"
+"""The base inside the package."""
+
+
+HUB_SECONDS = 10
+"""How long the hub may take to answer before what is downloaded has to do."""
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What a base's config files say about it, read without loading any weight."""
+
+    token_width: int
+    token_count: int
+    resolution: int
+    prediction_type: str
+
+
+def read_facts(model: str) -> BaseFacts | None:
+    """The facts of a model folder or of a hub model that is already downloaded; None otherwise.
+
+    Raises:
+        InputError: a folder that is there, but is no Stable Diffusion model.
+    """
+    unet, text = _config(model, "unet/config.json"), _config(model, "text_encoder/config.json")
+    scheduler, vae = _config(model, "scheduler/scheduler_config.json"), _config(model, "vae/config.json")
+    if unet is None or text is None or scheduler is None or vae is None:
+        return None
+    try:
+        return BaseFacts(
+            token_width=int(unet["cross_attention_dim"]),
+            token_count=int(text["max_position_embeddings"]),
+            resolution=int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1),
+            prediction_type=scheduler.get("prediction_type", "epsilon"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"its config files do not give its sizes ({type(error).__name__}: {error})",
+            place=model,
+            remedy="give a Stable Diffusion model in diffusers' folder layout",
+        ) from None
+
+
+def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
+    """``kind.from_pretrained`` of one part of a model; weights from safetensors only.
+
+    Raises:
+        InputError: the part is missing, incomplete, or of other shapes than its config says.
+    """
+    if "dtype" in options:
+        options |= {_dtype_option(kind): options.pop("dtype"), "use_safetensors": True}
+    try:
+        with quiet_loading():
+            return kind.from_pretrained(model, subfolder=subfolder, **options, **hub_options(model))
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file raises anything
+        raise _unloadable(model, subfolder, error) from error
+
+
+def load_tokenizer(model: str, *, revision: str | None = None) -> CLIPTokenizer:
+    """The CLIP tokenizer of a model.
+
+    Raises:
+        InputError: it is missing; transformers would give an empty one in its place.
+    """
+    tokenizer = load_part(CLIPTokenizer, model, "tokenizer", revision=revision)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise _unloadable(model, "tokenizer", FileNotFoundError("it has no vocabulary"))
+    return tokenizer
+
+
+def load_scheduler(model: str, *, revision: str | None = None) -> SchedulerMixin:
+    """The scheduler of a model, of the class that its config names.
+
+    Raises:
+        InputError: the config is missing or names no scheduler of diffusers.
+    """
+    try:
+        options = {"revision": revision, **hub_options(model)}
+        config = DDIMScheduler.load_config(model, subfolder="scheduler", **options)
+        return getattr(diffusers, config["_class_name"]).from_config(config)
+    except Exception as error:  # whatever class the config names raises what it likes
+        raise _unloadable(model, "scheduler", error) from error
+
+
+@cache
+def hub_options(model: str) -> dict[str, bool]:
+    """Options to load ``model`` with: only what is downloaded already, where no hub can be reached.
+
+    Otherwise the libraries ask the hub again and again, for half a minute and with a warning each time.
+    """
+    if Path(model).is_dir():
+        return {}
+    try:
+        HfApi().model_info(model, timeout=HUB_SECONDS)
+    except HfHubHTTPError:  # the hub was reached; the libraries tell best what it says
+        return {}
+    except Exception:  # it was not, in the words of whatever HTTP library carries the request
+        return {"local_files_only": True}
+    return {}
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep the libraries' loading bars, reports and warnings off the screen: what matters is raised."""
+    libraries = (logging, diffusers.utils.logging)
+    verbosities, bars = [one.get_verbosity() for one in libraries], logging.is_progress_bar_enabled()
+    for one in libraries:
+        one.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            yield
+    finally:
+        for one, verbosity in zip(libraries, verbosities, strict=True):
+            one.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line without a final period."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":.")
+
+
+def _dtype_option(kind: Any) -> str:
+    return "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+
+
+def _config(model: str, name: str) -> dict[str, Any] | None:
+    folder = Path(model)
+    found = (
+        folder / name
+        if folder.is_dir()
+        else try_to_load_from_cache(model, name)
+        if _is_hub_id(model)
+        else None
+    )
+    if not isinstance(found, str | Path) or (folder.is_dir() and not Path(found).is_file()):
+        if folder.is_dir():
+            raise InputError(
+                f"has no {name}",
+                place=model,
+                remedy="give a Stable Diffusion model in diffusers' folder layout",
+            )
+        return None
+    try:
+        return json.loads(Path(found).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", place=found, remedy="replace the file") from None
+
+
+def _is_hub_id(model: str) -> bool:
+    return model.count("/") == 1 and not model.startswith((".", "/", "~"))
+
+
+def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:
+    remedy = (
+        "check the folder: it must be in diffusers' layout, with safetensors weights"
+        if Path(model).is_dir()
+        else "give a model folder, or a hub id while online"
+    )
+    return InputError(
+        f"its {subfolder} cannot be loaded ({first_line(error)})", place=f"base '{model}'", remedy=remedy
+    )

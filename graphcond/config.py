@@ -1,0 +1,171 @@
+"""What samplers, encoders, injectors and bases have in common: a frozen config tagged by ``kind``.
+
+A config stands beside its class and builds it: ``Config.build(...)`` receives what only the caller
+knows (a token width, a graph). Built parts take plain arguments and never see a config.
+Other packages add kinds through the entry points named in each room's ``__init__``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from importlib.metadata import entry_points
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graphcond.errors import InputError, did_you_mean
+
+
+class Config(BaseModel):
+    """Base of every section of a recipe: frozen, strict about unknown names and numbers that are none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class ComponentConfig(Config):
+    """Config of a part that is chosen by its ``kind``; subclasses narrow ``kind`` to a literal."""
+
+    kind: str
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """The one value of ``kind`` that selects this config."""
+        return get_args(cls.model_fields["kind"].annotation)[0]
+
+
+def by_kind(configs: tuple[type[ComponentConfig], ...], group: str) -> dict[str, type[ComponentConfig]]:
+    """The package's own configs and those that other packages offer under the entry point ``group``.
+
+    Raises:
+        InputError: a plug-in cannot be imported, is no `ComponentConfig`, or takes a kind that exists.
+    """
+    kinds = {config.kind_name(): config for config in configs}
+    for point in entry_points(group=group):
+        config = _load(point, group)
+        if kinds.setdefault(config.kind_name(), config) is not config:
+            raise InputError(
+                f"kind '{config.kind_name()}' exists already",
+                place=f"plug-in '{point.value}' ({group})",
+                remedy="rename the plug-in's kind or uninstall it",
+            )
+    return kinds
+
+
+def tagged_union(kinds: dict[str, type[ComponentConfig]]) -> Any:
+    """A pydantic type that accepts any of ``kinds``, told apart by ``kind``."""
+    configs = tuple(kinds.values())
+    return Annotated[reduce(or_, configs), Field(discriminator="kind")] if len(configs) > 1 else configs[0]
+
+
+def _load(point: Any, group: str) -> type[ComponentConfig]:
+    try:
+        config = point.load()
+    except Exception as error:
+        raise InputError(
+            f"cannot be imported: {error}",
+            place=f"plug-in '{point.value}' ({group})",
+            remedy="mend or uninstall it",
+        ) from error
+    if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
+        raise InputError(
+            "is not a ComponentConfig",
+            place=f"plug-in '{point.value}' ({group})",
+            remedy="point the entry at a config class",
+        )
+    return config
+
+
+SHOWN = 5
+"""Problems listed in one message."""
+
+
+def as_input_error(error: ValidationError, model: type[BaseModel], place: object) -> InputError:
+    """One error for all that is wrong with the data that ``model`` was given."""
+    problems = error.errors()
+    causes = [p for p in problems if not any(_encloses(p["loc"], other["loc"]) for other in problems)]
+    sentences = [_sentence(problem, model) for problem in causes]
+    shown = "; ".join(sentences[:SHOWN])
+    more = f"; and {len(sentences) - SHOWN} more" if len(sentences) > SHOWN else ""
+    return InputError(shown + more, place=place)
+
+
+def _encloses(outer: tuple[str | int, ...], inner: tuple[str | int, ...]) -> bool:
+    return len(outer) < len(inner) and inner[: len(outer)] == outer
+
+
+def _sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+    location = problem["loc"]
+    path = _path(location, model)
+    match problem["type"]:
+        case "extra_forbidden":
+            siblings = _names(_type_at(location[:-1], model))
+            return f"{path}: unknown key, {did_you_mean(str(location[-1]), siblings)}"
+        case "union_tag_invalid":
+            tag, expected = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+            kinds = [kind.strip(" '") for kind in expected.split(",")]
+            return f"{path}.kind: there is no '{tag}', {did_you_mean(tag, kinds)}"
+        case "model_attributes_type" if _tagged(_type_at(location, model)):
+            return f"{path}: is a section, write {path}.kind: {problem['input']}"
+        case "union_tag_not_found":
+            return f"{path}: say which kind it is (kind: ...)"
+        case "missing":
+            return f"{path}: is missing, add it"
+        case "value_error":
+            message = str(problem["ctx"]["error"])
+            return f"{path}: {message}" if path else message
+        case _:
+            return f"{path}: {_lower_first(problem['msg'])}, not {problem['input']!r}"
+
+
+def _path(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """The YAML path: without the tags that pydantic puts after a tagged union."""
+    parts = [str(part) for end, part in enumerate(location) if not _is_tag(location[:end], part, model)]
+    return ".".join(parts)
+
+
+def _is_tag(before: tuple[str | int, ...], part: str | int, model: type[BaseModel]) -> bool:
+    return isinstance(part, str) and any(kind == part for kind, _ in _tagged(_type_at(before, model)))
+
+
+def _type_at(location: Iterable[str | int], model: type[BaseModel]) -> Any:
+    kind: Any = model
+    for part in location:
+        kind = _step(_bare(kind), part)
+    return _bare(kind)
+
+
+def _step(kind: Any, part: str | int) -> Any:
+    tagged = dict(_tagged(kind))
+    if part in tagged:
+        return tagged[part]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return field.annotation if field else None
+    arguments = get_args(kind)
+    return arguments[-1 if get_origin(kind) is dict else 0] if arguments else None
+
+
+def _bare(kind: Any) -> Any:
+    """Without ``Annotated`` and without ``| None``."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        real = [option for option in get_args(kind) if option is not type(None)]
+        return _bare(real[0]) if len(real) == 1 else kind
+    return kind
+
+
+def _tagged(kind: Any) -> list[tuple[str, type[ComponentConfig]]]:
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    return [(o.kind_name(), o) for o in options if isinstance(o, type) and issubclass(o, ComponentConfig)]
+
+
+def _names(kind: Any) -> list[str]:
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _lower_first(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,234 @@
+"""What samplers return and what encoders read.
+
+Axis names in shapes: ``b`` targets in a batch, ``k`` neighbors of a target, ``d`` feature width,
+``n`` nodes of a scene graph, ``t`` triples. Nothing here imports torch at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int16, Int64
+
+from graphcond.attributed_graph import ABSENT
+from graphcond.scene_graph import Box, Relationship
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NeighborContext:
+    """What a neighbor sampler returns: for each target its chosen neighbors, best first.
+
+    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` says what joins a
+    neighbor to its target: 0 no edge, r the r-th of the graph's ``relation_names``, counted from 1. It is
+    None until `graphcond.samplers.with_relations` fills it in.
+    """
+
+    targets: Int64[np.ndarray, " b"]
+    neighbors: Int64[np.ndarray, "b k"]
+    scores: Float32[np.ndarray, "b k"]
+    relations: Int16[np.ndarray, "b k"] | None = None
+
+    @property
+    def present(self) -> Bool[np.ndarray, "b k"]:
+        """True where a neighbor stands, False where the row is padded."""
+        return np.asarray(self.neighbors != ABSENT)
+
+    @property
+    def has_graph(self) -> Bool[np.ndarray, " b"]:
+        """True for targets with a neighbor."""
+        return np.asarray(self.present.any(axis=1))
+
+    def take(self, rows: Int64[np.ndarray, " b"]) -> NeighborContext:
+        """The targets named by ``rows``."""
+        relations = None if self.relations is None else self.relations[rows]
+        return NeighborContext(self.targets[rows], self.neighbors[rows], self.scores[rows], relations)
+
+    def keep(self, kept: Bool[np.ndarray, "b k"]) -> NeighborContext:
+        """Only the neighbors where ``kept``; later ones move up."""
+        front = np.argsort(~kept, axis=1, kind="stable")
+
+        def moved(column: np.ndarray, blank: int) -> np.ndarray:
+            filled = np.where(kept, column, column.dtype.type(blank))
+            return np.take_along_axis(filled, front, axis=1)
+
+        return NeighborContext(
+            self.targets,
+            moved(self.neighbors, ABSENT),
+            moved(self.scores, 0),
+            None if self.relations is None else moved(self.relations, 0),
+        )
+
+    def first(self, count: int) -> NeighborContext:
+        """The first ``count`` neighbors of every target."""
+        relations = None if self.relations is None else self.relations[:, :count]
+        return NeighborContext(self.targets, self.neighbors[:, :count], self.scores[:, :count], relations)
+
+    @classmethod
+    def join(cls, parts: Sequence[NeighborContext]) -> NeighborContext:
+        """The targets of all ``parts``, one after another; relations where every part has them."""
+        related = [part.relations for part in parts if part.relations is not None]
+        return cls(
+            np.concatenate([part.targets for part in parts]),
+            np.concatenate([part.neighbors for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate(related) if len(related) == len(parts) else None,
+        )
+
+
+@dataclass(frozen=True)
+class NeighborFeatures:
+    """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there.
+
+    ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
+    they are called in the graph, from 1 on.
+    """
+
+    embeddings: Float[Tensor, "b k d"]
+    present: Bool[Tensor, "b k"]
+    relations: Int64[Tensor, "b k"] | None = None
+    relation_names: tuple[str, ...] = ()
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> NeighborFeatures:
+        """The same features on another device, or with embeddings in another dtype."""
+        return replace(
+            self,
+            embeddings=self.embeddings.to(device=device, dtype=dtype),
+            present=self.present.to(device),
+            relations=None if self.relations is None else self.relations.to(device),
+        )
+
+    def select(self, rows: Tensor) -> NeighborFeatures:
+        """The targets named by ``rows`` (indices or a mask)."""
+        return replace(
+            self,
+            embeddings=self.embeddings[rows],
+            present=self.present[rows],
+            relations=None if self.relations is None else self.relations[rows],
+        )
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a neighbor."""
+        return self.present.any(1)
+
+    def without(self, rows: Bool[Tensor, " b"]) -> NeighborFeatures:
+        """The same features with the neighbors of ``rows`` (a mask) taken away."""
+        return replace(self, present=self.present & ~rows[:, None])
+
+
+@dataclass(frozen=True)
+class SampledScene:
+    """What a scene sampler keeps of one scene graph.
+
+    Args:
+        words: the labels of the nodes: objects first, then their attributes, each a node of its own.
+        objects: how many of ``words`` are objects.
+        triples: positions in ``words``; an attribute comes as (object, "is", attribute).
+        boxes: of the objects, None where not known.
+        masks: of the objects, each within its own box; None where not known.
+    """
+
+    words: tuple[str, ...]
+    objects: int
+    triples: tuple[Relationship, ...]
+    boxes: tuple[Box | None, ...]
+    masks: Bool[np.ndarray, "objects 16 16"] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class SceneContext:
+    """What a scene sampler returns: one sampled scene for each target. A scene without words is empty."""
+
+    scenes: tuple[SampledScene, ...]
+
+    @property
+    def has_graph(self) -> Bool[np.ndarray, " b"]:
+        """True for targets whose scene has a node."""
+        return np.array([bool(scene.words) for scene in self.scenes], np.bool_)
+
+    def take(self, rows: Int64[np.ndarray, " b"]) -> SceneContext:
+        """The targets named by ``rows``."""
+        return SceneContext(tuple(self.scenes[row] for row in rows.tolist()))
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """A `SceneContext` as an encoder reads it: embedded words, and who stands in which relation.
+
+    Args:
+        nodes: the words' embeddings; zero where padded.
+        present: True where a node stands.
+        is_object: True for objects, False for attributes and padding.
+        triples: positions of subject and object in ``nodes``; 0 where padded.
+        predicates: the predicates' embeddings.
+        related: True where a triple stands.
+        boxes: of the nodes, x0 y0 x1 y1 in 0..1; 0 where not known.
+        boxed: True where a box is known.
+        sentences: each scene written out; "" for an empty scene.
+        masks: of the nodes, each within its own box; None where no scene has any.
+    """
+
+    nodes: Float[Tensor, "b n d"]
+    present: Bool[Tensor, "b n"]
+    is_object: Bool[Tensor, "b n"]
+    triples: Int64[Tensor, "b t 2"]
+    predicates: Float[Tensor, "b t d"]
+    related: Bool[Tensor, "b t"]
+    boxes: Float[Tensor, "b n 4"]
+    boxed: Bool[Tensor, "b n"]
+    sentences: tuple[str, ...]
+    masks: Float[Tensor, "b n 16 16"] | None = None
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets whose scene has a node."""
+        return self.present.any(1)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SceneFeatures:
+        """The same features on another device, or with embeddings in another dtype."""
+        return replace(
+            self,
+            nodes=self.nodes.to(device=device, dtype=dtype),
+            predicates=self.predicates.to(device=device, dtype=dtype),
+            boxes=self.boxes.to(device=device, dtype=dtype),
+            masks=None if self.masks is None else self.masks.to(device=device, dtype=dtype),
+            **{
+                name: getattr(self, name).to(device)
+                for name in ("present", "is_object", "triples", "related", "boxed")
+            },
+        )
+
+    def select(self, rows: Tensor) -> SceneFeatures:
+        """The targets named by ``rows`` (indices or a mask)."""
+        import torch
+
+        places = torch.arange(len(self.sentences), device=rows.device)[rows].tolist()
+        tensors = {name: value[rows] for name, value in vars(self).items() if hasattr(value, "device")}
+        return replace(self, **tensors, sentences=tuple(self.sentences[place] for place in places))
+
+    def without(self, rows: Bool[Tensor, " b"]) -> SceneFeatures:
+        """The same features with the scenes of ``rows`` (a mask) taken away."""
+        gone = rows[:, None]
+        return replace(
+            self,
+            present=self.present & ~gone,
+            is_object=self.is_object & ~gone,
+            related=self.related & ~gone,
+            boxed=self.boxed & ~gone,
+            sentences=tuple(
+                "" if taken else text for text, taken in zip(self.sentences, rows.tolist(), strict=True)
+            ),
+        )
+
+
+Context: TypeAlias = NeighborFeatures | SceneFeatures
+"""What encoders read."""

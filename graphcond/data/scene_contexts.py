@@ -1,0 +1,154 @@
+"""From scene graphs to what encoders read: embedded words, sampled and shuffled scenes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.context import SampledScene, SceneContext, SceneFeatures
+from graphcond.data.contexts import rows_of
+from graphcond.data.scene_features import scene_features, words_read
+from graphcond.features.clip import TextEmbedder
+from graphcond.features.feature_cache import FeatureCache
+from graphcond.features.words import WordTable, word_table
+from graphcond.progress import Progress
+from graphcond.samplers import SceneSampler
+from graphcond.samplers.scene_triples import ATTRIBUTE_PREDICATE
+from graphcond.scene_graph import SceneGraph, SceneSet
+
+EMPTY = SampledScene(words=(), objects=0, triples=(), boxes=())
+"""A scene that says nothing."""
+
+
+def words_of(scene: SceneGraph) -> Iterator[str]:
+    """All labels, attributes and predicates of a scene, the "is" of attributes included."""
+    yield from scene.objects
+    yield from (relation.predicate for relation in scene.relationships)
+    yield from (word for words in scene.attributes for word in words)
+    if scene.attributes:
+        yield ATTRIBUTE_PREDICATE
+
+
+def embed_words(
+    scenes: SceneSet,
+    extractor: TextEmbedder,
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+) -> WordTable:
+    """Embed every word of a set of scenes, each distinct one once; ``cache`` keeps them between runs."""
+    return word_table(
+        (word for scene in scenes.graphs for word in words_of(scene)), extractor, cache, progress
+    )
+
+
+@dataclass(frozen=True)
+class SceneContexts:
+    """A set of scenes with the sampler of one condition and the embeddings its encoder reads.
+
+    Args:
+        scenes: the scenes.
+        sampler: chooses what is kept of a scene.
+        words: embeds every word of the scenes.
+        seed: of the sampler's random choices.
+    """
+
+    scenes: SceneSet
+    sampler: SceneSampler
+    words: WordTable
+    seed: int = 0
+
+    @property
+    def feature_width(self) -> int:
+        """d, width of the embeddings that encoders read."""
+        return self.words.width
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The prompt of every scene."""
+        return self.scenes.texts
+
+    def sample(
+        self, rows: Int64[np.ndarray, " b"], generator: np.random.Generator | None = None
+    ) -> SceneContext:
+        """What is kept of the scenes in ``rows``: the same in whatever batch a scene comes.
+
+        Without ``generator`` it is the same in every call, too.
+        """
+        chosen = [self.scenes.graphs[row] for row in rows.tolist()]
+        return self.sampler.sample(chosen, generator or np.random.default_rng(self.seed))
+
+    def features_of(self, *ids: str) -> SceneFeatures:
+        """Scenes by their ids, as encoders read them.
+
+        Raises:
+            InputError: there is no such scene.
+        """
+        index = {scene: row for row, scene in enumerate(self.scenes.ids)}
+        return self.features(self.sample(rows_of(ids, index, "scene", self.scenes.root)))
+
+    def features(self, context: SceneContext) -> SceneFeatures:
+        """Sampled scenes as encoders read them, in float32.
+
+        Raises:
+            InputError: a word was not embedded.
+        """
+        return scene_features(context, self.words)
+
+    def shuffled(self, context: SceneContext, seed: int) -> SceneContext:
+        """The control: every target gets another's scene; see `shuffled_scenes`."""
+        return shuffled_scenes(context, seed)
+
+    def identity(self) -> tuple[object, ...]:
+        """Everything that scenes and their embeddings follow from, the sampler's settings excepted."""
+        graphs = self.scenes.graphs
+        masks = [graph.masks for graph in graphs if graph.masks is not None]
+        return (
+            *(tuple(graphs), tuple(graph.masks is not None for graph in graphs)),
+            *(np.concatenate(masks) if masks else None, self.words.words, self.words.vectors, self.seed),
+        )
+
+
+@dataclass(frozen=True)
+class SceneReader:
+    """Reads any scene graph, with words that training never saw, for drawing.
+
+    Args:
+        sampler: chooses what is kept of a scene, the same in every call.
+        extractor: embeds words.
+        cache: keeps embeddings between runs; None keeps none.
+    """
+
+    sampler: SceneSampler
+    extractor: TextEmbedder
+    cache: FeatureCache | None = None
+
+    def read(self, scenes: Sequence[SceneGraph]) -> SceneFeatures:
+        """``scenes`` as encoders read them."""
+        context = self.sampler.sample(scenes, None)
+        return scene_features(context, word_table(words_read(context), self.extractor, self.cache))
+
+
+def shuffled_scenes(context: SceneContext, seed: int) -> SceneContext:
+    """The control: every target gets another's scene, none one that says the same as its own.
+
+    Who could only get such a one (a target alone, or one of more than half that say the same) gets an
+    empty scene.
+    """
+    rng, said = np.random.default_rng(seed), [_said(scene) for scene in context.scenes]
+    count, sizes = len(said), Counter(said)
+    group = dict(zip(sizes, rng.permutation(len(sizes)).tolist(), strict=True))
+    order = sorted(rng.permutation(count).tolist(), key=lambda row: group[said[row]])
+    shift = max(sizes.values(), default=0)
+    scenes = list(context.scenes)
+    for place, row in enumerate(order):
+        donor = order[(place + shift) % count]
+        scenes[row] = EMPTY if said[donor] == said[row] else context.scenes[donor]
+    return SceneContext(tuple(scenes))
+
+
+def _said(scene: SampledScene) -> tuple[object, ...]:
+    return scene.words, scene.objects, scene.triples

@@ -1,0 +1,65 @@
+"""Everything that one call of a denoiser reads.
+
+Axis names in shapes: ``b`` targets in a batch, ``l`` length of the denoiser's context, ``n`` tokens,
+``c`` token width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jaxtyping import Bool, Float, Int64
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Tokens that an injector shows to modules it placed inside the denoiser, beside the context.
+
+    ``strength`` multiplies what the tokens add; 0 leaves a sample exactly as it is.
+    """
+
+    tokens: Float[Tensor, "b n c"]
+    present: Bool[Tensor, "b n"]
+    strength: Float[Tensor, " b"]
+
+
+class GroundingSlot:
+    """Where modules inside the denoiser find their injector's `Grounding` during a denoiser call.
+
+    `graphcond.bases.StableDiffusionBase.denoise` fills it from `DenoiserInputs.grounding` and empties it
+    after the call. One injector owns one slot.
+    """
+
+    value: Grounding | None = None
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a branch beside the denoiser adds to it: to each skip connection, and to the middle block."""
+
+    down: tuple[Float[Tensor, "b channels height width"], ...]
+    mid: Float[Tensor, "b channels height width"]
+
+
+@dataclass(frozen=True)
+class DenoiserInputs:
+    """Everything one denoiser call reads.
+
+    The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is
+    None, the whole context is the prompt. ``context_weight`` multiplies each context token's share before
+    the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1.
+    ``grounding`` is read by modules inside the denoiser, ``residuals`` are added to its features.
+    """
+
+    sample: Float[Tensor, "b channels height width"]
+    timestep: Int64[Tensor, " b"]
+    context: Float[Tensor, "b l c"]
+    context_weight: Float[Tensor, "b l"] | None = None
+    prompt_length: int | None = None
+    grounding: Mapping[GroundingSlot, Grounding] = field(default_factory=dict)
+    residuals: Residuals | None = None

@@ -1,0 +1,259 @@
+"""Pictures of scene graphs: nodes with their attributes, labelled arrows, and boxes where they are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from graphcond.drawing.arrows import Arrow, Point, Rectangle, arrow_between, draw_arrow, free_place, loop_at
+from graphcond.drawing.graph_layout import lay_out_graph
+from graphcond.drawing.sheets import cut, extent, font, line_height, wrapped
+from graphcond.errors import InputError
+from graphcond.scene_graph import SceneGraph
+
+PAPER, INK, QUIET, LINE = "#ffffff", "#1f2430", "#6b7280", "#8b93a1"
+COLORS = ("#2f6fde", "#d2452d", "#2c8a4b", "#9a4fc4", "#c77c0a", "#0f8b9c", "#c23a78", "#6b7a1e")
+"""Borders of nodes and boxes, by position."""
+
+MOST_DRAWN = 60
+"""Objects of one drawing, a tenth of its side or fewer; the rest is counted below it."""
+
+READABLE = ((9, 256), (16, 400), (MOST_DRAWN, 640))
+"""Most objects that can be read in a drawing of this side, in pixels."""
+
+FINE = 2
+"""Everything is drawn this much larger and scaled down, which smooths lines."""
+
+SMALLEST_SIZE = 64
+
+
+def draw_graph(scene: SceneGraph, size: int = 640, *, boxes: bool = False) -> Image.Image:
+    """Draw ``scene`` as a graph; equal scenes give equal pictures.
+
+    Letters that DejaVu Sans lacks (Chinese, emoji) show as empty squares.
+
+    Args:
+        scene: what to draw.
+        size: side of the square in pixels.
+        boxes: put a second square with the boxes to its right, if any box is known.
+
+    Raises:
+        InputError: ``size`` is below `SMALLEST_SIZE`.
+    """
+    _check_size(size)
+    picture = _shrunk(
+        _draw_nodes(_first(scene, min(MOST_DRAWN, max(6, size // 10))), size * FINE, len(scene)), size
+    )
+    if not (boxes and scene.boxes):
+        return picture
+    both = Image.new("RGB", (2 * size, size), PAPER)
+    both.paste(picture, (0, 0))
+    both.paste(draw_boxes(scene, size), (size, 0))
+    return both
+
+
+def readable_size(scene: SceneGraph) -> int:
+    """The least side of a drawing, in pixels, at which ``scene`` can be read."""
+    count = min(len(scene), MOST_DRAWN)
+    return next(size for most, size in READABLE if count <= most)
+
+
+def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
+    """Draw the boxes that ``scene`` knows, large ones first, in the colours of `draw_graph`.
+
+    Raises:
+        InputError: ``size`` is below `SMALLEST_SIZE`.
+    """
+    _check_size(size)
+    side = size * FINE
+    canvas = Image.new("RGB", (side, side), PAPER)
+    brush, margin = ImageDraw.Draw(canvas), round(0.03 * side)
+    face = font(_text_size(side, len(scene)))
+    brush.rectangle((margin, margin, side - margin, side - margin), outline="#d5d9e0", width=FINE)
+    known = [(box, n) for n in range(len(scene)) if (box := scene.box_of(n)) is not None]
+    known.sort(key=lambda item: (item[0].x0 - item[0].x1) * (item[0].y1 - item[0].y0))
+    tags: list[Rectangle] = []
+    for box, n in known:
+        left, top, right, bottom = (margin + edge * (side - 2 * margin) for edge in box)
+        brush.rectangle((left, top, right, bottom), outline=COLORS[n % len(COLORS)], width=2 * FINE)
+    for box, n in known:
+        left, top = margin + box.x0 * (side - 2 * margin), margin + box.y0 * (side - 2 * margin)
+        tags.append(_draw_tag(brush, scene, n, (left, top), face, tags, side))
+    return _shrunk(canvas, size)
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A node's lines of text and its size in pixels."""
+
+    label: list[str]
+    attributes: list[str]
+    width: float
+    height: float
+
+
+def _draw_nodes(scene: SceneGraph, side: int, count: int) -> Image.Image:
+    canvas = Image.new("RGB", (side, side), PAPER)
+    brush = ImageDraw.Draw(canvas)
+    size = _text_size(side, len(scene))
+    bold, plain = font(size, bold=True), font(round(size * 0.85))
+    foot = 2 * line_height(plain) if count > len(scene) else 0
+    if not len(scene):
+        brush.text((side / 2, side / 2), "no objects", QUIET, plain, anchor="mm")
+        return canvas
+    nodes = [_node(scene, n, bold, plain, side) for n in range(len(scene))]
+    margin = 0.04 * side
+    loops = any(r.subject == r.object for r in scene.relationships)
+    head = margin + (2.6 * line_height(plain) if loops else 0)
+    room = (side - 2 * margin, side - margin - head - foot)
+    sizes = np.array([(node.width, node.height) for node in nodes])
+    texts = _arrow_texts(scene)
+    gap = (2.0 if len(scene) > 12 else 2.4) * size
+    if len(scene) <= 6:
+        gap = max(
+            gap, size + max((extent(_lettered(t, plain, side), plain)[1] for t in texts.values()), default=0)
+        )
+    places = np.add(lay_out_graph(scene, sizes, room, gap), (margin, head))
+    shapes = [Rectangle.around(x, y, *sizes[n]) for n, (x, y) in enumerate(places.tolist())]
+    arrows = _arrows(texts, shapes, size)
+    for arrow in arrows:
+        draw_arrow(brush, arrow, LINE, FINE, size)
+    for n, (node, shape) in enumerate(zip(nodes, shapes, strict=True)):
+        _draw_node(brush, node, shape, COLORS[n % len(COLORS)], bold, plain)
+    _draw_labels(brush, arrows, shapes, plain, side)
+    if foot:
+        words = f"and {count - len(scene)} more objects"
+        brush.text((side / 2, side - margin), words, QUIET, plain, anchor="md")
+    return canvas
+
+
+def _node(
+    scene: SceneGraph, position: int, bold: ImageFont.FreeTypeFont, plain: ImageFont.FreeTypeFont, side: int
+) -> _Node:
+    widest = (0.42 if len(scene) <= 6 else 0.26) * side
+    label = wrapped(scene.objects[position], bold, widest, 2)
+    attributes = wrapped(", ".join(scene.attributes_of(position)), plain, widest, 2)
+    (label_width, label_height), (more_width, more_height) = extent(label, bold), extent(attributes, plain)
+    width = max(label_width, more_width) + 1.3 * bold.size
+    return _Node(label, attributes, width, label_height + more_height + 0.7 * bold.size)
+
+
+def _draw_node(
+    brush: ImageDraw.ImageDraw,
+    node: _Node,
+    shape: Rectangle,
+    color: str,
+    bold: ImageFont.FreeTypeFont,
+    plain: ImageFont.FreeTypeFont,
+) -> None:
+    brush.rounded_rectangle(shape, 0.5 * bold.size, _tint(color), color, 2 * FINE)
+    middle, top = (shape.left + shape.right) / 2, shape.top + 0.35 * bold.size
+    for line in node.attributes:
+        brush.text((middle, top + line_height(plain) / 2), line, QUIET, plain, anchor="mm")
+        top += line_height(plain)
+    for line in node.label:
+        brush.text((middle, top + line_height(bold) / 2), line, INK, bold, anchor="mm")
+        top += line_height(bold)
+
+
+def _arrow_texts(scene: SceneGraph) -> dict[tuple[int, int], str]:
+    """The predicates of each ordered pair of objects, joined."""
+    joined: dict[tuple[int, int], Counter[str]] = {}
+    for relation in scene.relationships:
+        joined.setdefault((relation.subject, relation.object), Counter())[relation.predicate] += 1
+    return {
+        pair: ", ".join(word if n == 1 else f"{word} ×{n}" for word, n in words.items())
+        for pair, words in joined.items()
+    }
+
+
+def _arrows(texts: dict[tuple[int, int], str], shapes: list[Rectangle], size: int) -> list[Arrow]:
+    """One arrow for each ordered pair of objects; two-way pairs bend apart."""
+    arrows = []
+    for (subject, target), text in texts.items():
+        if subject == target:
+            arrows.append(loop_at(shapes[subject], text, size))
+        else:
+            bend = 1.6 * size if (target, subject) in texts else 0.0
+            arrows.append(arrow_between(shapes[subject], shapes[target], text, bend))
+    return arrows
+
+
+def _draw_labels(
+    brush: ImageDraw.ImageDraw,
+    arrows: list[Arrow],
+    shapes: list[Rectangle],
+    face: ImageFont.FreeTypeFont,
+    side: int,
+) -> None:
+    taken = list(shapes)
+    for arrow in arrows:
+        lines = _lettered(arrow.text, face, side)
+        width, height = extent(lines, face)
+        place = free_place(arrow, (width + 0.5 * face.size, height), taken, side)
+        taken.append(place)
+        brush.rounded_rectangle(place, 0.3 * face.size, PAPER)
+        for n, line in enumerate(lines):
+            at = ((place.left + place.right) / 2, place.top + (n + 0.5) * line_height(face))
+            brush.text(at, line, INK, face, anchor="mm")
+
+
+def _lettered(text: str, face: ImageFont.FreeTypeFont, side: int) -> list[str]:
+    """What is written on an arrow, in lines."""
+    return wrapped(text, face, 0.3 * side, 3)
+
+
+def _draw_tag(
+    brush: ImageDraw.ImageDraw,
+    scene: SceneGraph,
+    position: int,
+    corner: Point,
+    face: ImageFont.FreeTypeFont,
+    taken: list[Rectangle],
+    side: int,
+) -> Rectangle:
+    """A box's name in its upper left corner, moved down past the names that stand there already."""
+    words = " ".join([*scene.attributes_of(position), scene.objects[position]])
+    text = cut(words, face, 0.5 * side)
+    width, height = face.getlength(text) + 0.7 * face.size, line_height(face)
+    left, top = min(corner[0], side - width), min(corner[1], side - height)
+    tag = Rectangle(left, top, left + width, top + height)
+    while any(tag.overlaps(other) for other in taken) and tag.bottom + height < side:
+        tag = Rectangle(left, tag.top + height / 2, left + width, tag.bottom + height / 2)
+    brush.rectangle(tag, COLORS[position % len(COLORS)])
+    middle = ((tag.left + tag.right) / 2, (tag.top + tag.bottom) / 2)
+    brush.text(middle, text, PAPER, face, anchor="mm")
+    return tag
+
+
+def _first(scene: SceneGraph, most: int) -> SceneGraph:
+    """The objects that are drawn, with the relations between them."""
+    if len(scene) <= most:
+        return scene
+    kept = tuple(r for r in scene.relationships if max(r.subject, r.object) < most)
+    return SceneGraph(scene.objects[:most], kept, scene.attributes[:most])
+
+
+def _text_size(side: int, count: int) -> int:
+    """Height of letters: a share of the side that shrinks as objects grow many."""
+    steps = ((4, 0.047), (6, 0.042), (9, 0.036), (14, 0.028), (20, 0.022))
+    share = next((share for limit, share in steps if count <= limit), 0.018)
+    most = 20 * FINE
+    return round(min(max(share * side, 7 * FINE), most))
+
+
+def _tint(color: str) -> tuple[int, int, int]:
+    red, green, blue = (int(color[n : n + 2], 16) for n in (1, 3, 5))
+    return tuple(round(255 - (255 - part) * 0.13) for part in (red, green, blue))  # type: ignore[return-value]
+
+
+def _shrunk(canvas: Image.Image, size: int) -> Image.Image:
+    return canvas.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _check_size(size: int) -> None:
+    if not SMALLEST_SIZE <= size <= 8192:
+        raise InputError(f"{size} pixels are no size for a drawing", place="size", remedy="take 64 to 8192")

@@ -1,0 +1,126 @@
+"""The same targets drawn three ways: without graph, with their own, and with another's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from PIL import Image
+
+from graphcond.context import Context, SceneFeatures
+from graphcond.data.contexts import AnySource, Sampled
+from graphcond.pipeline import GraphPipeline
+
+Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """How pictures are drawn; None takes the recipe's scales and the base's size.
+
+    Args:
+        steps: denoising steps.
+        text_scale: s_T.
+        graph_scale: s_G of every graph.
+        mode: ``separate`` or ``joint`` guidance.
+        resolution: side of the pictures in pixels.
+    """
+
+    steps: int = 50
+    text_scale: float | None = None
+    graph_scale: float | None = None
+    mode: Literal["separate", "joint"] = "separate"
+    resolution: int | None = None
+
+    def options(self) -> dict[str, Any]:
+        """As arguments of `GraphPipeline`."""
+        return {
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.text_scale,
+            "graph_guidance_scale": self.graph_scale,
+            "guidance_mode": self.mode,
+            "height": self.resolution,
+            "width": self.resolution,
+        }
+
+
+class ModelPictures:
+    """Draws the nodes of a graph, or scenes; what `graphcond.evaluation.evaluate` asks for pictures.
+
+    A picture depends on its row, the arm and the seed alone; its noise is the same in every arm.
+
+    Args:
+        pipeline: the model.
+        contexts: the graph or the scenes as each condition reads them.
+        targets: all rows that may be drawn; among them graphs are shuffled.
+        settings: how to draw.
+        shuffle_seed: decides who gets whose graph.
+    """
+
+    def __init__(
+        self,
+        pipeline: GraphPipeline,
+        contexts: Mapping[str, AnySource],
+        targets: Int64[np.ndarray, " n"],
+        settings: DrawSettings | None = None,
+        *,
+        shuffle_seed: int = 0,
+    ) -> None:
+        self.pipeline, self.contexts, self.settings = pipeline, contexts, settings or DrawSettings()
+        self._place = {row: place for place, row in enumerate(targets.tolist())}
+        own = {name: source.sample(targets) for name, source in contexts.items()}
+        self._chosen: dict[Arm, dict[str, Sampled]] = {
+            "graph": own,
+            "shuffled_graph": {
+                name: contexts[name].shuffled(context, shuffle_seed) for name, context in own.items()
+            },
+        }
+
+    def with_settings(self, settings: DrawSettings) -> ModelPictures:
+        """The same targets and graphs, drawn with other settings."""
+        other = copy(self)
+        other.settings = settings
+        return other
+
+    def make(self, rows: Int64[np.ndarray, " b"], arm: Arm, seed: int) -> Sequence[Image.Image]:
+        """One picture for each row."""
+        texts = self._texts()
+        graphs = (
+            None if arm == "no_graph" else {name: self.features(rows, arm, name) for name in self.contexts}
+        )
+        return self.pipeline(
+            [texts[row] for row in rows.tolist()],
+            **graph_arguments(graphs),
+            generator=noise_of(rows, seed),
+            **self.settings.options(),
+        ).images
+
+    def context(self, arm: Arm, name: str) -> Any:
+        """The contexts of all targets in ``arm``, as the condition ``name`` samples them."""
+        return self._chosen[arm][name]
+
+    def features(self, rows: Int64[np.ndarray, " b"], arm: Arm, name: str) -> Any:
+        """The contexts of ``rows`` as the encoder of the condition ``name`` reads them."""
+        places = np.array([self._place[row] for row in rows.tolist()], np.int64)
+        return self.contexts[name].features(self._chosen[arm][name].take(places))
+
+    def _texts(self) -> Sequence[str]:
+        return next(iter(self.contexts.values())).texts
+
+
+def graph_arguments(features: Mapping[str, Context] | None) -> dict[str, Any]:
+    """The contexts of each condition, a row per prompt, as arguments of `GraphPipeline`."""
+    scenes = {name: one for name, one in (features or {}).items() if isinstance(one, SceneFeatures)}
+    neighbors = {name: one for name, one in (features or {}).items() if name not in scenes}
+    return {name: graphs for name, graphs in (("neighbors", neighbors), ("scene", scenes)) if graphs}
+
+
+def noise_of(rows: Int64[np.ndarray, " b"], seed: int) -> list[torch.Generator]:
+    """A generator of initial noise for each row, from the row and the seed alone."""
+    seeds = [int(np.random.SeedSequence([seed, row]).generate_state(1)[0]) for row in rows.tolist()]
+    return [torch.Generator("cpu").manual_seed(one) for one in seeds]

@@ -1,0 +1,140 @@
+"""The contract of a metric: a score for each sample, or a figure for a set of samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from graphcond.errors import InputError
+from graphcond.evaluation.bootstrap import (
+    Measurement,
+    bootstrap_interval,
+    bootstrap_ratios,
+    half_sample_figures,
+    half_sample_interval,
+    percentile_interval,
+)
+from graphcond.evaluation.samples import Samples, Targets
+
+
+class Metric(ABC):
+    """Compares the pictures made for targets with what is known about the targets.
+
+    Derive from `SampleMetric` or `SetMetric`.
+    """
+
+    name: str
+    """How reports call it."""
+
+    higher_is_better: ClassVar[bool] = True
+
+    looks_at_truths: ClassVar[bool] = False
+    """Whether it compares with the true pictures."""
+
+    draws: int = 1
+    """How many pictures of each target it looks at: the first, then `PictureSet.redrawn`."""
+
+    @property
+    @abstractmethod
+    def network(self) -> str:
+        """Which network looked at the pictures; figures of different networks do not compare."""
+
+    @abstractmethod
+    def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " evidence"]:
+        """What the figure is made from.
+
+        The evidence of two arms over the same targets, subtracted, is that of their difference. Samples
+        are paired so: a target that is hard for both arms does not widen the interval.
+        """
+
+    @abstractmethod
+    def measure(self, evidence: Float64[np.ndarray, " evidence"], n: int, *, seed: int) -> Measurement:
+        """The figure and its interval, from the evidence over ``n`` samples."""
+
+    def check(self, targets: Targets) -> None:
+        """Called before any picture is made.
+
+        Raises:
+            InputError: the targets lack what the metric needs, or are too few.
+        """
+        if self.looks_at_truths and not len(targets.truths):
+            raise InputError(
+                f"{self.name} compares with true pictures, and there are none",
+                place="evaluation",
+                remedy=f"evaluate targets that have pictures, or leave out {self.name}",
+            )
+
+    def caution(self, n: int) -> str | None:
+        """What to keep in mind when reading the figure over ``n`` samples."""
+        return None
+
+    def basis(self, targets: Targets) -> str | None:
+        """What is counted, where that is not the targets themselves."""
+        return None
+
+
+class SampleMetric(Metric):
+    """A metric that scores each sample; its figure is the mean, its interval a bootstrap."""
+
+    @abstractmethod
+    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
+        """One score for each sample."""
+
+    def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " n"]:
+        """The scores."""
+        return self.score(samples)
+
+    def measure(self, evidence: Float64[np.ndarray, " n"], n: int, *, seed: int) -> Measurement:
+        """The mean score."""
+        return Measurement(self.name, float(evidence.mean()), *bootstrap_interval(evidence, seed=seed), n)
+
+
+class RatioMetric(Metric):
+    """A metric that counts within each sample: its figure is all hits over all chances of the samples.
+
+    The interval resamples whole samples, so what stands or falls together within one stays together.
+    """
+
+    @abstractmethod
+    def count(self, samples: Samples) -> Float64[np.ndarray, "n 2"]:
+        """Hits and chances of each sample; a sample without chances counts for nothing."""
+
+    def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " resamples_plus_1"]:
+        """The figure of all samples, then of each resample; equal seeds resample equally."""
+        return bootstrap_ratios(self.count(samples), seed=seed)
+
+    def measure(
+        self, evidence: Float64[np.ndarray, " resamples_plus_1"], n: int, *, seed: int
+    ) -> Measurement:
+        """The figure of all samples; 0 where there was no chance at all."""
+        return Measurement(self.name, float(evidence[0]), *percentile_interval(evidence[1:]), n)
+
+
+class SetMetric(Metric):
+    """A metric of a whole set, such as a distance between distributions; its interval is by half samples."""
+
+    @abstractmethod
+    def score(self, samples: Samples, chosen: Int64[np.ndarray, " m"]) -> float:
+        """The figure of the ``chosen`` samples (positions, without repeats)."""
+
+    def check(self, targets: Targets) -> None:
+        """Half of the targets must still be a set."""
+        super().check(targets)
+        if len(targets) < 4:
+            raise InputError(
+                f"{len(targets)} targets are too few for {self.name}, a distance between sets",
+                place="evaluation",
+                remedy=f"evaluate at least 4, or leave out {self.name}",
+            )
+
+    def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " halves_plus_1"]:
+        """The figure of all samples, then of random halves."""
+        return half_sample_figures(partial(self.score, samples), len(samples), seed=seed)
+
+    def measure(self, evidence: Float64[np.ndarray, " halves_plus_1"], n: int, *, seed: int) -> Measurement:
+        """The figure of all samples."""
+        return Measurement(self.name, float(evidence[0]), *half_sample_interval(evidence), n)

@@ -1,0 +1,62 @@
+"""Diversity: how different are several pictures of one graph?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from graphcond.errors import InputError
+from graphcond.evaluation.metrics.base import SampleMetric
+from graphcond.evaluation.samples import Samples
+from graphcond.features.clip import FeatureExtractor
+
+
+class Diversity(SampleMetric):
+    """Mean cosine distance of the features of pictures of one target, drawn from different noise, 0..2.
+
+    sg2im's successors report it with AlexNet's features (LPIPS); here any feature network will do. It only
+    says something beside the other figures: noise is diverse.
+
+    Args:
+        extractor: the feature network.
+        draws: pictures of each target, at least 2; evaluation then draws as many.
+    """
+
+    name = "diversity"
+
+    def __init__(self, extractor: FeatureExtractor, draws: int = 2) -> None:
+        if draws < 2:
+            raise InputError(
+                f"{draws} pictures have no distance", place="diversity", remedy="draw at least 2"
+            )
+        self.extractor, self.draws = extractor, draws
+
+    @property
+    def network(self) -> str:
+        """The identity of the feature network."""
+        return self.extractor.identity
+
+    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
+        """The mean distance of each target's pictures.
+
+        Raises:
+            InputError: there is only one picture of each target.
+        """
+        sets = [samples.pictures, *samples.pictures.redrawn][: self.draws]
+        if len(sets) < 2:
+            raise InputError(
+                "there is one picture of each target, diversity compares several",
+                place="evaluation",
+                remedy="make pictures with draws=2 or more",
+            )
+        features = [_unit(pictures.embedded(self.extractor)) for pictures in sets]
+        distances = [1.0 - (a * b).sum(axis=1) for a, b in combinations(features, 2)]
+        return np.mean(distances, axis=0)
+
+
+def _unit(features: Float32[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+    rows = features.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1.0)

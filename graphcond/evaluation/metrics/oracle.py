@@ -1,0 +1,126 @@
+"""How often the oracle recognizes a fact in the made picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64
+from PIL import Image
+from torch import Tensor
+
+from graphcond.errors import InputError
+from graphcond.evaluation.metrics.base import SampleMetric
+from graphcond.evaluation.samples import PictureSet, Samples, Targets
+from graphcond.io.pictures import to_pixels, to_square
+
+BATCH = 64
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """A classifier whose answers are true by construction, such as the art world's."""
+
+    def classify(self, pixels: Float32[Tensor, "b 3 height width"]) -> Any:
+        """An object with one attribute for each fact: the index of the answer for each picture."""
+
+    def features(self, pixels: Float32[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        """Vectors whose distance says how different two pictures are."""
+
+
+@dataclass(frozen=True)
+class OracleReader:
+    """An oracle together with what its answers mean.
+
+    Args:
+        oracle: reads pixels in -1..1.
+        names: for each fact the names of its classes, by index.
+        resolution: side of the pictures that the oracle reads.
+    """
+
+    oracle: Oracle
+    names: Mapping[str, Sequence[str]]
+    resolution: int = 64
+
+    @property
+    def network(self) -> str:
+        """The oracle's class name."""
+        return type(self.oracle).__name__
+
+    def tell(self, pictures: PictureSet, fact: str) -> list[str]:
+        """The name that the oracle gives for ``fact`` of each picture."""
+        indices = self._read(pictures, lambda pixels: getattr(self.oracle.classify(pixels), fact))
+        return [self.names[fact][index] for index in indices.tolist()]
+
+    def features(self, pictures: PictureSet) -> Float32[np.ndarray, "n d"]:
+        """The oracle's features of each picture."""
+        return self._read(pictures, self.oracle.features).float().numpy()
+
+    def _read(self, pictures: PictureSet, look: Callable[[Tensor], Tensor]) -> Tensor:
+        batches = [
+            pictures.pictures[start : start + BATCH] for start in range(0, len(pictures.pictures), BATCH)
+        ]
+        return torch.cat([look(self._pixels(batch)).cpu() for batch in batches])
+
+    def _pixels(self, pictures: Sequence[Image.Image]) -> Float32[Tensor, "b 3 height width"]:
+        return torch.from_numpy(
+            np.stack([to_pixels(to_square(picture, self.resolution)) for picture in pictures])
+        )
+
+
+class OracleAccuracy(SampleMetric):
+    """Share of samples in which the oracle sees what is true of the target, 0..1.
+
+    Args:
+        reader: the oracle.
+        fact: what it is asked: a key of ``reader.names`` and of the targets' facts.
+        name: how reports call it.
+    """
+
+    def __init__(self, reader: OracleReader, fact: str, *, name: str) -> None:
+        self.reader, self.fact, self.name = reader, fact, name
+
+    @property
+    def network(self) -> str:
+        """The oracle."""
+        return self.reader.network
+
+    def check(self, targets: Targets) -> None:
+        """The fact must be known."""
+        super().check(targets)
+        if self.fact not in targets.facts:
+            raise InputError(
+                f"the graph does not say the '{self.fact}' of its nodes",
+                place="evaluation",
+                remedy=f"evaluate on a world that does, or leave out {self.name}",
+            )
+
+    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
+        """1 where the oracle is right about the fact, else 0."""
+        told = self.reader.tell(samples.pictures, self.fact)
+        return np.array([a == b for a, b in zip(told, samples.targets.facts[self.fact], strict=True)], float)
+
+
+class OracleDistance(SampleMetric):
+    """Euclidean distance of the oracle's features, made against true; it ranks where accuracies saturate."""
+
+    name = "oracle_distance"
+    looks_at_truths = True
+    higher_is_better = False
+
+    def __init__(self, reader: OracleReader) -> None:
+        self.reader = reader
+
+    @property
+    def network(self) -> str:
+        """The oracle."""
+        return self.reader.network
+
+    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
+        """One distance for each sample, 0 for a picture that the oracle cannot tell from the true one."""
+        made = self.reader.features(samples.pictures)
+        true = self.reader.features(samples.targets.truths)
+        return np.linalg.norm((made - true).astype(np.float64), axis=1)

@@ -1,0 +1,215 @@
+"""What the metrics over scene graphs share: a detector, and graphs to compare with what it sees."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+from jaxtyping import Float64
+
+from graphcond.errors import InputError
+from graphcond.evaluation.metrics.base import RatioMetric
+from graphcond.evaluation.samples import Samples, Targets
+from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.scene_match import match_scene, overlaps, relation_words
+from graphcond.scene_graph import SceneGraph
+
+
+class SceneMetric(RatioMetric):
+    """Counts, in each picture, how much of its graph a detector sees.
+
+    Args:
+        detector: reads scene graphs off pictures.
+    """
+
+    counted: str
+    """What a graph must hold for the metric to say anything, in the plural."""
+
+    def __init__(self, detector: SceneDetector) -> None:
+        self.detector = detector
+
+    @property
+    def network(self) -> str:
+        """The identity of the detector."""
+        return self.detector.identity
+
+    @abstractmethod
+    def chances(self, wanted: SceneGraph) -> int:
+        """How many of what is ``counted`` a graph holds."""
+
+    @abstractmethod
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """Hits and chances of one picture."""
+
+    def count(self, samples: Samples) -> Float64[np.ndarray, "n 2"]:
+        """Hits and chances of each picture."""
+        graphs = samples.targets.scenes
+        seen = samples.pictures.detected(self.detector, graphs)
+        return np.array([self.tally(*pair) for pair in zip(graphs, seen, strict=True)], np.float64)
+
+    def check(self, targets: Targets) -> None:
+        """There must be graphs, and something to count in them."""
+        super().check(targets)
+        if not len(targets.scenes):
+            raise InputError(
+                f"{self.name} needs scene graphs to compare with",
+                place="evaluation",
+                remedy=f"evaluate a scene model, or leave out {self.name}",
+            )
+        if not any(map(self.chances, targets.scenes)):
+            raise InputError(
+                f"no scene graph has {self.counted}",
+                place="evaluation",
+                remedy=f"evaluate graphs that have, or leave out {self.name}",
+            )
+
+    def basis(self, targets: Targets) -> str | None:
+        """How many there are to count, in how many graphs."""
+        found = [count for count in map(self.chances, targets.scenes) if count]
+        return f"{self.name}: {sum(found):,} {self.counted} in {len(found):,} graphs"
+
+
+class BoxIoU(SceneMetric):
+    """Mean intersection over union of the boxes that a graph gives and those the detector sees, 0..1.
+
+    An object that is not in the picture, or has no box there, counts as 0. Objects whose box the graph
+    leaves open do not count.
+    """
+
+    name = "box_iou"
+    counted = "boxes"
+
+    def chances(self, wanted: SceneGraph) -> int:
+        """Every box that is given counts."""
+        return sum(box is not None for box in wanted.boxes)
+
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """The sum over given boxes, and their number."""
+        return overlaps(wanted, match_scene(wanted, seen).places, seen), self.chances(wanted)
+
+
+class ObjectOccurrence(SceneMetric):
+    """Share of the graphs' objects that the detector finds, by label, 0..1.
+
+    Two objects of one label need two to be seen. Mishra and Subramanyam report it (arXiv 2401.14111).
+    """
+
+    name = "object_occurrence"
+    counted = "objects"
+
+    def chances(self, wanted: SceneGraph) -> int:
+        """Every object counts."""
+        return len(wanted)
+
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """Objects seen, and objects."""
+        places = match_scene(wanted, seen).places
+        return sum(place is not None for place in places), len(places)
+
+
+class AttributeAccuracy(SceneMetric):
+    """Share of the graphs' attributes that the detector sees on their object, 0..1.
+
+    The attributes of an object that is not in the picture are wrong.
+    """
+
+    name = "attribute_accuracy"
+    counted = "attributes"
+
+    def chances(self, wanted: SceneGraph) -> int:
+        """Every attribute of every object counts."""
+        return sum(map(len, wanted.attributes))
+
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """Attributes seen, and attributes."""
+        right = [word for row in match_scene(wanted, seen).attributes for word in row]
+        return sum(right), len(right)
+
+
+class RelationAccuracy(SceneMetric):
+    """Share of the graphs' relations whose ends are both in the picture and related as stated, 0..1."""
+
+    name = "relation_accuracy"
+    counted = "relations"
+
+    def chances(self, wanted: SceneGraph) -> int:
+        """Every relation counts."""
+        return len(wanted.relationships)
+
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """Relations seen, and relations."""
+        relations = match_scene(wanted, seen).relations
+        return sum(relations), len(relations)
+
+
+class FoundRelationAccuracy(RelationAccuracy):
+    """The same among the relations whose ends are both in the picture; 0 where no such relation is left.
+
+    It tells a model that draws the objects but puts them anywhere from one that leaves objects out. Arms
+    that show other objects are scored on other relations.
+    """
+
+    name = "relation_accuracy_found"
+
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """Relations seen, and relations whose ends are."""
+        match = match_scene(wanted, seen)
+        return sum(match.relations), sum(match.ends)
+
+
+class _SceneIoU(SceneMetric):
+    """Mean over the graphs that hold any of what is compared, 0..1."""
+
+    @abstractmethod
+    def items(self, graph: SceneGraph) -> Iterable[Hashable]:
+        """What of a graph is compared."""
+
+    def chances(self, wanted: SceneGraph) -> int:
+        """What the graph holds."""
+        return len(list(self.items(wanted)))
+
+    def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
+        """The IoU of one graph, which counts once."""
+        here, there = Counter(self.items(wanted)), Counter(self.items(seen))
+        return (bag_iou(here, there), 1.0) if here else (0.0, 0.0)
+
+
+class EntityIoU(_SceneIoU):
+    """Of the objects, by label."""
+
+    name = "entity_iou"
+    counted = "objects"
+
+    def items(self, graph: SceneGraph) -> Iterable[Hashable]:
+        """Labels."""
+        return [label.casefold() for label in graph.objects]
+
+
+class RelationIoU(_SceneIoU):
+    """Of the predicates, whatever they relate."""
+
+    name = "relation_iou"
+    counted = "relations"
+
+    def items(self, graph: SceneGraph) -> Iterable[Hashable]:
+        """Predicates."""
+        return [relation.predicate.casefold() for relation in graph.relationships]
+
+
+class SceneGraphIoU(_SceneIoU):
+    """Of the triples (subject, predicate, object), by their words."""
+
+    name = "sg_iou"
+    counted = "relations"
+
+    def items(self, graph: SceneGraph) -> Iterable[Hashable]:
+        """Triples."""
+        return [relation_words(graph, relation) for relation in graph.relationships]
+
+
+def bag_iou(first: Counter[Hashable], second: Counter[Hashable]) -> float:
+    """Intersection over union of two bags, 0 where both are empty."""
+    union = (first | second).total()
+    return (first & second).total() / union if union else 0.0

@@ -1,0 +1,248 @@
+"""Networks that turn pictures and texts into embeddings: CLIP and DINOv2, frozen, through transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from PIL import Image
+from torch import Tensor
+from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
+
+from graphcond.bases.loading import TINY_FOLDER
+from graphcond.errors import InputError
+from graphcond.features.networks import clip_processor, load_network, load_pretrained, load_processor
+from graphcond.io.pictures import to_rgb
+
+Item = TypeVar("Item")
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Whatever embeds pictures. Any object with these members will do."""
+
+    @property
+    def identity(self) -> str:
+        """A name that changes whenever the embeddings would: the key under which they are cached."""
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding."""
+
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each picture, not normalized."""
+
+
+@runtime_checkable
+class TextEmbedder(Protocol):
+    """Whatever embeds texts: words of scene graphs, say."""
+
+    @property
+    def identity(self) -> str:
+        """A name that changes whenever the embeddings would: the key under which they are cached."""
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each text, not normalized."""
+
+
+@runtime_checkable
+class TextExtractor(FeatureExtractor, TextEmbedder, Protocol):
+    """A feature extractor that embeds texts into the same space as pictures."""
+
+
+class FrozenNetwork(ABC):
+    """A transformers model that turns what it is given into embeddings, batch by batch.
+
+    Args:
+        model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.
+        name: where the model came from, for people.
+        batch_size: how many pictures or texts go through the network at once.
+    """
+
+    def __init__(self, model: Any, *, name: str, batch_size: int = 32) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.name = name
+        self.batch_size = batch_size
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Length of one embedding."""
+
+    @abstractmethod
+    def _preprocessing(self) -> str:
+        """What, besides the weights, decides the embeddings."""
+
+    @cached_property
+    def identity(self) -> str:
+        """The model's name and a fingerprint of its weights, preprocessing and tokenizer."""
+        digest = hashlib.sha256(self._preprocessing().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return f"{Path(self.name).name}@{digest.hexdigest()[:24]}"
+
+    @torch.inference_mode()
+    def _in_batches(
+        self, items: Sequence[Item], encode: Callable[[Sequence[Item]], Tensor]
+    ) -> Float32[np.ndarray, "n d"]:
+        embeddings = np.empty((len(items), self.width), np.float32)
+        for start in range(0, len(items), self.batch_size):
+            batch = items[start : start + self.batch_size]
+            embeddings[start : start + len(batch)] = encode(batch).float().cpu().numpy()
+        return embeddings
+
+
+class PretrainedExtractor(FrozenNetwork):
+    """A transformers model with the preprocessing of its pictures.
+
+    Args:
+        model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.
+        processor: transformers' image processor, in its Pillow variant.
+        name: where the model came from, for people.
+        batch_size: how many pictures or texts go through the network at once.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, name: str, batch_size: int = 32) -> None:
+        super().__init__(model, name=name, batch_size=batch_size)
+        self.processor = processor
+
+    @abstractmethod
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        """The embeddings of prepared pictures."""
+
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each picture of any mode, not normalized."""
+        return self._in_batches(pictures, self._encode_pictures)
+
+    def _encode_pictures(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
+        plain = [self._plain(picture) for picture in pictures]
+        pixels = self.processor(plain, return_tensors="pt").pixel_values
+        return self._encode(pixels.to(self.model.device, self.model.dtype))
+
+    def _plain(self, picture: Image.Image) -> Image.Image:
+        """The picture in RGB: upright, transparency becomes white."""
+        return to_rgb(picture)
+
+    def _preprocessing(self) -> str:
+        """What, besides the weights, decides the embeddings."""
+        return str(self.processor.to_json_string())
+
+
+class ClipExtractor(PretrainedExtractor):
+    """CLIP: pictures and texts in one space.
+
+    The embeddings are the projected ones (``image_embeds``, ``text_embeds``) before normalization, as
+    the InstructG2I release feeds them to its neighbors' projection.
+    """
+
+    def __init__(
+        self, model: Any, processor: Any, tokenizer: Any, *, name: str, batch_size: int = 32
+    ) -> None:
+        super().__init__(model, processor, name=name, batch_size=batch_size)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> ClipExtractor:
+        """Load a `CLIPModel`: a folder, a hub id, or ``tiny`` for the one inside the package.
+
+        Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
+
+        Raises:
+            InputError: the model is not there, is damaged, or is no complete CLIP.
+        """
+        folder = TINY_FOLDER / "clip" if name == "tiny" else name
+        if _model_type(Path(folder)) == "clip_vision_model":
+            raise InputError(
+                "is the picture half of a CLIP alone",
+                place=folder,
+                remedy="use features of kind clip_vision, or a whole CLIP",
+            )
+        model = load_network(CLIPModel, folder, device, dtype)
+        processor = clip_processor(folder, model.config.vision_config.image_size)
+        tokenizer = load_pretrained(CLIPTokenizer, folder)
+        return cls(model, processor, tokenizer, name=str(name))
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding: CLIP's projection width."""
+        return int(self.model.config.projection_dim)
+
+    @property
+    def text_projection(self) -> Float[Tensor, "d w"]:
+        """CLIP's projection of text states of width w into the shared space, in float32 on the CPU."""
+        return self.model.text_projection.weight.detach().float().cpu()
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each text, not normalized; what exceeds CLIP's text length is cut off."""
+        return self._in_batches(texts, self._encode_texts)
+
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        return self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+        length = self.model.config.text_config.max_position_embeddings
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt"
+        ).to(self.model.device)
+        pooled = self.model.text_model(tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
+        return self.model.text_projection(pooled)
+
+    def _preprocessing(self) -> str:
+        return super()._preprocessing() + tokenizer_settings(self.tokenizer)
+
+
+class DinoExtractor(PretrainedExtractor):
+    """DINOv2: pictures as the pooled output of the network (its normalized class token)."""
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> DinoExtractor:
+        """Load a `Dinov2Model` folder or hub id; only safetensors are read.
+
+        Without a ``preprocessor_config.json`` pictures are scaled to 256 and cropped to 224, as DINOv2's are.
+
+        Raises:
+            InputError: the model is not there, is damaged, or is no DINOv2.
+        """
+        model = load_network(Dinov2Model, name, device, dtype)
+        processor = load_processor(BitImageProcessorPil, name, size={"shortest_edge": 256})
+        return cls(model, processor, name=str(name))
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding: the network's hidden width."""
+        return int(self.model.config.hidden_size)
+
+    def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
+        return self.model(pixels).pooler_output
+
+
+def _model_type(folder: Path) -> Any:
+    """What a model's config says it is; None where it says nothing, which loading complains of."""
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def tokenizer_settings(tokenizer: Any) -> str:
+    """All that decides how ``tokenizer`` cuts a text up, whatever it has been used for."""
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    del settings["padding"], settings["truncation"]  # what the last call used
+    return json.dumps(settings, sort_keys=True)

@@ -1,0 +1,99 @@
+"""Any transformers text model as an embedder of words: BERT and its like, T5, the text half of CLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+from transformers import AutoModel, AutoTokenizer
+
+from graphcond.bases.loading import TINY_FOLDER
+from graphcond.errors import InputError
+from graphcond.features.clip import FrozenNetwork, tokenizer_settings
+from graphcond.features.networks import load_network, load_pretrained
+
+TINY_BERT = "tiny-bert"
+"""The name of the small BERT inside the package."""
+
+LONGEST = 512
+"""Tokens of one text that are read at most; what exceeds them, or the model's own limit, is cut off."""
+
+
+class TextModelExtractor(FrozenNetwork):
+    """A text as the mean of the last hidden states of its tokens, those that open and close it included.
+
+    Args:
+        model: the network.
+        tokenizer: its tokenizer.
+        name: where it came from, for people.
+        batch_size: how many texts go through the network at once.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, batch_size: int = 32) -> None:
+        super().__init__(model, name=name, batch_size=batch_size)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> TextModelExtractor:
+        """Load a text model: a folder, a hub id, or ``tiny-bert`` for the one inside the package.
+
+        Only safetensors are read. Of an encoder-decoder the encoder is taken; a pooler is not needed.
+
+        Raises:
+            InputError: the model is not there, is damaged, or does not read texts alone.
+        """
+        folder = TINY_FOLDER / "bert" if name == TINY_BERT else name
+        model = load_network(AutoModel, folder, device, dtype, unread="pooler")
+        tokenizer = load_pretrained(AutoTokenizer, folder)
+        if model.config.is_encoder_decoder:
+            model = model.get_encoder()
+        if model.main_input_name != "input_ids" or hasattr(model.config, "vision_config"):
+            raise InputError(
+                f"a {type(model).__name__} does not read texts alone",
+                place=name,
+                remedy="name a text model, or use features of kind clip for a CLIP",
+            )
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
+            raise InputError(
+                "its tokenizer has no vocabulary", place=name, remedy="copy the tokenizer's files into it"
+            )
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.unk_token
+        return cls(model, tokenizer, name=str(name))
+
+    @property
+    def width(self) -> int:
+        """Length of one embedding: the network's hidden width."""
+        return int(self.model.config.hidden_size)
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """One embedding for each text, not normalized; zero for a text without any token."""
+        return self._in_batches(texts, self._encode_texts)
+
+    def _encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self._length(), return_tensors="pt"
+        ).to(self.model.device)
+        if not tokens.input_ids.shape[1]:
+            return torch.zeros(len(texts), self.width)
+        hidden = self.model(
+            input_ids=tokens.input_ids.long(), attention_mask=tokens.attention_mask
+        ).last_hidden_state.float()
+        here = tokens.attention_mask[..., None].float()
+        return (hidden * here).sum(1) / here.sum(1).clamp(min=1)
+
+    def _length(self) -> int:
+        limits = (
+            self.tokenizer.model_max_length,
+            getattr(self.model.config, "max_position_embeddings", None),
+        )
+        return min(LONGEST, *(int(limit) for limit in limits if limit))
+
+    def _preprocessing(self) -> str:
+        return f"mean {self._length()} {tokenizer_settings(self.tokenizer)}"

@@ -1,0 +1,304 @@
+"""Files and folders that appear whole or not at all, and paths that may not leave their folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from graphcond.errors import InputError, WriteError
+
+Role = Literal["new", "old"]
+"""What is being written, or what it takes the place of."""
+
+
+def temporary_prefix(path: Path, role: Role = "new") -> str:
+    """How a temporary name beside ``path`` begins; eight signs drawn at random follow."""
+    return f".{path.name}.{role}.{_machine()}-{os.getpid()}."
+
+
+@cache
+def sweep(folder: Path) -> None:
+    """Delete what killed processes of this machine were writing in ``folder``, if it was not done before."""
+    delete_leftovers(folder, ".+", "new")
+
+
+def delete_leftovers(folder: Path, names: str, role: Role) -> None:
+    """Delete what killed processes of this machine left in ``folder``, as far as it can be deleted.
+
+    Args:
+        folder: where they wrote.
+        names: a regular expression of what they wrote.
+        role: what is deleted.
+    """
+    pattern = re.compile(rf"\.(?:{names})\.{role}\.{_machine()}-(\d{{1,9}})\.\w{{8}}")
+    with suppress(OSError):
+        for left in folder.iterdir():
+            found = pattern.fullmatch(left.name)
+            if found and not _runs(int(found[1])):
+                _delete(left)
+
+
+def _runs(process: int) -> bool:
+    import psutil  # what takes a while, and is hardly ever needed
+
+    return psutil.pid_exists(process)
+
+
+def _delete(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
+
+
+@cache
+def _machine() -> str:
+    """Eight digits for where numbers of processes mean the same: a machine, or a container on it."""
+    known = [platform.node()]
+    with suppress(OSError):
+        known.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
+    with suppress(OSError):
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return f"{zlib.crc32(repr(known).encode()):08x}"
+
+
+REFUSED = ("I/O error", "PytorchStreamWriter failed", "unexpected pos")
+"""How safetensors and torch say that they could not write; they raise no OSError."""
+
+
+def default_cache_folder() -> Path:
+    """``$GRAPHCOND_CACHE``, or ``~/.cache/graphcond``."""
+    return Path(os.environ.get("GRAPHCOND_CACHE") or Path.home() / ".cache" / "graphcond").expanduser()
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
+
+    What a killed process of this machine left in the folder goes when another first writes there.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent.absolute())
+        handle, name = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``path``; it takes the place of ``path`` if the block succeeds.
+
+    A folder that already stands at ``path`` is only removed once the new one is complete. What a killed
+    process of this machine left beside it goes when another first writes there.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
+    with writing(path):
+        path = Path(path).resolve()  # a link stays one
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent.absolute())
+        temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path), dir=path.parent))
+        temporary.chmod(0o755)
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    file.chmod(0o644)  # some libraries write for their user only
+                    _sync(file)
+            _swap(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in plain words if the block cannot write ``path``, or what belongs to it.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
+    try:
+        yield
+    except WriteError as error:  # of a temporary file inside
+        raise WriteError(error.problem, place=path, remedy=error.remedy) from error
+    except Exception as error:
+        if not _refused(error):
+            raise
+        raise WriteError(
+            f"cannot be written ({getattr(error, 'strerror', None) or error})",
+            place=path,
+            remedy="choose another place, or make room on its disk",
+        ) from error
+
+
+def _refused(error: Exception) -> bool:
+    """Whether a disk refused to be written."""
+    said = any(words in str(error) for words in REFUSED) and not isinstance(error, InputError)
+    return isinstance(error, OSError) or said
+
+
+def check_writable(path: Path) -> None:
+    """See before long work that a file can be written at ``path``; nothing is written.
+
+    Raises:
+        WriteError: a folder stands there, or the place refuses.
+    """
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _check_parent(path)
+
+
+def check_new_folder(path: Path, *, remedy: str) -> None:
+    """See before long work that a new folder can be made at ``path``; nothing is written.
+
+    Args:
+        path: nothing may stand there, but for an empty folder.
+        remedy: what to do if something does.
+
+    Raises:
+        InputError: something stands there already.
+        WriteError: the place refuses.
+    """
+    if would_lose(path):
+        raise InputError("exists already", place=path, remedy=remedy)
+    with writing(path):
+        _check_parent(path)
+
+
+def would_lose(path: Path, *known: Path | str) -> bool:
+    """Whether something is lost if a folder is written at ``path``.
+
+    Nothing is where nothing stands, where a folder is empty, and where it holds all of the files ``known``,
+    by which it is known for what may be written anew.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return False
+    return not (known and all((path / file).is_file() for file in known))
+
+
+def check_replaceable(path: Path, *known: Path | str) -> None:
+    """See that nothing is lost if a folder is written at ``path``.
+
+    Args:
+        path: nothing may stand there but an empty folder, or one that holds all of ``known``.
+        known: as for `would_lose`.
+
+    Raises:
+        InputError: something else stands there.
+    """
+    if would_lose(path, *known):
+        raise InputError(
+            "holds something else, which would be lost", place=path, remedy="choose a new folder"
+        )
+
+
+def _check_parent(path: Path) -> None:
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, atomically.
+
+    Raises:
+        WriteError: the place refuses, or its disk is full.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> object:
+    """Read JSON.
+
+    Raises:
+        InputError: the file is missing, cannot be read, is not UTF-8 or is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line"
+        ) from None
+
+
+def read_text(path: Path, *, encoding: str = "utf-8", most: float = math.inf) -> str:
+    """The text of a UTF-8 file of at most ``most`` bytes; ``utf-8-sig`` passes over a byte order mark.
+
+    Raises:
+        InputError: the file is missing, a folder, too large or not UTF-8.
+    """
+    try:
+        if Path(path).stat().st_size > most:
+            raise InputError(
+                f"is larger than {most / 1e9:.0f} GB", place=path, remedy="split it into several files"
+            )
+        return Path(path).read_text(encoding=encoding)
+    except FileNotFoundError:
+        raise InputError("no such file", place=path, remedy="check the path") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
+
+
+def inside(root: Path, relative: str, *, place: object = None) -> str:
+    """``relative`` as a clean POSIX path, if it stays inside ``root``, symbolic links followed.
+
+    Raises:
+        InputError: the path is absolute, leaves the folder or is none.
+    """
+    clean = PurePosixPath(relative.replace("\\", "/"))
+    try:
+        resolved = (root / clean).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise InputError(f"{relative!r} is no path", place=place, remedy="mend the name") from None
+    if clean.is_absolute() or not resolved.is_relative_to(root.resolve()):
+        raise InputError(
+            f"the path '{relative}' leaves the folder {root}",
+            place=place,
+            remedy="use paths relative to the folder that holds the data",
+        )
+    return clean.as_posix()
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _swap(new: Path, path: Path) -> None:
+    old = Path(tempfile.mkdtemp(prefix=temporary_prefix(path, "old"), dir=path.parent))
+    if path.exists():
+        path.replace(old / "was")
+    new.replace(path)
+    shutil.rmtree(old, ignore_errors=True)
+    delete_leftovers(path.parent, re.escape(path.name), "old")

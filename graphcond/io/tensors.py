@@ -1,0 +1,110 @@
+"""Tensors from safetensors files, checked by name and shape."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
+
+import numpy as np
+from safetensors import SafetensorError
+
+from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", "Float32", "Float64")
+
+
+def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:
+    """What ``path`` holds: tensors, numpy arrays, numbers, strings, lists and dicts of these.
+
+    Args:
+        path: a file of `torch.save`.
+        classes: further classes that may stand in it; their state is set, nothing is called.
+        in_memory: read the tensors; otherwise they stay on the disk until they are looked at.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds a pickled object, which could run code.
+    """
+    import torch
+
+    if not path.is_file():
+        raise InputError("no such file", place=path, remedy="check the path")
+    mapped = not in_memory and is_zipfile(path)  # older files cannot be mapped
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*_numpy_classes(), *classes]):
+            warnings.simplefilter("ignore")  # about pickles of other kinds, which are refused below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except MemoryError:
+        raise
+    except (pickle.UnpicklingError, LookupError, EOFError):
+        raise InputError(
+            "is damaged, or holds more than tensors, lists and dicts and is not opened: it could run code",
+            place=path,
+            remedy="save tensors, lists and dicts",
+        ) from None
+    except Exception as error:  # a damaged file raises anything
+        reason = str(error).strip().partition(". ")[0] or type(error).__name__
+        raise InputError(
+            f"cannot be read: {reason}", place=path, remedy="fetch or write the file again"
+        ) from None
+
+
+def _numpy_classes() -> list[Any]:
+    """What a pickled numpy array of numbers is made of; numpy before 2 called the module otherwise."""
+    multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
+    makers = [
+        (multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")
+    ]
+    scalars = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    dtypes = [getattr(np.dtypes, f"{name}DType") for name in _NUMPY_DTYPES]
+    return [*makers, *scalars, np.ndarray, np.dtype, *dtypes]
+
+
+def load_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InputError: missing or damaged.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise InputError(
+            "no such file", place=file, remedy="the model is incomplete; save or copy it again"
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"is damaged ({error})", place=file, remedy="save or copy it again") from None
+
+
+def check_weights(
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    place: object,
+    remedy: str = "load it with the recipe it was saved with",
+) -> None:
+    """See that ``found`` has the names and shapes of ``wanted``.
+
+    Raises:
+        InputError: names what is missing, surplus or of another shape.
+    """
+    problems = [f"'{name}' is missing" for name in wanted.keys() - found.keys()]
+    problems += [f"'{name}' is surplus" for name in found.keys() - wanted.keys()]
+    problems += [
+        f"'{name}' has shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in found.keys() & wanted.keys()
+        if found[name].shape != wanted[name].shape
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:3]) + (
+            f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        )
+        raise InputError(f"weights do not fit: {shown}", place=place, remedy=remedy)

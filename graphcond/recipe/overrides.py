@@ -1,0 +1,72 @@
+"""Settings changed from outside, written ``a.b=c``, in plain values before they are validated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from graphcond.errors import InputError, did_you_mean
+from graphcond.recipe.yaml_files import parse_yaml
+
+
+def override(values: dict[str, Any], assignments: Iterable[str]) -> None:
+    """Apply ``a.b=c`` assignments to plain values, in place.
+
+    Raises:
+        InputError: no assignment, or its path does not fit the values.
+    """
+    for text in assignments:
+        assign(values, *assignment(text))
+
+
+def assignment(text: str) -> tuple[list[str], Any]:
+    """The path and the value of ``a.b=c``; the value is read as YAML.
+
+    Raises:
+        InputError: no assignment, or its value is not YAML.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"'{text}' is no assignment", place="--set", remedy="write --set a.b=c")
+    try:
+        return path.strip().split("."), parse_yaml(value)
+    except yaml.YAMLError:
+        raise InputError(f"the value of '{text}' is not YAML", place="--set", remedy="quote it") from None
+
+
+def assign(values: Any, path: list[str], value: Any) -> None:
+    """Set one value in nested mappings and lists; items of a list go by number or by their name.
+
+    Raises:
+        InputError: the path does not fit the values.
+    """
+    *parents, last = path
+    for depth, part in enumerate(parents):
+        values = _child(values, part, ".".join(path[: depth + 1]))
+    if isinstance(values, list):
+        values[_position(values, last, ".".join(path))] = value
+    elif last == "kind" and values.get("kind") != value:
+        values.clear()  # another kind starts from its own defaults
+        values["kind"] = value
+    else:
+        values[last] = value
+
+
+def _child(values: Any, part: str, path: str) -> Any:
+    child = values[_position(values, part, path)] if isinstance(values, list) else values.get(part)
+    if child is None and isinstance(values, dict):
+        child = values[part] = {}
+    if not isinstance(child, dict | list):
+        raise InputError(f"'{path}' is a value, not a section", place="--set", remedy="shorten the path")
+    return child
+
+
+def _position(items: list[Any], part: str, path: str) -> int:
+    names = [str(item.get("name")) for item in items if isinstance(item, dict)]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(items):
+        return int(part)
+    raise InputError(f"there is no '{path}'", place="--set", remedy=did_you_mean(part, names))

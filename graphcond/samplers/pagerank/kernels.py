@@ -1,0 +1,189 @@
+"""Vectors of 64 bytes in compiled code: one entry per target, all targets of a block at once.
+
+numba leaves a loop over the lanes of gathered rows scalar, so that loop is written in LLVM's own language.
+Each lane is added up by itself, in the order of the edges: what a target gets does not depend on who shares
+its block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_BYTE, _NUMBER = ir.IntType(8).as_pointer(), ir.IntType(32)
+_KIND = ir.FunctionType(ir.VoidType(), [_BYTE, _NUMBER, _NUMBER, _NUMBER])
+_READ, _KEEP, _DATA = _NUMBER(0), _NUMBER(3), _NUMBER(1)
+
+
+@intrinsic
+def prefetch(_context, array, place):  # type: ignore[no-untyped-def]
+    """Fetch the cache line of the item at ``place`` (uint64) of a contiguous ``array``.
+
+    ``place`` counts items of the flattened array. One that is out of bounds is ignored: nothing is read.
+    """
+    signature = types.void(array, place)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), _BYTE)
+        function = cgutils.get_or_insert_function(builder.module, _KIND, "llvm.prefetch.p0")
+        builder.call(function, [address, _READ, _KEEP, _DATA])
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@njit(cache=True, nogil=True)
+def offer(scores, nodes, size, score, node):  # type: ignore[no-untyped-def]
+    """Take ``node`` in if it is among the ``len(scores)`` best so far; the new number of entries."""
+    if size < scores.size:
+        place = size
+        while place > 0:
+            above = (place - 1) // 2
+            if _better(scores[above], nodes[above], score, node):
+                scores[place], nodes[place] = scores[above], nodes[above]
+                place = above
+            else:
+                break
+        scores[place], nodes[place] = score, node
+        return size + 1
+    if size > 0 and _better(score, node, scores[0], nodes[0]):
+        _sink(scores, nodes, size, score, node)
+    return size
+
+
+@njit(cache=True, nogil=True)
+def best_to_worst(scores, nodes, size):  # type: ignore[no-untyped-def]
+    """Put the entries of a heap in order, the best first."""
+    for end in range(size - 1, 0, -1):
+        score, node = scores[end], nodes[end]
+        scores[end], nodes[end] = scores[0], nodes[0]
+        _sink(scores, nodes, end, score, node)
+
+
+@njit(cache=True, nogil=True)
+def _sink(scores, nodes, size, score, node):  # type: ignore[no-untyped-def]
+    """Put an entry in the root's place, and then where it belongs."""
+    place = 0
+    while True:
+        below = 2 * place + 1
+        if below >= size:
+            break
+        if below + 1 < size and _better(scores[below], nodes[below], scores[below + 1], nodes[below + 1]):
+            below += 1
+        if not _better(score, node, scores[below], nodes[below]):
+            break
+        scores[place], nodes[place] = scores[below], nodes[below]
+        place = below
+    scores[place], nodes[place] = score, node
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _better(score, node, other_score, other_node):  # type: ignore[no-untyped-def]
+    return score > other_score or (score == other_score and node < other_node)
+
+
+def empty(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for the scores (float32) and rows (int64) of ``count`` entries."""
+    return np.empty(count, np.float32), np.empty(count, np.int64)
+
+
+BYTES = 64
+"""A cache line, and the widest vector of today's processors."""
+
+_INDEX = ir.IntType(64)
+
+
+def lanes_of(dtype: type[np.floating]) -> int:
+    """How many numbers of ``dtype`` a vector holds."""
+    return BYTES // np.dtype(dtype).itemsize
+
+
+def zeros(rows: int, dtype: type[np.floating]) -> Float[np.ndarray, "rows lanes"]:
+    """An array of vectors, each on a cache line of its own."""
+    memory = np.zeros((rows + 1) * BYTES, np.uint8)
+    start = -memory.ctypes.data % BYTES
+    return memory[start : start + rows * BYTES].view(dtype).reshape(rows, lanes_of(dtype))
+
+
+def _relaxing(weighted: bool) -> Any:
+    """An intrinsic of this signature, for edges with or without weights."""
+
+    @intrinsic
+    def relax(_context, indices, weights, now, then, first, last, row, scale, keep):  # type: ignore[no-untyped-def]
+        signature = types.void(indices, weights, now, then, first, last, row, scale, keep)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            arrays = [
+                context.make_array(kind)(context, builder, value).data
+                for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
+            ]
+            lane = arrays[2].type.pointee
+            vector = ir.VectorType(lane, BYTES // context.get_abi_sizeof(lane))
+            source, sink = (builder.bitcast(array, vector.as_pointer()) for array in arrays[2:])
+            _write(builder, vector, arrays[0], arrays[1] if weighted else None, source, sink, arguments[4:])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return relax
+
+
+relax = _relaxing(weighted=False)
+"""``then[row] = scale * sum(now[indices[first:last]]) + keep * then[row]``, lane by lane.
+
+``now`` and ``then`` come from `zeros` and hold one dtype, which is that of ``scale`` and ``keep``; all other
+numbers are uint64, and ``indices`` unsigned. Nothing is checked.
+"""
+
+relax_weighted = _relaxing(weighted=True)
+"""As `relax`, with ``weights[first:last]`` (float32) before each term of the sum."""
+
+
+def _write(builder, vector, indices, weights, source, sink, numbers):  # type: ignore[no-untyped-def]
+    first, last, row, scale, keep = numbers
+    before = builder.block
+    loop, after = builder.append_basic_block("edges"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_unsigned("<", first, last), loop, after)
+
+    builder.position_at_end(loop)
+    edge, sum_ = builder.phi(_INDEX), builder.phi(vector)
+    node = builder.load(builder.gep(indices, [edge]))
+    term = builder.load(builder.gep(source, [_as_index(builder, node)]), align=BYTES)
+    if weights is not None:
+        weight = builder.load(builder.gep(weights, [edge]))
+        if vector.element != weight.type:
+            weight = builder.fpext(weight, vector.element)
+        term = builder.fmul(_everywhere(builder, vector, weight), term)
+    more, following = builder.fadd(sum_, term), builder.add(edge, _INDEX(1))
+    edge.add_incoming(first, before)
+    edge.add_incoming(following, loop)
+    sum_.add_incoming(vector(None), before)
+    sum_.add_incoming(more, loop)
+    builder.cbranch(builder.icmp_unsigned("<", following, last), loop, after)
+
+    builder.position_at_end(after)
+    total = builder.phi(vector)
+    total.add_incoming(vector(None), before)
+    total.add_incoming(more, loop)
+    place = builder.gep(sink, [row])
+    kept = builder.fmul(_everywhere(builder, vector, keep), builder.load(place, align=BYTES))
+    scaled = builder.fmul(_everywhere(builder, vector, scale), total)
+    builder.store(builder.fadd(scaled, kept), place, align=BYTES)
+
+
+def _as_index(builder, node):  # type: ignore[no-untyped-def]
+    return node if node.type == _INDEX else builder.zext(node, _INDEX)
+
+
+def _everywhere(builder, vector, number):  # type: ignore[no-untyped-def]
+    """``number`` in every lane."""
+    undefined = vector(ir.Undefined)
+    one = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, undefined, ir.VectorType(ir.IntType(32), vector.count)(None))

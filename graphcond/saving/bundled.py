@@ -1,0 +1,92 @@
+"""Parts that travel inside a saved model because nobody else has them: its base, its image encoder.
+
+A recipe names them by their folder inside the model, ``./base`` and ``./image_encoder``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graphcond.bases.base_files import base_files, copy_files, model_files, write_index
+from graphcond.errors import InputError
+from graphcond.progress import Progress
+
+BASE, IMAGE_ENCODER = "base", "image_encoder"
+
+SECTIONS = {BASE: "base", IMAGE_ENCODER: "features"}
+"""The section of a recipe whose ``model`` each part is."""
+
+
+def found_in(folder: Path, recipe: Any) -> tuple[Any, dict[str, Path]]:
+    """The values of a saved recipe with the parts inside ``folder`` by their full path, and these parts.
+
+    Raises:
+        InputError: a part that the recipe names is not there.
+    """
+    recipe, parts = copy.deepcopy(recipe), {}
+    for part, section in _named(recipe):
+        if section.get("model") == f"./{part}":
+            parts[part] = _present(folder.resolve() / part)
+            section["model"] = str(parts[part])
+    return recipe, parts
+
+
+def named_in(recipe: dict[str, Any], parts: Mapping[str, Path]) -> dict[str, Any]:
+    """The values of a recipe to be saved, with ``parts`` by their folder inside the model.
+
+    Other folders are named by their full path, so that the model opens from wherever it is opened.
+    """
+    recipe = copy.deepcopy(recipe)
+    for part, section in _named(recipe):
+        model = section.get("model")
+        if part in parts:
+            section["model"] = f"./{part}"
+        elif model is not None and Path(model).is_dir():
+            section["model"] = str(Path(model).resolve())
+    return recipe
+
+
+def copy_parts(parts: Mapping[str, Path], model: Path, progress: Progress | None = None) -> None:
+    """Copy ``parts`` into the folder of a model; ``progress`` gets the megabytes done.
+
+    Raises:
+        InputError: a part is no longer where it was read from.
+        WriteError: the place refuses, or its disk is full.
+    """
+    for part, source in parts.items():
+        copy_files(source, files_of(part, _present(source)), model / part, progress)
+        if part == BASE:
+            write_index(model / part)
+
+
+def check_apart(parts: Mapping[str, Path], model: Path) -> None:
+    """See before a model is saved that it would not stand where one of its parts does, or inside it.
+
+    Raises:
+        InputError: it would.
+    """
+    for part, source in parts.items():
+        if model.resolve().is_relative_to(source.resolve()):
+            raise InputError(
+                f"is where the model's own {part} lies", place=model, remedy="save it in another folder"
+            )
+
+
+def files_of(part: str, source: Path) -> list[Path]:
+    """The files that make up a part, relative to its folder."""
+    return base_files(source) if part == BASE else model_files(source)
+
+
+def _present(part: Path) -> Path:
+    if not part.is_dir():
+        raise InputError("no such folder", place=part, remedy="copy the model again, with all its folders")
+    return part
+
+
+def _named(recipe: Any) -> list[tuple[str, dict[str, Any]]]:
+    sections = recipe if isinstance(recipe, dict) else {}
+    named = [(part, sections.get(section)) for part, section in SECTIONS.items()]
+    return [(part, section) for part, section in named if isinstance(section, dict)]

@@ -1,0 +1,201 @@
+"""From the files of a released checkpoint to a recipe and the weights of our encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextConfig
+
+from graphcond.bases.base_files import BASE_PARTS
+from graphcond.bases.loading import BaseFacts, load_part, read_facts
+from graphcond.encoders.graph_qformer import GraphQFormer
+from graphcond.encoders.text_transformer import TransformerShape
+from graphcond.errors import InputError
+from graphcond.features.clip_vision import vision_config
+from graphcond.io.tensors import check_weights
+from graphcond.recipe import Recipe, parse_recipe
+from graphcond.saving.bundled import BASE
+from graphcond.saving.instructg2i.ckpt import AGAIN, read_ckpt
+from graphcond.saving.instructg2i.layout import (
+    IMAGE_ENCODER,
+    OURS,
+    PROJECTOR,
+    QFORMER,
+    TEXT_MODEL,
+    cross_attention_every,
+    tokens_per_neighbor,
+)
+
+NEIGHBORS = 5
+"""Neighbors of a target in the data of the release. No file of a checkpoint says how many there were."""
+
+RESOLUTION = 256
+"""Side in pixels of the pictures that the release was trained on, at most that of its base."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A released checkpoint, read and checked; its base and its image encoder stay in their files.
+
+    Args:
+        recipe: the checkpoint as a recipe of ours.
+        feature_width: d, width of the image encoder's embeddings.
+        encoder: the weights of our `GraphQFormer`, in float32.
+        parts: folders that belong to the checkpoint alone: ``base``, and ``image_encoder`` if it is one.
+    """
+
+    recipe: Recipe
+    feature_width: int
+    encoder: Mapping[str, Tensor]
+    parts: Mapping[str, Path]
+
+
+def read_release(
+    folder: str | Path,
+    *,
+    image_encoder: str | Path | None = None,
+    neighbors: int = NEIGHBORS,
+    sampler: str = "given",
+) -> Release:
+    """Read a released checkpoint. Sizes follow from the weights; nothing in the files is executed.
+
+    Args:
+        folder: a checkpoint in the release's layout.
+        image_encoder: folder or hub id of the CLIP that embeds neighbors, if not that of the checkpoint.
+        neighbors: how many neighbors it was trained with at most.
+        sampler: the kind that chooses them from a graph, where no pictures are given.
+
+    Raises:
+        InputError: a part is missing, a file is damaged or is no tensor file, or weights do not fit.
+    """
+    folder = Path(folder).resolve()
+    facts = _checked_facts(folder)
+    vision = _image_encoder(folder, image_encoder)
+    feature_width = vision_config(vision).projection_dim
+    qformer = read_ckpt(folder / QFORMER, prefix=TEXT_MODEL)
+    projector = read_ckpt(folder / PROJECTOR)
+    shape = TransformerShape.of(load_part(CLIPTextConfig, str(folder), "text_encoder"))
+    every, tokens = _every(folder, qformer, shape.layers), _tokens(folder, projector)
+    wanted = _expected(
+        folder,
+        shape=shape,
+        feature_width=feature_width,
+        token_width=facts.token_width,
+        tokens_per_neighbor=tokens,
+        cross_attention_every=every,
+    )
+    _check(projector, wanted.projector.state_dict(), folder / PROJECTOR)
+    _check(qformer, _with_prefix(TEXT_MODEL, wanted.text_model.state_dict()), folder / QFORMER)
+    return Release(
+        recipe=_recipe(
+            folder,
+            vision,
+            resolution=min(RESOLUTION, facts.resolution),
+            sampler=_sampler(sampler, neighbors),
+            tokens=tokens,
+            every=every,
+        ),
+        feature_width=feature_width,
+        encoder=qformer | _with_prefix(OURS, projector),
+        parts={BASE: folder, IMAGE_ENCODER: Path(vision)} if Path(vision).is_dir() else {BASE: folder},
+    )
+
+
+def _checked_facts(folder: Path) -> BaseFacts:
+    for part in (*BASE_PARTS, PROJECTOR, QFORMER):
+        if not (folder / part).exists():
+            raise InputError(f"has no '{part}'", place=folder, remedy=AGAIN)
+    facts = read_facts(str(folder))
+    assert facts is not None, "a folder always tells its facts"
+    return facts
+
+
+def _image_encoder(folder: Path, given: str | Path | None) -> str:
+    path = folder / IMAGE_ENCODER if given is None else Path(given)
+    if path.is_dir():
+        return str(path.resolve())
+    if given is None:
+        raise InputError(
+            f"has no folder '{IMAGE_ENCODER}'",
+            place=folder,
+            remedy="name the CLIP that it was trained with: graphcond convert instructg2i --image-encoder",
+        )
+    return str(given)
+
+
+def _expected(folder: Path, **sizes: Any) -> GraphQFormer:
+    """An encoder of these sizes, without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            return GraphQFormer(**sizes)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"its config gives sizes that no encoder can have ({type(error).__name__}: {error})",
+            place=folder / "text_encoder",
+            remedy=AGAIN,
+        ) from None
+
+
+def _with_prefix(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in weights.items()}
+
+
+def _every(folder: Path, qformer: Mapping[str, Tensor], layers: int) -> int:
+    every = cross_attention_every(qformer, layers)
+    if every is None:
+        raise InputError(
+            "has no cross-attention in layers 0, n, 2n and so on", place=folder / QFORMER, remedy=AGAIN
+        )
+    return every
+
+
+def _tokens(folder: Path, projector: Mapping[str, Tensor]) -> int:
+    tokens = tokens_per_neighbor(projector)
+    if tokens is None:
+        raise InputError(
+            "the sizes of 'proj.weight' and 'norm.weight' do not say how many tokens a neighbor becomes",
+            place=folder / PROJECTOR,
+            remedy=AGAIN,
+        )
+    return tokens
+
+
+def _check(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
+    check_weights(found, wanted, place=file, remedy="see that all parts come from one checkpoint")
+
+
+def _sampler(kind: str, neighbors: int) -> dict[str, Any]:
+    """Settings of a sampler that gets along without texts, which the image encoder does not embed."""
+    similarity = {"similarity": {"kind": "consensus"}} if kind == "semantic_ppr" else {}
+    return {"kind": kind, "neighbors": neighbors, **similarity}
+
+
+def _recipe(
+    folder: Path, image_encoder: str, *, resolution: int, sampler: dict[str, Any], tokens: int, every: int
+) -> Recipe:
+    condition = {
+        "name": "neighbors",
+        "sampler": sampler,
+        "encoder": {
+            "kind": "graph_qformer",
+            "tokens_per_neighbor": tokens,
+            "cross_attention_every": every,
+        },
+        "injector": {"kind": "prompt_tokens"},
+        "null": "zeros",
+    }
+    values = {
+        "name": "instructg2i_release",
+        "description": "InstructG2I as its authors released it.",
+        "base": {"kind": "stable_diffusion", "model": str(folder)},
+        "data": {"kind": "mmag", "resolution": resolution},
+        "features": {"kind": "clip_vision", "model": image_encoder},
+        "conditions": [condition],
+        "guidance": {"text": 7.5, "graph": {"neighbors": 1.5}},
+    }
+    return parse_recipe(values, place=folder)

@@ -1,0 +1,51 @@
+"""The README that goes with a saved model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from graphcond.recipe import Recipe
+from graphcond.saving.bundled import BASE
+
+
+def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
+    """A model card: what the model is, how to use it, what its graph and null are.
+
+    Args:
+        recipe: the resolved recipe.
+        own_parts: names of the folders that travel with the model; see `graphcond.saving.bundled`.
+    """
+    name = getattr(recipe.base, "model", recipe.base.kind)
+    base = (
+        "a base of its own, which is in `base/`"
+        if BASE in own_parts
+        else (f"the frozen base `{name}`, whose weights are not in here")
+    )
+    conditions = "\n".join(
+        f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.null} |"
+        for c in recipe.conditions
+    )
+    return f"""---
+library_name: graphcond
+tags: [graphcond, text-to-image, diffusion, graph]
+---
+# {recipe.name}
+
+{recipe.description or "A graph-conditioned diffusion model."}
+
+It steers {base}.
+
+| condition | sampler | encoder | injector | null |
+|---|---|---|---|---|
+{conditions}
+
+```python
+from graphcond import GraphPipeline
+
+pipe = GraphPipeline.from_pretrained("path/or/hub-id")
+pipe("a prompt", neighbors=[picture, another]).images[0].save("picture.png")
+```
+
+`graphcond.json` holds the resolved recipe: data, training, guidance and seeds. Check the licences of the
+base and of the pictures in the graph before you share what it makes.
+"""

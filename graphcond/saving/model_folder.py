@@ -1,0 +1,94 @@
+"""The folder of a saved model: where it comes from and what its manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from graphcond.errors import InputError
+from graphcond.io.files import read_json
+from graphcond.recipe import Recipe, parse_recipe
+from graphcond.saving.bundled import found_in
+from graphcond.saving.instructg2i import is_release, read_release
+
+FORMAT = 1
+"""Version of the folder layout that `GraphModel.save_pretrained` writes."""
+
+MANIFEST = "graphcond.json"
+
+_DOWNLOADED = ["*.json", "*.safetensors", "*.md", "*.txt", "gnn/*.pt", "image_proj_model/*.pt"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a saved model says about itself.
+
+    Args:
+        recipe: the resolved recipe.
+        feature_width: d, width of the embeddings that its encoders read.
+        parts: folders inside the model that its recipe names; see `graphcond.saving.bundled`.
+    """
+
+    recipe: Recipe
+    feature_width: int
+    parts: Mapping[str, Path] = field(default_factory=dict)
+
+
+def local_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a saved model; a hub id is downloaded.
+
+    Raises:
+        InputError: neither a folder nor a model that the hub gives.
+    """
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    try:
+        return Path(snapshot_download(str(name_or_folder), allow_patterns=_DOWNLOADED))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise InputError(
+            "no such model",
+            place=name_or_folder,
+            remedy="give the folder of a trained model, or a hub id while online",
+        ) from error
+
+
+def saved_recipe(name_or_folder: str | Path) -> Recipe:
+    """The recipe of a model, without loading its base.
+
+    Raises:
+        InputError: no such model.
+    """
+    folder = local_folder(name_or_folder)
+    return read_release(folder).recipe if is_release(folder) else read_manifest(folder).recipe
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a saved model says about itself.
+
+    Raises:
+        InputError: the folder is no saved model, or of another format.
+    """
+    place = folder / MANIFEST
+    if not place.is_file():
+        inside = folder / "final"
+        known = (inside / MANIFEST).is_file()
+        remedy = f"did you mean {inside}?" if known else "give the folder of a trained model"
+        raise InputError(f"has no {MANIFEST}", place=folder, remedy=remedy)
+    manifest = read_json(place)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise InputError(
+            f"is of format {found}, this version reads {FORMAT}",
+            place=place,
+            remedy="use the version that wrote it",
+        )
+    width = manifest.get("feature_width")
+    if not isinstance(width, int) or width < 1:
+        raise InputError("names no feature_width", place=place, remedy="save the model again")
+    recipe, parts = found_in(folder, manifest.get("recipe"))
+    return Manifest(parse_recipe(recipe, place=place), width, parts)

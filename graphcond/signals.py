@@ -1,0 +1,62 @@
+"""What encoders return and injectors read: tokens or a layout; and the tokens of prompts.
+
+Axis names in shapes: ``b`` targets in a batch, ``n`` tokens, ``c`` token width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from jaxtyping import Bool, Float, Int64
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """A prompt as the base's text encoder sees it: token ids and their hidden states."""
+
+    ids: Int64[Tensor, "b n"]
+    hidden: Float[Tensor, "b n c"]
+
+    def select(self, rows: Tensor) -> TextTokens:
+        """The prompts named by ``rows`` (indices or a mask)."""
+        return TextTokens(self.ids[rows], self.hidden[rows])
+
+
+@dataclass(frozen=True)
+class GraphTokens:
+    """The signal of a token encoder. ``present`` is False where a token stands for nothing.
+
+    Tokens of objects may know where their object is: ``boxes`` (x0 y0 x1 y1 in 0..1) where ``boxed``.
+    Both are None for tokens that stand for no place.
+    """
+
+    tokens: Float[Tensor, "b n c"]
+    present: Bool[Tensor, "b n"]
+    boxes: Float[Tensor, "b n 4"] | None = None
+    boxed: Bool[Tensor, "b n"] | None = None
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a token."""
+        return self.present.any(1)
+
+
+@dataclass(frozen=True)
+class LayoutMap:
+    """The signal of a layout encoder: features spread over the picture; zero where ``present`` is False."""
+
+    features: Float[Tensor, "b c height width"]
+    present: Bool[Tensor, " b"]
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a layout."""
+        return self.present
+
+
+Signal: TypeAlias = GraphTokens | LayoutMap
+"""What encoders give and injectors read."""

@@ -1,0 +1,116 @@
+"""Contexts: embeddings of sampled neighbors, and the shuffled control."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphcond.attributed_graph import ABSENT, EdgeList, NodeEmbeddings, NodeTable
+from graphcond.context import NeighborContext
+from graphcond.data.contexts import GraphContexts, shuffled
+from graphcond.errors import InputError
+from graphcond.graphs import build_graph
+from graphcond.io.fingerprint import fingerprint
+from graphcond.samplers import KHopSampler
+
+NODES = 8
+
+
+@pytest.fixture
+def contexts() -> GraphContexts:
+    nodes = NodeTable([f"n{i}" for i in range(NODES)], [""] * NODES, [f"{i}.png" for i in range(NODES)])
+    edges = EdgeList(np.array([0, 0, 1, 2]), np.array([1, 2, 3, 4]))
+    graph = build_graph(nodes, edges)
+    pictures = np.arange(NODES * 3, dtype=np.float16).reshape(NODES, 3)
+    return GraphContexts(graph, KHopSampler(graph, neighbors=3), NodeEmbeddings(pictures=pictures))
+
+
+def test_features_are_the_neighbors_rows(contexts: GraphContexts) -> None:
+    context = contexts.sample(np.array([0, 7]))
+    features = contexts.features(context)
+    assert features.embeddings.shape == (2, 3, contexts.feature_width)
+    assert features.present.tolist() == context.present.tolist()
+    for place, row in enumerate(context.neighbors[0]):
+        wanted = np.arange(row * 3, row * 3 + 3) if row != ABSENT else np.zeros(3)
+        assert features.embeddings[0, place].tolist() == wanted.tolist()
+    assert not features.present[1].any()
+    assert features.embeddings[1].abs().sum() == 0
+
+
+def test_relations_are_told_and_go_with_their_neighbors() -> None:
+    nodes = NodeTable([f"n{i}" for i in range(4)], [""] * 4, [f"{i}.png" for i in range(4)])
+    edges = EdgeList(np.array([0, 1, 2]), np.array([1, 2, 3]), types=["b", "a", "b"])
+    graph = build_graph(nodes, edges)
+    pictures = NodeEmbeddings(pictures=np.ones((4, 3), np.float16))
+    contexts = GraphContexts(graph, KHopSampler(graph, neighbors=2, hops=2), pictures)
+    context = contexts.sample(np.array([0, 3]))
+    features = contexts.features(context)
+    assert features.relation_names == ("a", "b")
+    assert features.relations is not None
+    assert features.relations.tolist() == [[2, 0], [2, 0]]
+    for some in (features.select(torch.tensor([1])), features.without(torch.tensor([True, False])).to("cpu")):
+        assert some.relations is not None
+        assert some.relations[-1].tolist() == [2, 0]
+    wrong = contexts.shuffled(contexts.sample(np.array([0, 2])), 0)
+    assert wrong.neighbors.tolist() == [[1, 3], [1, ABSENT]]
+    assert wrong.relations is not None
+    assert wrong.relations.tolist() == [[1, 2], [2, 0]]
+
+
+def test_features_by_id(contexts: GraphContexts) -> None:
+    by_row = contexts.features(contexts.sample(np.array([1, 0])))
+    assert contexts.features_of("n1", "n0").embeddings.tolist() == by_row.embeddings.tolist()
+    with pytest.raises(InputError, match="there is no node 'n9'"):
+        contexts.features_of("n9")
+
+
+def test_other_attributes_are_another_source(contexts: GraphContexts) -> None:
+    nodes = replace(contexts.graph.nodes, attributes={"artist": ["a"] * NODES})
+    named = replace(contexts, graph=replace(contexts.graph, nodes=nodes))
+    renamed = replace(
+        named, graph=replace(named.graph, nodes=replace(nodes, attributes={"artist": ["b"] * NODES}))
+    )
+    names = {fingerprint(*source.identity()) for source in (contexts, named, renamed)}
+    assert len(names) == 3
+
+
+def test_an_extra_embedding_is_read_in_place_of_pictures(contexts: GraphContexts) -> None:
+    extra = np.ones((NODES, 5), np.float32)
+    other = GraphContexts(contexts.graph, contexts.sampler, NodeEmbeddings(extra=extra))
+    assert other.feature_width == 5
+
+
+def test_no_embedding_is_said(contexts: GraphContexts) -> None:
+    with pytest.raises(InputError, match="features"):
+        _ = GraphContexts(contexts.graph, contexts.sampler, NodeEmbeddings()).feature_width
+
+
+@given(st.integers(2, 9), st.integers(1, 4), st.integers(0, 2**31 - 1))
+def test_shuffled_gives_everyone_anothers_neighbors(count: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    targets = rng.permutation(20)[:count]
+    neighbors = np.stack([rng.permutation(np.r_[np.arange(20), [ABSENT] * 3])[:width] for _ in range(count)])
+    neighbors = np.sort(neighbors, axis=1)[:, ::-1].copy()
+    context = NeighborContext(targets, neighbors, (neighbors + 0.5).astype(np.float32))
+    wrong = shuffled(context, seed)
+    rows = [set(row) - {ABSENT} for row in neighbors.tolist()]
+    donors = []
+    for target, row, scores in zip(targets, wrong.neighbors, wrong.scores, strict=True):
+        assert target not in row
+        present = row != ABSENT
+        assert not np.any(np.diff(present.astype(int)) > 0), "padding stands at the end"
+        assert np.allclose(scores[present], row[present] + 0.5)
+        donors.append({place for place, own in enumerate(rows) if set(row[present]) == own - {target}})
+    assert all(donors[place] - {place} or rows.count(rows[place]) > 1 for place in range(count))
+    again = shuffled(context, seed)
+    assert np.array_equal(wrong.neighbors, again.neighbors)
+
+
+def test_one_target_alone_has_nobody_to_swap_with() -> None:
+    context = NeighborContext(np.array([0]), np.array([[1, 2]]), np.ones((1, 2), np.float32))
+    assert not shuffled(context, 0).present.any()

@@ -1,0 +1,82 @@
+"""The same targets in three arms: a picture depends on node, arm and seed alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
+from graphcond.data.contexts import GraphContexts
+from graphcond.data.open import sources_of
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
+from graphcond.graphs import build_graph
+from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
+from graphcond.samplers import KHopSampler
+from tests.builders import FEATURE_WIDTH, small_model
+from tests.training.scenes import scene_recipe, write_scenes
+
+NODES = 6
+
+
+@pytest.fixture(scope="module")
+def maker(sd_folder: Path) -> ModelPictures:
+    nodes = NodeTable(
+        [f"n{i}" for i in range(NODES)],
+        [f"picture {i}" for i in range(NODES)],
+        [f"{i}.png" for i in range(NODES)],
+    )
+    ring = np.arange(NODES)
+    graph = build_graph(nodes, EdgeList(ring, np.roll(ring, 1)))
+    pictures = np.random.default_rng(0).standard_normal((NODES, FEATURE_WIDTH)).astype(np.float32)
+    contexts = GraphContexts(graph, KHopSampler(graph, neighbors=2), NodeEmbeddings(pictures=pictures))
+    pipe = GraphPipeline(small_model(sd_folder))
+    settings = DrawSettings(steps=2, text_scale=2.0, graph_scale=6.0)
+    return ModelPictures(pipe, {"neighbors": contexts}, ring, settings)
+
+
+def test_a_picture_does_not_depend_on_its_batch(maker: ModelPictures) -> None:
+    rows = np.array([3, 1, 4])
+    together = maker.make(rows, "graph", 0)
+    alone = [maker.make(rows[[place]], "graph", 0)[0] for place in range(3)]
+    for one, other in zip(together, alone, strict=True):
+        assert np.abs(np.asarray(one, int) - np.asarray(other, int)).max() <= 1
+
+
+def test_arms_and_seeds_differ(maker: ModelPictures) -> None:
+    row = np.array([2])
+    pictures = [maker.make(row, arm, 0)[0].tobytes() for arm in ("no_graph", "graph", "shuffled_graph")]
+    pictures.append(maker.make(row, "graph", 1)[0].tobytes())
+    assert len(set(pictures)) == 4
+
+
+def test_scale_zero_is_no_graph(maker: ModelPictures) -> None:
+    row = np.array([2])
+    without = maker.with_settings(DrawSettings(steps=2, text_scale=2.0, graph_scale=0.0))
+    assert without.make(row, "graph", 0)[0].tobytes() == maker.make(row, "no_graph", 0)[0].tobytes()
+    assert maker.settings.graph_scale == 6.0
+
+
+def test_shuffling_is_among_all_targets(maker: ModelPictures) -> None:
+    own, wrong = maker.context("graph", "neighbors"), maker.context("shuffled_graph", "neighbors")
+    assert np.array_equal(own.targets, wrong.targets)
+    assert not np.array_equal(own.neighbors, wrong.neighbors)
+
+
+def test_scenes_are_drawn_in_three_arms(sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:
+    recipe = scene_recipe(sd_folder, clip_folder)
+    scenes = write_scenes(tmp_path / "world")
+    model = GraphModel.build(recipe, feature_width=24)
+    maker = ModelPictures(
+        GraphPipeline(model),
+        sources_of(recipe, scenes),
+        np.arange(4),
+        DrawSettings(steps=1, graph_scale=6.0, resolution=64),
+    )
+    drawn = {arm: maker.make(np.array([2, 1]), arm, 0) for arm in ("no_graph", "graph", "shuffled_graph")}
+    assert len({pictures[0].tobytes() for pictures in drawn.values()}) == 3
+    own, wrong = maker.context("graph", "scene"), maker.context("shuffled_graph", "scene")
+    assert own.scenes[2].words[: own.scenes[2].objects] == scenes.graphs[2].objects
+    assert all(one != other for one, other in zip(own.scenes, wrong.scenes, strict=True))

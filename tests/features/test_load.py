@@ -1,0 +1,66 @@
+"""The networks that a recipe's features name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphcond.errors import InputError
+from graphcond.features.clip import ClipExtractor
+from graphcond.features.clip_vision import ClipVisionExtractor
+from graphcond.features.load import load_clip, load_extractor, load_words
+from graphcond.features.text_features import TextModelExtractor
+from graphcond.recipe import Recipe
+from graphcond.saving.model_folder import saved_recipe
+from tests.builders import small_recipe
+from tests.release_folder import write_release_folder
+
+
+@pytest.fixture(scope="module")
+def with_vision(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A recipe that reads the picture half of a CLIP."""
+    return saved_recipe(write_release_folder(tmp_path_factory.mktemp("release")))
+
+
+def reading(sd_folder: Path, **features: Any) -> Recipe:
+    return small_recipe(sd_folder, features=features)
+
+
+def test_a_whole_clip_embeds_pictures_and_words(sd_folder: Path, clip_folder: Path) -> None:
+    for features in ({"kind": "tiny"}, {"kind": "clip", "model": str(clip_folder)}):
+        recipe = reading(sd_folder, **features)
+        for load in (load_extractor, load_words, load_clip):
+            assert isinstance(load(recipe), ClipExtractor)
+    assert load_extractor(recipe).name == str(clip_folder)
+
+
+def test_the_picture_half_embeds_pictures_only(with_vision: Recipe) -> None:
+    assert isinstance(load_extractor(with_vision), ClipVisionExtractor)
+    for load in (load_words, load_clip):
+        with pytest.raises(InputError, match=r"'clip_vision' embeds pictures only.*kind clip"):
+            load(with_vision)
+
+
+def test_text_models_embed_words_only(sd_folder: Path) -> None:
+    recipe = reading(sd_folder, kind="tiny_bert")
+    assert isinstance(load_words(recipe), TextModelExtractor)
+    for load in (load_extractor, load_clip):
+        with pytest.raises(InputError, match="'tiny_bert' embeds words, not pictures"):
+            load(recipe)
+
+
+def test_a_file_embeds_nothing_new(sd_folder: Path, tmp_path: Path) -> None:
+    recipe = reading(sd_folder, kind="file", path=str(tmp_path / "rows.npy"))
+    with pytest.raises(InputError, match="pictures cannot be embedded"):
+        load_extractor(recipe)
+    with pytest.raises(InputError, match="words cannot be embedded"):
+        load_words(recipe)
+
+
+def test_networks_that_are_not_there(sd_folder: Path, tmp_path: Path) -> None:
+    for kind in ("clip", "clip_vision", "text"):
+        recipe = reading(sd_folder, kind=kind, model=str(tmp_path / "nowhere"))
+        with pytest.raises(InputError, match="nowhere"):
+            load_words(recipe) if kind == "text" else load_extractor(recipe)

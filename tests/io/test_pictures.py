@@ -1,0 +1,143 @@
+"""Pictures of every kind that people have, and files that are none."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.io.pictures import from_pixels, open_picture, read_picture, to_pixels, to_rgb, to_square
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F"]
+)
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    picture = Image.new("L", (5, 3), 128)
+    converted = picture.convert("I").convert(mode) if mode in ("I;16", "F") else picture.convert(mode)
+    rgb = to_rgb(converted)
+    assert (rgb.mode, rgb.size) == ("RGB", (5, 3))
+
+
+@pytest.mark.parametrize(
+    "name", ["a##b 1.jpg", "grün – été.png", "plus+sign%20.png", "UPPER.JPG", "no_ending"]
+)
+def test_odd_file_names(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    Image.new("RGB", (4, 4), "red").save(file, format="PNG")
+    assert open_picture(file).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_transparent_becomes_white(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    picture.putpixel((1, 0), (0, 0, 0, 0))
+    picture.save(tmp_path / "a.png")
+    assert open_picture(tmp_path / "a.png").tobytes() == bytes([255, 0, 0, 255, 255, 255])
+
+
+def test_palette_transparency_becomes_white(tmp_path: Path) -> None:
+    picture = Image.new("P", (2, 1), 0)
+    picture.putpalette([255, 0, 0, 0, 255, 0])
+    picture.putpixel((1, 0), 1)
+    picture.save(tmp_path / "a.gif", transparency=1)
+    assert open_picture(tmp_path / "a.gif").getpixel((1, 0)) == (255, 255, 255)
+
+
+def test_exif_turns_the_picture_upright(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (8, 4), "blue")
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "a.jpg", exif=exif)
+    assert open_picture(tmp_path / "a.jpg").size == (4, 8)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tiff", "webp"])
+def test_a_picture_may_be_read_as_it_is(tmp_path: Path, ending: str) -> None:
+    picture = Image.new("RGB", (8, 4), "blue")
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / f"a.{ending}", exif=exif)
+    read = read_picture(tmp_path / f"a.{ending}")
+    with Image.open(tmp_path / f"a.{ending}") as plain:
+        assert read.tobytes() == plain.tobytes()
+    assert to_rgb(read).tobytes() == open_picture(tmp_path / f"a.{ending}").tobytes()
+
+
+def test_what_is_transparent_stays_so_in_a_picture_read_as_it_is(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 1), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").getpixel((0, 0)) == (255, 0, 0, 0)
+
+
+def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
+    Image.new("RGB", (6000, 3000), "green").save(tmp_path / "a.jpg")
+    assert open_picture(tmp_path / "a.jpg", longest=512).size == (512, 256)
+    assert open_picture(tmp_path / "a.jpg").size == (6000, 3000)
+
+
+def test_sixteen_bits_keep_their_contrast(tmp_path: Path) -> None:
+    levels = np.array([[0, 20000, 40000]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    assert open_picture(tmp_path / "a.png").tobytes()[::3] == bytes([0, 127, 255])
+
+
+def write_png(file: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(file, format="PNG")
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such picture"):
+        open_picture(tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match=r"is a folder\. Name the pictures in it"):
+        open_picture(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_truncated(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"cut.{ending}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(InputError, match=rf"cut\.{ending}: cannot be decoded"):
+        open_picture(file)
+
+
+@pytest.mark.parametrize("content", [b"just text", b"", b"\x89PNG\r\n\x1a\n"])
+def test_a_text_named_jpg(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "text.jpg"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"text\.jpg"):
+        open_picture(file)
+
+
+def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        open_picture(tmp_path)
+
+
+def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_png(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="megapixels"):
+        open_picture(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)  # it refuses twice that, and warns before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_picture(tmp_path / "bomb.png")
+
+
+def test_square_pads_with_white() -> None:
+    square = to_square(Image.new("RGB", (40, 20), "black"), 8)
+    assert square.size == (8, 8)
+    assert square.getpixel((4, 0)) == (255, 255, 255)
+    assert square.getpixel((4, 4)) == (0, 0, 0)
+
+
+def test_pixels_and_back() -> None:
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (5, 7, 3)).astype(np.uint8))
+    pixels = to_pixels(picture)
+    assert pixels.shape == (3, 5, 7)
+    assert (pixels.min() >= -1, pixels.max() <= 1) == (True, True)
+    assert from_pixels(pixels).tobytes() == picture.tobytes()

@@ -1,0 +1,76 @@
+"""Weights out of a ckpt.pt, and whatever else may stand in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graphcond.errors import InputError
+from graphcond.saving.instructg2i.ckpt import read_ckpt
+from tests.graphs.pickles import Malicious
+from tests.saving.releases import equal
+
+WEIGHTS = {"text_model.norm.weight": torch.arange(3.0), "text_model.norm.bias": torch.ones(2, 2)}
+
+
+def written(folder: Path, content: Any) -> Path:
+    torch.save(content, folder / "ckpt.pt")
+    return folder / "ckpt.pt"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_are_read_in_full_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    half = {name: one.to(dtype) for name, one in WEIGHTS.items()}
+    assert equal(read_ckpt(written(tmp_path, half)), WEIGHTS)
+
+
+def test_the_prefix_is_put_before_names_that_lack_it(tmp_path: Path) -> None:
+    bare = {name.removeprefix("text_model."): one for name, one in WEIGHTS.items()}
+    for content in (bare, WEIGHTS):
+        assert equal(read_ckpt(written(tmp_path, content), prefix="text_model."), WEIGHTS)
+
+
+def test_numbers_of_positions_are_no_weights(tmp_path: Path) -> None:
+    with_positions = WEIGHTS | {"text_model.embeddings.position_ids": torch.arange(77)[None]}
+    assert equal(read_ckpt(written(tmp_path, with_positions)), WEIGHTS)
+
+
+def test_parameters_and_ordered_dicts_are_weights_too(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 3)
+    found = read_ckpt(written(tmp_path, module.state_dict()))
+    assert equal(found, module.state_dict())
+    parameters = {name: torch.nn.Parameter(one) for name, one in WEIGHTS.items()}
+    assert equal(read_ckpt(written(tmp_path, parameters)), WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(2)], "holds a list, not weights by their names"),
+        (torch.ones(2), "holds a Tensor, not weights by their names"),
+        ({"state_dict": WEIGHTS}, "what it calls 'state_dict' is no weight"),
+        (WEIGHTS | {"epoch": 3}, "what it calls 'epoch' is no weight"),
+        (WEIGHTS | {7: torch.ones(1)}, "what it calls 7 is no weight"),
+        (WEIGHTS | {"ids": torch.arange(3)}, "what it calls 'ids' is no weight"),
+        (WEIGHTS | {"wave": torch.ones(2, dtype=torch.complex64)}, "what it calls 'wave' is no weight"),
+        (WEIGHTS | {"sparse": torch.eye(2).to_sparse()}, "what it calls 'sparse' is no weight"),
+        (WEIGHTS | {"empty": torch.ones(2, device="meta")}, "what it calls 'empty' is no weight"),
+        (WEIGHTS | {"vast": torch.ones(1).expand(10**13)}, "what it calls 'vast' is no weight"),
+        (WEIGHTS | {"bad": torch.tensor([1.0, torch.nan])}, "'bad' holds values that are not finite"),
+        (WEIGHTS | {"bad": torch.tensor([torch.inf])}, "'bad' holds values that are not finite"),
+    ],
+)
+def test_anything_else_is_named(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_ckpt(written(tmp_path, content))
+    assert f"ckpt.pt: {message}" in str(caught.value)
+
+
+def test_nothing_is_executed(tmp_path: Path) -> None:
+    file = written(tmp_path, WEIGHTS | {"evil": Malicious(tmp_path / "executed")})
+    with pytest.raises(InputError, match="it could run code"):
+        read_ckpt(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt.pt"]
