@@ -7,12 +7,12 @@ Other packages add kinds through the entry points named in each room's ``__init_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from importlib.metadata import entry_points
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,18 +40,15 @@ def by_kind(configs: tuple[type[ComponentConfig], ...], group: str) -> dict[str,
     """The package's own configs and those that other packages offer under the entry point ``group``.
 
     Raises:
-        InputError: a plug-in cannot be imported, is no `ComponentConfig`, or takes a kind that exists.
+        InputError: as `registered`.
     """
-    kinds = {config.kind_name(): config for config in configs}
-    for point in entry_points(group=group):
-        config = _load(point, group)
-        if kinds.setdefault(config.kind_name(), config) is not config:
-            raise InputError(
-                f"kind '{config.kind_name()}' exists already",
-                place=f"plug-in '{point.value}' ({group})",
-                remedy="rename the plug-in's kind or uninstall it",
-            )
-    return kinds
+    return registered(
+        configs,
+        group,
+        name=lambda config: config.kind_name(),
+        accepts=lambda found: isinstance(found, type) and issubclass(found, ComponentConfig),
+        expected="a ComponentConfig",
+    )
 
 
 def tagged_union(kinds: dict[str, type[ComponentConfig]]) -> Any:
@@ -60,22 +57,47 @@ def tagged_union(kinds: dict[str, type[ComponentConfig]]) -> Any:
     return Annotated[reduce(or_, configs), Field(discriminator="kind")] if len(configs) > 1 else configs[0]
 
 
-def _load(point: Any, group: str) -> type[ComponentConfig]:
-    try:
-        config = point.load()
-    except Exception as error:
-        raise InputError(
-            f"cannot be imported: {error}",
-            place=f"plug-in '{point.value}' ({group})",
-            remedy="mend or uninstall it",
-        ) from error
-    if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
-        raise InputError(
-            "is not a ComponentConfig",
-            place=f"plug-in '{point.value}' ({group})",
-            remedy="point the entry at a config class",
-        )
-    return config
+T = TypeVar("T")
+
+
+def registered(
+    own: Iterable[T],
+    group: str,
+    *,
+    name: Callable[[T], str],
+    accepts: Callable[[object], bool],
+    expected: str,
+) -> dict[str, T]:
+    """The package's own entries and those of other packages, by name, in that order.
+
+    Args:
+        own: the entries of this package.
+        group: the entry point under which other packages offer theirs.
+        name: the name of an entry; each name exists once.
+        accepts: whether an object that a plug-in offers is an entry.
+        expected: what an entry is, with its article, for the error.
+
+    Raises:
+        InputError: a plug-in cannot be imported, is something else, or takes a name that exists.
+    """
+    entries = {name(entry): entry for entry in own}
+    for point in entry_points(group=group):
+        place = f"plug-in '{point.value}' ({group})"
+        try:
+            found = point.load()
+        except Exception as error:  # a plug-in may raise anything at import
+            raise InputError(
+                f"cannot be imported: {error}", place=place, remedy="mend or uninstall it"
+            ) from error
+        if not accepts(found):
+            raise InputError(f"is not {expected}", place=place, remedy=f"point the entry at {expected}")
+        if entries.setdefault(name(found), found) is not found:
+            raise InputError(
+                f"the name '{name(found)}' exists already",
+                place=place,
+                remedy="rename the plug-in's entry or uninstall it",
+            )
+    return entries
 
 
 SHOWN = 5

@@ -235,7 +235,7 @@ def test_plugins_add_kinds_and_may_not_replace_ours(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("graphcond.config.entry_points", lambda group: [_Point(Mine)])
     assert set(by_kind((PromptTokenConfig,), "graphcond.injectors")) == {"prompt_tokens", "mine"}
-    with pytest.raises(InputError, match="kind 'mine' exists already"):
+    with pytest.raises(InputError, match="'mine' exists already"):
         by_kind((type("Ours", (Mine,), {}),), "graphcond.injectors")
 
 
