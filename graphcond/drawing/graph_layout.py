@@ -1,4 +1,4 @@
-"""Where the nodes of a drawn graph stand: forces between them, then room for their labels.
+"""Places for the nodes of a drawn graph: forces between them, then room for their labels.
 
 The forces are Fruchterman and Reingold's (1991). Relations that name a direction pull their ends that way, so
 that "left of" is drawn to the left. Nothing is random.
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from graphcond.scene_graph import Relationship, SceneGraph
 
 DIRECTIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
-"""Where the subject of a relation stands, seen from its object; y points down."""
+"""Direction from the object of a relation to its subject; y points down."""
 
 STEPS, APART_STEPS = 250, 400
 GRAVITY = 1.0
-"""Pull to the middle: keeps what is not connected in sight."""
+"""Pull to the middle; without it parts that are not connected would drift apart."""
 
 DIRECTED = 2.0
-"""Weight of directions beside the other forces."""
+"""Weight of directions relative to the other forces."""
 
 
 def lay_out_graph(
@@ -30,7 +30,7 @@ def lay_out_graph(
     """The middle of every node, in pixels from the upper left corner of ``room``.
 
     Args:
-        scene: whose objects are the nodes.
+        scene: its objects are the nodes.
         sizes: width and height of each node in pixels.
         room: width and height to fill.
         gap: least distance between nodes, where there is room for it.
@@ -39,34 +39,30 @@ def lay_out_graph(
     alone = [n for n in range(len(scene)) if n not in related]
     others = [n for n in range(len(scene)) if n in related] or alone
     places = np.zeros((len(scene), 2))
-    rows, height = _shelf(sizes, alone if related else [], room, gap)
-    places[others] = _by_forces(scene, others, sizes[others], (room[0], room[1] - height), gap)
-    for n, place in rows.items():
+    shelf, height = _shelf(sizes, alone if related else [], room, gap)
+    for n, place in shelf.items():
         places[n] = place
-    return places
-
-
-def _by_forces(
-    scene: SceneGraph,
-    nodes: list[int],
-    sizes: Float64[np.ndarray, "nodes 2"],
-    room: tuple[float, float],
-    gap: float,
-) -> Float64[np.ndarray, "nodes 2"]:
-    if not nodes:
-        return np.zeros((0, 2))
-    at = {old: new for new, old in enumerate(nodes)}
+    if not others:
+        return places
+    at = {old: new for new, old in enumerate(others)}
     relations = [r._replace(subject=at[r.subject], object=at[r.object]) for r in scene.relationships]
-    spread = _spread_out(_settle(_circle(len(nodes)), relations))
-    lowest, highest = sizes / 2, np.array(room) - sizes / 2
-    places = lowest + spread * np.maximum(highest - lowest, 0)
-    return _apart(places, np.add(sizes, (gap * 2.4, gap)), lowest, np.maximum(highest, lowest))
+    settled = _settle(len(others), relations)
+    # Stretch the places over the room; an axis along which they hardly differ stays near its middle.
+    low, high = settled.min(axis=0), settled.max(axis=0)
+    longest = max((high - low).max(), 1e-9)
+    reach = np.where(high - low > 0.12 * longest, high - low, longest)
+    spread = np.asarray((settled - (low + high) / 2) / reach + 0.5)
+    lowest, highest = sizes[others] / 2, np.array((room[0], room[1] - height)) - sizes[others] / 2
+    middles = lowest + spread * np.maximum(highest - lowest, 0)
+    padded = np.add(sizes[others], (gap * 2.4, gap))
+    places[others] = _push_apart(middles, padded, lowest, np.maximum(highest, lowest))
+    return places
 
 
 def _shelf(
     sizes: Float64[np.ndarray, "nodes 2"], nodes: list[int], room: tuple[float, float], gap: float
 ) -> tuple[dict[int, tuple[float, float]], float]:
-    """Rows at the bottom for nodes without relations, and how high they are together."""
+    """Places in rows at the bottom for nodes without relations, and the height of these rows together."""
     rows: list[list[int]] = []
     for n in nodes:
         filled = sum(sizes[m, 0] + gap / 2 for m in rows[-1]) if rows else 0
@@ -86,19 +82,18 @@ def _shelf(
     return places, room[1] - bottom + (gap if rows else 0)
 
 
-def _circle(count: int) -> Float64[np.ndarray, "nodes 2"]:
+def _settle(count: int, relations: Sequence[Relationship]) -> Float64[np.ndarray, "nodes 2"]:
+    """Let the forces move ``count`` nodes from a circle until they have cooled down."""
+    between = [r for r in relations if r.subject != r.object]
+    edges = dict.fromkeys((r.subject, r.object) for r in between)  # a repeated relation pulls once
+    pairs = np.array(list(edges), np.int64).reshape(-1, 2)
+    directed = [r for r in between if r.predicate in DIRECTIONS]
+    ends = np.array([(r.subject, r.object) for r in directed], np.int64).reshape(-1, 2)
+    wanted = np.array([DIRECTIONS[r.predicate] for r in directed], np.float64).reshape(-1, 2)
     angles = 2 * np.pi * np.arange(count) / count - np.pi / 2
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * (0.5 + 1e-3 * np.arange(count)[:, None])
-
-
-def _settle(
-    places: Float64[np.ndarray, "nodes 2"], relations: Sequence[Relationship]
-) -> Float64[np.ndarray, "nodes 2"]:
-    count = len(places)
-    pairs = _pairs([(r.subject, r.object) for r in relations])
-    directed = [(r.subject, r.object, DIRECTIONS[r.predicate]) for r in relations if _points(r)]
-    ends = np.array([(s, o) for s, o, _ in directed], np.int64).reshape(-1, 2)
-    wanted = np.array([direction for *_, direction in directed], np.float64).reshape(-1, 2)
+    # Radii that differ a little: on a regular circle opposite forces could cancel.
+    radii = 0.5 + 1e-3 * np.arange(count)[:, None]
+    places = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii
     ideal = 1.5 / np.sqrt(count)
     for step in range(STEPS):
         away = places[:, None] - places[None]
@@ -113,30 +108,14 @@ def _settle(
             lacking = DIRECTED * (wanted * 2 * ideal - (places[ends[:, 0]] - places[ends[:, 1]]))
             np.add.at(force, ends[:, 0], lacking)
             np.add.at(force, ends[:, 1], -lacking)
+        # Steps shrink as the layout cools, so that it comes to rest.
         length = np.maximum(np.linalg.norm(force, axis=1, keepdims=True), 1e-9)
         heat = 0.1 * (1 - step / STEPS)
         places = places + force / length * np.minimum(length, heat)
     return places
 
 
-def _points(relation: Relationship) -> bool:
-    return relation.predicate in DIRECTIONS and relation.subject != relation.object
-
-
-def _pairs(given: Sequence[tuple[int, int]]) -> Int64[np.ndarray, "edges 2"]:
-    """Each pair once, in a steady order, without self-loops."""
-    return np.array([pair for pair in dict.fromkeys(given) if pair[0] != pair[1]], np.int64).reshape(-1, 2)
-
-
-def _spread_out(places: Float64[np.ndarray, "nodes 2"]) -> Float64[np.ndarray, "nodes 2"]:
-    """Places stretched over 0..1; an axis along which they hardly differ stays near its middle."""
-    low, high = places.min(axis=0), places.max(axis=0)
-    spans = high - low
-    reach = np.where(spans > 0.12 * max(spans.max(), 1e-9), spans, max(spans.max(), 1e-9))
-    return np.asarray((places - (low + high) / 2) / reach + 0.5)
-
-
-def _apart(
+def _push_apart(
     places: Float64[np.ndarray, "nodes 2"],
     sizes: Float64[np.ndarray, "nodes 2"],
     lowest: Float64[np.ndarray, "nodes 2"],
@@ -145,6 +124,7 @@ def _apart(
     """Push nodes that overlap apart, along the axis on which they overlap least."""
     need = (sizes[:, None] + sizes[None]) / 2
     np.einsum("iik->ik", need)[:] = 0
+    # Nodes in the same place have no direction between them; they part by their order.
     order = np.sign(np.arange(len(places))[:, None] - np.arange(len(places))[None]).astype(np.float64)
     for _ in range(APART_STEPS):
         away = places[:, None] - places[None]

@@ -19,15 +19,15 @@ COLORS = ("#2f6fde", "#d2452d", "#2c8a4b", "#9a4fc4", "#c77c0a", "#0f8b9c", "#c2
 """Borders of nodes and boxes, by position."""
 
 MOST_DRAWN = 60
-"""Objects of one drawing, a tenth of its side or fewer; the rest is counted below it."""
+"""Most objects of one drawing, and at most a tenth of its side; the number of the others stands below it."""
 
 READABLE = ((9, 256), (16, 400), (MOST_DRAWN, 640))
 """Most objects that can be read in a drawing of this side, in pixels."""
 
 FINE = 2
-"""Everything is drawn this much larger and scaled down, which smooths lines."""
+"""Factor by which a drawing is larger before it is scaled down, which smooths its lines."""
 
-SMALLEST_SIZE = 64
+SMALLEST_SIZE, LARGEST_SIZE = 64, 8192
 
 
 def draw_graph(scene: SceneGraph, size: int = 640, *, boxes: bool = False) -> Image.Image:
@@ -36,17 +36,20 @@ def draw_graph(scene: SceneGraph, size: int = 640, *, boxes: bool = False) -> Im
     Letters that DejaVu Sans lacks (Chinese, emoji) show as empty squares.
 
     Args:
-        scene: what to draw.
+        scene: the scene graph.
         size: side of the square in pixels.
         boxes: put a second square with the boxes to its right, if any box is known.
 
     Raises:
-        InputError: ``size`` is below `SMALLEST_SIZE`.
+        InputError: ``size`` is below `SMALLEST_SIZE` or above `LARGEST_SIZE`.
     """
     _check_size(size)
-    picture = _shrunk(
-        _draw_nodes(_first(scene, min(MOST_DRAWN, max(6, size // 10))), size * FINE, len(scene)), size
-    )
+    most = min(MOST_DRAWN, max(6, size // 10))
+    drawn = scene
+    if len(scene) > most:
+        between = tuple(r for r in scene.relationships if max(r.subject, r.object) < most)
+        drawn = SceneGraph(scene.objects[:most], between, scene.attributes[:most])
+    picture = _shrunk(_draw_nodes(drawn, size * FINE, len(scene) - len(drawn)), size)
     if not (boxes and scene.boxes):
         return picture
     both = Image.new("RGB", (2 * size, size), PAPER)
@@ -65,7 +68,7 @@ def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
     """Draw the boxes that ``scene`` knows, large ones first, in the colours of `draw_graph`.
 
     Raises:
-        InputError: ``size`` is below `SMALLEST_SIZE`.
+        InputError: ``size`` is below `SMALLEST_SIZE` or above `LARGEST_SIZE`.
     """
     _check_size(size)
     side = size * FINE
@@ -75,123 +78,123 @@ def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
     brush.rectangle((margin, margin, side - margin, side - margin), outline="#d5d9e0", width=FINE)
     known = [(box, n) for n in range(len(scene)) if (box := scene.box_of(n)) is not None]
     known.sort(key=lambda item: (item[0].x0 - item[0].x1) * (item[0].y1 - item[0].y0))
-    tags: list[Rectangle] = []
     for box, n in known:
         left, top, right, bottom = (margin + edge * (side - 2 * margin) for edge in box)
         brush.rectangle((left, top, right, bottom), outline=COLORS[n % len(COLORS)], width=2 * FINE)
+    # Names come after all boxes, so that no border crosses them.
+    tags: list[Rectangle] = []
     for box, n in known:
-        left, top = margin + box.x0 * (side - 2 * margin), margin + box.y0 * (side - 2 * margin)
-        tags.append(_draw_tag(brush, scene, n, (left, top), face, tags, side))
+        corner = margin + box.x0 * (side - 2 * margin), margin + box.y0 * (side - 2 * margin)
+        tags.append(_draw_tag(brush, scene, n, corner, face, tags, side))
     return _shrunk(canvas, size)
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A node's lines of text and its size in pixels."""
+    """The lines of text of a node, and its size in pixels."""
 
     label: list[str]
     attributes: list[str]
     width: float
     height: float
 
+    @classmethod
+    def of(
+        cls, scene: SceneGraph, n: int, bold: ImageFont.FreeTypeFont, plain: ImageFont.FreeTypeFont, side: int
+    ) -> _Node:
+        widest = (0.42 if len(scene) <= 6 else 0.26) * side
+        label = wrapped(scene.objects[n], bold, widest, 2)
+        attributes = wrapped(", ".join(scene.attributes_of(n)), plain, widest, 2)
+        width, height = extent(label, bold)
+        more_width, more_height = extent(attributes, plain)
+        padded = max(width, more_width) + 1.3 * bold.size
+        return cls(label, attributes, padded, height + more_height + 0.7 * bold.size)
 
-def _draw_nodes(scene: SceneGraph, side: int, count: int) -> Image.Image:
+    def draw(
+        self,
+        brush: ImageDraw.ImageDraw,
+        shape: Rectangle,
+        color: str,
+        bold: ImageFont.FreeTypeFont,
+        plain: ImageFont.FreeTypeFont,
+    ) -> None:
+        red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+        tint = tuple(round(255 - (255 - part) * 0.13) for part in (red, green, blue))
+        brush.rounded_rectangle(shape, 0.5 * bold.size, tint, color, 2 * FINE)
+        middle, top = (shape.left + shape.right) / 2, shape.top + 0.35 * bold.size
+        for line in self.attributes:
+            brush.text((middle, top + line_height(plain) / 2), line, QUIET, plain, anchor="mm")
+            top += line_height(plain)
+        for line in self.label:
+            brush.text((middle, top + line_height(bold) / 2), line, INK, bold, anchor="mm")
+            top += line_height(bold)
+
+
+def _draw_nodes(scene: SceneGraph, side: int, hidden: int) -> Image.Image:
+    """Draw a graph; ``hidden`` objects more are only counted."""
     canvas = Image.new("RGB", (side, side), PAPER)
     brush = ImageDraw.Draw(canvas)
     size = _text_size(side, len(scene))
     bold, plain = font(size, bold=True), font(round(size * 0.85))
-    foot = 2 * line_height(plain) if count > len(scene) else 0
     if not len(scene):
         brush.text((side / 2, side / 2), "no objects", QUIET, plain, anchor="mm")
         return canvas
-    nodes = [_node(scene, n, bold, plain, side) for n in range(len(scene))]
+    nodes = [_Node.of(scene, n, bold, plain, side) for n in range(len(scene))]
+    labels = _arrow_labels(scene, plain, side)
     margin = 0.04 * side
-    loops = any(r.subject == r.object for r in scene.relationships)
+    # Arrows that loop need room above the highest node, the count of hidden objects below the lowest.
+    loops = any(subject == target for subject, target in labels)
     head = margin + (2.6 * line_height(plain) if loops else 0)
-    room = (side - 2 * margin, side - margin - head - foot)
-    sizes = np.array([(node.width, node.height) for node in nodes])
-    texts = _arrow_texts(scene)
+    foot = 2 * line_height(plain) if hidden else 0
     gap = (2.0 if len(scene) > 12 else 2.4) * size
-    if len(scene) <= 6:
-        gap = max(
-            gap, size + max((extent(_lettered(t, plain, side), plain)[1] for t in texts.values()), default=0)
-        )
+    if len(scene) <= 6:  # there is room for the highest label between two nodes
+        gap = max(gap, size + max((extent(lines, plain)[1] for lines in labels.values()), default=0))
+    sizes = np.array([(node.width, node.height) for node in nodes])
+    room = (side - 2 * margin, side - margin - head - foot)
     places = np.add(lay_out_graph(scene, sizes, room, gap), (margin, head))
     shapes = [Rectangle.around(x, y, *sizes[n]) for n, (x, y) in enumerate(places.tolist())]
-    arrows = _arrows(texts, shapes, size)
+    arrows = []
+    for subject, target in labels:
+        if subject == target:
+            arrows.append(loop_at(shapes[subject], size))
+        else:  # arrows in both directions bend apart
+            bend = 1.6 * size if (target, subject) in labels else 0.0
+            arrows.append(arrow_between(shapes[subject], shapes[target], bend))
+    # Nodes hide the ends of arrows; labels hide parts of arrows, and avoid nodes where they can.
     for arrow in arrows:
         draw_arrow(brush, arrow, LINE, FINE, size)
     for n, (node, shape) in enumerate(zip(nodes, shapes, strict=True)):
-        _draw_node(brush, node, shape, COLORS[n % len(COLORS)], bold, plain)
-    _draw_labels(brush, arrows, shapes, plain, side)
-    if foot:
-        words = f"and {count - len(scene)} more objects"
-        brush.text((side / 2, side - margin), words, QUIET, plain, anchor="md")
+        node.draw(brush, shape, COLORS[n % len(COLORS)], bold, plain)
+    _draw_labels(brush, arrows, list(labels.values()), shapes, plain, side)
+    if hidden:
+        brush.text((side / 2, side - margin), f"and {hidden} more objects", QUIET, plain, anchor="md")
     return canvas
 
 
-def _node(
-    scene: SceneGraph, position: int, bold: ImageFont.FreeTypeFont, plain: ImageFont.FreeTypeFont, side: int
-) -> _Node:
-    widest = (0.42 if len(scene) <= 6 else 0.26) * side
-    label = wrapped(scene.objects[position], bold, widest, 2)
-    attributes = wrapped(", ".join(scene.attributes_of(position)), plain, widest, 2)
-    (label_width, label_height), (more_width, more_height) = extent(label, bold), extent(attributes, plain)
-    width = max(label_width, more_width) + 1.3 * bold.size
-    return _Node(label, attributes, width, label_height + more_height + 0.7 * bold.size)
-
-
-def _draw_node(
-    brush: ImageDraw.ImageDraw,
-    node: _Node,
-    shape: Rectangle,
-    color: str,
-    bold: ImageFont.FreeTypeFont,
-    plain: ImageFont.FreeTypeFont,
-) -> None:
-    brush.rounded_rectangle(shape, 0.5 * bold.size, _tint(color), color, 2 * FINE)
-    middle, top = (shape.left + shape.right) / 2, shape.top + 0.35 * bold.size
-    for line in node.attributes:
-        brush.text((middle, top + line_height(plain) / 2), line, QUIET, plain, anchor="mm")
-        top += line_height(plain)
-    for line in node.label:
-        brush.text((middle, top + line_height(bold) / 2), line, INK, bold, anchor="mm")
-        top += line_height(bold)
-
-
-def _arrow_texts(scene: SceneGraph) -> dict[tuple[int, int], str]:
-    """The predicates of each ordered pair of objects, joined."""
-    joined: dict[tuple[int, int], Counter[str]] = {}
+def _arrow_labels(
+    scene: SceneGraph, face: ImageFont.FreeTypeFont, side: int
+) -> dict[tuple[int, int], list[str]]:
+    """For each ordered pair of related objects all its predicates, in lines."""
+    counts: dict[tuple[int, int], Counter[str]] = {}
     for relation in scene.relationships:
-        joined.setdefault((relation.subject, relation.object), Counter())[relation.predicate] += 1
-    return {
-        pair: ", ".join(word if n == 1 else f"{word} ×{n}" for word, n in words.items())
-        for pair, words in joined.items()
-    }
-
-
-def _arrows(texts: dict[tuple[int, int], str], shapes: list[Rectangle], size: int) -> list[Arrow]:
-    """One arrow for each ordered pair of objects; two-way pairs bend apart."""
-    arrows = []
-    for (subject, target), text in texts.items():
-        if subject == target:
-            arrows.append(loop_at(shapes[subject], text, size))
-        else:
-            bend = 1.6 * size if (target, subject) in texts else 0.0
-            arrows.append(arrow_between(shapes[subject], shapes[target], text, bend))
-    return arrows
+        counts.setdefault((relation.subject, relation.object), Counter())[relation.predicate] += 1
+    labels = {}
+    for pair, words in counts.items():
+        text = ", ".join(word if n == 1 else f"{word} ×{n}" for word, n in words.items())
+        labels[pair] = wrapped(text, face, 0.3 * side, 3)
+    return labels
 
 
 def _draw_labels(
     brush: ImageDraw.ImageDraw,
     arrows: list[Arrow],
+    labels: list[list[str]],
     shapes: list[Rectangle],
     face: ImageFont.FreeTypeFont,
     side: int,
 ) -> None:
     taken = list(shapes)
-    for arrow in arrows:
-        lines = _lettered(arrow.text, face, side)
+    for arrow, lines in zip(arrows, labels, strict=True):
         width, height = extent(lines, face)
         place = free_place(arrow, (width + 0.5 * face.size, height), taken, side)
         taken.append(place)
@@ -199,11 +202,6 @@ def _draw_labels(
         for n, line in enumerate(lines):
             at = ((place.left + place.right) / 2, place.top + (n + 0.5) * line_height(face))
             brush.text(at, line, INK, face, anchor="mm")
-
-
-def _lettered(text: str, face: ImageFont.FreeTypeFont, side: int) -> list[str]:
-    """What is written on an arrow, in lines."""
-    return wrapped(text, face, 0.3 * side, 3)
 
 
 def _draw_tag(
@@ -215,7 +213,7 @@ def _draw_tag(
     taken: list[Rectangle],
     side: int,
 ) -> Rectangle:
-    """A box's name in its upper left corner, moved down past the names that stand there already."""
+    """Write a box's name into its upper left corner, below names that stand there already."""
     words = " ".join([*scene.attributes_of(position), scene.objects[position]])
     text = cut(words, face, 0.5 * side)
     width, height = face.getlength(text) + 0.7 * face.size, line_height(face)
@@ -229,25 +227,12 @@ def _draw_tag(
     return tag
 
 
-def _first(scene: SceneGraph, most: int) -> SceneGraph:
-    """The objects that are drawn, with the relations between them."""
-    if len(scene) <= most:
-        return scene
-    kept = tuple(r for r in scene.relationships if max(r.subject, r.object) < most)
-    return SceneGraph(scene.objects[:most], kept, scene.attributes[:most])
-
-
 def _text_size(side: int, count: int) -> int:
-    """Height of letters: a share of the side that shrinks as objects grow many."""
+    """Height of letters in pixels: a share of the side that shrinks as the number of objects grows."""
     steps = ((4, 0.047), (6, 0.042), (9, 0.036), (14, 0.028), (20, 0.022))
     share = next((share for limit, share in steps if count <= limit), 0.018)
     most = 20 * FINE
     return round(min(max(share * side, 7 * FINE), most))
-
-
-def _tint(color: str) -> tuple[int, int, int]:
-    red, green, blue = (int(color[n : n + 2], 16) for n in (1, 3, 5))
-    return tuple(round(255 - (255 - part) * 0.13) for part in (red, green, blue))  # type: ignore[return-value]
 
 
 def _shrunk(canvas: Image.Image, size: int) -> Image.Image:
@@ -255,5 +240,9 @@ def _shrunk(canvas: Image.Image, size: int) -> Image.Image:
 
 
 def _check_size(size: int) -> None:
-    if not SMALLEST_SIZE <= size <= 8192:
-        raise InputError(f"{size} pixels are no size for a drawing", place="size", remedy="take 64 to 8192")
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise InputError(
+            f"expected a side of {SMALLEST_SIZE} to {LARGEST_SIZE} pixels, got {size}",
+            place="size",
+            remedy=f"take {SMALLEST_SIZE} to {LARGEST_SIZE}",
+        )

@@ -88,7 +88,7 @@ def test_a_label_hides_no_end_of_its_arrow(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("size", [10, 10**6])
 def test_sizes_have_limits(size: int) -> None:
-    with pytest.raises(InputError, match="pixels are no size"):
+    with pytest.raises(InputError, match="64 to 8192 pixels"):
         draw_graph(SCENES["one"], size)
 
 

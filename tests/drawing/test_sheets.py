@@ -99,8 +99,8 @@ def test_any_text_leaves_the_margins_white(texts: list[str], cell: int, picture:
         ({"rows": []}, "no pictures"),
         ({"rows": [[]]}, "no pictures"),
         ({"rows": [[None], [None, None]]}, "different lengths"),
-        ({"rows": [[None]], "row_labels": ["a", "b"]}, "2 row labels for 1 rows"),
-        ({"rows": [[None]], "column_labels": ["a", "b"]}, "2 column labels for 1 columns"),
+        ({"rows": [[None]], "row_labels": ["a", "b"]}, "1 row labels or none, got 2"),
+        ({"rows": [[None]], "column_labels": ["a", "b"]}, "1 column labels or none, got 2"),
     ],
 )
 def test_bad_input(arguments: dict, problem: str) -> None:
