@@ -15,11 +15,12 @@ demo: $(STAMP)    ## install, then train and draw on the embedded base; ends wit
 test: $(STAMP)    ## run the tests
 	$(BIN)/python -m pytest -n auto
 
-check: $(STAMP)   ## ruff, types, import directions
+check: $(STAMP)   ## ruff, types, import directions, the measures of scripts/house.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_import_directions.py
+	$(BIN)/python scripts/house.py
 
 format: $(STAMP)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .
