@@ -1,8 +1,9 @@
 """Reading graphs, building them, storing them as memory-mapped folders, and looking at them.
 
-``formats`` has a module for each format, ``reading`` what they read files with, ``groups`` what makes one
-node table of nodes of several types, ``building`` what makes sorted rows of edges. A new format is a module
-in ``formats``, its sign in `detect` and its reader in `load`; `features` finds its vectors, if it has any.
+``formats`` has a module for each format, ``reading`` the readers of files that they share, ``groups`` makes
+one node table of nodes of several types, ``building`` sorts edges into rows. A new format is a `GraphFormat`
+in a module of ``formats`` and its line in `graphcond.graphs.load.FORMATS`; other packages offer theirs under
+the entry point ``graphcond.formats``.
 """
 
 from graphcond.graphs.building.in_memory import build_graph as build_graph
@@ -27,9 +28,11 @@ from graphcond.graphs.from_world import save_world as save_world
 from graphcond.graphs.inspect import DegreeFigures as DegreeFigures
 from graphcond.graphs.inspect import GraphReport as GraphReport
 from graphcond.graphs.inspect import inspect_graph as inspect_graph
+from graphcond.graphs.load import graph_formats as graph_formats
 from graphcond.graphs.load import load_graph as load_graph
 from graphcond.graphs.load import read_features as read_features
 from graphcond.graphs.load import read_source as read_source
+from graphcond.graphs.source import GraphFormat as GraphFormat
 from graphcond.graphs.source import GraphSource as GraphSource
 from graphcond.graphs.store import open_graph as open_graph
 from graphcond.graphs.store import save_graph as save_graph

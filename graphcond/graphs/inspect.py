@@ -15,8 +15,8 @@ from jaxtyping import Bool, Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.errors import InputError
-from graphcond.graphs.load import Format, detect, load_graph
-from graphcond.graphs.store import check_sums, read_manifest
+from graphcond.graphs.load import load_graph
+from graphcond.graphs.store import check_sums, is_graph_folder, read_manifest
 from graphcond.io.files import atomic_file
 from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress, silent
@@ -230,7 +230,7 @@ def inspect_graph(
 
 
 def _load(path: Path) -> AttributedGraph:
-    if detect(path) is Format.GRAPH_FOLDER:
+    if is_graph_folder(path):
         check_sums(path, read_manifest(path))
     return load_graph(path)
 

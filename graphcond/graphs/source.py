@@ -1,10 +1,11 @@
-"""What every reader returns."""
+"""The contract of a format of graphs: its record, and the source that its reader returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int64
@@ -13,6 +14,11 @@ from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.io.files import inside
+from graphcond.io.formats import Format
+
+if TYPE_CHECKING:
+    from graphcond.graphs.groups.source import VectorReaders
+    from graphcond.graphs.reading.edge_file import EdgeFile
 
 NODE_COLUMNS = ("id", "text", "image", "split", "type")
 """What the columns of nodes are called, unless the user or the format says otherwise."""
@@ -63,6 +69,27 @@ class GraphSource:
             root=self.root,
             given=self.given,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFormat(Format[Path]):
+    """One format that graphs are read from.
+
+    Other packages offer theirs under the entry point ``graphcond.formats``.
+
+    Args:
+        read: the graph in a path that `signs` accepted, with the names that the user's files give to the
+            format's columns, or None. It raises `InputError` with place and remedy for whatever is broken,
+            and changes nothing.
+        features: the vectors of nodes that the format has beside the graph: their name and a function that
+            reads them, a row for each node of the graph that ``read`` gives. None where there are none.
+        stream: like ``read``, with the edges left in their file, so that graphs larger than memory are built
+            from it. None where the format is read whole.
+    """
+
+    read: Callable[[Path, Mapping[str, str] | None], GraphSource]
+    features: Callable[[Path], VectorReaders] | None = None
+    stream: Callable[[Path, Mapping[str, str] | None], EdgeFile] | None = None
 
 
 def column_names(defaults: tuple[str, ...], columns: Mapping[str, str] | None) -> dict[str, str]:

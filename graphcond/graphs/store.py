@@ -157,6 +157,11 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     write_json(folder / MANIFEST, manifest.model_dump(exclude_none=True))
 
 
+def is_graph_folder(path: Path | str) -> bool:
+    """Whether ``path`` is a folder with a ``graph.json``."""
+    return (Path(path) / MANIFEST).is_file()
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read ``graph.json`` and check that every file it lists has its size.
 

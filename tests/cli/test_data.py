@@ -104,7 +104,7 @@ def test_build_a_world(tmp_path: Path) -> None:
         (["{paintings}", "--memory", "much"], "--memory: 'much' is no size. Write a number and a unit"),
         (
             ["{paintings}", "--memory", "2GiB"],
-            "--memory: only tables of edges are built within a given memory; metadata.jsonl is read whole",
+            "--memory: only tables of edges are built within a given memory; the format metadata",
         ),
         (["art", "--memory", "2GiB"], "--memory: a world is drawn in memory"),
     ],

@@ -156,6 +156,4 @@ def test_a_source_without_features(tmp_path: Path) -> None:
     torch.save({"edge_index": torch.tensor([[0], [1]])}, tmp_path / "graph.pt")
     assert output_of("features", tmp_path / "graph.pt") == "there are none\n"
     (tmp_path / "edges.csv").write_text("src,dst\na,b\n")
-    assert "vectors of nodes are not read from a list of edges" in error_of(
-        "features", tmp_path / "edges.csv"
-    )
+    assert "the format edge_list has no vectors of nodes" in error_of("features", tmp_path / "edges.csv")

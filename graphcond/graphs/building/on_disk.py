@@ -24,8 +24,7 @@ from graphcond.graphs.building.in_memory import (
     index_dtype,
     join_arcs,
 )
-from graphcond.graphs.formats.tables import open_edge_list, open_tables
-from graphcond.graphs.load import Format, detect, read_source
+from graphcond.graphs.load import detect
 from graphcond.graphs.reading.edge_file import EdgeFile, ahead
 from graphcond.graphs.store import (
     check_replaceable,
@@ -195,9 +194,6 @@ def parse_memory(text: str) -> int:
         ) from None
 
 
-_OPENERS = {Format.TABLES: open_tables, Format.EDGE_LIST: open_edge_list}
-
-
 @dataclass(frozen=True)
 class Built:
     """A graph whose folder was built, and what was read for it."""
@@ -236,27 +232,23 @@ def build_folder(
     """
     folder, kind = Path(folder), detect(source)
     check_replaceable(folder)  # before long reading; the pictures' folder is known after it
-    if kind not in _OPENERS:
-        _check_unlimited(memory, kind)
-        read = read_source(source, columns)
+    if kind.stream is None:
+        if memory is not None:
+            raise InputError(
+                f"only tables of edges are built within a given memory; the format {kind.name} is read whole",
+                place="--memory",
+                remedy="leave the option out, or write the graph as nodes.* and edges.*",
+            )
+        read = kind.read(Path(source), columns)
         graph = read.graph(directed=directed)
         save_graph(graph, folder)
         return Built(graph, len(read.edges), int((read.edges.sources == read.edges.targets).sum()))
-    edges = _OPENERS[kind](source, columns)
+    edges = kind.stream(Path(source), columns)
     check_replaceable(folder, edges.root)
     with atomic_folder(folder) as temporary:
         built = _build(edges, temporary, directed, memory or default_memory(), watch)
         write_graph(built.graph, temporary, folder)
     return Built(open_graph(folder), built.edges_read, built.self_loops)
-
-
-def _check_unlimited(memory: int | None, kind: Format) -> None:
-    if memory is not None:
-        raise InputError(
-            f"only tables of edges are built within a given memory; {kind.value} is read whole",
-            place="--memory",
-            remedy="leave the option out, or write the graph as nodes.* and edges.*",
-        )
 
 
 def _build(edges: EdgeFile, into: Path, directed: bool, memory: int, watch: Watch) -> Built:

@@ -13,7 +13,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, check_room
 from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
 from graphcond.graphs.reading.arrays import optional
-from graphcond.graphs.source import GraphSource
+from graphcond.graphs.source import GraphFormat, GraphSource
 
 KEYS = {
     "id": "id",
@@ -28,6 +28,9 @@ KEYS = {
 
 FEATURES = "feat"
 """What DGL's data sets call the features of nodes."""
+
+SAVED = (".pt", ".pth", ".bin")
+"""Endings of the files that DGL and PyG write."""
 
 MAGIC = bytes.fromhex("3fa1b446f04f2edd")
 """How files of `dgl.save_graphs` begin."""
@@ -145,3 +148,12 @@ def load_dgl_graph(file: Path) -> Any:
     if len(graphs) != 1:
         raise InputError(f"holds {len(graphs)} graphs", place=file, remedy="save one graph")
     return graphs[0]
+
+
+DGL_FILE = GraphFormat(
+    name="dgl",
+    files="a .bin, .pt or .pth file of dgl.save_graphs",
+    signs=lambda path: path.suffix in SAVED and path.is_file() and is_dgl_file(path),
+    read=read_dgl_file,
+    features=dgl_features,
+)

@@ -19,7 +19,7 @@ from graphcond.graphs.columns import first_repeat
 from graphcond.graphs.groups.base import MASK, OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
 from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
 from graphcond.graphs.reading.tabular import read_csv, row_place, text_columns
-from graphcond.graphs.source import GraphSource
+from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.files import inside, read_text
 
 META = "meta.yaml"
@@ -232,3 +232,13 @@ def _vectors(column: pa.ChunkedArray, name: str, place: Path) -> Float32[np.ndar
                 f"'{name}' of row {number + 1} is no list of {width} numbers", place=place, remedy="mend it"
             )
     return np.array(rows, np.float32).reshape(len(rows), width)
+
+
+DGL_CSV = GraphFormat(
+    name="dgl_csv",
+    files=META,
+    signs=lambda path: (path / META).is_file(),
+    read=read_dgl_csv,
+    features=dgl_csv_features,
+    hides=("tables",),  # meta.yaml may name its tables nodes.csv and edges.csv
+)

@@ -13,7 +13,7 @@ from graphcond.graphs.groups.base import PLAIN, Groups, NodeGroup
 from graphcond.graphs.groups.source import source_of
 from graphcond.graphs.reading.arrays import pictures_by_stem
 from graphcond.graphs.reading.tabular import read_csv, text_columns
-from graphcond.graphs.source import GraphSource, column_names
+from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 
 COLUMNS = ("id", "text", "split")
 GRAPH = "Graph.pt"
@@ -24,20 +24,11 @@ AND = "+"
 """Between the names of columns that are one text together, such as ``TITLE+DESCRIPTION``."""
 
 
-def magb_files(folder: Path) -> tuple[Path, Path] | None:
-    """``XGraph.pt`` and ``X.csv``, where both are there.
-
-    Raises:
-        InputError: there are several of them.
-    """
-    pairs = [
-        (file, file.with_name(f"{file.name.removesuffix(GRAPH)}.csv")) for file in folder.glob(f"?*{GRAPH}")
-    ]
-    found = sorted(pair for pair in pairs if pair[1].is_file())
-    if len(found) > 1:
-        told = " and ".join(graph.name for graph, _ in found)
-        raise InputError(f"holds {told}", place=folder, remedy="give each a folder of its own")
-    return found[0] if found else None
+def _pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Each ``XGraph.pt`` with its ``X.csv``, where both are there."""
+    graphs = sorted(folder.glob(f"?*{GRAPH}"))
+    pairs = [(file, file.with_name(f"{file.name.removesuffix(GRAPH)}.csv")) for file in graphs]
+    return [pair for pair in pairs if pair[1].is_file()]
 
 
 def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
@@ -57,10 +48,13 @@ def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> G
             in number.
     """
     folder = Path(folder)
-    files = magb_files(folder)
-    if files is None:
+    pairs = _pairs(folder)
+    if not pairs:
         raise InputError(f"holds no X{GRAPH} with X.csv", place=folder, remedy="check the path")
-    graph_file, table_file = files
+    if len(pairs) > 1:
+        names = " and ".join(graph.name for graph, _ in pairs)
+        raise InputError(f"holds {names}", place=folder, remedy="give each a folder of its own")
+    graph_file, table_file = pairs[0]
     groups = groups_of(load_dgl_graph(graph_file), graph_file)
     if list(groups.nodes) != [PLAIN]:
         raise InputError(
@@ -105,3 +99,11 @@ def _in_order(columns: dict[str, list[str]]) -> dict[str, list[str]]:
         return columns
     order = np.argsort(numbers).tolist()
     return {name: [column[row] for row in order] for name, column in columns.items()}
+
+
+MAGB = GraphFormat(
+    name="magb",
+    files=f"X{GRAPH} with X.csv",
+    signs=lambda path: bool(_pairs(path)),
+    read=read_magb,
+)

@@ -21,7 +21,7 @@ from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTa
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.graphs.reading.jsonl import read_jsonl
-from graphcond.graphs.source import GraphSource, column_names
+from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 
 
@@ -214,3 +214,11 @@ def _pad(chosen: Iterable[list[int]], nodes: int) -> Int64[np.ndarray, "nodes k"
     for row, neighbors in enumerate(rows):
         given[row, : len(neighbors)] = neighbors
     return given
+
+
+METADATA_FOLDER = GraphFormat(
+    name="metadata",
+    files=f"{METADATA}, also in train, val and test",
+    signs=lambda path: bool(metadata_folders(path)),
+    read=read_metadata,
+)

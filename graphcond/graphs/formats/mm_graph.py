@@ -28,18 +28,13 @@ from graphcond.graphs.groups.base import (
 from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
 from graphcond.graphs.reading.arrays import as_array, as_rows, pictures_by_stem
 from graphcond.graphs.reading.jsonl import read_jsonl
-from graphcond.graphs.source import GraphSource, column_names
+from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.io.tensors import load_torch_file
 
 CLASSIFICATION, LINKS = "nc_edges-nodeid.pt", "lp-edge-split*.pt"
 FEATURES = "*_feat.pt"
 COLUMNS = ("id", "text")
 SPLITS = {"train_idx": "train", "val_idx": "val", "test_idx": "test"}
-
-
-def is_mm_graph(folder: Path) -> bool:
-    """Whether the folder has the edges of an MM-Graph data set."""
-    return (folder / CLASSIFICATION).is_file() or any(folder.glob(LINKS))
 
 
 def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
@@ -190,3 +185,12 @@ def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, 
             f"names none of the nodes '{ids[0]}', ...", place=files[0], remedy="add node_mapping.pt"
         )
     return {"text": [texts.get(node_id, "") for node_id in ids]}
+
+
+MM_GRAPH = GraphFormat(
+    name="mm_graph",
+    files=f"{CLASSIFICATION} or {LINKS}",
+    signs=lambda path: (path / CLASSIFICATION).is_file() or any(path.glob(LINKS)),
+    read=read_mm_graph,
+    features=mm_graph_features,
+)

@@ -39,16 +39,10 @@ from graphcond.graphs.reading.tabular import (
     read_integers,
     with_texts,
 )
-from graphcond.graphs.source import GraphSource, column_names
+from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 
 SPLITS = ("train", "valid", "test")
 FEATURES = "node-feat"
-
-
-def is_ogb(folder: Path) -> bool:
-    """Whether the folder has the files that OGB's have."""
-    raw = folder / "raw"
-    return (raw / "edge.csv.gz").is_file() or (raw / "triplet-list.csv.gz").is_file()
 
 
 def read_ogb(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
@@ -196,3 +190,13 @@ def _masks(split: Path, kind: str, count: int) -> Iterator[tuple[str, np.ndarray
             if file.is_file():
                 rows = read_integers(file, columns=1)[:, 0]
                 yield f"{name}{MASK}", mask_of(rows, count, name, file)
+
+
+OGB = GraphFormat(
+    name="ogb",
+    files="raw/edge.csv.gz or raw/triplet-list.csv.gz",
+    signs=lambda path: any((path / "raw" / f"{name}.csv.gz").is_file() for name in ("edge", "triplet-list")),
+    read=read_ogb,
+    features=ogb_features,
+    hides=("tables",),  # nodes.* beside raw/ gives texts and pictures
+)

@@ -14,6 +14,7 @@ from jaxtyping import Int, Int64, Shaped
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
+from graphcond.graphs.formats.dgl import SAVED, is_dgl_file
 from graphcond.graphs.groups.base import (
     MASK,
     PLAIN,
@@ -26,7 +27,7 @@ from graphcond.graphs.groups.base import (
 )
 from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
 from graphcond.graphs.reading.arrays import as_array, as_rows, optional
-from graphcond.graphs.source import GraphSource
+from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.files import atomic_file
 from graphcond.io.tensors import load_torch_file
 
@@ -399,3 +400,12 @@ def _numbers(column: list[str]) -> Any:
 def _features(embeddings: NodeEmbeddings | None) -> dict[str, Shaped[np.ndarray, "nodes d"]]:
     found = {key: getattr(embeddings, part, None) for part, key in FEATURES.items()}
     return {key: array for key, array in found.items() if array is not None}
+
+
+PYG_FILE = GraphFormat(
+    name="pyg",
+    files="a .pt, .pth or .bin file of a Data or HeteroData",
+    signs=lambda path: path.suffix in SAVED and path.is_file() and not is_dgl_file(path),
+    read=read_pyg,
+    features=pyg_features,
+)

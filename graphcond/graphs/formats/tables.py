@@ -15,9 +15,10 @@ import pyarrow.parquet
 from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat, from_arrow, to_arrow
+from graphcond.graphs.formats.metadata import METADATA
 from graphcond.graphs.reading.edge_file import EDGE_COLUMNS, EdgeFile, NodeIds
 from graphcond.graphs.reading.tabular import SUFFIXES, check_filled, find_table, read_table, row_place
-from graphcond.graphs.source import NODE_COLUMNS, GraphSource, column_names
+from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 from graphcond.progress import Progress
 
@@ -195,3 +196,19 @@ def _node_table(table: pa.Table) -> NodeTable:
         splits=columns.get("split"),
         attributes={name: column for name, column in columns.items() if name not in NODE_COLUMNS},
     )
+
+
+TABLES = GraphFormat(
+    name="tables",
+    files=f"nodes.* with edges.*: {', '.join(SUFFIXES)}",
+    signs=lambda path: any(find_table(path, stem) for stem in ("nodes", "edges")),
+    read=read_tables,
+    stream=open_tables,
+)
+EDGE_LIST = GraphFormat(
+    name="edge_list",
+    files=f"a {', '.join(SUFFIXES)} file",
+    signs=lambda path: path.name.endswith(SUFFIXES) and path.name != METADATA and path.is_file(),
+    read=read_edge_list,
+    stream=open_edge_list,
+)
