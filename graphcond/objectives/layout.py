@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from graphcond.objectives.relations import RULES, shortfall, stated
 from graphcond.scene_graph import Box, holds
 
 Boxes = Float[Tensor, "*b 4"]
+_Pairwise = Callable[[Tensor, Tensor], Tensor]
 
 
 class Overlap(NamedTuple):
@@ -48,7 +50,7 @@ def overlap(one: Boxes, other: Boxes) -> Overlap:
     return Overlap(iou, iou - (hull - union) / hull, shared / torch.minimum(first, second).clamp(min=1e-4))
 
 
-def _box(low, high, one: Boxes, other: Boxes) -> Boxes:  # type: ignore[no-untyped-def]
+def _box(low: _Pairwise, high: _Pairwise, one: Boxes, other: Boxes) -> Boxes:
     return torch.cat([low(one[..., :2], other[..., :2]), high(one[..., 2:], other[..., 2:])], dim=-1)
 
 

@@ -43,7 +43,7 @@ def marginally_relevant(
 
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
-def _choose(rows, places, relevance, diversity, chosen, scores):  # type: ignore[no-untyped-def]
+def _choose(rows, places, relevance, diversity, chosen, scores):
     units = np.zeros((places.shape[1], rows.shape[1]), np.float32)
     values = np.empty(places.shape[1], np.float32)
     for target in range(places.shape[0]):
@@ -60,7 +60,7 @@ def _choose(rows, places, relevance, diversity, chosen, scores):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def _best(values, places, left):  # type: ignore[no-untyped-def]
+def _best(values, places, left):
     """The highest of the values that are left; of equal ones that with the lower place."""
     best = np.int64(-1)
     for candidate in np.flatnonzero(left):
@@ -74,7 +74,7 @@ def _best(values, places, left):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
-def _update(likeness, units, chosen):  # type: ignore[no-untyped-def]
+def _update(likeness, units, chosen):
     """Raise each candidate's likeness to its cosine with the one that was chosen."""
     for candidate in range(likeness.size):
         product = np.float32(0)

@@ -87,7 +87,7 @@ class AffiliationSolver:
 
 
 @njit(cache=True, nogil=True)
-def _gifts(solution, lists, profile, start, kept):  # type: ignore[no-untyped-def]
+def _gifts(solution, lists, profile, start, kept):
     """What each value gives to a node that has it, times 1 / r of the node: c x.
 
     ``profile`` is the target's, ``start`` is alpha r_t, and ``kept`` is c.
@@ -115,13 +115,13 @@ def _gifts(solution, lists, profile, start, kept):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _add(core, row, factor):  # type: ignore[no-untyped-def]
+def _add(core, row, factor):
     for place in range(core.size):
         core[place] += factor * row[place]
 
 
 @njit(cache=True, nogil=True)
-def _taken(lists, gifts):  # type: ignore[no-untyped-def]
+def _taken(lists, gifts):
     """What a node of each profile takes from its values."""
     indptr, values = lists
     taken = np.zeros(indptr.size - 1)
@@ -134,7 +134,7 @@ def _taken(lists, gifts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _rank(solution, lists, nodes, numbers, wanted, targets, answers):  # type: ignore[no-untyped-def]
+def _rank(solution, lists, nodes, numbers, wanted, targets, answers):
     """Fill the rows of ``answers``: nodes, scores."""
     of_node, starts, rows = nodes
     rates, scales, alpha = numbers

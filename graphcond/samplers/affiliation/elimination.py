@@ -90,7 +90,7 @@ def _link(profiles: Profiles, spread: Float64[np.ndarray, " profiles"], values: 
 
 
 @njit(cache=True)
-def _pairs(lists, spread):  # type: ignore[no-untyped-def]
+def _pairs(lists, spread):
     """Every two values of a profile, the lower first, and the profile's part of their entry in M."""
     indptr, values = lists
     count = 0
@@ -116,7 +116,7 @@ def _core(links: Links, kinds: Int64[np.ndarray, " values"]) -> Bool[np.ndarray,
 
 
 @njit(cache=True)
-def _touched(links, order):  # type: ignore[no-untyped-def]
+def _touched(links, order):
     indptr, others, _ = links
     core = np.zeros(order.size, np.bool_)
     for value in order:
@@ -127,7 +127,7 @@ def _touched(links, order):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _condense(links, place, pivots, size, kept):  # type: ignore[no-untyped-def]
+def _condense(links, place, pivots, size, kept):
     """The core's matrix once the other values are eliminated, and their links to it."""
     indptr, others, entries = links
     dense = np.zeros((size, size))
@@ -173,7 +173,7 @@ def _product(
 
 
 @njit(cache=True, nogil=True)
-def _multiply(left, right):  # type: ignore[no-untyped-def]
+def _multiply(left, right):
     product = np.zeros((left.shape[0], right.shape[1]))
     # In tiles, of which one of ``right`` stays in the cache.
     for above in range(0, right.shape[0], TILE):

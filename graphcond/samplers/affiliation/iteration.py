@@ -119,7 +119,7 @@ for _array in _NO_EDGES:
 
 
 @njit(cache=True, nogil=True)
-def _iterate(lists, stored, edges, strengths, target, alpha, weights, enough):  # type: ignore[no-untyped-def]
+def _iterate(lists, stored, edges, strengths, target, alpha, weights, enough):
     now, along, rates = np.zeros(strengths.size), np.zeros(strengths.size), np.zeros(strengths.size)
     for node in range(np.uint64(strengths.size)):
         if strengths[node] > 0.0:
@@ -149,7 +149,7 @@ def _iterate(lists, stored, edges, strengths, target, alpha, weights, enough):  
 
 
 @njit(cache=True, nogil=True)
-def _along_edges(stored, edges, now, rates, along):  # type: ignore[no-untyped-def]
+def _along_edges(stored, edges, now, rates, along):
     indptr, indices, weights = stored
     for node in range(np.uint64(now.size)):
         share = edges * now[node] * rates[node]
@@ -161,7 +161,7 @@ def _along_edges(stored, edges, now, rates, along):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _step(lists, rates, along, weight, before, now, sums, following):  # type: ignore[no-untyped-def]
+def _step(lists, rates, along, weight, before, now, sums, following):
     """One pass: each node reads its values' sums, and adds its new share to the following ones."""
     indptr, values, _ = lists
     following[:, 0] = 0.0

@@ -22,7 +22,7 @@ _READ, _KEEP, _DATA = _NUMBER(0), _NUMBER(3), _NUMBER(1)
 
 
 @intrinsic
-def prefetch(_context, array, place):  # type: ignore[no-untyped-def]
+def prefetch(_context, array, place):
     """Fetch the cache line of the item at ``place`` (uint64) of a contiguous ``array``.
 
     ``place`` counts items of the flattened array. One that is out of bounds is ignored: nothing is read.
@@ -40,7 +40,7 @@ def prefetch(_context, array, place):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def offer(scores, nodes, size, score, node):  # type: ignore[no-untyped-def]
+def offer(scores, nodes, size, score, node):
     """Take ``node`` in if it is among the ``len(scores)`` best so far; the new number of entries."""
     if size < scores.size:
         place = size
@@ -59,7 +59,7 @@ def offer(scores, nodes, size, score, node):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def best_to_worst(scores, nodes, size):  # type: ignore[no-untyped-def]
+def best_to_worst(scores, nodes, size):
     """Put the entries of a heap in order, the best first."""
     for end in range(size - 1, 0, -1):
         score, node = scores[end], nodes[end]
@@ -68,7 +68,7 @@ def best_to_worst(scores, nodes, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _sink(scores, nodes, size, score, node):  # type: ignore[no-untyped-def]
+def _sink(scores, nodes, size, score, node):
     """Put an entry in the root's place, and then where it belongs."""
     place = 0
     while True:
@@ -85,7 +85,7 @@ def _sink(scores, nodes, size, score, node):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _better(score, node, other_score, other_node):  # type: ignore[no-untyped-def]
+def _better(score, node, other_score, other_node):
     return score > other_score or (score == other_score and node < other_node)
 
 
@@ -116,10 +116,10 @@ def _relaxing(weighted: bool) -> Any:
     """An intrinsic of this signature, for edges with or without weights."""
 
     @intrinsic
-    def relax(_context, indices, weights, now, then, first, last, row, scale, keep):  # type: ignore[no-untyped-def]
+    def relax(_context, indices, weights, now, then, first, last, row, scale, keep):
         signature = types.void(indices, weights, now, then, first, last, row, scale, keep)
 
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):
             arrays = [
                 context.make_array(kind)(context, builder, value).data
                 for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
@@ -146,7 +146,7 @@ relax_weighted = _relaxing(weighted=True)
 """As `relax`, with ``weights[first:last]`` (float32) before each term of the sum."""
 
 
-def _write(builder, vector, indices, weights, source, sink, numbers):  # type: ignore[no-untyped-def]
+def _write(builder, vector, indices, weights, source, sink, numbers):
     first, last, row, scale, keep = numbers
     before = builder.block
     loop, after = builder.append_basic_block("edges"), builder.append_basic_block("done")
@@ -178,11 +178,11 @@ def _write(builder, vector, indices, weights, source, sink, numbers):  # type: i
     builder.store(builder.fadd(scaled, kept), place, align=BYTES)
 
 
-def _as_index(builder, node):  # type: ignore[no-untyped-def]
+def _as_index(builder, node):
     return node if node.type == _INDEX else builder.zext(node, _INDEX)
 
 
-def _everywhere(builder, vector, number):  # type: ignore[no-untyped-def]
+def _everywhere(builder, vector, number):
     """``number`` in every lane."""
     undefined = vector(ir.Undefined)
     one = builder.insert_element(undefined, number, ir.IntType(32)(0))

@@ -170,7 +170,7 @@ def _factors(walk: RandomWalk, alpha: float, tolerance: float) -> Float64[np.nda
 
 
 @njit(cache=True, nogil=True)
-def _step(walk, scales, factor, now, then):  # type: ignore[no-untyped-def]
+def _step(walk, scales, factor, now, then):
     indptr, indices, weights = walk
     keep = scales.dtype.type(1.0) - factor
     for row in range(np.uint64(scales.size)):
@@ -183,7 +183,7 @@ def _step(walk, scales, factor, now, then):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _return(masses, alpha, factor, stuck, targets, now, then):  # type: ignore[no-untyped-def]
+def _return(masses, alpha, factor, stuck, targets, now, then):
     """Bring back to each target what the walk's reset and the nodes without a way out give it."""
     for lane in range(targets.size):
         lost = 0.0
@@ -194,7 +194,7 @@ def _return(masses, alpha, factor, stuck, targets, now, then):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _best(values, multipliers, allowed, target, scores, nodes):  # type: ignore[no-untyped-def]
+def _best(values, multipliers, allowed, target, scores, nodes):
     size, worst = 0, np.float32(0.0)
     for node in range(values.size):
         score = np.float32(values[node] * multipliers[node])

@@ -143,7 +143,7 @@ class _Scratch(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _rank(walk, scratch, numbers, wanted, targets, answers):  # type: ignore[no-untyped-def]
+def _rank(walk, scratch, numbers, wanted, targets, answers):
     """Fill the rows of ``answers``: nodes, scores, and along how many edges mass went."""
     neighbors, scores, edges = answers
     directed = numbers.density < 0.0
@@ -166,7 +166,7 @@ def _rank(walk, scratch, numbers, wanted, targets, answers):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):  # type: ignore[no-untyped-def]
+def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
     """The best of the ``count`` nodes reached, by a first estimate; how many they are."""
     allowed, divisor = wanted
     residuals, settled = scratch.residuals, scratch.settled
@@ -185,7 +185,7 @@ def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):  # 
 
 
 @njit(cache=True, nogil=True)
-def _keep(from_scores, from_nodes, size, scores, nodes):  # type: ignore[no-untyped-def]
+def _keep(from_scores, from_nodes, size, scores, nodes):
     kept = 0
     for entry in range(size):
         kept = offer(scores, nodes, kept, from_scores[entry], from_nodes[entry])
@@ -193,12 +193,12 @@ def _keep(from_scores, from_nodes, size, scores, nodes):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _divided(value, node, divisor):  # type: ignore[no-untyped-def]
+def _divided(value, node, divisor):
     return np.float32(value / divisor[node] if divisor.size > 0 else value)
 
 
 @njit(cache=True, nogil=True)
-def _estimate(walk, scratch, node, numbers, density):  # type: ignore[no-untyped-def]
+def _estimate(walk, scratch, node, numbers, density):
     """What ``node`` has and what the residuals will still bring, as far as it can be told from near."""
     residuals, alpha = scratch.residuals, numbers.alpha
     residual, limit = residuals[node, 0], residuals[node, 1]
@@ -209,7 +209,7 @@ def _estimate(walk, scratch, node, numbers, density):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _around(walk, residuals, node):  # type: ignore[no-untyped-def]
+def _around(walk, residuals, node):
     """The mean residual of a node's neighbors, each in units of its limit; of many, a regular choice."""
     indptr, indices, weights, _ = walk
     first, last = indptr[node], indptr[node + np.uint64(1)]
@@ -224,7 +224,7 @@ def _around(walk, residuals, node):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _push(walk, scratch, target, start, alpha):  # type: ignore[no-untyped-def]
+def _push(walk, scratch, target, start, alpha):
     """Push until no residual exceeds its limit.
 
     Returns: how many nodes were reached, the sum of the residuals, and along how many edges mass went.
@@ -249,7 +249,7 @@ def _push(walk, scratch, target, start, alpha):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _spread(walk, scratch, target, frontier, following, count):  # type: ignore[no-untyped-def]
+def _spread(walk, scratch, target, frontier, following, count):
     """Give each node's amount to its neighbors; how many are to be pushed next, how many were reached."""
     indptr, indices, weights, strengths = walk
     residuals, reached = scratch.residuals, scratch.reached

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def reversed_edges(indptr, indices, weights, nodes):  # type: ignore[no-untyped-def]
+def reversed_edges(indptr, indices, weights, nodes):
     """The edges that lead to each node, in the order of where they come from."""
     starts = np.zeros(nodes + 2, np.uint64)
     for node in indices:

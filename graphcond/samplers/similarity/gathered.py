@@ -76,17 +76,17 @@ def _finite(numbers: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*sha
     return numbers
 
 
-def _number(stored):  # type: ignore[no-untyped-def]
+def _number(stored):
     """In compiled code: a stored number as float32."""
     raise NotImplementedError
 
 
 @overload(_number, inline="always")
-def _number_of(stored):  # type: ignore[no-untyped-def]
+def _number_of(stored):
     return _half if isinstance(stored, types.Integer) else _single
 
 
-def _half(stored):  # type: ignore[no-untyped-def]
+def _half(stored):
     # The float16 whose bits these are. Fewer steps than a table, and than asking for the instruction,
     # which not every processor has. NaN and infinity both become infinity.
     shifted = np.uint32((np.int32(stored) << np.int32(13)) & SIGN_AND_REST)
@@ -94,12 +94,12 @@ def _half(stored):  # type: ignore[no-untyped-def]
     return number if abs(number) < np.float32(65536.0) else np.float32(np.inf)
 
 
-def _single(stored):  # type: ignore[no-untyped-def]
+def _single(stored):
     return stored
 
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
-def _cosines(rows, places, queries, scores):  # type: ignore[no-untyped-def]
+def _cosines(rows, places, queries, scores):
     for target in range(places.shape[0]):
         query = queries[target]
         for candidate in range(places.shape[1]):
@@ -118,7 +118,7 @@ def _cosines(rows, places, queries, scores):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
-def _weighted_sums(rows, places, weights, sums):  # type: ignore[no-untyped-def]
+def _weighted_sums(rows, places, weights, sums):
     unit = np.empty(rows.shape[1], np.float32)
     for target in range(places.shape[0]):
         for candidate in range(places.shape[1]):
@@ -129,7 +129,7 @@ def _weighted_sums(rows, places, weights, sums):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
-def scale_to_one(row, unit):  # type: ignore[no-untyped-def]
+def scale_to_one(row, unit):
     """Write ``row`` scaled to length 1 into ``unit``; zero stays zero, NaN stands for what is not finite."""
     square = np.float32(0)
     for column in range(np.uint64(row.size)):
