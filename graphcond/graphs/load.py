@@ -28,7 +28,7 @@ FORMATS: tuple[GraphFormat, ...] = (
     pyg.PYG_FILE,
     dgl.DGL_FILE,
 )
-"""The formats of this package; other packages add theirs under the entry point ``graphcond.formats``."""
+"""The formats of this package; other packages add theirs at the entry point ``graphcond.formats``."""
 
 _ELSEWHERE = "give a file of one embedding per node as --features"
 

@@ -56,7 +56,7 @@ def find_format(
     hidden = {name for kind in signed for name in kind.hides}
     found = [kind for kind in signed if kind.name not in hidden]
     if not found:
-        known = ", ".join(f"{kind.name} ({kind.files})" for kind in formats.values())
+        known = "; ".join(f"{kind.name} ({kind.files})" for kind in formats.values())
         raise InputError(f"expected {noun} in one of the formats {known}", place=place, remedy=remedy)
     if len(found) > 1:
         names = " and ".join(f"{kind.name} ({kind.files})" for kind in found)

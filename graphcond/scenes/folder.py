@@ -21,12 +21,11 @@ from graphcond.errors import InputError
 from graphcond.graphs.store import FileEntry, describe, parse_manifest
 from graphcond.io.files import atomic_folder, would_lose, write_json
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
-from graphcond.scenes.detect import MANIFEST, read_lines
 from graphcond.scenes.formats.written import read_written, scene_as_dict
-from graphcond.scenes.jsonfile import read_strict
-from graphcond.scenes.records import Gallery
+from graphcond.scenes.jsonfile import read_lines, read_strict
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 
-SCENES, MASKS = "scenes.jsonl", "masks.npz"
+MANIFEST, SCENES, MASKS = "scenes.json", "scenes.jsonl", "masks.npz"
 REBUILD = "build it again"
 
 
@@ -88,7 +87,8 @@ def open_scene_folder(folder: Path | str) -> SceneSet:
     """
     folder = Path(folder)
     manifest = _read_manifest(folder)
-    rows = [row for _, row in read_lines(folder / SCENES)]
+    file = folder / SCENES
+    rows = [(f"{file}:{number}", row) for number, row in read_lines(file)]
     scenes = read_written(rows, folder / SCENES, Gallery(folder)).scene_set()
     if len(scenes) != manifest.scenes:
         raise InputError(f"its files and its {MANIFEST} disagree", place=folder, remedy=REBUILD)
@@ -159,3 +159,31 @@ def _check_replaceable(folder: Path) -> None:
         raise InputError("is a file", place=folder, remedy="choose a new folder")
     if would_lose(folder, MANIFEST):
         raise InputError("holds something that is no scene folder", place=folder, remedy="choose a new one")
+
+
+def _of_folder(folder: Path) -> SceneSource:
+    scenes = open_scene_folder(folder)
+    records = [
+        SceneRecord(
+            graph=graph,
+            id=scenes.ids[row],
+            picture=scenes.pictures[row],
+            prompt=scenes.texts[row],
+            caption=scenes.captions[row] if scenes.captions is not None else None,
+            split=scenes.splits[row] if scenes.splits is not None else None,
+        )
+        for row, graph in enumerate(scenes.graphs)
+    ]
+    return SceneSource(records, scenes.root)
+
+
+SCENE_FOLDER = SceneFormat(
+    name="folder",
+    files=MANIFEST,
+    signs=lambda given: (
+        (given.path / MANIFEST).is_file()
+        or (given.path.name == MANIFEST and isinstance(given.json, dict) and "format" in given.json)
+    ),
+    read=lambda given: _of_folder(given.folder),
+    hides=("written", "sg2im", "visual-genome", "coco", "laion-sg"),
+)

@@ -49,7 +49,7 @@ def inspect_scenes(
 
     Args:
         source: a file or folder of any format.
-        format: one of `SceneFormat`'s names; told by the content unless given.
+        format: the name of one of `scene_formats`; told by the content unless given.
         pictures: the folder that pictures are in.
 
     Raises:

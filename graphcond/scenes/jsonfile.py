@@ -25,6 +25,19 @@ def read_strict(path: Path) -> Any:
     return parse_strict(read_text(path), path)
 
 
+def read_lines(path: Path) -> list[tuple[int, Any]]:
+    """The lines of a JSON Lines file that are not empty, parsed, each with its number from 1.
+
+    Raises:
+        InputError: the file cannot be read, holds nothing, or a line is not JSON.
+    """
+    lines = read_text(path).split("\n")
+    found = [(n, parse_strict(line, f"{path}:{n}")) for n, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise InputError("is empty", place=path, remedy="give it one line per scene")
+    return found
+
+
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file.
 

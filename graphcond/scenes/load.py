@@ -7,20 +7,66 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from graphcond.config import registered
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.files import atomic_file
+from graphcond.io.formats import find_format
 from graphcond.scene_graph import SceneGraph, SceneSet
-from graphcond.scenes.detect import SceneFormat, detect_scenes, read_lines
-from graphcond.scenes.folder import open_scene_folder
-from graphcond.scenes.formats.captions import read_grounded
-from graphcond.scenes.formats.coco import read_coco
-from graphcond.scenes.formats.laion import read_laion
-from graphcond.scenes.formats.sg2im import read_sg2im
-from graphcond.scenes.formats.sgcond import read_sgcond
-from graphcond.scenes.formats.visual_genome import read_visual_genome
-from graphcond.scenes.formats.written import parse_scene, read_written, scene_as_dict
-from graphcond.scenes.jsonfile import read_strict
-from graphcond.scenes.records import PROMPT, Gallery, SceneRecord, SceneSource
+from graphcond.scenes.folder import SCENE_FOLDER
+from graphcond.scenes.formats.captions import GROUNDED
+from graphcond.scenes.formats.coco import COCO
+from graphcond.scenes.formats.laion import LAION
+from graphcond.scenes.formats.sg2im import SG2IM
+from graphcond.scenes.formats.sgcond import SGCOND
+from graphcond.scenes.formats.visual_genome import VISUAL_GENOME
+from graphcond.scenes.formats.written import WRITTEN, parse_scene, scene_as_dict
+from graphcond.scenes.records import PROMPT, Gallery, SceneFormat, SceneInput, SceneSource
+
+FORMATS: tuple[SceneFormat, ...] = (
+    SCENE_FOLDER,
+    WRITTEN,
+    GROUNDED,
+    SGCOND,
+    LAION,
+    VISUAL_GENOME,
+    SG2IM,
+    COCO,
+)
+"""The formats of this package; other packages add theirs at the entry point ``graphcond.scene_formats``."""
+
+
+def scene_formats() -> dict[str, SceneFormat]:
+    """Every format that scenes are read from, by name, those of other packages last.
+
+    Raises:
+        InputError: as `graphcond.config.registered`.
+    """
+    return registered(
+        FORMATS,
+        "graphcond.scene_formats",
+        name=lambda kind: kind.name,
+        accepts=lambda found: isinstance(found, SceneFormat),
+        expected="a SceneFormat",
+    )
+
+
+def detect_scenes(given: SceneInput) -> SceneFormat:
+    """The format of a path.
+
+    Raises:
+        InputError: the path does not exist, cannot be read, or is in no format or in several.
+    """
+    folder = given.path.is_dir()
+    return find_format(
+        given,
+        scene_formats(),
+        place=given.path,
+        noun="scenes",
+        several="name the format, or move the files of the others away",
+        remedy="name the file that holds them, or check the path"
+        if folder
+        else 'write {"objects": ["sky", "grass"], "relationships": [[0, "above", 1]]}, or a list of such',
+    )
 
 
 def read_scene(source: SceneGraph | Mapping[str, Any] | Path | str, index: int | None = None) -> SceneGraph:
@@ -73,7 +119,7 @@ def load_scene_set(
 
     Args:
         source: a file or folder.
-        format: one of `SceneFormat`'s names; told by the content unless given.
+        format: the name of one of `scene_formats`; told by the content unless given.
         pictures: the folder that pictures are in; otherwise where the format keeps them beside ``source``.
         seed: settles the relations of formats that have none (COCO).
         prompt: of scenes that have none of their own.
@@ -105,10 +151,16 @@ def read_scene_source(
     Raises:
         InputError: nothing readable stands there, or what stands there is broken.
     """
-    path = Path(source)
-    kind, value = detect_scenes(path) if format is None else _as_told(path, format)
-    gallery = None if pictures is None else Gallery(Path(pictures))
-    read = _read(kind, path, value, gallery, seed, keep_unrelated)
+    path, gallery = Path(source), None if pictures is None else Gallery(Path(pictures))
+    given = SceneInput(path, gallery, seed, keep_unrelated)
+    if format is None:
+        read = detect_scenes(given).read(given)
+    elif format in (formats := scene_formats()):
+        read = formats[format].read(given)
+    else:
+        raise InputError(
+            f"there is no format '{format}'", place="format", remedy=did_you_mean(format, formats)
+        )
     if not read.records:
         notes = "; ".join(read.notes)
         raise InputError(f"holds no scenes ({notes or 'it is empty'})", place=path, remedy="check the files")
@@ -134,52 +186,3 @@ def _friendly(scene: SceneGraph) -> str:
         text = f"[\n{rows}\n  ]" if nested else json.dumps(value, ensure_ascii=False)
         keys.append(f"  {json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(keys) + "\n}\n"
-
-
-def _as_told(path: Path, format: str) -> tuple[SceneFormat, Any]:
-    names = [kind.value for kind in SceneFormat]
-    if format not in names:
-        raise InputError(f"there is no format '{format}'", place="format", remedy=did_you_mean(format, names))
-    if path.is_dir() or path.suffix in (".h5", ".hdf5"):
-        return SceneFormat(format), None
-    return SceneFormat(format), read_lines(path) if path.suffix == ".jsonl" else read_strict(path)
-
-
-def _read(
-    kind: SceneFormat, path: Path, value: Any, gallery: Gallery | None, seed: int, keep_unrelated: bool
-) -> SceneSource:
-    if kind is SceneFormat.SCENE_FOLDER:
-        return _of_folder(path if path.is_dir() else path.parent)
-    if kind is SceneFormat.VISUAL_GENOME:
-        return read_visual_genome(path if path.is_dir() else path.parent, gallery)
-    if kind is SceneFormat.SG2IM:
-        return read_sg2im(path, gallery)
-    if kind is SceneFormat.COCO:
-        return read_coco(path, gallery, seed=seed)
-    if kind is SceneFormat.LAION:
-        return read_laion(path, gallery, value=value, keep_unrelated=keep_unrelated)
-    if path.is_dir():
-        raise InputError(f"is a folder, not a file of the format '{kind.value}'", place=path)
-    if kind is SceneFormat.SGCOND:
-        return read_sgcond(value, path)
-    if kind is SceneFormat.GROUNDED:
-        return read_grounded(value, path, gallery)
-    if path.suffix == ".jsonl":
-        value = [row for _, row in value]
-    return read_written(value, path, gallery)
-
-
-def _of_folder(folder: Path) -> SceneSource:
-    scenes = open_scene_folder(folder)
-    records = [
-        SceneRecord(
-            graph=graph,
-            id=scenes.ids[row],
-            picture=scenes.pictures[row],
-            prompt=scenes.texts[row],
-            caption=scenes.captions[row] if scenes.captions is not None else None,
-            split=scenes.splits[row] if scenes.splits is not None else None,
-        )
-        for row, graph in enumerate(scenes.graphs)
-    ]
-    return SceneSource(records, scenes.root)

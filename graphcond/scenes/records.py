@@ -1,17 +1,23 @@
-"""What every reader returns: scenes one by one, and the pictures that belong to them."""
+"""The contract of a format of scenes: its record, what its reader is given, and what the reader returns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from graphcond.errors import InputError
 from graphcond.io.files import inside
+from graphcond.io.formats import Format
 from graphcond.scene_graph import SceneGraph, SceneSet
+from graphcond.scenes.jsonfile import read_lines, read_strict
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """What sg2im adds to every scene: an object for the whole picture, and a relation of all others to it."""
+
+SPLITS = ("train", "val", "test")
 
 PROMPT = "an image"
 """The prompt of scenes that have none: it names nothing, so that the graph must."""
@@ -55,6 +61,94 @@ class SceneSource:
             splits=splits if any(splits) else None,
             root=self.root,
         )
+
+
+@dataclass(frozen=True)
+class SceneInput:
+    """A path that may hold scenes, and how to read them.
+
+    JSON is parsed when a format first asks for it, and once.
+
+    Args:
+        path: a file or a folder.
+        gallery: the folder of pictures; None where the format keeps them beside ``path``, if it does.
+        seed: settles the relations of formats that have none.
+        keep_unrelated: keep scenes without relations where the format's reference loader drops them.
+    """
+
+    path: Path
+    gallery: Gallery | None = None
+    seed: int = 0
+    keep_unrelated: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """The path, or the folder of the file."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @cached_property
+    def document(self) -> Any:
+        """The content of a JSON file.
+
+        Raises:
+            InputError: the path is a folder, cannot be read, or is not JSON.
+        """
+        if self.path.is_dir():
+            raise InputError("expected a JSON file, got a folder", place=self.path, remedy="name the file")
+        return read_strict(self.path)
+
+    @cached_property
+    def rows(self) -> list[tuple[str, Any]]:
+        """Each scene of a JSON or JSON Lines file: its place for messages, and its value.
+
+        Raises:
+            InputError: as `document`.
+        """
+        if self.path.suffix == ".jsonl":
+            return [(f"{self.path}:{number}", row) for number, row in read_lines(self.path)]
+        if isinstance(self.document, list):
+            return [(f"{self.path}: scene {number}", row) for number, row in enumerate(self.document)]
+        return [(str(self.path), self.document)]
+
+    @property
+    def json(self) -> Any:
+        """The `document` of a JSON file; None for folders and other files, JSON Lines among them."""
+        return self.document if self._looks_like_json else None
+
+    @property
+    def first(self) -> Any:
+        """The value of the first scene of a JSON or JSON Lines file; None for folders and other files."""
+        if self.path.is_dir() or not (self.path.suffix == ".jsonl" or self._looks_like_json):
+            return None
+        return self.rows[0][1] if self.rows else None
+
+    @cached_property
+    def _looks_like_json(self) -> bool:
+        if self.path.is_dir() or self.path.suffix in (".json", ".jsonl"):
+            return self.path.suffix == ".json" and not self.path.is_dir()
+        try:
+            with self.path.open("rb") as file:
+                start = file.read(64)
+        except OSError as error:
+            raise InputError(
+                f"cannot be read ({error.strerror})", place=self.path, remedy="check the path"
+            ) from None
+        return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"["))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneFormat(Format[SceneInput]):
+    """One format that scenes are read from.
+
+    Other packages offer theirs under the entry point ``graphcond.scene_formats``. `SceneInput.json` and
+    `SceneInput.first` let ``signs`` look into JSON without parsing it again.
+
+    Args:
+        read: the scenes of a path in this format. It raises `InputError` with place and remedy for whatever
+            is broken, and changes nothing.
+    """
+
+    read: Callable[[SceneInput], SceneSource]
 
 
 class Gallery:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.scenes import inspect_scenes, load_scene_set, read_scenes, write_scene
-from graphcond.scenes.detect import SceneFormat, detect_scenes
+from graphcond.scenes import SceneInput, inspect_scenes, load_scene_set, read_scenes, write_scene
+from graphcond.scenes.load import detect_scenes
 from tests.scenes.scenes import SHEEP, rich_scene, write
 
 GROUNDED = {"objects": [{"phrase": "a dog", "box": [0, 0, 1, 1]}]}
@@ -17,19 +17,19 @@ COCO: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
 @pytest.mark.parametrize(
     ("content", "format"),
     [
-        (SHEEP, SceneFormat.WRITTEN),
-        ([SHEEP], SceneFormat.WRITTEN),
-        (GROUNDED, SceneFormat.GROUNDED),
-        ([[[[0, 0, 1, 1]], ["a"]]], SceneFormat.SGCOND),
-        ([{"img_id": "1", "items": []}], SceneFormat.LAION),
-        ([{"image_id": 1, "objects": []}], SceneFormat.VISUAL_GENOME),
-        ([{"image_id": 1, "relationships": []}], SceneFormat.VISUAL_GENOME),
-        (COCO, SceneFormat.COCO),
+        (SHEEP, "written"),
+        ([SHEEP], "written"),
+        (GROUNDED, "grounded"),
+        ([[[[0, 0, 1, 1]], ["a"]]], "sgcond"),
+        ([{"img_id": "1", "items": []}], "laion-sg"),
+        ([{"image_id": 1, "objects": []}], "visual-genome"),
+        ([{"image_id": 1, "relationships": []}], "visual-genome"),
+        (COCO, "coco"),
     ],
 )
-def test_the_content_tells_the_format(content: Any, format: SceneFormat, tmp_path: Path) -> None:
-    assert detect_scenes(write(tmp_path / "any.json", content))[0] is format
-    assert detect_scenes(write(tmp_path / "scenes.json", content))[0] is format
+def test_the_content_tells_the_format(content: Any, format: str, tmp_path: Path) -> None:
+    for name in ("any.json", "scenes.json"):
+        assert detect_scenes(SceneInput(write(tmp_path / name, content))).name == format
 
 
 @pytest.mark.parametrize(
@@ -37,23 +37,24 @@ def test_the_content_tells_the_format(content: Any, format: SceneFormat, tmp_pat
     [
         ("", "any.json: is empty. Check that"),
         (" \n", "any.json: is empty. Check that"),
-        ([["sky", "grass"], [[0, "above", 1]]], 'holds no scenes. Write {"objects"'),
-        ({}, 'holds no scenes. Write {"objects"'),
+        ([["sky", "grass"], [[0, "above", 1]]], '. Write {"objects"'),
+        ({}, '. Write {"objects"'),
     ],
 )
 def test_what_is_no_scene(content: Any, problem: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        detect_scenes(write(tmp_path / "any.json", content))
+        detect_scenes(SceneInput(write(tmp_path / "any.json", content)))
     assert problem in str(caught.value)
+    assert caught.value.place == (tmp_path / "any.json")
 
 
 def test_folders(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no scenes: looked for scenes\.json"):
+    with pytest.raises(InputError, match=r"expected scenes in one of the formats folder \(scenes\.json\)"):
         read_scenes(tmp_path)
     write(tmp_path / "objects.json", [{"image_id": 1, "objects": []}])
-    assert detect_scenes(tmp_path)[0] is SceneFormat.VISUAL_GENOME
+    assert detect_scenes(SceneInput(tmp_path)).name == "visual-genome"
     write(tmp_path / "train.json", [])
-    with pytest.raises(InputError, match=r"several formats \(visual-genome, laion-sg\)"):
+    with pytest.raises(InputError, match=r"in one format, found laion-sg \(.*\) and visual-genome \("):
         read_scenes(tmp_path)
 
 
@@ -62,7 +63,7 @@ def test_a_format_may_be_named(tmp_path: Path) -> None:
     assert len(load_scene_set(file, format="written")) == 1
     with pytest.raises(InputError, match=r"there is no format 'writen'\. Did you mean 'written'"):
         load_scene_set(file, format="writen")
-    with pytest.raises(InputError, match="is a folder, not a file of the format 'written'"):
+    with pytest.raises(InputError, match="expected a JSON file, got a folder"):
         load_scene_set(tmp_path, format="written")
     with pytest.raises(InputError, match="is an object, not a list"):
         load_scene_set(file, format="laion-sg")

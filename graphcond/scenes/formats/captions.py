@@ -6,20 +6,21 @@ One JSON object a line: ``{"image": "a.jpg", "caption": "a dog on grass", "objec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.scenes.boxes import read_box, read_format, read_size
 from graphcond.scenes.jsonfile import a_list, an_object, at, entry, optional_text
-from graphcond.scenes.records import Gallery, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 
 
-def read_grounded(rows: Any, file: Path, gallery: Gallery | None = None) -> SceneSource:
+def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None) -> SceneSource:
     """The scenes of a parsed file: objects with boxes, no relations.
 
     Args:
-        rows: numbered lines, or the list of a JSON file.
+        rows: place and value of each scene.
         file: where they come from.
         gallery: where the pictures lie; the file's own folder unless told.
 
@@ -28,17 +29,10 @@ def read_grounded(rows: Any, file: Path, gallery: Gallery | None = None) -> Scen
     """
     gallery = gallery or Gallery(file.parent)
     records = []
-    for number, (place, row) in enumerate(_placed(rows, file)):
+    for number, (place, row) in enumerate(rows):
         with at(place):
             records.append(_record(an_object(row, None), number, gallery))
     return SceneSource(records, gallery.folder, gallery.notes())
-
-
-def _placed(rows: Any, file: Path) -> list[tuple[str, Any]]:
-    if rows and isinstance(rows, list) and isinstance(rows[0], tuple):
-        return [(f"{file}:{number}", row) for number, row in rows]
-    rows = [rows] if isinstance(rows, dict) else a_list(rows, file)
-    return [(f"{file}: scene {number}", row) for number, row in enumerate(rows)]
 
 
 def _record(row: dict[str, Any], number: int, gallery: Gallery) -> SceneRecord:
@@ -67,3 +61,17 @@ def _boxes(row: dict[str, Any], objects: list[dict[str, Any]]) -> tuple[Box | No
         None if box is None else read_box(box, form, size, place=f"objects[{n}].box")
         for n, box in enumerate(given)
     )
+
+
+def _has_phrases(first: Any) -> bool:
+    objects = first.get("objects") if isinstance(first, dict) else None
+    return isinstance(objects, list) and bool(objects) and isinstance(objects[0], dict)
+
+
+GROUNDED = SceneFormat(
+    name="grounded",
+    files='JSON or JSON Lines of {"image": ..., "objects": [{"phrase": ..., "box": ...}]}',
+    signs=lambda given: _has_phrases(given.first),
+    read=lambda given: read_grounded(given.rows, given.path, given.gallery),
+    hides=("written",),
+)

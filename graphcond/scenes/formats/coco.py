@@ -18,7 +18,7 @@ from graphcond.scene_graph import Box, Relationship, SceneGraph, area, predicate
 from graphcond.scenes.boxes import Size, read_box, read_size
 from graphcond.scenes.jsonfile import a_list, an_object, at, entry, identifier, optional_text, read_strict
 from graphcond.scenes.masks import mask_in_box
-from graphcond.scenes.records import Gallery, SceneRecord, SceneSource
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 
 SMALLEST = 0.02
 """Share of the picture that an object's box must cover."""
@@ -173,3 +173,16 @@ def _graph(objects: list[_Object], seed: int, image: str) -> SceneGraph:
         boxes=tuple(item.box for item in objects),
         masks=np.stack([item.mask for item in objects]),
     )
+
+
+COCO = SceneFormat(
+    name="coco",
+    files="instances_*.json, also in annotations/, or JSON with images, annotations and categories",
+    signs=lambda given: (
+        any(given.path.glob("instances_*.json"))
+        or any(given.path.glob("annotations/instances_*.json"))
+        or (isinstance(given.json, dict) and {"images", "annotations", "categories"} <= given.json.keys())
+    ),
+    read=lambda given: read_coco(given.path, given.gallery, seed=given.seed),
+    hides=("written",),
+)

@@ -12,9 +12,15 @@ from typing import Any
 
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
-from graphcond.scenes.detect import split_files
 from graphcond.scenes.jsonfile import a_list, an_object, at, entry, identifier, optional_text, read_strict
-from graphcond.scenes.records import Gallery, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import (
+    SPLITS,
+    Gallery,
+    SceneFormat,
+    SceneRecord,
+    SceneSource,
+    without_dummies,
+)
 
 
 def read_laion(
@@ -31,7 +37,7 @@ def read_laion(
     Raises:
         InputError: an entry has another form, or a relation names an item that is not there.
     """
-    files = split_files(path) if path.is_dir() else {"": path}
+    files = _split_files(path) if path.is_dir() else {"": path}
     records: list[SceneRecord] = []
     for split, file in files.items():
         rows = a_list(value if value is not None else read_strict(file), file)
@@ -46,6 +52,11 @@ def read_laion(
         done = "kept" if keep_unrelated else "dropped"
         notes = (*notes, f"{unrelated} entries have no relations; they were {done}")
     return SceneSource(records, gallery.folder if gallery else None, notes)
+
+
+def _split_files(folder: Path) -> dict[str, Path]:
+    """The JSON files of a folder that are named after a split."""
+    return {split: file for split in SPLITS if (file := folder / f"{split}.json").is_file()}
 
 
 def _record(row: dict[str, Any], split: str, gallery: Gallery | None) -> SceneRecord:
@@ -83,3 +94,20 @@ def _relation(given: Any, places: dict[str, int], place: str) -> tuple[int, Any,
         if end not in places:
             raise InputError(f"there is no item {end!r:.40}", place=place, remedy="name an item_id")
     return places[ends[0]], entry(relation, "relation", place), places[ends[1]]
+
+
+LAION = SceneFormat(
+    name="laion-sg",
+    files='train.json, val.json, test.json, or JSON of {"img_id": ..., "items": [...], "relations": [...]}',
+    signs=lambda given: (
+        bool(_split_files(given.path))
+        or (given.json is not None and isinstance(given.first, dict) and "items" in given.first)
+    ),
+    read=lambda given: read_laion(
+        given.path,
+        given.gallery,
+        value=None if given.path.is_dir() else given.document,
+        keep_unrelated=given.keep_unrelated,
+    ),
+    hides=("written", "grounded"),
+)

@@ -17,9 +17,17 @@ from PIL import Image
 from graphcond.errors import InputError
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.scenes.boxes import Size, read_box
-from graphcond.scenes.detect import SPLITS, VOCABULARY
 from graphcond.scenes.jsonfile import a_list, an_object, at, entry, read_strict
-from graphcond.scenes.records import Gallery, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import (
+    SPLITS,
+    Gallery,
+    SceneFormat,
+    SceneRecord,
+    SceneSource,
+    without_dummies,
+)
+
+VOCABULARY = "vocab.json"
 
 ARRAYS = {
     "image_ids": 1,
@@ -207,3 +215,16 @@ def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
             place="object_attributes",
             remedy="preprocess again",
         )
+
+
+SG2IM = SceneFormat(
+    name="sg2im",
+    files=f"a .h5 or .hdf5 file, or a folder of {VOCABULARY} with train.h5, val.h5 or test.h5",
+    signs=lambda given: (
+        given.path.is_file()
+        if given.path.suffix in (".h5", ".hdf5")
+        else (given.path / VOCABULARY).is_file()
+        and any((given.path / f"{split}.h5").is_file() for split in SPLITS)
+    ),
+    read=lambda given: read_sg2im(given.path, given.gallery),
+)

@@ -13,7 +13,7 @@ from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import read_box
 from graphcond.scenes.jsonfile import a_list, at
-from graphcond.scenes.records import SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import SceneFormat, SceneRecord, SceneSource, without_dummies
 
 
 def read_sgcond(value: Any, file: object) -> SceneSource:
@@ -31,6 +31,10 @@ def read_sgcond(value: Any, file: object) -> SceneSource:
     return SceneSource(records)
 
 
+def _is_pair(first: Any) -> bool:
+    return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
+
+
 def _graph(row: Any) -> SceneGraph:
     if not isinstance(row, list) or len(row) != 2:
         raise InputError("is no pair of boxes and labels", remedy="write [[[x, y, w, h], ...], [label, ...]]")
@@ -39,3 +43,11 @@ def _graph(row: Any) -> SceneGraph:
         raise InputError(f"{len(boxes)} boxes for {len(labels)} labels", remedy="give each label a box")
     found = [read_box(box, "xywh relative", place=f"boxes[{n}]", clip=True) for n, box in enumerate(boxes)]
     return without_dummies(SceneGraph(objects=tuple(labels), boxes=tuple(found)))
+
+
+SGCOND = SceneFormat(
+    name="sgcond",
+    files="data.json of SGCond: [[[[x, y, w, h], ...], [label, ...]], ...]",
+    signs=lambda given: _is_pair(given.first),
+    read=lambda given: read_sgcond(given.document, given.path),
+)

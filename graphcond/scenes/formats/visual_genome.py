@@ -17,7 +17,7 @@ from graphcond.errors import InputError
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.scenes.boxes import Size, read_box, read_size
 from graphcond.scenes.jsonfile import a_list, an_object, at, entry, identifier, read_strict, read_text
-from graphcond.scenes.records import Gallery, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 
 
 def read_aliases(file: Path) -> dict[str, str]:
@@ -287,3 +287,24 @@ def _name(item: dict[str, Any], place: str) -> str:
     if given is not None and not isinstance(given, str):
         raise InputError(f"the name is {given!r:.40}", place=place, remedy="write a string")
     return " ".join((given or "").lower().split())
+
+
+FILES = ("objects.json", "relationships.json", "scene_graphs.json")
+
+
+def _is_image(first: Any) -> bool:
+    if not isinstance(first, dict) or "image_id" not in first or "items" in first:  # items: LAION-SG
+        return False
+    return "objects" in first or "relationships" in first
+
+
+VISUAL_GENOME = SceneFormat(
+    name="visual-genome",
+    files=", ".join(FILES),
+    signs=lambda given: (
+        any((given.path / name).is_file() for name in FILES)
+        or (given.json is not None and _is_image(given.first))
+    ),
+    read=lambda given: read_visual_genome(given.folder, given.gallery),
+    hides=("written", "grounded"),
+)

@@ -6,7 +6,7 @@ their format, and with what a training needs beside the graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.scenes.boxes import read_box, read_format, read_size
 from graphcond.scenes.jsonfile import a_list, an_object, at, entry, optional_text
-from graphcond.scenes.records import Gallery, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 
 GRAPH_KEYS = ("objects", "relationships", "attributes", "boxes", "box_format", "width", "height")
 RECORD_KEYS = ("id", "image", "prompt", "caption", "split")
@@ -38,26 +38,20 @@ def parse_scene(value: Any, place: object = None) -> SceneGraph:
         return without_dummies(scene)
 
 
-def parse_scenes(value: Any, file: object) -> list[tuple[object, dict[str, Any], SceneGraph]]:
-    """One scene, or a list of them: place, object and graph of each."""
-    if isinstance(value, dict):
-        return [(file, value, parse_scene(value, file))]
-    rows = a_list(value, file)
-    if not rows:
-        raise InputError("holds no scenes", place=file, remedy='write {"objects": [...]}')
-    places = [f"{file}: scene {number}" for number in range(len(rows))]
-    return [(place, row, parse_scene(row, place)) for place, row in zip(places, rows, strict=True)]
-
-
-def read_written(value: Any, file: Path, gallery: Gallery | None = None) -> SceneSource:
+def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None) -> SceneSource:
     """The scenes of a parsed file, with their prompts, captions, splits and pictures.
 
     Args:
-        value: an object or a list of objects in the friendly form.
+        rows: place and value of each scene, an object in the friendly form.
         file: where they come from.
         gallery: where the pictures lie; the file's own folder unless told.
+
+    Raises:
+        InputError: there are no rows, one is broken, or a picture's path leaves the folder.
     """
-    found = parse_scenes(value, file)
+    if not rows:
+        raise InputError("holds no scenes", place=file, remedy='write {"objects": [...]}')
+    found = [(place, row, parse_scene(row, place)) for place, row in rows]
     if gallery is None and any(row.get("image") is not None for _, row, _ in found):
         gallery = Gallery(file.parent, place=file)
     records = [_record(row, graph, n, place, gallery) for n, (place, row, graph) in enumerate(found)]
@@ -118,3 +112,11 @@ def _read_boxes(given: dict[str, Any]) -> list[Box | None]:
 
 def _or_empty(value: Any) -> Any:
     return () if value is None else value
+
+
+WRITTEN = SceneFormat(
+    name="written",
+    files='JSON or JSON Lines of {"objects": [...], "relationships": [...]}',
+    signs=lambda given: isinstance(given.first, dict) and bool(given.first),
+    read=lambda given: read_written(given.rows, given.path, given.gallery),
+)

@@ -1,0 +1,30 @@
+"""Packages of other people, installed for one test."""
+
+from __future__ import annotations
+
+from importlib import invalidate_caches
+from pathlib import Path
+
+import pytest
+
+
+def install(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, module: str, source: str, entries: dict[str, str]
+) -> None:
+    """Put a package on the path, as pip would.
+
+    Args:
+        monkeypatch: takes it away again.
+        folder: an empty folder.
+        module: the name of its one module.
+        source: the text of the module.
+        entries: entry point group to ``name = module:object``.
+    """
+    (folder / f"{module}.py").write_text(source, encoding="utf-8")
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    lines = (f"[{group}]\n{entry}\n" for group, entry in entries.items())
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(folder))
+    invalidate_caches()
