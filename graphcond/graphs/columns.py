@@ -1,4 +1,4 @@
-"""Text columns that stay in Arrow's memory, or on disk, until one entry is asked for."""
+"""Text columns that stay in Arrow's memory, or on disk, until an entry is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ArrowColumn(Sequence[Entry]):
     """A read-only sequence over an Arrow array of strings; reading an entry copies that entry only.
 
     Args:
-        array: strings, with nulls where `None` is an allowed entry.
+        array: strings; a null is the entry `None`.
     """
 
     def __init__(self, array: pa.Array) -> None:
@@ -50,20 +50,20 @@ class ArrowColumn(Sequence[Entry]):
 
 
 def to_arrow(column: Sequence[str] | Sequence[str | None]) -> pa.Array:
-    """``column`` as one Arrow array of large strings, without a copy where it is one already."""
+    """``column`` as one Arrow array of large strings, without a copy if it is one already."""
     if isinstance(column, ArrowColumn):
         return column.array.cast(pa.large_string())
     return pa.array(list(column), pa.large_string())
 
 
 def first_repeat(ids: pa.Array) -> int | None:
-    """The first position whose id stood before, or None."""
+    """The first position whose id occurs earlier too, or None."""
     before = np.asarray(pc.index_in(ids, value_set=ids)) < np.arange(len(ids))
     return int(before.argmax()) if before.any() else None
 
 
 def from_arrow(column: pa.Array | pa.ChunkedArray) -> ArrowColumn:
-    """A sequence over ``column``, without a copy where it lies in one piece."""
+    """A sequence over ``column``, without a copy if it lies in one piece."""
     if isinstance(column, pa.Array):
         return ArrowColumn(column)
     return ArrowColumn(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())

@@ -1,4 +1,4 @@
-"""A world, drawn into a graph folder."""
+"""Draws a world into a graph folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from graphcond.io.files import atomic_folder
 
 @runtime_checkable
 class World(Protocol):
-    """Anything whose nodes, edges and pictures are computed."""
+    """A graph whose nodes, edges and pictures are computed."""
 
     def nodes(self) -> NodeTable:
-        """Its nodes; their pictures are paths in the folder to be written."""
+        """The nodes; their pictures are paths in the folder to be written."""
         ...
 
     def edges(self) -> EdgeList:
-        """Its edges."""
+        """The edges."""
         ...
 
     def draw(self, index: int) -> Image.Image:
@@ -41,7 +41,7 @@ def save_world(
     """Draw ``world`` into a graph folder, pictures included, and open it.
 
     Args:
-        world: what to draw.
+        world: the world.
         folder: a new folder, or a graph folder to replace.
         directed: keep edges in the one row they start from.
         progress: called with the number of pictures drawn and the number of nodes.

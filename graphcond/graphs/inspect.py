@@ -1,4 +1,4 @@
-"""What a graph holds, and what is wrong with it."""
+"""Counts of a graph, and a search for what is wrong with it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from os.path import isfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.errors import InputError
@@ -26,12 +26,12 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class Leaks:
-    """Rows of nodes, in pairs; a split other than train and "" counts as held out."""
+    """Pairs of rows of nodes that leak; a node is held out if its split is neither train nor empty."""
 
     shared_pictures: list[tuple[int, int]]
-    """Held-out nodes whose picture a training node has too: (held out, training)."""
+    """Held-out nodes with the picture of a training node: (held out, training)."""
     given_targets: list[tuple[int, int]]
-    """Targets among whose given neighbors their own picture is: (target, neighbor)."""
+    """Targets whose own picture is among their given neighbors: (target, neighbor)."""
     given_held_out: list[tuple[int, int]]
     """Held-out nodes that are given as neighbors: (target, neighbor)."""
 
@@ -46,32 +46,21 @@ def find_leaks(graph: AttributedGraph, same: Int64[np.ndarray, " nodes"]) -> Lea
         graph: any graph.
         same: for every node the first node with the same picture, as `same_pictures` finds it.
     """
-    held_out = _held_out(graph)
+    splits = graph.nodes.splits if graph.nodes.splits is not None else [""] * len(graph)
+    held_out = np.array([split not in (TRAIN, "") for split in splits], bool)
+    training = {int(same[row]): int(row) for row in graph.nodes.in_split(TRAIN) if same[row] != ABSENT}
+    tested = np.flatnonzero(held_out).tolist()
+    shared = [(row, training[int(same[row])]) for row in tested if int(same[row]) in training]
     if graph.given is None:
-        return Leaks(_shared(graph, same, held_out), [], [])
+        return Leaks(shared, [], [])
     targets, column = np.nonzero(graph.given != ABSENT)
     neighbors = graph.given[targets, column]
     own = (neighbors == targets) | ((same[neighbors] == same[targets]) & (same[targets] != ABSENT))
     return Leaks(
-        shared_pictures=_shared(graph, same, held_out),
+        shared_pictures=shared,
         given_targets=_pairs(targets[own], neighbors[own]),
         given_held_out=_pairs(targets[held_out[neighbors]], neighbors[held_out[neighbors]]),
     )
-
-
-def _held_out(graph: AttributedGraph) -> Bool[np.ndarray, " nodes"]:
-    splits = graph.nodes.splits
-    if splits is None:
-        return np.zeros(len(graph), bool)
-    return np.array([split not in (TRAIN, "") for split in splits], bool)
-
-
-def _shared(
-    graph: AttributedGraph, same: Int64[np.ndarray, " nodes"], held_out: Bool[np.ndarray, " nodes"]
-) -> list[tuple[int, int]]:
-    training = {int(same[row]): int(row) for row in graph.nodes.in_split(TRAIN) if same[row] != ABSENT}
-    tested = np.flatnonzero(held_out).tolist()
-    return [(row, training[int(same[row])]) for row in tested if int(same[row]) in training]
 
 
 def _pairs(left: Int64[np.ndarray, " n"], right: Int64[np.ndarray, " n"]) -> list[tuple[int, int]]:
@@ -82,7 +71,7 @@ Item = TypeVar("Item")
 
 
 def missing_pictures(graph: AttributedGraph) -> list[int]:
-    """Rows whose picture is no file on disk."""
+    """Rows whose picture is not a file on disk."""
     return [row for row, path in _paths(graph).items() if not isfile(path)]
 
 
@@ -100,9 +89,9 @@ def undecodable_pictures(graph: AttributedGraph, progress: Progress | None = Non
 
 
 def same_pictures(graph: AttributedGraph, progress: Progress | None = None) -> Int64[np.ndarray, " nodes"]:
-    """For every node the first node whose picture is the same byte for byte; `ABSENT` without picture.
+    """For every node the first node whose picture has the same bytes; `ABSENT` for nodes without a picture.
 
-    Only files that share their size with another are read.
+    Only files that share their size with another file are read.
     """
     first = np.full(len(graph), ABSENT, np.int64)
     present = {row: path for row, path in _paths(graph).items() if isfile(path)}
@@ -139,7 +128,7 @@ def _digest(path: Path) -> bytes:
 def draw_degrees(graph: AttributedGraph, file: Path | str) -> None:
     """Draw a histogram of degrees, both axes logarithmic, as PNG.
 
-    Degree 0 stands at the left edge, since a logarithm has no place for it.
+    Degree 0 stands at the left edge, since it has no logarithm.
 
     Raises:
         InputError: the graph has no nodes.
@@ -159,12 +148,14 @@ def draw_degrees(graph: AttributedGraph, file: Path | str) -> None:
 
 
 LARGEST = 5
+"""Number of nodes whose degrees are reported, the largest first."""
 PIECE = 2**22
+"""Entries that are counted at once; numpy copies such entries to 8 bytes each."""
 
 
 @dataclass(frozen=True)
 class DegreeFigures:
-    """How many neighbors nodes have."""
+    """The distribution of the number of neighbors."""
 
     min: int
     median: float
@@ -172,12 +163,24 @@ class DegreeFigures:
     p99: float
     max: int
 
+    @classmethod
+    def of(cls, degrees: Int64[np.ndarray, " nodes"]) -> DegreeFigures:
+        """The figures of these degrees; zeros if there are none."""
+        degrees = degrees if len(degrees) else np.zeros(1, np.int64)
+        return cls(
+            min=int(degrees.min()),
+            median=float(np.median(degrees)),
+            mean=round(float(degrees.mean()), 3),
+            p99=float(np.percentile(degrees, 99)),
+            max=int(degrees.max()),
+        )
+
 
 @dataclass(frozen=True)
 class GraphReport:
-    """What a graph holds; nodes are named by their ids.
+    """Counts, missing pictures and leaks of a graph; nodes are named by their ids.
 
-    ``undecodable_pictures`` is None where pictures were not decoded. The last three fields are the leaks of
+    ``undecodable_pictures`` is None if pictures were not decoded. The last three fields are the leaks of
     `graphcond.graphs.inspect.Leaks`.
     """
 
@@ -209,91 +212,60 @@ def inspect_graph(
     """Look at a graph: counts, degrees, missing pictures, leaks.
 
     Args:
-        source: a graph, or a path as `load_graph` takes it; a graph folder's checksums are compared too.
+        source: a graph, or a path as `load_graph` takes it; the checksums of a graph folder are compared too.
         pictures: decode every picture.
-        progress: given the name of a long task, returns what to call as it goes on.
+        progress: returns a progress callback for a task, given its name.
 
     Raises:
-        InputError: nothing readable stands there, or what stands there is broken.
+        InputError: the path holds no graph, or a broken one.
     """
-    graph = source if isinstance(source, AttributedGraph) else _load(Path(source))
+    if isinstance(source, AttributedGraph):
+        graph = source
+    else:
+        if is_graph_folder(source):
+            check_sums(Path(source), read_manifest(Path(source)))
+        graph = load_graph(source)
     watch = progress or silent
     leaks = find_leaks(graph, same_pictures(graph, watch("comparing pictures")))
+    undecodable = undecodable_pictures(graph, watch("decoding pictures")) if pictures else None
+    nodes, degrees, copies = graph.nodes, graph.degrees, 1 if graph.directed else 2
+    isolated = degrees == 0
+    for piece in _pieces(graph.indices) if graph.directed else ():
+        isolated[piece] = False  # a node that only has incoming edges
+    types: dict[str, int] = {}
+    if graph.edge_types is not None:
+        kinds = len(graph.edge_type_names)
+        counts = [np.bincount(piece, minlength=kinds) for piece in _pieces(graph.edge_types)]
+        numbers = np.sum(counts, axis=0) // copies
+        types = dict(zip(graph.edge_type_names, numbers.tolist(), strict=True))
     return GraphReport(
-        **_counts(graph),
-        missing_pictures=_ids(graph, missing_pictures(graph)),
-        undecodable_pictures=_undecodable(graph, watch) if pictures else None,
+        nodes=len(graph),
+        edges=len(graph.indices) // copies,
+        directed=graph.directed,
+        splits=dict(Counter(nodes.splits or ())),
+        node_types=dict(Counter(nodes.types or ())),
+        edge_types=types,
+        isolated=int(isolated.sum()),
+        degree=DegreeFigures.of(degrees),
+        largest_degrees={
+            nodes.ids[row]: int(degrees[row]) for row in np.argsort(-degrees, kind="stable")[:LARGEST]
+        },
+        with_text=sum(1 for text in nodes.texts if text),
+        with_picture=sum(1 for picture in nodes.pictures if picture is not None),
+        with_given_neighbors=0 if graph.given is None else int((graph.given != ABSENT).any(axis=1).sum()),
+        missing_pictures=[nodes.ids[row] for row in missing_pictures(graph)],
+        undecodable_pictures=None
+        if undecodable is None
+        else {nodes.ids[row]: reason for row, reason in undecodable.items()},
         shared_pictures=_named(graph, leaks.shared_pictures),
         given_targets=_named(graph, leaks.given_targets),
         given_held_out=_named(graph, leaks.given_held_out),
     )
 
 
-def _load(path: Path) -> AttributedGraph:
-    if is_graph_folder(path):
-        check_sums(path, read_manifest(path))
-    return load_graph(path)
-
-
-def _counts(graph: AttributedGraph) -> dict[str, Any]:
-    nodes, copies = graph.nodes, 1 if graph.directed else 2
-    largest = np.argsort(-graph.degrees, kind="stable")[:LARGEST]
-    return {
-        "nodes": len(graph),
-        "edges": len(graph.indices) // copies,
-        "directed": graph.directed,
-        "splits": dict(Counter(nodes.splits or ())),
-        "node_types": dict(Counter(nodes.types or ())),
-        "edge_types": _edge_types(graph, copies),
-        "isolated": _isolated(graph),
-        "degree": _degrees(graph),
-        "largest_degrees": {nodes.ids[row]: int(graph.degrees[row]) for row in largest},
-        "with_text": sum(1 for text in nodes.texts if text),
-        "with_picture": sum(1 for picture in nodes.pictures if picture is not None),
-        "with_given_neighbors": 0 if graph.given is None else int((graph.given != ABSENT).any(axis=1).sum()),
-    }
-
-
-def _edge_types(graph: AttributedGraph, copies: int) -> dict[str, int]:
-    if graph.edge_types is None:
-        return {}
-    kinds = len(graph.edge_type_names)
-    counts = (
-        np.sum([np.bincount(piece, minlength=kinds) for piece in _pieces(graph.edge_types)], axis=0) // copies
-    )
-    return dict(zip(graph.edge_type_names, counts.tolist(), strict=True))
-
-
-def _isolated(graph: AttributedGraph) -> int:
-    touched = graph.degrees > 0
-    for piece in _pieces(graph.indices) if graph.directed else ():
-        touched[piece] = True
-    return int((~touched).sum())
-
-
 def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """At least one piece; numpy copies what it counts or indexes with to 8 bytes an entry."""
+    """The array in pieces, at least one."""
     return (array[start : start + PIECE] for start in range(0, max(len(array), 1), PIECE))
-
-
-def _degrees(graph: AttributedGraph) -> DegreeFigures:
-    degrees = graph.degrees if len(graph) else np.zeros(1, np.int64)
-    return DegreeFigures(
-        min=int(degrees.min()),
-        median=float(np.median(degrees)),
-        mean=round(float(degrees.mean()), 3),
-        p99=float(np.percentile(degrees, 99)),
-        max=int(degrees.max()),
-    )
-
-
-def _undecodable(graph: AttributedGraph, watch: Callable[[str], Progress]) -> dict[str, str]:
-    broken = undecodable_pictures(graph, watch("decoding pictures"))
-    return {graph.nodes.ids[row]: reason for row, reason in broken.items()}
-
-
-def _ids(graph: AttributedGraph, rows: Iterable[int]) -> list[str]:
-    return [graph.nodes.ids[row] for row in rows]
 
 
 def _named(graph: AttributedGraph, pairs: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:

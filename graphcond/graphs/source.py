@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from graphcond.graphs.reading.edge_file import EdgeFile
 
 NODE_COLUMNS = ("id", "text", "image", "split", "type")
-"""What the columns of nodes are called, unless the user or the format says otherwise."""
+"""The columns of nodes, by the names that they have unless the user or the format renames them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class GraphSource:
     """Nodes and edges as a format gives them.
 
     ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`.
-    ``mirrored`` says that every edge stands in both directions, each with the edge's whole weight.
+    ``mirrored`` is True if the source lists every edge in both directions, each with the edge's whole weight.
     """
 
     nodes: NodeTable
@@ -39,17 +39,17 @@ class GraphSource:
     mirrored: bool = False
 
     def check_pictures(self, place: object) -> None:
-        """See that the pictures of a source that was read from files lie in its folder.
+        """Check that all pictures of a source that was read from files lie in its folder.
 
         Raises:
-            InputError: one does not.
+            InputError: a picture does not.
         """
         for picture in dict.fromkeys(self.nodes.pictures):
             if picture is not None:
                 inside(self.root or Path(), picture, place=place)
 
     def edges_once(self, *, directed: bool) -> EdgeList:
-        """What to build from: ``edges``, or one direction of them where both together are one edge."""
+        """The edges to build from, each once: in an undirected graph, two mirrored edges are one."""
         if directed or not self.mirrored:
             return self.edges
         kept = np.flatnonzero(self.edges.sources <= self.edges.targets)
@@ -93,10 +93,10 @@ class GraphFormat(Format[Path]):
 
 
 def column_names(defaults: tuple[str, ...], columns: Mapping[str, str] | None) -> dict[str, str]:
-    """What each column is called in the user's files: as it is called here, unless ``columns`` says so.
+    """The name of each column in the user's files: its own name, or what ``columns`` gives instead.
 
     Raises:
-        InputError: ``columns`` speaks of a column that the format does not have.
+        InputError: ``columns`` names a column that the format does not have.
     """
     for name in columns or {}:
         if name not in defaults:

@@ -1,4 +1,4 @@
-"""Graph folders: a graph on disk that opens at once, whatever its size.
+"""Graph folders: a graph on disk that opens without being read, whatever its size.
 
 A folder holds ``graph.json`` (see `graphcond.graphs.store`), the CSR arrays as ``.npy`` files and the
 node table as an Arrow file. All of them are memory-mapped; pictures stay where they are.
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.config import Config
 from graphcond.errors import InputError
-from graphcond.graphs.columns import ArrowColumn, from_arrow, to_arrow
+from graphcond.graphs.columns import from_arrow, to_arrow
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
 
 
@@ -31,12 +31,12 @@ class NpyWriter:
 
     Args:
         handle: an empty file.
-        dtype: of the entries.
+        dtype: the dtype of the entries.
     """
 
     def __init__(self, handle: BinaryIO, dtype: np.dtype) -> None:
         self.handle, self.dtype, self.length = handle, dtype, 0
-        self._write_header()
+        self._write_header()  # of the right length in bytes; `finish` writes it again
 
     def append(self, array: np.ndarray) -> None:
         """Write more entries.
@@ -48,7 +48,7 @@ class NpyWriter:
         self.length += len(array)
 
     def finish(self) -> None:
-        """Write the length; numpy leaves room for it in the header."""
+        """Write the final length over the first header, in which numpy leaves room for any length."""
         self.handle.seek(0)
         self._write_header()
 
@@ -66,7 +66,7 @@ def npy_file(file: Path, dtype: np.dtype) -> Iterator[NpyWriter]:
     """Open a new ``.npy`` file to append to.
 
     Raises:
-        OSError: the place refuses, or its disk is full.
+        OSError: the file cannot be written, or its disk is full.
     """
     with file.open("wb") as handle:
         writer = NpyWriter(handle, dtype)
@@ -78,7 +78,7 @@ def save_array(file: Path, array: np.ndarray) -> None:
     """Write a whole array, as `numpy.save` does.
 
     Raises:
-        OSError: the place refuses, or its disk is full.
+        OSError: the file cannot be written, or its disk is full.
     """
     with file.open("wb") as handle:
         np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
@@ -86,7 +86,7 @@ def save_array(file: Path, array: np.ndarray) -> None:
 
 
 def write_array(handle: BinaryIO, array: np.ndarray) -> None:
-    """Write an array's bytes; `numpy.ndarray.tofile` does not say why it cannot.
+    """Write an array's bytes; the errors of `numpy.ndarray.tofile` lack the cause.
 
     Raises:
         OSError: the disk is full.
@@ -120,7 +120,7 @@ class Files(Config):
     given: FileEntry | None = None
 
     def present(self) -> dict[str, FileEntry]:
-        """File name to entry, for those that the folder holds."""
+        """The entries of the files that the folder holds, by file name."""
         entries = {name: getattr(self, name) for name in type(self).model_fields}
         return {file_name(name): entry for name, entry in entries.items() if entry is not None}
 
@@ -137,12 +137,12 @@ class Manifest(Config):
     directed: bool
     edge_types: list[str]
     pictures_root: str | None = None
-    """What picture paths are relative to; itself relative to the graph folder, or absolute."""
+    """The folder that picture paths are relative to: absolute, or relative to the graph folder."""
     files: Files
 
 
 def file_name(part: str) -> str:
-    """The file that holds ``part`` of a graph."""
+    """Name of the file with ``part`` of a graph."""
     return "nodes.arrow" if part == "nodes" else f"{part}.npy"
 
 
@@ -166,37 +166,45 @@ def read_manifest(folder: Path) -> Manifest:
     """Read ``graph.json`` and check that every file it lists has its size.
 
     Raises:
-        InputError: no graph folder, one of another version, or one with a missing or shortened file.
+        InputError: not a graph folder, one of another version, or one with a missing or shortened file.
     """
     place = folder / MANIFEST
     if not place.is_file():
-        raise InputError(f"is no graph folder: it holds no {MANIFEST}", place=folder, remedy=REBUILD)
+        raise InputError(f"expected a graph folder, but it has no {MANIFEST}", place=folder, remedy=REBUILD)
     manifest = parse_manifest(Manifest, read_json(place), place, what="graph folder", remedy=REBUILD)
     for name, entry in manifest.files.present().items():
-        _check_size(folder / name, entry)
+        file = folder / name
+        if not file.is_file():
+            raise InputError("the file is missing", place=file, remedy=REBUILD)
+        if file.stat().st_size != entry.bytes:
+            raise InputError(
+                f"the file was cut short or changed: it has {file.stat().st_size} bytes, not {entry.bytes}",
+                place=file,
+                remedy=REBUILD,
+            )
     return manifest
 
 
 def parse_manifest(
     kind: type[AnyManifest], content: object, place: Path, *, what: str, remedy: str
 ) -> AnyManifest:
-    """The manifest that stands in ``place``, a file of the folder that it describes.
+    """Validate the manifest of a folder.
 
     Args:
-        kind: its class; the default of its ``version`` is the only one that is read.
+        kind: its class; the default of its ``version`` is the only version that is read.
         content: the file's JSON.
-        place: the file.
-        what: what an error calls the folder.
-        remedy: what an error tells to do.
+        place: the manifest's file.
+        what: noun for the folder in errors.
+        remedy: the remedy of errors.
 
     Raises:
-        InputError: it is of another version, or something in it is missing, unknown or of the wrong type.
+        InputError: the version is another, or a field is missing, unknown or of the wrong type.
     """
     version = content.get("version") if isinstance(content, dict) else None
     known = kind.model_fields["version"].default
     if version != known:
         raise InputError(
-            f"is a {what} of version {version!r:.20}, and this graphcond reads version {known}",
+            f"this is a {what} of version {version!r:.20}, and this graphcond reads version {known}",
             place=place.parent,
             remedy=remedy,
         )
@@ -217,32 +225,21 @@ def check_sums(folder: Path, manifest: Manifest) -> None:
     for name, entry in manifest.files.present().items():
         if describe(folder / name) != entry:
             raise InputError(
-                "does not have its checksum: it was changed", place=folder / name, remedy=REBUILD
+                "the file does not have its checksum: it was changed", place=folder / name, remedy=REBUILD
             )
 
 
-def _check_size(file: Path, entry: FileEntry) -> None:
-    if not file.is_file():
-        raise InputError("is missing", place=file, remedy=REBUILD)
-    if file.stat().st_size != entry.bytes:
-        raise InputError(
-            f"has {file.stat().st_size} bytes instead of {entry.bytes}: it was cut short or changed",
-            place=file,
-            remedy=REBUILD,
-        )
-
-
 ARRAYS = {"indptr": "i8", "indices": "i4 i8", "weights": "f4", "edge_types": "u1", "given": "i8"}
-"""The arrays of a graph and the dtypes that each may have."""
+"""The arrays of a graph with the dtypes that each may have."""
 
 ATTRIBUTE = "attribute:"
-"""What the Arrow file puts before the names of further columns."""
+"""Prefix of the names of further columns in the Arrow file."""
 
 
 def save_graph(graph: AttributedGraph, folder: Path | str) -> None:
     """Write ``graph`` as a graph folder that appears whole or not at all. Pictures are not copied.
 
-    A graph folder that stands there is replaced.
+    An existing graph folder is replaced.
 
     Raises:
         InputError: ``folder`` holds something else, or the graph's own pictures.
@@ -262,14 +259,19 @@ def open_graph(folder: Path | str) -> AttributedGraph:
     folder = Path(folder)
     manifest = read_manifest(folder)
     arrays = {part: _open_array(folder, part) for part in ARRAYS if getattr(manifest.files, part)}
+    root = manifest.pictures_root
     graph = AttributedGraph(
         nodes=_open_nodes(folder / file_name("nodes")),
         **arrays,
         edge_type_names=tuple(manifest.edge_types),
         directed=manifest.directed,
-        root=None if manifest.pictures_root is None else _resolve(folder, manifest.pictures_root),
+        root=None if root is None else Path(os.path.normpath(folder / root)),
     )
-    _check_counts(graph, manifest, folder)
+    # Each file can be whole and still belong to another graph.
+    lengths = dict.fromkeys(ARRAYS, manifest.edges) | {"indptr": manifest.nodes + 1, "given": manifest.nodes}
+    whole = len(graph) == manifest.nodes and all(len(arrays[part]) == lengths[part] for part in arrays)
+    if not whole or graph.indptr[0] != 0 or graph.indptr[-1] != manifest.edges:
+        raise InputError("the files and graph.json disagree", place=folder, remedy=REBUILD)
     return graph
 
 
@@ -278,19 +280,25 @@ def check_replaceable(folder: Path, root: Path | None = None) -> None:
 
     Raises:
         InputError: ``folder`` is a file, holds something else, or holds ``root``, the pictures' folder.
-        WriteError: nothing can be written there.
+        WriteError: the folder cannot be written.
     """
     if would_lose(folder, MANIFEST):
-        raise InputError("exists and is no graph folder", place=folder, remedy="choose a new folder")
+        raise InputError(
+            "the folder exists and is not a graph folder",
+            place=folder,
+            remedy="choose a new folder",
+        )
     if root is not None and root.resolve().is_relative_to(folder.resolve()):
-        raise InputError("holds the pictures of this graph", place=folder, remedy="choose another folder")
+        raise InputError(
+            "the folder holds the pictures of this graph", place=folder, remedy="choose another folder"
+        )
     check_writable(folder / MANIFEST)
 
 
 def write_graph(graph: AttributedGraph, into: Path, folder: Path) -> None:
     """Write the files of a graph folder ``into`` a folder that will be moved to ``folder``.
 
-    Arrays whose files are there already are left as they are.
+    Files of arrays that exist already are left as they are.
     """
     for part in ARRAYS:
         array, file = getattr(graph, part), into / file_name(part)
@@ -298,12 +306,17 @@ def write_graph(graph: AttributedGraph, into: Path, folder: Path) -> None:
             save_array(file, np.ascontiguousarray(array))
     _write_nodes(graph.nodes, into / file_name("nodes"))
     parts = [part for part in Files.model_fields if (into / file_name(part)).exists()]
+    root = None if graph.root is None else graph.root.resolve()
+    if root is not None:
+        # Pictures in the folder, or beside it, are moved along with it; others stay where they are.
+        relative = Path(os.path.relpath(root, folder.resolve()))
+        root = root if relative.parts[:2] == ("..", "..") else relative
     manifest = Manifest(
         nodes=len(graph),
         edges=len(graph.indices),
         directed=graph.directed,
         edge_types=list(graph.edge_type_names),
-        pictures_root=None if graph.root is None else _relative(graph.root, folder),
+        pictures_root=None if root is None else root.as_posix(),
         files=Files(**{part: describe(into / file_name(part)) for part in parts}),
     )
     write_manifest(manifest, into)
@@ -327,21 +340,19 @@ def _open_nodes(file: Path) -> NodeTable:
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
         columns = {name: from_arrow(table[name]) for name in table.column_names}
+        others = [name for name in columns if name.startswith(ATTRIBUTE)]
         return NodeTable(
             ids=columns["id"],
             texts=columns["text"],
             pictures=columns["picture"],
             types=columns.get("type"),
             splits=columns.get("split"),
-            attributes=_attributes(columns),
+            attributes={name.removeprefix(ATTRIBUTE): columns[name] for name in others},
         )
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise InputError(f"cannot be read as a node table ({error})", place=file, remedy=REBUILD) from None
-
-
-def _attributes(columns: dict[str, ArrowColumn[str]]) -> dict[str, ArrowColumn[str]]:
-    named = {name: column for name, column in columns.items() if name.startswith(ATTRIBUTE)}
-    return {name.removeprefix(ATTRIBUTE): column for name, column in named.items()}
+        raise InputError(
+            f"the file cannot be read as a node table ({error})", place=file, remedy=REBUILD
+        ) from None
 
 
 def _open_array(folder: Path, part: str) -> np.ndarray:
@@ -349,30 +360,16 @@ def _open_array(folder: Path, part: str) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"cannot be read as an array ({error})", place=file, remedy=REBUILD) from None
-    if array.dtype.str[1:] not in ARRAYS[part].split() or array.ndim != (2 if part == "given" else 1):
-        raise InputError(f"holds {array.ndim}-d {array.dtype}", place=file, remedy=REBUILD)
+        raise InputError(
+            f"the file cannot be read as an array ({error})", place=file, remedy=REBUILD
+        ) from None
+    kinds, dimensions = ARRAYS[part].split(), 2 if part == "given" else 1
+    if array.dtype.str[1:] not in kinds or array.ndim != dimensions:
+        known = " or ".join(np.dtype(kind).name for kind in kinds)
+        raise InputError(
+            f"expected {dimensions}-d {known}, got {array.ndim}-d {array.dtype}", place=file, remedy=REBUILD
+        )
     return array
-
-
-def _check_counts(graph: AttributedGraph, manifest: Manifest, folder: Path) -> None:
-    arrays = {part: getattr(graph, part) for part in ARRAYS if getattr(graph, part) is not None}
-    wanted = dict.fromkeys(arrays, manifest.edges) | {"indptr": manifest.nodes + 1}
-    if graph.given is not None:
-        wanted["given"] = manifest.nodes
-    whole = len(graph) == manifest.nodes and all(len(arrays[part]) == wanted[part] for part in arrays)
-    if not whole or graph.indptr[0] != 0 or graph.indptr[-1] != manifest.edges:
-        raise InputError("its files and its graph.json disagree", place=folder, remedy=REBUILD)
-
-
-def _relative(root: Path, folder: Path) -> str:
-    relative = Path(os.path.relpath(root.resolve(), folder.resolve()))
-    near = relative.parts[:2] != ("..", "..")
-    return relative.as_posix() if near else root.resolve().as_posix()
-
-
-def _resolve(folder: Path, root: str) -> Path:
-    return Path(os.path.normpath(folder / root))
 
 
 Stamp: TypeAlias = tuple[int, int, int]
@@ -381,16 +378,16 @@ Stamp: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class FolderState:
-    """A graph folder as it was: for each file its checksum and its stamp."""
+    """The state of a graph folder: for each file its checksum and its stamp."""
 
     folder: Path
     files: Mapping[str, tuple[FileEntry, Stamp]]
 
     def check(self) -> None:
-        """See that every file is the same; a file is only read if its stamp has changed.
+        """Check that every file is the same; a file is only read if its stamp has changed.
 
         Raises:
-            InputError: a file has another content, or is gone.
+            InputError: a file has another content, or is missing.
         """
         for name, (entry, stamp) in self.files.items():
             file = self.folder / name
@@ -400,11 +397,11 @@ class FolderState:
             except OSError:
                 same = False
             if not same:
-                raise InputError("was changed while it was in use", place=file, remedy="start again")
+                raise InputError("the file was changed while it was in use", place=file, remedy="start again")
 
 
 def folder_state(source: Path | str) -> FolderState | None:
-    """The state of a graph folder, to be taken before it is opened; None where ``source`` is none.
+    """The state of a graph folder, to be taken before it is opened; None if ``source`` is not one.
 
     Raises:
         InputError: a file is missing or cut short.

@@ -74,7 +74,7 @@ def test_build_within_a_memory(tmp_path: Path) -> None:
     result = data("build", tmp_path / "links.csv", "--out", out, "--memory", "64GiB", "--json")
     assert json.loads(result.stdout)["nodes"] == 2
     assert "reading links.csv (MiB)" in result.stderr
-    assert "0 MiB of memory are too little" in error_of(
+    assert "0 MiB of memory are not enough" in error_of(
         "build", tmp_path / "links.csv", "--out", out, "--memory", "1KB"
     )
 
@@ -100,8 +100,11 @@ def test_build_a_world(tmp_path: Path) -> None:
         (["{paintings}", "--column", "id=key"], "there is no column 'id'"),
         (["nowhere"], "no such file or folder"),
         (["{paintings}", "--column", "text=a", "--column", "text=b"], "--column: 'text' is given twice"),
-        (["{paintings}", "--memory", "-1GiB"], "--memory: '-1GiB' is no size"),
-        (["{paintings}", "--memory", "much"], "--memory: 'much' is no size. Write a number and a unit"),
+        (["{paintings}", "--memory", "-1GiB"], "--memory: expected a size, got '-1GiB'"),
+        (
+            ["{paintings}", "--memory", "much"],
+            "expected a size, got 'much'. Write a number and a unit",
+        ),
         (
             ["{paintings}", "--memory", "2GiB"],
             "--memory: only tables of edges are built within a given memory; the format metadata",
@@ -116,11 +119,13 @@ def test_bad_arguments(paintings: Path, tmp_path: Path, arguments: list[str], pr
 
 
 def test_the_source_is_not_overwritten(paintings: Path) -> None:
-    assert "is no graph folder" in error_of("build", paintings, "--out", paintings)
+    assert "is not a graph folder" in error_of("build", paintings, "--out", paintings)
     assert (paintings / "a.png").exists()
 
 
 def test_inspect_a_broken_folder(paintings: Path, tmp_path: Path) -> None:
     data("build", paintings, "--out", tmp_path / "graph")
     (tmp_path / "graph/indices.npy").write_bytes(b"")
-    assert "indices.npy: has 0 bytes" in error_of("inspect", tmp_path / "graph")
+    assert "indices.npy: the file was cut short or changed: it has 0 bytes" in error_of(
+        "inspect", tmp_path / "graph"
+    )

@@ -66,6 +66,6 @@ def test_a_world_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_other_folders_are_not_replaced_and_nothing_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     world = Dots()
-    with pytest.raises(InputError, match="is no graph folder"):
+    with pytest.raises(InputError, match="is not a graph folder"):
         save_world(world, tmp_path)
     assert world.drawn == []

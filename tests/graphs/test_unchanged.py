@@ -43,7 +43,7 @@ def test_a_changed_file_is_named(folder: Path, name: str) -> None:
     content[-3] ^= 1
     (folder / name).write_bytes(content)
     os.utime(folder / name, ns=(0, 0))
-    with pytest.raises(InputError, match=f"{name}: was changed while it was in use. Start again"):
+    with pytest.raises(InputError, match=f"{name}: the file was changed while it was in use. Start again"):
         state.check()
 
 
@@ -51,7 +51,7 @@ def test_a_changed_file_is_named(folder: Path, name: str) -> None:
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     state = state_of(folder)
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f"{name}: was changed"):
+    with pytest.raises(InputError, match=f"{name}: the file was changed"):
         state.check()
 
 

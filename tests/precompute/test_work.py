@@ -342,7 +342,7 @@ class Meddling(NeighborSampler):
 def test_a_graph_that_changes_meanwhile(out: Path, tmp_path: Path) -> None:
     save_graph(GRAPH, tmp_path / "graph")
     watched = replace(plan(out), source=folder_state(tmp_path / "graph"))
-    with pytest.raises(InputError, match=r"graph\.json: was changed while it was in use"):
+    with pytest.raises(InputError, match=r"graph\.json: the file was changed while it was in use"):
         precompute(watched, lambda: Meddling(tmp_path / "graph"))
     assert [watched.file(shard).exists() for shard in watched.shards][:3] == [True, False, False]
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""From a list of edges to sorted rows without repeats."""
+"""Turns a list of edges into sorted rows without repeats, in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat, to_arrow
 
 MAX_NODES = 2**32
-"""A key has 32 bits for either end."""
+"""A key of an arc has 32 bits for either end."""
 MAX_EDGE_TYPES = 256
 
 _HALF = np.uint64(32)
@@ -24,7 +24,10 @@ _LOWER = np.uint64(2**32 - 1)
 
 @dataclass(frozen=True)
 class Arcs:
-    """Directed edges; ``keys`` hold the row in their upper 32 bits and the column in the lower."""
+    """Directed edges; ``keys`` hold the row in their upper 32 bits and the column in the lower.
+
+    One sort of such keys puts arcs in the order of the CSR: by row, and by column within a row.
+    """
 
     keys: UInt64[np.ndarray, " arcs"]
     weights: Float32[np.ndarray, " arcs"] | None = None
@@ -34,11 +37,11 @@ class Arcs:
         return len(self.keys)
 
     def columns(self, nodes: int) -> Int[np.ndarray, " arcs"]:
-        """Where the arcs end, for a graph of so many nodes."""
+        """The nodes that the arcs lead to, in the index dtype of a graph with that many nodes."""
         return (self.keys & _LOWER).astype(index_dtype(nodes))
 
     def degrees(self, first: int, end: int) -> Int64[np.ndarray, " rows"]:
-        """The number of arcs of each row from ``first`` to before ``end``; there are no others."""
+        """The number of arcs of each row from ``first`` to before ``end``; no arc may start elsewhere."""
         return np.bincount((self.keys >> _HALF).astype(np.int64) - first, minlength=end - first)
 
     def take(self, which: Int[np.ndarray, " chosen"] | Bool[np.ndarray, " arcs"]) -> Arcs:
@@ -58,7 +61,7 @@ class Arcs:
     def merged(self) -> Arcs:
         """Sorted arcs without repeats: the weights of a key are summed in float64, its first type stays.
 
-        Arcs whose weight is 0 then are left out.
+        Arcs whose weight is 0 after that are left out.
 
         Raises:
             InputError: a sum is too large for float32.
@@ -79,7 +82,7 @@ class Arcs:
 
 
 def index_dtype(nodes: int) -> np.dtype:
-    """The dtype of ``indices`` in a graph of so many nodes: int32, or int64 where that is too small."""
+    """The dtype of ``indices`` in a graph of that many nodes: int32, or int64 where that is too small."""
     return np.dtype(np.int32 if nodes <= np.iinfo(np.int32).max else np.int64)
 
 
@@ -106,6 +109,7 @@ def arcs_of(edges: EdgeList, types: UInt8[np.ndarray, " edges"] | None, *, direc
     kept = edges.sources != edges.targets
     ends = edges.sources[kept].astype(np.uint64), edges.targets[kept].astype(np.uint64)
     if not directed:
+        # All edges of a pair point one way before they are turned around, which keeps repeats in order.
         ends = np.minimum(*ends), np.maximum(*ends)
     keys = [left << _HALF | right for left, right in ([ends] if directed else [ends, ends[::-1]])]
     return Arcs(
@@ -116,7 +120,7 @@ def arcs_of(edges: EdgeList, types: UInt8[np.ndarray, " edges"] | None, *, direc
 
 
 def join_arcs(parts: Sequence[Arcs]) -> Arcs:
-    """One after the other; at least one."""
+    """The arcs of all parts, one part after the other; there must be a part."""
     weights, types = [part.weights for part in parts], [part.types for part in parts]
     return Arcs(
         np.concatenate([part.keys for part in parts]),
@@ -126,7 +130,10 @@ def join_arcs(parts: Sequence[Arcs]) -> Arcs:
 
 
 class TypeNumbers:
-    """Numbers for the types of edges, in the order they are met."""
+    """Numbers for the types of edges, in the order of their first appearance.
+
+    Edges are read in pieces, so the sorted numbers of the finished graph are known only at the end.
+    """
 
     def __init__(self) -> None:
         self._met: list[str] = []
@@ -154,7 +161,7 @@ class TypeNumbers:
         return numbers[np.asarray(encoded.indices)] if found else np.empty(0, np.uint8)
 
     def places(self, numbers: UInt8[np.ndarray, " arcs"]) -> UInt8[np.ndarray, " arcs"]:
-        """For each number the place of its type among `names`, once all types are met."""
+        """The place of each number's type in `names`; to be called after the last type was met."""
         return np.array([self.names.index(name) for name in self._met], np.uint8)[numbers]
 
 
@@ -183,10 +190,8 @@ def build_graph(
         InputError: ids repeat, columns differ in length, an edge ends at no node, a weight is negative or
             not finite, or too large in sum, ``given`` names no node, or there are more than 256 edge types.
     """
-    check_count(len(nodes))
-    _check_nodes(nodes)
+    _check_nodes(nodes, given)
     _check_edges(edges, len(nodes))
-    _check_given(given, len(nodes))
     numbers = TypeNumbers()
     types = None if edges.types is None else numbers.of(edges.types)
     arcs = arcs_of(edges, types, directed=directed).sorted().merged()
@@ -203,7 +208,8 @@ def build_graph(
     )
 
 
-def _check_nodes(nodes: NodeTable) -> None:
+def _check_nodes(nodes: NodeTable, given: Int64[np.ndarray, "rows k"] | None) -> None:
+    check_count(len(nodes))
     columns = {"texts": nodes.texts, "pictures": nodes.pictures, "types": nodes.types, "splits": nodes.splits}
     for name, column in {**columns, **nodes.attributes}.items():
         if column is not None and len(column) != len(nodes):
@@ -212,6 +218,12 @@ def _check_nodes(nodes: NodeTable) -> None:
     if repeat is not None:
         raise InputError(
             f"the node id '{nodes.ids[repeat]}' occurs more than once", remedy="give every node its own id"
+        )
+    if given is not None and len(given) != len(nodes):
+        raise InputError(f"there are {len(given)} rows of given neighbors for {len(nodes)} nodes")
+    if given is not None and given.size and (given.min() < ABSENT or given.max() >= len(nodes)):
+        raise InputError(
+            f"given neighbors reach from {given.min()} to {given.max()}, and there are {len(nodes)} nodes"
         )
 
 
@@ -231,14 +243,3 @@ def _check_edges(edges: EdgeList, nodes: int) -> None:
             raise InputError(
                 f"edge {wrong[0]} has the weight {edges.weights[wrong[0]]}", remedy="use finite weights >= 0"
             )
-
-
-def _check_given(given: Int64[np.ndarray, "nodes k"] | None, nodes: int) -> None:
-    if given is None:
-        return
-    if len(given) != nodes:
-        raise InputError(f"there are {len(given)} rows of given neighbors for {nodes} nodes")
-    if given.size and (given.min() < ABSENT or given.max() >= nodes):
-        raise InputError(
-            f"given neighbors reach from {given.min()} to {given.max()}, and there are {nodes} nodes"
-        )

@@ -1,4 +1,4 @@
-"""From files to a graph folder, with edges that need not fit the memory."""
+"""Builds a graph folder from files, with edges that need not fit into memory."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ COLUMNS: dict[str, np.dtype] = {
 
 
 class SortedRuns:
-    """Arcs on disk, sorted in runs of what fitted the memory (an external merge sort; Knuth, TAOCP 5.4).
+    """Arcs on disk, in sorted runs that each fitted into memory (an external merge sort; Knuth, TAOCP 5.4).
 
     Args:
-        folder: an empty one, for files of 8 bytes an arc, 4 for its weight and 1 for its type.
+        folder: an empty folder for the runs: 8 bytes for each arc, 4 for its weight and 1 for its type.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,17 +59,19 @@ class SortedRuns:
         self._degrees: Int64[np.ndarray, " rows"] = np.zeros(0, np.int64)
 
     def has(self, column: str) -> bool:
-        """Whether the arcs written have ``weights`` or ``types``."""
+        """Return True if the written arcs have this column, ``weights`` or ``types``."""
         return self._has[column]
 
     def write(self, arcs: Arcs, nodes: int) -> None:
-        """Sort ``arcs``, whose ends are below ``nodes``, into a run; without weights repeats can go at once.
+        """Sort ``arcs``, whose ends are below ``nodes``, into a run.
 
         Raises:
             OSError: the disk is full.
         """
         run = arcs.sorted()
         if run.weights is None:
+            # Repeats may go at once. With weights they stay, because only the final merge may sum them: a
+            # sum kept in a run would be rounded once more than in `build_graph`.
             run = run.merged()
         degrees = run.degrees(0, nodes)
         degrees[: len(self._degrees)] += self._degrees
@@ -83,31 +85,38 @@ class SortedRuns:
         self._lengths.append(len(run))
 
     def merged(self, nodes: int, most: int) -> Iterator[tuple[int, int, Arcs]]:
-        """Merge all runs: the arcs from the first row to before the end, sorted and without repeats.
+        """Merge all runs into sorted arcs without repeats, some rows at a time.
+
+        Each step takes the rows that fit from every run, joins them and sorts them again. The arcs of a row
+        keep the order of the runs, in which they were read.
 
         Args:
-            nodes: of the graph.
-            most: arcs to hold at once, repeats among them; a single row may have more.
+            nodes: number of nodes of the graph.
+            most: arcs to hold at once, with their repeats; a single row may have more.
 
         Yields:
-            A first row, an end and the arcs of the rows between, for all rows in turn.
+            A first row, an end and the arcs of the rows from the first to before the end, for all rows.
         """
+        up_to = np.cumsum(np.append(self._degrees, np.zeros(nodes - len(self._degrees), np.int64)))
         starts = [0] * len(self._lengths)
-        for first, end in _ranges(self._degrees, nodes, most):
-            ends = [self._before(run, end) for run in range(len(self._lengths))]
-            parts = [self._read(run, starts[run], ends[run]) for run in range(len(self._lengths))]
+        first = 0
+        while first < nodes:
+            done = up_to[first - 1] if first else 0
+            end = max(int(np.searchsorted(up_to, done + most, side="right")), first + 1)
+            ends = [self._before(run, end) for run in range(len(starts))]
+            parts = [self._read(run, starts[run], ends[run]) for run in range(len(starts))]
             yield first, end, join_arcs(parts).sorted().merged()
-            starts = ends
+            first, starts = end, ends
 
     def _before(self, run: int, row: int) -> int:
-        """How many arcs of a run start before ``row``."""
+        """The number of arcs of a run that start before ``row``."""
         if not self._lengths[run]:
             return 0
         keys: UInt64[np.ndarray, " arcs"] = np.memmap(self._file("keys", run), COLUMNS["keys"], "r")
         return int(np.searchsorted(keys, np.uint64(row << 32))) if row < 2**32 else len(keys)
 
     def _read(self, run: int, start: int, end: int) -> Arcs:
-        # Read, not mapped: pages of a map would count as memory until the end.
+        # Read, not mapped: the pages of a map would count as memory of the process until its end.
         return Arcs(
             **{
                 name: np.fromfile(self._file(name, run), dtype, end - start, offset=start * dtype.itemsize)
@@ -120,44 +129,36 @@ class SortedRuns:
         return self.folder / f"{run:06d}.{name}"
 
 
-def _ranges(degrees: Int64[np.ndarray, " rows"], nodes: int, most: int) -> Iterator[tuple[int, int]]:
-    """Rows in turn, as many at once as have ``most`` arcs together, but at least one."""
-    up_to = np.cumsum(np.append(degrees, np.zeros(nodes - len(degrees), np.int64)))
-    first = 0
-    while first < nodes:
-        done = up_to[first - 1] if first else 0
-        end = max(int(np.searchsorted(up_to, done + most, side="right")), first + 1)
-        yield first, end
-        first = end
-
-
 LEAST = 1 << 26
-"""Bytes that a build needs besides its nodes."""
+"""Bytes of memory that a build needs besides its nodes."""
 ARC = 64
-"""Bytes that an arc with weight and type takes while it is sorted and merged: copies, order, sums."""
+"""Bytes of memory for an arc with weight and type while it is sorted and merged: copies, order, sums."""
 TEXT = 64
-"""Bytes that a byte of text takes while it is parsed, and the next is read."""
+"""Bytes of memory for a byte of text while it is parsed and the next block is read."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What is held at once.
+    """The sizes of the pieces in which a build works.
 
     Args:
-        block: bytes of text parsed at once.
-        arcs: arcs sorted or merged at once.
+        block: bytes of text that are parsed at once.
+        arcs: arcs that are sorted or merged at once.
     """
 
     block: int
     arcs: int
 
     def arcs_beside(self, nodes: int) -> int:
-        """The arcs that are held beside nodes met meanwhile; each takes the room of two, up to 3/4 of it."""
+        """The arcs that fit beside the nodes read so far, which take the room of 2 each, but at most 3/4."""
         return max(self.arcs - 2 * nodes, self.arcs // 4, 1)
 
 
 def room_within(memory: int) -> Room:
-    """Divide what is left of ``memory`` bytes for the whole process, half for text and half for arcs.
+    """Divide the rest of ``memory``, half for text and half for arcs.
+
+    Args:
+        memory: bytes that the whole process may take, with those that it has already.
 
     Raises:
         InputError: too little is left.
@@ -166,7 +167,7 @@ def room_within(memory: int) -> Room:
     left = memory - used
     if left < LEAST:
         raise InputError(
-            f"{memory / 2**20:,.0f} MiB of memory are too little",
+            f"{memory / 2**20:,.0f} MiB of memory are not enough",
             place="--memory",
             remedy=f"give at least {(used + LEAST) / 2**20 + 1:.0f}MiB: the program and the nodes need it",
         )
@@ -174,15 +175,15 @@ def room_within(memory: int) -> Room:
 
 
 def default_memory() -> int:
-    """Half of the memory that is free, in bytes."""
+    """Half of the free memory, in bytes."""
     return int(psutil.virtual_memory().available // 2)
 
 
 def parse_memory(text: str) -> int:
-    """The bytes that ``text`` means, such as ``2GiB``, ``512 MB`` or ``1.5g``.
+    """Parse a size such as ``2GiB``, ``512 MB`` or ``1.5g`` into bytes.
 
     Raises:
-        InputError: it is no number with a unit of bytes.
+        InputError: ``text`` is not a number with a unit of bytes.
     """
     try:
         if not re.fullmatch(r"\d+(\.\d+)? *[kmgt](i?b)?", text.strip(), re.IGNORECASE):
@@ -190,13 +191,15 @@ def parse_memory(text: str) -> int:
         return int(TypeAdapter(ByteSize).validate_python(text.strip()))
     except ValueError:
         raise InputError(
-            f"'{text}' is no size", place="--memory", remedy="write a number and a unit, such as 2GiB"
+            f"expected a size, got '{text}'",
+            place="--memory",
+            remedy="write a number and a unit, such as 2GiB",
         ) from None
 
 
 @dataclass(frozen=True)
 class Built:
-    """A graph whose folder was built, and what was read for it."""
+    """A graph whose folder was built, with the counts of edges and self-loops that were read for it."""
 
     graph: AttributedGraph
     edges_read: int
@@ -214,24 +217,25 @@ def build_folder(
 ) -> Built:
     """Build a graph folder, whole or not at all; `build_graph` and `save_graph` give the same bytes.
 
-    Edges of a table are sorted on disk, beside ``folder``: for each it takes 16 bytes, 10 more with weight
-    and type, besides the graph itself. Nodes and their ids stay in memory. Other formats are read whole.
+    Edges of a table are sorted on disk, beside ``folder``. Besides the graph itself this takes 16 bytes for
+    each edge, and 10 more with weight and type. Nodes and their ids stay in memory. Other formats are read
+    whole.
 
     Args:
         source: what `read_source` takes.
         folder: a new folder, or a graph folder to replace.
-        columns: what the format's columns are called in the files, where they differ.
+        columns: the names of the format's columns in the files, where they differ.
         directed: keep edges in the one row they start from.
-        memory: bytes that the process may take in all, for tables only; half of what is free unless given.
-        watch: told of the MiB that are read and the nodes whose edges are merged.
+        memory: bytes that the process may take in all, for tables only; by default half of the free memory.
+        watch: reports the MiB that are read, and the nodes whose edges are merged.
 
     Raises:
         InputError: as `read_source` and `build_graph`; the memory is too little for the nodes, or given for
             a format that is read whole.
-        WriteError: the place refuses, or its disk is full.
+        WriteError: the folder cannot be written, or its disk is full.
     """
     folder, kind = Path(folder), detect(source)
-    check_replaceable(folder)  # before long reading; the pictures' folder is known after it
+    check_replaceable(folder)  # once before the long reading, and again when the pictures' folder is known
     if kind.stream is None:
         if memory is not None:
             raise InputError(
@@ -245,31 +249,26 @@ def build_folder(
         return Built(graph, len(read.edges), int((read.edges.sources == read.edges.targets).sum()))
     edges = kind.stream(Path(source), columns)
     check_replaceable(folder, edges.root)
+    memory = memory or default_memory()
     with atomic_folder(folder) as temporary:
-        built = _build(edges, temporary, directed, memory or default_memory(), watch)
-        write_graph(built.graph, temporary, folder)
-    return Built(open_graph(folder), built.edges_read, built.self_loops)
-
-
-def _build(edges: EdgeFile, into: Path, directed: bool, memory: int, watch: Watch) -> Built:
-    """Write the arrays of the edges ``into`` a folder; the graph maps them."""
-    (into / "runs").mkdir()
-    runs = SortedRuns(into / "runs")
-    reading = watch(f"reading {edges.file.name} (MiB)")
-    spilled = spill_runs(edges, runs, room_within(memory), directed=directed, progress=reading)
-    nodes = edges.nodes
-    merging = watch("merging edges of nodes")
-    arrays = merge_runs(runs, len(nodes), spilled.types, into, room_within(memory), progress=merging)
-    shutil.rmtree(runs.folder)
-    graph = AttributedGraph(
-        nodes, **arrays, edge_type_names=spilled.types.names, directed=directed, root=edges.root
-    )
-    return Built(graph, spilled.edges, spilled.self_loops)
+        (temporary / "runs").mkdir()
+        runs = SortedRuns(temporary / "runs")
+        reading = watch(f"reading {edges.file.name} (MiB)")
+        spilled = spill_runs(edges, runs, room_within(memory), directed=directed, progress=reading)
+        nodes = edges.nodes  # those of a lone list of edges are known now
+        merging = watch("merging edges of nodes")
+        room = room_within(memory)  # smaller than before: the nodes are in memory by now
+        arrays = merge_runs(runs, len(nodes), spilled.types, temporary, room, progress=merging)
+        shutil.rmtree(runs.folder)
+        names = spilled.types.names
+        graph = AttributedGraph(nodes, **arrays, edge_type_names=names, directed=directed, root=edges.root)
+        write_graph(graph, temporary, folder)
+    return Built(open_graph(folder), spilled.edges, spilled.self_loops)
 
 
 @dataclass(frozen=True)
 class Spilled:
-    """What was read on the way to the runs."""
+    """Counts and types of the edges that were written as runs."""
 
     edges: int
     self_loops: int
@@ -310,7 +309,7 @@ def merge_runs(
     *,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
-    """Write the arrays of a graph, but ``indptr``; all are returned, those written as memory maps.
+    """Write the arrays of a graph except ``indptr``. All are returned, the written ones as memory maps.
 
     Raises:
         InputError: the weights of an edge are too large in sum.

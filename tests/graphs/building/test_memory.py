@@ -18,7 +18,7 @@ def test_sizes(text: str, size: int) -> None:
     "text", ["", "2", "much", "-2GiB", "2GiB or so", "1.2.3GB", "2XB", "2Gbit", "nan", "1e9"]
 )
 def test_nonsense(text: str) -> None:
-    with pytest.raises(InputError, match=r"--memory: '.*' is no size. Write a number and a unit"):
+    with pytest.raises(InputError, match=r"--memory: expected a size, got '.*'. Write a number and a unit"):
         parse_memory(text)
 
 

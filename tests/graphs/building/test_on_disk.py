@@ -283,11 +283,11 @@ def test_a_folder_that_may_not_be_replaced_is_refused_before_reading(tmp_path: P
     for folder, file in ((out, "thesis.tex"), (source, name)):
         folder.mkdir()
         (folder / file).write_text("no graph")
-    with pytest.raises(InputError, match="out: exists and is no graph folder"):
+    with pytest.raises(InputError, match="out: the folder exists and is not a graph folder"):
         build_folder(source, out)
 
 
 def test_too_little_memory(links: Path) -> None:
-    with pytest.raises(InputError, match=r"--memory: 1 MiB of memory are too little. Give at least \d+MiB"):
+    with pytest.raises(InputError, match=r"--memory: 1 MiB of memory are not enough. Give at least \d+MiB"):
         build_folder(links, links.parent / "graph", memory=2**20)
     assert not (links.parent / "graph").exists()
