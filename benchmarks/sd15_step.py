@@ -22,7 +22,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from graphcond.bases.loading import TINY_FOLDER
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.graphs import save_world
 from graphcond.recipe import load_recipe
 from graphcond.training import train

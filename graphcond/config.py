@@ -1,18 +1,21 @@
 """What samplers, encoders, injectors and bases have in common: a frozen config tagged by ``kind``.
 
-A config stands beside its class and builds it: ``Config.build(...)`` receives what only the caller
-knows (a token width, a graph). Built parts take plain arguments and never see a config.
-Other packages add kinds through the entry points named in each room's ``__init__``.
+Configs live in a room's ``config.py``, which imports neither torch nor numba, and name their class by its
+path; `ComponentConfig.make` imports it. ``Config.build(...)`` receives what only the caller knows (a token
+width, a graph). Built parts take plain arguments and never see a config.
+Other packages add kinds through the entry points named in each room's ``config.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import reduce
+from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from operator import or_
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from types import FunctionType, UnionType
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,25 +33,76 @@ class ComponentConfig(Config):
 
     kind: str
 
+    component: ClassVar[str | type[Any]]
+    """The class to build: ``package.module:Class``, imported when it is needed; or the class itself."""
+
     @classmethod
     def kind_name(cls) -> str:
         """The one value of ``kind`` that selects this config."""
         return get_args(cls.model_fields["kind"].annotation)[0]
 
+    @classmethod
+    def component_class(cls) -> type[Any]:
+        """The class that `component` names, imported if it is not yet."""
+        if isinstance(cls.component, type):
+            return cls.component
+        module, _, name = cls.component.partition(":")
+        return getattr(import_module(module), name)
 
-def by_kind(configs: tuple[type[ComponentConfig], ...], group: str) -> dict[str, type[ComponentConfig]]:
+    def make(self, *, without: Collection[str] = (), **given: Any) -> Any:
+        """The component, called with this config's fields as keyword arguments.
+
+        Args:
+            without: fields that the class does not take.
+            given: what only the caller knows. The class gets what its ``__init__`` names; a value here
+                replaces the field of the same name.
+        """
+        component = self.component_class()
+        fields = type(self).model_fields.keys() - {"kind", *without}
+        accepted = signature(component).parameters
+        known = {name: value for name, value in given.items() if name in accepted}
+        return component(**{name: getattr(self, name) for name in fields} | known)
+
+
+def by_kind(
+    configs: tuple[type[ComponentConfig], ...], group: str, *contracts: type[ComponentConfig]
+) -> dict[str, type[ComponentConfig]]:
     """The package's own configs and those that other packages offer under the entry point ``group``.
+
+    Args:
+        configs: the package's own.
+        group: the name of the entry points.
+        contracts: the base classes of this room's configs. A plug-in that derives from none of them is
+            completed by the first.
 
     Raises:
         InputError: as `registered`.
     """
-    return registered(
+    kinds = registered(
         configs,
         group,
         name=lambda config: config.kind_name(),
         accepts=lambda found: isinstance(found, type) and issubclass(found, ComponentConfig),
         expected="a ComponentConfig",
     )
+    for config in set(kinds.values()) - set(configs):
+        for contract in [one for one in contracts if issubclass(config, one)] or contracts[:1]:
+            _complete(config, contract)
+    return kinds
+
+
+def _complete(config: type[ComponentConfig], contract: type[ComponentConfig]) -> None:
+    """Give a plug-in's config what ``contract`` declares and the plug-in leaves to its class.
+
+    The core used to read these declarations (``reads``, ``gives``, ``makes``) off the class itself.
+    """
+    component = getattr(config, "component", None)
+    declared = {name for one in config.__mro__ if one not in contract.__mro__ for name in vars(one)}
+    for name in contract.__class_vars__ - {"component"} - declared:
+        setattr(config, name, getattr(component, name, getattr(contract, name, None)))
+    for name, method in vars(contract).items():
+        if isinstance(method, FunctionType | classmethod) and not hasattr(config, name):
+            setattr(config, name, method)
 
 
 def tagged_union(kinds: dict[str, type[ComponentConfig]]) -> Any:

@@ -159,7 +159,7 @@ class GraphModel:
         None for a model composed by hand, and where means stand in for neighbors.
         """
         config = self._sampler_config(condition)
-        return None if config is None or config.component.averages else config.neighbors
+        return None if config is None or config.averages else config.neighbors
 
     def train(self, mode: bool = True) -> None:
         """Switch the trained modules between training and evaluation; the base stays as it is."""

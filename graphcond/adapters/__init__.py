@@ -1,30 +1,25 @@
 """Injectors: how a signal, or a trained update, enters the frozen denoiser."""
 
-from graphcond.adapters.base import Injector
-from graphcond.adapters.controlnet import ControlNetConfig, ControlNetInjector
-from graphcond.adapters.gated_self_attention import GatedSelfAttentionConfig, GatedSelfAttentionInjector
-from graphcond.adapters.lora import LoraConfig, LoraInjector
-from graphcond.adapters.prompt_tokens import PromptTokenConfig, PromptTokenInjector
-from graphcond.config import by_kind, tagged_union
+from typing import TYPE_CHECKING
 
-INJECTORS = by_kind(
-    (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig), "graphcond.injectors"
-)
-"""Every injector config by its kind, plug-ins included."""
+from graphcond import lazy_names
 
-InjectorConfig = tagged_union(INJECTORS)
-"""The pydantic type of an injector in a recipe."""
+if TYPE_CHECKING:
+    from graphcond.adapters.base import Injector as Injector
+    from graphcond.adapters.config import INJECTORS as INJECTORS
+    from graphcond.adapters.config import ControlNetConfig as ControlNetConfig
+    from graphcond.adapters.config import GatedSelfAttentionConfig as GatedSelfAttentionConfig
+    from graphcond.adapters.config import InjectorConfig as InjectorConfig
+    from graphcond.adapters.config import InjectorFields as InjectorFields
+    from graphcond.adapters.config import LoraConfig as LoraConfig
+    from graphcond.adapters.config import PromptTokenConfig as PromptTokenConfig
+    from graphcond.adapters.controlnet import ControlNetInjector as ControlNetInjector
+    from graphcond.adapters.gated_self_attention import (
+        GatedSelfAttentionInjector as GatedSelfAttentionInjector,
+    )
+    from graphcond.adapters.lora import LoraInjector as LoraInjector
+    from graphcond.adapters.prompt_tokens import PromptTokenInjector as PromptTokenInjector
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
 
-__all__ = [
-    "INJECTORS",
-    "ControlNetConfig",
-    "ControlNetInjector",
-    "GatedSelfAttentionConfig",
-    "GatedSelfAttentionInjector",
-    "Injector",
-    "InjectorConfig",
-    "LoraConfig",
-    "LoraInjector",
-    "PromptTokenConfig",
-    "PromptTokenInjector",
-]
+import graphcond.adapters.config  # noqa: F401 - plug-ins load before any module of this room

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from diffusers import ControlNetModel
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from graphcond.adapters.base import InjectionSite, Injector, computed_like
-from graphcond.config import ComponentConfig
 from graphcond.denoiser_inputs import DenoiserInputs, Residuals
 from graphcond.errors import InputError
 from graphcond.signals import LayoutMap, Signal
@@ -198,34 +196,6 @@ class ControlNetInjector(Injector[LayoutMap]):
             )
         shown = layout.present[:, None, None, None]
         return Residuals(tuple(torch.where(shown, one, 0.0) for one in down), torch.where(shown, mid, 0.0))
-
-
-class ControlNetConfig(ComponentConfig):
-    """Read a layout through a trainable copy of the denoiser's encoder half (ControlNet)."""
-
-    component: ClassVar = ControlNetInjector
-    kind: Literal["controlnet"] = "controlnet"
-    layout_width: int | None = Field(None, ge=1)
-    """Channels of the layouts; as many as the encoder gives unless said."""
-    guess_mode: bool = False
-    """Weigh residuals from 0.1 at the finest level to 1 in the middle, for prompts that say nothing."""
-
-    def build(self, *, signal_width: int | None = None) -> ControlNetInjector:
-        """The injector, without its copy until injected.
-
-        Args:
-            signal_width: channels of the layouts that the encoder gives.
-
-        Raises:
-            InputError: `layout_width` says otherwise.
-        """
-        if None not in (signal_width, self.layout_width) and signal_width != self.layout_width:
-            raise InputError(
-                f"is {self.layout_width}, the encoder gives {signal_width} channels",
-                place="injector.layout_width",
-                remedy="leave it out",
-            )
-        return ControlNetInjector(layout_width=signal_width or self.layout_width, guess_mode=self.guess_mode)
 
 
 class _Ratio:

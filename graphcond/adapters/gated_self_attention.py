@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from graphcond.adapters.base import InjectionSite, Injector, computed_like
+from graphcond.adapters.config import Absent
 from graphcond.bases.sites import BetweenAttentions
-from graphcond.config import ComponentConfig
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
@@ -99,8 +98,6 @@ class PositionNet(nn.Module):
 
 NEAR_ZERO = 0.01
 """Gates whose mean |tanh| is below this count as closed."""
-
-Absent = Literal["masked", "null"]
 
 
 class GatedSelfAttentionInjector(Injector[GraphTokens]):
@@ -245,21 +242,6 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
     def _gate(self, name: str) -> float:
         gates = torch.stack([getattr(block, name).detach() for block in self.blocks.values()])
         return gates.tanh().abs().mean().item()
-
-
-class GatedSelfAttentionConfig(ComponentConfig):
-    """Let the denoiser look at graph tokens, and where they are, through gated self-attention (GLIGEN)."""
-
-    component: ClassVar = GatedSelfAttentionInjector
-    kind: Literal["gated_self_attention"] = "gated_self_attention"
-    absent: Absent = "masked"
-    """Hide tokens that are not there, or show learned nulls in their place as GLIGEN does."""
-    slots: int = Field(30, ge=1)
-    """With `absent: null`, how many tokens are shown at least."""
-
-    def build(self, *, signal_width: int | None = None) -> GatedSelfAttentionInjector:
-        """The injector, without layers until injected; tokens are as wide as the base's."""
-        return GatedSelfAttentionInjector(**self.model_dump(exclude={"kind"}))
 
 
 def _block(name: str, site: Any, token_width: int) -> GatedBlock:

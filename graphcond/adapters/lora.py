@@ -5,25 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
-from pydantic import Field
 from torch import nn
 
 from graphcond.adapters.base import InjectionSite, Injector
-from graphcond.config import ComponentConfig
+from graphcond.adapters.config import ATTENTION_PROJECTIONS
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import Signal
-
-ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
-"""The linear layers of every attention of a diffusers UNet."""
 
 WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name of a LoRA file."""
@@ -162,27 +158,6 @@ class LoraInjector(Injector[Signal]):
     def _layers(self) -> Iterator[LoraLayer]:
         unet = self._held.get("unet")
         return iter(()) if unet is None else (m for m in unet.modules() if isinstance(m, LoraLayer))
-
-
-class LoraConfig(ComponentConfig):
-    """Low-rank updates of the denoiser, trained beside the graph modules."""
-
-    component: ClassVar = LoraInjector
-    kind: Literal["lora"] = "lora"
-    rank: int = Field(16, ge=1)
-    """Rank of the update."""
-    alpha: float | None = Field(None, gt=0)
-    """The update is scaled by alpha / rank; as large as the rank unless given."""
-    targets: tuple[str, ...] = Field(ATTENTION_PROJECTIONS, min_length=1)
-    """Ends of the names of the layers to adapt."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability of dropping an input in training."""
-    weight_decomposed: bool = False
-    """Train magnitude and direction apart (DoRA)."""
-
-    def build(self, *, signal_width: int | None = None) -> LoraInjector:
-        """The injector, not yet injected; it reads no signal, so ``signal_width`` does not matter."""
-        return LoraInjector(**self.model_dump(exclude={"kind"}))
 
 
 def _adapters(unet: Any) -> tuple[str, ...]:

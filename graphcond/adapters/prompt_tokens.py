@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from graphcond.adapters.base import InjectionSite, Injector
-from graphcond.config import ComponentConfig
+from graphcond.adapters.config import Place
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import GraphTokens, Signal
-
-Place = Literal["append", "replace"]
 
 
 class PromptTokenInjector(Injector[GraphTokens]):
@@ -57,19 +55,6 @@ class PromptTokenInjector(Injector[GraphTokens]):
             context=torch.cat([inputs.context, tokens], dim=1),
             context_weight=_weights(inputs.context, before, signal, scale),
         )
-
-
-class PromptTokenConfig(ComponentConfig):
-    """Append graph tokens to the prompt's tokens, or let them stand in their place."""
-
-    component: ClassVar = PromptTokenInjector
-    kind: Literal["prompt_tokens"] = "prompt_tokens"
-    place: Place = "append"
-    """`append` graph tokens to the prompt's, or `replace` the prompt of targets that have a graph."""
-
-    def build(self, *, signal_width: int | None = None) -> PromptTokenInjector:
-        """The injector; ``signal_width`` does not matter, tokens are as wide as the base's."""
-        return PromptTokenInjector(place=self.place)
 
 
 def _weights(

@@ -1,12 +1,16 @@
 """Frozen models: the bases that draw and the extractors that look."""
 
-from graphcond.bases.stable_diffusion import StableDiffusionBase, StableDiffusionConfig, TinyConfig
-from graphcond.config import by_kind, tagged_union
+from typing import TYPE_CHECKING
 
-BASES = by_kind((StableDiffusionConfig, TinyConfig), "graphcond.bases")
-"""Every base config by its kind, plug-ins included."""
+from graphcond import lazy_names
 
-BaseConfig = tagged_union(BASES)
-"""The pydantic type of a base in a recipe."""
+if TYPE_CHECKING:
+    from graphcond.bases.config import BASES as BASES
+    from graphcond.bases.config import BaseConfig as BaseConfig
+    from graphcond.bases.config import StableDiffusionConfig as StableDiffusionConfig
+    from graphcond.bases.config import TinyConfig as TinyConfig
+    from graphcond.bases.stable_diffusion import StableDiffusionBase as StableDiffusionBase
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
 
-__all__ = ["BASES", "BaseConfig", "StableDiffusionBase", "StableDiffusionConfig", "TinyConfig"]
+import graphcond.bases.config  # noqa: F401 - plug-ins load before any module of this room

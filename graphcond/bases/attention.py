@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from diffusers import UNet2DConditionModel
 
+from graphcond.bases.config import AttentionChoice
 from graphcond.errors import InputError
 
-AttentionChoice = Literal["auto", "sdpa", "xformers"]
 Attention = Literal["sdpa", "xformers"]
 
 XFORMERS_KEY_MULTIPLE = 8

@@ -11,8 +11,8 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-from graphcond.bases.loading import TINY_FOLDER, load_scheduler
-from graphcond.bases.stable_diffusion import StableDiffusionConfig, TinyConfig
+from graphcond.bases.config import TINY_FOLDER, StableDiffusionConfig, TinyConfig
+from graphcond.bases.loading import load_scheduler
 from graphcond.errors import InputError
 from graphcond.io.files import write_json, writing
 from graphcond.progress import Progress

@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
 import diffusers
 from diffusers import DDIMScheduler, SchedulerMixin
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
 from graphcond.errors import InputError
 
-TINY_FOLDER = Path(str(files("graphcond.bases"))) / "tiny"
-"""The base inside the package."""
-
-
 HUB_SECONDS = 10
 """How long the hub may take to answer before what is downloaded has to do."""
-
-
-@dataclass(frozen=True)
-class BaseFacts:
-    """What a base's config files say about it, read without loading any weight."""
-
-    token_width: int
-    token_count: int
-    resolution: int
-    prediction_type: str
-
-
-def read_facts(model: str) -> BaseFacts | None:
-    """The facts of a model folder or of a hub model that is already downloaded; None otherwise.
-
-    Raises:
-        InputError: a folder that is there, but is no Stable Diffusion model.
-    """
-    unet, text = _config(model, "unet/config.json"), _config(model, "text_encoder/config.json")
-    scheduler, vae = _config(model, "scheduler/scheduler_config.json"), _config(model, "vae/config.json")
-    if unet is None or text is None or scheduler is None or vae is None:
-        return None
-    try:
-        return BaseFacts(
-            token_width=int(unet["cross_attention_dim"]),
-            token_count=int(text["max_position_embeddings"]),
-            resolution=int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1),
-            prediction_type=scheduler.get("prediction_type", "epsilon"),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"its config files do not give its sizes ({type(error).__name__}: {error})",
-            place=model,
-            remedy="give a Stable Diffusion model in diffusers' folder layout",
-        ) from None
 
 
 def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
@@ -150,33 +108,6 @@ def first_line(error: Exception) -> str:
 
 def _dtype_option(kind: Any) -> str:
     return "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
-
-
-def _config(model: str, name: str) -> dict[str, Any] | None:
-    folder = Path(model)
-    found = (
-        folder / name
-        if folder.is_dir()
-        else try_to_load_from_cache(model, name)
-        if _is_hub_id(model)
-        else None
-    )
-    if not isinstance(found, str | Path) or (folder.is_dir() and not Path(found).is_file()):
-        if folder.is_dir():
-            raise InputError(
-                f"has no {name}",
-                place=model,
-                remedy="give a Stable Diffusion model in diffusers' folder layout",
-            )
-        return None
-    try:
-        return json.loads(Path(found).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", place=found, remedy="replace the file") from None
-
-
-def _is_hub_id(model: str) -> bool:
-    return model.count("/") == 1 and not model.startswith((".", "/", "~"))
 
 
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:

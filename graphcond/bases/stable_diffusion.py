@@ -15,95 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE, AttentionChoice, choose_attention, use_attention
+from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE, choose_attention, use_attention
+from graphcond.bases.config import TINY_FOLDER, AttentionChoice, DType
 from graphcond.bases.loading import (
-    TINY_FOLDER,
-    BaseFacts,
     load_part,
     load_scheduler,
     load_tokenizer,
-    read_facts,
 )
 from graphcond.bases.sites import GROUNDING, filled, install_grounding, transformer_blocks
 from graphcond.bases.token_weights import cross_attentions, install_token_weights
-from graphcond.config import ComponentConfig
 from graphcond.denoiser_inputs import DenoiserInputs, Residuals
 from graphcond.signals import TextTokens
 
-DType = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-class StableDiffusionConfig(ComponentConfig):
-    """Any Stable Diffusion 1.x or 2.x model in diffusers' folder layout."""
-
-    kind: Literal["stable_diffusion"] = "stable_diffusion"
-    model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    """A folder, or a model id on the Hugging Face hub."""
-    revision: str | None = None
-    """A branch, tag or commit of the hub model."""
-    variant: str | None = None
-    """The variant of the weight files, such as `fp16`."""
-    dtype: DType = "fp32"
-    """Number format of the frozen weights."""
-    attention: AttentionChoice = "auto"
-    """Attention kernel; `auto` takes xformers where it runs."""
-    gradient_checkpointing: bool = False
-    """Recompute the denoiser's activations in the backward pass: less memory, more time."""
-
-    def facts(self) -> BaseFacts | None:
-        """What the model's config files say, if they can be read without downloading."""
-        return read_facts(self.model)
-
-    def build(self, *, device: torch.device) -> StableDiffusionBase:
-        """Load the model, frozen.
-
-        Raises:
-            InputError: the model is missing or incomplete, or the attention kernel cannot run.
-        """
-        attention = choose_attention(self.attention, device)
-        options: dict[str, Any] = {
-            "revision": self.revision,
-            "variant": self.variant,
-            "dtype": DTYPES[self.dtype],
-        }
-        base = StableDiffusionBase(
-            unet=load_part(UNet2DConditionModel, self.model, "unet", **options),
-            vae=load_part(AutoencoderKL, self.model, "vae", **options),
-            text_encoder=load_part(CLIPTextModel, self.model, "text_encoder", **options),
-            tokenizer=load_tokenizer(self.model, revision=self.revision),
-            scheduler=load_scheduler(self.model, revision=self.revision),
-        )
-        base.to(device)
-        base.set_attention(attention)
-        if self.gradient_checkpointing:
-            base.unet.enable_gradient_checkpointing()
-        return base
-
-
-class TinyConfig(ComponentConfig):
-    """The small base inside the package: 64 px, trained by us on procedural worlds."""
-
-    kind: Literal["tiny"] = "tiny"
-    dtype: DType = "fp32"
-    """Number format of the frozen weights."""
-    attention: AttentionChoice = "auto"
-    """Attention kernel; `auto` takes xformers where it runs."""
-    gradient_checkpointing: bool = False
-    """Recompute the denoiser's activations in the backward pass: less memory, more time."""
-
-    def facts(self) -> BaseFacts | None:
-        """What the model's config files say."""
-        return read_facts(str(TINY_FOLDER))
-
-    def build(self, *, device: torch.device) -> StableDiffusionBase:
-        """Load the packaged model, frozen.
-
-        Raises:
-            InputError: the attention kernel cannot run.
-        """
-        settings = self.model_dump(exclude={"kind"})
-        return StableDiffusionConfig(model=str(TINY_FOLDER), **settings).build(device=device)
 
 
 @dataclass(frozen=True)
@@ -151,18 +75,39 @@ class StableDiffusionBase:
         device: torch.device | str = "cpu",
         dtype: DType = "fp32",
         attention: AttentionChoice = "auto",
+        revision: str | None = None,
+        variant: str | None = None,
+        gradient_checkpointing: bool = False,
     ) -> StableDiffusionBase:
-        """Load a base, frozen: ``tiny`` for the one inside the package, a folder, or a hub id.
+        """Load a base, frozen.
+
+        Args:
+            name_or_folder: ``tiny`` for the one inside the package, a folder, or an id on the hub.
+            device: where to put it.
+            dtype: number format of the weights.
+            attention: attention kernel; ``auto`` takes xformers where it runs.
+            revision: a branch, tag or commit of a hub model.
+            variant: the variant of the weight files, such as ``fp16``.
+            gradient_checkpointing: recompute the denoiser's activations in the backward pass.
 
         Raises:
             InputError: the model is missing or incomplete, or the attention kernel cannot run.
         """
-        config: StableDiffusionConfig | TinyConfig
-        if name_or_folder == "tiny":
-            config = TinyConfig(dtype=dtype, attention=attention)
-        else:
-            config = StableDiffusionConfig(model=name_or_folder, dtype=dtype, attention=attention)
-        return config.build(device=torch.device(device))
+        model = str(TINY_FOLDER) if name_or_folder == "tiny" else name_or_folder
+        kernel = choose_attention(attention, torch.device(device))
+        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": DTYPES[dtype]}
+        base = cls(
+            unet=load_part(UNet2DConditionModel, model, "unet", **options),
+            vae=load_part(AutoencoderKL, model, "vae", **options),
+            text_encoder=load_part(CLIPTextModel, model, "text_encoder", **options),
+            tokenizer=load_tokenizer(model, revision=revision),
+            scheduler=load_scheduler(model, revision=revision),
+        )
+        base.to(torch.device(device))
+        base.set_attention(kernel)
+        if gradient_checkpointing:
+            base.unet.enable_gradient_checkpointing()
+        return base
 
     @property
     def device(self) -> torch.device:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from graphcond.bases.loading import TINY_FOLDER
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.files import read_json, write_json
 from graphcond.io.fingerprint import file_digest, fingerprint

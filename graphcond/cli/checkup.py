@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from graphcond.bases.attention import choose_attention, why_not_xformers
-from graphcond.bases.loading import TINY_FOLDER
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.io.files import default_cache_folder
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numba", "torchmetrics")

@@ -56,7 +56,7 @@ def embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
         InputError: the CLIP, the file or a picture cannot be read.
     """
     from graphcond.attributed_graph import NodeEmbeddings
-    from graphcond.bases.loading import TINY_FOLDER
+    from graphcond.bases.config import TINY_FOLDER
     from graphcond.data.contexts import embed_graph
     from graphcond.features.clip import ClipExtractor
     from graphcond.features.embedding_files import load_embeddings

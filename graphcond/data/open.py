@@ -157,7 +157,7 @@ def check_samplers(recipe: Recipe, *, scenes: bool) -> None:
     """
     data = "scene graphs" if scenes else "a graph of nodes"
     for number, condition in enumerate(recipe.conditions):
-        if (condition.sampler.component.makes is SceneContext) is not scenes:
+        if (condition.sampler.makes is SceneContext) is not scenes:
             raise InputError(
                 f"'{condition.sampler.kind}' does not read {data}",
                 place=f"conditions.{number}.sampler",

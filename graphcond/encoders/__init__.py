@@ -1,58 +1,32 @@
 """Encoders: from the context of a target to the signal that an injector reads."""
 
-from graphcond.config import by_kind, tagged_union
-from graphcond.encoders.base import Encoder
-from graphcond.encoders.gat import GatConfig
-from graphcond.encoders.gcn import GCNConfig
-from graphcond.encoders.graph_network import GraphNetwork
-from graphcond.encoders.graph_networks import build_graph_network
-from graphcond.encoders.graph_qformer import GraphQFormer, GraphQFormerConfig
-from graphcond.encoders.layout import Layout, LayoutConfig
-from graphcond.encoders.neighbor_mean import NeighborMean, NeighborMeanConfig
-from graphcond.encoders.object_tokens import ObjectTokens
-from graphcond.encoders.sage import SageConfig
-from graphcond.encoders.sentence import SentenceConfig, SentenceEncoder
-from graphcond.encoders.triple_gcn import TripleGCNConfig
-from graphcond.encoders.triple_transformer import TripleTransformer, TripleTransformerConfig
+from typing import TYPE_CHECKING
 
-ENCODERS = by_kind(
-    (
-        GraphQFormerConfig,
-        NeighborMeanConfig,
-        TripleGCNConfig,
-        GCNConfig,
-        SageConfig,
-        GatConfig,
-        SentenceConfig,
-        LayoutConfig,
-        TripleTransformerConfig,
-    ),
-    "graphcond.encoders",
-)
-"""Every encoder config by its kind, plug-ins included."""
+from graphcond import lazy_names
 
-EncoderConfig = tagged_union(ENCODERS)
-"""The pydantic type of an encoder in a recipe."""
+if TYPE_CHECKING:
+    from graphcond.encoders.base import Encoder as Encoder
+    from graphcond.encoders.config import ENCODERS as ENCODERS
+    from graphcond.encoders.config import EncoderConfig as EncoderConfig
+    from graphcond.encoders.config import EncoderFields as EncoderFields
+    from graphcond.encoders.config import GatConfig as GatConfig
+    from graphcond.encoders.config import GCNConfig as GCNConfig
+    from graphcond.encoders.config import GraphQFormerConfig as GraphQFormerConfig
+    from graphcond.encoders.config import LayoutConfig as LayoutConfig
+    from graphcond.encoders.config import NeighborMeanConfig as NeighborMeanConfig
+    from graphcond.encoders.config import SageConfig as SageConfig
+    from graphcond.encoders.config import SentenceConfig as SentenceConfig
+    from graphcond.encoders.config import TripleGCNConfig as TripleGCNConfig
+    from graphcond.encoders.config import TripleTransformerConfig as TripleTransformerConfig
+    from graphcond.encoders.graph_network import GraphNetwork as GraphNetwork
+    from graphcond.encoders.graph_networks import build_graph_network as build_graph_network
+    from graphcond.encoders.graph_qformer import GraphQFormer as GraphQFormer
+    from graphcond.encoders.layout import Layout as Layout
+    from graphcond.encoders.neighbor_mean import NeighborMean as NeighborMean
+    from graphcond.encoders.object_tokens import ObjectTokens as ObjectTokens
+    from graphcond.encoders.sentence import SentenceEncoder as SentenceEncoder
+    from graphcond.encoders.triple_transformer import TripleTransformer as TripleTransformer
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
 
-__all__ = [
-    "ENCODERS",
-    "Encoder",
-    "EncoderConfig",
-    "GCNConfig",
-    "GatConfig",
-    "GraphNetwork",
-    "GraphQFormer",
-    "GraphQFormerConfig",
-    "Layout",
-    "LayoutConfig",
-    "NeighborMean",
-    "NeighborMeanConfig",
-    "ObjectTokens",
-    "SageConfig",
-    "SentenceConfig",
-    "SentenceEncoder",
-    "TripleGCNConfig",
-    "TripleTransformer",
-    "TripleTransformerConfig",
-    "build_graph_network",
-]
+import graphcond.encoders.config  # noqa: F401 - plug-ins load before any module of this room

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 
+from graphcond.encoders.config import Backend
 from graphcond.errors import InputError
-
-Backend: TypeAlias = Literal["auto", "dgl", "torch"]
 
 
 @cache

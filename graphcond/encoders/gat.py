@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int64
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from graphcond.encoders.graph_network import GraphLayer, GraphNetwork
-from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.graph_network import GraphLayer
 from graphcond.encoders.scene_graphs import PackedScenes, summed
 
 SLOPE = 0.2
@@ -65,24 +61,3 @@ class GatLayer(GraphLayer):
         )
         raised = (scores - highest[targets]).exp()
         return raised / summed(raised, targets, count)[targets]
-
-
-class GatConfig(ObjectTokensConfig):
-    """Tokens of objects that attend to their neighbors along predicates."""
-
-    kind: Literal["gat"] = "gat"
-    layers: int = Field(4, ge=1, le=64)
-    """Rounds; a relation is one step long."""
-    heads: int = Field(4, ge=1, le=1024)
-    """Attentions side by side; they share `node_width` among them."""
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> GatConfig:
-        if self.node_width % self.heads:
-            raise ValueError(f"node_width {self.node_width} is no multiple of {self.heads} heads")
-        return self
-
-    def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
-        layers = [GatLayer(self.node_width, self.heads) for _ in range(self.layers)]
-        return GraphNetwork(input_width, self.node_width, layers)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.encoders.dgl_backend import Backend, require_dgl, uses_dgl
-from graphcond.encoders.graph_network import GraphLayer, GraphNetwork
-from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.config import Backend
+from graphcond.encoders.dgl_backend import require_dgl, uses_dgl
+from graphcond.encoders.graph_network import GraphLayer
 from graphcond.encoders.scene_graphs import PackedScenes, counted, summed
 from graphcond.errors import InputError
 
@@ -109,18 +108,3 @@ def _ways(graph: PackedScenes) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " m"]
         torch.cat([graph.subjects, there, graph.objects, back]),
         torch.cat([there, graph.objects, back, graph.subjects]),
     )
-
-
-class GCNConfig(ObjectTokensConfig):
-    """Tokens of objects from graph convolutions over objects, attributes and predicates."""
-
-    kind: Literal["gcn"] = "gcn"
-    layers: int = Field(6, ge=1, le=64)
-    """Convolutions; a relation is two steps long."""
-    backend: Backend = "auto"
-    """DGL or torch, which give the same; `auto` takes DGL on a CPU where it is installed."""
-
-    def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
-        layers = [GCNLayer(self.node_width, self.backend) for _ in range(self.layers)]
-        return GraphNetwork(input_width, self.node_width, layers)

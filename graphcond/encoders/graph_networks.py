@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from graphcond.encoders.dgl_backend import Backend
-from graphcond.encoders.gat import GatConfig
-from graphcond.encoders.gcn import GCNConfig
+from graphcond.encoders.config import (
+    Backend,
+    GatConfig,
+    GCNConfig,
+    GraphNetworkKind,
+    ObjectTokensConfig,
+    SageConfig,
+    TripleGCNConfig,
+)
 from graphcond.encoders.graph_network import GraphNetwork
-from graphcond.encoders.object_tokens import ObjectTokensConfig
-from graphcond.encoders.sage import SageConfig
-from graphcond.encoders.triple_gcn import TripleGCNConfig
-
-GraphNetworkKind: TypeAlias = Literal["triple_gcn", "gcn", "sage", "gat"]
 
 _CONFIGS: dict[str, type[ObjectTokensConfig]] = {
     config.kind_name(): config for config in (TripleGCNConfig, GCNConfig, SageConfig, GatConfig)

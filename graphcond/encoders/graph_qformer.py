@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar, Literal
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.config import ComponentConfig
 from graphcond.context import NeighborFeatures
-from graphcond.encoders.base import BaseSite, Encoder
-from graphcond.encoders.relations import RelationEmbedding, Relations, named
+from graphcond.encoders.base import Encoder
+from graphcond.encoders.relations import RelationEmbedding
 from graphcond.encoders.text_transformer import MultiHeadAttention, TextTransformer, TransformerShape
-from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, TextTokens
 
 PASS_THROUGH = 3.0
@@ -166,79 +160,3 @@ class NeighborMixer(nn.Module):
         """Tokens that have seen each other."""
         normed = self.norm(tokens)
         return tokens + self.attention(normed, normed, mask=visible[:, None, None, :])
-
-
-class GraphQFormerConfig(ComponentConfig):
-    """A CLIP text transformer whose every n-th layer also attends to the neighbors' embeddings."""
-
-    component: ClassVar = GraphQFormer
-    kind: Literal["graph_qformer"] = "graph_qformer"
-    tokens_per_neighbor: int = Field(4, ge=1, le=256)
-    """Tokens that each neighbor's embedding is projected to."""
-    cross_attention_every: int = Field(2, ge=1)
-    """Layers 0, n, 2n ... attend to the neighbors."""
-    width: int | None = Field(None, ge=1)
-    """Width of the graph tokens; follows the base's text encoder unless given."""
-    init: Literal["text_encoder", "clip", "random"] = "text_encoder"
-    """From the base's text encoder; `clip`: and reading pictures through CLIP's projection; or from noise."""
-    zero_start: bool = True
-    """Cross-attention starts at zero (with `clip`: all but the last), so that training starts at the base."""
-    freeze_text: bool = False
-    """Train only what reads the neighbors: projector and cross-attention; the text transformer stays."""
-    neighbor_self_attention: bool = False
-    """Let neighbor tokens attend to each other first, as the paper says and the release does not."""
-    normalize_embeddings: bool = False
-    """Scale neighbor embeddings to length one times the square root of their width."""
-    relations: Relations = False
-    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
-
-    def build(
-        self,
-        *,
-        feature_width: int,
-        base: BaseSite,
-        text_projection: Float[Tensor, "d w"] | None = None,
-    ) -> GraphQFormer:
-        """The encoder for a base, reading neighbor embeddings of ``feature_width``.
-
-        Args:
-            feature_width: d.
-            base: the base.
-            text_projection: of the CLIP that makes the embeddings, for ``init: clip``; without it the
-                start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
-
-        Raises:
-            InputError: the tokens would not be as wide as the base's, the projection does not lead from
-                the base's text encoder to the embeddings, or ``relations`` have no names yet.
-        """
-        text = base.text_encoder.config
-        width = self.width or text.hidden_size
-        if width != base.token_width:
-            raise InputError(
-                f"{width} does not fit, the base reads tokens of width {base.token_width}",
-                place="encoder.width",
-                remedy="leave it out to follow the base",
-            )
-        qformer = GraphQFormer(
-            shape=replace(TransformerShape.of(text), width=width),
-            feature_width=feature_width,
-            token_width=base.token_width,
-            tokens_per_neighbor=self.tokens_per_neighbor,
-            cross_attention_every=self.cross_attention_every,
-            zero_start=self.zero_start,
-            neighbor_self_attention=self.neighbor_self_attention,
-            normalize_embeddings=self.normalize_embeddings,
-            relations=named(self.relations),
-        )
-        if self.init != "random":
-            qformer.start_from(base.text_encoder)
-        if self.init == "clip" and text_projection is not None:
-            try:
-                qformer.start_from_clip(base.encode_prompt([""]).ids.cpu(), text_projection)
-            except ValueError as error:
-                raise InputError(
-                    str(error), place="encoder.init: clip", remedy="use init: text_encoder"
-                ) from None
-        if self.freeze_text:
-            qformer.freeze_text()
-        return qformer

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import ClassVar, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.config import ComponentConfig
 from graphcond.context import SceneFeatures
-from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.base import Encoder
 from graphcond.encoders.boxes import BoxHead
-from graphcond.encoders.dgl_backend import Backend
 from graphcond.encoders.graph_network import GraphNetwork
-from graphcond.encoders.graph_networks import GraphNetworkKind, build_graph_network
 from graphcond.signals import LayoutMap, TextTokens
 
 
@@ -151,34 +147,3 @@ class Layout(Encoder[SceneFeatures, LayoutMap]):
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
         """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only."""
         return self.box_head(self.placing(context))
-
-
-class LayoutConfig(ComponentConfig):
-    """A map of the picture from a graph: boxes, masks and a vector for each object."""
-
-    component: ClassVar = Layout
-    kind: Literal["layout"] = "layout"
-    network: GraphNetworkKind = "triple_gcn"
-    """The graph network that describes each object, and another of its kind that places it."""
-    layers: int | None = Field(None, ge=1, le=64)
-    """Its rounds; as many as the encoder of that kind takes unless given."""
-    node_width: int = Field(128, ge=1, le=65_536)
-    """Width of the vectors inside the graph network."""
-    backend: Backend = "auto"
-    """For the network `gcn`: DGL or torch."""
-    channels: int = Field(128, ge=1, le=4_096)
-    """Width of the layout's features."""
-    size: int | None = Field(None, ge=1, le=512)
-    """Cells a side; as many as the base's latents have unless given."""
-    given_boxes: bool = True
-    """Put objects into the boxes that a scene gives; otherwise always into predicted ones."""
-
-    def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Layout:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        network = build_graph_network(
-            self.network, feature_width, width=self.node_width, layers=self.layers, backend=self.backend
-        )
-        size = self.size or base.default_size // base.pixels_per_latent
-        return Layout(network, channels=self.channels, size=size, given_boxes=self.given_boxes)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from einops import rearrange
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.config import ComponentConfig
 from graphcond.context import NeighborFeatures
-from graphcond.encoders.base import BaseSite, Encoder
-from graphcond.encoders.relations import RelationEmbedding, Relations, named
+from graphcond.encoders.base import Encoder
+from graphcond.encoders.relations import RelationEmbedding
 from graphcond.signals import GraphTokens, TextTokens
 
 
@@ -62,32 +58,3 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
             # Vectors that were added would not say which neighbor they belong to: a mean forgets that.
             embeddings = embeddings * (1 + self.relations(context))
         return (embeddings * here).sum(1) / here.sum(1).clamp(min=1)
-
-
-class NeighborMeanConfig(ComponentConfig):
-    """The mean of the neighbors' embeddings, turned into a few tokens by an MLP."""
-
-    component: ClassVar = NeighborMean
-    kind: Literal["neighbor_mean"] = "neighbor_mean"
-    tokens: int = Field(4, ge=1, le=1024)
-    """Graph tokens per target."""
-    hidden: int = Field(512, ge=1)
-    """Width of the MLP's hidden layer."""
-    relations: Relations = False
-    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
-
-    def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> NeighborMean:
-        """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used.
-
-        Raises:
-            InputError: ``relations`` have no names yet.
-        """
-        return NeighborMean(
-            feature_width=feature_width,
-            token_width=base.token_width,
-            tokens=self.tokens,
-            hidden=self.hidden,
-            relations=named(self.relations),
-        )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from copy import deepcopy
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from graphcond.config import ComponentConfig
 from graphcond.context import SceneFeatures
-from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.base import Encoder
 from graphcond.encoders.boxes import BoxPredictor
 from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.errors import InputError
@@ -63,25 +59,3 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
                 "this encoder predicts no boxes", place="encoder.predict_boxes", remedy="set it to true"
             )
         return self.box_predictor(context)
-
-
-class ObjectTokensConfig(ComponentConfig):
-    """What every encoder of objects lets its user choose."""
-
-    component: ClassVar = ObjectTokens
-    node_width: int = Field(128, ge=1, le=65_536)
-    """Width of the vectors inside the graph network."""
-    predict_boxes: bool = False
-    """Predict where objects without a given box lie, and tell it to the injector."""
-
-    @abstractmethod
-    def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
-
-    def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> ObjectTokens:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        return ObjectTokens(
-            self.network(feature_width), token_width=base.token_width, predict_boxes=self.predict_boxes
-        )

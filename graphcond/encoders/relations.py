@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Any, TypeAlias
 
 import torch
 from jaxtyping import Float
-from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from graphcond.context import NeighborFeatures
 from graphcond.errors import InputError
-
-
-def _checked(value: Any) -> Any:
-    named = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
-    if not isinstance(value, bool) and not (named and len(set(value)) == len(value)):
-        raise ValueError("write true, false, or a list of the names of relations, each once")
-    return value
-
-
-Relations: TypeAlias = Annotated[bool | tuple[str, ...], BeforeValidator(_checked)]
-"""An encoder's setting: no relations, those of the graph that it is trained on, or those with these names."""
 
 
 class RelationEmbedding(nn.Module):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import nn
 
-from graphcond.encoders.graph_network import GraphLayer, GraphNetwork
-from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.graph_network import GraphLayer
 from graphcond.encoders.scene_graphs import PackedScenes, averaged
 
 
@@ -33,16 +29,3 @@ class SageLayer(GraphLayer):
         messages = torch.cat([nodes[graph.subjects] + there, nodes[graph.objects] + back]).relu()
         mean = averaged(messages, torch.cat([graph.objects, graph.subjects]), len(nodes))
         return graph.having(graph.nodes + (self.own(nodes) + self.heard(mean)).relu(), graph.predicates)
-
-
-class SageConfig(ObjectTokensConfig):
-    """Tokens of objects from the mean of what their neighbors say."""
-
-    kind: Literal["sage"] = "sage"
-    layers: int = Field(4, ge=1, le=64)
-    """Rounds; a relation is one step long."""
-
-    def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
-        layers = [SageLayer(self.node_width) for _ in range(self.layers)]
-        return GraphNetwork(input_width, self.node_width, layers)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from graphcond.config import ComponentConfig
 from graphcond.context import SceneFeatures
-from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.base import Encoder
 from graphcond.signals import GraphTokens, TextTokens
 
 
@@ -22,15 +18,15 @@ class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):
     cut: what exceeds it does not steer.
 
     Args:
-        encode: the base's `encode_prompt`.
+        encode_prompt: the base's `encode_prompt`.
     """
 
     reads = SceneFeatures
     gives = GraphTokens
 
-    def __init__(self, encode: Callable[[Sequence[str]], TextTokens]) -> None:
+    def __init__(self, encode_prompt: Callable[[Sequence[str]], TextTokens]) -> None:
         super().__init__()
-        self._encode = encode
+        self._encode = encode_prompt
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c), as many as a prompt has; hidden for an empty scene. ``text`` is not read."""
@@ -38,16 +34,3 @@ class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):
             hidden = self._encode(context.sentences).hidden
         spoken = torch.tensor([bool(sentence) for sentence in context.sentences], device=hidden.device)
         return GraphTokens(hidden, spoken[:, None].expand(hidden.shape[:2]))
-
-
-class SentenceConfig(ComponentConfig):
-    """The scene as a sentence, in the base's own text tokens."""
-
-    component: ClassVar = SentenceEncoder
-    kind: Literal["sentence"] = "sentence"
-
-    def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> SentenceEncoder:
-        """The encoder that asks ``base`` for tokens; neither words nor a projection are read."""
-        return SentenceEncoder(base.encode_prompt)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import nn
 
-from graphcond.encoders.graph_network import GraphLayer, GraphNetwork
-from graphcond.encoders.object_tokens import ObjectTokensConfig
+from graphcond.encoders.graph_network import GraphLayer
 from graphcond.encoders.scene_graphs import PackedScenes, averaged
 
 
@@ -42,20 +38,3 @@ class TripleConvolution(GraphLayer):
         ends = torch.cat([graph.subjects, graph.objects])
         pooled = averaged(torch.cat([to_subject, to_object]), ends, len(nodes))
         return graph.having(graph.nodes + self.combine(pooled), graph.predicates + change)
-
-
-class TripleGCNConfig(ObjectTokensConfig):
-    """Tokens of objects from sg2im's convolution over triples."""
-
-    kind: Literal["triple_gcn"] = "triple_gcn"
-    layers: int = Field(5, ge=1, le=64)
-    """Rounds; after n of them an object has heard of others up to n relations away."""
-    hidden: int | None = Field(None, ge=1)
-    """Width of the layers' MLPs; four times `node_width` unless given, as in sg2im."""
-
-    def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
-        layers = [
-            TripleConvolution(self.node_width, self.hidden or 4 * self.node_width) for _ in range(self.layers)
-        ]
-        return GraphNetwork(input_width, self.node_width, layers)

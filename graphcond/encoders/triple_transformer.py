@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Tensor, nn
 
-from graphcond.config import ComponentConfig
 from graphcond.context import SceneFeatures
-from graphcond.encoders.base import BaseSite, Encoder
+from graphcond.encoders.base import Encoder
 from graphcond.signals import GraphTokens, TextTokens
 
 ItemKind: TypeAlias = Literal["relation", "attribute", "object"]
@@ -172,43 +170,3 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         triple = (items.kinds < ITEM_KINDS.index("object"))[..., None]
         link = self.read_predicates(items.predicates) - tail
         return head + link * triple + self.kinds[items.kinds]
-
-
-class TripleTransformerConfig(ComponentConfig):
-    """A transformer over head + relation - tail, for grounding tokens or beside the scene's sentence."""
-
-    component: ClassVar = TripleTransformer
-    kind: Literal["triple_transformer"] = "triple_transformer"
-    node_width: int = Field(256, ge=1, le=65_536)
-    """Width of the transformer; 768 is BERT's."""
-    layers: int = Field(6, ge=1, le=64)
-    """Its layers."""
-    heads: int = Field(4, ge=1, le=64)
-    """Heads of its attention; they divide `node_width`."""
-    triples: int = Field(6, ge=1, le=1_024)
-    """Triples that are read, relations before attributes before objects in neither."""
-    added_to: Literal["text"] | None = None
-    """`text`: give the scene's sentence, as the base's text encoder reads it, with the graph added."""
-    graph_weight: NonNegativeFloat = 0.2
-    """Weight of the graph beside the sentence, with `added_to`."""
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> TripleTransformerConfig:
-        if self.node_width % self.heads:
-            raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
-        return self
-
-    def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> TripleTransformer:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        return TripleTransformer(
-            feature_width=feature_width,
-            token_width=base.token_width,
-            width=self.node_width,
-            layers=self.layers,
-            heads=self.heads,
-            triples=self.triples,
-            sentence=base.encode_prompt if self.added_to else None,
-            graph_weight=self.graph_weight,
-        )

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
 
-from graphcond.bases.loading import TINY_FOLDER
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError
 from graphcond.features.networks import clip_processor, load_network, load_pretrained, load_processor
 from graphcond.io.pictures import to_rgb

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
-from graphcond.bases.loading import TINY_FOLDER
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError
 from graphcond.features.clip import FrozenNetwork, tokenizer_settings
 from graphcond.features.networks import load_network, load_pretrained

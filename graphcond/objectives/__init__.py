@@ -1,26 +1,22 @@
 """Objectives that bring an encoder somewhere before the main training: boxes and masks, a CLIP space."""
 
-from graphcond.config import by_kind, tagged_union
-from graphcond.objectives.base import Need, Objective, ObjectiveConfig, ObjectiveResult, PretrainBatch
-from graphcond.objectives.layout import LayoutObjective, LayoutObjectiveConfig
-from graphcond.objectives.triple_contrast import TripleContrast, TripleContrastConfig
+from typing import TYPE_CHECKING
 
-OBJECTIVES = by_kind((LayoutObjectiveConfig, TripleContrastConfig), "graphcond.objectives")
-"""Every objective config by its kind, plug-ins included."""
+from graphcond import lazy_names
 
-AnyObjectiveConfig = tagged_union(OBJECTIVES)
-"""The pydantic type of an objective in a recipe."""
+if TYPE_CHECKING:
+    from graphcond.objectives.base import Objective as Objective
+    from graphcond.objectives.base import ObjectiveResult as ObjectiveResult
+    from graphcond.objectives.base import PretrainBatch as PretrainBatch
+    from graphcond.objectives.config import OBJECTIVES as OBJECTIVES
+    from graphcond.objectives.config import AnyObjectiveConfig as AnyObjectiveConfig
+    from graphcond.objectives.config import LayoutObjectiveConfig as LayoutObjectiveConfig
+    from graphcond.objectives.config import Need as Need
+    from graphcond.objectives.config import ObjectiveConfig as ObjectiveConfig
+    from graphcond.objectives.config import TripleContrastConfig as TripleContrastConfig
+    from graphcond.objectives.layout import LayoutObjective as LayoutObjective
+    from graphcond.objectives.triple_contrast import TripleContrast as TripleContrast
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
 
-__all__ = [
-    "OBJECTIVES",
-    "AnyObjectiveConfig",
-    "LayoutObjective",
-    "LayoutObjectiveConfig",
-    "Need",
-    "Objective",
-    "ObjectiveConfig",
-    "ObjectiveResult",
-    "PretrainBatch",
-    "TripleContrast",
-    "TripleContrastConfig",
-]
+import graphcond.objectives.config  # noqa: F401 - plug-ins load before any module of this room

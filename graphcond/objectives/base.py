@@ -5,24 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from graphcond.config import ComponentConfig
 from graphcond.context import SceneContext, SceneFeatures
-from graphcond.errors import InputError
-
-Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
-"""What an objective wants in its batches, beside the scenes themselves.
-
-- ``boxes``: boxes of the objects in the context (masks too, where the data has them).
-- ``pictures``: CLIP embeddings of the scenes' pictures.
-- ``texts``: CLIP embeddings of the scenes' sentences, in the same space.
-- ``negatives``: scenes with a swap that changes their meaning, and their sentences' embeddings.
-"""
 
 
 @dataclass(frozen=True)
@@ -68,43 +57,6 @@ class Objective(nn.Module, ABC):
     What of an encoder gets no gradient from it is left to the main training.
     """
 
-    needs: ClassVar[frozenset[Need]]
-    """What must be in every batch, beside the context and its scenes."""
-    asks: ClassVar[str]
-    """The method that an encoder must have for it."""
-
     @abstractmethod
     def forward(self, encoder: Any, batch: PretrainBatch) -> ObjectiveResult:
         """The loss of ``encoder`` on ``batch``."""
-
-
-def check_encoder(objective: type[Objective], kind: str, encoder: nn.Module) -> None:
-    """See that an encoder has what an objective asks of it.
-
-    Raises:
-        InputError: it has not.
-    """
-    if not hasattr(encoder, objective.asks):
-        raise InputError(
-            f"'{kind}' cannot train a {type(encoder).__name__}, which has no {objective.asks}()",
-            place="objective",
-            remedy="choose an objective and an encoder that fit",
-        )
-
-
-class ObjectiveConfig(ComponentConfig):
-    """Config of an objective; ``component`` names its class."""
-
-    component: ClassVar[type[Objective]]
-
-    def build(self, *, encoder: nn.Module, picture_width: int | None = None) -> Objective:
-        """The objective for an encoder.
-
-        Args:
-            encoder: what will be trained.
-            picture_width: d, width of CLIP's embeddings; may be None where no picture is needed.
-
-        Raises:
-            InputError: the encoder cannot be trained by this objective.
-        """
-        raise NotImplementedError

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
-from pydantic import NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphcond.context import SceneFeatures
 from graphcond.objectives.base import (
-    Need,
     Objective,
-    ObjectiveConfig,
     ObjectiveResult,
     PretrainBatch,
-    check_encoder,
 )
 from graphcond.objectives.relations import RULES, shortfall, stated
 from graphcond.scene_graph import Box, holds
@@ -77,9 +73,6 @@ class LayoutObjective(Objective):
         relation: weight of the relations.
         overlap: weight of the overlaps.
     """
-
-    needs: ClassVar[frozenset[Need]] = frozenset({"boxes"})
-    asks: ClassVar[str] = "predicted_boxes"
 
     def __init__(self, *, box: float, mask: float, relation: float, overlap: float) -> None:
         super().__init__()
@@ -164,23 +157,3 @@ def _overlap_loss(
 def _mean(losses: Float[Tensor, " m"], like: Tensor) -> Float[Tensor, ""]:
     """The mean, 0 with a gradient of 0 where there is nothing to average."""
     return losses.mean() if len(losses) else like.sum() * 0
-
-
-class LayoutObjectiveConfig(ObjectiveConfig):
-    """Predict boxes and masks; keep the spatial relations that the graph states."""
-
-    component: ClassVar = LayoutObjective
-    kind: Literal["layout"] = "layout"
-    box: NonNegativeFloat = 1.0
-    """Weight of the distance to the known boxes."""
-    mask: NonNegativeFloat = 0.1
-    """Weight of the masks' cross-entropy."""
-    relation: NonNegativeFloat = 5.0
-    """Weight of the stated relations that predicted boxes break."""
-    overlap: NonNegativeFloat = 0.5
-    """Weight of the overlap of objects that ought to lie apart."""
-
-    def build(self, *, encoder: nn.Module, picture_width: int | None = None) -> LayoutObjective:
-        """The objective for an encoder that predicts boxes; no picture is needed."""
-        check_encoder(LayoutObjective, self.kind, encoder)
-        return LayoutObjective(box=self.box, mask=self.mask, relation=self.relation, overlap=self.overlap)

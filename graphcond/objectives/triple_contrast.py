@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from graphcond.context import SceneFeatures
-from graphcond.errors import InputError
 from graphcond.objectives.base import (
-    Need,
     Objective,
-    ObjectiveConfig,
     ObjectiveResult,
     PretrainBatch,
-    check_encoder,
 )
 
 
@@ -41,9 +36,6 @@ class TripleContrast(Objective):
         margin: by how much the right pair must be nearer.
         swap: weight of the loss against swaps.
     """
-
-    needs: ClassVar[frozenset[Need]] = frozenset({"pictures", "texts", "negatives"})
-    asks: ClassVar[str] = "embed_scenes"
 
     def __init__(
         self, embedding_width: int, picture_width: int, *, graph_weight: float, margin: float, swap: float
@@ -101,34 +93,3 @@ def _hardest(cosines: Float[Tensor, "b b"], margin: float) -> Float[Tensor, ""]:
 
 def _masked_mean(values: Float[Tensor, " b"], mask: Bool[Tensor, " b"]) -> Float[Tensor, ""]:
     return (values * mask).sum() / mask.sum().clamp(min=1)
-
-
-class TripleContrastConfig(ObjectiveConfig):
-    """Bring a graph and its sentence to their picture, and away from the swapped graph."""
-
-    component: ClassVar = TripleContrast
-    kind: Literal["triple_contrast"] = "triple_contrast"
-    graph_weight: NonNegativeFloat = 0.2
-    """Weight of the graph's embedding beside the text's."""
-    margin: NonNegativeFloat = 0.2
-    """How much nearer the right pair must be."""
-    swap: NonNegativeFloat = 5.0
-    """Weight of the loss against the swapped scene."""
-
-    def build(self, *, encoder: nn.Module, picture_width: int | None = None) -> TripleContrast:
-        """The objective for an encoder that embeds whole scenes.
-
-        Raises:
-            InputError: the encoder embeds no scenes, or the pictures have no embeddings.
-        """
-        check_encoder(TripleContrast, self.kind, encoder)
-        if picture_width is None:
-            raise InputError(
-                "needs CLIP embeddings of pictures and sentences",
-                place="objective 'triple_contrast'",
-                remedy="take features from a CLIP model",
-            )
-        width: int = encoder.embedding_width  # type: ignore[assignment]
-        return TripleContrast(
-            width, picture_width, graph_weight=self.graph_weight, margin=self.margin, swap=self.swap
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphcond.bases.loading import BaseFacts
+from graphcond.bases.config import BaseFacts
 from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
 from graphcond.signals import GraphTokens
 
@@ -31,7 +31,7 @@ def check_context(place: str, sampler: Any, encoder: Any) -> None:
     Raises:
         ValueError: it does not.
     """
-    makes, reads = READERS[sampler.component.makes], encoder.component.reads
+    makes, reads = READERS[sampler.makes], encoder.reads
     if makes is not reads:
         raise ValueError(
             f"{place}: the encoder '{encoder.kind}' reads {reads.__name__}, "
@@ -45,7 +45,7 @@ def check_null(place: str, encoder: Any, null: str) -> None:
     Raises:
         ValueError: it cannot.
     """
-    gives = encoder.component.gives
+    gives = encoder.gives
     if null == "zeros" and gives is not GraphTokens:
         raise ValueError(f"{place}.null: 'zeros' is made of tokens, not of {gives.__name__}; use 'absent'")
 
@@ -58,7 +58,7 @@ def check_data(data: Any, conditions: Iterable[Any]) -> None:
     """
     has_scenes = data.kind == "scenes" or getattr(data, "world", None) == "scenes"
     for number, condition in enumerate(conditions):
-        wants_scenes = condition.sampler.component.makes is SceneContext
+        wants_scenes = condition.sampler.makes is SceneContext
         if wants_scenes != has_scenes:
             wanted, found = ("scene graphs", "mmag") if wants_scenes else ("a graph of nodes", "scenes")
             raise ValueError(
@@ -74,7 +74,7 @@ def check_signal(place: str, encoder: Any, injector: Any) -> None:
     Raises:
         ValueError: it does not.
     """
-    gives, reads = encoder.component.gives, injector.component.reads
+    gives, reads = encoder.gives, injector.reads
     if reads is None:
         raise ValueError(
             f"{place}.injector: '{injector.kind}' reads no signal; name it at the top of the recipe instead"
@@ -92,7 +92,7 @@ def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
     Raises:
         ValueError: they are not.
     """
-    if encoder.component.gives is not GraphTokens:
+    if encoder.gives is not GraphTokens:
         return
     width = getattr(encoder, "width", None)
     if width is not None and facts is not None and width != facts.token_width:

@@ -81,8 +81,8 @@ def check_stages(stages: Sequence[StageConfig], conditions: Sequence[_Condition]
                 f"{place}.condition: there is no '{stage.condition}'; known are {', '.join(encoders)}"
             )
         encoder = encoders[stage.condition]
-        if not hasattr(encoder.component, stage.objective.component.asks):
+        if not encoder.has(stage.objective.asks):
             raise ValueError(
                 f"{place}.objective: '{stage.objective.kind}' cannot train the encoder '{encoder.kind}', "
-                f"which has no {stage.objective.component.asks}(); choose a pair that fits"
+                f"which has no {stage.objective.asks}(); choose a pair that fits"
             )

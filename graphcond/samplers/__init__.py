@@ -1,104 +1,57 @@
 """Samplers: they choose, from a graph, what matters for one picture."""
 
-from graphcond.config import by_kind, tagged_union
-from graphcond.samplers.affiliation.graph import AffiliationGraph
-from graphcond.samplers.affiliation_ppr import AffiliationPPRSampler, AffiliationPPRSamplerConfig
-from graphcond.samplers.base import (
-    NeighborSampler,
-    NeighborSamplerConfig,
-    SceneSampler,
-    SceneSamplerConfig,
-    sample_all,
-)
-from graphcond.samplers.given import GivenSampler, GivenSamplerConfig
-from graphcond.samplers.hard_negatives import HardNegative, swapped
-from graphcond.samplers.hop_mean import HopMeanSampler, HopMeanSamplerConfig
-from graphcond.samplers.khop import KHopSampler, KHopSamplerConfig
-from graphcond.samplers.ppr import PPRSampler, PPRSamplerConfig
-from graphcond.samplers.precomputed import PrecomputedSampler, PrecomputedSamplerConfig
-from graphcond.samplers.quotas import QuotaSampler
-from graphcond.samplers.random import RandomSampler, RandomSamplerConfig
-from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable
-from graphcond.samplers.relations import RelatingSampler, with_relations
-from graphcond.samplers.scene_triples import SceneTriplesConfig, SceneTriplesSampler
-from graphcond.samplers.semantic import SemanticSampler, SemanticSamplerConfig
-from graphcond.samplers.semantic_ppr import SemanticPPRSampler, SemanticPPRSamplerConfig
-from graphcond.samplers.similarity.base import Similarity
-from graphcond.samplers.similarity.blend import BlendSimilarity, SimilarityConfig
-from graphcond.samplers.similarity.cosine import (
-    ConsensusSimilarity,
-    EmbeddingSimilarity,
-    ImageImageSimilarity,
-    TextImageSimilarity,
-    TextTextSimilarity,
-)
-from graphcond.samplers.typed_graphs import with_edge_type_weights
+from typing import TYPE_CHECKING
 
-SAMPLERS = by_kind(
-    (
-        SemanticPPRSamplerConfig,
-        PPRSamplerConfig,
-        AffiliationPPRSamplerConfig,
-        SemanticSamplerConfig,
-        KHopSamplerConfig,
-        HopMeanSamplerConfig,
-        RandomSamplerConfig,
-        GivenSamplerConfig,
-        PrecomputedSamplerConfig,
-        SceneTriplesConfig,
-    ),
-    "graphcond.samplers",
-)
-"""Config of every sampler by its kind, those of other packages included."""
+from graphcond import lazy_names
 
-SamplerConfig = tagged_union(SAMPLERS)
-"""Any sampler's config, told apart by ``kind``."""
+if TYPE_CHECKING:
+    from graphcond.samplers.affiliation.graph import AffiliationGraph as AffiliationGraph
+    from graphcond.samplers.affiliation_ppr import AffiliationPPRSampler as AffiliationPPRSampler
+    from graphcond.samplers.base import NeighborSampler as NeighborSampler
+    from graphcond.samplers.base import SceneSampler as SceneSampler
+    from graphcond.samplers.base import sample_all as sample_all
+    from graphcond.samplers.config import SAMPLERS as SAMPLERS
+    from graphcond.samplers.config import AffiliationPPRSamplerConfig as AffiliationPPRSamplerConfig
+    from graphcond.samplers.config import GivenSamplerConfig as GivenSamplerConfig
+    from graphcond.samplers.config import HopMeanSamplerConfig as HopMeanSamplerConfig
+    from graphcond.samplers.config import KHopSamplerConfig as KHopSamplerConfig
+    from graphcond.samplers.config import NeighborSamplerConfig as NeighborSamplerConfig
+    from graphcond.samplers.config import PPRSamplerConfig as PPRSamplerConfig
+    from graphcond.samplers.config import PrecomputedSamplerConfig as PrecomputedSamplerConfig
+    from graphcond.samplers.config import RandomSamplerConfig as RandomSamplerConfig
+    from graphcond.samplers.config import SamplerConfig as SamplerConfig
+    from graphcond.samplers.config import SceneSamplerConfig as SceneSamplerConfig
+    from graphcond.samplers.config import SceneTriplesConfig as SceneTriplesConfig
+    from graphcond.samplers.config import SemanticPPRSamplerConfig as SemanticPPRSamplerConfig
+    from graphcond.samplers.config import SemanticSamplerConfig as SemanticSamplerConfig
+    from graphcond.samplers.given import GivenSampler as GivenSampler
+    from graphcond.samplers.hard_negatives import HardNegative as HardNegative
+    from graphcond.samplers.hard_negatives import swapped as swapped
+    from graphcond.samplers.hop_mean import HopMeanSampler as HopMeanSampler
+    from graphcond.samplers.khop import KHopSampler as KHopSampler
+    from graphcond.samplers.ppr import PPRSampler as PPRSampler
+    from graphcond.samplers.precomputed import PrecomputedSampler as PrecomputedSampler
+    from graphcond.samplers.quotas import QuotaSampler as QuotaSampler
+    from graphcond.samplers.random import RandomSampler as RandomSampler
+    from graphcond.samplers.ranking import Ranking as Ranking
+    from graphcond.samplers.ranking import answer_each as answer_each
+    from graphcond.samplers.ranking import best_first as best_first
+    from graphcond.samplers.ranking import choosable as choosable
+    from graphcond.samplers.relations import RelatingSampler as RelatingSampler
+    from graphcond.samplers.relations import with_relations as with_relations
+    from graphcond.samplers.scene_triples import SceneTriplesSampler as SceneTriplesSampler
+    from graphcond.samplers.semantic import SemanticSampler as SemanticSampler
+    from graphcond.samplers.semantic_ppr import SemanticPPRSampler as SemanticPPRSampler
+    from graphcond.samplers.similarity.base import Similarity as Similarity
+    from graphcond.samplers.similarity.blend import BlendSimilarity as BlendSimilarity
+    from graphcond.samplers.similarity.config import SimilarityConfig as SimilarityConfig
+    from graphcond.samplers.similarity.cosine import ConsensusSimilarity as ConsensusSimilarity
+    from graphcond.samplers.similarity.cosine import EmbeddingSimilarity as EmbeddingSimilarity
+    from graphcond.samplers.similarity.cosine import ImageImageSimilarity as ImageImageSimilarity
+    from graphcond.samplers.similarity.cosine import TextImageSimilarity as TextImageSimilarity
+    from graphcond.samplers.similarity.cosine import TextTextSimilarity as TextTextSimilarity
+    from graphcond.samplers.typed_graphs import with_edge_type_weights as with_edge_type_weights
+else:
+    __getattr__, __dir__, __all__ = lazy_names(__name__)
 
-__all__ = [
-    "SAMPLERS",
-    "AffiliationGraph",
-    "AffiliationPPRSampler",
-    "AffiliationPPRSamplerConfig",
-    "BlendSimilarity",
-    "ConsensusSimilarity",
-    "EmbeddingSimilarity",
-    "GivenSampler",
-    "GivenSamplerConfig",
-    "HardNegative",
-    "HopMeanSampler",
-    "HopMeanSamplerConfig",
-    "ImageImageSimilarity",
-    "KHopSampler",
-    "KHopSamplerConfig",
-    "NeighborSampler",
-    "NeighborSamplerConfig",
-    "PPRSampler",
-    "PPRSamplerConfig",
-    "PrecomputedSampler",
-    "PrecomputedSamplerConfig",
-    "QuotaSampler",
-    "RandomSampler",
-    "RandomSamplerConfig",
-    "Ranking",
-    "RelatingSampler",
-    "SamplerConfig",
-    "SceneSampler",
-    "SceneSamplerConfig",
-    "SceneTriplesConfig",
-    "SceneTriplesSampler",
-    "SemanticPPRSampler",
-    "SemanticPPRSamplerConfig",
-    "SemanticSampler",
-    "SemanticSamplerConfig",
-    "Similarity",
-    "SimilarityConfig",
-    "TextImageSimilarity",
-    "TextTextSimilarity",
-    "answer_each",
-    "best_first",
-    "choosable",
-    "sample_all",
-    "swapped",
-    "with_edge_type_weights",
-    "with_relations",
-]
+import graphcond.samplers.config  # noqa: F401 - plug-ins load before any module of this room

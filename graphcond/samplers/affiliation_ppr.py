@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
-from pydantic import Field
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.graph import AffiliationGraph
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
+from graphcond.samplers.ranking import Wanted, choosable, known_rows
 
 
 class AffiliationPPRSampler(NeighborSampler):
@@ -75,7 +73,7 @@ class AffiliationPPRSampler(NeighborSampler):
             edges=edges,
         )
         self._nodes, self._threads = len(graph), threads
-        self._wanted = RankingConstraints(
+        self._wanted = Wanted(
             neighbors,
             choosable(graph, forbidden, require_picture=require_picture),
             self._pagerank.incoming if degree_normalized else None,
@@ -85,44 +83,3 @@ class AffiliationPPRSampler(NeighborSampler):
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
         targets = known_rows(targets, self._nodes)
         return self._pagerank.rank(targets, self._wanted, threads=self._threads)
-
-
-Weight = Annotated[float, Field(ge=0)]
-
-
-class AffiliationPPRSamplerConfig(NeighborSamplerConfig):
-    """Neighbors with the highest personalized PageRank where shared attributes are edges."""
-
-    component: ClassVar = AffiliationPPRSampler
-    kind: Literal["affiliation_ppr"] = "affiliation_ppr"
-
-    attributes: dict[str, Weight] = Field(default_factory=dict)
-    """Columns of the nodes, each with the weight of an edge between nodes that share a value."""
-
-    separator: str = Field("|", min_length=1)
-    """Stands between the values of a cell that holds several."""
-
-    edges: Weight = 0.0
-    """Multiplies the weights of the graph's stored edges, which are added; 0 leaves them out."""
-
-    alpha: float = Field(0.15, gt=0, lt=1)
-    """Probability that the walk returns to the target; higher stays closer to it."""
-
-    tolerance: float = Field(1e-6, ge=1e-14, le=1e-2)
-    """Bound on the sum of absolute errors of all nodes' PageRank, where it is iterated; higher is faster."""
-
-    degree_normalized: bool = False
-    """Divide PageRank by the weight of the candidate's edges, which takes hubs back."""
-
-    threads: int = Field(1, ge=1, le=1024)
-    """How many targets are answered at once; the answers do not depend on it."""
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> AffiliationPPRSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        return AffiliationPPRSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))

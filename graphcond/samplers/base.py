@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
-from pydantic import Field
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
-from graphcond.config import ComponentConfig
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.scene_graph import SceneGraph
 
@@ -55,49 +52,6 @@ class NeighborSampler(ABC):
         return rows, context.present
 
 
-class NeighborSamplerConfig(ComponentConfig):
-    """What every neighbor sampler lets its user choose."""
-
-    component: ClassVar[Any] = NeighborSampler
-    """What it builds."""
-
-    reads_embeddings: ClassVar[bool] = False
-    """Whether `build` needs ``embeddings``."""
-
-    neighbors: int = Field(5, ge=1, le=10_000)
-    """How many neighbors a target gets at most."""
-
-    require_picture: bool = True
-    """Choose only nodes that have a picture."""
-
-    def settings(self) -> dict[str, Any]:
-        """What answers follow from, as JSON has it: all but ``threads``, where a sampler has them."""
-        return self.model_dump(mode="json", exclude={"threads"})
-
-    def identity(self) -> tuple[object, ...]:
-        """What `graphcond.io.fingerprint.fingerprint` names these settings by; files are named by content."""
-        return (self.settings(),)
-
-    @abstractmethod
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> NeighborSampler:
-        """The sampler over ``graph``.
-
-        Args:
-            graph: where neighbors come from.
-            embeddings: vectors of the nodes; only samplers that compare nodes read them.
-            forbidden: rows that are never chosen (test nodes); walks may pass through them.
-
-        Raises:
-            InputError: the sampler needs something that the graph or ``embeddings`` lack.
-        """
-
-
 class SceneSampler(ABC):
     """Chooses, for each scene graph, the part that a model reads.
 
@@ -111,17 +65,6 @@ class SceneSampler(ABC):
     @abstractmethod
     def sample(self, scenes: Sequence[SceneGraph], generator: np.random.Generator | None) -> SceneContext:
         """Choose what to keep of each scene; without ``generator`` nothing is left to chance."""
-
-
-class SceneSamplerConfig(ComponentConfig):
-    """Config of a sampler of scene graphs."""
-
-    component: ClassVar[Any] = SceneSampler
-    """What it builds."""
-
-    @abstractmethod
-    def build(self) -> SceneSampler:
-        """The sampler; which scenes it reads is said in each call."""
 
 
 def sample_all(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_rows
 
 
@@ -56,20 +54,3 @@ class GivenSampler(NeighborSampler):
         first = np.sort(np.unique(row, return_index=True)[1])
         chosen = row[first][: self._neighbors]
         return Ranking(chosen, (1 / np.arange(1, len(chosen) + 1)).astype(np.float32))
-
-
-class GivenSamplerConfig(NeighborSamplerConfig):
-    """The neighbors that the graph's source chose itself."""
-
-    component: ClassVar = GivenSampler
-    kind: Literal["given"] = "given"
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> GivenSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        return GivenSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))

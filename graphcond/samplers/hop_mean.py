@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
-from pydantic import Field
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.samplers.base import NeighborSamplerConfig
 from graphcond.samplers.khop import SteppingSampler
 from graphcond.samplers.ranking import Ranking, best_first
 
@@ -37,8 +34,18 @@ class HopMeanSampler(SteppingSampler):
 
     averages: bool = True
 
-    def __init__(self, graph: AttributedGraph, *, neighbors: int = 64, hops: int = 2, **choices: Any) -> None:
-        super().__init__(graph, neighbors=neighbors, hops=hops, **choices)
+    def __init__(
+        self,
+        graph: AttributedGraph,
+        *,
+        neighbors: int = 64,
+        hops: int = 2,
+        require_picture: bool = True,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+    ) -> None:
+        super().__init__(
+            graph, neighbors=neighbors, hops=hops, require_picture=require_picture, forbidden=forbidden
+        )
 
     def read(
         self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
@@ -65,29 +72,6 @@ class HopMeanSampler(SteppingSampler):
                 return
             yield ring
             seen = np.union1d(seen, ring)
-
-
-class HopMeanSamplerConfig(NeighborSamplerConfig):
-    """The mean embedding of the nodes one step away, of those two steps away, and so on."""
-
-    component: ClassVar = HopMeanSampler
-    kind: Literal["hop_mean"] = "hop_mean"
-
-    neighbors: int = Field(64, ge=1, le=10_000)
-    """How many nodes are averaged at most, over all steps."""
-
-    hops: int = Field(2, ge=1, le=64)
-    """How many steps away from the target a neighbor may be; each has a mean of its own."""
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> HopMeanSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        return HopMeanSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))
 
 
 def hop_means(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
-from pydantic import Field
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.walk import check_edges
 from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
 
@@ -76,23 +74,3 @@ class KHopSampler(SteppingSampler):
             if len(nodes) == self._neighbors or not len(frontier):
                 break
         return best_first(nodes, scores, self._neighbors)
-
-
-class KHopSamplerConfig(NeighborSamplerConfig):
-    """Neighbors at random among the nodes within a few steps, the nearest first."""
-
-    component: ClassVar = KHopSampler
-    kind: Literal["khop"] = "khop"
-
-    hops: int = Field(1, ge=1)
-    """How many steps away from the target a neighbor may be."""
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> KHopSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        return KHopSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))

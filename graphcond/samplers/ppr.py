@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Int64
-from pydantic import Field
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.quotas import Extensible
-from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
-from graphcond.samplers.typed_graphs import TypedGraphFields
+from graphcond.samplers.ranking import Wanted, choosable, known_rows
 
 if TYPE_CHECKING:
     from graphcond.samplers.pagerank.calibration import PageRank
@@ -72,7 +68,7 @@ class PPRSampler(Extensible):
 
         walk = RandomWalk.on(graph)
         allowed = choosable(graph, forbidden, require_picture=require_picture)
-        self._wanted = RankingConstraints(neighbors, allowed, walk.incoming if degree_normalized else None)
+        self._wanted = Wanted(neighbors, allowed, walk.incoming if degree_normalized else None)
         self._threads = threads
         self.pagerank: PageRank
         """How PageRank is computed; its ``repr`` says it in words."""
@@ -93,43 +89,3 @@ class PPRSampler(Extensible):
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
         targets = known_rows(targets, len(self._wanted.allowed))
         return self.pagerank.rank(targets, self._wanted, threads=self._threads)
-
-
-class PPRFields(TypedGraphFields):
-    """The choices that `ppr` and `semantic_ppr` share."""
-
-    alpha: float = Field(0.15, gt=0, lt=1)
-    """Probability that the walk returns to the target; higher stays closer to it."""
-
-    precision: float = Field(0.99, gt=0, le=1)
-    """Share of the nodes found that must be among the best, on average; 1 is exact."""
-
-    method: Literal["auto", "push", "exact"] = "auto"
-    """How PageRank is computed: `auto` is the fastest with that precision, `exact` reads the whole graph."""
-
-    epsilon: float | None = Field(None, ge=1e-12, le=1e-2)
-    """Largest residual per degree that a push leaves, instead of a precision; lower is slower."""
-
-    degree_normalized: bool = False
-    """Divide PageRank by the candidate's degree, which keeps hubs from being everyone's neighbor."""
-
-    threads: int = Field(1, ge=1, le=1024)
-    """How many targets are worked on at once; the answer does not depend on it."""
-
-
-class PPRSamplerConfig(PPRFields):
-    """Neighbors with the highest personalized PageRank."""
-
-    component: ClassVar = PPRSampler
-    kind: Literal["ppr"] = "ppr"
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> NeighborSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        make = partial(PPRSampler, forbidden=forbidden, **self.arguments())
-        return self.on_types(graph, make, first=max(64, 2 * self.neighbors))

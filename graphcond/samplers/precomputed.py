@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.neighbor_file import NeighborFile, graph_identity, read_neighbors
 from graphcond.samplers.ranking import choosable, known_rows
 
@@ -38,12 +37,13 @@ class PrecomputedSampler(NeighborSampler):
     def __init__(
         self,
         graph: AttributedGraph,
-        path: Path,
+        path: str | Path,
         *,
         neighbors: int = 5,
         require_picture: bool = True,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
+        path = Path(path)
         stored = read_neighbors(path)
         _check_graph(stored, graph, path)
         _check_enough(stored, path, neighbors, require_picture=require_picture)
@@ -70,33 +70,6 @@ class PrecomputedSampler(NeighborSampler):
             )
         stored = self._stored.take(places)
         return stored.keep(stored.present & self._allowed[stored.neighbors]).first(self._count)
-
-
-class PrecomputedSamplerConfig(NeighborSamplerConfig):
-    """Neighbors that `graphcond sample-all` sampled ahead."""
-
-    component: ClassVar = PrecomputedSampler
-    kind: Literal["precomputed"] = "precomputed"
-
-    path: str
-    """The file that `graphcond sample-all` wrote."""
-
-    def identity(self) -> tuple[object, ...]:
-        """The settings and the content of the file."""
-        from graphcond.io.fingerprint import file_digest
-
-        return (*super().identity(), file_digest(Path(self.path)))
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> PrecomputedSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        settings: dict[str, Any] = self.model_dump(exclude={"kind", "path"})
-        return PrecomputedSampler(graph, Path(self.path), forbidden=forbidden, **settings)
 
 
 def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int, Int64
-from pydantic import Field
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.config import Config
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.columns import to_arrow
@@ -22,8 +20,6 @@ from graphcond.samplers.relations import with_relations
 
 CELLS = 1 << 22
 """Neighbors that are held at once; of more, targets are answered part by part."""
-
-Quota = Annotated[int, Field(ge=0)]
 
 
 class Extensible(NeighborSampler):
@@ -113,21 +109,6 @@ class QuotaSampler(NeighborSampler):
             for cells, free in zip(here, left, strict=True):
                 free[cells] -= kept[:, place]
         return kept
-
-
-class QuotasConfig(Config):
-    """How many neighbors of a sort a target gets at most; sorts that are not named have no limit."""
-
-    node_types: dict[str, Quota] = Field(default_factory=dict)
-    """Most neighbors by the type of their node."""
-
-    relations: dict[str, Quota] = Field(default_factory=dict)
-    """Most neighbors by the type of the edge that joins them to the target."""
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is limited."""
-        return bool(self.node_types or self.relations)
 
 
 def _node_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:

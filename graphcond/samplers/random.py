@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
 
 
@@ -46,20 +44,3 @@ class RandomSampler(NeighborSampler):
         drawn = draws.choice(self._rows, min(self._neighbors + 1, len(self._rows)), replace=False)
         chosen = drawn[drawn != target][: self._neighbors]
         return best_first(chosen, np.ones(len(chosen)), self._neighbors)
-
-
-class RandomSamplerConfig(NeighborSamplerConfig):
-    """Neighbors drawn at random from the whole graph, as a control."""
-
-    component: ClassVar = RandomSampler
-    kind: Literal["random"] = "random"
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> RandomSampler:
-        """The sampler over the nodes of ``graph``; ``embeddings`` are not read."""
-        return RandomSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
-from pydantic import Field
 
 from graphcond.context import SampledScene, SceneContext
-from graphcond.samplers.base import SceneSampler, SceneSamplerConfig
-from graphcond.scene_graph import MOST_OBJECTS, MOST_RELATIONSHIPS, Relationship, SceneGraph
+from graphcond.samplers.base import SceneSampler
+from graphcond.scene_graph import Relationship, SceneGraph
 
 ATTRIBUTE_PREDICATE = "is"
 """What relates an object to its attribute."""
@@ -87,23 +85,3 @@ def _content(scene: SceneGraph) -> int:
     """A number that two scenes share only if they say the same."""
     said = repr((scene.objects, scene.relationships, scene.attributes))
     return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "little")
-
-
-class SceneTriplesConfig(SceneSamplerConfig):
-    """The objects, attributes and relations of a scene graph."""
-
-    component: ClassVar = SceneTriplesSampler
-    kind: Literal["scene_triples"] = "scene_triples"
-
-    objects: int = Field(30, ge=1, le=MOST_OBJECTS)
-    """How many objects are kept at most."""
-
-    triples: int = Field(60, ge=0, le=MOST_RELATIONSHIPS)
-    """How many relations and attributes are kept at most, together."""
-
-    attributes: bool = True
-    """Keep attributes, each as a triple (object, "is", attribute)."""
-
-    def build(self) -> SceneTriplesSampler:
-        """The sampler."""
-        return SceneTriplesSampler(**self.model_dump(exclude={"kind"}))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 import numpy as np
 from jaxtyping import Float32, Int64
-from pydantic import field_validator
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError
-from graphcond.samplers.base import NeighborSampler, NeighborSamplerConfig
+from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.config import no_candidates
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable, known_rows
 from graphcond.samplers.similarity.base import Similarity, check_rows, dots, unit_rows
-from graphcond.samplers.similarity.blend import SimilarityConfig
-from graphcond.samplers.similarity.cosine import TextImageConfig
 
 NODES_AT_ONCE = 8192
 QUERIES_AT_ONCE = 64
@@ -54,7 +49,7 @@ class SemanticSampler(NeighborSampler):
     ) -> None:
         check_rows(similarity, len(graph))
         if similarity.needs_candidates:
-            raise _no_candidates()
+            raise no_candidates()
         self._similarity, self._nodes, self._neighbors = similarity, len(graph), neighbors
         self._rows = np.flatnonzero(choosable(graph, forbidden, require_picture=require_picture))
 
@@ -89,44 +84,3 @@ class SemanticSampler(NeighborSampler):
     def _merge(self, best: Ranking, more: Ranking) -> Ranking:
         nodes, scores = (np.concatenate(pair) for pair in zip(best, more, strict=True))
         return best_first(nodes, scores, self._neighbors)
-
-
-class SemanticSamplerConfig(NeighborSamplerConfig):
-    """Neighbors most similar to the target, wherever they are in the graph."""
-
-    reads_embeddings: ClassVar[bool] = True
-
-    component: ClassVar = SemanticSampler
-    kind: Literal["semantic"] = "semantic"
-
-    similarity: SimilarityConfig = TextImageConfig()
-    """How nodes are compared with the target; not `consensus` or `blend`, which need a graph's candidates."""
-
-    @field_validator("similarity")
-    @classmethod
-    def _has_a_query(cls, similarity: SimilarityConfig) -> SimilarityConfig:
-        if similarity.compares.needs_candidates:
-            raise _no_candidates()
-        return similarity
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> SemanticSampler:
-        """The sampler over the nodes of ``graph`` and their ``embeddings``."""
-        return SemanticSampler(
-            graph,
-            self.similarity.build(embeddings),
-            forbidden=forbidden,
-            **self.model_dump(exclude={"kind", "similarity"}),
-        )
-
-
-def _no_candidates() -> InputError:
-    return InputError(
-        "this similarity reads the graph's candidates, and a semantic sampler has no candidates",
-        remedy="use text_image, or the sampler kind semantic_ppr",
-    )

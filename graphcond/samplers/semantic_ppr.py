@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from copy import copy
-from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from pydantic import Field
 
-from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
-from graphcond.samplers.base import NeighborSampler
-from graphcond.samplers.ppr import PPRFields, PPRSampler
+from graphcond.samplers.ppr import PPRSampler
 from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.shared_work import in_parts
 from graphcond.samplers.similarity.base import Similarity, check_rows
-from graphcond.samplers.similarity.blend import SimilarityConfig
-from graphcond.samplers.similarity.cosine import TextImageConfig
 
 CANDIDATES_AT_ONCE = 2048
 """Rows of embeddings that are compared in one go: what a thread holds of them in memory."""
@@ -38,7 +33,14 @@ class SemanticPPRSampler(Extensible):
         candidates: how many nodes PageRank proposes.
         neighbors: how many of them to choose at most.
         diversity: 0..1, weight of the likeness among neighbors against the similarity to the target.
-        **pagerank: further arguments of `PPRSampler`.
+        alpha: as of `PPRSampler`, like all that follow.
+        precision: of PageRank.
+        method: of PageRank.
+        epsilon: of PageRank.
+        degree_normalized: divide PageRank by the candidate's degree.
+        require_picture: choose only nodes that have a picture.
+        forbidden: rows that are never chosen.
+        threads: how many targets are worked on at once.
 
     Raises:
         InputError: the graph's arrays do not fit together, a forbidden row does not exist, the
@@ -53,7 +55,14 @@ class SemanticPPRSampler(Extensible):
         candidates: int = 50,
         neighbors: int = 5,
         diversity: float = 0.0,
-        **pagerank: Any,
+        alpha: float = 0.15,
+        precision: float = 0.99,
+        method: Literal["auto", "push", "exact"] = "auto",
+        epsilon: float | None = None,
+        degree_normalized: bool = False,
+        require_picture: bool = True,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+        threads: int = 1,
     ) -> None:
         check_rows(similarity, len(graph))
         if not 0 <= diversity <= 1:
@@ -61,9 +70,20 @@ class SemanticPPRSampler(Extensible):
                 f"diversity is {diversity}", place=type(self).__name__, remedy="use a weight from 0 to 1"
             )
         proposed = min(candidates, max(len(graph), 1))
-        self._proposer = PPRSampler(graph, neighbors=proposed, **pagerank)
+        self._proposer = PPRSampler(
+            graph,
+            neighbors=proposed,
+            alpha=alpha,
+            precision=precision,
+            method=method,
+            epsilon=epsilon,
+            degree_normalized=degree_normalized,
+            require_picture=require_picture,
+            forbidden=forbidden,
+            threads=threads,
+        )
         self._similarity, self._neighbors, self._diversity = similarity, neighbors, diversity
-        self._threads = pagerank.get("threads", 1)
+        self._threads = threads
 
     def taking(self, neighbors: int) -> SemanticPPRSampler:
         """The same sampler for another number of neighbors among the same candidates."""
@@ -105,38 +125,3 @@ class SemanticPPRSampler(Extensible):
         ranked = np.where(candidates.present, relevance, -np.inf)
         columns = np.lexsort((candidates.neighbors, -ranked))[:, :count]
         return columns, np.take_along_axis(relevance, columns, axis=1)
-
-
-class SemanticPPRSamplerConfig(PPRFields):
-    """Neighbors most similar to the target among those with the highest personalized PageRank."""
-
-    reads_embeddings: ClassVar[bool] = True
-
-    component: ClassVar = SemanticPPRSampler
-    kind: Literal["semantic_ppr"] = "semantic_ppr"
-
-    candidates: int = Field(50, ge=1)
-    """How many nodes PageRank proposes to the similarity."""
-
-    similarity: SimilarityConfig = TextImageConfig()
-    """How candidates are compared with the target."""
-
-    diversity: float = Field(0.0, ge=0, le=1)
-    """Weight of the neighbors' likeness to each other, which counts against them (maximal marginal
-    relevance); 0 looks at similarity alone."""
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> NeighborSampler:
-        """The sampler over ``graph`` and ``embeddings``."""
-        make = partial(
-            SemanticPPRSampler,
-            similarity=self.similarity.build(embeddings),
-            forbidden=forbidden,
-            **self.arguments("similarity"),
-        )
-        return self.on_types(graph, make, first=min(self.candidates, len(graph)) + 1)

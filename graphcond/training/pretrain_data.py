@@ -84,7 +84,7 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
     Raises:
         InputError: no CLIP is named by the recipe, a picture cannot be read, or no scene has a box.
     """
-    needs, source = stage.objective.component.needs, gatherer.sources[stage.condition]
+    needs, source = stage.objective.needs, gatherer.sources[stage.condition]
     if not isinstance(source, SceneContexts):
         raise TypeError("stages train on scenes")
     rows = rows[source.sample(rows).has_graph]

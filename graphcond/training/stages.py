@@ -184,7 +184,7 @@ def _data_of(
 def _key(stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: Rows) -> str:
     """Names what a stage leads to by everything that it follows from."""
     condition = next(c for c in gatherer.recipe.conditions if c.name == stage.condition)
-    looks = "pictures" in stage.objective.component.needs
+    looks = "pictures" in stage.objective.needs
     pictures = [gatherer.data.picture_path(row) for row in rows.tolist()] if looks else []
     digests = [None if path is None else file_digest(path) for path in pictures]
     settings = stage.model_dump(mode="json", exclude={*SHOWN, "data"})

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 
-from graphcond.bases import StableDiffusionConfig
+from graphcond.bases import StableDiffusionConfig, TinyConfig
 from graphcond.bases.base_files import base_files, base_folder, copy_files, model_files, write_index
-from graphcond.bases.loading import TINY_FOLDER
-from graphcond.bases.stable_diffusion import TinyConfig
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError, WriteError
 
 READ = ["config.json", "merges.txt", "model.safetensors", "model-00001-of-00002.safetensors"]

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from graphcond.bases import StableDiffusionConfig
-from graphcond.bases.loading import read_facts
+from graphcond.bases.config import read_facts
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from tests.tiny_checkpoints import write_sd_folder

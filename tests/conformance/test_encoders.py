@@ -40,7 +40,7 @@ def prompts(base, count: int = 2) -> TextTokens:
 
 
 def test_every_kind_has_a_row() -> None:
-    kinds = {kind for kind, config in ENCODERS.items() if config.component.reads is NeighborFeatures}
+    kinds = {kind for kind, config in ENCODERS.items() if config.reads is NeighborFeatures}
     assert {kind for kind, _ in ROWS} == kinds
 
 

@@ -169,8 +169,8 @@ def test_every_sampler_has_a_row() -> None:
 @pytest.mark.parametrize("config", SAMPLERS.values(), ids=SAMPLERS)
 def test_says_which_context_it_makes(config: Any) -> None:
     scene = issubclass(config, SceneSamplerConfig)
-    assert config.component.makes is (SceneContext if scene else NeighborContext)
-    assert issubclass(config.component, SceneSampler if scene else NeighborSampler)
+    assert config.makes is (SceneContext if scene else NeighborContext)
+    assert issubclass(config.component_class(), SceneSampler if scene else NeighborSampler)
 
 
 @every_sampler

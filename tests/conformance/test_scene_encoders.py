@@ -58,7 +58,7 @@ def values(signal: GraphTokens | LayoutMap, row: int) -> torch.Tensor:
 
 
 def test_every_kind_has_a_row() -> None:
-    kinds = {kind for kind, config in ENCODERS.items() if config.component.reads is SceneFeatures}
+    kinds = {kind for kind, config in ENCODERS.items() if config.reads is SceneFeatures}
     assert {kind for kind, _ in ROWS} == kinds
 
 
@@ -90,7 +90,7 @@ def test_padding_is_not_read(encoder, base) -> None:
 
 
 def test_objects_and_relations_are_sets(encoder, base) -> None:
-    if any(isinstance(encoder, ENCODERS[kind].component) for kind in READS_ONE_ORDER):
+    if any(isinstance(encoder, ENCODERS[kind].component_class()) for kind in READS_ONE_ORDER):
         pytest.skip("a sentence has an order")
     if getattr(encoder, "_sentence", None) is not None:
         pytest.skip("so has a sentence with a graph added")

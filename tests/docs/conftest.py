@@ -11,7 +11,7 @@ import pytest
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo seems to have run: a small world, and a model that learned nothing."""
     from graphcond import GraphModel, load_recipe
-    from graphcond.bases.loading import TINY_FOLDER
+    from graphcond.bases.config import TINY_FOLDER
     from graphcond.features.load import load_extractor
     from graphcond.graphs import save_world
     from graphcond.worlds import ArtWorld

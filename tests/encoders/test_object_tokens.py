@@ -161,7 +161,7 @@ def test_predicted_boxes_lie_in_the_picture_and_have_an_area() -> None:
 
 
 def test_heads_must_share_the_width() -> None:
-    with pytest.raises(ValueError, match="no multiple of 3 heads"):
+    with pytest.raises(ValueError, match="not a multiple of 3 heads"):
         ENCODERS["gat"](node_width=16, heads=3)
 
 

@@ -23,7 +23,7 @@ from transformers import (
     T5Model,
 )
 
-from graphcond.bases.loading import TINY_FOLDER
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError
 from graphcond.features.clip import TextEmbedder
 from graphcond.features.text_features import TextModelExtractor

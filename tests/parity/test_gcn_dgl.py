@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphcond.encoders.gcn import GCNConfig, GraphConvolution
+from graphcond.encoders import GCNConfig
+from graphcond.encoders.gcn import GraphConvolution
 from graphcond.encoders.graph_network import GraphNetwork
 from tests.builders import FEATURE_WIDTH
 from tests.scene_builders import CROWD, EMPTY, LOOPED, ODD, ONE, SHEEP, UNRELATED, read_scenes

@@ -193,7 +193,7 @@ def test_an_injector_must_read_what_the_encoder_gives() -> None:
     class LayoutMap:
         pass
 
-    layout = SimpleNamespace(kind="layout", component=SimpleNamespace(gives=LayoutMap))
+    layout = SimpleNamespace(kind="layout", gives=LayoutMap)
     with pytest.raises(ValueError, match="reads GraphTokens, but the encoder 'layout' gives LayoutMap"):
         check_signal("conditions.0", layout, PromptTokenConfig())
     check_signal("conditions.0", GraphQFormerConfig(), PromptTokenConfig())

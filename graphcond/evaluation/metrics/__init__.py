@@ -1,1 +1,1 @@
-"""The metrics; `registry` lists them."""
+"""Metrics."""

@@ -1,11 +1,10 @@
-"""Metrics over scene graphs: what a detector sees in each picture, compared with the picture's graph."""
+"""What the metrics over scene graphs share: a detector, and graphs to compare with what it sees."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,13 +18,22 @@ from graphcond.scene_graph import SceneGraph
 
 
 class SceneMetric(RatioMetric):
-    """Counts, in each picture, how much of its graph a detector sees."""
+    """Counts, in each picture, how much of its graph a detector sees.
 
-    network = "detector"
-    net: SceneDetector
+    Args:
+        detector: reads scene graphs off pictures.
+    """
 
-    counted: ClassVar[str]
-    """The parts of a graph that the metric counts, in the plural; without them it says nothing."""
+    counted: str
+    """What a graph must hold for the metric to say anything, in the plural."""
+
+    def __init__(self, detector: SceneDetector) -> None:
+        self.detector = detector
+
+    @property
+    def network(self) -> str:
+        """The identity of the detector."""
+        return self.detector.identity
 
     @abstractmethod
     def chances(self, wanted: SceneGraph) -> int:
@@ -38,7 +46,7 @@ class SceneMetric(RatioMetric):
     def count(self, samples: Samples) -> Float64[np.ndarray, "n 2"]:
         """Hits and chances of each picture."""
         graphs = samples.targets.scenes
-        seen = samples.pictures.detected(self.net, graphs)
+        seen = samples.pictures.detected(self.detector, graphs)
         return np.array([self.tally(*pair) for pair in zip(graphs, seen, strict=True)], np.float64)
 
     def check(self, targets: Targets) -> None:

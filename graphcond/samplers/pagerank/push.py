@@ -1,16 +1,4 @@
-"""Personalized PageRank by forward push (Andersen, Chung and Lang, FOCS 2006), compiled by numba.
-
-Power iteration reads every edge at every step. A push reads only the edges of nodes that hold much mass, so
-its time does not grow with the graph. Three things keep it fast and its answers stable:
-
-- Invariant: settled + (what the residuals would still bring) = p at every moment. A push moves mass of one
-  node from its residual to ``settled`` and to its neighbors' residuals. It may stop anywhere; what is missing
-  is known.
-- Nodes are pushed in rounds, not from a queue. A queue's order depends on the numbering of the nodes, and
-  nodes that the graph treats alike would then get different estimates.
-- The scratch arrays are as large as the graph, but only entries that were reached are cleared. To clear all
-  of them for each target would take longer than the push.
-"""
+"""Personalized PageRank by forward push (Andersen, Chung and Lang, FOCS 2006), compiled by numba."""
 
 from __future__ import annotations
 
@@ -23,36 +11,37 @@ from numba import njit
 from graphcond.context import NeighborContext
 from graphcond.samplers.pagerank.kernels import best_to_worst, offer, prefetch
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import RankingConstraints
+from graphcond.samplers.ranking import Wanted
 from graphcond.samplers.shared_work import Spare, in_parts
 
 PUSHED = 1e-300
-"""Residual of a node just after its push. It is not 0, because 0 marks nodes that were never reached."""
+"""Residual that a pushed node keeps: next to nothing, yet not 0, which marks nodes never reached."""
 
 FAR_SHARE = 0.2
-"""Weight of the residuals near a node, against the mean of the whole graph, in its estimate of far ones.
+"""How much the unseen end of a walk resembles its beginning rather than the whole graph.
 
-It was fitted against exact values (``benchmarks/far_share.py``). It changes the estimates, not their bound.
+Fitted against exact values (``benchmarks/far_share.py``); it decides how good estimates are, not their bound.
 """
 
+
 LOOKED_AT = 512
-"""Of a node with at least twice as many neighbors, every n-th neighbor is read, about this many in all."""
+"""A node with twice as many neighbors or more is judged by a regular choice of them."""
 
 CANDIDATES = 2
-"""Nodes that get the better estimate, as a multiple of the nodes wanted; the others score far lower."""
+"""So many times the nodes wanted get a better estimate; the rest are too far behind."""
 
 ROWS_AHEAD = 4
 EDGES_AHEAD = np.uint64(12)
-"""Rows of edges and residuals are prefetched this many places ahead, which takes a quarter off the time."""
+"""How long before they are read rows of edges and residuals are fetched: a quarter of the time less."""
 
 TARGETS_AT_ONCE = 8
 """Targets that a thread takes at a time."""
 
 
 class ForwardPush:
-    """Estimates p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, without reading the whole graph.
+    """Estimates p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, without a look at the whole graph.
 
-    Where no edge leaves a node, its mass returns to the target (as in networkx).
+    Where no edge leaves a node, its mass returns to the target (as networkx does).
 
     Mass still to be spread is kept as a residual r per node; a node is pushed while its residual exceeds its
     limit, ``epsilon * degree / start``. The degree is the sum of its weights in units of the mean weight (1
@@ -60,9 +49,9 @@ class ForwardPush:
     over many neighbors, so it needs finer limits. This takes at most start / (alpha * epsilon) steps over
     edges of mean weight.
 
-    Bounds: in an undirected graph the error of an estimate is at most the limit of its node (see `limits`).
-    In any graph the estimates together fall short by the sum of the residuals, which is at most the sum of
-    the limits. In a directed graph no estimate is too high.
+    Bounds: in an undirected graph no estimate is off by more than the limit of its node (see `limits`). In
+    any graph what all estimates lack together is the sum of the residuals, at most that of all limits;
+    nothing is overestimated in a directed graph.
 
     Plain push underestimates node v of an undirected graph by exactly degree(v) * E[r(w) / degree(w)],
     w the end of an alpha-walk from v. For the best nodes this expectation is computed for walks of length
@@ -86,26 +75,24 @@ class ForwardPush:
         return f"forward push, epsilon {self._epsilon:.2g}"
 
     def limits(self, target: int) -> Float64[np.ndarray, " nodes"]:
-        """The largest residual that each node may keep; in an undirected graph it bounds the node's error."""
+        """How large each node's residual may remain, and so how far off its estimate may be."""
         return self._limits / self._starts[target]
 
-    def rank(
-        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
-    ) -> NeighborContext:
+    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
         """The best nodes for each target, with their estimates; nodes that no mass reached are left out.
 
         Args:
             targets: rows to return to; they must exist.
-            wanted: which nodes may be returned, and how many; mass flows through all nodes.
-            threads: number of threads; the answer does not depend on it.
+            wanted: who may be returned, and how many; mass flows through all nodes.
+            threads: how many work at once; the answer does not depend on it.
         """
         return self.rank_and_count(targets, wanted, threads=threads)[0]
 
     def rank_and_count(
-        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
+        self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1
     ) -> tuple[NeighborContext, Int64[np.ndarray, " b"]]:
-        """As `rank`, with the number of edges along which mass was sent, for each target."""
-        answer, edges = wanted.empty_answer(targets), np.empty(len(targets), np.int64)
+        """As `rank`, and for each target how many edges mass was sent along."""
+        answer, edges = wanted.nobody(targets), np.empty(len(targets), np.int64)
 
         def work(part: slice) -> None:
             with self._spare.lent() as scratch:
@@ -123,11 +110,9 @@ class ForwardPush:
 
 
 class _Numbers(NamedTuple):
-    """Settings of a push, as compiled code reads them.
+    """``density`` is that of a residual of 1 spread over all nodes by their limits; below 0 if directed.
 
-    ``density`` is the density of a residual of 1 that is spread over all nodes by their limits; it is
-    negative for directed graphs. A target begins with a mass of its entry of ``starts`` instead of 1, and
-    its results are divided by that entry: this scales the limits without another array for each target.
+    All masses of a target are multiplied by its entry of ``starts``, which leaves the limits as they are.
     """
 
     alpha: float
@@ -137,10 +122,10 @@ class _Numbers(NamedTuple):
 
 
 class _Scratch(NamedTuple):
-    """The arrays that a push writes to; between pushes ``residuals[:, 0]`` and ``settled`` are zero.
+    """What a push writes into; between pushes ``residuals[:, 0]`` and ``settled`` are zero.
 
-    A node's residual and its limit share a cache line, since they are read together. Lists of nodes have one
-    spare entry: the kernel writes first and then decides whether the entry counts.
+    A node's residual and its limit stand side by side: reading one has fetched the other. Lists of nodes
+    have one place to spare: the kernel writes first and decides afterwards whether it counts.
     """
 
     residuals: Float64[np.ndarray, "nodes 2"]
@@ -157,11 +142,10 @@ class _Scratch(NamedTuple):
         return cls(np.stack([np.zeros(nodes), limits], axis=1), np.zeros(nodes), np.empty(nodes), *lists)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _rank(walk, scratch, numbers, wanted, targets, answers):
-    """Fill the rows of ``answers``: nodes, scores, and the number of edges along which mass was sent."""
+    """Fill the rows of ``answers``: nodes, scores, and along how many edges mass went."""
     neighbors, scores, edges = answers
-    divisor = wanted[1]
     directed = numbers.density < 0.0
     room = neighbors.shape[1] * (1 if directed else CANDIDATES)
     near_scores, near = np.empty(room, np.float32), np.empty(room, np.int64)
@@ -171,89 +155,19 @@ def _rank(walk, scratch, numbers, wanted, targets, answers):
         count, rest, edges[place] = _push(walk, scratch, target, start, numbers.alpha)
         density = 0.0 if directed else rest * numbers.density
         size = _collect(scratch, count, target, numbers.alpha, density, wanted, near_scores, near)
-        # The better estimate reads the neighbors of a node: too slow for all nodes reached, so only those
-        # that rank high by the first estimate get one. It holds for undirected graphs alone.
-        kept = 0
-        for entry in range(size):
-            node, score = near[entry], near_scores[entry]
-            if not directed:
-                value = _estimate(walk, scratch, np.uint64(node), numbers, density)
-                score = np.float32(value / divisor[node] if divisor.size > 0 else value)
-            kept = offer(scores[place], neighbors[place], kept, score, node)
-        best_to_worst(scores[place], neighbors[place], kept)
+        if not directed:
+            for entry in range(size):
+                value = _estimate(walk, scratch, np.uint64(near[entry]), numbers, density)
+                near_scores[entry] = _divided(value, near[entry], wanted[1])
+        _keep(near_scores, near, size, scores[place], neighbors[place])
         scores[place] /= np.float32(start)
-        for reached in scratch.reached[:count]:
-            scratch.residuals[reached, 0] = scratch.settled[reached] = 0.0
-
-
-@njit(cache=True, nogil=True)
-def _push(walk, scratch, target, start, alpha):
-    """Push until no residual exceeds its limit.
-
-    Returns: the number of nodes reached, the sum of the residuals, and the number of edges along which mass
-    was sent.
-    """
-    residuals, settled, amounts = scratch.residuals, scratch.settled, scratch.amounts
-    frontier, following = scratch.frontier, scratch.following
-    residuals[target, 0] = start
-    frontier[0] = scratch.reached[0] = target
-    size, count, edges, rest = 1, 1, np.int64(0), start
-    while size:
-        # First take what each node of the round gives, then hand it out: no node of a round sees mass that
-        # another one sends in the same round, so nodes that the graph treats alike stay equal.
-        for place in range(size):
-            node = np.uint64(frontier[place])
-            amounts[place] = (1.0 - alpha) * residuals[node, 0]
-            settled[node] += alpha * residuals[node, 0]
-            rest -= alpha * residuals[node, 0]
-            residuals[node, 0] = PUSHED
-            edges += np.int64(walk[0][node + np.uint64(1)] - walk[0][node])
-        size, count = _spread(walk, scratch, target, frontier[:size], following, count)
-        frontier, following = following, frontier
-    return count, rest, edges
-
-
-@njit(cache=True, nogil=True)
-def _spread(walk, scratch, target, frontier, following, count):
-    """Give each node's amount to its neighbors; the sizes of the next round and of the nodes reached.
-
-    A node joins the next round at the moment when its residual first exceeds its limit, so it joins once.
-    """
-    indptr, indices, weights, strengths = walk
-    residuals, reached = scratch.residuals, scratch.reached
-    weighted = weights.size > 0
-    size, last_edge = 0, np.uint64(indices.size - 1)
-    for place in range(frontier.size):
-        # Residuals lie all over the memory: nearly each read would wait for it without these prefetches.
-        if place + ROWS_AHEAD < frontier.size:
-            prefetch(indices, indptr[np.uint64(frontier[place + ROWS_AHEAD])])
-        node = np.uint64(frontier[place])
-        amount = scratch.amounts[place]
-        if strengths[node] == 0.0:
-            before = residuals[target, 0]
-            residuals[target, 0] = before + amount
-            following[size] = target
-            size += (before <= residuals[target, 1]) & (before + amount > residuals[target, 1])
-            continue
-        share = amount / strengths[node]
-        for edge in range(indptr[node], indptr[node + np.uint64(1)]):
-            neighbor = indices[edge]
-            prefetch(residuals, np.uint64(2) * np.uint64(indices[min(edge + EDGES_AHEAD, last_edge)]))
-            before = residuals[neighbor, 0]
-            after = before + (share * weights[edge] if weighted else share)
-            residuals[neighbor, 0] = after
-            # No branches here: half of them would be mispredicted. An entry is always written, and the count
-            # moves on only if it belongs.
-            following[size] = neighbor
-            size += (before <= residuals[neighbor, 1]) & (after > residuals[neighbor, 1])
-            reached[count] = neighbor
-            count += (before == 0.0) & (after > 0.0)
-    return size, count
+        for node in scratch.reached[:count]:
+            scratch.residuals[node, 0] = scratch.settled[node] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
-    """The best of the ``count`` nodes reached, by a first estimate; returns how many they are."""
+    """The best of the ``count`` nodes reached, by a first estimate; how many they are."""
     allowed, divisor = wanted
     residuals, settled = scratch.residuals, scratch.settled
     divided = divisor.size > 0
@@ -271,17 +185,34 @@ def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
 
 
 @njit(cache=True, nogil=True)
-def _estimate(walk, scratch, node, numbers, density):
-    """The settled mass of ``node`` and an estimate of what the residuals would still bring to it.
+def _keep(from_scores, from_nodes, size, scores, nodes):
+    kept = 0
+    for entry in range(size):
+        kept = offer(scores, nodes, kept, from_scores[entry], from_nodes[entry])
+    best_to_worst(scores, nodes, kept)
 
-    In an undirected graph this is limit * E[residual / limit] at the end of an alpha-walk from ``node``. The
-    walk ends here with probability alpha, or else at a neighbor or further on; the far part is a mixture of
-    the neighbors' mean and the mean of the whole graph.
-    """
-    indptr, indices, weights, _ = walk
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _divided(value, node, divisor):
+    return np.float32(value / divisor[node] if divisor.size > 0 else value)
+
+
+@njit(cache=True, nogil=True)
+def _estimate(walk, scratch, node, numbers, density):
+    """What ``node`` has and what the residuals will still bring, as far as it can be told from near."""
     residuals, alpha = scratch.residuals, numbers.alpha
+    residual, limit = residuals[node, 0], residuals[node, 1]
+    near = _around(walk, residuals, node) * limit
+    later = (alpha + (1.0 - alpha) * numbers.far_share) * near
+    later += (1.0 - alpha) * (1.0 - numbers.far_share) * density * limit
+    return scratch.settled[node] + min(alpha * residual + (1.0 - alpha) * later, limit)
+
+
+@njit(cache=True, nogil=True)
+def _around(walk, residuals, node):
+    """The mean residual of a node's neighbors, each in units of its limit; of many, a regular choice."""
+    indptr, indices, weights, _ = walk
     first, last = indptr[node], indptr[node + np.uint64(1)]
-    # Of a hub's neighbors a regular choice is enough, and bounds the time.
     stride = max((last - first) // np.uint64(LOOKED_AT), np.uint64(1))
     sum_, strength = 0.0, 0.0
     for edge in range(first, last, stride):
@@ -289,8 +220,62 @@ def _estimate(walk, scratch, node, numbers, density):
         weight = np.float64(weights[edge]) if weights.size > 0 else 1.0
         sum_ += weight * residuals[neighbor, 0] / residuals[neighbor, 1]
         strength += weight
-    residual, limit = residuals[node, 0], residuals[node, 1]
-    near = (sum_ / strength if strength > 0.0 else 0.0) * limit
-    later = (alpha + (1.0 - alpha) * numbers.far_share) * near
-    later += (1.0 - alpha) * (1.0 - numbers.far_share) * density * limit
-    return scratch.settled[node] + min(alpha * residual + (1.0 - alpha) * later, limit)
+    return sum_ / strength if strength > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _push(walk, scratch, target, start, alpha):
+    """Push until no residual exceeds its limit.
+
+    Returns: how many nodes were reached, the sum of the residuals, and along how many edges mass went.
+    """
+    residuals, settled, amounts = scratch.residuals, scratch.settled, scratch.amounts
+    frontier, following = scratch.frontier, scratch.following
+    residuals[target, 0] = start
+    frontier[0] = scratch.reached[0] = target
+    size, count, edges, rest = 1, 1, np.int64(0), start
+    while size:
+        # First all of a round, then what they give: nodes that the graph treats alike stay equal.
+        for place in range(size):
+            node = np.uint64(frontier[place])
+            amounts[place] = (1.0 - alpha) * residuals[node, 0]
+            settled[node] += alpha * residuals[node, 0]
+            rest -= alpha * residuals[node, 0]
+            residuals[node, 0] = PUSHED
+            edges += np.int64(walk[0][node + np.uint64(1)] - walk[0][node])
+        size, count = _spread(walk, scratch, target, frontier[:size], following, count)
+        frontier, following = following, frontier
+    return count, rest, edges
+
+
+@njit(cache=True, nogil=True)
+def _spread(walk, scratch, target, frontier, following, count):
+    """Give each node's amount to its neighbors; how many are to be pushed next, how many were reached."""
+    indptr, indices, weights, strengths = walk
+    residuals, reached = scratch.residuals, scratch.reached
+    weighted = weights.size > 0
+    size, last_edge = 0, np.uint64(indices.size - 1)
+    for place in range(frontier.size):
+        if place + ROWS_AHEAD < frontier.size:
+            prefetch(indices, indptr[np.uint64(frontier[place + ROWS_AHEAD])])
+        node = np.uint64(frontier[place])
+        amount = scratch.amounts[place]
+        if strengths[node] == 0.0:
+            before = residuals[target, 0]
+            residuals[target, 0] = before + amount
+            following[size] = target
+            size += (before <= residuals[target, 1]) & (before + amount > residuals[target, 1])
+            continue
+        share = amount / strengths[node]
+        for edge in range(indptr[node], indptr[node + np.uint64(1)]):
+            neighbor = indices[edge]
+            prefetch(residuals, np.uint64(2) * np.uint64(indices[min(edge + EDGES_AHEAD, last_edge)]))
+            before = residuals[neighbor, 0]
+            after = before + (share * weights[edge] if weighted else share)
+            residuals[neighbor, 0] = after
+            # No branches here: they would be mispredicted half of the time.
+            following[size] = neighbor
+            size += (before <= residuals[neighbor, 1]) & (after > residuals[neighbor, 1])
+            reached[count] = neighbor
+            count += (before == 0.0) & (after > 0.0)
+    return size, count

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from graphcond.attributed_graph import NodeEmbeddings
-from graphcond.config import ComponentConfig
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
@@ -84,20 +83,6 @@ class Similarity(ABC):
                 remedy="give one row for each node",
             )
         return np.asarray(vectors)
-
-
-class SimilarityFields(ComponentConfig):
-    """Config of a similarity."""
-
-    compares: ClassVar[type[Similarity]]
-
-    def build(self, embeddings: NodeEmbeddings | None) -> Similarity:
-        """The similarity over ``embeddings``.
-
-        Raises:
-            InputError: there are no embeddings, or not those that the similarity reads.
-        """
-        return self.compares(embeddings or NodeEmbeddings())
 
 
 def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*rows d"]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32
-from pydantic import Field
 
-from graphcond.attributed_graph import NodeEmbeddings
-from graphcond.config import by_kind, tagged_union
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.samplers.similarity.base import Similarity, SimilarityFields
-from graphcond.samplers.similarity.cosine import GROUP, SIMPLE, SimpleSimilarityConfig, TextImageConfig
+from graphcond.samplers.similarity.base import Similarity
 
 
 class BlendSimilarity(Similarity):
@@ -46,28 +42,3 @@ class BlendSimilarity(Similarity):
         mass = context.scores / np.where(best > 0, best, 1)
         cosines = self._similarity.scores(context)
         return np.float32(1 - self._pagerank) * cosines + np.float32(self._pagerank) * mass
-
-
-class BlendConfig(SimilarityFields):
-    """A weighted sum of PageRank and another similarity."""
-
-    compares = BlendSimilarity
-    kind: Literal["blend"] = "blend"
-
-    similarity: SimpleSimilarityConfig = TextImageConfig()
-    """The other similarity, of any kind but `blend`."""
-
-    pagerank: float = Field(0.1, ge=0, le=1)
-    """Weight of PageRank, as a share of the best candidate's; the similarity has the rest. CLIP's cosines of
-    texts with pictures lie close together, so that a small weight says much."""
-
-    def build(self, embeddings: NodeEmbeddings | None) -> BlendSimilarity:
-        """The weighted sum over ``embeddings``."""
-        return BlendSimilarity(self.similarity.build(embeddings), self.pagerank)
-
-
-SIMILARITIES = by_kind((*SIMPLE, BlendConfig), GROUP)
-"""Config of every similarity by its kind, those of other packages included."""
-
-SimilarityConfig = tagged_union(SIMILARITIES)
-"""Any similarity's config, told apart by ``kind``."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from graphcond.attributed_graph import NodeEmbeddings
-from graphcond.config import by_kind, tagged_union
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.samplers.similarity.base import Column, Similarity, SimilarityFields
+from graphcond.samplers.similarity.base import Column, Similarity
 
 if TYPE_CHECKING:
     from graphcond.samplers.similarity.gathered import Gathered
@@ -110,47 +109,3 @@ class EmbeddingSimilarity(Similarity):
     def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
         """The target's own row."""
         return self.keys[target]
-
-
-class TextImageConfig(SimilarityFields):
-    """The target's text against the candidates' pictures."""
-
-    compares = TextImageSimilarity
-    kind: Literal["text_image"] = "text_image"
-
-
-class TextTextConfig(SimilarityFields):
-    """The target's text against the candidates' texts."""
-
-    compares = TextTextSimilarity
-    kind: Literal["text_text"] = "text_text"
-
-
-class ConsensusConfig(SimilarityFields):
-    """The candidates' pictures against their weighted mean."""
-
-    compares = ConsensusSimilarity
-    kind: Literal["consensus"] = "consensus"
-
-
-class ImageImageConfig(SimilarityFields):
-    """The target's picture against the candidates' pictures; for retrieval, not for generation."""
-
-    compares = ImageImageSimilarity
-    kind: Literal["image_image"] = "image_image"
-
-
-class EmbeddingConfig(SimilarityFields):
-    """The target's row of a precomputed node embedding against the candidates' rows."""
-
-    compares = EmbeddingSimilarity
-    kind: Literal["embedding"] = "embedding"
-
-
-GROUP = "graphcond.similarities"
-"""The entry point under which other packages offer similarities."""
-
-SIMPLE = (TextImageConfig, TextTextConfig, ConsensusConfig, ImageImageConfig, EmbeddingConfig)
-
-SimpleSimilarityConfig = tagged_union(by_kind(SIMPLE, GROUP))
-"""Any of these similarities' configs, or another package's, told apart by ``kind``."""

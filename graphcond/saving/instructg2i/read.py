@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import CLIPTextConfig
 
 from graphcond.bases.base_files import BASE_PARTS
-from graphcond.bases.loading import BaseFacts, load_part, read_facts
+from graphcond.bases.config import BaseFacts, read_facts
+from graphcond.bases.loading import load_part
 from graphcond.encoders.graph_qformer import GraphQFormer
 from graphcond.encoders.text_transformer import TransformerShape
 from graphcond.errors import InputError

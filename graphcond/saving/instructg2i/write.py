@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithPro
 
 from graphcond.bases.base_files import base_files, base_folder, copy_files, write_index
 from graphcond.bases.loading import quiet_loading
-from graphcond.encoders.graph_qformer import GraphQFormerConfig
+from graphcond.encoders.config import GraphQFormerConfig
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.clip_vision import ClipVisionExtractor

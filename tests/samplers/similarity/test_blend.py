@@ -10,7 +10,7 @@ from graphcond.attributed_graph import ABSENT, NodeEmbeddings
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import BlendSimilarity, SimilarityConfig, TextImageSimilarity
-from graphcond.samplers.similarity.blend import SIMILARITIES
+from graphcond.samplers.similarity.config import SIMILARITIES
 
 EMBEDDINGS = NodeEmbeddings(
     pictures=np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float16),

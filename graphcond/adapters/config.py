@@ -1,0 +1,126 @@
+"""What a recipe may say of an injector. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from graphcond.config import ComponentConfig, by_kind, tagged_union
+from graphcond.errors import InputError
+from graphcond.signals import GraphTokens, LayoutMap, Signal
+
+if TYPE_CHECKING:
+    from graphcond.adapters.base import Injector
+    from graphcond.adapters.lora import LoraInjector
+
+Place: TypeAlias = Literal["append", "replace"]
+Absent: TypeAlias = Literal["masked", "null"]
+
+ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+"""The linear layers of every attention of a diffusers UNet."""
+
+
+class InjectorFields(ComponentConfig):
+    """Config of an injector, with what a recipe is checked by before the injector's module is imported."""
+
+    reads: ClassVar[type[Signal] | None]
+    """The signal that the injector reads; None for one that is the same for every graph."""
+
+    def build(self, *, signal_width: int | None = None) -> Injector[Any]:
+        """The injector, not yet injected.
+
+        Args:
+            signal_width: channels of the layouts that the encoder gives; tokens are as wide as the base's.
+
+        Raises:
+            InputError: the injector does not fit the signal.
+        """
+        injector: Injector[Any] = self.make()
+        return injector
+
+
+class PromptTokenConfig(InjectorFields):
+    """Append graph tokens to the prompt's tokens, or let them stand in their place."""
+
+    component = "graphcond.adapters.prompt_tokens:PromptTokenInjector"
+    reads = GraphTokens
+    kind: Literal["prompt_tokens"] = "prompt_tokens"
+    place: Place = "append"
+    """`append` graph tokens to the prompt's, or `replace` the prompt of targets that have a graph."""
+
+
+class GatedSelfAttentionConfig(InjectorFields):
+    """Let the denoiser look at graph tokens, and where they are, through gated self-attention (GLIGEN)."""
+
+    component = "graphcond.adapters.gated_self_attention:GatedSelfAttentionInjector"
+    reads = GraphTokens
+    kind: Literal["gated_self_attention"] = "gated_self_attention"
+    absent: Absent = "masked"
+    """Hide tokens that are not there, or show learned nulls in their place as GLIGEN does."""
+    slots: int = Field(30, ge=1)
+    """With `absent: null`, how many tokens are shown at least."""
+
+
+class ControlNetConfig(InjectorFields):
+    """Read a layout through a trainable copy of the denoiser's encoder half (ControlNet)."""
+
+    component = "graphcond.adapters.controlnet:ControlNetInjector"
+    reads = LayoutMap
+    kind: Literal["controlnet"] = "controlnet"
+    layout_width: int | None = Field(None, ge=1)
+    """Channels of the layouts; as many as the encoder gives unless said."""
+    guess_mode: bool = False
+    """Weigh residuals from 0.1 at the finest level to 1 in the middle, for prompts that say nothing."""
+
+    def build(self, *, signal_width: int | None = None) -> Injector[Any]:
+        """The injector, without its copy until injected.
+
+        Args:
+            signal_width: channels of the layouts that the encoder gives.
+
+        Raises:
+            InputError: `layout_width` says otherwise.
+        """
+        if None not in (signal_width, self.layout_width) and signal_width != self.layout_width:
+            raise InputError(
+                f"is {self.layout_width}, the encoder gives {signal_width} channels",
+                place="injector.layout_width",
+                remedy="leave it out",
+            )
+        injector: Injector[Any] = self.make(layout_width=signal_width or self.layout_width)
+        return injector
+
+
+class LoraConfig(InjectorFields):
+    """Low-rank updates of the denoiser, trained beside the graph modules."""
+
+    component = "graphcond.adapters.lora:LoraInjector"
+    reads = None
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(16, ge=1)
+    """Rank of the update."""
+    alpha: float | None = Field(None, gt=0)
+    """The update is scaled by alpha / rank; as large as the rank unless given."""
+    targets: tuple[str, ...] = Field(ATTENTION_PROJECTIONS, min_length=1)
+    """Ends of the names of the layers to adapt."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability of dropping an input in training."""
+    weight_decomposed: bool = False
+    """Train magnitude and direction apart (DoRA)."""
+
+    def build(self, *, signal_width: int | None = None) -> LoraInjector:
+        """The injector, not yet injected; it reads no signal, so ``signal_width`` does not matter."""
+        injector: LoraInjector = self.make()
+        return injector
+
+
+INJECTORS = by_kind(
+    (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig),
+    "graphcond.injectors",
+    InjectorFields,
+)
+"""Every injector config by its kind, plug-ins included."""
+
+InjectorConfig = tagged_union(INJECTORS)
+"""The pydantic type of an injector in a recipe."""

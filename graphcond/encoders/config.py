@@ -1,0 +1,383 @@
+"""What a recipe may say of an encoder. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+
+from jaxtyping import Float
+from pydantic import BeforeValidator, Field, NonNegativeFloat, model_validator
+
+from graphcond.config import ComponentConfig, by_kind, tagged_union
+from graphcond.context import Context, NeighborFeatures, SceneFeatures
+from graphcond.errors import InputError
+from graphcond.signals import GraphTokens, LayoutMap, Signal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from graphcond.encoders.base import BaseSite, Encoder
+    from graphcond.encoders.graph_network import GraphNetwork
+    from graphcond.encoders.graph_qformer import GraphQFormer
+
+Backend: TypeAlias = Literal["auto", "dgl", "torch"]
+GraphNetworkKind: TypeAlias = Literal["triple_gcn", "gcn", "sage", "gat"]
+
+
+def _checked(value: Any) -> Any:
+    named = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+    if not isinstance(value, bool) and not (named and len(set(value)) == len(value)):
+        raise ValueError("write true, false, or a list of the names of relations, each once")
+    return value
+
+
+Relations: TypeAlias = Annotated[bool | tuple[str, ...], BeforeValidator(_checked)]
+"""An encoder's setting: no relations, those of the graph that it is trained on, or those with these names."""
+
+
+class EncoderFields(ComponentConfig):
+    """Config of an encoder, with what a recipe is checked by before the encoder's module is imported."""
+
+    reads: ClassVar[type[Context]] = NeighborFeatures
+    """The context that the encoder reads."""
+
+    gives: ClassVar[type[Signal]] = GraphTokens
+    """The signal that it gives."""
+
+    offers: ClassVar[frozenset[str]] = frozenset()
+    """Methods by which a pretraining objective may train it."""
+
+    @classmethod
+    def has(cls, method: str) -> bool:
+        """Whether the encoder has ``method``, as far as is known before it is imported."""
+        return method in cls.offers or (isinstance(cls.component, type) and hasattr(cls.component, method))
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, with new weights.
+
+        Args:
+            feature_width: d, width of the embeddings of neighbors or words that it reads.
+            base: the base that its signal is for.
+            text_projection: of the CLIP that makes the embeddings, for encoders that start from it.
+
+        Raises:
+            InputError: it does not fit the base.
+        """
+        encoder: Encoder[Any, Any] = self.make(
+            feature_width=feature_width, token_width=base.token_width, encode_prompt=base.encode_prompt
+        )
+        return encoder
+
+
+class GraphQFormerConfig(EncoderFields):
+    """A CLIP text transformer whose every n-th layer also attends to the neighbors' embeddings."""
+
+    component = "graphcond.encoders.graph_qformer:GraphQFormer"
+    kind: Literal["graph_qformer"] = "graph_qformer"
+    tokens_per_neighbor: int = Field(4, ge=1, le=256)
+    """Tokens that each neighbor's embedding is projected to."""
+    cross_attention_every: int = Field(2, ge=1)
+    """Layers 0, n, 2n ... attend to the neighbors."""
+    width: int | None = Field(None, ge=1)
+    """Width of the graph tokens; follows the base's text encoder unless given."""
+    init: Literal["text_encoder", "clip", "random"] = "text_encoder"
+    """From the base's text encoder; `clip`: and reading pictures through CLIP's projection; or from noise."""
+    zero_start: bool = True
+    """Cross-attention starts at zero (with `clip`: all but the last), so that training starts at the base."""
+    freeze_text: bool = False
+    """Train only what reads the neighbors: projector and cross-attention; the text transformer stays."""
+    neighbor_self_attention: bool = False
+    """Let neighbor tokens attend to each other first, as the paper says and the release does not."""
+    normalize_embeddings: bool = False
+    """Scale neighbor embeddings to length one times the square root of their width."""
+    relations: Relations = False
+    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> GraphQFormer:
+        """The encoder for a base, reading neighbor embeddings of ``feature_width``.
+
+        Args:
+            feature_width: d.
+            base: the base.
+            text_projection: of the CLIP that makes the embeddings, for ``init: clip``; without it the
+                start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
+
+        Raises:
+            InputError: the tokens would not be as wide as the base's, the projection does not lead from
+                the base's text encoder to the embeddings, or ``relations`` have no names yet.
+        """
+        from graphcond.encoders.relations import named
+        from graphcond.encoders.text_transformer import TransformerShape
+
+        text = base.text_encoder.config
+        width = self.width or text.hidden_size
+        if width != base.token_width:
+            raise InputError(
+                f"{width} does not fit, the base reads tokens of width {base.token_width}",
+                place="encoder.width",
+                remedy="leave it out to follow the base",
+            )
+        qformer: GraphQFormer = self.make(
+            without=("width", "init", "freeze_text"),
+            shape=replace(TransformerShape.of(text), width=width),
+            feature_width=feature_width,
+            token_width=base.token_width,
+            relations=named(self.relations),
+        )
+        if self.init != "random":
+            qformer.start_from(base.text_encoder)
+        if self.init == "clip" and text_projection is not None:
+            try:
+                qformer.start_from_clip(base.encode_prompt([""]).ids.cpu(), text_projection)
+            except ValueError as error:
+                raise InputError(
+                    str(error), place="encoder.init: clip", remedy="use init: text_encoder"
+                ) from None
+        if self.freeze_text:
+            qformer.freeze_text()
+        return qformer
+
+
+class NeighborMeanConfig(EncoderFields):
+    """The mean of the neighbors' embeddings, turned into a few tokens by an MLP."""
+
+    component = "graphcond.encoders.neighbor_mean:NeighborMean"
+    kind: Literal["neighbor_mean"] = "neighbor_mean"
+    tokens: int = Field(4, ge=1, le=1024)
+    """Graph tokens per target."""
+    hidden: int = Field(512, ge=1)
+    """Width of the MLP's hidden layer."""
+    relations: Relations = False
+    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used.
+
+        Raises:
+            InputError: ``relations`` have no names yet.
+        """
+        from graphcond.encoders.relations import named
+
+        encoder: Encoder[Any, Any] = self.make(
+            feature_width=feature_width, token_width=base.token_width, relations=named(self.relations)
+        )
+        return encoder
+
+
+class ObjectTokensConfig(EncoderFields):
+    """What every encoder of objects lets its user choose."""
+
+    component: ClassVar[str | type[Any]] = "graphcond.encoders.object_tokens:ObjectTokens"
+    reads = SceneFeatures
+    offers = frozenset({"predicted_boxes"})
+    node_width: int = Field(128, ge=1, le=65_536)
+    """Width of the vectors inside the graph network."""
+    predict_boxes: bool = False
+    """Predict where objects without a given box lie, and tell it to the injector."""
+
+    @abstractmethod
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        from graphcond.encoders.object_tokens import ObjectTokens
+
+        return ObjectTokens(
+            self.network(feature_width), token_width=base.token_width, predict_boxes=self.predict_boxes
+        )
+
+
+class TripleGCNConfig(ObjectTokensConfig):
+    """Tokens of objects from sg2im's convolution over triples."""
+
+    kind: Literal["triple_gcn"] = "triple_gcn"
+    layers: int = Field(5, ge=1, le=64)
+    """Rounds; after n of them an object has heard of others up to n relations away."""
+    hidden: int | None = Field(None, ge=1)
+    """Width of the layers' MLPs; four times `node_width` unless given, as in sg2im."""
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+        from graphcond.encoders.graph_network import GraphNetwork
+        from graphcond.encoders.triple_gcn import TripleConvolution
+
+        hidden = self.hidden or 4 * self.node_width
+        layers = [TripleConvolution(self.node_width, hidden) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)
+
+
+class GCNConfig(ObjectTokensConfig):
+    """Tokens of objects from graph convolutions over objects, attributes and predicates."""
+
+    kind: Literal["gcn"] = "gcn"
+    layers: int = Field(6, ge=1, le=64)
+    """Convolutions; a relation is two steps long."""
+    backend: Backend = "auto"
+    """DGL or torch, which give the same; `auto` takes DGL on a CPU where it is installed."""
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+        from graphcond.encoders.gcn import GCNLayer
+        from graphcond.encoders.graph_network import GraphNetwork
+
+        layers = [GCNLayer(self.node_width, self.backend) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)
+
+
+class SageConfig(ObjectTokensConfig):
+    """Tokens of objects from the mean of what their neighbors say."""
+
+    kind: Literal["sage"] = "sage"
+    layers: int = Field(4, ge=1, le=64)
+    """Rounds; a relation is one step long."""
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+        from graphcond.encoders.graph_network import GraphNetwork
+        from graphcond.encoders.sage import SageLayer
+
+        layers = [SageLayer(self.node_width) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)
+
+
+class GatConfig(ObjectTokensConfig):
+    """Tokens of objects that attend to their neighbors along predicates."""
+
+    kind: Literal["gat"] = "gat"
+    layers: int = Field(4, ge=1, le=64)
+    """Rounds; a relation is one step long."""
+    heads: int = Field(4, ge=1, le=1024)
+    """Attentions side by side; they share `node_width` among them."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> GatConfig:
+        if self.node_width % self.heads:
+            raise ValueError(f"node_width {self.node_width} is not a multiple of {self.heads} heads")
+        return self
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over words of ``input_width``."""
+        from graphcond.encoders.gat import GatLayer
+        from graphcond.encoders.graph_network import GraphNetwork
+
+        layers = [GatLayer(self.node_width, self.heads) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)
+
+
+class SentenceConfig(EncoderFields):
+    """The scene as a sentence, in the base's own text tokens."""
+
+    component = "graphcond.encoders.sentence:SentenceEncoder"
+    reads = SceneFeatures
+    kind: Literal["sentence"] = "sentence"
+
+
+class LayoutConfig(EncoderFields):
+    """A map of the picture from a graph: boxes, masks and a vector for each object."""
+
+    component = "graphcond.encoders.layout:Layout"
+    reads = SceneFeatures
+    gives = LayoutMap
+    offers = frozenset({"predicted_boxes"})
+    kind: Literal["layout"] = "layout"
+    network: GraphNetworkKind = "triple_gcn"
+    """The graph network that describes each object, and another of its kind that places it."""
+    layers: int | None = Field(None, ge=1, le=64)
+    """Its rounds; as many as the encoder of that kind takes unless given."""
+    node_width: int = Field(128, ge=1, le=65_536)
+    """Width of the vectors inside the graph network."""
+    backend: Backend = "auto"
+    """For the network `gcn`: DGL or torch."""
+    channels: int = Field(128, ge=1, le=4_096)
+    """Width of the layout's features."""
+    size: int | None = Field(None, ge=1, le=512)
+    """Cells a side; as many as the base's latents have unless given."""
+    given_boxes: bool = True
+    """Put objects into the boxes that a scene gives; otherwise always into predicted ones."""
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        from graphcond.encoders.graph_networks import build_graph_network
+
+        network = build_graph_network(
+            self.network, feature_width, width=self.node_width, layers=self.layers, backend=self.backend
+        )
+        encoder: Encoder[Any, Any] = self.make(
+            without=("layers", "node_width", "backend"),
+            network=network,
+            size=self.size or base.default_size // base.pixels_per_latent,
+        )
+        return encoder
+
+
+class TripleTransformerConfig(EncoderFields):
+    """A transformer over head + relation - tail, for grounding tokens or beside the scene's sentence."""
+
+    component = "graphcond.encoders.triple_transformer:TripleTransformer"
+    reads = SceneFeatures
+    offers = frozenset({"embed_scenes"})
+    kind: Literal["triple_transformer"] = "triple_transformer"
+    node_width: int = Field(256, ge=1, le=65_536)
+    """Width of the transformer; 768 is BERT's."""
+    layers: int = Field(6, ge=1, le=64)
+    """Its layers."""
+    heads: int = Field(4, ge=1, le=64)
+    """Heads of its attention; they divide `node_width`."""
+    triples: int = Field(6, ge=1, le=1_024)
+    """Triples that are read, relations before attributes before objects in neither."""
+    added_to: Literal["text"] | None = None
+    """`text`: give the scene's sentence, as the base's text encoder reads it, with the graph added."""
+    graph_weight: NonNegativeFloat = 0.2
+    """Weight of the graph beside the sentence, with `added_to`."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> TripleTransformerConfig:
+        if self.node_width % self.heads:
+            raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
+        return self
+
+    def build(
+        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        encoder: Encoder[Any, Any] = self.make(
+            without=("node_width", "added_to"),
+            feature_width=feature_width,
+            token_width=base.token_width,
+            width=self.node_width,
+            sentence=base.encode_prompt if self.added_to else None,
+        )
+        return encoder
+
+
+ENCODERS = by_kind(
+    (
+        GraphQFormerConfig,
+        NeighborMeanConfig,
+        TripleGCNConfig,
+        GCNConfig,
+        SageConfig,
+        GatConfig,
+        SentenceConfig,
+        LayoutConfig,
+        TripleTransformerConfig,
+    ),
+    "graphcond.encoders",
+    EncoderFields,
+)
+"""Every encoder config by its kind, plug-ins included."""
+
+EncoderConfig = tagged_union(ENCODERS)
+"""The pydantic type of an encoder in a recipe."""

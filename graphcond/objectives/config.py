@@ -1,0 +1,100 @@
+"""What a recipe may say of a pretraining objective. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from pydantic import NonNegativeFloat
+
+from graphcond.config import ComponentConfig, by_kind, tagged_union
+from graphcond.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graphcond.objectives.base import Objective
+
+Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
+"""What an objective wants in its batches, beside the scenes themselves.
+
+- ``boxes``: boxes of the objects in the context (masks too, where the data has them).
+- ``pictures``: CLIP embeddings of the scenes' pictures.
+- ``texts``: CLIP embeddings of the scenes' sentences, in the same space.
+- ``negatives``: scenes with a swap that changes their meaning, and their sentences' embeddings.
+"""
+
+
+class ObjectiveConfig(ComponentConfig):
+    """Config of an objective, with what a recipe is checked by before the objective's module is imported."""
+
+    needs: ClassVar[frozenset[Need]]
+    """What must be in every batch, beside the context and its scenes."""
+
+    asks: ClassVar[str]
+    """The method that an encoder must have for it."""
+
+    def build(self, *, encoder: nn.Module, picture_width: int | None = None) -> Objective:
+        """The objective for an encoder.
+
+        Args:
+            encoder: what will be trained.
+            picture_width: d, width of CLIP's embeddings; may be None where no picture is needed.
+
+        Raises:
+            InputError: the encoder cannot be trained by this objective.
+        """
+        if not hasattr(encoder, self.asks):
+            raise InputError(
+                f"'{self.kind}' cannot train a {type(encoder).__name__}, which has no {self.asks}()",
+                place="objective",
+                remedy="choose an objective and an encoder that fit",
+            )
+        if "pictures" in self.needs and picture_width is None:
+            raise InputError(
+                "needs CLIP embeddings of pictures and sentences",
+                place=f"objective '{self.kind}'",
+                remedy="take features from a CLIP model",
+            )
+        objective: Objective = self.make(
+            picture_width=picture_width, embedding_width=getattr(encoder, "embedding_width", None)
+        )
+        return objective
+
+
+class LayoutObjectiveConfig(ObjectiveConfig):
+    """Predict boxes and masks; keep the spatial relations that the graph states."""
+
+    component = "graphcond.objectives.layout:LayoutObjective"
+    needs = frozenset({"boxes"})
+    asks = "predicted_boxes"
+    kind: Literal["layout"] = "layout"
+    box: NonNegativeFloat = 1.0
+    """Weight of the distance to the known boxes."""
+    mask: NonNegativeFloat = 0.1
+    """Weight of the masks' cross-entropy."""
+    relation: NonNegativeFloat = 5.0
+    """Weight of the stated relations that predicted boxes break."""
+    overlap: NonNegativeFloat = 0.5
+    """Weight of the overlap of objects that ought to lie apart."""
+
+
+class TripleContrastConfig(ObjectiveConfig):
+    """Bring a graph and its sentence to their picture, and away from the swapped graph."""
+
+    component = "graphcond.objectives.triple_contrast:TripleContrast"
+    needs = frozenset({"pictures", "texts", "negatives"})
+    asks = "embed_scenes"
+    kind: Literal["triple_contrast"] = "triple_contrast"
+    graph_weight: NonNegativeFloat = 0.2
+    """Weight of the graph's embedding beside the text's."""
+    margin: NonNegativeFloat = 0.2
+    """How much nearer the right pair must be."""
+    swap: NonNegativeFloat = 5.0
+    """Weight of the loss against the swapped scene."""
+
+
+OBJECTIVES = by_kind((LayoutObjectiveConfig, TripleContrastConfig), "graphcond.objectives", ObjectiveConfig)
+"""Every objective config by its kind, plug-ins included."""
+
+AnyObjectiveConfig = tagged_union(OBJECTIVES)
+"""The pydantic type of an objective in a recipe."""

@@ -1,0 +1,375 @@
+"""What a recipe may say of a sampler. Nothing here imports numba or torch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Int64
+from pydantic import Field, field_validator
+
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.config import ComponentConfig, Config, by_kind, tagged_union
+from graphcond.context import NeighborContext, SceneContext
+from graphcond.errors import InputError
+from graphcond.samplers.similarity.config import SimilarityConfig, TextImageConfig
+from graphcond.scene_graph import MOST_OBJECTS, MOST_RELATIONSHIPS
+
+if TYPE_CHECKING:
+    from graphcond.samplers.base import NeighborSampler, SceneSampler
+
+Weight = Annotated[float, Field(ge=0)]
+Quota = Annotated[int, Field(ge=0)]
+
+
+class NeighborSamplerConfig(ComponentConfig):
+    """What every neighbor sampler lets its user choose."""
+
+    component: ClassVar[str | type[Any]] = "graphcond.samplers.base:NeighborSampler"
+
+    makes: ClassVar = NeighborContext
+    """The context that this family of samplers makes."""
+
+    reads_embeddings: ClassVar[bool] = False
+    """Whether `build` needs ``embeddings``."""
+
+    averages: ClassVar[bool] = False
+    """Whether encoders read means of neighbors in place of the neighbors."""
+
+    neighbors: int = Field(5, ge=1, le=10_000)
+    """How many neighbors a target gets at most."""
+
+    require_picture: bool = True
+    """Choose only nodes that have a picture."""
+
+    def settings(self) -> dict[str, Any]:
+        """What answers follow from, as JSON has it: all but ``threads``, where a sampler has them."""
+        return self.model_dump(mode="json", exclude={"threads"})
+
+    def identity(self) -> tuple[object, ...]:
+        """What `graphcond.io.fingerprint.fingerprint` names these settings by; files are named by content."""
+        return (self.settings(),)
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> NeighborSampler:
+        """The sampler over ``graph``.
+
+        Args:
+            graph: where neighbors come from.
+            embeddings: vectors of the nodes; only samplers that compare nodes read them.
+            forbidden: rows that are never chosen (test nodes); walks may pass through them.
+
+        Raises:
+            InputError: the sampler needs something that the graph or ``embeddings`` lack.
+        """
+        sampler: NeighborSampler = self.make(graph=graph, embeddings=embeddings, forbidden=forbidden)
+        return sampler
+
+
+class GivenSamplerConfig(NeighborSamplerConfig):
+    """The neighbors that the graph's source chose itself."""
+
+    component = "graphcond.samplers.given:GivenSampler"
+    kind: Literal["given"] = "given"
+
+
+class RandomSamplerConfig(NeighborSamplerConfig):
+    """Neighbors drawn at random from the whole graph, as a control."""
+
+    component = "graphcond.samplers.random:RandomSampler"
+    kind: Literal["random"] = "random"
+
+
+class KHopSamplerConfig(NeighborSamplerConfig):
+    """Neighbors at random among the nodes within a few steps, the nearest first."""
+
+    component = "graphcond.samplers.khop:KHopSampler"
+    kind: Literal["khop"] = "khop"
+
+    hops: int = Field(1, ge=1)
+    """How many steps away from the target a neighbor may be."""
+
+
+class HopMeanSamplerConfig(NeighborSamplerConfig):
+    """The mean embedding of the nodes one step away, of those two steps away, and so on."""
+
+    component = "graphcond.samplers.hop_mean:HopMeanSampler"
+    averages = True
+    kind: Literal["hop_mean"] = "hop_mean"
+
+    neighbors: int = Field(64, ge=1, le=10_000)
+    """How many nodes are averaged at most, over all steps."""
+
+    hops: int = Field(2, ge=1, le=64)
+    """How many steps away from the target a neighbor may be; each has a mean of its own."""
+
+
+class PrecomputedSamplerConfig(NeighborSamplerConfig):
+    """Neighbors that `graphcond sample-all` sampled ahead."""
+
+    component = "graphcond.samplers.precomputed:PrecomputedSampler"
+    kind: Literal["precomputed"] = "precomputed"
+
+    path: str
+    """The file that `graphcond sample-all` wrote."""
+
+    def identity(self) -> tuple[object, ...]:
+        """The settings and the content of the file."""
+        from graphcond.io.fingerprint import file_digest
+
+        return (*super().identity(), file_digest(Path(self.path)))
+
+
+class QuotasConfig(Config):
+    """How many neighbors of a sort a target gets at most; sorts that are not named have no limit."""
+
+    node_types: dict[str, Quota] = Field(default_factory=dict)
+    """Most neighbors by the type of their node."""
+
+    relations: dict[str, Quota] = Field(default_factory=dict)
+    """Most neighbors by the type of the edge that joins them to the target."""
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.node_types or self.relations)
+
+
+class PPRFields(NeighborSamplerConfig):
+    """The choices that `ppr` and `semantic_ppr` share."""
+
+    edge_type_weights: dict[str, Weight] = Field(default_factory=dict)
+    """What to multiply the weights of edges by, by their type; 0 takes them out of the walk."""
+
+    quotas: QuotasConfig = QuotasConfig()
+    """At most so many neighbors of a node type, or in a relation to the target."""
+
+    alpha: float = Field(0.15, gt=0, lt=1)
+    """Probability that the walk returns to the target; higher stays closer to it."""
+
+    precision: float = Field(0.99, gt=0, le=1)
+    """Share of the nodes found that must be among the best, on average; 1 is exact."""
+
+    method: Literal["auto", "push", "exact"] = "auto"
+    """How PageRank is computed: `auto` is the fastest with that precision, `exact` reads the whole graph."""
+
+    epsilon: float | None = Field(None, ge=1e-12, le=1e-2)
+    """Largest residual per degree that a push leaves, instead of a precision; lower is slower."""
+
+    degree_normalized: bool = False
+    """Divide PageRank by the candidate's degree, which keeps hubs from being everyone's neighbor."""
+
+    threads: int = Field(1, ge=1, le=1024)
+    """How many targets are worked on at once; the answer does not depend on it."""
+
+    @abstractmethod
+    def first_asked(self, nodes: int) -> int:
+        """How many neighbors to ask for first in a graph of ``nodes``, where quotas pass some over."""
+
+    def on_types(
+        self, graph: AttributedGraph, forbidden: Int64[np.ndarray, " nodes"] | None, **given: Any
+    ) -> NeighborSampler:
+        """The sampler over ``graph``, with the choices about types.
+
+        Raises:
+            InputError: the graph does not have the types that are named.
+        """
+        from graphcond.samplers.quotas import QuotaSampler
+        from graphcond.samplers.typed_graphs import with_edge_type_weights
+
+        sampler = self.make(
+            without=("edge_type_weights", "quotas"),
+            graph=with_edge_type_weights(graph, self.edge_type_weights),
+            forbidden=forbidden,
+            **given,
+        )
+        if not self.quotas.any:
+            return sampler
+        return QuotaSampler(
+            sampler,
+            graph,
+            neighbors=self.neighbors,
+            first=self.first_asked(len(graph)),
+            node_types=self.quotas.node_types,
+            relations=self.quotas.relations,
+        )
+
+
+class PPRSamplerConfig(PPRFields):
+    """Neighbors with the highest personalized PageRank."""
+
+    component = "graphcond.samplers.ppr:PPRSampler"
+    kind: Literal["ppr"] = "ppr"
+
+    def first_asked(self, nodes: int) -> int:
+        """Twice as many as are wanted, and at least 64."""
+        return max(64, 2 * self.neighbors)
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> NeighborSampler:
+        """The sampler over ``graph``; ``embeddings`` are not read."""
+        return self.on_types(graph, forbidden)
+
+
+class SemanticPPRSamplerConfig(PPRFields):
+    """Neighbors most similar to the target among those with the highest personalized PageRank."""
+
+    component = "graphcond.samplers.semantic_ppr:SemanticPPRSampler"
+    reads_embeddings = True
+    kind: Literal["semantic_ppr"] = "semantic_ppr"
+
+    candidates: int = Field(50, ge=1)
+    """How many nodes PageRank proposes to the similarity."""
+
+    similarity: SimilarityConfig = TextImageConfig()
+    """How candidates are compared with the target."""
+
+    diversity: float = Field(0.0, ge=0, le=1)
+    """Weight of the neighbors' likeness to each other, which counts against them (maximal marginal
+    relevance); 0 looks at similarity alone."""
+
+    def first_asked(self, nodes: int) -> int:
+        """All candidates and one more: its empty place shows that there are no others."""
+        return min(self.candidates, nodes) + 1
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> NeighborSampler:
+        """The sampler over ``graph`` and ``embeddings``."""
+        return self.on_types(graph, forbidden, similarity=self.similarity.build(embeddings))
+
+
+class SemanticSamplerConfig(NeighborSamplerConfig):
+    """Neighbors most similar to the target, wherever they are in the graph."""
+
+    component = "graphcond.samplers.semantic:SemanticSampler"
+    reads_embeddings = True
+    kind: Literal["semantic"] = "semantic"
+
+    similarity: SimilarityConfig = TextImageConfig()
+    """How nodes are compared with the target; not `consensus` or `blend`, which need a graph's candidates."""
+
+    @field_validator("similarity")
+    @classmethod
+    def _has_a_query(cls, similarity: SimilarityConfig) -> SimilarityConfig:
+        if similarity.needs_candidates:
+            raise no_candidates()
+        return similarity
+
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
+    ) -> NeighborSampler:
+        """The sampler over the nodes of ``graph`` and their ``embeddings``."""
+        sampler: NeighborSampler = self.make(
+            graph=graph, forbidden=forbidden, similarity=self.similarity.build(embeddings)
+        )
+        return sampler
+
+
+def no_candidates() -> InputError:
+    """The refusal of a similarity that compares candidates, where there are none."""
+    return InputError(
+        "this similarity reads the graph's candidates, and a semantic sampler has no candidates",
+        remedy="use text_image, or the sampler kind semantic_ppr",
+    )
+
+
+class AffiliationPPRSamplerConfig(NeighborSamplerConfig):
+    """Neighbors with the highest personalized PageRank where shared attributes are edges."""
+
+    component = "graphcond.samplers.affiliation_ppr:AffiliationPPRSampler"
+    kind: Literal["affiliation_ppr"] = "affiliation_ppr"
+
+    attributes: dict[str, Weight] = Field(default_factory=dict)
+    """Columns of the nodes, each with the weight of an edge between nodes that share a value."""
+
+    separator: str = Field("|", min_length=1)
+    """Stands between the values of a cell that holds several."""
+
+    edges: Weight = 0.0
+    """Multiplies the weights of the graph's stored edges, which are added; 0 leaves them out."""
+
+    alpha: float = Field(0.15, gt=0, lt=1)
+    """Probability that the walk returns to the target; higher stays closer to it."""
+
+    tolerance: float = Field(1e-6, ge=1e-14, le=1e-2)
+    """Bound on the sum of absolute errors of all nodes' PageRank, where it is iterated; higher is faster."""
+
+    degree_normalized: bool = False
+    """Divide PageRank by the weight of the candidate's edges, which takes hubs back."""
+
+    threads: int = Field(1, ge=1, le=1024)
+    """How many targets are answered at once; the answers do not depend on it."""
+
+
+class SceneSamplerConfig(ComponentConfig):
+    """Config of a sampler of scene graphs."""
+
+    component: ClassVar[str | type[Any]] = "graphcond.samplers.base:SceneSampler"
+
+    makes: ClassVar = SceneContext
+    """The context that this family of samplers makes."""
+
+    def build(self) -> SceneSampler:
+        """The sampler; which scenes it reads is said in each call."""
+        sampler: SceneSampler = self.make()
+        return sampler
+
+
+class SceneTriplesConfig(SceneSamplerConfig):
+    """The objects, attributes and relations of a scene graph."""
+
+    component = "graphcond.samplers.scene_triples:SceneTriplesSampler"
+    kind: Literal["scene_triples"] = "scene_triples"
+
+    objects: int = Field(30, ge=1, le=MOST_OBJECTS)
+    """How many objects are kept at most."""
+
+    triples: int = Field(60, ge=0, le=MOST_RELATIONSHIPS)
+    """How many relations and attributes are kept at most, together."""
+
+    attributes: bool = True
+    """Keep attributes, each as a triple (object, "is", attribute)."""
+
+
+SAMPLERS = by_kind(
+    (
+        SemanticPPRSamplerConfig,
+        PPRSamplerConfig,
+        AffiliationPPRSamplerConfig,
+        SemanticSamplerConfig,
+        KHopSamplerConfig,
+        HopMeanSamplerConfig,
+        RandomSamplerConfig,
+        GivenSamplerConfig,
+        PrecomputedSamplerConfig,
+        SceneTriplesConfig,
+    ),
+    "graphcond.samplers",
+    NeighborSamplerConfig,
+    SceneSamplerConfig,
+)
+"""Config of every sampler by its kind, those of other packages included."""
+
+SamplerConfig = tagged_union(SAMPLERS)
+"""Any sampler's config, told apart by ``kind``."""

@@ -1,0 +1,108 @@
+"""What a recipe may say of a similarity. Nothing here imports numba or torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.config import ComponentConfig, by_kind, tagged_union
+
+if TYPE_CHECKING:
+    from graphcond.samplers.similarity.base import Similarity
+
+
+class SimilarityFields(ComponentConfig):
+    """Config of a similarity."""
+
+    needs_candidates: ClassVar[bool] = False
+    """Whether scores are made from the candidates, so that there are none without them."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Plug-ins of before 0.1 call their component ``compares``."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "compares" in vars(cls):
+            cls.component = vars(cls)["compares"]
+
+    def build(self, embeddings: NodeEmbeddings | None) -> Similarity:
+        """The similarity over ``embeddings``.
+
+        Raises:
+            InputError: there are no embeddings, or not those that the similarity reads.
+        """
+        similarity: Similarity = self.make(embeddings=embeddings or NodeEmbeddings())
+        return similarity
+
+
+class TextImageConfig(SimilarityFields):
+    """The target's text against the candidates' pictures."""
+
+    component = "graphcond.samplers.similarity.cosine:TextImageSimilarity"
+    kind: Literal["text_image"] = "text_image"
+
+
+class TextTextConfig(SimilarityFields):
+    """The target's text against the candidates' texts."""
+
+    component = "graphcond.samplers.similarity.cosine:TextTextSimilarity"
+    kind: Literal["text_text"] = "text_text"
+
+
+class ConsensusConfig(SimilarityFields):
+    """The candidates' pictures against their weighted mean."""
+
+    component = "graphcond.samplers.similarity.cosine:ConsensusSimilarity"
+    needs_candidates = True
+    kind: Literal["consensus"] = "consensus"
+
+
+class ImageImageConfig(SimilarityFields):
+    """The target's picture against the candidates' pictures; for retrieval, not for generation."""
+
+    component = "graphcond.samplers.similarity.cosine:ImageImageSimilarity"
+    kind: Literal["image_image"] = "image_image"
+
+
+class EmbeddingConfig(SimilarityFields):
+    """The target's row of a precomputed node embedding against the candidates' rows."""
+
+    component = "graphcond.samplers.similarity.cosine:EmbeddingSimilarity"
+    kind: Literal["embedding"] = "embedding"
+
+
+GROUP = "graphcond.similarities"
+"""The entry point under which other packages offer similarities."""
+
+SIMPLE = (TextImageConfig, TextTextConfig, ConsensusConfig, ImageImageConfig, EmbeddingConfig)
+
+SimpleSimilarityConfig: Any = tagged_union(by_kind(SIMPLE, GROUP, SimilarityFields))
+"""Any of these similarities' configs, or another package's, told apart by ``kind``."""
+
+
+class BlendConfig(SimilarityFields):
+    """A weighted sum of PageRank and another similarity."""
+
+    component = "graphcond.samplers.similarity.blend:BlendSimilarity"
+    needs_candidates = True
+    kind: Literal["blend"] = "blend"
+
+    similarity: SimpleSimilarityConfig = TextImageConfig()
+    """The other similarity, of any kind but `blend`."""
+
+    pagerank: float = Field(0.1, ge=0, le=1)
+    """Weight of PageRank, as a share of the best candidate's; the similarity has the rest. CLIP's cosines of
+    texts with pictures lie close together, so that a small weight says much."""
+
+    def build(self, embeddings: NodeEmbeddings | None) -> Similarity:
+        """The weighted sum over ``embeddings``."""
+        similarity: Similarity = self.make(similarity=self.similarity.build(embeddings))
+        return similarity
+
+
+SIMILARITIES = by_kind((*SIMPLE, BlendConfig), GROUP, SimilarityFields)
+"""Config of every similarity by its kind, those of other packages included."""
+
+SimilarityConfig = tagged_union(SIMILARITIES)
+"""Any similarity's config, told apart by ``kind``."""
