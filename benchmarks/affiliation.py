@@ -25,7 +25,7 @@ from graphcond.samplers import AffiliationGraph
 from graphcond.samplers.affiliation.direct import AffiliationSolver
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
 from graphcond.samplers.affiliation.profiles import Profiles
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 
 BEST, ALPHA, COMPARED = 50, 0.15, 10
 GENRE_SKEW = 1.78
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def measure(engine: Engine, targets: np.ndarray, truths: dict[int, np.ndarray]) -> str:
-    wanted = Wanted(BEST, np.ones(len(engine.incoming), bool))
+    wanted = RankingConstraints(BEST, np.ones(len(engine.incoming), bool))
     engine.rank(targets[:1], wanted)
     times, errors, right = [], [], []
     for target in targets:
@@ -86,7 +86,7 @@ def measure(engine: Engine, targets: np.ndarray, truths: dict[int, np.ndarray]) 
 
 def ties(direct: AffiliationSolver, targets: np.ndarray) -> str:
     """How many nodes score as the 50th does, and whether those chosen of them are the lowest rows."""
-    answer = direct.rank(targets, Wanted(BEST, np.ones(len(direct.incoming), bool)))
+    answer = direct.rank(targets, RankingConstraints(BEST, np.ones(len(direct.incoming), bool)))
     counts, lowest = [], 0
     for target, chosen, scores in zip(targets, answer.neighbors, answer.scores, strict=True):
         all_scores = direct.solve(int(target)).astype(np.float32)

@@ -19,7 +19,7 @@ from graphcond.samplers.pagerank import push
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 
 TARGETS = 40
 
@@ -40,7 +40,7 @@ def main() -> None:
 def error(walk: RandomWalk, truth: dict[int, np.ndarray], epsilon: float, share: float) -> float:
     push.FAR_SHARE = share
     pusher = ForwardPush(walk, alpha=ALPHA, epsilon=epsilon)
-    found = pusher.rank(np.array(list(truth)), Wanted(BEST, np.ones(len(walk), bool)))
+    found = pusher.rank(np.array(list(truth)), RankingConstraints(BEST, np.ones(len(walk), bool)))
     errors = []
     for target, nodes, scores in zip(truth, found.neighbors, found.scores, strict=True):
         nodes, scores = nodes[nodes >= 0], scores[nodes >= 0]

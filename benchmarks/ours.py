@@ -19,7 +19,7 @@ from graphcond.samplers import PPRSampler, SemanticPPRSampler
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from graphcond.samplers.similarity.config import TextImageConfig
 
 PRECISION = 0.99
@@ -88,7 +88,7 @@ class Floor:
     def __init__(self, graph: AttributedGraph) -> None:
         own = PPRSampler(graph, neighbors=BEST, **options(1)).pagerank
         self._own = own if isinstance(own, ForwardPush) else None
-        self._walk, self._wanted = RandomWalk.on(graph), Wanted(BEST, np.ones(len(graph), bool))
+        self._walk, self._wanted = RandomWalk.on(graph), RankingConstraints(BEST, np.ones(len(graph), bool))
         self._places = np.zeros((len(graph), 2), np.float32)
         self._pushed = cache(self._push)
 

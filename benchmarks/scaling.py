@@ -23,7 +23,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs import open_graph
 from graphcond.samplers import PPRSampler
 from graphcond.samplers.pagerank.push import ForwardPush
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 
 BEST, ALPHA, TARGETS, REPEATS = 50, 0.15, 64, 5
 BY_NODES = [Size(nodes, 7 * nodes, max(nodes // 190, 1)) for nodes in (25_000, 100_000, 400_000, 1_600_000)]
@@ -90,7 +90,7 @@ def measure(graph: AttributedGraph) -> Cost:
     times = [timed(lambda: sampler.sample(targets, draws)) for _ in range(REPEATS)]
     pushed = float("nan")
     if isinstance(sampler.pagerank, ForwardPush):
-        wanted = Wanted(BEST, np.ones(len(graph), bool))
+        wanted = RankingConstraints(BEST, np.ones(len(graph), bool))
         pushed = float(sampler.pagerank.rank_and_count(targets, wanted)[1].mean())
     return Cost(
         len(graph),

@@ -1,11 +1,15 @@
-"""Evaluation: protocols, one metric in each file, intervals and tables."""
+"""Evaluation: protocols, metrics, intervals and tables.
+
+A new metric is a `Metric` class in ``metrics`` and its line in `metrics.registry.METRICS`; other packages
+offer theirs under the entry point ``graphcond.metrics``.
+"""
 
 from graphcond.evaluation.arms import Arm
 from graphcond.evaluation.bootstrap import Measurement
 from graphcond.evaluation.evaluate import ARMS, PictureMaker, evaluate, make_pictures, score_pictures
 from graphcond.evaluation.metrics.base import Metric, RatioMetric, SampleMetric, SetMetric
 from graphcond.evaluation.metrics.oracle import Oracle, OracleReader
-from graphcond.evaluation.metrics.registry import METRIC_NAMES, Networks, build_metrics
+from graphcond.evaluation.metrics.registry import METRIC_NAMES, Networks, build_metrics, metric_classes
 from graphcond.evaluation.protocols import PROTOCOLS, EvaluationProtocol, get_protocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets
@@ -38,5 +42,6 @@ __all__ = [
     "get_protocol",
     "make_pictures",
     "match_scene",
+    "metric_classes",
     "score_pictures",
 ]

@@ -119,7 +119,7 @@ def score_pictures(
         seed=seed,
         arms=arms,
         differences=differences,
-        networks={metric.name: metric.network for metric in metrics},
+        networks={metric.name: metric.identity for metric in metrics},
         higher_is_better={metric.name: metric.higher_is_better for metric in metrics},
         cautions=_cautions(metrics, targets),
     )

@@ -12,7 +12,7 @@ from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted, choosable, known_rows
+from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
 
 
 class AffiliationPPRSampler(NeighborSampler):
@@ -73,7 +73,7 @@ class AffiliationPPRSampler(NeighborSampler):
             edges=edges,
         )
         self._nodes, self._threads = len(graph), threads
-        self._wanted = Wanted(
+        self._wanted = RankingConstraints(
             neighbors,
             choosable(graph, forbidden, require_picture=require_picture),
             self._pagerank.incoming if degree_normalized else None,

@@ -13,7 +13,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.quotas import Extensible
-from graphcond.samplers.ranking import Wanted, choosable, known_rows
+from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
 
 if TYPE_CHECKING:
     from graphcond.samplers.pagerank.calibration import PageRank
@@ -68,7 +68,7 @@ class PPRSampler(Extensible):
 
         walk = RandomWalk.on(graph)
         allowed = choosable(graph, forbidden, require_picture=require_picture)
-        self._wanted = Wanted(neighbors, allowed, walk.incoming if degree_normalized else None)
+        self._wanted = RankingConstraints(neighbors, allowed, walk.incoming if degree_normalized else None)
         self._threads = threads
         self.pagerank: PageRank
         """How PageRank is computed; its ``repr`` says it in words."""

@@ -1,4 +1,4 @@
-"""What all samplers share: who may be chosen, who comes first, and how rows are padded."""
+"""Shared by all samplers: which nodes may be chosen, their order, and the padding of rows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Ranking(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which nodes a ranking may hold.
+class RankingConstraints:
+    """Constraints on a ranking: how many nodes, and which are allowed.
 
     Args:
-        count: how many at most for each target.
-        allowed: who may be chosen; a target is never chosen for itself.
-        divisor: what to divide each node's score by before ranking, if anything.
+        count: most nodes for each target.
+        allowed: the nodes that may be chosen; a target is never chosen for itself.
+        divisor: if given, each node's score is divided by its entry before the nodes are ranked.
     """
 
     count: int
@@ -37,11 +37,11 @@ class Wanted:
 
     @property
     def arrays(self) -> tuple[Bool[np.ndarray, " nodes"], Float64[np.ndarray, " nodes"]]:
-        """``allowed`` and ``divisor`` as compiled code reads them; no divisor is an empty one."""
+        """``allowed`` and ``divisor`` as compiled code reads them; a missing divisor is an empty array."""
         return self.allowed, np.empty(0) if self.divisor is None else self.divisor
 
-    def nobody(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
-        """An answer with nobody in it yet."""
+    def empty_answer(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
+        """A context of the right shape without any neighbors, to be filled in."""
         shape = (len(targets), self.count)
         return NeighborContext(targets, np.full(shape, ABSENT, np.int64), np.zeros(shape, np.float32))
 
@@ -50,6 +50,7 @@ def best_first(nodes: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"], co
     """The ``count`` nodes with the highest scores; of equal ones (in float32) the lower row first."""
     scores = scores.astype(np.float32)
     if count < len(nodes):
+        # Drop all that are below the last place first: the sort then takes few, however many nodes there are.
         last = np.partition(scores, len(nodes) - count)[len(nodes) - count]
         kept = scores >= last
         nodes, scores = nodes[kept], scores[kept]
@@ -75,19 +76,17 @@ def choosable(
 
 
 def known_rows(rows: Int[np.ndarray, " b"], nodes: int, *, name: str = "target") -> Int64[np.ndarray, " b"]:
-    """``rows`` as int64, if each is a row of a graph with that many ``nodes``.
+    """Check that each of ``rows`` is a row of a graph with this many ``nodes``, and return them as int64.
 
     Raises:
-        InputError: it names the first row that is not.
+        InputError: one is not; the message names the first.
     """
     rows = np.asarray(rows, np.int64)
     unknown = rows[(rows < 0) | (rows >= nodes)]
     if len(unknown):
         raise InputError(
             f"{name} {unknown[0]} is not a row of the graph",
-            remedy=f"use rows from 0 to {nodes - 1}"
-            if nodes
-            else "the graph has no nodes: give one that has",
+            remedy=f"use rows from 0 to {nodes - 1}" if nodes else "the graph has no nodes: give another",
         )
     return rows
 
@@ -98,7 +97,7 @@ def answer_each(
     """Ask ``choose`` for the neighbors of each target and pad the answers to ``neighbors``.
 
     Raises:
-        InputError: a target is not a row of a graph with that many ``nodes``.
+        InputError: a target is not a row of a graph with this many ``nodes``.
     """
     targets = known_rows(targets, nodes)
     chosen = np.full((len(targets), neighbors), ABSENT, np.int64)
@@ -118,10 +117,12 @@ def draw_each(
     nodes: int,
     neighbors: int,
 ) -> NeighborContext:
-    """Like `answer_each`, with chance that depends on the target and one seed drawn from ``generator``.
+    """Like `answer_each`, with a generator for each target, which is seeded by the target and one draw.
+
+    So chance does not depend on the batch in which a target comes.
 
     Raises:
-        InputError: a target is not a row of a graph with that many ``nodes``.
+        InputError: a target is not a row of a graph with this many ``nodes``.
     """
     seed = int(generator.integers(2**63))
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from graphcond.evaluation import OracleReader, PictureSet, Samples, Targets
+from graphcond.evaluation.metrics.oracle import OracleAccuracy
 
 COLORS = ("red", "lime", "blue")
 
@@ -63,6 +64,10 @@ class ColorOracle:
 
 
 READER = OracleReader(ColorOracle(), {"color": COLORS}, resolution=4)
+
+
+class ColorAccuracy(OracleAccuracy):
+    name, fact = "style_accuracy", "color"
 
 
 def plain(color: str | tuple[int, int, int], size: int = 4) -> Image.Image:

@@ -38,7 +38,7 @@ def test_pictures_against_truths(metric: type) -> None:
     ]
     clip = metric(MeanColor())
     np.testing.assert_allclose(clip.score(samples(made, true)), expected, rtol=1e-5)
-    assert clip.network == "mean-color"
+    assert clip.identity == "mean-color"
 
 
 def test_pictures_against_texts() -> None:

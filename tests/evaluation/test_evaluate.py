@@ -21,9 +21,9 @@ from graphcond.evaluation import (
     score_pictures,
 )
 from graphcond.evaluation.metrics.diversity import Diversity
-from graphcond.evaluation.metrics.oracle import OracleAccuracy
+from graphcond.evaluation.metrics.oracle import StyleAccuracy
 from graphcond.evaluation.metrics.registry import Networks
-from tests.evaluation.doubles import COLORS, READER, MeanColor, plain, targets
+from tests.evaluation.doubles import COLORS, READER, ColorAccuracy, MeanColor, plain, targets
 
 TRUTH = [COLORS[row % 3] for row in range(12)]
 TARGETS = targets([plain(color) for color in TRUTH], TRUTH, color=TRUTH)
@@ -49,7 +49,7 @@ class Maker:
 def _metrics() -> list:
     clip = MeanColor()
     named = build_metrics(["clip_i", "kid", "fid"], Networks(clip=clip, distribution=clip))
-    return [OracleAccuracy(READER, "color", name="style_accuracy"), *named]
+    return [ColorAccuracy(READER), *named]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_what_is_missing_is_said_before_any_picture_is_made() -> None:
     with pytest.raises(InputError, match="no metric"):
         evaluate(maker, TARGETS, [])
     with pytest.raises(InputError, match="'artist'"):
-        evaluate(maker, TARGETS, [OracleAccuracy(READER, "artist", name="style_accuracy")])
+        evaluate(maker, TARGETS, [StyleAccuracy(READER)])
     few = targets([plain("red")] * 3)
     with pytest.raises(InputError, match="too few for fid"):
         evaluate(maker, few, build_metrics(["fid"], Networks(distribution=MeanColor())))

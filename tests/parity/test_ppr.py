@@ -14,7 +14,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 
 CITESEER = Path(__file__).parents[2] / "../shared/data/graphs/citeseer_edges.csv"
@@ -39,7 +39,7 @@ def of_networkx(graph: AttributedGraph, target: int, alpha: float) -> np.ndarray
 
 def estimates(walk: RandomWalk, push: ForwardPush, target: int) -> np.ndarray:
     """The push's estimate of every node but the target."""
-    found = push.rank(np.array([target]), Wanted(len(walk), np.ones(len(walk), bool)))
+    found = push.rank(np.array([target]), RankingConstraints(len(walk), np.ones(len(walk), bool)))
     values = np.zeros(len(walk))
     values[found.neighbors[found.present]] = found.scores[found.present]
     return values
@@ -95,7 +95,7 @@ def test_on_a_real_graph_push_finds_the_best_50(citeseer: AttributedGraph) -> No
     walk = RandomWalk.on(citeseer)
     power, push = PowerIteration(walk, alpha=0.15), ForwardPush(walk, alpha=0.15, epsilon=1e-6)
     targets = np.random.default_rng(0).choice(len(walk), 40, replace=False)
-    answer = push.rank(targets, Wanted(50, np.ones(len(walk), bool)))
+    answer = push.rank(targets, RankingConstraints(50, np.ones(len(walk), bool)))
     right = wanted = 0
     for row, target in enumerate(targets.tolist()):
         exact = power.solve(target)

@@ -1,1 +1,1 @@
-"""Metrics."""
+"""The metrics; `registry` lists them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -24,11 +24,21 @@ from graphcond.evaluation.samples import Samples, Targets
 class Metric(ABC):
     """Compares the pictures made for targets with what is known about the targets.
 
-    Derive from `SampleMetric` or `SetMetric`.
+    Derive from `SampleMetric`, `RatioMetric` or `SetMetric`. Other packages offer theirs under the entry
+    point ``graphcond.metrics``.
+
+    Args:
+        net: the network that the class names as `network`, loaded; None where it names none.
     """
 
-    name: str
-    """How reports call it."""
+    name: ClassVar[str]
+    """The name of the metric in protocols, commands and reports; each name exists once."""
+
+    network: ClassVar[str | None] = None
+    """The field of `Networks` that the metric looks through: clip, dino, distribution, oracle or detector.
+
+    Evaluation loads it once for all metrics. None where the metric needs none.
+    """
 
     higher_is_better: ClassVar[bool] = True
 
@@ -36,12 +46,15 @@ class Metric(ABC):
     """Whether it compares with the true pictures."""
 
     draws: int = 1
-    """How many pictures of each target it looks at: the first, then `PictureSet.redrawn`."""
+    """Pictures of each target that it looks at: the first, then `PictureSet.redrawn`."""
+
+    def __init__(self, net: Any = None) -> None:
+        self.net = net
 
     @property
-    @abstractmethod
-    def network(self) -> str:
-        """Which network looked at the pictures; figures of different networks do not compare."""
+    def identity(self) -> str:
+        """The network that looked at the pictures; figures of different networks do not compare."""
+        return "no network" if self.net is None else self.net.identity
 
     @abstractmethod
     def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " evidence"]:

@@ -1,4 +1,4 @@
-"""CLIP-I: does the picture look like the true one?"""
+"""Cosines: of a made picture with the true one, and with its prompt."""
 
 from __future__ import annotations
 
@@ -20,27 +20,36 @@ def clipped_cosine(
     return 100.0 * np.maximum(cosine, 0.0)
 
 
-class ClipI(SampleMetric):
+class _PictureCosine(SampleMetric):
+    """Cosine of two embeddings of pictures, made against true, cut off below 0, times 100."""
+
+    looks_at_truths = True
+    net: FeatureExtractor
+
+    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
+        """One similarity in 0..100 for each sample."""
+        made, true = samples.pictures.embedded(self.net), samples.targets.truths.embedded(self.net)
+        return clipped_cosine(made, true)
+
+
+class ClipI(_PictureCosine):
     """Cosine of CLIP's picture embeddings, made against true, cut off below 0, times 100.
 
     InstructG2I (arXiv 2410.07157) reports it with CLIP ViT-L/14.
     """
 
     name = "clip_i"
-    looks_at_truths = True
+    network = "clip"
 
-    def __init__(self, clip: FeatureExtractor) -> None:
-        self.clip = clip
 
-    @property
-    def network(self) -> str:
-        """The identity of the CLIP."""
-        return self.clip.identity
+class DinoI(_PictureCosine):
+    """Cosine of DINOv2's pooled outputs, made against true, cut off below 0, times 100.
 
-    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
-        """One similarity in 0..100 for each sample."""
-        made, true = samples.pictures.embedded(self.clip), samples.targets.truths.embedded(self.clip)
-        return clipped_cosine(made, true)
+    InstructG2I (arXiv 2410.07157) reports it with DINOv2-large.
+    """
+
+    name = "dino_i"
+    network = "dino"
 
 
 class ClipT(SampleMetric):
@@ -50,40 +59,10 @@ class ClipT(SampleMetric):
     """
 
     name = "clip_t"
-
-    def __init__(self, clip: TextExtractor) -> None:
-        self.clip = clip
-
-    @property
-    def network(self) -> str:
-        """The identity of the CLIP."""
-        return self.clip.identity
+    network = "clip"
+    net: TextExtractor
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """One similarity in 0..100 for each sample."""
-        return clipped_cosine(
-            samples.pictures.embedded(self.clip), self.clip.embed_texts(samples.targets.texts)
-        )
-
-
-class DinoI(SampleMetric):
-    """Cosine of DINOv2's pooled outputs, made against true, cut off below 0, times 100.
-
-    InstructG2I (arXiv 2410.07157) reports it with DINOv2-large.
-    """
-
-    name = "dino_i"
-    looks_at_truths = True
-
-    def __init__(self, dino: FeatureExtractor) -> None:
-        self.dino = dino
-
-    @property
-    def network(self) -> str:
-        """The identity of the DINOv2."""
-        return self.dino.identity
-
-    def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
-        """One similarity in 0..100 for each sample."""
-        made, true = samples.pictures.embedded(self.dino), samples.targets.truths.embedded(self.dino)
-        return clipped_cosine(made, true)
+        made, texts = samples.pictures.embedded(self.net), self.net.embed_texts(samples.targets.texts)
+        return clipped_cosine(made, texts)

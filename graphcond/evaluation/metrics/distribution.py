@@ -1,8 +1,9 @@
-"""FID: how far apart the made and the true pictures lie as Gaussians of features."""
+"""Distances between the features of the made and the true pictures: FID and KID."""
 
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,32 +22,18 @@ from graphcond.io.pictures import to_square
 
 SUBSET_SIZE = 1000
 SUBSETS = 100
+TRUSTED_SIZE = 10_000
+BATCH = 32
 
 
-class KID(SetMetric):
-    """Squared maximum mean discrepancy with a cubic kernel between features of made and true pictures.
-
-    Binkowski et al. 2018, arXiv 1801.01401, through torchmetrics: the mean over `SUBSETS` subsets of
-    `SUBSET_SIZE` samples, or all samples at once where there are no more. It may fall below 0.
-    """
-
-    name = "kid"
-    looks_at_truths = True
-    higher_is_better = False
-
-    def __init__(self, extractor: FeatureExtractor) -> None:
-        self.extractor = extractor
-
-    @property
-    def network(self) -> str:
-        """The identity of the feature network."""
-        return self.extractor.identity
-
-    def score(self, samples: Samples, chosen: Int64[np.ndarray, " m"]) -> float:
-        """The unbiased estimate; 0 in expectation for equal distributions."""
-        made = samples.pictures.embedded(self.extractor)[chosen]
-        true = samples.targets.truths.embedded(self.extractor)[chosen]
-        return kernel_distance(made, true)
+def frechet_distance(made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, "m d"]) -> float:
+    """Frechet distance between Gaussians fitted to two sets of features, in float64."""
+    identity = nn.Identity()
+    identity.num_features = made.shape[1]  # type: ignore[assignment]
+    metric = FrechetInceptionDistance(feature=identity)
+    metric.update(torch.from_numpy(true).double(), real=True)
+    metric.update(torch.from_numpy(made).double(), real=False)
+    return float(metric.compute())
 
 
 def kernel_distance(made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, "m d"]) -> float:
@@ -65,7 +52,60 @@ def kernel_distance(made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, 
         return float(metric.compute()[0])
 
 
-BATCH = 32
+class _FeatureDistance(SetMetric):
+    """A distance between features of the made and the true pictures."""
+
+    network = "distribution"
+    looks_at_truths = True
+    higher_is_better = False
+    net: FeatureExtractor
+
+    @abstractmethod
+    def distance(self, made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, "n d"]) -> float:
+        """The distance between two sets of features."""
+
+    def score(self, samples: Samples, chosen: Int64[np.ndarray, " m"]) -> float:
+        """The distance of the ``chosen`` samples."""
+        made, true = samples.pictures.embedded(self.net), samples.targets.truths.embedded(self.net)
+        return self.distance(made[chosen], true[chosen])
+
+
+class FID(_FeatureDistance):
+    """Frechet distance between Gaussians fitted to the features of made and true pictures.
+
+    Heusel et al. 2017, arXiv 1706.08500, through torchmetrics; 0 for equal distributions. Published figures
+    look through `InceptionExtractor`.
+    """
+
+    name = "fid"
+
+    def distance(self, made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, "n d"]) -> float:
+        """As `frechet_distance`."""
+        return frechet_distance(made, true)
+
+    def caution(self, n: int) -> str | None:
+        """FID shrinks as samples grow."""
+        if n >= TRUSTED_SIZE:
+            return None
+        return (
+            f"fid over {n:,} samples is too high, as it is for any n below about {TRUSTED_SIZE:,}: "
+            "compare it between equal n only"
+        )
+
+
+class KID(_FeatureDistance):
+    """Squared maximum mean discrepancy with a cubic kernel between features of made and true pictures.
+
+    Binkowski et al. 2018, arXiv 1801.01401, through torchmetrics: the mean over `SUBSETS` subsets of
+    `SUBSET_SIZE` samples, or all samples at once where there are no more. The estimate is unbiased, so it may
+    fall below 0.
+    """
+
+    name = "kid"
+
+    def distance(self, made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, "n d"]) -> float:
+        """As `kernel_distance`."""
+        return kernel_distance(made, true)
 
 
 class InceptionExtractor:
@@ -112,51 +152,3 @@ class InceptionExtractor:
     def _pixels(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         levels = np.stack([np.asarray(to_square(picture, self.resolution)) for picture in pictures])
         return torch.from_numpy(levels).permute(0, 3, 1, 2).to(self.device)
-
-
-TRUSTED_SIZE = 10_000
-
-
-class FID(SetMetric):
-    """Frechet distance between Gaussians fitted to the features of made and true pictures.
-
-    Heusel et al. 2017, arXiv 1706.08500, through torchmetrics. Published figures look through
-    `InceptionExtractor`.
-    """
-
-    name = "fid"
-    looks_at_truths = True
-    higher_is_better = False
-
-    def __init__(self, extractor: FeatureExtractor) -> None:
-        self.extractor = extractor
-
-    @property
-    def network(self) -> str:
-        """The identity of the feature network."""
-        return self.extractor.identity
-
-    def caution(self, n: int) -> str | None:
-        """FID shrinks as samples grow."""
-        if n >= TRUSTED_SIZE:
-            return None
-        return (
-            f"fid over {n:,} samples is too high, as it is for any n below about {TRUSTED_SIZE:,}: "
-            "compare it between equal n only"
-        )
-
-    def score(self, samples: Samples, chosen: Int64[np.ndarray, " m"]) -> float:
-        """The distance; 0 for equal distributions."""
-        made = samples.pictures.embedded(self.extractor)[chosen]
-        true = samples.targets.truths.embedded(self.extractor)[chosen]
-        return frechet_distance(made, true)
-
-
-def frechet_distance(made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, "m d"]) -> float:
-    """Frechet distance between Gaussians fitted to two sets of features, in float64."""
-    identity = nn.Identity()
-    identity.num_features = made.shape[1]  # type: ignore[assignment]
-    metric = FrechetInceptionDistance(feature=identity)
-    metric.update(torch.from_numpy(true).double(), real=True)
-    metric.update(torch.from_numpy(made).double(), real=False)
-    return float(metric.compute())

@@ -20,23 +20,21 @@ class Diversity(SampleMetric):
     says something beside the other figures: noise is diverse.
 
     Args:
-        extractor: the feature network.
+        net: the feature network.
         draws: pictures of each target, at least 2; evaluation then draws as many.
     """
 
     name = "diversity"
+    network = "clip"
+    net: FeatureExtractor
 
-    def __init__(self, extractor: FeatureExtractor, draws: int = 2) -> None:
+    def __init__(self, net: FeatureExtractor, draws: int = 2) -> None:
+        super().__init__(net)
         if draws < 2:
             raise InputError(
                 f"{draws} pictures have no distance", place="diversity", remedy="draw at least 2"
             )
-        self.extractor, self.draws = extractor, draws
-
-    @property
-    def network(self) -> str:
-        """The identity of the feature network."""
-        return self.extractor.identity
+        self.draws = draws
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """The mean distance of each target's pictures.
@@ -51,7 +49,7 @@ class Diversity(SampleMetric):
                 place="evaluation",
                 remedy="make pictures with draws=2 or more",
             )
-        features = [_unit(pictures.embedded(self.extractor)) for pictures in sets]
+        features = [_unit(pictures.embedded(self.net)) for pictures in sets]
         distances = [1.0 - (a * b).sum(axis=1) for a, b in combinations(features, 2)]
         return np.mean(distances, axis=0)
 

@@ -1,10 +1,10 @@
-"""How often the oracle recognizes a fact in the made picture."""
+"""Metrics that ask an oracle: a classifier whose answers are true by construction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class OracleReader:
     resolution: int = 64
 
     @property
-    def network(self) -> str:
+    def identity(self) -> str:
         """The oracle's class name."""
         return type(self.oracle).__name__
 
@@ -72,21 +72,13 @@ class OracleReader:
 
 
 class OracleAccuracy(SampleMetric):
-    """Share of samples in which the oracle sees what is true of the target, 0..1.
+    """Share of samples in which the oracle sees what is true of the target, 0..1."""
 
-    Args:
-        reader: the oracle.
-        fact: what it is asked: a key of ``reader.names`` and of the targets' facts.
-        name: how reports call it.
-    """
+    network = "oracle"
+    net: OracleReader
 
-    def __init__(self, reader: OracleReader, fact: str, *, name: str) -> None:
-        self.reader, self.fact, self.name = reader, fact, name
-
-    @property
-    def network(self) -> str:
-        """The oracle."""
-        return self.reader.network
+    fact: ClassVar[str]
+    """The question to the oracle: a key of `OracleReader.names` and of the targets' facts."""
 
     def check(self, targets: Targets) -> None:
         """The fact must be known."""
@@ -100,27 +92,35 @@ class OracleAccuracy(SampleMetric):
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """1 where the oracle is right about the fact, else 0."""
-        told = self.reader.tell(samples.pictures, self.fact)
+        told = self.net.tell(samples.pictures, self.fact)
         return np.array([a == b for a, b in zip(told, samples.targets.facts[self.fact], strict=True)], float)
+
+
+class StyleAccuracy(OracleAccuracy):
+    """Share of samples in which the oracle recognizes the target's artist."""
+
+    name = "style_accuracy"
+    fact = "artist"
+
+
+class SubjectAccuracy(OracleAccuracy):
+    """Share of samples in which the oracle recognizes the target's subject."""
+
+    name = "subject_accuracy"
+    fact = "subject"
 
 
 class OracleDistance(SampleMetric):
     """Euclidean distance of the oracle's features, made against true; it ranks where accuracies saturate."""
 
     name = "oracle_distance"
+    network = "oracle"
     looks_at_truths = True
     higher_is_better = False
-
-    def __init__(self, reader: OracleReader) -> None:
-        self.reader = reader
-
-    @property
-    def network(self) -> str:
-        """The oracle."""
-        return self.reader.network
+    net: OracleReader
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """One distance for each sample, 0 for a picture that the oracle cannot tell from the true one."""
-        made = self.reader.features(samples.pictures)
-        true = self.reader.features(samples.targets.truths)
+        made = self.net.features(samples.pictures)
+        true = self.net.features(samples.targets.truths)
         return np.linalg.norm((made - true).astype(np.float64), axis=1)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
+from graphcond.config import registered
 from graphcond.errors import InputError, did_you_mean
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.metrics.cosine import ClipI, ClipT, DinoI
 from graphcond.evaluation.metrics.distribution import FID, KID
 from graphcond.evaluation.metrics.diversity import Diversity
-from graphcond.evaluation.metrics.oracle import OracleAccuracy, OracleDistance, OracleReader
+from graphcond.evaluation.metrics.oracle import (
+    OracleDistance,
+    OracleReader,
+    StyleAccuracy,
+    SubjectAccuracy,
+)
 from graphcond.evaluation.metrics.scene import (
     AttributeAccuracy,
     BoxIoU,
@@ -39,37 +45,63 @@ class Networks:
     detector: SceneDetector | None = None
 
 
-_METRICS: dict[str, tuple[str, Callable[..., Metric]]] = {
-    "clip_i": ("clip", ClipI),
-    "clip_t": ("clip", ClipT),
-    "dino_i": ("dino", DinoI),
-    "fid": ("distribution", FID),
-    "kid": ("distribution", KID),
-    "style_accuracy": ("oracle", lambda reader: OracleAccuracy(reader, "artist", name="style_accuracy")),
-    "subject_accuracy": ("oracle", lambda reader: OracleAccuracy(reader, "subject", name="subject_accuracy")),
-    "oracle_distance": ("oracle", OracleDistance),
-    "object_occurrence": ("detector", ObjectOccurrence),
-    "attribute_accuracy": ("detector", AttributeAccuracy),
-    "relation_accuracy": ("detector", RelationAccuracy),
-    "relation_accuracy_found": ("detector", FoundRelationAccuracy),
-    "entity_iou": ("detector", EntityIoU),
-    "relation_iou": ("detector", RelationIoU),
-    "sg_iou": ("detector", SceneGraphIoU),
-    "box_iou": ("detector", BoxIoU),
-    "diversity": ("clip", Diversity),
-}
+METRICS: tuple[type[Metric], ...] = (
+    ClipI,
+    ClipT,
+    DinoI,
+    FID,
+    KID,
+    StyleAccuracy,
+    SubjectAccuracy,
+    OracleDistance,
+    ObjectOccurrence,
+    AttributeAccuracy,
+    RelationAccuracy,
+    FoundRelationAccuracy,
+    EntityIoU,
+    RelationIoU,
+    SceneGraphIoU,
+    BoxIoU,
+    Diversity,
+)
+"""The metrics of this package; other packages add theirs at the entry point ``graphcond.metrics``."""
 
-METRIC_NAMES = tuple(_METRICS)
-"""Every metric that a protocol or the command line may name."""
+METRIC_NAMES = tuple(metric.name for metric in METRICS)
+
+
+def metric_classes() -> dict[str, type[Metric]]:
+    """Every metric that a protocol or the command line may name, those of other packages last.
+
+    Raises:
+        InputError: as `graphcond.config.registered`, or a metric names a network that does not exist.
+    """
+    metrics = registered(
+        METRICS,
+        "graphcond.metrics",
+        name=lambda metric: metric.name,
+        accepts=lambda found: (
+            isinstance(found, type) and issubclass(found, Metric) and hasattr(found, "name")
+        ),
+        expected="a Metric class with a name",
+    )
+    known = [field.name for field in fields(Networks)]
+    for metric in metrics.values():
+        if metric.network not in (None, *known):
+            raise InputError(
+                f"the metric {metric.name} needs a network that does not exist: {metric.network}",
+                place="evaluation",
+                remedy=did_you_mean(str(metric.network), known),
+            )
+    return metrics
 
 
 def networks_of(names: Sequence[str]) -> frozenset[str]:
-    """Which fields of `Networks` the named metrics need.
+    """The fields of `Networks` that the named metrics need.
 
     Raises:
         InputError: there is no such metric.
     """
-    return frozenset(_entry(name)[0] for name in names)
+    return frozenset(metric.network for metric in _chosen(names) if metric.network is not None)
 
 
 def build_metrics(names: Sequence[str], networks: Networks) -> list[Metric]:
@@ -78,24 +110,24 @@ def build_metrics(names: Sequence[str], networks: Networks) -> list[Metric]:
     Raises:
         InputError: there is no such metric, or its network was not given.
     """
-    return [_build(name, networks) for name in names]
+    built: list[Metric] = []
+    for metric in _chosen(names):
+        net = None if metric.network is None else getattr(networks, metric.network)
+        if metric.network is not None and net is None:
+            raise InputError(
+                f"{metric.name} needs a network that was not given: {metric.network}",
+                place="evaluation",
+                remedy=f"pass Networks({metric.network}=...) or leave out {metric.name}",
+            )
+        built.append(metric(net))
+    return built
 
 
-def _build(name: str, networks: Networks) -> Metric:
-    field, build = _entry(name)
-    network = getattr(networks, field)
-    if network is None:
-        raise InputError(
-            f"{name} needs a network that was not given: {field}",
-            place="evaluation",
-            remedy=f"pass Networks({field}=...) or leave out {name}",
-        )
-    return build(network)
-
-
-def _entry(name: str) -> tuple[str, Callable[..., Metric]]:
-    if name not in _METRICS:
-        raise InputError(
-            f"there is no metric '{name}'", place="evaluation", remedy=did_you_mean(name, _METRICS)
-        )
-    return _METRICS[name]
+def _chosen(names: Sequence[str]) -> list[type[Metric]]:
+    metrics = metric_classes()
+    for name in names:
+        if name not in metrics:
+            raise InputError(
+                f"there is no metric '{name}'", place="evaluation", remedy=did_you_mean(name, metrics)
+            )
+    return [metrics[name] for name in names]

@@ -1,10 +1,11 @@
-"""What the metrics over scene graphs share: a detector, and graphs to compare with what it sees."""
+"""Metrics over scene graphs: what a detector sees in each picture, compared with the picture's graph."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -18,22 +19,13 @@ from graphcond.scene_graph import SceneGraph
 
 
 class SceneMetric(RatioMetric):
-    """Counts, in each picture, how much of its graph a detector sees.
+    """Counts, in each picture, how much of its graph a detector sees."""
 
-    Args:
-        detector: reads scene graphs off pictures.
-    """
+    network = "detector"
+    net: SceneDetector
 
-    counted: str
-    """What a graph must hold for the metric to say anything, in the plural."""
-
-    def __init__(self, detector: SceneDetector) -> None:
-        self.detector = detector
-
-    @property
-    def network(self) -> str:
-        """The identity of the detector."""
-        return self.detector.identity
+    counted: ClassVar[str]
+    """The parts of a graph that the metric counts, in the plural; without them it says nothing."""
 
     @abstractmethod
     def chances(self, wanted: SceneGraph) -> int:
@@ -46,7 +38,7 @@ class SceneMetric(RatioMetric):
     def count(self, samples: Samples) -> Float64[np.ndarray, "n 2"]:
         """Hits and chances of each picture."""
         graphs = samples.targets.scenes
-        seen = samples.pictures.detected(self.detector, graphs)
+        seen = samples.pictures.detected(self.net, graphs)
         return np.array([self.tally(*pair) for pair in zip(graphs, seen, strict=True)], np.float64)
 
     def check(self, targets: Targets) -> None:

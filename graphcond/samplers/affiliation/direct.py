@@ -11,23 +11,23 @@ from graphcond.samplers.affiliation.elimination import Solution, eliminate
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.affiliation.profiles import Profiles
 from graphcond.samplers.pagerank.kernels import best_to_worst, offer
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from graphcond.samplers.shared_work import in_parts
 
 TARGETS_AT_ONCE = 32
-"""Targets that a thread takes at a time."""
+"""Number of targets that a thread takes at a time."""
 
 
 class AffiliationSolver:
     """Solves p = (1 - alpha) P^T p + alpha e_target on implied edges exactly, without iterating.
 
-    The sum of absolute errors over all nodes is rounding alone: below 1e-13 / alpha on all graphs tried.
-    Nodes with the same values get the same bits, and nodes that the walk does not reach get 0. Where no edge
-    leaves the target, it keeps everything. See `graphcond.samplers.affiliation.elimination` for how, and why
-    it is stable.
+    The only error is rounding: its sum over all nodes was below 1e-13 / alpha on all graphs tried. Nodes with
+    the same values get the same bits, and nodes that the walk does not reach get 0. A target without edges
+    keeps all probability. `graphcond.samplers.affiliation.elimination` explains the method, and why it is
+    stable.
 
-    A target takes time in proportion to the values of all profiles and to the pairs of values that meet;
-    memory is that of both, and of the core's inverse. `on` makes one where that is possible.
+    A target takes time in proportion to the values of all profiles and to the pairs of values that meet.
+    Memory holds both, and the inverse of the core.
     """
 
     def __init__(self, profiles: Profiles, solution: Solution, alpha: float) -> None:
@@ -35,11 +35,11 @@ class AffiliationSolver:
         self._rates = profiles.rates(alpha)
         self._scales = self._rates * profiles.strengths
         self.incoming: Float64[np.ndarray, " nodes"] = profiles.strengths[profiles.of_node]
-        """The weights of all edges that lead to a node, summed."""
+        """The sum of the weights of all edges that lead to a node."""
 
     @classmethod
     def on(cls, implied: AffiliationGraph, *, alpha: float) -> AffiliationSolver | None:
-        """The solver on a graph; None where too many values meet, so that iterating is cheaper.
+        """The solver on a graph; None if too many values meet, so that iterating is cheaper.
 
         Args:
             implied: the implied edges.
@@ -60,15 +60,18 @@ class AffiliationSolver:
         found[target] += start * profiles.strengths[own]
         return found
 
-    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+    def rank(
+        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
+    ) -> NeighborContext:
         """The best nodes for each target, with their PageRank; nodes out of reach are left out.
 
         Args:
             targets: rows to return to; they must exist.
-            wanted: who may be returned, and how many; nodes with the same values must share their divisor.
-            threads: how many work at once; the answer does not depend on it.
+            wanted: which nodes may be returned, and how many; nodes with the same values must have the same
+                divisor.
+            threads: number of threads; the answer does not depend on it.
         """
-        answer = wanted.nobody(targets)
+        answer = wanted.empty_answer(targets)
         nodes = self._profiles.of_node, self._profiles.starts, self._profiles.rows
 
         def work(part: slice) -> None:
@@ -88,9 +91,11 @@ class AffiliationSolver:
 
 @njit(cache=True, nogil=True)
 def _gifts(solution, lists, profile, start, kept):
-    """What each value gives to a node that has it, times 1 / r of the node: c x.
+    """The unknowns c x: what each value gives to a node that has it, divided by the node's r.
 
-    ``profile`` is the target's, ``start`` is alpha r_t, and ``kept`` is c.
+    ``profile`` is the target's, ``start`` is alpha r_t, and ``kept`` is c. The right side is 0 except at the
+    target's values, so solving takes a few rows of the inverse instead of a product with all of it. First
+    each of those values adds its rows to the core; then the core's results give those of eliminated values.
     """
     place, inverse, links, pivots = solution
     indptr, columns, parts = links
@@ -122,7 +127,7 @@ def _add(core, row, factor):
 
 @njit(cache=True, nogil=True)
 def _taken(lists, gifts):
-    """What a node of each profile takes from its values."""
+    """The sum of what the values of each profile give to a node that has them."""
     indptr, values = lists
     taken = np.zeros(indptr.size - 1)
     for profile in range(np.uint64(taken.size)):
@@ -135,7 +140,7 @@ def _taken(lists, gifts):
 
 @njit(cache=True, nogil=True)
 def _rank(solution, lists, nodes, numbers, wanted, targets, answers):
-    """Fill the rows of ``answers``: nodes, scores."""
+    """Fill the rows of ``answers``, neighbors and scores."""
     of_node, starts, rows = nodes
     rates, scales, alpha = numbers
     neighbors, scores = answers
@@ -151,9 +156,10 @@ def _rank(solution, lists, nodes, numbers, wanted, targets, answers):
             if divisor.size > 0:
                 value /= divisor[rows[starts[profile]]]
             score = np.float32(value)
+            # All nodes of a profile have one score, so most profiles are passed over as a whole.
             if size == who.size and score < best[0]:
                 continue
-            # Rows ascend, so after one that comes too late all do.
+            # Of equal scores the lower row wins, and rows ascend: after one that is too high all are.
             for member in range(starts[profile], starts[profile + np.uint64(1)]):
                 node = rows[member]
                 if size == who.size and score == best[0] and node > who[0]:

@@ -1,19 +1,23 @@
 """Personalized PageRank over implied edges without iterating: one small inverse answers every target.
 
+Nodes that share a value are all linked with each other, so a value of 10,000 nodes implies 50 million edges.
+The system is therefore solved for one unknown per *value* instead of one per node, and no edge is formed.
+
 With y = D^-1 p, c = 1 - alpha and A = B W B^T - S (`AffiliationGraph`; S the weight of a node's own values),
 p = c P^T p + alpha e_t reads (D + c S) y = c B W B^T y + alpha e_t. In x = W B^T y, one sum for each value,
 
     (W^-1 - c M) x = alpha r_t b_t,    y = r (c B x + alpha e_t),    r = 1 / (D + c S),    M = B^T r B,
 
-b_t the target's values. M links values that a node has together. Values of one kind mostly never meet (a
-painting has one artist), so the largest such set is eliminated one by one, and what stays, the core (genres,
-years), is a dense matrix with an inverse that is kept: block elimination, as in Golub and Van Loan, Matrix
-Computations, section 4.2.
+b_t the target's values. Two values meet if some node has both; then their entry in M is not 0. Values of one
+kind rarely meet (a painting has one artist). So values that do not meet each other are eliminated one by one,
+and the others, the core (genres, years), remain as a dense matrix whose inverse is kept: block elimination,
+as in Golub and Van Loan, Matrix Computations, section 4.2.
 
 W^-1 - c M is a symmetric M-matrix. Eliminating it without pivoting only adds numbers of one sign off its
 diagonal (Berman and Plemmons, Nonnegative Matrices in the Mathematical Sciences, chapter 6), so all results
-are >= 0, and > 0 where the walk comes. Scaled by the roots of W its eigenvalues lie between alpha / (1 + c)
-and 1 (A <= D, and D >= S where every value links): rounding is multiplied by 2 / alpha at most.
+are >= 0, and > 0 at all nodes that the walk reaches. Scaled by the roots of W its eigenvalues lie between
+alpha / (1 + c) and 1 (A <= D, and D >= S where every value links): rounding is multiplied by 2 / alpha at
+most.
 """
 
 from __future__ import annotations
@@ -21,24 +25,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from numba import njit
 
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.affiliation.profiles import Profiles
 
 CORE = 3072
-"""Most values in the core: its inverse takes 72 MiB (at first four times that) and some ten seconds."""
+"""Largest core, in values. Its inverse takes 72 MiB (288 at first) and some ten seconds."""
 
 PAIRS = 8
-"""Most pairs of values that nodes have together, for each membership."""
+"""Largest number of pairs of values that nodes have together, per membership."""
 
 TILE = 128
-"""Rows and columns that are multiplied at a time."""
+"""Side of the square tiles in which matrices are multiplied."""
 
 
 class Links(NamedTuple):
-    """Which values meet, and the entries of M there; each pair stands on both sides."""
+    """The pairs of values that meet, and their entries in M; each pair is stored from both sides."""
 
     indptr: Int64[np.ndarray, " values_plus_1"]
     others: Int64[np.ndarray, " links"]
@@ -46,26 +50,28 @@ class Links(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """What compiled code reads to solve for one target; see the module."""
+    """The arrays that compiled code reads to solve for one target; see the module."""
 
     place: Int64[np.ndarray, " values"]
-    """Where a value stands in the core; -1 if it is eliminated."""
+    """The position of each value in the core; -1 if it is eliminated."""
     inverse: Float64[np.ndarray, "core core"]
     links: Links
-    """Of eliminated values: the places in the core that x takes part of, and which part."""
+    """For each eliminated value: the positions in the core on which its x depends, and the factors."""
     pivots: Float64[np.ndarray, " values"]
-    """Of eliminated values: 1 / (1 / w - c M_vv)."""
+    """For each eliminated value: 1 / (1 / w - c M_vv)."""
 
 
 def eliminate(implied: AffiliationGraph, profiles: Profiles, alpha: float) -> Solution | None:
-    """Prepare to solve on a graph; None where too many values meet, so that iterating is cheaper."""
+    """Prepare to solve on a graph; None if too many values meet, so that iterating is cheaper."""
     lengths = profiles.lengths
     if (lengths * (lengths - 1) // 2).sum() > PAIRS * max(len(implied.values), 1):
         return None
     spread = profiles.counts * profiles.rates(alpha)
     values = len(implied.kinds)
     links = _link(profiles, spread, values)
-    core = _core(links, implied.kinds)
+    # Any set without which no two values meet will do as the core; the smallest is hard to find. Greedily the
+    # kind with most values stays out first, and within a kind the values that meet fewest others.
+    core = _touched(links, np.lexsort((np.diff(links.indptr), -np.bincount(implied.kinds)[implied.kinds])))
     if core.sum() > CORE:
         return None
     owners = np.repeat(np.arange(len(profiles)), lengths)
@@ -79,6 +85,7 @@ def eliminate(implied: AffiliationGraph, profiles: Profiles, alpha: float) -> So
 
 
 def _link(profiles: Profiles, spread: Float64[np.ndarray, " profiles"], values: int) -> Links:
+    """The entries of M off its diagonal: what each profile contributes, summed over profiles."""
     left, right, entries = _pairs(profiles.lists, spread)
     keys, which = np.unique(left * values + right, return_inverse=True)
     entries = np.bincount(which, entries, len(keys))
@@ -91,7 +98,7 @@ def _link(profiles: Profiles, spread: Float64[np.ndarray, " profiles"], values: 
 
 @njit(cache=True)
 def _pairs(lists, spread):
-    """Every two values of a profile, the lower first, and the profile's part of their entry in M."""
+    """Every two values of a profile, the lower first, and the profile's contribution to their entry in M."""
     indptr, values = lists
     count = 0
     for profile in range(np.uint64(spread.size)):
@@ -107,16 +114,9 @@ def _pairs(lists, spread):
     return left, right, entries
 
 
-def _core(links: Links, kinds: Int64[np.ndarray, " values"]) -> Bool[np.ndarray, " values"]:
-    """A set of values without which no two values meet: small, though not always the smallest."""
-    meetings = np.diff(links.indptr)
-    # The kind with most values stays out first; of a kind, the values that meet fewest others.
-    order = np.lexsort((meetings, -np.bincount(kinds)[kinds]))
-    return _touched(links, order)
-
-
 @njit(cache=True)
 def _touched(links, order):
+    """True for values in the core: in this order, a value outside it moves all that it meets into it."""
     indptr, others, _ = links
     core = np.zeros(order.size, np.bool_)
     for value in order:
@@ -128,7 +128,11 @@ def _touched(links, order):
 
 @njit(cache=True)
 def _condense(links, place, pivots, size, kept):
-    """The core's matrix once the other values are eliminated, and their links to it."""
+    """The core's matrix once the other values are eliminated (a Schur complement), and their links to it.
+
+    Eliminated values do not meet each other, so each is eliminated by itself: it changes the core's entries
+    for all pairs of core values that it meets, and no other eliminated value.
+    """
     indptr, others, entries = links
     dense = np.zeros((size, size))
     starts = np.zeros_like(indptr)
@@ -153,7 +157,11 @@ def _condense(links, place, pivots, size, kept):
 
 
 def _inverse(matrix: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
-    """The inverse of a symmetric positive definite matrix by halves, which keeps the signs of an M-matrix."""
+    """The inverse of a symmetric positive definite matrix, by block elimination of one half at a time.
+
+    On an M-matrix this only adds numbers of one sign, so no entry comes out negative. LAPACK's inverse can
+    round small entries below 0, and a node out of reach would then seem to be reached.
+    """
     size = len(matrix)
     if size <= 1:
         return 1 / matrix
@@ -168,14 +176,14 @@ def _inverse(matrix: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
 def _product(
     left: Float64[np.ndarray, "n k"], right: Float64[np.ndarray, "k m"]
 ) -> Float64[np.ndarray, "n m"]:
-    """As ``left @ right``, whose last bits depend on the number of BLAS's threads; these do not."""
+    """``left @ right``, with the same bits on every machine: BLAS's depend on its number of threads."""
     return _multiply(np.ascontiguousarray(left), np.ascontiguousarray(right))
 
 
 @njit(cache=True, nogil=True)
 def _multiply(left, right):
     product = np.zeros((left.shape[0], right.shape[1]))
-    # In tiles, of which one of ``right`` stays in the cache.
+    # A tile of ``right`` stays in the cache while all rows of ``left`` pass over it.
     for above in range(0, right.shape[0], TILE):
         for before in range(0, right.shape[1], TILE):
             columns = slice(before, min(before + TILE, right.shape[1]))

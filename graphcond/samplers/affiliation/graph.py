@@ -1,4 +1,4 @@
-"""Edges that attributes imply ("shares an artist, a year"), kept as lists of values, not as edges."""
+"""Edges that attributes imply ("shares an artist, a year"), stored as lists of values and not as edges."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.columns import to_arrow
 
 SMALLEST, LARGEST = 1e-9, 1e9
-"""Between these lies a weight other than 0, so that no sum of them overflows or vanishes."""
+"""Bounds of a weight other than 0: no sum of such weights overflows or vanishes."""
 
 
 @dataclass(frozen=True)
 class AffiliationGraph:
-    """Nodes and the attribute values that they have; nodes with a value in common count as linked.
+    """Nodes and their attribute values; nodes that have a value in common are linked.
 
     The graph that this implies is a union of cliques, one for each value: its adjacency matrix is
     A = sum_k w_k (B_k B_k^T - diag(B_k B_k^T)), B_k the nodes x values matrix of kind k. Two nodes that share
@@ -31,11 +31,11 @@ class AffiliationGraph:
     Args:
         indptr: the values of node ``i`` are ``values[indptr[i]:indptr[i + 1]]``.
         values: numbers of values, ascending within a node and without repeats.
-        kinds: of each value, the position of its kind in ``weights``.
-        weights: of each kind, the weight of an edge: 0, or 1e-9 to 1e9.
+        kinds: for each value, the position of its kind in ``weights``.
+        weights: for each kind, the weight of an edge: 0, or 1e-9 to 1e9.
 
     Raises:
-        InputError: the arrays do not fit together, or a weight is out of range or no number.
+        InputError: the arrays do not fit together, or a weight is out of range or not a number.
     """
 
     indptr: Int64[np.ndarray, " nodes_plus_1"]
@@ -49,26 +49,24 @@ class AffiliationGraph:
                 raise InputError(
                     f"the weight of '{kind}' is {weight:g}", remedy=f"use 0, or {SMALLEST:g} to {LARGEST:g}"
                 )
-        if not (self._lists_fit() and _within(self.kinds, len(self.weights))):
-            raise InputError("the lists of attribute values do not fit together", remedy="build them again")
-
-    def _lists_fit(self) -> bool:
         indptr, values = self.indptr, self.values
-        if not (
-            len(indptr) and indptr[0] == 0 and indptr[-1] == len(values) and (np.diff(indptr) >= 0).all()
-        ):
-            return False
-        starts = np.zeros(len(values) + 1, bool)
-        starts[indptr] = True
-        ascending = (np.diff(values) > 0) | starts[1:-1]
-        return bool(ascending.all()) and _within(values, len(self.kinds))
+        fits = bool(len(indptr)) and indptr[0] == 0 and indptr[-1] == len(values)
+        fits = fits and bool((np.diff(indptr) >= 0).all())
+        fits = fits and _within(values, len(self.kinds)) and _within(self.kinds, len(self.weights))
+        if fits:
+            # Values ascend, except where the list of the next node begins.
+            starts = np.zeros(len(values) + 1, bool)
+            starts[indptr] = True
+            fits = bool(((np.diff(values) > 0) | starts[1:-1]).all())
+        if not fits:
+            raise InputError("the lists of attribute values do not fit together", remedy="build them again")
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
     @cached_property
     def sizes(self) -> Int64[np.ndarray, " values"]:
-        """How many nodes have each value."""
+        """The number of nodes that have each value."""
         return np.bincount(self.values, minlength=len(self.kinds))
 
     @cached_property
@@ -78,18 +76,14 @@ class AffiliationGraph:
 
     @cached_property
     def strengths(self) -> Float64[np.ndarray, " nodes"]:
-        """The weights of all implied edges of a node, summed."""
-        pulls = (self.value_weights * (self.sizes - 1))[self.values]
-        return np.bincount(self._rows, pulls, minlength=len(self))
+        """The sum of the weights of all implied edges of each node."""
+        rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        return np.bincount(rows, (self.value_weights * (self.sizes - 1))[self.values], minlength=len(self))
 
     @property
     def implied_edges(self) -> int:
         """Undirected edges in all cliques; a pair that shares several values counts once for each."""
         return int((self.sizes * (self.sizes - 1) // 2).sum())
-
-    @property
-    def _rows(self) -> Int64[np.ndarray, " memberships"]:
-        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
 
     @classmethod
     def from_nodes(
@@ -97,15 +91,22 @@ class AffiliationGraph:
     ) -> AffiliationGraph:
         """Read the attribute columns that ``weights`` names.
 
-        A cell may hold several values with ``separator`` between them. Blanks around a value do not count,
-        an empty cell is no value, and a value that a cell repeats counts once. The same word in two
-        columns is two values.
+        A cell may hold several values with ``separator`` between them. Blanks around a value are removed, an
+        empty cell has no value, and a value that a cell repeats counts once. The same word in two columns
+        is two values.
 
         Raises:
             InputError: no column is named, a column does not exist, holds no value or does not fit the
                 nodes, the separator is empty, or a weight is out of range.
         """
-        _check_columns(nodes, weights)
+        if not nodes.attributes:
+            raise InputError("the nodes have no attributes", remedy="add columns such as artist to the nodes")
+        if not weights:
+            raise InputError(
+                "no attribute is named",
+                place="attributes",
+                remedy=f"give a weight to some of: {', '.join(sorted(nodes.attributes))}",
+            )
         if not separator:
             raise InputError(
                 "the separator of attribute values is empty", remedy="give a character such as |"
@@ -113,11 +114,12 @@ class AffiliationGraph:
         rows, values, kinds, met = [], [], [], 0
         for kind, name in enumerate(weights):
             owners, codes = _read_column(nodes, name, separator)
-            different = int(codes.max()) + 1
+            distinct = int(codes.max()) + 1
             rows.append(owners)
             values.append(codes + met)
-            kinds.append(np.full(different, kind, np.int32))
-            met += different
+            kinds.append(np.full(distinct, kind, np.int32))
+            met += distinct
+        # Row and value in one number: one sort orders all columns and removes repeats.
         pairs = np.unique(np.concatenate(rows) * met + np.concatenate(values))
         indptr = np.searchsorted(pairs, np.arange(len(nodes) + 1) * met)
         narrow = np.int32 if met < 2**31 else np.int64
@@ -125,32 +127,25 @@ class AffiliationGraph:
 
 
 def _within(numbers: np.ndarray, end: int) -> bool:
+    """True if all ``numbers`` lie in 0..end - 1."""
     return not len(numbers) or bool(0 <= numbers.min() <= numbers.max() < end)
-
-
-def _check_columns(nodes: NodeTable, weights: Mapping[str, float]) -> None:
-    there = ", ".join(sorted(nodes.attributes))
-    if not nodes.attributes:
-        raise InputError("the nodes have no attributes", remedy="add columns such as artist to the nodes")
-    if not weights:
-        raise InputError("no attribute is named", place="attributes", remedy=f"weigh some of: {there}")
-    for name in weights:
-        if name not in nodes.attributes:
-            raise InputError(
-                f"the nodes have no attribute '{name}'",
-                place="attributes",
-                remedy=did_you_mean(name, nodes.attributes),
-            )
 
 
 def _read_column(
     nodes: NodeTable, name: str, separator: str
 ) -> tuple[Int64[np.ndarray, " memberships"], Int64[np.ndarray, " memberships"]]:
-    """Rows of nodes, and the numbers of the values that they have; in one column, from 0."""
+    """The memberships of one column: the rows of nodes, and the numbers of their values, counted from 0."""
+    if name not in nodes.attributes:
+        raise InputError(
+            f"the nodes have no attribute '{name}'",
+            place="attributes",
+            remedy=did_you_mean(name, nodes.attributes),
+        )
     cells = pc.fill_null(to_arrow(nodes.attributes[name]), "")
     if len(cells) != len(nodes):
         raise InputError(
-            f"the attribute '{name}' has {len(cells)} cells for {len(nodes)} nodes", remedy="build it again"
+            f"the attribute '{name}' has {len(cells)} cells for {len(nodes)} nodes",
+            remedy="build the graph again",
         )
     lists = pc.split_pattern(cells, separator)
     rows, words = pc.list_parent_indices(lists), pc.utf8_trim_whitespace(pc.list_flatten(lists))

@@ -1,4 +1,8 @@
-"""PageRank over implied and stored edges by iteration; a step costs a few sums per node and stored edge."""
+"""PageRank over implied and stored edges by iteration, for graphs that `AffiliationSolver` cannot solve.
+
+A step over all implied edges takes one pass over the values of all nodes. What a node gets from all others
+with a value is the sum over its nodes, less the node's own share; so sums over values replace edges.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +15,42 @@ from numba import njit
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.affiliation.graph import LARGEST, SMALLEST, AffiliationGraph
-from graphcond.samplers.pagerank.power import steps_for, weights
+from graphcond.samplers.pagerank.power import chebyshev_steps, chebyshev_weights
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted, best_first
+from graphcond.samplers.ranking import RankingConstraints, best_first
 from graphcond.samplers.shared_work import in_parts
 
 ROUNDING = 1e-15
-"""Changes in the sum of probabilities that float64 cannot tell from none."""
+"""A residual this small is rounding: float64 cannot make it smaller."""
 
 TINY = 1e-300
-"""Stands for a probability that rounding or an early end leaves below 0, where the walk does come."""
+"""Replaces a probability below 0, left by rounding or an early end, at a node that the walk does reach."""
 
 
 class AffiliationIteration:
-    """Solves p = (1 - alpha) P^T p + alpha e_target on implied edges, perhaps with stored ones added.
+    """Solves p = (1 - alpha) P^T p + alpha e_target on implied edges, with stored edges added if given.
 
     P = D^-1 (A + edges E), A of `AffiliationGraph` and E the stored edges. For A z the z of each value's
     nodes are summed, and each node takes the sums of its values less its own part. Where no edge leaves a
     node, its mass returns to the target, as in `PowerIteration`. A target takes time in proportion to
     steps x (memberships + stored edges), and memory for a few numbers per node and per value.
 
-    The sum of absolute errors over all nodes is at most ``tolerance`` (as far as float64 can keep it):
-    it is at most sum |(1 - alpha) P^T p + alpha e_target - p| / alpha, which ends the iteration. `chebyshev`
-    bounds the steps by acosh(sqrt(sum_i d_i / d_target) / tolerance) / acosh(1 / (1 - alpha)); directed
-    stored edges need power iteration, log(tolerance / 2) / log(1 - alpha) steps. Nodes with the same values
-    and stored edges get the same bits.
+    The sum of absolute errors over all nodes is at most ``tolerance``, within the precision of float64: it
+    is at most sum |(1 - alpha) P^T p + alpha e_target - p| / alpha, and the iteration ends when this is small
+    enough. Accelerated steps (`chebyshev_weights`) number at most
+    acosh(sqrt(sum_i d_i / d_target) / tolerance) / acosh(1 / (1 - alpha)). Directed stored edges need plain
+    ones, log(tolerance / 2) / log(1 - alpha) of them. Nodes with the same values and stored edges get the
+    same bits.
 
     Args:
         implied: the implied edges.
         alpha: probability to return to the target, 0 < alpha < 1.
         tolerance: bound on the sum of absolute errors over all nodes.
         walk: the stored edges, if they are added.
-        edges: multiplies the weights of the stored edges: 0, or 1e-9 to 1e9.
+        edges: factor for the weights of the stored edges: 0, or 1e-9 to 1e9.
 
     Raises:
-        InputError: the stored edges are of other nodes, or their weight is out of range or no number.
+        InputError: the stored edges are of other nodes, or their weight is out of range or not a number.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class AffiliationIteration:
     ) -> None:
         if walk is not None and len(walk) != len(implied):
             raise InputError(
-                f"stored edges of {len(walk)} nodes cannot be added to {len(implied)}",
+                f"the stored edges have {len(walk)} nodes, but the implied edges have {len(implied)}",
                 remedy="take both from one graph",
             )
         if edges != 0 and not SMALLEST <= edges <= LARGEST:
@@ -78,19 +83,27 @@ class AffiliationIteration:
         self._edges = edges
         self._strengths = implied.strengths + (0 if added is None else edges * added.strengths)
         self.incoming = implied.strengths + (0 if added is None else edges * added.incoming)
-        """The weights of all edges that lead to a node, summed."""
+        """The sum of the weights of all edges that lead to a node."""
 
     def solve(self, target: int) -> Float64[np.ndarray, " nodes"]:
         """The probabilities of all nodes, which sum to 1."""
+        # One step more than the bound asks for: the residual that is known after a step is that of its input.
+        if self._directed:
+            weights = np.ones(ceil(log(self._tolerance / 2) / log1p(-self._alpha)) + 1)
+        else:
+            spread = np.sqrt(self._strengths.sum() / (self._strengths[target] or np.inf)) or 1.0
+            steps = chebyshev_steps(self._tolerance / spread, self._alpha) + 1
+            weights = chebyshev_weights(self._alpha, steps)
         enough = max(self._tolerance * self._alpha, ROUNDING)
-        steps = self._weights(target)
         return _iterate(
-            self._lists, self._stored, self._edges, self._strengths, target, self._alpha, steps, enough
+            self._lists, self._stored, self._edges, self._strengths, target, self._alpha, weights, enough
         )
 
-    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+    def rank(
+        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
+    ) -> NeighborContext:
         """The best nodes for each target, with their PageRank: see `AffiliationSolver.rank`."""
-        answer = wanted.nobody(targets)
+        answer = wanted.empty_answer(targets)
 
         def work(part: slice) -> None:
             for row in range(part.start, part.stop):
@@ -104,13 +117,6 @@ class AffiliationIteration:
 
         in_parts(work, len(targets), part=1, threads=threads)
         return answer
-
-    def _weights(self, target: int) -> Float64[np.ndarray, " steps"]:
-        """Of each step, how far it goes beyond the last value but one."""
-        if self._directed:
-            return np.ones(ceil(log(self._tolerance / 2) / log1p(-self._alpha)) + 1)
-        spread = np.sqrt(self._strengths.sum() / (self._strengths[target] or np.inf)) or 1.0
-        return weights(self._alpha, steps_for(self._tolerance / spread, self._alpha) + 1)
 
 
 _NO_EDGES = (np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.float32))
@@ -127,7 +133,7 @@ def _iterate(lists, stored, edges, strengths, target, alpha, weights, enough):
     now[target] = 1.0
     before = now.copy()
     stuck = 1.0 if rates[target] == 0.0 else 0.0
-    # Sum and weight of a value lie side by side, since they are read together.
+    # Sum and weight of a value share a cache line, since they are read together.
     sums = np.column_stack((np.zeros(lists[2].size), lists[2]))
     for place in range(lists[0][target], lists[0][target + 1]):
         sums[lists[1][place], 0] = rates[target]
@@ -141,7 +147,8 @@ def _iterate(lists, stored, edges, strengths, target, alpha, weights, enough):
         sums, following = following, sums
         if residual <= enough:
             break
-    # The residual is that of the values before the last step. No probability is below 0, whatever is left.
+    # The last residual is that of ``before``, so that is what has the precision asked for. A probability of 0
+    # would say that the walk does not reach the node.
     for node in range(np.uint64(before.size)):
         if before[node] < 0.0:
             before[node] = TINY
@@ -162,7 +169,10 @@ def _along_edges(stored, edges, now, rates, along):
 
 @njit(cache=True, nogil=True)
 def _step(lists, rates, along, weight, before, now, sums, following):
-    """One pass: each node reads its values' sums, and adds its new share to the following ones."""
+    """One step in one pass: each node reads the sums of its values, and adds to the ``following`` sums.
+
+    Returns: the sum of absolute residuals of ``now``, and the mass on nodes without edges.
+    """
     indptr, values, _ = lists
     following[:, 0] = 0.0
     residual, stuck = 0.0, 0.0

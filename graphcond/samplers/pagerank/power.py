@@ -1,4 +1,7 @@
-"""Personalized PageRank by iteration over the whole graph: the oracle of the push, and its stand-in."""
+"""Personalized PageRank by iteration over the whole graph.
+
+It is the exact reference for `ForwardPush`, and takes its place where a push would visit most of the graph.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,32 @@ from numba import njit
 
 from graphcond.context import NeighborContext
 from graphcond.samplers.pagerank import kernels as lanes
-from graphcond.samplers.pagerank import power as chebyshev
 from graphcond.samplers.pagerank.kernels import best_to_worst, offer, relax, relax_weighted
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from graphcond.samplers.shared_work import Spare, in_parts
 
 
-def steps_for(tolerance: float, alpha: float) -> int:
+def chebyshev_steps(tolerance: float, alpha: float) -> int:
     """The fewest steps k >= 1 with 1 / T_k(1 / (1 - alpha)) <= ``tolerance``.
 
     For a bound on the sum of all nodes' errors, divide the tolerance by sqrt(sum_i d_i / d_target) first.
     """
     beyond = alpha / (1 - alpha)
-    # acosh(1 + beyond), which keeps its digits where alpha is tiny.
+    # acosh(1 + beyond), written so that it keeps its digits where alpha is tiny.
     gain = log1p(beyond + sqrt(beyond * (2 + beyond)))
     return max(1, ceil(acosh(1 / min(tolerance, 1.0)) / gain))
 
 
-def weights(alpha: float, steps: int) -> Float64[np.ndarray, " steps"]:
-    """w_1 = 1, w_2 = 2 / (2 - c^2) and w_k+1 = 1 / (1 - c^2 w_k / 4), which lie between 1 and 2."""
+def chebyshev_weights(alpha: float, steps: int) -> Float64[np.ndarray, " steps"]:
+    """w_1 = 1, w_2 = 2 / (2 - c^2) and w_k+1 = 1 / (1 - c^2 w_k / 4), c = 1 - alpha; all lie in 1..2.
+
+    Step k + 1 is x_k+1 = x_k-1 + w_k+1 (c P^T x_k + alpha e_target - x_k-1): the Chebyshev semi-iterative
+    method (Golub and Varga, Numerische Mathematik 3, 1961). Without edge directions P is similar to a
+    symmetric matrix, whose eigenvalues are real and lie between -1 and 1. Of all combinations of k plain
+    steps this one then has the least error in the worst case. It takes no more memory: x_k+1 overwrites
+    x_k-1.
+    """
     square = (1 - alpha) ** 2
     found = np.ones(steps)
     for step in range(1, steps):
@@ -40,27 +49,26 @@ def weights(alpha: float, steps: int) -> Float64[np.ndarray, " steps"]:
 
 
 _Block: TypeAlias = tuple[Float[np.ndarray, "nodes lanes"], Float[np.ndarray, "nodes lanes"]]
-"""Two arrays to iterate in turns."""
+"""Two arrays of probabilities, of the last step and the one before; each step overwrites the older one."""
 
 
 class PowerIteration:
     """Solves p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, for a block of targets at once.
 
-    Where no edge leaves a node, its mass returns to the target (as networkx does). A step reads every edge
-    once for a whole block: 8 targets in float64, 16 in float32. What a target gets does not depend on the
-    others.
+    Where no edge leaves a node, its mass returns to the target (as in networkx). A step reads every edge once
+    for a whole block: 8 targets in float64, 16 in float32. The result of a target does not depend on the
+    others in its block.
 
-    Bound on the sum of absolute errors over all nodes, rounding aside: ``tolerance``. k plain steps leave at
-    most 2 (1 - alpha)^k; undirected edges allow
-    accelerated ones, which leave sqrt(sum of strengths / strength of the target) / T_k(1 / (1 - alpha)) at
-    most, T_k the Chebyshev polynomial (see `graphcond.samplers.pagerank.power`).
+    The sum of absolute errors over all nodes is at most ``tolerance``, rounding aside. k plain steps leave at
+    most 2 (1 - alpha)^k. Undirected edges allow accelerated steps (`chebyshev_weights`), which leave at most
+    sqrt(sum of strengths / strength of the target) / T_k(1 / (1 - alpha)), T_k the Chebyshev polynomial.
 
     Args:
         walk: the walk on the graph.
         alpha: probability to return to the target, 0 < alpha < 1.
-        tolerance: bound on the sum of absolute errors, as far as ``dtype`` can keep it.
-        steps: take so many plain steps of power iteration instead.
-        dtype: float64, or float32 for twice the speed and 1e-6 of every value.
+        tolerance: bound on the sum of absolute errors, within the precision of ``dtype``.
+        steps: take this many plain steps of power iteration instead.
+        dtype: float64, or float32 for twice the speed and relative errors of 1e-6.
     """
 
     def __init__(
@@ -74,7 +82,14 @@ class PowerIteration:
     ) -> None:
         self._alpha = alpha
         self._system = _System.of(walk, alpha, dtype)
-        self._factors = _factors(walk, alpha, tolerance) if steps is None else np.ones(steps)
+        plain = ceil(log(tolerance / 2) / log1p(-alpha)) if steps is None else steps
+        self._factors = np.ones(plain)
+        if steps is None and not walk.directed and walk.strengths.any():
+            # The bound of accelerated steps depends on the target; the least node is the hardest one.
+            least = float(walk.strengths[walk.strengths > 0].min())
+            fewer = chebyshev_steps(tolerance / sqrt(float(walk.strengths.sum()) / least), alpha)
+            if fewer < plain:
+                self._factors = chebyshev_weights(alpha, fewer)
         self._spare: Spare[_Block] = Spare(
             lambda: (lanes.zeros(len(walk), dtype), lanes.zeros(len(walk), dtype))
         )
@@ -84,7 +99,7 @@ class PowerIteration:
 
     @property
     def steps(self) -> int:
-        """How often all edges are read for a block of targets."""
+        """How many times all edges are read for a block of targets."""
         return len(self._factors)
 
     def solve(self, target: int) -> Float64[np.ndarray, " nodes"]:
@@ -92,10 +107,12 @@ class PowerIteration:
         with self._spare.lent() as block:
             return self._solve(np.array([target]), block)[:, 0] * self._system.masses
 
-    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+    def rank(
+        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
+    ) -> NeighborContext:
         """The best nodes for each target, with their probabilities; see `ForwardPush.rank`."""
-        answer = wanted.nobody(targets)
-        with np.errstate(divide="ignore"):  # nothing is divided for a node that no edge leads to
+        answer = wanted.empty_answer(targets)
+        with np.errstate(divide="ignore"):  # a node without incoming edges has divisor 0, and no probability
             masses = self._system.masses
             multipliers = masses if wanted.divisor is None else masses / wanted.divisor
 
@@ -116,12 +133,13 @@ class PowerIteration:
         return answer
 
     def _solve(self, targets: Int64[np.ndarray, " b"], block: _Block) -> Float[np.ndarray, "nodes lanes"]:
-        """Probabilities per unit of mass (`_System.masses`), one target a lane; they stand in ``block``."""
+        """Probabilities divided by `_System.masses`, one target per lane; a view of ``block``."""
         system, (now, then) = self._system, block
-        filled = np.resize(targets, now.shape[1])
+        filled = np.resize(targets, now.shape[1])  # spare lanes repeat targets
         now[:] = 0
         now[filled, np.arange(len(filled))] = 1 / system.masses[filled]
-        stuck = system.stuck_at(filled)
+        # Without directions a walk reaches a node without edges only if it begins there.
+        stuck = system.dangling if system.directed else np.intersect1d(system.dangling, filled)
         for factor in self._factors:
             _step(system.walk, system.scales, system.dtype(factor), now, then)
             _return(system.masses, self._alpha, factor, stuck, filled, now, then)
@@ -133,8 +151,9 @@ class PowerIteration:
 class _System:
     """The iteration as compiled code reads it, for probabilities divided by the ``masses`` of their nodes.
 
-    A node's mass is the sum of the weights that leave it, 1 where there are none. ``walk`` lists for each
-    node the edges that lead to it: ``indptr, indices, weights``.
+    A node's mass is the sum of the weights that leave it, 1 where there are none. Divided by it, what a node
+    sends along an edge of weight 1 is its value itself: the inner loop adds values without a factor.
+    ``walk`` lists for each node the edges that lead to it: ``indptr, indices, weights``.
     """
 
     walk: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -151,22 +170,8 @@ class _System:
 
     @property
     def dtype(self) -> type[np.floating]:
-        """Of the lanes."""
+        """The number type of the lanes."""
         return self.scales.dtype.type
-
-    def stuck_at(self, targets: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, " d"]:
-        """The nodes without a way out that a walk from ``targets`` may come to."""
-        return self.dangling if self.directed else np.intersect1d(self.dangling, targets)
-
-
-def _factors(walk: RandomWalk, alpha: float, tolerance: float) -> Float64[np.ndarray, " steps"]:
-    """What each step is accelerated by."""
-    plain = ceil(log(tolerance / 2) / log1p(-alpha))
-    if walk.directed or not walk.strengths.any():
-        return np.ones(plain)
-    least = float(walk.strengths[walk.strengths > 0].min())
-    steps = chebyshev.steps_for(tolerance / sqrt(float(walk.strengths.sum()) / least), alpha)
-    return chebyshev.weights(alpha, steps) if steps < plain else np.ones(plain)
 
 
 @njit(cache=True, nogil=True)
@@ -184,7 +189,7 @@ def _step(walk, scales, factor, now, then):
 
 @njit(cache=True, nogil=True)
 def _return(masses, alpha, factor, stuck, targets, now, then):
-    """Bring back to each target what the walk's reset and the nodes without a way out give it."""
+    """Add to each target the mass that returns to it: by the reset, and from nodes without a way out."""
     for lane in range(targets.size):
         lost = 0.0
         for node in stuck:
@@ -195,6 +200,7 @@ def _return(masses, alpha, factor, stuck, targets, now, then):
 
 @njit(cache=True, nogil=True)
 def _best(values, multipliers, allowed, target, scores, nodes):
+    """Fill ``scores`` and ``nodes`` with the best of a target's ``values``."""
     size, worst = 0, np.float32(0.0)
     for node in range(values.size):
         score = np.float32(values[node] * multipliers[node])

@@ -1,4 +1,16 @@
-"""Personalized PageRank by forward push (Andersen, Chung and Lang, FOCS 2006), compiled by numba."""
+"""Personalized PageRank by forward push (Andersen, Chung and Lang, FOCS 2006), compiled by numba.
+
+Power iteration reads every edge at every step. A push reads only the edges of nodes that hold much mass, so
+its time does not grow with the graph. Three things keep it fast and its answers stable:
+
+- Invariant: settled + (what the residuals would still bring) = p at every moment. A push moves mass of one
+  node from its residual to ``settled`` and to its neighbors' residuals. It may stop anywhere; what is missing
+  is known.
+- Nodes are pushed in rounds, not from a queue. A queue's order depends on the numbering of the nodes, and
+  nodes that the graph treats alike would then get different estimates.
+- The scratch arrays are as large as the graph, but only entries that were reached are cleared. To clear all
+  of them for each target would take longer than the push.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +23,36 @@ from numba import njit
 from graphcond.context import NeighborContext
 from graphcond.samplers.pagerank.kernels import best_to_worst, offer, prefetch
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from graphcond.samplers.shared_work import Spare, in_parts
 
 PUSHED = 1e-300
-"""Residual that a pushed node keeps: next to nothing, yet not 0, which marks nodes never reached."""
+"""Residual of a node just after its push. It is not 0, because 0 marks nodes that were never reached."""
 
 FAR_SHARE = 0.2
-"""How much the unseen end of a walk resembles its beginning rather than the whole graph.
+"""Weight of the residuals near a node, against the mean of the whole graph, in its estimate of far ones.
 
-Fitted against exact values (``benchmarks/far_share.py``); it decides how good estimates are, not their bound.
+It was fitted against exact values (``benchmarks/far_share.py``). It changes the estimates, not their bound.
 """
 
-
 LOOKED_AT = 512
-"""A node with twice as many neighbors or more is judged by a regular choice of them."""
+"""Of a node with at least twice as many neighbors, every n-th neighbor is read, about this many in all."""
 
 CANDIDATES = 2
-"""So many times the nodes wanted get a better estimate; the rest are too far behind."""
+"""Nodes that get the better estimate, as a multiple of the nodes wanted; the others score far lower."""
 
 ROWS_AHEAD = 4
 EDGES_AHEAD = np.uint64(12)
-"""How long before they are read rows of edges and residuals are fetched: a quarter of the time less."""
+"""Rows of edges and residuals are prefetched this many places ahead, which takes a quarter off the time."""
 
 TARGETS_AT_ONCE = 8
 """Targets that a thread takes at a time."""
 
 
 class ForwardPush:
-    """Estimates p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, without a look at the whole graph.
+    """Estimates p = (1 - alpha) P^T p + alpha e_target, P = D^-1 A, without reading the whole graph.
 
-    Where no edge leaves a node, its mass returns to the target (as networkx does).
+    Where no edge leaves a node, its mass returns to the target (as in networkx).
 
     Mass still to be spread is kept as a residual r per node; a node is pushed while its residual exceeds its
     limit, ``epsilon * degree / start``. The degree is the sum of its weights in units of the mean weight (1
@@ -49,9 +60,9 @@ class ForwardPush:
     over many neighbors, so it needs finer limits. This takes at most start / (alpha * epsilon) steps over
     edges of mean weight.
 
-    Bounds: in an undirected graph no estimate is off by more than the limit of its node (see `limits`). In
-    any graph what all estimates lack together is the sum of the residuals, at most that of all limits;
-    nothing is overestimated in a directed graph.
+    Bounds: in an undirected graph the error of an estimate is at most the limit of its node (see `limits`).
+    In any graph the estimates together fall short by the sum of the residuals, which is at most the sum of
+    the limits. In a directed graph no estimate is too high.
 
     Plain push underestimates node v of an undirected graph by exactly degree(v) * E[r(w) / degree(w)],
     w the end of an alpha-walk from v. For the best nodes this expectation is computed for walks of length
@@ -75,24 +86,26 @@ class ForwardPush:
         return f"forward push, epsilon {self._epsilon:.2g}"
 
     def limits(self, target: int) -> Float64[np.ndarray, " nodes"]:
-        """How large each node's residual may remain, and so how far off its estimate may be."""
+        """The largest residual that each node may keep; in an undirected graph it bounds the node's error."""
         return self._limits / self._starts[target]
 
-    def rank(self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1) -> NeighborContext:
+    def rank(
+        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
+    ) -> NeighborContext:
         """The best nodes for each target, with their estimates; nodes that no mass reached are left out.
 
         Args:
             targets: rows to return to; they must exist.
-            wanted: who may be returned, and how many; mass flows through all nodes.
-            threads: how many work at once; the answer does not depend on it.
+            wanted: which nodes may be returned, and how many; mass flows through all nodes.
+            threads: number of threads; the answer does not depend on it.
         """
         return self.rank_and_count(targets, wanted, threads=threads)[0]
 
     def rank_and_count(
-        self, targets: Int64[np.ndarray, " b"], wanted: Wanted, *, threads: int = 1
+        self, targets: Int64[np.ndarray, " b"], wanted: RankingConstraints, *, threads: int = 1
     ) -> tuple[NeighborContext, Int64[np.ndarray, " b"]]:
-        """As `rank`, and for each target how many edges mass was sent along."""
-        answer, edges = wanted.nobody(targets), np.empty(len(targets), np.int64)
+        """As `rank`, with the number of edges along which mass was sent, for each target."""
+        answer, edges = wanted.empty_answer(targets), np.empty(len(targets), np.int64)
 
         def work(part: slice) -> None:
             with self._spare.lent() as scratch:
@@ -110,9 +123,11 @@ class ForwardPush:
 
 
 class _Numbers(NamedTuple):
-    """``density`` is that of a residual of 1 spread over all nodes by their limits; below 0 if directed.
+    """Settings of a push, as compiled code reads them.
 
-    All masses of a target are multiplied by its entry of ``starts``, which leaves the limits as they are.
+    ``density`` is the density of a residual of 1 that is spread over all nodes by their limits; it is
+    negative for directed graphs. A target begins with a mass of its entry of ``starts`` instead of 1, and
+    its results are divided by that entry: this scales the limits without another array for each target.
     """
 
     alpha: float
@@ -122,10 +137,10 @@ class _Numbers(NamedTuple):
 
 
 class _Scratch(NamedTuple):
-    """What a push writes into; between pushes ``residuals[:, 0]`` and ``settled`` are zero.
+    """The arrays that a push writes to; between pushes ``residuals[:, 0]`` and ``settled`` are zero.
 
-    A node's residual and its limit stand side by side: reading one has fetched the other. Lists of nodes
-    have one place to spare: the kernel writes first and decides afterwards whether it counts.
+    A node's residual and its limit share a cache line, since they are read together. Lists of nodes have one
+    spare entry: the kernel writes first and then decides whether the entry counts.
     """
 
     residuals: Float64[np.ndarray, "nodes 2"]
@@ -142,10 +157,11 @@ class _Scratch(NamedTuple):
         return cls(np.stack([np.zeros(nodes), limits], axis=1), np.zeros(nodes), np.empty(nodes), *lists)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _rank(walk, scratch, numbers, wanted, targets, answers):
-    """Fill the rows of ``answers``: nodes, scores, and along how many edges mass went."""
+    """Fill the rows of ``answers``: nodes, scores, and the number of edges along which mass was sent."""
     neighbors, scores, edges = answers
+    divisor = wanted[1]
     directed = numbers.density < 0.0
     room = neighbors.shape[1] * (1 if directed else CANDIDATES)
     near_scores, near = np.empty(room, np.float32), np.empty(room, np.int64)
@@ -155,79 +171,27 @@ def _rank(walk, scratch, numbers, wanted, targets, answers):
         count, rest, edges[place] = _push(walk, scratch, target, start, numbers.alpha)
         density = 0.0 if directed else rest * numbers.density
         size = _collect(scratch, count, target, numbers.alpha, density, wanted, near_scores, near)
-        if not directed:
-            for entry in range(size):
-                value = _estimate(walk, scratch, np.uint64(near[entry]), numbers, density)
-                near_scores[entry] = _divided(value, near[entry], wanted[1])
-        _keep(near_scores, near, size, scores[place], neighbors[place])
+        # The better estimate reads the neighbors of a node: too slow for all nodes reached, so only those
+        # that rank high by the first estimate get one. It holds for undirected graphs alone.
+        kept = 0
+        for entry in range(size):
+            node, score = near[entry], near_scores[entry]
+            if not directed:
+                value = _estimate(walk, scratch, np.uint64(node), numbers, density)
+                score = np.float32(value / divisor[node] if divisor.size > 0 else value)
+            kept = offer(scores[place], neighbors[place], kept, score, node)
+        best_to_worst(scores[place], neighbors[place], kept)
         scores[place] /= np.float32(start)
-        for node in scratch.reached[:count]:
-            scratch.residuals[node, 0] = scratch.settled[node] = 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
-    """The best of the ``count`` nodes reached, by a first estimate; how many they are."""
-    allowed, divisor = wanted
-    residuals, settled = scratch.residuals, scratch.settled
-    divided = divisor.size > 0
-    size, worst = 0, np.float32(-1.0)
-    for node in scratch.reached[:count]:
-        residual, limit = residuals[node, 0], residuals[node, 1]
-        value = settled[node] + min(alpha * residual + (1.0 - alpha) * density * limit, limit)
-        score = np.float32(value / divisor[node] if divided else value)
-        # Most nodes end here. To call `offer` for each would take longer than the push.
-        if score >= worst and value > PUSHED and allowed[node] and node != target:
-            size = offer(scores, nodes, size, score, node)
-            if size == scores.size:
-                worst = scores[0]
-    return size
-
-
-@njit(cache=True, nogil=True)
-def _keep(from_scores, from_nodes, size, scores, nodes):
-    kept = 0
-    for entry in range(size):
-        kept = offer(scores, nodes, kept, from_scores[entry], from_nodes[entry])
-    best_to_worst(scores, nodes, kept)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _divided(value, node, divisor):
-    return np.float32(value / divisor[node] if divisor.size > 0 else value)
-
-
-@njit(cache=True, nogil=True)
-def _estimate(walk, scratch, node, numbers, density):
-    """What ``node`` has and what the residuals will still bring, as far as it can be told from near."""
-    residuals, alpha = scratch.residuals, numbers.alpha
-    residual, limit = residuals[node, 0], residuals[node, 1]
-    near = _around(walk, residuals, node) * limit
-    later = (alpha + (1.0 - alpha) * numbers.far_share) * near
-    later += (1.0 - alpha) * (1.0 - numbers.far_share) * density * limit
-    return scratch.settled[node] + min(alpha * residual + (1.0 - alpha) * later, limit)
-
-
-@njit(cache=True, nogil=True)
-def _around(walk, residuals, node):
-    """The mean residual of a node's neighbors, each in units of its limit; of many, a regular choice."""
-    indptr, indices, weights, _ = walk
-    first, last = indptr[node], indptr[node + np.uint64(1)]
-    stride = max((last - first) // np.uint64(LOOKED_AT), np.uint64(1))
-    sum_, strength = 0.0, 0.0
-    for edge in range(first, last, stride):
-        neighbor = indices[edge]
-        weight = np.float64(weights[edge]) if weights.size > 0 else 1.0
-        sum_ += weight * residuals[neighbor, 0] / residuals[neighbor, 1]
-        strength += weight
-    return sum_ / strength if strength > 0.0 else 0.0
+        for reached in scratch.reached[:count]:
+            scratch.residuals[reached, 0] = scratch.settled[reached] = 0.0
 
 
 @njit(cache=True, nogil=True)
 def _push(walk, scratch, target, start, alpha):
     """Push until no residual exceeds its limit.
 
-    Returns: how many nodes were reached, the sum of the residuals, and along how many edges mass went.
+    Returns: the number of nodes reached, the sum of the residuals, and the number of edges along which mass
+    was sent.
     """
     residuals, settled, amounts = scratch.residuals, scratch.settled, scratch.amounts
     frontier, following = scratch.frontier, scratch.following
@@ -235,7 +199,8 @@ def _push(walk, scratch, target, start, alpha):
     frontier[0] = scratch.reached[0] = target
     size, count, edges, rest = 1, 1, np.int64(0), start
     while size:
-        # First all of a round, then what they give: nodes that the graph treats alike stay equal.
+        # First take what each node of the round gives, then hand it out: no node of a round sees mass that
+        # another one sends in the same round, so nodes that the graph treats alike stay equal.
         for place in range(size):
             node = np.uint64(frontier[place])
             amounts[place] = (1.0 - alpha) * residuals[node, 0]
@@ -250,12 +215,16 @@ def _push(walk, scratch, target, start, alpha):
 
 @njit(cache=True, nogil=True)
 def _spread(walk, scratch, target, frontier, following, count):
-    """Give each node's amount to its neighbors; how many are to be pushed next, how many were reached."""
+    """Give each node's amount to its neighbors; the sizes of the next round and of the nodes reached.
+
+    A node joins the next round at the moment when its residual first exceeds its limit, so it joins once.
+    """
     indptr, indices, weights, strengths = walk
     residuals, reached = scratch.residuals, scratch.reached
     weighted = weights.size > 0
     size, last_edge = 0, np.uint64(indices.size - 1)
     for place in range(frontier.size):
+        # Residuals lie all over the memory: nearly each read would wait for it without these prefetches.
         if place + ROWS_AHEAD < frontier.size:
             prefetch(indices, indptr[np.uint64(frontier[place + ROWS_AHEAD])])
         node = np.uint64(frontier[place])
@@ -273,9 +242,55 @@ def _spread(walk, scratch, target, frontier, following, count):
             before = residuals[neighbor, 0]
             after = before + (share * weights[edge] if weighted else share)
             residuals[neighbor, 0] = after
-            # No branches here: they would be mispredicted half of the time.
+            # No branches here: half of them would be mispredicted. An entry is always written, and the count
+            # moves on only if it belongs.
             following[size] = neighbor
             size += (before <= residuals[neighbor, 1]) & (after > residuals[neighbor, 1])
             reached[count] = neighbor
             count += (before == 0.0) & (after > 0.0)
     return size, count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
+    """The best of the ``count`` nodes reached, by a first estimate; returns how many they are."""
+    allowed, divisor = wanted
+    residuals, settled = scratch.residuals, scratch.settled
+    divided = divisor.size > 0
+    size, worst = 0, np.float32(-1.0)
+    for node in scratch.reached[:count]:
+        residual, limit = residuals[node, 0], residuals[node, 1]
+        value = settled[node] + min(alpha * residual + (1.0 - alpha) * density * limit, limit)
+        score = np.float32(value / divisor[node] if divided else value)
+        # Most nodes end here. To call `offer` for each would take longer than the push.
+        if score >= worst and value > PUSHED and allowed[node] and node != target:
+            size = offer(scores, nodes, size, score, node)
+            if size == scores.size:
+                worst = scores[0]
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _estimate(walk, scratch, node, numbers, density):
+    """The settled mass of ``node`` and an estimate of what the residuals would still bring to it.
+
+    In an undirected graph this is limit * E[residual / limit] at the end of an alpha-walk from ``node``. The
+    walk ends here with probability alpha, or else at a neighbor or further on; the far part is a mixture of
+    the neighbors' mean and the mean of the whole graph.
+    """
+    indptr, indices, weights, _ = walk
+    residuals, alpha = scratch.residuals, numbers.alpha
+    first, last = indptr[node], indptr[node + np.uint64(1)]
+    # Of a hub's neighbors a regular choice is enough, and bounds the time.
+    stride = max((last - first) // np.uint64(LOOKED_AT), np.uint64(1))
+    sum_, strength = 0.0, 0.0
+    for edge in range(first, last, stride):
+        neighbor = indices[edge]
+        weight = np.float64(weights[edge]) if weights.size > 0 else 1.0
+        sum_ += weight * residuals[neighbor, 0] / residuals[neighbor, 1]
+        strength += weight
+    residual, limit = residuals[node, 0], residuals[node, 1]
+    near = (sum_ / strength if strength > 0.0 else 0.0) * limit
+    later = (alpha + (1.0 - alpha) * numbers.far_share) * near
+    later += (1.0 - alpha) * (1.0 - numbers.far_share) * density * limit
+    return scratch.settled[node] + min(alpha * residual + (1.0 - alpha) * later, limit)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt, UInt64
+from jaxtyping import Float32, Float64, Int, Shaped, UInt, UInt64
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
@@ -20,13 +20,14 @@ class RandomWalk:
     Arrays are read-only and their indices unsigned: compiled code then needs one specialisation for
     each width of index and no check for negative ones. The graph's own memory is used, not copied.
 
-    ``strengths`` sums the weights that leave a node (its degree in an unweighted graph), and ``degrees``
-    is the same in units of the mean weight. ``weights`` is empty where all edges weigh 1.
+    ``strengths`` sums the weights that leave a node (its degree in an unweighted graph), ``incoming`` those
+    that lead to it, and ``degrees`` is ``strengths`` in units of the mean weight. ``weights`` is empty where
+    all edges weigh 1.
     """
 
     indptr: UInt64[np.ndarray, " nodes_plus_1"]
     indices: UInt[np.ndarray, " edges"]
-    weights: Float32[np.ndarray, " edges"]
+    weights: Float32[np.ndarray, " edges_or_0"]
     strengths: Float64[np.ndarray, " nodes"]
     degrees: Float64[np.ndarray, " nodes"]
     incoming: Float64[np.ndarray, " nodes"]
@@ -37,16 +38,16 @@ class RandomWalk:
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What compiled code reads: ``indptr, indices, weights, strengths``."""
+        """The arrays that compiled code reads: ``indptr, indices, weights, strengths``."""
         return self.indptr, self.indices, self.weights, self.strengths
 
     @cached_property
     def into(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The edges that lead to each node: ``indptr, indices, weights``; a copy if edges have directions."""
+        """The edges that lead to each node: ``indptr, indices, weights``; a copy in a directed graph."""
         if not self.directed:
             return self.indptr, self.indices, self.weights
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.
-        from graphcond.samplers.pagerank.reverse import reversed_edges
+        from graphcond.samplers.pagerank.kernels import reversed_edges
 
         return reversed_edges(self.indptr, self.indices, self.weights, len(self))
 
@@ -60,8 +61,14 @@ class RandomWalk:
         indptr, indices = np.asarray(graph.indptr, np.int64), np.asarray(graph.indices)
         weights = np.empty(0, np.float32) if graph.weights is None else np.asarray(graph.weights, np.float32)
         check_edges(len(graph), indptr, indices)
-        _check_weights(indices, weights)
-        strengths = _strengths(indptr, weights)
+        if len(weights) and (
+            len(weights) != len(indices) or not (np.isfinite(weights) & (weights >= 0)).all()
+        ):
+            raise InputError(
+                "the graph's edge weights must be finite and at least 0, one for each edge",
+                remedy="correct the weights, or leave them out",
+            )
+        strengths = row_sums(indptr, weights) if len(weights) else np.diff(indptr).astype(np.float64)
         unit = strengths.sum() / max(len(indices), 1) or 1.0
         if graph.directed:
             incoming = np.bincount(indices, weights if len(weights) else None, len(graph)).astype(np.float64)
@@ -79,7 +86,7 @@ class RandomWalk:
 
 
 def check_edges(nodes: int, indptr: np.ndarray, indices: np.ndarray) -> None:
-    """See that edges lead to nodes. Compiled code does not check bounds, so nothing wrong may reach it.
+    """Check that all edges lead to nodes: compiled code checks no bounds and would read foreign memory.
 
     Raises:
         InputError: the graph's arrays do not fit together.
@@ -95,20 +102,15 @@ def check_edges(nodes: int, indptr: np.ndarray, indices: np.ndarray) -> None:
         raise InputError("an edge leads to a node that does not exist", remedy="build the graph again")
 
 
-def _check_weights(indices: np.ndarray, weights: np.ndarray) -> None:
-    if len(weights) and (len(weights) != len(indices) or not (np.isfinite(weights) & (weights >= 0)).all()):
-        raise InputError(
-            "edge weights must be finite and at least 0, one for each edge", remedy="mend the weights"
-        )
-
-
-def _strengths(indptr: np.ndarray, weights: np.ndarray) -> Float64[np.ndarray, " nodes"]:
-    degrees = np.diff(indptr)
-    if not len(weights):
-        return degrees.astype(np.float64)
-    strengths = np.zeros(len(degrees))
-    strengths[degrees > 0] = np.add.reduceat(weights, indptr[:-1][degrees > 0], dtype=np.float64)
-    return strengths
+def row_sums(
+    indptr: Int[np.ndarray, " rows_plus_1"], values: Shaped[np.ndarray, " edges"]
+) -> Float64[np.ndarray, " rows"]:
+    """The sum of each row's values; 0 for a row without any."""
+    counts = np.diff(indptr)
+    sums = np.zeros(len(counts))
+    # For an empty row `reduceat` gives the value at its offset, not 0, so such rows are left out.
+    sums[counts > 0] = np.add.reduceat(values, indptr[:-1][counts > 0], dtype=np.float64)
+    return sums
 
 
 def _unsigned(array: np.ndarray) -> UInt[np.ndarray, " n"]:

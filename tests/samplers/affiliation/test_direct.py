@@ -11,7 +11,7 @@ from graphcond.samplers.affiliation import elimination
 from graphcond.samplers.affiliation.direct import AffiliationSolver
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
 from graphcond.samplers.pagerank.power import PowerIteration
-from graphcond.samplers.ranking import Wanted, best_first
+from graphcond.samplers.ranking import RankingConstraints, best_first
 from tests.samplers.toy_affiliations import KINDS, VALUES, Lists, implied, membership, stored, weight
 
 
@@ -106,7 +106,7 @@ def test_the_ranking_is_that_of_all_probabilities(
     ours = solver(implied(lists))
     divisor = ours.incoming if divided else None
     targets = np.arange(len(lists))
-    answer = ours.rank(targets, Wanted(count, allowed, divisor))
+    answer = ours.rank(targets, RankingConstraints(count, allowed, divisor))
     for target in targets:
         p = ours.solve(int(target))
         nodes = np.flatnonzero(allowed & (p > 0) & (targets != target))
@@ -119,7 +119,7 @@ def test_the_ranking_is_that_of_all_probabilities(
 def test_ties_of_different_profiles_go_by_row_too() -> None:
     # 1, 3 and 5 share the artist, 2 and 4 the year; by symmetry all score alike to 0.
     lists = [[0, 3], [0], [3], [0], [3], [0], [3]]
-    answer = solver(implied(lists, (1.0, 1.0))).rank(np.array([0]), Wanted(4, np.ones(7, bool)))
+    answer = solver(implied(lists, (1.0, 1.0))).rank(np.array([0]), RankingConstraints(4, np.ones(7, bool)))
     assert answer.neighbors.tolist() == [[1, 2, 3, 4]]
     assert len(set(answer.scores[0].tolist())) == 1
 
@@ -134,7 +134,7 @@ def test_nodes_with_the_same_values_get_the_same_bits() -> None:
 def test_threads_and_batches_change_nothing() -> None:
     draws = np.random.default_rng(4)
     lists = [sorted(set(draws.integers(0, VALUES, 3).tolist())) for _ in range(200)]
-    ours, wanted = solver(implied(lists)), Wanted(9, draws.random(200) < 0.5)
+    ours, wanted = solver(implied(lists)), RankingConstraints(9, draws.random(200) < 0.5)
     whole = ours.rank(np.arange(200), wanted)
     for threads in (2, 3):
         shared = ours.rank(np.arange(200), wanted, threads=threads)

@@ -12,7 +12,7 @@ from graphcond.errors import InputError
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from tests.samplers.toy_affiliations import VALUES, implied, membership, stored
 from tests.samplers.toy_graphs import toy_graph, toy_graphs
 
@@ -51,7 +51,7 @@ def test_the_error_stays_below_the_tolerance(directed: bool) -> None:
 
 def test_threads_change_nothing() -> None:
     iteration = AffiliationIteration(implied(CHAIN * 3), alpha=0.15)
-    wanted = Wanted(5, np.ones(21, bool))
+    wanted = RankingConstraints(5, np.ones(21, bool))
     one, two = (iteration.rank(np.arange(21), wanted, threads=threads) for threads in (1, 2))
     np.testing.assert_array_equal(one.neighbors, two.neighbors)
     np.testing.assert_array_equal(one.scores, two.scores)
@@ -66,7 +66,7 @@ def test_nodes_with_the_same_values_get_the_same_bits() -> None:
 
 def test_edges_of_other_nodes_are_refused() -> None:
     walk = RandomWalk.on(toy_graph(3, [(0, 1)]))
-    with pytest.raises(InputError, match="edges of 3 nodes cannot be added to 2"):
+    with pytest.raises(InputError, match="stored edges have 3 nodes, but the implied edges have 2"):
         AffiliationIteration(implied([[0], [0]]), alpha=0.15, walk=walk, edges=1.0)
 
 

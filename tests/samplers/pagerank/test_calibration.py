@@ -9,7 +9,7 @@ from graphcond.samplers.pagerank.calibration import PageRank, calibrated
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from tests.samplers.toy_graphs import toy_graph
 
 NODES = 5000
@@ -27,8 +27,8 @@ def scale_free(*, directed: bool) -> AttributedGraph:
     return toy_graph(NODES, ends.tolist(), directed=directed)
 
 
-def everyone(walk: RandomWalk, count: int) -> Wanted:
-    return Wanted(count, np.ones(len(walk), bool))
+def everyone(walk: RandomWalk, count: int) -> RankingConstraints:
+    return RankingConstraints(count, np.ones(len(walk), bool))
 
 
 def precision(walk: RandomWalk, method: PageRank, count: int) -> float:

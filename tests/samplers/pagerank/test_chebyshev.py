@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.samplers.pagerank.power import steps_for, weights
+from graphcond.samplers.pagerank.power import chebyshev_steps, chebyshev_weights
 from tests.samplers.toy_graphs import toy_graphs
 
 alphas = st.floats(0.02, 0.95)
@@ -28,7 +28,7 @@ def test_the_errors_keep_their_bounds(graph: AttributedGraph, alpha: float, step
         start = np.eye(len(graph))[target]
         exact = np.linalg.solve(np.eye(len(graph)) - (1 - alpha) * step, alpha * start)
         before, now = np.zeros_like(start), start
-        for weight in weights(alpha, steps):
+        for weight in chebyshev_weights(alpha, steps):
             before, now = now, before + weight * ((1 - alpha) * step @ now + alpha * start - before)
         left = 1 / np.cosh(steps * np.arccosh(1 / (1 - alpha)))
         error = np.abs(now - exact)
@@ -43,17 +43,17 @@ def test_the_steps_are_enough_and_the_fewest(alpha: float, tolerance: float) -> 
     def left(steps: int) -> float:
         return 1 / float(np.cosh(steps * np.arccosh(1 / (1 - alpha))))
 
-    steps = steps_for(tolerance, alpha)
+    steps = chebyshev_steps(tolerance, alpha)
     assert left(steps) <= tolerance * (1 + 1e-9)
     assert steps == 1 or left(steps - 1) > tolerance * (1 - 1e-9)
 
 
 def test_a_third_of_the_steps_of_power_iteration() -> None:
-    assert steps_for(1e-6, 0.15) == 25
+    assert chebyshev_steps(1e-6, 0.15) == 25
     assert np.log(1e-6) / np.log1p(-0.15) == pytest.approx(85, abs=0.1)
 
 
 def test_weights_approach_what_golub_and_varga_give() -> None:
-    found = weights(0.15, 40)
+    found = chebyshev_weights(0.15, 40)
     assert found[:2].tolist() == [1.0, pytest.approx(2 / (2 - 0.85**2))]
     assert found[-1] == pytest.approx(2 / (1 + np.sqrt(1 - 0.85**2)))

@@ -10,7 +10,7 @@ from graphcond.io.files import default_cache_folder
 from graphcond.samplers.pagerank import calibration
 from graphcond.samplers.pagerank.calibration import Choice, PageRank, calibrated, keep, recalled
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Wanted
+from graphcond.samplers.ranking import RankingConstraints
 from tests.samplers.toy_graphs import toy_graph
 
 NODES = 4000
@@ -40,11 +40,13 @@ def walk(seed: int = 0) -> RandomWalk:
     return RandomWalk.on(toy_graph(NODES, ends.tolist()))
 
 
-def everyone(count: int = 10) -> Wanted:
-    return Wanted(count, np.ones(NODES, bool))
+def everyone(count: int = 10) -> RankingConstraints:
+    return RankingConstraints(count, np.ones(NODES, bool))
 
 
-def method(on: RandomWalk, wanted: Wanted, *, alpha: float = 0.15, precision: float = 0.9) -> PageRank:
+def method(
+    on: RandomWalk, wanted: RankingConstraints, *, alpha: float = 0.15, precision: float = 0.9
+) -> PageRank:
     return calibrated(on, wanted, alpha=alpha, precision=precision)
 
 

@@ -9,7 +9,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import Ranking, Wanted
+from graphcond.samplers.ranking import Ranking, RankingConstraints
 from tests.samplers.toy_graphs import toy_graph
 
 
@@ -21,7 +21,7 @@ def random_graph(nodes: int, edges: int, **choices: bool) -> AttributedGraph:
 def best(
     method: ForwardPush | PowerIteration, walk: RandomWalk, target: int, count: int, **choices: np.ndarray
 ) -> Ranking:
-    wanted = Wanted(count, np.ones(len(walk), bool), **choices)
+    wanted = RankingConstraints(count, np.ones(len(walk), bool), **choices)
     found = method.rank(np.array([target]), wanted)
     return Ranking(found.neighbors[found.present], found.scores[found.present])
 
@@ -94,7 +94,7 @@ def test_a_hub_is_answered_as_well_as_others(degree: int) -> None:
 @pytest.mark.parametrize("directed", [False, True])
 def test_threads_and_batches_do_not_change_a_bit(directed: bool) -> None:
     walk = RandomWalk.on(random_graph(300, 900, directed=directed))
-    wanted = Wanted(20, np.ones(300, bool))
+    wanted = RankingConstraints(20, np.ones(300, bool))
     for method in (ForwardPush(walk, alpha=0.15, epsilon=1e-4), PowerIteration(walk, alpha=0.15, steps=8)):
         together = method.rank(np.arange(300), wanted)
         threaded = method.rank(np.arange(300), wanted, threads=3)
