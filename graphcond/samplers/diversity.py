@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: neighbors that fit the target and differ from each other."""
+"""Maximal marginal relevance: choose neighbors that fit the target and differ from each other."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ def marginally_relevant(
 
     The first is the most relevant. Each further one has the highest
 
-        (1 - diversity) * relevance - diversity * (the highest cosine with one that is chosen already)
+        (1 - diversity) * relevance - diversity * (the highest cosine with a chosen one)
 
-    among those left; of equal ones the lower row comes first. A target takes ``count * k`` cosines.
+    among those left; of equal ones the lower row comes first. That highest cosine is kept per candidate and
+    updated after each choice, so a target takes ``count * k`` cosines and not ``count * count * k``.
 
     Args:
         keys: the embeddings of all nodes; those of candidates must be finite.
-        candidates: each target's, as rows of ``keys``, padded with `ABSENT` at the end.
-        relevance: how well each fits its target.
-        count: how many to choose at most, no more than there are columns.
+        candidates: the candidates of each target, as rows of ``keys``, padded with `ABSENT` at the end.
+        relevance: how well each candidate fits its target.
+        count: how many to choose at most; not more than there are columns.
         diversity: 0..1; at 0 the most relevant are chosen, at 1 those most unlike each other.
 
     Returns:
-        The chosen candidates, as columns of ``relevance``, first to last, and what each reached in that
-        formula (-1 being the cosine while none is chosen), which never rises. Where there are fewer than
-        ``count`` rows end in -1, with 0.
+        The chosen candidates as columns of ``relevance``, in the order of choice, and the value of the
+        formula for each (with a cosine of -1 while none is chosen), which never rises. Rows with fewer than
+        ``count`` candidates end in -1, with 0.
     """
     chosen = np.full((len(relevance), count), -1, np.int64)
     scores = np.zeros((len(relevance), count), np.float32)
@@ -61,7 +62,7 @@ def _choose(rows, places, relevance, diversity, chosen, scores):
 
 @njit(cache=True, nogil=True)
 def _best(values, places, left):
-    """The highest of the values that are left; of equal ones that with the lower place."""
+    """The candidate with the highest value of those left; of equal ones the one with the lower place."""
     best = np.int64(-1)
     for candidate in np.flatnonzero(left):
         if (

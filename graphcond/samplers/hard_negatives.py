@@ -1,4 +1,4 @@
-"""Scenes that say something else in the same words (Structure-CLIP, arXiv 2305.06152)."""
+"""Hard negatives: scenes that say something else in the same words (Structure-CLIP, arXiv 2305.06152)."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ SYMMETRIC = frozenset(
         "with",
     }
 )
-"""Predicates that hold both ways, besides all that begin with "same", "the same" or "has the same"."""
+"""Predicates that hold both ways; so do all that begin with "same", "the same" or "has the same"."""
 
 MOST_PAIRS = 1_000
-"""Pairs of objects that are looked at for a swap of attributes; a larger scene may have others."""
+"""Most pairs of objects that are tried for a swap of attributes; a large scene has more."""
 
 Look: TypeAlias = tuple[str, frozenset[str]]
 Fact: TypeAlias = tuple[Look, str, Look] | Look
@@ -64,7 +64,7 @@ Fact: TypeAlias = tuple[Look, str, Look] | Look
 
 @dataclass(frozen=True)
 class HardNegative:
-    """A scene with one swap in it, and which; objects keep their positions, boxes and masks."""
+    """A scene with one swap, and its kind; objects keep their positions, boxes and masks."""
 
     scene: SceneGraph
     kind: SwapKind
@@ -76,24 +76,25 @@ class HardNegative:
 
 
 def is_symmetric(predicate: str) -> bool:
-    """Whether "A predicate B" says the same as "B predicate A", as far as the words tell."""
+    """True if "A predicate B" says the same as "B predicate A", judged by the words alone."""
     words = predicate.lower()
     return words in SYMMETRIC or words.startswith(("same ", "the same ", "has the same ", "have the same "))
 
 
 def swapped(scene: SceneGraph, generator: np.random.Generator) -> HardNegative | None:
-    """``scene`` with one swap that makes it say what the graph does not state.
+    """``scene`` with one swap after which it states something new.
 
-    A swap counts only if afterwards the scene states a fact (an object with its attributes, or a relation
-    between two such) that no object or relation stated before; so nothing is swapped along a symmetric
-    predicate, between two objects that look alike, or where the other direction is stated as well.
+    A swap counts only if the scene then states a fact (an object with its attributes, or a relation between
+    two such objects) that it did not state before. So nothing is swapped along a symmetric predicate,
+    between two objects that look alike, or where the other direction is stated as well: such a negative
+    would be as true as the scene, and teach that two equal sentences differ.
 
     Args:
-        scene: what is true.
+        scene: the true scene.
         generator: chooses the kind of swap, where both are possible, and what is swapped.
 
     Returns:
-        The swapped scene, or None where no swap changes the meaning.
+        The swapped scene, or None if no swap changes the meaning.
     """
     kinds: list[SwapKind] = ["relation", "attributes"]
     facts = frozenset(_facts(scene, range(len(scene)), scene.relationships))
@@ -101,6 +102,7 @@ def swapped(scene: SceneGraph, generator: np.random.Generator) -> HardNegative |
         kind = kinds[place]
         candidates = _relation_swaps if kind == "relation" else _attribute_swaps
         for negative, changed in candidates(scene, generator):
+            # Only facts about changed objects can be new.
             relations = [r for r in negative.relationships if r.subject in changed or r.object in changed]
             if not facts.issuperset(_facts(negative, changed, relations)):
                 return HardNegative(negative, kind)
@@ -110,7 +112,7 @@ def swapped(scene: SceneGraph, generator: np.random.Generator) -> HardNegative |
 def _relation_swaps(
     scene: SceneGraph, generator: np.random.Generator
 ) -> Iterator[tuple[SceneGraph, set[int]]]:
-    """The scene with one relation turned round, wherever else the same is stated as well."""
+    """The scene with one relation reversed, in all places where it is stated, and the objects concerned."""
     distinct = list(dict.fromkeys(scene.relationships))
     for number in generator.permutation(len(distinct)):
         chosen = distinct[number]
@@ -122,7 +124,7 @@ def _relation_swaps(
 def _attribute_swaps(
     scene: SceneGraph, generator: np.random.Generator
 ) -> Iterator[tuple[SceneGraph, set[int]]]:
-    """The scene with the attributes of two described objects exchanged."""
+    """The scene with the attributes of two described objects exchanged, and the two objects."""
     described = [place for place in range(len(scene)) if scene.attributes_of(place)]
     order = generator.permutation(described).tolist()
     for count, (first, second) in enumerate(combinations(order, 2)):

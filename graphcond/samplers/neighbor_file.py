@@ -1,4 +1,4 @@
-"""Neighbors that were sampled ahead, in one safetensors file that says what they follow from."""
+"""The neighbor file: neighbors sampled in advance, with a record of what they were sampled from."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from graphcond.io.files import atomic_file
 from graphcond.io.fingerprint import fingerprint
 
 METADATA_KEY = "graphcond"
-"""One key for all metadata: safetensors keeps no order among several, and equal runs give equal bytes."""
+"""All metadata is under one key: safetensors does not order several, and equal runs must give equal bytes."""
 
 DTYPES = {"targets": np.int64, "neighbors": np.int64, "scores": np.float32, "relations": np.int16}
 NEEDED = ("targets", "neighbors", "scores")
-"""What every neighbor file holds; only those of graphs with edge types hold relations."""
+"""The arrays of every neighbor file; only those of graphs with edge types also hold relations."""
 
 
 @dataclass(frozen=True)
 class NeighborFile:
-    """The neighbors of some targets, and what they were sampled from."""
+    """The neighbors of some targets, and a record of what they were sampled from."""
 
     context: NeighborContext
     about: Mapping[str, Any]
 
 
 def graph_identity(graph: AttributedGraph) -> dict[str, str]:
-    """Everything of a graph that neighbors follow from: ``ids`` for the nodes, ``graph`` for the rest."""
+    """Hashes of everything in a graph that affects neighbors: ``ids`` of the nodes, ``graph`` of the rest."""
     has_picture = np.array([picture is not None for picture in graph.nodes.pictures], bool)
     edges = (graph.indptr, graph.indices, graph.weights, graph.edge_types, graph.edge_type_names)
     attributes = sorted((name, fingerprint(*column)) for name, column in graph.nodes.attributes.items())
@@ -47,7 +47,7 @@ def write_neighbors(path: Path, context: NeighborContext, about: Mapping[str, An
     """Write a neighbor file, atomically; the same content gives the same bytes.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        WriteError: the file cannot be written, or the disk is full.
     """
     from safetensors.numpy import save_file
 
@@ -64,7 +64,7 @@ def read_neighbors(path: Path) -> NeighborFile:
     """Read a neighbor file.
 
     Raises:
-        InputError: the file is missing, cut short or no neighbor file.
+        InputError: the file is missing, incomplete, or not a neighbor file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -86,7 +86,7 @@ def read_neighbors(path: Path) -> NeighborFile:
 
 def _damaged(path: Path) -> InputError:
     return InputError(
-        "is no neighbor file, or cut short",
+        "is not a neighbor file, or was cut short",
         place=path,
         remedy="delete it and write it with graphcond sample-all",
     )

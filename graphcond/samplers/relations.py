@@ -1,4 +1,4 @@
-"""What joins each chosen neighbor to its target, looked up in the graph once the choice is made."""
+"""The edge type between each neighbor and its target, looked up in the graph after sampling."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def with_relations(graph: AttributedGraph, context: NeighborContext) -> Neighbor
     """``context`` with the relation of every neighbor, in the terms of ``graph.relation_names``.
 
     The relation is the type of the edge from the target to the neighbor; in a directed graph without such
-    an edge, that of the edge back. It is 0 for neighbors further away. A context that has relations, and
-    one of a graph without edge types, comes back as it is.
+    an edge, that of the edge back. It is 0 for neighbors further away. A context that already has relations,
+    or whose graph has no edge types, is returned unchanged.
 
     Args:
-        graph: where ``context`` was sampled.
-        context: of any sampler.
+        graph: the graph that ``context`` was sampled from.
+        context: from any sampler.
     """
     if context.relations is not None or graph.edge_types is None:
         return context
@@ -38,18 +38,18 @@ def with_relations(graph: AttributedGraph, context: NeighborContext) -> Neighbor
 
 
 class RelatingSampler(NeighborSampler):
-    """Chooses what another sampler does, and says what joins it to the target.
+    """Adds relations to the neighbors that another sampler chooses.
 
     Args:
-        graph: where ``sampler`` chooses.
-        sampler: any.
+        graph: the graph that ``sampler`` chooses from.
+        sampler: any sampler of neighbors.
     """
 
     def __init__(self, graph: AttributedGraph, sampler: NeighborSampler) -> None:
         self._graph, self._sampler = graph, sampler
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
-        """The sampler's choice, with relations where the graph has edge types."""
+        """The other sampler's choice, with relations if the graph has edge types."""
         return with_relations(self._graph, self._sampler.sample(targets, generator))
 
 
@@ -59,9 +59,10 @@ def _types(
     rows: Int64[np.ndarray, " m"],
     columns: Int64[np.ndarray, " m"],
 ) -> Int64[np.ndarray, " m"]:
-    """1 + the type of the edge from each of ``rows`` to its column, 0 where there is none.
+    """1 + the type of the edge from each of ``rows`` to its column; 0 where there is no edge.
 
-    A binary search in all rows at once: the rows of a graph are sorted.
+    The neighbors of a node are sorted, so this is a binary search, done for all rows at once: a loop over
+    single searches would spend its time in Python.
     """
     low, end = graph.indptr[rows], graph.indptr[rows + 1]
     high = end.copy()

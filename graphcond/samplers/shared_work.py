@@ -1,4 +1,4 @@
-"""Targets shared out among threads; whoever answers which, the answers are the same."""
+"""Divide targets among threads; the answers do not depend on the division."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Generic, TypeVar
 Scratch = TypeVar("Scratch")
 
 NAME = "graphcond-sampling"
-"""What the names of the threads begin with."""
+"""Prefix of the names of the threads."""
 
 
 class Spare(Generic[Scratch]):
-    """Scratch memory that is lent to one thread at a time, and kept for the next.
+    """Scratch buffers, each lent to one thread at a time and kept for the next one.
 
     Args:
-        make: makes one more where all are lent.
+        make: makes another buffer when all are lent.
     """
 
     def __init__(self, make: Callable[[], Scratch]) -> None:
@@ -29,7 +29,7 @@ class Spare(Generic[Scratch]):
 
     @contextmanager
     def lent(self) -> Iterator[Scratch]:
-        """One that nobody else uses; it is not kept where the work fails and may leave it unclean."""
+        """Borrow a buffer; it is discarded if the block raises, since it may then be unclean."""
         try:
             scratch = self._idle.pop()
         except IndexError:
@@ -39,12 +39,13 @@ class Spare(Generic[Scratch]):
 
 
 def in_parts(work: Callable[[slice], object], size: int, *, part: int, threads: int) -> None:
-    """Call ``work`` for each ``part`` of 0 to ``size``, with ``threads`` of them at once.
+    """Call ``work`` on slices of ``part`` items that cover 0 to ``size``, on ``threads`` threads at once.
 
-    Threads gain where ``work`` spends its time in code that runs without the interpreter's lock.
+    Threads help if ``work`` spends its time in code that releases the interpreter's lock.
     """
     parts = [slice(start, min(start + part, size)) for start in range(0, size, part)]
-    inside = threading.current_thread().name.startswith(NAME)  # one that waits for its own pool never ends
+    # A thread of the pool that waits for the pool would never end, so nested work runs in the thread itself.
+    inside = threading.current_thread().name.startswith(NAME)
     if threads == 1 or len(parts) < 2 or inside:
         for one in parts:
             work(one)
@@ -55,8 +56,8 @@ def in_parts(work: Callable[[slice], object], size: int, *, part: int, threads: 
 
 @cache
 def _threads(count: int, process: int) -> ThreadPoolExecutor:
-    """Threads that wait for work: starting them takes as long as answering a target or two.
+    """Threads that wait for work, since starting them takes as long as answering a target or two.
 
-    A process that was forked cannot use those of its parent.
+    ``process`` is part of the key because a forked process cannot use the threads of its parent.
     """
     return ThreadPoolExecutor(count, thread_name_prefix=NAME)

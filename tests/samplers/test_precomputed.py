@@ -109,13 +109,13 @@ def test_a_damaged_file_is_refused(file: Path, tmp_path: Path) -> None:
     whole = file.read_bytes()
     for content in (b"", b"graph", whole[:40], whole[:-1]):
         file.write_bytes(content)
-        with pytest.raises(InputError, match="no neighbor file, or cut short"):
+        with pytest.raises(InputError, match="not a neighbor file, or was cut short"):
             sample(file)
     with pytest.raises(InputError, match=r"no such file.*sample-all"):
         sample(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no neighbor file"):
+    with pytest.raises(InputError, match="not a neighbor file"):
         sample(write(tmp_path / "uneven", replace(CONTEXT, scores=CONTEXT.scores[:1])))
-    with pytest.raises(InputError, match="no neighbor file"):
+    with pytest.raises(InputError, match="not a neighbor file"):
         sample(write(tmp_path / "narrow", replace(CONTEXT, relations=np.zeros((2, 2), np.int16))))
 
 

@@ -1,4 +1,8 @@
-"""Arithmetic on stored embeddings, compiled by numba: float16 or float32 in the file, float32 in the sums."""
+"""Arithmetic on stored embeddings, compiled by numba: float16 or float32 in the file, float32 in the sums.
+
+A file of embeddings may be larger than memory. Only the rows that a batch needs are read, each once, and they
+are not widened to float32 first, which would take twice the memory.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,20 @@ from graphcond.errors import InputError
 from graphcond.samplers.similarity.base import not_finite
 
 IN_ANY_ORDER = {"reassoc", "contract"}
-"""Lets sums run in vector lanes. Infinities and NaN keep their meaning, and equal rows give equal bits."""
+"""Lets the compiler sum in vector lanes. Infinity and NaN keep their meaning; equal rows give equal bits."""
 
 SIGN_AND_REST = np.int32(-0x70002000)
-"""Where sign, exponent and fraction of a float16 stand in a float32, once shifted there."""
+"""The bits of a float32 that hold sign, exponent and fraction of a float16 after the shift."""
 
 HALF_TO_SINGLE = np.float32(2.0**112)
-"""What the two exponents' biases differ by: 127 - 15."""
+"""The exponents' biases differ by 127 - 15."""
 
 
 class Gathered(NamedTuple):
     """The rows of a matrix that a batch of targets is compared with, each held once.
 
-    ``rows`` are float32, or float16 as the integers that hold their bits, since numba knows no float16.
-    ``places`` says where each target's candidates stand in them, `ABSENT` where there is none.
+    ``rows`` are float32, or float16 as the integers that hold their bits, since numba does not know float16.
+    ``places`` holds the positions of each target's candidates in them, `ABSENT` where there is none.
     """
 
     rows: Shaped[np.ndarray, "n d"]
@@ -77,25 +81,23 @@ def _finite(numbers: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*sha
 
 
 def _number(stored):
-    """In compiled code: a stored number as float32."""
+    """A stored number as float32; only for compiled code."""
     raise NotImplementedError
 
 
 @overload(_number, inline="always")
 def _number_of(stored):
-    return _half if isinstance(stored, types.Integer) else _single
+    if not isinstance(stored, types.Integer):
+        return lambda stored: stored
 
+    def half(stored):
+        # The float16 with these bits: shift them into place and correct the exponent by a product. A table
+        # would be slower, and not every processor has an instruction. NaN and infinity become infinity.
+        shifted = np.uint32((np.int32(stored) << np.int32(13)) & SIGN_AND_REST)
+        number = shifted.view(np.float32) * HALF_TO_SINGLE
+        return number if abs(number) < np.float32(65536.0) else np.float32(np.inf)
 
-def _half(stored):
-    # The float16 whose bits these are. Fewer steps than a table, and than asking for the instruction,
-    # which not every processor has. NaN and infinity both become infinity.
-    shifted = np.uint32((np.int32(stored) << np.int32(13)) & SIGN_AND_REST)
-    number = shifted.view(np.float32) * HALF_TO_SINGLE
-    return number if abs(number) < np.float32(65536.0) else np.float32(np.inf)
-
-
-def _single(stored):
-    return stored
+    return half
 
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
@@ -130,7 +132,7 @@ def _weighted_sums(rows, places, weights, sums):
 
 @njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
 def scale_to_one(row, unit):
-    """Write ``row`` scaled to length 1 into ``unit``; zero stays zero, NaN stands for what is not finite."""
+    """Write ``row``, scaled to length 1, into ``unit``; zero stays zero, not finite becomes NaN."""
     square = np.float32(0)
     for column in range(np.uint64(row.size)):
         unit[column] = _number(row[column])
