@@ -12,7 +12,7 @@ from graphcond.cli import app
 from graphcond.encoders import ENCODERS
 from graphcond.recipe.sections import DataConfig, FeaturesConfig
 from graphcond.samplers import SAMPLERS
-from graphcond.samplers.similarity.blend import SIMILARITIES
+from graphcond.samplers.similarity.config import SIMILARITIES
 from tests.docs.blocks import ROOT, blocks
 
 README = ROOT / "README.md"
