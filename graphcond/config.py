@@ -157,24 +157,55 @@ def registered(
 SHOWN = 5
 """Problems listed in one message."""
 
+LONGEST_VALUE = 60
+"""Characters of a value in a message."""
 
-def as_input_error(error: ValidationError, model: type[BaseModel], place: object) -> InputError:
-    """One error for all that is wrong with the data that ``model`` was given."""
+
+def as_input_error(
+    error: ValidationError,
+    model: type[BaseModel],
+    place: object,
+    *,
+    position: str = ".{}",
+    remedy: str | None = None,
+) -> InputError:
+    """One error for all that is wrong with the data that ``model`` was given.
+
+    Args:
+        error: what pydantic found.
+        model: the model that it checked.
+        place: where the data come from.
+        position: how an element of a list is written: ``conditions.0`` in a recipe, ``objects[0]`` in JSON.
+        remedy: what to do, where the problem does not say it itself.
+    """
     problems = error.errors()
     causes = [p for p in problems if not any(_encloses(p["loc"], other["loc"]) for other in problems)]
-    sentences = [_sentence(problem, model) for problem in causes]
-    shown = "; ".join(sentences[:SHOWN])
+    sentences = [_sentence(problem, model, position) for problem in causes]
+    listed = "; ".join(sentences[:SHOWN])
     more = f"; and {len(sentences) - SHOWN} more" if len(sentences) > SHOWN else ""
-    return InputError(shown + more, place=place)
+    reason = causes[0].get("ctx", {}).get("error") if len(causes) == 1 else None
+    own = reason.remedy if isinstance(reason, InputError) else None
+    if listed.endswith("?"):  # it asks for the nearest name
+        remedy = None
+    return InputError(listed + more, place=place, remedy=own or remedy)
+
+
+def shown(given: object) -> str:
+    """A value as Python writes it, cut to a readable length."""
+    try:
+        words = repr(given)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in itself
+        words = f"a {type(given).__name__}"
+    return words if len(words) <= LONGEST_VALUE else f"{words[: LONGEST_VALUE - 1]}…"
 
 
 def _encloses(outer: tuple[str | int, ...], inner: tuple[str | int, ...]) -> bool:
     return len(outer) < len(inner) and inner[: len(outer)] == outer
 
 
-def _sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+def _sentence(problem: Mapping[str, Any], model: type[BaseModel], position: str) -> str:
     location = problem["loc"]
-    path = _path(location, model)
+    path = _path(location, model, position)
     match problem["type"]:
         case "extra_forbidden":
             siblings = _names(_type_at(location[:-1], model))
@@ -183,23 +214,34 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
             tag, expected = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
             kinds = [kind.strip(" '") for kind in expected.split(",")]
             return f"{path}.kind: there is no '{tag}', {did_you_mean(tag, kinds)}"
+        case "model_type" | "model_attributes_type" if not _tagged(_type_at(location, model)):
+            wanted = "expected an object with keys and values"
+            return ": ".join(filter(None, (path, f"{wanted}, got {shown(problem['input'])}")))
         case "model_attributes_type" if _tagged(_type_at(location, model)):
             return f"{path}: is a section, write {path}.kind: {problem['input']}"
         case "union_tag_not_found":
             return f"{path}: say which kind it is (kind: ...)"
         case "missing":
-            return f"{path}: is missing, add it"
+            given = problem["input"]
+            there = (
+                f" (there is {', '.join(map(str, given)):.100})" if given and isinstance(given, dict) else ""
+            )
+            return f"{path}: is missing, add it{there}"
         case "value_error":
-            message = str(problem["ctx"]["error"])
+            error = problem["ctx"]["error"]
+            message = error.problem if isinstance(error, InputError) else str(error)
             return f"{path}: {message}" if path else message
         case _:
-            return f"{path}: {_lower_first(problem['msg'])}, not {problem['input']!r}"
+            wanted = problem["msg"].removeprefix("Input should be ")
+            wanted = f"expected {wanted}" if wanted != problem["msg"] else _lower_first(wanted)
+            return f"{path}: {wanted}, got {shown(problem['input'])}"
 
 
-def _path(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
-    """The YAML path: without the tags that pydantic puts after a tagged union."""
-    parts = [str(part) for end, part in enumerate(location) if not _is_tag(location[:end], part, model)]
-    return ".".join(parts)
+def _path(location: tuple[str | int, ...], model: type[BaseModel], position: str) -> str:
+    """The path in the data: without the tags that pydantic puts after a tagged union."""
+    parts = [part for end, part in enumerate(location) if not _is_tag(location[:end], part, model)]
+    written = (position.format(part) if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(written).removeprefix(".")
 
 
 def _is_tag(before: tuple[str | int, ...], part: str | int, model: type[BaseModel]) -> bool:

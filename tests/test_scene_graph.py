@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -40,43 +42,52 @@ def test_an_object_may_stand_in_relation_to_itself() -> None:
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        (([""],), r"objects\[0\]: '' is no label"),
-        ((["  \n"],), r"objects\[0\]: .* is no label"),
-        ((["sky", 3],), r"objects\[1\]: 3 is no label"),
-        ((["\ud800"],), r"objects\[0\]: .* half a character"),
-        ((["x" * (LONGEST_LABEL + 1)],), r"objects\[0\]: 501 characters are too long"),
-        (("sky",), r"objects: is str, not a list"),
-        (({"sky": 1},), r"objects: is dict, not a list"),
-        (({"sky", "grass"},), r"objects: is set, not a list"),
-        ((None,), r"objects: is NoneType, not a list"),
+        (([""],), r"objects\[0\]: expected words, got an empty text\. Name it"),
+        ((["  \n"],), r"objects\[0\]: expected words"),
+        ((["sky", 3],), r"objects\[1\]: expected a valid string, got 3\. Write objects"),
+        ((["\ud800"],), r"objects\[0\]: .*unicode string, got '\\ud800'"),
+        ((["x" * (LONGEST_LABEL + 1)],), r"objects\[0\]: string should have at most 500 characters"),
+        (("sky",), r"objects: expected a list, got str"),
+        (({"sky": 1},), r"objects: expected a list, got dict"),
+        (({"sky", "grass"},), r"objects: expected a list, got set"),
+        ((None,), r"objects: expected a list, got NoneType"),
         ((["sky"] * (MOST_OBJECTS + 1),), r"objects: 1001 are too many, the limit is 1000"),
         ((["sky"], [[0, "above", 1]]), r"relationships\[0\]: points to object 1, but there are 1"),
         ((["sky"], [[0, "above", -1]]), r"points to object -1"),
         (([], [[0, "above", 0]]), r"but there are 0\. Add objects first"),
-        ((["sky", "sea"], [[True, "above", 0]]), r"True is no position"),
-        ((["sky", "sea"], [[0.0, "above", 1]]), r"0\.0 is no position"),
-        ((["sky", "sea"], [["sky", "above", "sea"]]), r"'sky' is no position"),
+        (
+            (["sky", "sea"], [[True, "above", 0]]),
+            r"relationships\[0\]\[0\]: expected a valid integer, got True",
+        ),
+        (
+            (["sky", "sea"], [[0.0, "above", 1]]),
+            r"relationships\[0\]\[0\]: expected a valid integer, got 0\.0",
+        ),
+        (
+            (["sky", "sea"], [["sky", "above", "sea"]]),
+            r"relationships\[0\]\[0\]: .*got 'sky'; .*\[2\]: .*got 'sea'",
+        ),
         ((["sky", "sea"], [[0, "above", 10**5000]]), r"points to object a int"),
-        ((["sky", "sea"], [[0, " ", 1]]), r"relationships\[0\]: ' ' is no label"),
-        ((["sky", "sea"], [[0, None, 1]]), r"relationships\[0\]: None is no label"),
-        ((["sky", "sea"], [[0, "above"]]), r"relationships\[0\]: \[0, 'above'\] is no relation"),
-        ((["sky", "sea"], ["0a1"]), r"relationships\[0\]: '0a1' is no relation"),
+        ((["sky", "sea"], [[0, " ", 1]]), r"relationships\[0\]\[1\]: expected words"),
+        ((["sky", "sea"], [[0, None, 1]]), r"relationships\[0\]\[1\]: .*got None"),
+        ((["sky", "sea"], [[0, "above"]]), r"relationships\[0\]\[2\]: is missing"),
+        ((["sky", "sea"], ["0a1"]), r"relationships\[0\]: expected a list, got str"),
         ((["sky"], [[0, "by", 0]] * 10_001), r"relationships: 10001 are too many"),
         ((["sky"], (), {1: "blue"}), r"attributes: there is no object 1, there are 1"),
         ((["sky"], (), {"²": "blue"}), r"attributes: there is no object '²'"),
         ((["sky"], (), {"9" * 5000: "blue"}), r"attributes: there is no object '999"),
         ((["sky"], (), {True: "blue"}), r"attributes: there is no object True"),
         ((["sky"], (), {0: "blue", "0": "red"}), r"attributes: object 0 occurs twice"),
-        ((["sky"], (), [["blue"], ["red"]]), r"attributes: 2 lists for 1 objects"),
-        ((["sky"], (), [0]), r"attributes\[0\]: is int, not a list"),
-        ((["sky"], (), [[""]]), r"attributes\[0\]\[0\]: '' is no label"),
-        ((["sky"], (), (), [[0, 0, 1, 1]] * 2), r"boxes: 2 boxes for 1 objects"),
-        ((["sky"], (), (), [[0, 0, 1]]), r"boxes\[0\]: \[0, 0, 1\] is no box"),
-        ((["sky"], (), (), [[0, 0, 1, "1"]]), r"is no box"),
-        ((["sky"], (), (), [[0, 0, 1, True]]), r"is no box"),
-        ((["sky"], (), (), [7]), r"boxes\[0\]: 7 is no box"),
-        ((["sky"], (), (), [[0, 0, 1, float("nan")]]), r"is no box"),
-        ((["sky"], (), (), [[0, 0, 1, 10**400]]), r"is no box"),
+        ((["sky"], (), [["blue"], ["red"]]), r"attributes: there are 2 rows for 1 objects"),
+        ((["sky"], (), [0]), r"attributes\[0\]: expected a list, got int"),
+        ((["sky"], (), [[""]]), r"attributes\[0\]\[0\]: expected words"),
+        ((["sky"], (), (), [[0, 0, 1, 1]] * 2), r"boxes: there are 2 rows for 1 objects"),
+        ((["sky"], (), (), [[0, 0, 1]]), r"boxes\[0\]\[3\]: is missing"),
+        ((["sky"], (), (), [[0, 0, 1, "1"]]), r"boxes\[0\]\[3\]: .*got '1'"),
+        ((["sky"], (), (), [[0, 0, 1, True]]), r"boxes\[0\]\[3\]: .*got True"),
+        ((["sky"], (), (), [7]), r"boxes\[0\]: expected a list, got int"),
+        ((["sky"], (), (), [[0, 0, 1, float("nan")]]), r"boxes\[0\]\[3\]: .*got nan"),
+        ((["sky"], (), (), [[0, 0, 1, 10**400]]), r"boxes\[0\]\[3\]: .*got 1000"),
         ((["sky"], (), (), [[0, 0, 1, 1.1]]), r"boxes\[0\]: .* lies outside the picture"),
         ((["sky"], (), (), [[-0.1, 0, 1, 1]]), r"lies outside the picture"),
         ((["sky"], (), (), [[0.5, 0, 0.4, 1]]), r"has no area"),
@@ -89,5 +100,31 @@ def test_refused(columns: tuple[Any, ...], problem: str) -> None:
 
 @pytest.mark.parametrize("masks", [np.ones((2, 16, 16), np.bool_), np.ones((1, 16, 16)), [[True]]])
 def test_masks_must_be_one_bool_mask_an_object(masks: Any) -> None:
-    with pytest.raises(InputError, match=r"masks: are .* not bool of shape \(1, 16, 16\)"):
+    with pytest.raises(InputError, match=r"masks: expected bool of shape \(1, 16, 16\), got "):
         make(["sky"], masks=masks)
+
+
+def test_arrays_and_generators_are_lists() -> None:
+    scene = make(
+        (word for word in ("sky", "sea")),
+        [(np.int64(0), "above", np.int64(1))],
+        boxes=np.array([[0, 0, 1, 0.5], [0, 0.5, 1, 1]], np.float32),
+    )
+    assert scene == make(["sky", "sea"], [[0, "above", 1]], boxes=[[0, 0, 1, 0.5], [0, 0.5, 1, 1]])
+    assert [type(end) for end in (scene.relationships[0].subject, scene.relationships[0].object)] == [
+        int,
+        int,
+    ]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        make(["sky", 3], [[0, "above", "sea"]], boxes=[[0, 0, 2, 1], None])
+    for place in ("objects[1]: ", "relationships[0][2]: ", "boxes[0]: "):
+        assert place in caught.value.problem
+    assert caught.value.remedy
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, graphcond.scene_graph; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

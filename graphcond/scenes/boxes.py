@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, Field, Strict
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Box, four_numbers
+from graphcond.scene_graph import Box
 
 BoxFormat: TypeAlias = Literal["xyxy relative", "xywh relative", "xyxy pixels", "xywh pixels"]
 
 BOX_FORMATS: tuple[BoxFormat, ...] = get_args(BoxFormat)
+
+Pixels = Annotated[float, Strict(), Field(gt=0, lt=1e9)]
+"""The width or the height of a picture."""
 
 Size: TypeAlias = tuple[float, float]
 """Width and height in pixels."""
@@ -18,22 +24,45 @@ SLACK = 1e-3
 """How far a box may reach over the picture's edge before it is refused: less than rounding to pixels does."""
 
 
-def read_format(given: Any, place: object) -> BoxFormat:
-    """The name of a box format.
+class BoxedRow(BaseModel):
+    """A row of JSON that may give boxes, with their format and the size of the picture."""
 
-    Raises:
-        InputError: it is missing or none of the four.
-    """
-    names = ", ".join(f'"{name}"' for name in BOX_FORMATS)
-    if given is None:
-        raise InputError("boxes need a format", place=place, remedy=f"add box_format, one of {names}")
-    if given not in BOX_FORMATS:
-        raise InputError(f"{given!r:.60} is no box format", place=place, remedy=f"choose one of {names}")
-    return given
+    box_format: BoxFormat | None = None
+    width: Pixels | None = None
+    height: Pixels | None = None
+
+    def read_boxes(
+        self, given: Sequence[tuple[float, float, float, float] | None], place: str
+    ) -> tuple[Box | None, ...]:
+        """The boxes of the row, None where none is given.
+
+        Args:
+            given: four numbers for each box.
+            place: where a box stands in the row, with {} for its number.
+
+        Raises:
+            InputError: a box is given but not its format, or the size of the picture for pixels, or as
+                `read_box`.
+        """
+        if all(box is None for box in given):
+            return (None,) * len(given)
+        if self.box_format is None:
+            names = ", ".join(f'"{name}"' for name in BOX_FORMATS)
+            raise InputError("boxes need a format", place="boxes", remedy=f"add box_format, one of {names}")
+        size = (self.width, self.height) if self.width and self.height else None
+        return tuple(
+            None if box is None else read_box(box, self.box_format, size, place=place.format(number))
+            for number, box in enumerate(given)
+        )
 
 
 def read_box(
-    given: Any, form: BoxFormat, size: Size | None = None, *, place: str = "box", clip: bool = False
+    given: tuple[float, float, float, float],
+    form: BoxFormat,
+    size: Size | None = None,
+    *,
+    place: str = "box",
+    clip: bool = False,
 ) -> Box | None:
     """Four numbers as a box.
 
@@ -41,19 +70,23 @@ def read_box(
         given: the numbers, in the order that ``form`` names.
         form: one of `BOX_FORMATS`.
         size: of the picture, for pixels.
-        place: what complaints name.
-        clip: cut off what lies outside the picture, and give None where nothing is left: for data that
-            somebody else measured or predicted. Otherwise only rounding (`SLACK`) is forgiven.
+        place: the place of the box, for the error.
+        clip: cut off the part outside the picture, and give None where nothing is left: for data that
+            were measured or predicted. Otherwise only rounding (`SLACK`) is forgiven.
 
     Raises:
-        InputError: not four numbers, pixels without a size, or, without ``clip``, a box that lies outside the
-            picture or has no area.
+        InputError: pixels without a size, or, without ``clip``, a box that lies outside the picture or has
+            no area.
     """
-    a, b, c, d = four_numbers(given, place)
+    a, b, c, d = given
     if form.startswith("xywh"):
         c, d = a + c, b + d
     if form.endswith("pixels"):
-        width, height = _checked(size, place)
+        if size is None:
+            raise InputError(
+                "boxes in pixels need the picture's size", place=place, remedy="add width and height"
+            )
+        width, height = size
         a, b, c, d = a / width, b / height, c / width, d / height
     edges = (a, b, c, d)
     cut = Box(*(min(max(edge, 0.0), 1.0) for edge in edges))
@@ -67,27 +100,3 @@ def read_box(
     if empty:
         raise InputError(f"{list(given)} ({form}) has no area", place=place, remedy="check box_format")
     return cut
-
-
-def read_size(width: Any, height: Any, place: object) -> Size:
-    """A picture's width and height in pixels.
-
-    Raises:
-        InputError: one is missing or no positive number.
-    """
-    for name, side in (("width", width), ("height", height)):
-        if isinstance(side, bool) or not isinstance(side, int | float) or not 0 < side < 1e9:
-            raise InputError(
-                f"'{name}' is {side!r:.40}, not a number of pixels",
-                place=place,
-                remedy="boxes in pixels need the picture's width and height",
-            )
-    return float(width), float(height)
-
-
-def _checked(size: Size | None, place: str) -> Size:
-    if size is None:
-        raise InputError(
-            "boxes in pixels need the picture's size", place=place, remedy="add width and height"
-        )
-    return size

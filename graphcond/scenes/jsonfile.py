@@ -6,10 +6,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from graphcond.config import as_input_error
 from graphcond.errors import InputError
 from graphcond.io import files
+
+Row = TypeVar("Row", bound=BaseModel)
 
 MOST_BYTES = 4_000_000_000
 """A larger JSON file is refused: reading it takes many times its size in memory."""
@@ -67,68 +72,31 @@ def parse_strict(text: str, place: object) -> Any:
         raise InputError(f"not JSON: {error}", place=place, remedy="mend it") from None
 
 
-def an_object(value: Any, place: object) -> dict[str, Any]:
-    """``value``, if it is an object.
+def rows_of(value: Any, file: Path) -> list[tuple[str, Any]]:
+    """Each element of a parsed list with its place for messages; any other value is one row."""
+    if isinstance(value, list):
+        return [(f"{file}: entry {number}", row) for number, row in enumerate(value)]
+    return [(str(file), value)]
+
+
+Identifier = Annotated[
+    str,
+    Field(min_length=1),
+    BeforeValidator(lambda given: str(given) if type(given) is int else given),
+]
+"""A number or a text that names something, as a text."""
+
+
+def checked(model: type[Row], value: Any, place: object) -> Row:
+    """``value`` as the ``model`` of a row.
 
     Raises:
-        InputError: it is something else.
+        InputError: it has another form.
     """
-    if not isinstance(value, dict):
-        raise InputError(f"is {named(value)}, not an object", place=place, remedy="write {...}")
-    return value
-
-
-def a_list(value: Any, place: object) -> list[Any]:
-    """``value``, if it is a list.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if not isinstance(value, list):
-        raise InputError(f"is {named(value)}, not a list", place=place, remedy="write [...]")
-    return value
-
-
-def entry(value: dict[str, Any], key: str, place: object) -> Any:
-    """What stands under ``key``.
-
-    Raises:
-        InputError: nothing does.
-    """
-    if key not in value:
-        there = ", ".join(map(str, list(value)[:8])) or "nothing"
-        raise InputError(f"the key '{key}' is missing (there is {there:.120})", place=place, remedy="add it")
-    return value[key]
-
-
-def optional_text(value: dict[str, Any], key: str, place: object) -> str | None:
-    """The string under ``key``, None where nothing or null stands there.
-
-    Raises:
-        InputError: something else does.
-    """
-    found = value.get(key)
-    if found is not None and not isinstance(found, str):
-        raise InputError(f"'{key}' is {named(found)}, not a string", place=place, remedy="write it in quotes")
-    return found
-
-
-def identifier(value: dict[str, Any], key: str, place: object) -> str:
-    """The id under ``key``, a number or a string, as a string.
-
-    Raises:
-        InputError: it is missing or neither.
-    """
-    found = entry(value, key, place)
-    if isinstance(found, bool) or not isinstance(found, int | str) or found == "":
-        raise InputError(f"'{key}' is {named(found)}, not an id", place=place, remedy="write a number")
-    return str(found)
-
-
-def named(value: Any) -> str:
-    """What JSON calls the type of ``value``."""
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise as_input_error(error, model, place, position="[{}]", remedy="mend the file") from None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from graphcond.errors import InputError
 from graphcond.io.files import inside
 from graphcond.io.formats import Format
 from graphcond.scene_graph import SceneGraph, SceneSet
-from graphcond.scenes.jsonfile import read_lines, read_strict
+from graphcond.scenes.jsonfile import read_lines, read_strict, rows_of
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """What sg2im adds to every scene: an object for the whole picture, and a relation of all others to it."""
@@ -106,9 +106,7 @@ class SceneInput:
         """
         if self.path.suffix == ".jsonl":
             return [(f"{self.path}:{number}", row) for number, row in read_lines(self.path)]
-        if isinstance(self.document, list):
-            return [(f"{self.path}: scene {number}", row) for number, row in enumerate(self.document)]
-        return [(str(self.path), self.document)]
+        return rows_of(self.document, self.path)
 
     @property
     def json(self) -> Any:

@@ -133,12 +133,12 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.learning_rate=.inf", "training.learning_rate: input should be a finite number"),
-        ("training.weight_decay=.nan", "training.weight_decay: input should be a finite number"),
-        ("guidance.text=.inf", "guidance.text: input should be a finite number"),
-        ("guidance.graph.neighbors=.nan", "guidance.graph.neighbors: input should be a finite number"),
-        ("training.seed=99999999999999999999", "training.seed: input should be less than"),
-        ("conditions.0.sampler.neighbors=1000000000", "neighbors: input should be less than"),
+        ("training.learning_rate=.inf", "training.learning_rate: expected a finite number"),
+        ("training.weight_decay=.nan", "training.weight_decay: expected a finite number"),
+        ("guidance.text=.inf", "guidance.text: expected a finite number"),
+        ("guidance.graph.neighbors=.nan", "guidance.graph.neighbors: expected a finite number"),
+        ("training.seed=99999999999999999999", "training.seed: expected less than"),
+        ("conditions.0.sampler.neighbors=1000000000", "neighbors: expected less than"),
         ("data.train_splits=[]", "data.train_splits: tuple should have at least 1 item"),
         ("name=../../elsewhere", "name: string should match"),
     ],

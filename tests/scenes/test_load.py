@@ -65,7 +65,7 @@ def test_a_format_may_be_named(tmp_path: Path) -> None:
         load_scene_set(file, format="writen")
     with pytest.raises(InputError, match="expected a JSON file, got a folder"):
         load_scene_set(tmp_path, format="written")
-    with pytest.raises(InputError, match="is an object, not a list"):
+    with pytest.raises(InputError, match="img_id: is missing"):
         load_scene_set(file, format="laion-sg")
     with pytest.raises(InputError, match="is no folder of pictures"):
         load_scene_set(file, pictures=tmp_path / "gone")

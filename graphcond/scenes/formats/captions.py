@@ -10,10 +10,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.scenes.boxes import read_box, read_format, read_size
-from graphcond.scenes.jsonfile import a_list, an_object, at, entry, optional_text
+from pydantic import BaseModel
+
+from graphcond.scene_graph import FourNumbers, SceneGraph
+from graphcond.scenes.boxes import BoxedRow, BoxFormat
+from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+
+
+class Phrase(BaseModel):
+    """A phrase of a caption, and its box where it is known."""
+
+    phrase: Any
+    box: FourNumbers | None = None
+
+
+class GroundedCaption(BoxedRow):
+    """One row."""
+
+    objects: list[Phrase]
+    image: str | None = None
+    caption: str | None = None
+    split: str | None = None
+    box_format: BoxFormat | None = "xyxy relative"
 
 
 def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None) -> SceneSource:
@@ -29,38 +48,20 @@ def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery 
     """
     gallery = gallery or Gallery(file.parent)
     records = []
-    for number, (place, row) in enumerate(rows):
+    for number, (place, value) in enumerate(rows):
         with at(place):
-            records.append(_record(an_object(row, None), number, gallery))
+            row = checked(GroundedCaption, value, None)
+            phrases = tuple(item.phrase for item in row.objects)
+            boxes = row.read_boxes([item.box for item in row.objects], "objects[{}].box")
+            record = SceneRecord(
+                graph=without_dummies(SceneGraph(phrases, boxes=boxes)),
+                id=row.image or f"scene-{number:06d}",
+                picture=None if row.image is None else gallery.find(row.image),
+                caption=row.caption,
+                split=row.split,
+            )
+        records.append(record)
     return SceneSource(records, gallery.folder, gallery.notes())
-
-
-def _record(row: dict[str, Any], number: int, gallery: Gallery) -> SceneRecord:
-    objects = a_list(entry(row, "objects", None), "objects")
-    found = [an_object(item, f"objects[{n}]") for n, item in enumerate(objects)]
-    scene = SceneGraph(
-        objects=[entry(item, "phrase", f"objects[{n}]") for n, item in enumerate(found)],  # type: ignore[arg-type]
-        boxes=_boxes(row, found),
-    )
-    picture = optional_text(row, "image", None)
-    return SceneRecord(
-        graph=without_dummies(scene),
-        id=picture or f"scene-{number:06d}",
-        picture=None if picture is None else gallery.find(picture),
-        caption=optional_text(row, "caption", None),
-        split=optional_text(row, "split", None),
-    )
-
-
-def _boxes(row: dict[str, Any], objects: list[dict[str, Any]]) -> tuple[Box | None, ...]:
-    form = read_format(row.get("box_format", "xyxy relative"), "box_format")
-    given = [item.get("box") for item in objects]
-    pixels = form.endswith("pixels") and any(box is not None for box in given)
-    size = read_size(row.get("width"), row.get("height"), "objects") if pixels else None
-    return tuple(
-        None if box is None else read_box(box, form, size, place=f"objects[{n}].box")
-        for n, box in enumerate(given)
-    )
 
 
 def _has_phrases(first: Any) -> bool:

@@ -8,15 +8,18 @@ no "other", and for each object one relation with a random partner in a random d
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
+from pydantic import BaseModel
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Box, Relationship, SceneGraph, area, predicate
-from graphcond.scenes.boxes import Size, read_box, read_size
-from graphcond.scenes.jsonfile import a_list, an_object, at, entry, identifier, optional_text, read_strict
+from graphcond.scene_graph import Box, FourNumbers, Relationship, SceneGraph, area, predicate
+from graphcond.scenes.boxes import Pixels, read_box
+from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict
 from graphcond.scenes.masks import mask_in_box
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 
@@ -28,6 +31,48 @@ FEWEST, MOST = 3, 8
 
 LEFT_OUT = frozenset({"other", "__image__"})
 """Categories that say nothing."""
+
+
+class Picture(BaseModel):
+    """An entry of ``images``."""
+
+    id: Identifier
+    width: Pixels
+    height: Pixels
+    file_name: str | None = None
+
+
+class Category(BaseModel):
+    """An entry of ``categories``."""
+
+    id: Identifier
+    name: Any
+
+
+class Annotation(BaseModel):
+    """An entry of ``annotations``."""
+
+    image_id: Identifier
+    category_id: Identifier
+    bbox: FourNumbers
+    segmentation: Any = None
+
+
+class Annotations(BaseModel):
+    """A file; annotations are checked one by one, since there are millions of them."""
+
+    images: list[Picture]
+    categories: list[Category]
+    annotations: list[Any]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object of a picture."""
+
+    label: Any
+    box: Box
+    mask: Bool[np.ndarray, "16 16"]
 
 
 def read_coco(path: Path, gallery: Gallery | None = None, *, seed: int = 0) -> SceneSource:
@@ -84,82 +129,60 @@ def _pictures(path: Path) -> Gallery | None:
 def _read_group(
     name: str, files: list[Path], gallery: Gallery | None, seed: int
 ) -> tuple[list[SceneRecord], int]:
-    images, found, stuffed = _read_files(files)
+    pictures, found, stuffed = _read_files(files)
     split = next((split for split in ("train", "val", "test") if name.startswith(split)), None)
     records, dropped = [], 0
-    for number, image in images.items():
+    for number, picture in pictures.items():
         objects = [item for item in found[number] if item.label not in LEFT_OUT]
         if not FEWEST <= len(objects) <= MOST or (stuffed is not None and number not in stuffed):
             dropped += 1
             continue
         graph = _graph(objects, seed, number)
-        picture = gallery.find(f"{name}/{image.file}", image.file) if gallery else None
-        records.append(SceneRecord(graph, number, picture, split=split))
+        file = picture.file_name or f"{number}.jpg"
+        path = gallery.find(f"{name}/{file}", file) if gallery else None
+        records.append(SceneRecord(graph, number, path, split=split))
     return records, dropped
-
-
-class _Image:
-    def __init__(self, row: dict[str, Any], place: str) -> None:
-        self.file = optional_text(row, "file_name", place) or f"{row.get('id')}.jpg"
-        self.size: Size = read_size(row.get("width"), row.get("height"), place)
-
-
-class _Object:
-    def __init__(self, label: str, box: Box, mask: np.ndarray) -> None:
-        self.label, self.box, self.mask = label, box, mask
 
 
 def _read_files(
     files: list[Path],
-) -> tuple[dict[str, _Image], dict[str, list[_Object]], set[str] | None]:
-    """Images and their objects by image id, and, where there is a file of stuff, which images have any."""
-    images: dict[str, _Image] = {}
-    objects: dict[str, list[_Object]] = defaultdict(list)
+) -> tuple[dict[str, Picture], dict[str, list[Thing]], set[str] | None]:
+    """Pictures and objects by image id; and the ids of pictures with stuff, where there is a file of it."""
+    pictures: dict[str, Picture] = {}
+    objects: dict[str, list[Thing]] = defaultdict(list)
     stuffed: set[str] | None = None
     for file in files:
-        content = an_object(read_strict(file), file)
         with at(file):
-            images.update(_read_images(content))
-            names = _read_categories(content)
-            seen = _read_annotations(content, images, names, objects)
+            content = checked(Annotations, read_strict(file), None)
+            pictures.update({picture.id: picture for picture in content.images})
+            names = {category.id: category.name for category in content.categories}
+            seen = set()
+            for number, given in enumerate(content.annotations):
+                with at(f"annotations[{number}]"):
+                    note = checked(Annotation, given, None)
+                    seen.add(note.image_id)
+                    thing = _thing(note, pictures, names)
+                if thing is not None:
+                    objects[note.image_id].append(thing)
         stuffed = seen if file.name.startswith("stuff_") else stuffed
-    return images, objects, stuffed
+    return pictures, objects, stuffed
 
 
-def _read_images(content: dict[str, Any]) -> dict[str, _Image]:
-    rows = a_list(entry(content, "images", None), "images")
-    given = [(an_object(row, f"images[{n}]"), f"images[{n}]") for n, row in enumerate(rows)]
-    return {identifier(row, "id", place): _Image(row, place) for row, place in given}
+def _thing(note: Annotation, pictures: dict[str, Picture], names: dict[str, Any]) -> Thing | None:
+    """The object of an annotation, unless its box is smaller than `SMALLEST`."""
+    if note.image_id not in pictures:
+        raise InputError(f"there is no image {note.image_id:.40}", remedy="add it to images")
+    if note.category_id not in names:
+        raise InputError(f"there is no category {note.category_id:.40}", remedy="add it to categories")
+    picture = pictures[note.image_id]
+    size = (picture.width, picture.height)
+    box = read_box(note.bbox, "xywh pixels", size, place="bbox", clip=True)
+    if box is None or area(box) <= SMALLEST:
+        return None
+    return Thing(names[note.category_id], box, mask_in_box(note.segmentation, box, size))
 
 
-def _read_categories(content: dict[str, Any]) -> dict[str, Any]:
-    rows = a_list(entry(content, "categories", None), "categories")
-    given = [(an_object(row, f"categories[{n}]"), f"categories[{n}]") for n, row in enumerate(rows)]
-    return {identifier(row, "id", place): entry(row, "name", place) for row, place in given}
-
-
-def _read_annotations(
-    content: dict[str, Any], images: dict[str, _Image], names: dict[str, Any], into: dict[str, list[_Object]]
-) -> set[str]:
-    seen = set()
-    for number, given in enumerate(a_list(entry(content, "annotations", None), "annotations")):
-        with at(f"annotations[{number}]"):
-            row = an_object(given, None)
-            image, category = identifier(row, "image_id", None), identifier(row, "category_id", None)
-            if image not in images:
-                raise InputError(f"there is no image {image:.40}", remedy="add it to images")
-            if category not in names:
-                raise InputError(f"there is no category {category:.40}", remedy="add it to categories")
-            size = images[image].size
-            box = read_box(entry(row, "bbox", None), "xywh pixels", size, place="bbox", clip=True)
-            seen.add(image)
-            if box is not None and area(box) > SMALLEST:
-                mask = mask_in_box(row.get("segmentation"), box, size)
-                into[image].append(_Object(names[category], box, mask))
-    return seen
-
-
-def _graph(objects: list[_Object], seed: int, image: str) -> SceneGraph:
+def _graph(objects: list[Thing], seed: int, image: str) -> SceneGraph:
     rng = np.random.default_rng([seed, *image.encode()])
     relations = []
     for first in range(len(objects)):

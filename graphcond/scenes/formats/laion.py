@@ -10,9 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
-from graphcond.scenes.jsonfile import a_list, an_object, at, entry, identifier, optional_text, read_strict
+from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict, rows_of
 from graphcond.scenes.records import (
     SPLITS,
     Gallery,
@@ -21,6 +23,32 @@ from graphcond.scenes.records import (
     SceneSource,
     without_dummies,
 )
+
+
+class Item(BaseModel):
+    """One object."""
+
+    item_id: Identifier
+    label: Any
+    attributes: Any = None
+
+
+class Relation(BaseModel):
+    """A relation between two objects, named by their ids."""
+
+    item1: Identifier
+    relation: Any
+    item2: Identifier
+
+
+class Entry(BaseModel):
+    """One picture and its graph."""
+
+    img_id: Identifier
+    name: str | None = None
+    caption_ori: str | None = None
+    items: list[Item]
+    relations: list[Relation] | None = None
 
 
 def read_laion(
@@ -40,10 +68,14 @@ def read_laion(
     files = _split_files(path) if path.is_dir() else {"": path}
     records: list[SceneRecord] = []
     for split, file in files.items():
-        rows = a_list(value if value is not None else read_strict(file), file)
-        for number, row in enumerate(rows):
-            with at(f"{file}: entry {number}"):
-                records.append(_record(an_object(row, None), split, gallery))
+        for place, row in rows_of(value if value is not None else read_strict(file), file):
+            with at(place):
+                entry = checked(Entry, row, None)
+                picture = gallery.find(entry.name) if gallery and entry.name else None
+                graph = _graph(entry)
+            records.append(
+                SceneRecord(graph, entry.img_id, picture, caption=entry.caption_ori, split=split or None)
+            )
     unrelated = sum(1 for record in records if not record.graph.relationships)
     if not keep_unrelated:
         records = [record for record in records if record.graph.relationships]
@@ -59,41 +91,28 @@ def _split_files(folder: Path) -> dict[str, Path]:
     return {split: file for split in SPLITS if (file := folder / f"{split}.json").is_file()}
 
 
-def _record(row: dict[str, Any], split: str, gallery: Gallery | None) -> SceneRecord:
-    name = optional_text(row, "name", None)
-    return SceneRecord(
-        graph=_graph(row),
-        id=identifier(row, "img_id", None),
-        picture=gallery.find(name) if gallery and name else None,
-        caption=optional_text(row, "caption_ori", None),
-        split=split or None,
-    )
-
-
-def _graph(row: dict[str, Any]) -> SceneGraph:
-    given = a_list(entry(row, "items", None), "items")
-    items = [an_object(item, f"items[{n}]") for n, item in enumerate(given)]
+def _graph(entry: Entry) -> SceneGraph:
     places: dict[str, int] = {}
-    for position, item in enumerate(items):
-        if places.setdefault(identifier(item, "item_id", f"items[{position}]"), position) != position:
-            raise InputError(f"item_id {item['item_id']!r} occurs twice", place=f"items[{position}]")
-    relations = a_list(row.get("relations") or [], "relations")
+    for position, item in enumerate(entry.items):
+        if places.setdefault(item.item_id, position) != position:
+            raise InputError(
+                f"item_id {item.item_id!r:.40} occurs twice", place=f"items[{position}]", remedy="keep one"
+            )
+    relations = []
+    for number, relation in enumerate(entry.relations or ()):
+        for end in (relation.item1, relation.item2):
+            if end not in places:
+                raise InputError(
+                    f"there is no item {end!r:.40}", place=f"relations[{number}]", remedy="name an item_id"
+                )
+        relations.append((places[relation.item1], relation.relation, places[relation.item2]))
     return without_dummies(
         SceneGraph(
-            objects=[entry(item, "label", f"items[{n}]") for n, item in enumerate(items)],  # type: ignore[arg-type]
-            attributes=[item.get("attributes") for item in items],  # type: ignore[arg-type]
-            relationships=[_relation(r, places, f"relations[{n}]") for n, r in enumerate(relations)],  # type: ignore[arg-type]
+            objects=tuple(item.label for item in entry.items),
+            attributes=tuple(item.attributes for item in entry.items),
+            relationships=relations,  # type: ignore[arg-type]
         )
     )
-
-
-def _relation(given: Any, places: dict[str, int], place: str) -> tuple[int, Any, int]:
-    relation = an_object(given, place)
-    ends = [identifier(relation, key, place) for key in ("item1", "item2")]
-    for end in ends:
-        if end not in places:
-            raise InputError(f"there is no item {end!r:.40}", place=place, remedy="name an item_id")
-    return places[ends[0]], entry(relation, "relation", place), places[ends[1]]
 
 
 LAION = SceneFormat(

@@ -7,17 +7,17 @@ Arrays are padded with -1; boxes are x, y, w, h in pixels, so they need the pict
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel
 
 from graphcond.errors import InputError
 from graphcond.scene_graph import Box, SceneGraph
 from graphcond.scenes.boxes import Size, read_box
-from graphcond.scenes.jsonfile import a_list, an_object, at, entry, read_strict
+from graphcond.scenes.jsonfile import at, checked, read_strict
 from graphcond.scenes.records import (
     SPLITS,
     Gallery,
@@ -55,7 +55,8 @@ def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
     """
     folder = path if path.is_dir() else path.parent
     files = [path] if path.is_file() else [folder / f"{split}.h5" for split in SPLITS]
-    vocabulary = _Vocabulary.read(folder / VOCABULARY)
+    words = folder / VOCABULARY
+    vocabulary = checked(Vocabulary, read_strict(words), words)
     records: list[SceneRecord] = []
     for file in files:
         if file.is_file():
@@ -67,22 +68,12 @@ def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
     return SceneSource(records, gallery.folder if gallery else None, notes)
 
 
-@dataclass(frozen=True)
-class _Vocabulary:
-    objects: list[str]
-    predicates: list[str]
-    attributes: list[str]
+class Vocabulary(BaseModel):
+    """The words behind the numbers in the arrays."""
 
-    @classmethod
-    def read(cls, file: Path) -> _Vocabulary:
-        content = an_object(read_strict(file), file)
-        with at(file):
-            lists = {
-                kind: a_list(entry(content, f"{kind}_idx_to_name", None), f"{kind}_idx_to_name")
-                for kind in ("object", "pred")
-            }
-            attributes = a_list(content.get("attribute_idx_to_name") or [], "attribute_idx_to_name")
-        return cls(lists["object"], lists["pred"], attributes)
+    object_idx_to_name: list[Any]
+    pred_idx_to_name: list[Any]
+    attribute_idx_to_name: list[Any] | None = None
 
 
 def _word(words: Sequence[str], index: int, kind: str) -> str:
@@ -95,7 +86,7 @@ def _word(words: Sequence[str], index: int, kind: str) -> str:
     return words[index]
 
 
-def _read_split(file: Path, vocabulary: _Vocabulary, gallery: Gallery | None) -> list[SceneRecord]:
+def _read_split(file: Path, vocabulary: Vocabulary, gallery: Gallery | None) -> list[SceneRecord]:
     arrays = _read_arrays(file)
     counts = arrays["objects_per_image"]
     starts = np.concatenate([[0], np.cumsum(counts)])
@@ -112,7 +103,7 @@ def _read_split(file: Path, vocabulary: _Vocabulary, gallery: Gallery | None) ->
 
 
 def _graph(
-    arrays: Mapping[str, Any], row: int, start: int, vocabulary: _Vocabulary, size: Size | None
+    arrays: Mapping[str, Any], row: int, start: int, vocabulary: Vocabulary, size: Size | None
 ) -> SceneGraph:
     objects, relations = int(arrays["objects_per_image"][row]), int(arrays["relationships_per_image"][row])
     names = arrays["object_names"][row, :objects].tolist()
@@ -121,9 +112,9 @@ def _graph(
     ]
     return without_dummies(
         SceneGraph(
-            objects=tuple(_word(vocabulary.objects, name, "object") for name in names),
+            objects=tuple(_word(vocabulary.object_idx_to_name, name, "object") for name in names),
             relationships=[  # type: ignore[arg-type]
-                (subject, _word(vocabulary.predicates, predicate, "predicate"), target)
+                (subject, _word(vocabulary.pred_idx_to_name, predicate, "predicate"), target)
                 for subject, predicate, target in zip(*(column.tolist() for column in columns), strict=True)
             ],
             attributes=_attributes(arrays.get("object_attributes"), start, objects, vocabulary),
@@ -132,11 +123,13 @@ def _graph(
     )
 
 
-def _attributes(rows: Any, start: int, objects: int, vocabulary: _Vocabulary) -> tuple[tuple[str, ...], ...]:
+def _attributes(rows: Any, start: int, objects: int, vocabulary: Vocabulary) -> tuple[tuple[str, ...], ...]:
     if rows is None:
         return ()
     return tuple(
-        tuple(_word(vocabulary.attributes, index, "attribute") for index in row if index >= 0)
+        tuple(
+            _word(vocabulary.attribute_idx_to_name or (), index, "attribute") for index in row if index >= 0
+        )
         for row in rows[start : start + objects].tolist()
     )
 

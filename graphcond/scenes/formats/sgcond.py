@@ -7,27 +7,44 @@ arXiv 2310.10338, and the release's own file).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import RootModel
+
 from graphcond.errors import InputError
-from graphcond.scene_graph import SceneGraph
+from graphcond.scene_graph import FourNumbers, Label, SceneGraph
 from graphcond.scenes.boxes import read_box
-from graphcond.scenes.jsonfile import a_list, at
+from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import SceneFormat, SceneRecord, SceneSource, without_dummies
 
 
-def read_sgcond(value: Any, file: object) -> SceneSource:
+class Pair(RootModel[tuple[list[FourNumbers], list[Label]]]):
+    """The boxes of a scene, and their labels."""
+
+
+def read_sgcond(rows: Sequence[tuple[str, Any]]) -> SceneSource:
     """The scenes of a parsed ``data.json``: objects with boxes, no relations.
+
+    Args:
+        rows: place and value of each scene.
 
     Raises:
         InputError: it has another form, or labels and boxes differ in number.
     """
-    rows = a_list(value, file)
-    graphs = []
-    for number, row in enumerate(rows):
-        with at(f"{file}: scene {number}"):
-            graphs.append(_graph(row))
-    records = [SceneRecord(graph, f"scene-{number:06d}") for number, graph in enumerate(graphs)]
+    records = []
+    for number, (place, value) in enumerate(rows):
+        with at(place):
+            boxes, labels = checked(Pair, value, None).root
+            if len(boxes) != len(labels):
+                raise InputError(
+                    f"{len(boxes)} boxes for {len(labels)} labels", remedy="give each label a box"
+                )
+            found = [
+                read_box(box, "xywh relative", place=f"[0][{n}]", clip=True) for n, box in enumerate(boxes)
+            ]
+            graph = without_dummies(SceneGraph(tuple(labels), boxes=tuple(found)))
+        records.append(SceneRecord(graph, f"scene-{number:06d}"))
     return SceneSource(records)
 
 
@@ -35,19 +52,9 @@ def _is_pair(first: Any) -> bool:
     return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
 
 
-def _graph(row: Any) -> SceneGraph:
-    if not isinstance(row, list) or len(row) != 2:
-        raise InputError("is no pair of boxes and labels", remedy="write [[[x, y, w, h], ...], [label, ...]]")
-    boxes, labels = a_list(row[0], "boxes"), a_list(row[1], "labels")
-    if len(boxes) != len(labels):
-        raise InputError(f"{len(boxes)} boxes for {len(labels)} labels", remedy="give each label a box")
-    found = [read_box(box, "xywh relative", place=f"boxes[{n}]", clip=True) for n, box in enumerate(boxes)]
-    return without_dummies(SceneGraph(objects=tuple(labels), boxes=tuple(found)))
-
-
 SGCOND = SceneFormat(
     name="sgcond",
     files="data.json of SGCond: [[[[x, y, w, h], ...], [label, ...]], ...]",
     signs=lambda given: _is_pair(given.first),
-    read=lambda given: read_sgcond(given.document, given.path),
+    read=lambda given: read_sgcond(given.rows),
 )

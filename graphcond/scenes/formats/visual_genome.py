@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.scenes.boxes import Size, read_box, read_size
-from graphcond.scenes.jsonfile import a_list, an_object, at, entry, identifier, read_strict, read_text
+from graphcond.scene_graph import Box, Number, SceneGraph
+from graphcond.scenes.boxes import Pixels, Size, read_box
+from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict, read_text, rows_of
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 
 
@@ -120,13 +122,64 @@ def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSou
     return SceneSource(records, gallery.folder, tuple(notes), dict(files.counted))
 
 
-@dataclass
-class _Image:
-    """What the files say of one picture."""
+def _listed(names: Any) -> Any:
+    return [names] if isinstance(names, str) else names
 
-    objects: list[Any] = field(default_factory=list)
-    relationships: list[Any] = field(default_factory=list)
-    attributes: list[Any] = field(default_factory=list)
+
+class Thing(BaseModel):
+    """An object; versions of the data call its words ``names`` or ``name``."""
+
+    object_id: Identifier
+    names: Annotated[list[str] | None, BeforeValidator(_listed)] = None
+    name: str | None = None
+    x: Number | None = None
+    y: Number | None = None
+    w: Number | None = None
+    h: Number | None = None
+    merged_object_ids: list[Identifier] | None = None
+    attributes: list[Any] | None = None
+
+    @property
+    def label(self) -> str:
+        """The first of ``names``, or ``name``, in lower case; "" where there is none."""
+        given = self.names if "names" in self.model_fields_set else [self.name]
+        return " ".join(((given or [None])[0] or "").lower().split())
+
+
+class Relation(BaseModel):
+    """A relation; its ends are objects or, in ``scene_graphs.json``, their ids."""
+
+    predicate: Any
+    subject: Thing | None = None
+    object: Thing | None = None
+    subject_id: Identifier | None = None
+    object_id: Identifier | None = None
+
+
+class Picture(BaseModel):
+    """What the files say of one picture, joined."""
+
+    objects: list[Thing] = []
+    attributes: list[Thing] = []
+    relationships: list[Relation] = []
+
+
+class PictureRow(BaseModel):
+    """An entry of one file; what is in it is checked once all files are joined."""
+
+    image_id: Identifier
+    objects: list[Any] = []
+    attributes: list[Any] = []
+    relationships: list[Any] = []
+
+
+class PictureData(BaseModel):
+    """An entry of ``image_data.json``."""
+
+    image_id: Identifier
+    width: Pixels
+    height: Pixels
+    url: str | None = None
 
 
 @dataclass
@@ -134,7 +187,7 @@ class _Files:
     """The files of a folder, joined by image, and what to call things."""
 
     place: Path
-    images: dict[str, _Image]
+    images: dict[str, dict[str, list[Any]]]
     sizes: dict[str, Size]
     pictures: dict[str, list[str]]
     object_aliases: Mapping[str, str]
@@ -155,10 +208,10 @@ class _Files:
         return [f"{count} {what}" for what, count in self.counted.items()]
 
 
-def _read_images(folder: Path) -> tuple[Path, dict[str, _Image]]:
+def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
     whole = folder / "scene_graphs.json"
     place = whole if whole.is_file() else folder / "objects.json"
-    images: dict[str, _Image] = {}
+    images: dict[str, dict[str, list[Any]]] = {}
     parts = ["scene_graphs.json"] if whole.is_file() else ["objects.json", "relationships.json"]
     for name in (*parts, "attributes.json"):
         if (folder / name).is_file():
@@ -172,40 +225,36 @@ def _read_images(folder: Path) -> tuple[Path, dict[str, _Image]]:
     return place, images
 
 
-def _join(file: Path, images: dict[str, _Image]) -> None:
-    for number, given in enumerate(a_list(read_strict(file), file)):
-        place = f"{file}: entry {number}"
-        row = an_object(given, place)
-        image = images.setdefault(identifier(row, "image_id", place), _Image())
-        for key in ("objects", "relationships", "attributes"):
-            if key in row:
-                getattr(image, key).extend(a_list(row[key], f"{place}: {key}"))
+def _join(file: Path, images: dict[str, dict[str, list[Any]]]) -> None:
+    for place, given in rows_of(read_strict(file), file):
+        row = checked(PictureRow, given, place)
+        image = images.setdefault(row.image_id, {"objects": [], "attributes": [], "relationships": []})
+        for key, parts in image.items():
+            parts.extend(getattr(row, key))
 
 
 def _read_image_data(file: Path) -> tuple[dict[str, Size], dict[str, list[str]]]:
     """Sizes and possible paths of pictures: the last two parts of the address, or the number alone."""
     sizes: dict[str, Size] = {}
     pictures: dict[str, list[str]] = {}
-    for number, given in enumerate(a_list(read_strict(file), file) if file.is_file() else ()):
-        place = f"{file}: entry {number}"
-        row = an_object(given, place)
-        image = identifier(row, "image_id", place)
-        sizes[image] = read_size(row.get("width"), row.get("height"), place)
-        parts = [part for part in str(row.get("url") or "").split("/") if part]
-        pictures[image] = ["/".join(parts[-2:]), parts[-1]] if len(parts) > 1 else []
+    for place, given in rows_of(read_strict(file), file) if file.is_file() else ():
+        row = checked(PictureData, given, place)
+        sizes[row.image_id] = (row.width, row.height)
+        parts = [part for part in (row.url or "").split("/") if part]
+        pictures[row.image_id] = ["/".join(parts[-2:]), parts[-1]] if len(parts) > 1 else []
     return sizes, pictures
 
 
-def _record(image: str, row: _Image, files: _Files, gallery: Gallery) -> SceneRecord:
-    scene = _Scene(files, files.sizes.get(image))
-    for n, given in enumerate(row.objects):
-        scene.add(given, f"objects[{n}]")
-    for n, given in enumerate(row.attributes):
-        scene.describe(given, f"attributes[{n}]")
-    for n, given in enumerate(row.relationships):
-        scene.relate(given, f"relationships[{n}]")
-    picture = gallery.find(*files.pictures.get(image, []), f"{image}.jpg")
-    return SceneRecord(without_dummies(scene.graph()), image, picture)
+def _record(image: str, row: dict[str, list[Any]], files: _Files, gallery: Gallery) -> SceneRecord:
+    scene, picture = _Scene(files, files.sizes.get(image)), checked(Picture, row, None)
+    for n, thing in enumerate(picture.objects):
+        scene.add(thing, f"objects[{n}]")
+    for n, thing in enumerate(picture.attributes):
+        scene.add(thing, f"attributes[{n}]")
+    for n, relation in enumerate(picture.relationships):
+        scene.relate(relation, f"relationships[{n}]")
+    path = gallery.find(*files.pictures.get(image, []), f"{image}.jpg")
+    return SceneRecord(without_dummies(scene.graph()), image, path)
 
 
 class _Scene:
@@ -223,70 +272,56 @@ class _Scene:
         attributes = tuple(tuple(words) for words in self.attributes)
         return SceneGraph(tuple(self.labels), self.relations, attributes, tuple(self.boxes))  # type: ignore[arg-type]
 
-    def add(self, given: Any, place: str) -> int | None:
+    def add(self, thing: Thing, place: str) -> int | None:
         """An object; its position, None if it has no name. A known id is not added again."""
-        item = an_object(given, place)
-        key = identifier(item, "object_id", place)
+        key = thing.object_id
         if key not in self.places:
-            label = self.files.object_aliases.get(name := _name(item, place), name)
+            label = self.files.object_aliases.get(thing.label, thing.label)
             self.places[key] = len(self.labels) if label else None
             if label:
                 self.labels.append(label)
-                self.boxes.append(self._box(item, place))
+                self.boxes.append(self._box(thing, place))
                 self.attributes.append({})
             else:
                 self.files.counted["objects have no name; they were dropped"] += 1
-        for other in a_list(item.get("merged_object_ids") or [], f"{place}.merged_object_ids"):
-            self.places.setdefault(str(other), self.places[key])
-        self._describe(self.places[key], item, place)
-        return self.places[key]
+        position = self.places[key]
+        for other in thing.merged_object_ids or ():
+            self.places.setdefault(other, position)
+        for word in thing.attributes or ():
+            if position is not None and isinstance(word, str) and word.strip():
+                self.attributes[position][" ".join(word.lower().split())] = None
+        return position
 
-    def describe(self, given: Any, place: str) -> None:
-        """Attributes of an object, which may be new."""
-        self.add(given, place)
-
-    def relate(self, given: Any, place: str) -> None:
-        """A relation; its ends are objects or, in ``scene_graphs.json``, their ids."""
-        item = an_object(given, place)
-        ends = [self._end(item, side, place) for side in ("subject", "object")]
-        word = entry(item, "predicate", place)
+    def relate(self, relation: Relation, place: str) -> None:
+        """A relation; one without a predicate, or of an object without a name, is counted and dropped."""
+        subject = self._end(relation.subject, relation.subject_id, f"{place}.subject")
+        target = self._end(relation.object, relation.object_id, f"{place}.object")
+        word = relation.predicate
         predicate = " ".join(word.lower().split()) if isinstance(word, str) else ""
-        if not predicate or None in ends:
+        if not predicate or subject is None or target is None:
             self.files.counted[
                 "relations have no predicate or an object without name; they were dropped"
             ] += 1
             return
-        subject, target = (end for end in ends if end is not None)
         self.relations.append((subject, self.files.predicate_aliases.get(predicate, predicate), target))
 
-    def _end(self, item: dict[str, Any], side: str, place: str) -> int | None:
-        if side in item:
-            return self.add(item[side], f"{place}.{side}")
-        key = identifier(item, f"{side}_id", place)
+    def _end(self, thing: Thing | None, key: str | None, place: str) -> int | None:
+        if thing is not None:
+            return self.add(thing, place)
+        if key is None:
+            raise InputError("is missing", place=place, remedy=f"add it, or {place.rpartition('.')[2]}_id")
         if key not in self.places:
-            raise InputError(f"there is no object {key}", place=f"{place}.{side}_id", remedy="mend the id")
+            raise InputError(f"there is no object {key:.40}", place=f"{place}_id", remedy="mend the id")
         return self.places[key]
 
-    def _describe(self, position: int | None, item: dict[str, Any], place: str) -> None:
-        for word in a_list(item.get("attributes") or [], f"{place}.attributes"):
-            if position is not None and isinstance(word, str) and word.strip():
-                self.attributes[position][" ".join(word.lower().split())] = None
-
-    def _box(self, item: dict[str, Any], place: str) -> Box | None:
-        if self.size is None or "w" not in item:
+    def _box(self, thing: Thing, place: str) -> Box | None:
+        if self.size is None or thing.w is None:
             return None
-        numbers = [item.get(key) for key in ("x", "y", "w", "h")]
-        return read_box(numbers, "xywh pixels", self.size, place=place, clip=True)
-
-
-def _name(item: dict[str, Any], place: str) -> str:
-    """The first of ``names``, or ``name``, in lower case; "" where there is none."""
-    given = item.get("names", item.get("name"))
-    if isinstance(given, list):
-        given = given[0] if given else ""
-    if given is not None and not isinstance(given, str):
-        raise InputError(f"the name is {given!r:.40}", place=place, remedy="write a string")
-    return " ".join((given or "").lower().split())
+        if thing.x is None or thing.y is None or thing.h is None:
+            raise InputError("x, y, w and h must all be numbers", place=place, remedy="mend the box")
+        return read_box(
+            (thing.x, thing.y, thing.w, thing.h), "xywh pixels", self.size, place=place, clip=True
+        )
 
 
 FILES = ("objects.json", "relationships.json", "scene_graphs.json")

@@ -6,36 +6,57 @@ their format, and with what a training needs beside the graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graphcond.errors import InputError, did_you_mean
-from graphcond.scene_graph import Box, SceneGraph
-from graphcond.scenes.boxes import read_box, read_format, read_size
-from graphcond.scenes.jsonfile import a_list, an_object, at, entry, optional_text
+from pydantic import ConfigDict
+
+from graphcond.errors import InputError
+from graphcond.scene_graph import FourNumbers, SceneGraph
+from graphcond.scenes.boxes import BoxedRow
+from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 
-GRAPH_KEYS = ("objects", "relationships", "attributes", "boxes", "box_format", "width", "height")
-RECORD_KEYS = ("id", "image", "prompt", "caption", "split")
+
+class WrittenScene(BoxedRow):
+    """One scene in the friendly form; `SceneGraph` checks the columns of the graph."""
+
+    model_config = ConfigDict(extra="forbid")
+    objects: Any
+    relationships: Any = None
+    attributes: Any = None
+    boxes: list[FourNumbers | None] | None = None
+    id: str | None = None
+    image: str | None = None
+    prompt: str | None = None
+    caption: str | None = None
+    split: str | None = None
+
+    def graph(self) -> SceneGraph:
+        """The scene graph, without sg2im's dummies.
+
+        Raises:
+            InputError: as `SceneGraph`, or boxes lack their format or the size of the picture.
+        """
+        return without_dummies(
+            SceneGraph(
+                objects=self.objects,
+                relationships=() if self.relationships is None else self.relationships,
+                attributes=() if self.attributes is None else self.attributes,
+                boxes=self.read_boxes(self.boxes or (), "boxes[{}]"),
+            )
+        )
 
 
-def parse_scene(value: Any, place: object = None) -> SceneGraph:
+def parse_scene(value: Any, place: object = "scene") -> SceneGraph:
     """One scene in the friendly form; sg2im's dummies are dropped.
 
     Raises:
         InputError: it is no object, has an unknown key, boxes without a format, or is no scene graph.
     """
-    with at(place) if place is not None else at("scene"):
-        given = an_object(value, None)
-        _check_keys(given)
-        scene = SceneGraph(
-            objects=entry(given, "objects", None),
-            relationships=_or_empty(given.get("relationships")),
-            attributes=_or_empty(given.get("attributes")),
-            boxes=tuple(_read_boxes(given)),
-        )
-        return without_dummies(scene)
+    with at(place):
+        return checked(WrittenScene, value, None).graph()
 
 
 def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None) -> SceneSource:
@@ -51,12 +72,22 @@ def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery |
     """
     if not rows:
         raise InputError("holds no scenes", place=file, remedy='write {"objects": [...]}')
-    found = [(place, row, parse_scene(row, place)) for place, row in rows]
-    if gallery is None and any(row.get("image") is not None for _, row, _ in found):
-        gallery = Gallery(file.parent, place=file)
-    records = [_record(row, graph, n, place, gallery) for n, (place, row, graph) in enumerate(found)]
-    notes = gallery.notes() if gallery else ()
-    return SceneSource(records, gallery.folder if gallery else None, notes)
+    records = []
+    for number, (place, value) in enumerate(rows):
+        with at(place):
+            scene = checked(WrittenScene, value, None)
+            if gallery is None and scene.image is not None:
+                gallery = Gallery(file.parent, place=file)
+            record = SceneRecord(
+                graph=scene.graph(),
+                id=scene.id or f"scene-{number:06d}",
+                picture=None if scene.image is None or gallery is None else gallery.find(scene.image),
+                prompt=scene.prompt,
+                caption=scene.caption,
+                split=scene.split,
+            )
+        records.append(record)
+    return SceneSource(records, gallery.folder if gallery else None, gallery.notes() if gallery else ())
 
 
 def scene_as_dict(scene: SceneGraph) -> dict[str, Any]:
@@ -71,47 +102,6 @@ def scene_as_dict(scene: SceneGraph) -> dict[str, Any]:
         written["boxes"] = [None if box is None else list(box) for box in scene.boxes]
         written["box_format"] = "xyxy relative"
     return written
-
-
-def _record(
-    row: dict[str, Any], graph: SceneGraph, number: int, place: object, gallery: Gallery | None
-) -> SceneRecord:
-    texts = {key: optional_text(row, key, place) for key in RECORD_KEYS}
-    picture = texts["image"]
-    return SceneRecord(
-        graph=graph,
-        id=texts["id"] or f"scene-{number:06d}",
-        picture=None if picture is None or gallery is None else gallery.find(picture),
-        prompt=texts["prompt"],
-        caption=texts["caption"],
-        split=texts["split"],
-    )
-
-
-def _check_keys(given: Mapping[str, Any]) -> None:
-    known = (*GRAPH_KEYS, *RECORD_KEYS)
-    for key in given:
-        if key not in known:
-            raise InputError(f"there is no key '{key:.60}'", remedy=did_you_mean(key, known))
-
-
-def _read_boxes(given: dict[str, Any]) -> list[Box | None]:
-    if given.get("boxes") is None:
-        return []
-    rows = a_list(given["boxes"], "boxes")
-    if not any(row is not None for row in rows):
-        return [None for _ in rows]
-    form = read_format(given.get("box_format"), "boxes" if "box_format" not in given else "box_format")
-    size = None
-    if form.endswith("pixels"):
-        size = read_size(given.get("width"), given.get("height"), "boxes")
-    return [
-        None if row is None else read_box(row, form, size, place=f"boxes[{n}]") for n, row in enumerate(rows)
-    ]
-
-
-def _or_empty(value: Any) -> Any:
-    return () if value is None else value
 
 
 WRITTEN = SceneFormat(

@@ -38,15 +38,18 @@ def test_phrases_and_boxes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"objects": [{"phrase": "a"}, "b"]}, r"t\.jsonl:2: objects\[1\]: is a string, not an object"),
-        ({"objects": [{"box": [0, 0, 1, 1]}]}, r"t\.jsonl:2: objects\[0\]: the key 'phrase' is missing"),
+        (
+            {"objects": [{"phrase": "a"}, "b"]},
+            r"t\.jsonl:2: objects\[1\]: expected an object with keys and values, got",
+        ),
+        ({"objects": [{"box": [0, 0, 1, 1]}]}, r"t\.jsonl:2: objects\[0\]\.phrase: is missing"),
         (
             {"objects": [{"phrase": "a", "box": [0, 0, 2, 1]}]},
             r":2: objects\[0\]\.box: .* outside the picture",
         ),
-        ({"objects": {"phrase": "a"}}, r":2: objects: is an object, not a list"),
+        ({"objects": {"phrase": "a"}}, r":2: objects: expected a valid list"),
         ({"image": "../a.png"}, r"leaves the folder"),
-        ({"caption": 3}, r":2: 'caption' is a number"),
+        ({"caption": 3}, r":2: caption: expected a valid string, got 3"),
     ],
 )
 def test_refused(change: dict[str, Any], problem: str, tmp_path: Path) -> None:

@@ -140,10 +140,13 @@ def test_broken_masks(given: Any, problem: str) -> None:
     [
         ({"annotations": [note(9, 1, [0, 0, 1, 1])]}, r"annotations\[0\]: there is no image 9"),
         ({"annotations": [note(1, 9, [0, 0, 1, 1])]}, r"annotations\[0\]: there is no category 9"),
-        ({"annotations": [note(1, 1, [0, 0, 1])]}, r"annotations\[0\]: bbox: \[0, 0, 1\] is no box"),
-        ({"annotations": {}}, r"annotations: is an object, not a list"),
-        ({"images": [{"id": 1, "file_name": "a.jpg"}]}, r"images\[0\]: 'width' is None"),
-        ({"categories": ["dog"]}, r"categories\[0\]: is a string, not an object"),
+        ({"annotations": [note(1, 1, [0, 0, 1])]}, r"annotations\[0\]: bbox\[3\]: is missing"),
+        ({"annotations": {}}, r"annotations: expected a valid list"),
+        (
+            {"images": [{"id": 1, "file_name": "a.jpg"}]},
+            r"images\[0\]\.width: is missing, add it \(there is id, file_name\)",
+        ),
+        ({"categories": ["dog"]}, r"categories\[0\]: expected an object .*, got 'dog'"),
         ({"annotations": []}, r"holds no scenes \(3 pictures of val2017 have not 3 to 8 objects"),
     ],
 )

@@ -115,9 +115,9 @@ def test_refused(folder: Path, changes: dict[str, Any], problem: str) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ([], r"vocab\.json: is a list, not an object"),
-        ({"pred_idx_to_name": []}, r"vocab\.json: the key 'object_idx_to_name' is missing"),
-        ({**VOCABULARY, "object_idx_to_name": {"0": "a"}}, r"object_idx_to_name: is an object, not a list"),
+        ([], r"vocab\.json: expected an object"),
+        ({"pred_idx_to_name": []}, r"vocab\.json: object_idx_to_name: is missing"),
+        ({**VOCABULARY, "object_idx_to_name": {"0": "a"}}, r"object_idx_to_name: expected a valid list"),
     ],
 )
 def test_a_broken_vocabulary(folder: Path, content: Any, problem: str) -> None:

@@ -22,11 +22,11 @@ def test_xywh_boxes_are_cut_at_the_edge_and_dummies_dropped(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ([[[0, 0, 1, 1]], ["a", "b"]], r"scene 0: 1 boxes for 2 labels"),
-        ([[[0, 0, 1, 1]]], r"scene 0: is no pair of boxes and labels"),
-        ([[[0, 0, 1]], ["a"]], r"scene 0: boxes\[0\]: \[0, 0, 1\] is no box"),
-        ([[[0, 0, 1, 1]], [""]], r"scene 0: objects\[0\]: '' is no label"),
-        ([{"boxes": 1}, ["a"]], r"scene 0: boxes: is an object, not a list"),
+        ([[[0, 0, 1, 1]], ["a", "b"]], r"entry 0: 1 boxes for 2 labels"),
+        ([[[0, 0, 1, 1]]], r"entry 0: \[1\]: is missing"),
+        ([[[0, 0, 1]], ["a"]], r"entry 0: \[0\]\[0\]\[3\]: is missing"),
+        ([[[0, 0, 1, 1]], [""]], r"entry 0: \[1\]\[0\]: expected words"),
+        ([{"boxes": 1}, ["a"]], r"entry 0: \[0\]: expected a valid list"),
     ],
 )
 def test_refused(row: Any, problem: str, tmp_path: Path) -> None:

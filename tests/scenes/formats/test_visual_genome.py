@@ -116,24 +116,40 @@ def test_chains_of_aliases_are_followed_and_loops_refused(genome: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "problem"),
     [
-        ("objects.json", {"objects": []}, r"objects\.json: is an object, not a list"),
-        ("objects.json", [[]], r"objects\.json: entry 0: is a list, not an object"),
-        ("objects.json", [{"objects": []}], r"entry 0: the key 'image_id' is missing"),
-        ("objects.json", [{"image_id": True, "objects": []}], r"'image_id' is true or false, not an id"),
-        ("objects.json", [{"image_id": 1, "objects": {}}], r"entry 0: objects: is an object, not a list"),
+        (
+            "objects.json",
+            {"objects": []},
+            r"objects\.json: image_id: is missing, add it \(there is objects\)",
+        ),
+        ("objects.json", [[]], r"objects\.json: entry 0: expected an object"),
+        ("objects.json", [{"objects": []}], r"entry 0: image_id: is missing"),
+        ("objects.json", [{"image_id": True, "objects": []}], r"image_id: expected a valid string, got True"),
+        ("objects.json", [{"image_id": 1, "objects": {}}], r"entry 0: objects: expected a valid list"),
         (
             "objects.json",
             [{"image_id": 1, "objects": [{"names": ["a"]}]}],
-            r"objects\[0\]: the key 'object_id'",
+            r"objects\[0\]\.object_id: is missing",
         ),
-        ("objects.json", [{"image_id": 1, "objects": [thing(1, [3])]}], r"objects\[0\]: the name is 3"),
-        ("objects.json", [{"image_id": 1, "objects": [{**thing(1, ["a"]), "x": None}]}], r"is no box"),
+        (
+            "objects.json",
+            [{"image_id": 1, "objects": [thing(1, [3])]}],
+            r"objects\[0\]\.names\[0\]: expected a valid string, got 3",
+        ),
+        (
+            "objects.json",
+            [{"image_id": 1, "objects": [{**thing(1, ["a"]), "x": None}]}],
+            r"objects\[0\]: x, y, w and h must all be numbers",
+        ),
         (
             "relationships.json",
             [{"image_id": 1, "relationships": [{"predicate": "on"}]}],
-            r"'subject_id' is missing",
+            r"relationships\[0\]\.subject: is missing\. Add it, or subject_id",
         ),
-        ("image_data.json", [{"image_id": 1, "url": "a/b", "width": 0, "height": 1}], r"'width' is 0"),
+        (
+            "image_data.json",
+            [{"image_id": 1, "url": "a/b", "width": 0, "height": 1}],
+            r"width: expected greater than 0, got 0",
+        ),
         (
             "image_data.json",
             [{"image_id": 1, "url": "a/../../b", "width": 9, "height": 9}],

@@ -129,18 +129,21 @@ BAD: list[tuple[Any, str]] = [
     ("null", r"s\.json: expected scenes in one of the formats"),
     ("3", r"s\.json: expected scenes in one of the formats"),
     ({}, r"s\.json: expected scenes in one of the formats"),
-    ([SHEEP, 3], r"s\.json: scene 1: is a number, not an object"),
-    ([SHEEP, [SHEEP]], r"s\.json: scene 1: is a list, not an object"),
-    ([SHEEP, {"relationships": []}], r"scene 1: the key 'objects' is missing \(there is relationships\)"),
-    ({"objects": {"0": "sky"}}, r"s\.json: objects: is dict, not a list"),
-    ({"objects": "sky"}, r"s\.json: objects: is str, not a list"),
-    ({**SHEEP, "relations": []}, r"there is no key 'relations'\. Did you mean 'relationships'"),
+    ([SHEEP, 3], r"s\.json: entry 1: expected an object .*, got 3"),
+    ([SHEEP, [SHEEP]], r"s\.json: entry 1: expected an object"),
+    ([SHEEP, {"relationships": []}], r"entry 1: objects: is missing, add it \(there is relationships\)"),
+    ({"objects": {"0": "sky"}}, r"s\.json: objects: expected a list, got dict"),
+    ({"objects": "sky"}, r"s\.json: objects: expected a list, got str"),
+    ({**SHEEP, "relations": []}, r"relations: unknown key, did you mean 'relationships'\?$"),
     (
         {"objects": ["sky"], "relationships": [[0, "by", 1]]},
         r"s\.json: relationships\[0\]: points to object 1",
     ),
-    ({"objects": ["sky"], "relationships": [[0, "by", True]]}, r"relationships\[0\]: True is no position"),
-    ({"objects": ["sky", ""]}, r"s\.json: objects\[1\]: '' is no label"),
+    (
+        {"objects": ["sky"], "relationships": [[0, "by", True]]},
+        r"relationships\[0\]\[2\]: expected a valid integer, got True",
+    ),
+    ({"objects": ["sky", ""]}, r"s\.json: objects\[1\]: expected words"),
     ({"objects": ["x"] * 5000}, r"objects: 5000 are too many, the limit is 1000"),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]]},
@@ -148,16 +151,16 @@ BAD: list[tuple[Any, str]] = [
     ),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": "xyxy"},
-        r"box_format: 'xyxy' is no box format",
+        r"box_format: expected 'xyxy relative', .*, got 'xyxy'",
     ),
-    ({"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": []}, r"box_format: \[\] is no box format"),
+    ({"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": []}, r"box_format: expected .*, got \[\]"),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": "xyxy pixels"},
-        r"boxes: 'width' is None, not a number of pixels",
+        r"boxes\[0\]: boxes in pixels need the picture's size\. Add width",
     ),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 9, 9]], "box_format": "xyxy pixels", "width": 0, "height": 9},
-        r"'width' is 0, not a number of pixels",
+        r"width: expected greater than 0, got 0",
     ),
     (
         {"objects": ["sky"], "boxes": [[0.5, 0, 0.6, 1]], "box_format": "xywh relative"},
@@ -170,15 +173,15 @@ BAD: list[tuple[Any, str]] = [
     ({"objects": ["sky"], "boxes": [[0.5, 0, 0.2, 1]], "box_format": "xyxy relative"}, r"has no area"),
     (
         {"objects": ["sky"], "boxes": [None, [0, 0, 1, 1]], "box_format": "xyxy relative"},
-        r"2 boxes for 1 objects",
+        r"2 rows for 1 objects",
     ),
     (
         {"objects": ["sky"], "boxes": {"0": [0, 0, 1, 1]}, "box_format": "xyxy relative"},
-        r"boxes: is an object",
+        r"boxes: expected a valid list",
     ),
     ({**SHEEP, "image": "../up.png"}, r"the path '\.\./up\.png' leaves the folder"),
     ({**SHEEP, "image": "/etc/passwd"}, r"leaves the folder"),
-    ({**SHEEP, "image": 3}, r"'image' is a number, not a string"),
+    ({**SHEEP, "image": 3}, r"image: expected a valid string, got 3"),
 ]
 
 
