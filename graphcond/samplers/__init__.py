@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from graphcond.samplers.semantic import SemanticSampler as SemanticSampler
     from graphcond.samplers.semantic_ppr import SemanticPPRSampler as SemanticPPRSampler
     from graphcond.samplers.similarity.base import Similarity as Similarity
-    from graphcond.samplers.similarity.blend import BlendSimilarity as BlendSimilarity
     from graphcond.samplers.similarity.config import SimilarityConfig as SimilarityConfig
+    from graphcond.samplers.similarity.cosine import BlendSimilarity as BlendSimilarity
     from graphcond.samplers.similarity.cosine import ConsensusSimilarity as ConsensusSimilarity
     from graphcond.samplers.similarity.cosine import EmbeddingSimilarity as EmbeddingSimilarity
     from graphcond.samplers.similarity.cosine import ImageImageSimilarity as ImageImageSimilarity

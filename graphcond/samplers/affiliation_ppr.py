@@ -18,24 +18,25 @@ from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
 class AffiliationPPRSampler(NeighborSampler):
     """Ranks nodes by personalized PageRank from the target, over edges that shared attributes imply.
 
-    p = (1 - alpha) P^T p + alpha e_target. No implied edge is stored. This is solved exactly where at most
-    some thousands of values (genres, years) link all others (`AffiliationSolver`); otherwise, and with
+    p = (1 - alpha) P^T p + alpha e_target. Implied edges are not stored. The equation is solved exactly if at
+    most some thousands of values (genres, years) link all others (`AffiliationSolver`); otherwise, and with
     stored edges, it is iterated to ``tolerance`` (`AffiliationIteration`).
 
-    Nodes that the walk does not reach are never chosen, so a target that shares nothing has none. Many nodes
-    tie here, all that have the same values: of equal scores (in float32) the lower row comes first. Thus
-    a large group always gives its lowest rows; add a finer attribute, or stored edges, where that matters.
+    Nodes that the walk does not reach are never chosen, so a target that shares no value has no neighbors.
+    All nodes with the same values have the same score, and of equal scores (in float32) the lower row comes
+    first. So a large group always gives its lowest rows; add a finer attribute, or stored edges, if that
+    matters.
 
     Args:
         graph: where neighbors come from.
         attributes: columns of the nodes, and the weight of an edge between nodes that share a value.
-        separator: stands between the values of a cell.
-        edges: multiplies the weights of the stored edges, which are added; 0 leaves them out.
+        separator: separates the values of a cell.
+        edges: factor for the weights of the stored edges, which are added; 0 leaves them out.
         neighbors: how many to choose at most.
         alpha: probability of the walk to return to the target.
-        tolerance: bound on the sum of absolute errors of all nodes' PageRank, where it is iterated.
+        tolerance: bound on the sum of absolute errors of all nodes' PageRank, if it is iterated.
         degree_normalized: divide by the weight of a node's incoming edges.
-        threads: how many targets are answered at once; the answers do not depend on it.
+        threads: number of threads; the answers do not depend on it.
         require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen; the walk may pass through them.
 

@@ -1,4 +1,4 @@
-"""The contracts of samplers: of those that choose neighbors, and of those that read scene graphs."""
+"""The contracts of samplers: of neighbors, and of scene graphs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from graphcond.scene_graph import SceneGraph
 class NeighborSampler(ABC):
     """Chooses, for each target node, the neighbors that matter for its picture.
 
-    A sampler does not change the graph, never returns the target itself nor a forbidden node, and
-    gives the same answer for a target in whatever batch it comes, given generators in the same state.
-    Of nodes with the same score the one with the lower row comes first.
+    A sampler does not change the graph, and never returns the target itself or a forbidden node. Given
+    generators in the same state, its answer for a target does not depend on the batch. Of nodes with the
+    same score the one with the lower row comes first.
     """
 
     makes: ClassVar = NeighborContext
     """The context that this family of samplers makes."""
 
     averages: bool = False
-    """Whether encoders read means of neighbors in their place, as `read` makes them."""
+    """True if encoders read means of neighbors, made by `read`, instead of the neighbors."""
 
     @abstractmethod
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
@@ -38,14 +38,14 @@ class NeighborSampler(ABC):
     def read(
         self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
     ) -> tuple[Float32[np.ndarray, "b n d"], Bool[np.ndarray, "b n"]]:
-        """What encoders read of neighbors: the embedding of each, unless the sampler ``averages``.
+        """The features that encoders read: the embedding of each neighbor, unless the sampler ``averages``.
 
         Args:
             context: neighbors that this sampler chose.
             table: the embeddings of all nodes.
 
         Returns:
-            The embeddings, zero where there is none, and where there is one.
+            The embeddings, zero where a neighbor is absent, and a mask of those that are present.
         """
         rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
         rows[~context.present] = 0.0
@@ -55,8 +55,8 @@ class NeighborSampler(ABC):
 class SceneSampler(ABC):
     """Chooses, for each scene graph, the part that a model reads.
 
-    A sampler does not change a graph, and gives the same answer for a scene in whatever batch it comes,
-    given generators in the same state.
+    A sampler does not change a graph. Given generators in the same state, its answer for a scene does not
+    depend on the batch.
     """
 
     makes: ClassVar = SceneContext
@@ -64,7 +64,7 @@ class SceneSampler(ABC):
 
     @abstractmethod
     def sample(self, scenes: Sequence[SceneGraph], generator: np.random.Generator | None) -> SceneContext:
-        """Choose what to keep of each scene; without ``generator`` nothing is left to chance."""
+        """Choose the part of each scene to keep; without ``generator`` the choice is deterministic."""
 
 
 def sample_all(
@@ -78,9 +78,9 @@ def sample_all(
     """Sample for many targets in batches; the answer does not depend on the size of a batch.
 
     Args:
-        sampler: who answers.
+        sampler: the sampler to ask.
         targets: rows of the node table.
-        generator: draws the one seed that all batches share.
+        generator: draws the seed, which is the same for all batches.
         batch: targets per call of the sampler.
         progress: called after each batch with the number of targets that it answered.
     """

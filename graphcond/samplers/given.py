@@ -1,4 +1,4 @@
-"""Neighbors that the graph's source chose itself, as InstructG2I's ``metadata.jsonl`` folders do."""
+"""Neighbors that the graph's source chose itself, as in InstructG2I's ``metadata.jsonl`` folders."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Means of embeddings one step away, two steps away and so on: a control without parameters."""
+"""Means of the embeddings one step away, two steps away and so on: a control without parameters."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -14,21 +12,21 @@ from graphcond.samplers.ranking import Ranking, best_first
 
 
 class HopMeanSampler(SteppingSampler):
-    """Has encoders read one mean embedding for each number of steps from the target, the nearest first.
+    """Gives encoders one mean embedding for each number of steps from the target, the nearest first.
 
     GWM-E (Feng et al., ICML 2025) gives a frozen model such parameter-free multi-hop averages. There they
     are powers of the adjacency matrix, which lead back to the target and its picture; here a node counts
     once, at the fewest steps that lead to it, and the target never.
 
-    All nodes of a step are averaged where they are no more than its share of ``neighbors``, else as many
-    drawn uniformly; what a near step leaves over goes to those behind it. At most ``neighbors`` nodes of a
-    step, drawn likewise, lead on to the next, so that a target takes ``hops * neighbors`` rows of edges
+    A step has a share of ``neighbors``. If it has no more nodes than that, all are averaged, else as many are
+    drawn uniformly; what a near step does not use goes to those behind it. At most ``neighbors`` nodes of a
+    step, drawn likewise, lead on to the next, so a target reads at most ``hops * neighbors`` rows of edges,
     however large the graph is. Weights are not read.
 
     Args:
         graph: where neighbors come from.
         neighbors: how many to average at most, over all steps.
-        hops: how many steps away a neighbor may be; what encoders read has a place for each.
+        hops: how many steps away a neighbor may be; encoders read one mean for each.
         **choices: further arguments of `SteppingSampler`.
     """
 
@@ -56,36 +54,32 @@ class HopMeanSampler(SteppingSampler):
     def _choose(self, target: int, draws: np.random.Generator) -> Ranking:
         nodes, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         missing = self._neighbors
-        for hop, ring in enumerate(self._rings(target, draws), start=1):
+        ring = seen = np.array([target])
+        for hop in range(1, self._hops + 1):
+            # The ring of nodes at this many steps from the target.
+            ring = np.setdiff1d(self._around(_drawn(ring, self._neighbors, draws)), seen)
+            if not len(ring):
+                break
+            seen = np.union1d(seen, ring)
             share = -(-missing // (self._hops - hop + 1))
             nodes.append(_drawn(ring[self._allowed[ring]], share, draws))
             scores.append(np.full(len(nodes[-1]), 1 / hop, np.float32))
             missing -= len(nodes[-1])
         return best_first(np.concatenate(nodes), np.concatenate(scores), self._neighbors)
 
-    def _rings(self, target: int, draws: np.random.Generator) -> Iterator[Int64[np.ndarray, " n"]]:
-        """The nodes one step away, then those two steps away, and so on."""
-        ring = seen = np.array([target])
-        for _ in range(self._hops):
-            ring = np.setdiff1d(self._around(_drawn(ring, self._neighbors, draws)), seen)
-            if not len(ring):
-                return
-            yield ring
-            seen = np.union1d(seen, ring)
-
 
 def hop_means(
     context: NeighborContext, table: Float[np.ndarray, "nodes d"], hops: int
 ) -> tuple[Float32[np.ndarray, "b hops d"], Bool[np.ndarray, "b hops"]]:
-    """The mean of the neighbors whose score is 1, of those whose score is 1/2, to 1 / ``hops``.
+    """The mean of the neighbors with score 1, of those with score 1/2, and so on to 1 / ``hops``.
 
     Args:
         context: neighbors with a score of 1 / steps.
         table: embeddings of all nodes.
-        hops: places for each target.
+        hops: number of means for each target.
 
     Returns:
-        The means, zero where there is nobody to average, and where there is somebody.
+        The means, zero where there is no neighbor to average, and a mask of those that have one.
     """
     means = np.zeros((len(context.targets), hops, table.shape[1]), np.float32)
     present = np.zeros(means.shape[:2], np.bool_)
@@ -99,4 +93,5 @@ def hop_means(
 
 
 def _drawn(nodes: Int64[np.ndarray, " n"], count: int, draws: np.random.Generator) -> Int64[np.ndarray, " m"]:
+    """``count`` of the nodes, drawn uniformly, or all if there are no more."""
     return nodes if len(nodes) <= count else draws.choice(nodes, count, replace=False)

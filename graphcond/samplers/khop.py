@@ -15,7 +15,7 @@ from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
 
 
 class SteppingSampler(NeighborSampler):
-    """Follows edges in their direction, through nodes that cannot be chosen too. The score is 1 / steps.
+    """Follows edges in their direction, also through nodes that cannot be chosen. The score is 1 / steps.
 
     Args:
         graph: where neighbors come from.
@@ -50,7 +50,7 @@ class SteppingSampler(NeighborSampler):
         """The neighbors of one target."""
 
     def _around(self, nodes: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-        """Where the edges of ``nodes``, at least one, lead to."""
+        """The nodes that the edges of ``nodes``, at least one, lead to."""
         return np.concatenate([self._graph.neighbors(node) for node in nodes.tolist()]).astype(np.int64)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graphcond.samplers.pagerank.calibration import PageRank
 
 EPSILON = 1e-6
-"""What ``push`` leaves where nothing else is asked for."""
+"""Default of the largest residual per degree that ``push`` leaves."""
 
 
 class PPRSampler(Extensible):
@@ -33,15 +33,16 @@ class PPRSampler(Extensible):
         graph: where neighbors come from.
         neighbors: how many to choose at most.
         alpha: probability of the walk to return to the target.
-        precision: the share of the neighbors chosen that must be among the best, a mean over targets; some
-            targets are tried when the sampler is made (see `calibrated`). 1 is ``exact``.
+        precision: the share of the chosen neighbors that must belong to the exact best, as a mean over
+            targets; it is measured on some targets when the sampler is made (see `calibrated`). 1 means
+            ``exact``.
         method: ``auto`` takes the cheaper of push and iteration that has this precision; ``push`` is accurate
-            to ``epsilon`` (see `ForwardPush`); ``exact`` iterates until float64 cannot tell the difference.
+            to ``epsilon`` (see `ForwardPush`); ``exact`` iterates until errors sum to 1e-12 at most.
         epsilon: largest residual per degree that ``push`` leaves; with ``auto`` it means ``push``.
-        degree_normalized: divide by the degree, which keeps hubs from being everyone's neighbor.
+        degree_normalized: divide by the degree, so that hubs are not the neighbors of all targets.
         require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen; the walk may pass through them.
-        threads: how many targets are worked on at once; the answer does not depend on it.
+        threads: number of threads; the answer does not depend on it.
 
     Raises:
         InputError: the graph's arrays do not fit together, or a forbidden row does not exist.
@@ -71,7 +72,7 @@ class PPRSampler(Extensible):
         self._wanted = RankingConstraints(neighbors, allowed, walk.incoming if degree_normalized else None)
         self._threads = threads
         self.pagerank: PageRank
-        """How PageRank is computed; its ``repr`` says it in words."""
+        """The method that computes PageRank; its ``repr`` names it."""
         if method == "push" or (method == "auto" and epsilon is not None):
             self.pagerank = ForwardPush(walk, alpha=alpha, epsilon=epsilon or EPSILON)
         elif method == "exact" or precision >= 1:
@@ -79,8 +80,8 @@ class PPRSampler(Extensible):
         else:
             self.pagerank = calibrated(walk, self._wanted, alpha=alpha, precision=precision, threads=threads)
 
-    def taking(self, neighbors: int) -> PPRSampler:
-        """The same sampler for another number of neighbors; nothing is calibrated again."""
+    def with_count(self, neighbors: int) -> PPRSampler:
+        """The same sampler for another number of neighbors; calibration is not repeated."""
         other = copy(self)
         other._wanted = replace(self._wanted, count=neighbors)
         return other

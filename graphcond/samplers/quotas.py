@@ -1,4 +1,4 @@
-"""At most so many neighbors of a sort: the best ones, counted by their node type and their relation."""
+"""Limit the number of neighbors of each node type and of each relation to the target."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.relations import with_relations
 
 CELLS = 1 << 22
-"""Neighbors that are held at once; of more, targets are answered part by part."""
+"""Most neighbors in memory at once; with more, targets are answered in parts."""
 
 
 class Extensible(NeighborSampler):
-    """A sampler that draws nothing and can be asked for more neighbors than it was made for."""
+    """A deterministic sampler that can be asked for more neighbors than it was made for."""
 
     @abstractmethod
-    def taking(self, neighbors: int) -> NeighborSampler:
+    def with_count(self, neighbors: int) -> NeighborSampler:
         """The same sampler for another number of neighbors."""
 
 
-class Sorts(NamedTuple):
-    """The sort of everything that is counted, and the quota of each sort; sort 0 has none."""
+class Categories(NamedTuple):
+    """The category of each node or relation, and the quota of each category; category 0 has no limit."""
 
     of: Int[np.ndarray, " things"]
-    most: Int64[np.ndarray, " sorts"]
+    most: Int64[np.ndarray, " categories"]
 
 
 class QuotaSampler(NeighborSampler):
-    """The best neighbors that another sampler chooses, at most so many of each node type and relation.
+    """The best neighbors of another sampler, within a quota for each node type and each relation.
 
-    They are taken best first, and one whose quota is used up is passed over. Where too few are left, the
-    other sampler is asked for twice as many, until it has no more: the answer is that of its full ranking.
+    Neighbors are taken best first; one whose quota is used up is skipped. If too few are left, the other
+    sampler is asked for twice as many, until it has no more: the result is that of its full ranking, which
+    mostly need not be computed.
 
     Args:
         sampler: the other sampler.
-        graph: where it chooses.
+        graph: the graph that it chooses from.
         neighbors: how many to choose at most.
         first: how many to ask the other sampler for at first, at least ``neighbors``.
         node_types: most neighbors of a node type; types that are not named have no limit.
-        relations: most neighbors in a relation to the target, by ``graph.relation_names``; likewise.
+        relations: most neighbors in a relation to the target, by ``graph.relation_names``; relations that are
+            not named have no limit.
 
     Raises:
-        InputError: a quota is below 0, or of a type or relation that the graph does not have.
+        InputError: a quota is below 0, or names a type or relation that the graph does not have.
     """
 
     def __init__(
@@ -67,8 +69,8 @@ class QuotaSampler(NeighborSampler):
     ) -> None:
         self._sampler, self._graph = sampler, graph
         self._neighbors, self._first = neighbors, max(first, neighbors)
-        self._node_types = _node_sorts(graph, node_types) if node_types else None
-        self._relations = _relation_sorts(graph, relations) if relations else None
+        self._node_types = _node_categories(graph, node_types) if node_types else None
+        self._relations = _relation_categories(graph, relations) if relations else None
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets`` within the quotas; nothing is drawn from ``generator``."""
@@ -83,8 +85,9 @@ class QuotaSampler(NeighborSampler):
             return NeighborContext.join(
                 [self._ask(targets[part : part + most], count, generator) for part in parts]
             )
-        found = with_relations(self._graph, self._sampler.taking(count).sample(targets, generator))
+        found = with_relations(self._graph, self._sampler.with_count(count).sample(targets, generator))
         chosen = found.keep(self._within(found)).first(self._neighbors)
+        # Only rows that the other sampler filled, and quotas emptied, can gain from asking for more.
         short = np.flatnonzero(found.present[:, -1] & ~chosen.present[:, -1])
         if len(short):
             more = self._ask(targets[short], 2 * count, generator)
@@ -94,24 +97,25 @@ class QuotaSampler(NeighborSampler):
         return chosen
 
     def _within(self, found: NeighborContext) -> Bool[np.ndarray, "b k"]:
-        """Who is taken, best first, while quotas last."""
-        sorts = []
+        """True for the neighbors that are taken: place by place, best first, for all targets at once."""
+        counted = []
         if self._node_types is not None:
-            sorts.append((self._node_types.of[found.neighbors], self._node_types.most))
+            counted.append((self._node_types.of[found.neighbors], self._node_types.most))
         if self._relations is not None and found.relations is not None:
-            sorts.append((self._relations.of[found.relations], self._relations.most))
+            counted.append((self._relations.of[found.relations], self._relations.most))
         rows, kept = np.arange(len(found.targets)), found.present
-        left = [np.tile(most, (len(rows), 1)) for _, most in sorts]
+        left = [np.tile(most, (len(rows), 1)) for _, most in counted]
         for place in range(kept.shape[1]):
-            here = [(rows, codes[:, place]) for codes, _ in sorts]
+            here = [(rows, categories[:, place]) for categories, _ in counted]
             for cells, free in zip(here, left, strict=True):
                 kept[:, place] &= free[cells] > 0
+            # Quotas are used up only once all of them allow the neighbor.
             for cells, free in zip(here, left, strict=True):
                 free[cells] -= kept[:, place]
         return kept
 
 
-def _node_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:
+def _node_categories(graph: AttributedGraph, quotas: Mapping[str, int]) -> Categories:
     if graph.nodes.types is None:
         raise InputError(
             "the nodes of the graph have no types",
@@ -121,10 +125,10 @@ def _node_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:
     types = to_arrow(graph.nodes.types)
     _check(quotas, pc.unique(types).to_pylist(), "node type", "quotas.node_types")
     listed = pc.index_in(types, value_set=pa.array(quotas, pa.large_string()))
-    return Sorts(np.asarray(pc.fill_null(listed, -1)) + 1, _most(quotas))
+    return Categories(np.asarray(pc.fill_null(listed, -1)) + 1, _most(quotas))
 
 
-def _relation_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:
+def _relation_categories(graph: AttributedGraph, quotas: Mapping[str, int]) -> Categories:
     names = graph.relation_names
     if not names:
         raise InputError(
@@ -133,13 +137,12 @@ def _relation_sorts(graph: AttributedGraph, quotas: Mapping[str, int]) -> Sorts:
             remedy="leave it out, or give the edges a column of types",
         )
     _check(quotas, names, "relation", "quotas.relations")
-    listed = list(quotas)
-    return Sorts(
-        np.array([0, *(1 + listed.index(name) if name in quotas else 0 for name in names)]), _most(quotas)
-    )
+    number = {name: place for place, name in enumerate(quotas, start=1)}
+    # Relation 0 means that there is no edge.
+    return Categories(np.array([0, *(number.get(name, 0) for name in names)]), _most(quotas))
 
 
-def _most(quotas: Mapping[str, int]) -> Int64[np.ndarray, " sorts"]:
+def _most(quotas: Mapping[str, int]) -> Int64[np.ndarray, " categories"]:
     return np.array([np.iinfo(np.int64).max, *quotas.values()])
 
 

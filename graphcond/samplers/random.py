@@ -1,4 +1,4 @@
-"""Nodes drawn at random from the whole graph: the control that every other sampler has to beat."""
+"""Nodes drawn at random from the whole graph: a control that every other sampler must beat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
 
 
 class RandomSampler(NeighborSampler):
-    """Draws nodes uniformly and without repeats; edges are not looked at. All scores are 1.
+    """Draws nodes uniformly and without repeats; edges are not read. All scores are 1.
 
     Args:
         graph: its nodes are drawn.

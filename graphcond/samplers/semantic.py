@@ -1,9 +1,9 @@
-"""The most similar nodes of the whole graph; edges are not looked at."""
+"""The most similar nodes of the whole graph; edges are not read."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
@@ -15,20 +15,20 @@ from graphcond.samplers.similarity.base import Similarity, check_rows, dots, uni
 NODES_AT_ONCE = 8192
 QUERIES_AT_ONCE = 64
 ROUNDING = 1e-4
-"""More than two ways of computing a cosine in float32 can differ by."""
+"""Two ways of computing a cosine in float32 differ by less."""
 
-NOBODY = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+NO_CANDIDATES = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class SemanticSampler(NeighborSampler):
     """Ranks all nodes by their similarity to the target (the "semantic only" ablation of InstructG2I).
 
-    Nodes are compared in blocks, so that memory stays bounded however large the graph is. The score is
-    the similarity, a cosine.
+    Nodes are compared in blocks, so that memory does not grow with the graph. The score is the similarity, a
+    cosine.
 
     Args:
         graph: its nodes are the candidates.
-        similarity: compares the target with them; it must not need candidates of its own.
+        similarity: compares the target with them; it must not need candidates from a graph.
         neighbors: how many to choose at most.
         require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen.
@@ -62,25 +62,25 @@ class SemanticSampler(NeighborSampler):
         return answer_each(targets, answers.__getitem__, nodes=self._nodes, neighbors=self._neighbors)
 
     def _rank(self, targets: list[int]) -> dict[int, Ranking]:
-        queries = unit_rows(np.stack([self._similarity.query(target, NOBODY) for target in targets]))
-        answers = dict.fromkeys(targets, NOBODY)
+        count = self._neighbors
+        queries = unit_rows(np.stack([self._similarity.query(target, NO_CANDIDATES) for target in targets]))
+        answers = dict.fromkeys(targets, NO_CANDIDATES)
         for start in range(0, len(self._rows), NODES_AT_ONCE):
             nodes = self._rows[start : start + NODES_AT_ONCE]
             keys = unit_rows(self._similarity.keys[nodes])
+            # A matrix product is fast, but its last bits depend on where a row stands, and so would the order
+            # of equal nodes. So it only narrows the choice to all that may be among the best once rounding
+            # is allowed for; these are compared again by `dots`.
             rough = keys @ queries.T
             for column, target in enumerate(targets):
-                near = self._near(np.where(nodes == target, -np.inf, rough[:, column]))
-                more = Ranking(nodes[near], dots(keys[near], queries[column]))
-                answers[target] = self._merge(answers[target], more)
+                cosines = np.where(nodes == target, -np.inf, rough[:, column])
+                near = np.isfinite(cosines)
+                if len(nodes) > count:
+                    near &= cosines >= np.partition(cosines, -count)[-count] - ROUNDING
+                best = answers[target]
+                answers[target] = best_first(
+                    np.concatenate([best.nodes, nodes[near]]),
+                    np.concatenate([best.scores, dots(keys[near], queries[column])]),
+                    count,
+                )
         return answers
-
-    def _near(self, rough: Float32[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-        """All that may be among the best once rounding is accounted for."""
-        if len(rough) <= self._neighbors:
-            return np.flatnonzero(np.isfinite(rough))
-        last = np.partition(rough, -self._neighbors)[-self._neighbors]
-        return np.flatnonzero((rough >= last - ROUNDING) & np.isfinite(rough))
-
-    def _merge(self, best: Ranking, more: Ranking) -> Ranking:
-        nodes, scores = (np.concatenate(pair) for pair in zip(best, more, strict=True))
-        return best_first(nodes, scores, self._neighbors)

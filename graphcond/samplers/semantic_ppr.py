@@ -1,4 +1,4 @@
-"""Semantic PPR: structure proposes candidates, similarity decides among them."""
+"""Semantic PPR: PageRank proposes candidates, and similarity chooses among them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from copy import copy
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
@@ -17,30 +17,30 @@ from graphcond.samplers.shared_work import in_parts
 from graphcond.samplers.similarity.base import Similarity, check_rows
 
 CANDIDATES_AT_ONCE = 2048
-"""Rows of embeddings that are compared in one go: what a thread holds of them in memory."""
+"""Number of embeddings that a thread holds in memory and compares at once."""
 
 
 class SemanticPPRSampler(Extensible):
     """Semantic PPR-based neighbor sampling of InstructG2I (arXiv 2410.07157, section 3.2).
 
     The nodes with the highest personalized PageRank are candidates; those most similar to the target are
-    its neighbors. The score is the similarity, a cosine. With ``diversity`` the neighbors shall also differ
-    from each other; the score is then their marginal relevance, as `marginally_relevant` defines it.
+    its neighbors. The score is the similarity, a cosine. ``diversity`` also makes the neighbors differ from
+    each other; the score is then their marginal relevance, as `marginally_relevant` defines it.
 
     Args:
         graph: where neighbors come from.
         similarity: compares the target with its candidates.
         candidates: how many nodes PageRank proposes.
         neighbors: how many of them to choose at most.
-        diversity: 0..1, weight of the likeness among neighbors against the similarity to the target.
-        alpha: as of `PPRSampler`, like all that follow.
-        precision: of PageRank.
-        method: of PageRank.
-        epsilon: of PageRank.
+        diversity: 0..1, weight of the cosine among neighbors against the similarity to the target.
+        alpha: see `PPRSampler`, as for the next three.
+        precision: precision of PageRank.
+        method: how PageRank is computed.
+        epsilon: largest residual per degree that a push leaves.
         degree_normalized: divide PageRank by the candidate's degree.
         require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen.
-        threads: how many targets are worked on at once.
+        threads: number of threads; the answer does not depend on it.
 
     Raises:
         InputError: the graph's arrays do not fit together, a forbidden row does not exist, the
@@ -85,7 +85,7 @@ class SemanticPPRSampler(Extensible):
         self._similarity, self._neighbors, self._diversity = similarity, neighbors, diversity
         self._threads = threads
 
-    def taking(self, neighbors: int) -> SemanticPPRSampler:
+    def with_count(self, neighbors: int) -> SemanticPPRSampler:
         """The same sampler for another number of neighbors among the same candidates."""
         other = copy(self)
         other._neighbors = neighbors
@@ -103,25 +103,21 @@ class SemanticPPRSampler(Extensible):
             candidates = NeighborContext(
                 proposed.targets[rows], proposed.neighbors[rows], proposed.scores[rows]
             )
-            columns, reached = self._best(candidates, kept)
-            # Where a column is -1 there were too few candidates, so that the last one is absent.
+            relevance = self._similarity.scores(candidates)
+            if self._diversity:
+                # Imported here because of numba: see `PPRSampler`.
+                from graphcond.samplers.diversity import marginally_relevant
+
+                columns, reached = marginally_relevant(
+                    self._similarity.keys, candidates.neighbors, relevance, kept, self._diversity
+                )
+            else:
+                ranked = np.where(candidates.present, relevance, -np.inf)
+                columns = np.lexsort((candidates.neighbors, -ranked))[:, :kept]
+                reached = np.take_along_axis(relevance, columns, axis=1)
+            # A column of -1 means that there are too few candidates. It reads the last one, which is absent.
             chosen[rows, :kept] = np.take_along_axis(candidates.neighbors, columns, axis=1)
             scores[rows, :kept] = reached
 
         in_parts(rerank, count, part=max(CANDIDATES_AT_ONCE // width, 1), threads=self._threads)
         return NeighborContext(proposed.targets, chosen, scores)
-
-    def _best(
-        self, candidates: NeighborContext, count: int
-    ) -> tuple[Int64[np.ndarray, "b c"], Float32[np.ndarray, "b c"]]:
-        """The columns of the ``count`` best candidates and their scores; missing ones stand last, with 0."""
-        relevance = self._similarity.scores(candidates)
-        if self._diversity:
-            from graphcond.samplers.diversity import marginally_relevant
-
-            return marginally_relevant(
-                self._similarity.keys, candidates.neighbors, relevance, count, self._diversity
-            )
-        ranked = np.where(candidates.present, relevance, -np.inf)
-        columns = np.lexsort((candidates.neighbors, -ranked))[:, :count]
-        return columns, np.take_along_axis(relevance, columns, axis=1)

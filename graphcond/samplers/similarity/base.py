@@ -1,4 +1,4 @@
-"""How well a candidate fits a target: the contract of similarities, and what they share."""
+"""The contract of similarities, which score how well candidates fit a target, and their shared code."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _NAMES = {"pictures": "picture embeddings", "texts": "text embeddings", "extra":
 class Similarity(ABC):
     """Compares a target with candidates by the cosine between its query and their rows of ``keys``.
 
-    Cosines are computed in float32, and are 0 where either vector is zero.
+    Cosines are computed in float32, and are 0 if either vector is zero.
     """
 
     needs_candidates: ClassVar[bool] = False
-    """Whether scores are made from the candidates, so that there are none without them."""
+    """True if scores depend on the set of candidates, so that they need a graph to propose it."""
 
     keys_from: ClassVar[Column] = "pictures"
     """The embeddings that candidates are compared by."""
@@ -41,14 +41,14 @@ class Similarity(ABC):
         """The vector that candidates for ``target`` are compared with.
 
         Raises:
-            InputError: the target lacks what the query is made from.
+            InputError: the target lacks the picture or text that the query is made from.
         """
 
     def scores(self, context: NeighborContext) -> Float32[np.ndarray, "b k"]:
         """How well each candidate fits its target: the cosine; 0 where there is no candidate.
 
         Raises:
-            InputError: a target lacks what its query is made from, or an embedding is not finite.
+            InputError: a target lacks the picture or text of its query, or an embedding is not finite.
         """
         # Imported here: numba takes half a second, which commands that compare nothing should not wait.
         from graphcond.samplers.similarity.gathered import Gathered
@@ -72,7 +72,7 @@ class Similarity(ABC):
         vectors: np.ndarray | None = getattr(embeddings, name)
         if vectors is None:
             raise InputError(
-                f"there are no {_NAMES[name]} of the nodes",
+                f"the nodes have no {_NAMES[name]}",
                 place=type(self).__name__,
                 remedy="give a model or a file of embeddings, or use the sampler kind ppr",
             )
@@ -99,9 +99,9 @@ def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*ro
 
 
 def dots(rows: Float32[np.ndarray, "n d"], query: Float32[np.ndarray, " d"]) -> Float32[np.ndarray, " n"]:
-    """The products of each row with ``query``: the same for equal rows, wherever they stand.
+    """The product of each row with ``query``; equal rows have equal bits wherever they stand.
 
-    A matrix product is faster, but its last bits change with a row's place, and with them the order.
+    A matrix product is faster, but its last bits depend on the position of a row, and with them the order.
     """
     return np.einsum("nd,d->n", rows, query)
 
@@ -112,7 +112,7 @@ def not_finite() -> InputError:
 
 
 def check_rows(similarity: Similarity, nodes: int) -> None:
-    """Refuse embeddings of another graph.
+    """Check that the embeddings fit the graph.
 
     Raises:
         InputError: there is not one row for each of the graph's ``nodes``.

@@ -84,7 +84,7 @@ SimpleSimilarityConfig: Any = tagged_union(by_kind(SIMPLE, GROUP, SimilarityFiel
 class BlendConfig(SimilarityFields):
     """A weighted sum of PageRank and another similarity."""
 
-    component = "graphcond.samplers.similarity.blend:BlendSimilarity"
+    component = "graphcond.samplers.similarity.cosine:BlendSimilarity"
     needs_candidates = True
     kind: Literal["blend"] = "blend"
 

@@ -1,4 +1,4 @@
-"""Similarities that are one cosine: of a text, a picture or any embedding of the target."""
+"""The similarities: cosines with a text, a picture or another embedding, and a blend of one with PageRank."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TextImageSimilarity(Similarity):
     """The target's text against the candidates' pictures, as in InstructG2I.
 
-    The target's own picture is what is to be made, so it is never read.
+    The target's own picture is the one to be made, so it is never read.
     """
 
     def __init__(self, embeddings: NodeEmbeddings) -> None:
@@ -45,9 +45,9 @@ class TextImageSimilarity(Similarity):
 
 
 class TextTextSimilarity(Similarity):
-    """The target's text against the candidates' texts, for graphs whose pictures say little.
+    """The target's text against the candidates' texts, for graphs whose pictures are not informative.
 
-    No picture is read, so candidates without one can be compared as well.
+    Pictures are not read, so candidates without one can be compared as well.
     """
 
     keys_from: ClassVar[Column] = "texts"
@@ -60,8 +60,8 @@ class TextTextSimilarity(Similarity):
 class ConsensusSimilarity(Similarity):
     """The candidates' pictures against their mean, each weighted by its score as a candidate.
 
-    What most candidates agree on is what the graph says about the target; outliers fall behind. Neither
-    the target's picture nor its text is read.
+    Most neighbors in a useful graph resemble the target, so candidates near the mean are preferred to
+    outliers. Neither the target's picture nor its text is read.
     """
 
     needs_candidates: ClassVar[bool] = True
@@ -79,7 +79,7 @@ class ConsensusSimilarity(Similarity):
 class ImageImageSimilarity(Similarity):
     """The target's picture against the candidates' pictures.
 
-    It looks at the target's picture: use it for retrieval and analysis, not to generate that picture.
+    The target's picture is read: use this for retrieval and analysis, not to generate that picture.
     """
 
     def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
@@ -101,7 +101,7 @@ class ImageImageSimilarity(Similarity):
 class EmbeddingSimilarity(Similarity):
     """The target's row of any precomputed node embedding against the candidates' rows.
 
-    Whether that embedding knows the target's picture is up to who computed it.
+    If that embedding was computed from the target's picture, then this reads it too.
     """
 
     keys_from: ClassVar[Column] = "extra"
@@ -109,3 +109,34 @@ class EmbeddingSimilarity(Similarity):
     def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
         """The target's own row."""
         return self.keys[target]
+
+
+class BlendSimilarity(Similarity):
+    """A weighted sum of a candidate's PageRank and another similarity.
+
+    The score is (1 - pagerank) * cosine + pagerank * (the candidate's PageRank / the best candidate's).
+    PageRank itself shrinks as the graph grows, and would be negligible beside a cosine; divided by that of
+    the best candidate it lies in 0..1, and does not change with the number of candidates.
+
+    Args:
+        similarity: gives the cosines.
+        pagerank: the weight of PageRank, 0..1; at 0 the score is the similarity's own.
+    """
+
+    needs_candidates: ClassVar[bool] = True
+
+    def __init__(self, similarity: Similarity, pagerank: float) -> None:
+        if not 0 <= pagerank <= 1:
+            raise InputError(f"pagerank is {pagerank}", place="blend", remedy="use a weight from 0 to 1")
+        self.keys, self._similarity, self._pagerank = similarity.keys, similarity, pagerank
+
+    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
+        """The blended similarity's query."""
+        return self._similarity.query(target, candidates)
+
+    def scores(self, context: NeighborContext) -> Float32[np.ndarray, "b k"]:
+        """The weighted sum for each candidate; 0 where there is none."""
+        best = context.scores.max(axis=1, keepdims=True, initial=0)
+        mass = context.scores / np.where(best > 0, best, 1)
+        cosines = self._similarity.scores(context)
+        return np.float32(1 - self._pagerank) * cosines + np.float32(self._pagerank) * mass
