@@ -111,7 +111,7 @@ def test_files_with_several_tensors_are_refused(tmp_path: Path) -> None:
     torch.save({"x": torch.zeros(5, 2)}, tmp_path / "x.pt")
     with pytest.raises(InputError, match="2 tensors instead of one"):
         load_embeddings(tmp_path / "x.safetensors", 5)
-    with pytest.raises(InputError, match=r"x\.pt: embeddings are no numbers but dict. Save a tensor"):
+    with pytest.raises(InputError, match=r"x\.pt: expected numbers in embeddings, got dict. Save a tensor"):
         load_embeddings(tmp_path / "x.pt", 5)
 
 

@@ -24,16 +24,16 @@ KEYS = {
     "weight": "weight",
     "edge_type": "_TYPE",
 }
-"""Our columns, and the data of nodes and edges that they are in DGL; ``_TYPE`` is `dgl.NTYPE`."""
+"""The names of our columns in the data of DGL's nodes and edges; ``_TYPE`` is `dgl.NTYPE`."""
 
 FEATURES = "feat"
-"""What DGL's data sets call the features of nodes."""
+"""Name of the features of nodes in DGL's data sets."""
 
 SAVED = (".pt", ".pth", ".bin")
 """Endings of the files that DGL and PyG write."""
 
 MAGIC = bytes.fromhex("3fa1b446f04f2edd")
-"""How files of `dgl.save_graphs` begin."""
+"""The first bytes of files of `dgl.save_graphs`."""
 
 
 def from_dgl(
@@ -53,7 +53,7 @@ def from_dgl(
 
     Args:
         graph: the graph.
-        columns: what ``id``, ``split``, ``type``, ``weight`` and ``edge_type`` are called in its data, where
+        columns: the names of ``id``, ``split``, ``type``, ``weight`` and ``edge_type`` in its data, where
             they differ from `KEYS`.
         nodes: the node table.
         directed: keep edges in the one direction they have.
@@ -74,11 +74,12 @@ def embeddings_from_dgl(
     Args:
         graph: the graph.
         extra: the node data of the part ``extra``; types of nodes without it get zeros.
-        pictures: of the part ``pictures``.
-        texts: of the part ``texts``.
+        pictures: the node data of the part ``pictures``.
+        texts: the node data of the part ``texts``.
 
     Raises:
-        InputError: there are none of these, or one of them is not one row a node, all of one width.
+        InputError: none of these exist, or one of them does not have one row for each node, or has several
+            widths.
     """
     return embeddings_of(groups_of(graph), {"extra": extra, "pictures": pictures, "texts": texts})
 
@@ -87,7 +88,7 @@ def groups_of(graph: Any, place: object = "the graph") -> Groups:
     """The nodes and edges of a `dgl.DGLGraph`.
 
     Raises:
-        InputError: the nodes do not fit the memory.
+        InputError: the nodes do not fit into memory.
     """
     check_room(graph.num_nodes(), place)
     plain_nodes, plain_edges = len(graph.ntypes) == 1, len(graph.canonical_etypes) == 1
@@ -116,37 +117,41 @@ def read_dgl_file(file: Path | str, columns: Mapping[str, str] | None = None) ->
 
 
 def dgl_features(file: Path) -> VectorReaders:
-    """The vectors that a file of `dgl.save_graphs` has for nodes: their name and what reads them."""
+    """The vectors of nodes in a file of `dgl.save_graphs`, by name."""
     return readers_of(groups_of(load_dgl_graph(file), file), file)
 
 
 def is_dgl_file(file: Path) -> bool:
-    """Whether the file begins as those of `dgl.save_graphs` do."""
+    """Return True if the file begins like files of `dgl.save_graphs`."""
     try:
         with file.open("rb") as handle:
             return handle.read(len(MAGIC)) == MAGIC
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", place=file, remedy="check the path") from None
+        raise InputError(
+            f"the file cannot be read ({error.strerror})", place=file, remedy="check the path"
+        ) from None
 
 
 def load_dgl_graph(file: Path) -> Any:
     """The one graph in a file of `dgl.save_graphs`.
 
-    DGL itself may crash on a file that was cut within its last part; one cut earlier is an error.
+    DGL itself may crash on a file that was cut within its last part; a file cut earlier is an error.
 
     Raises:
         InputError: DGL is missing, or the file is damaged, of another kind or holds several graphs.
     """
     if not is_dgl_file(file):
-        raise InputError("was not written by dgl.save_graphs", place=file, remedy="check the file")
+        raise InputError("the file was not written by dgl.save_graphs", place=file, remedy="check the file")
     dgl = optional("dgl", "'graphcond[dgl]' (Python 3.11)")
     try:
         graphs, _ = dgl.load_graphs(str(file))
-    except Exception as error:  # DGL's own, or what its C++ makes of a damaged file
+    except Exception as error:  # DGL's own, or any error of its C++ on a damaged file
         reason = str(error).partition("\n")[0]
-        raise InputError(f"cannot be read: {reason}", place=file, remedy="fetch the file again") from None
+        raise InputError(
+            f"the file cannot be read: {reason}", place=file, remedy="fetch the file again"
+        ) from None
     if len(graphs) != 1:
-        raise InputError(f"holds {len(graphs)} graphs", place=file, remedy="save one graph")
+        raise InputError(f"expected one graph, got {len(graphs)}", place=file, remedy="save one graph")
     return graphs[0]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from graphcond.errors import InputError
@@ -25,11 +25,11 @@ from graphcond.io.files import inside, read_text
 META = "meta.yaml"
 
 _Kind = Annotated[str, AfterValidator(lambda name: PLAIN if name in ("_V", "_E") else name)]
-"""A type; DGL calls it ``_V`` or ``_E`` where there is one."""
+"""A type; a graph with one type has ``_V`` or ``_E`` in DGL."""
 
 
 class TableMeta(BaseModel):
-    """One table."""
+    """A table of the folder."""
 
     model_config = ConfigDict(frozen=True)
     file_name: str
@@ -65,16 +65,18 @@ def read_meta(folder: Path) -> Meta:
     """Read ``meta.yaml``.
 
     Raises:
-        InputError: it is missing, no YAML, or something in it is missing or wrong.
+        InputError: the file is missing or not YAML, or a field is missing or wrong.
     """
     file = folder / META
     try:
         return Meta.model_validate(yaml.safe_load(read_text(file)))
     except yaml.YAMLError as error:
-        raise InputError(f"is no YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it") from None
+        raise InputError(
+            f"the file is not YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "all of it"
+        where = ".".join(map(str, first["loc"])) or "the whole file"
         raise InputError(f"'{where}': {first['msg']}", place=file, remedy="mend it") from None
 
 
@@ -84,28 +86,31 @@ _TRUE = {"1", "1.0", "true"}
 def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
     """Read a DGL CSV folder of one graph; vectors are left to `dgl_csv_features`.
 
-    Ids are those of the tables, with ``type:`` before them where there are several types of nodes; an edge
-    type is the middle one of its three names. Columns ``train_mask``, ``val_mask``, ``test_mask`` and the
-    like are splits.
+    Ids are those of the tables, with ``type:`` before them if there are several types of nodes; an edge type
+    is the middle one of its three names. Columns such as ``train_mask``, ``val_mask`` and ``test_mask`` are
+    splits.
 
     Args:
         folder: holds ``meta.yaml``.
-        columns: what ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type`` are called in the
+        columns: the names of ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type`` in the
             tables, where they differ.
 
     Raises:
-        InputError: ``meta.yaml`` or a table is missing or broken, a table leaves the folder, an id is empty
-            or repeats, an edge names an unknown id, a weight is no finite number >= 0, or there are several
-            graphs.
+        InputError: ``meta.yaml`` or a table is missing or broken, a table lies outside the folder, an id is
+            empty or repeats, an edge names an unknown id, a weight is not a finite number >= 0, or there are
+            several graphs.
     """
     folder = Path(folder)
-    source = source_of(_groups(folder), OWN_NAMES, columns, root=folder, place=folder)
+    meta = read_meta(folder)
+    nodes, ids = _nodes(folder, meta)
+    groups = Groups(nodes, _edges(folder, meta, ids))
+    source = source_of(groups, OWN_NAMES, columns, root=folder, place=folder)
     source.check_pictures(folder)
     return source
 
 
 def dgl_csv_features(folder: Path) -> VectorReaders:
-    """The columns of nodes that hold a vector a node, such as ``feat``: their name and what reads them."""
+    """The columns with a vector for each node, such as ``feat``, by name."""
     meta = read_meta(folder)
     tables = {nodes.ntype: _table(folder, nodes, meta.separator) for nodes in meta.node_data}
     names = dict.fromkeys(
@@ -124,31 +129,54 @@ def _features(tables: Mapping[str, pa.Table], name: str, place: Path) -> Any:
     return feature_rows(Groups(nodes, {}), name, place)
 
 
-def _groups(folder: Path) -> Groups:
-    meta = read_meta(folder)
+def _nodes(folder: Path, meta: Meta) -> tuple[dict[str, NodeGroup], dict[str, pa.ChunkedArray]]:
+    """The nodes of each type, and the ids as the tables have them."""
     nodes: dict[str, NodeGroup] = {}
     ids: dict[str, pa.ChunkedArray] = {}
     for part in meta.node_data:
-        table = _table(folder, part, meta.separator)
-        ids[part.ntype] = _ids(table, part, folder)
+        table, file = _table(folder, part, meta.separator), folder / part.file_name
+        column = ids[part.ntype] = _need(table, part.node_id_field, file)
+        empty = pc.index(column, "").as_py()
+        if empty >= 0:
+            raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
+        repeat = first_repeat(column.combine_chunks())
+        if repeat is not None:
+            raise InputError(f"the id '{column[repeat]}' occurs a second time", place=row_place(file, repeat))
         prefix = f"{part.ntype}:" if len(meta.node_data) > 1 else ""
         columns = _columns(table.drop_columns([part.node_id_field]))
-        columns["id"] = [f"{prefix}{node_id}" for node_id in ids[part.ntype].to_pylist()]
-        if nodes.setdefault(part.ntype, group := NodeGroup(table.num_rows, columns)) is not group:
-            raise InputError(f"names the node type '{part.ntype}' twice", place=folder / META)
+        columns["id"] = [f"{prefix}{node_id}" for node_id in column.to_pylist()]
+        if part.ntype in nodes:
+            raise InputError(f"the node type '{part.ntype}' occurs twice", place=folder / META)
+        nodes[part.ntype] = NodeGroup(table.num_rows, columns)
+    return nodes, ids
+
+
+def _edges(
+    folder: Path, meta: Meta, ids: Mapping[str, pa.ChunkedArray]
+) -> dict[tuple[str, str, str], EdgeGroup]:
     edges: dict[tuple[str, str, str], EdgeGroup] = {}
     for links in meta.edge_data:
-        table = _table(folder, links, meta.separator)
+        table, file = _table(folder, links, meta.separator), folder / links.file_name
         fields = (links.src_id_field, links.dst_id_field)
-        file = folder / links.file_name
-        sources, targets = (
-            _rows(_need(table, field, file), ids, kind, file)
-            for field, kind in zip(fields, links.etype[::2], strict=True)
-        )
+        ends = []
+        for field, kind in zip(fields, links.etype[::2], strict=True):
+            column = _need(table, field, file)
+            if kind not in ids:
+                raise InputError(f"there are no nodes of type '{kind}'", place=file, remedy=f"mend {META}")
+            rows = pc.index_in(column, value_set=ids[kind].combine_chunks())
+            if rows.null_count:
+                row = int(pc.index(rows.is_null(), True).as_py())
+                raise InputError(
+                    f"there is no node '{column[row]}'",
+                    place=row_place(file, row),
+                    remedy="add the node or drop the edge",
+                )
+            ends.append(rows.to_numpy().astype(np.int64))
         columns = _columns(table.drop_columns(list(dict.fromkeys(fields))))
-        if edges.setdefault(links.etype, edge := EdgeGroup(sources, targets, columns)) is not edge:
-            raise InputError(f"names the edge type {links.etype} twice", place=folder / META)
-    return Groups(nodes, edges)
+        if links.etype in edges:
+            raise InputError(f"the edge type {links.etype} occurs twice", place=folder / META)
+        edges[links.etype] = EdgeGroup(ends[0], ends[1], columns)
+    return edges
 
 
 def _table(folder: Path, part: TableMeta, separator: str) -> pa.Table:
@@ -158,50 +186,22 @@ def _table(folder: Path, part: TableMeta, separator: str) -> pa.Table:
         return table
     graphs = pc.count_distinct(table[part.graph_id_field]).as_py()
     if graphs > 1:
-        raise InputError(f"holds {graphs} graphs", place=file, remedy="keep the rows of one graph")
+        raise InputError(f"expected one graph, got {graphs}", place=file, remedy="keep the rows of one graph")
     return table.drop_columns([part.graph_id_field])
 
 
 def _need(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise InputError(
-            f"has no column '{name}' (it has {', '.join(table.column_names) or 'none'})",
+            f"there is no column '{name}' (there is {', '.join(table.column_names) or 'none'})",
             place=file,
             remedy=f"add it, or name another in {META}",
         )
     return table[name]
 
 
-def _ids(table: pa.Table, part: NodesMeta, folder: Path) -> pa.ChunkedArray:
-    file = folder / part.file_name
-    column = _need(table, part.node_id_field, file)
-    repeat = first_repeat(column.combine_chunks())
-    empty = pc.index(column, "").as_py()
-    if empty >= 0:
-        raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
-    if repeat is not None:
-        raise InputError(f"the id '{column[repeat]}' occurs a second time", place=row_place(file, repeat))
-    return column
-
-
-def _rows(
-    ends: pa.ChunkedArray, ids: Mapping[str, pa.ChunkedArray], kind: str, file: Path
-) -> Int64[np.ndarray, " edges"]:
-    if kind not in ids:
-        raise InputError(f"there are no nodes of type '{kind}'", place=file, remedy=f"mend {META}")
-    rows = pc.index_in(ends, value_set=ids[kind].combine_chunks())
-    if rows.null_count:
-        row = int(pc.index(rows.is_null(), True).as_py())
-        raise InputError(
-            f"there is no node '{ends[row]}'",
-            place=row_place(file, row),
-            remedy="add the node or drop the edge",
-        )
-    return rows.to_numpy().astype(np.int64)
-
-
 def _columns(table: pa.Table) -> dict[str, Any]:
-    """Everything but vectors; masks and weights as what they are."""
+    """All columns except vectors, as text; masks as truth values."""
     plain = [name for name in table.column_names if name and not _is_vector(table[name])]
     columns: dict[str, Any] = dict(text_columns(table.select(plain)))
     return {
@@ -211,7 +211,7 @@ def _columns(table: pa.Table) -> dict[str, Any]:
 
 
 def _is_vector(column: pa.ChunkedArray) -> bool:
-    """Whether the first entry is numbers between commas, which is how DGL writes vectors."""
+    """Return True if the first entry is numbers separated by commas, as DGL writes vectors."""
     first = column[0].as_py() if len(column) else ""
     return "," in first and _parsed(first) is not None
 
@@ -229,7 +229,7 @@ def _vectors(column: pa.ChunkedArray, name: str, place: Path) -> Float32[np.ndar
     for number, row in enumerate(rows):
         if row is None or len(row) != width:
             raise InputError(
-                f"'{name}' of row {number + 1} is no list of {width} numbers", place=place, remedy="mend it"
+                f"expected {width} numbers as '{name}' of row {number + 1}", place=place, remedy="mend it"
             )
     return np.array(rows, np.float32).reshape(len(rows), width)
 

@@ -18,10 +18,10 @@ from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 COLUMNS = ("id", "text", "split")
 GRAPH = "Graph.pt"
 LEFT_OUT = ("neighbour", "neighbours", "neighbor", "neighbors")
-"""Lists of neighbors, which the graph has too."""
+"""Columns with lists of neighbors, which the graph has too."""
 
 AND = "+"
-"""Between the names of columns that are one text together, such as ``TITLE+DESCRIPTION``."""
+"""Joins the names of columns that form one text together, such as ``TITLE+DESCRIPTION``."""
 
 
 def _pairs(folder: Path) -> list[tuple[Path, Path]]:
@@ -35,13 +35,13 @@ def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> G
     """Read a folder of MAGB or OpenMAG; it needs DGL.
 
     Row ``i`` of ``X.csv`` is node ``i``, unless its column ``id`` numbers the nodes in another order.
-    Pictures are those of the folder that ``XImages.tar.gz`` unpacks to, named by id. Other columns become
-    attributes; features (``.npy``) are files that samplers read as they are.
+    Pictures are in the folder that ``XImages.tar.gz`` unpacks to, named by id. Other columns become
+    attributes. Samplers read features (``.npy``) from their files.
 
     Args:
         folder: the folder.
-        columns: what ``id``, ``text`` and ``split`` are called in ``X.csv``, where they differ; several
-            columns are one text as ``TITLE+DESCRIPTION``.
+        columns: the names of ``id``, ``text`` and ``split`` in ``X.csv``, where they differ;
+            ``TITLE+DESCRIPTION`` joins several columns into one text.
 
     Raises:
         InputError: DGL or a file is missing, a file is damaged, a column is missing, or rows and nodes differ
@@ -50,47 +50,50 @@ def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> G
     folder = Path(folder)
     pairs = _pairs(folder)
     if not pairs:
-        raise InputError(f"holds no X{GRAPH} with X.csv", place=folder, remedy="check the path")
+        raise InputError(f"there is no X{GRAPH} with X.csv", place=folder, remedy="check the path")
     if len(pairs) > 1:
         names = " and ".join(graph.name for graph, _ in pairs)
-        raise InputError(f"holds {names}", place=folder, remedy="give each a folder of its own")
+        raise InputError(
+            f"the folder holds several graphs, {names}", place=folder, remedy="give each a folder of its own"
+        )
     graph_file, table_file = pairs[0]
     groups = groups_of(load_dgl_graph(graph_file), graph_file)
     if list(groups.nodes) != [PLAIN]:
         raise InputError(
-            f"has nodes of types {', '.join(groups.nodes)}", place=graph_file, remedy="save one type"
+            f"expected one type of nodes, got {', '.join(groups.nodes)}",
+            place=graph_file,
+            remedy="save one type",
         )
-    told = _table(table_file, column_names(COLUMNS, columns), set(columns or {}))
+    table = _table(table_file, column_names(COLUMNS, columns), set(columns or {}))
     count = groups.nodes[PLAIN].count
-    ids = told.get("id") or [str(row) for row in range(count)]
+    ids = table.get("id") or [str(row) for row in range(count)]
     pictures = pictures_by_stem(folder, f"{graph_file.name.removesuffix(GRAPH)}Images*")
     if pictures:
-        told["image"] = [pictures.get(node_id, "") for node_id in ids]
-    columns_of_nodes = {**groups.nodes[PLAIN].columns, **_in_order(told)}
-    nodes = {PLAIN: NodeGroup(count, columns_of_nodes)}
+        table["image"] = [pictures.get(node_id, "") for node_id in ids]
+    nodes = {PLAIN: NodeGroup(count, {**groups.nodes[PLAIN].columns, **_in_order(table)})}
     return source_of(Groups(nodes, groups.edges), KEYS, root=folder, place=table_file)
 
 
 def _table(file: Path, names: Mapping[str, str], renamed: set[str]) -> dict[str, list[str]]:
     found = text_columns(read_csv(file))
-    told: dict[str, list[str]] = {}
+    table: dict[str, list[str]] = {}
     for name, theirs in names.items():
         parts = [theirs] if theirs in found else list(dict.fromkeys(theirs.split(AND)))
         missing = [part for part in parts if part not in found]
         if not missing:
             rows = zip(*(found.pop(part) for part in parts), strict=True)
-            told[name] = [" ".join(filter(None, row)) for row in rows]
+            table[name] = [" ".join(filter(None, row)) for row in rows]
         elif name == "text" or name in renamed:
             raise InputError(
-                f"has no column '{missing[0]}' (it has {', '.join(found) or 'none'})",
+                f"there is no column '{missing[0]}' (there is {', '.join(found) or 'none'})",
                 place=file,
-                remedy=f"say what it is called (`--column {name}=...`)",
+                remedy=f"give its name (`--column {name}=...`)",
             )
-    return told | {name: column for name, column in found.items() if name not in (*LEFT_OUT, *told, "")}
+    return table | {name: column for name, column in found.items() if name not in (*LEFT_OUT, *table, "")}
 
 
 def _in_order(columns: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The rows by their ids, where these number the nodes."""
+    """The rows sorted by their ids, if these number the nodes."""
     try:
         numbers = np.array([int(node_id) for node_id in columns.get("id", ())], np.int64)
     except (ValueError, OverflowError):

@@ -1,21 +1,20 @@
 """InstructG2I's folders: pictures beside a ``metadata.jsonl`` of targets and their neighbors.
 
-Each line is ``{"center": "a.jpg", "text": "...", "neighbors": ["b.jpg", ...]}`` (arXiv 2410.07157, as its
-release reads it). A folder of such folders named train, val or test is read as one graph with splits.
+Each line is ``{"center": "a.jpg", "text": "...", "neighbors": ["b.jpg", ...]}``, as the release of arXiv
+2410.07157 reads it. Such folders named train, val and test in one folder are read as one graph with splits.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
@@ -32,9 +31,9 @@ def export_metadata(graph: AttributedGraph, context: NeighborContext, file: Path
     picture are left out, since the format names nodes by their pictures.
 
     Args:
-        graph: where the targets and their neighbors are.
-        context: what a sampler chose.
-        file: where to write, such as ``metadata.jsonl``; pictures lie in its folder or below.
+        graph: the graph of the targets and their neighbors.
+        context: the neighbors that a sampler chose.
+        file: the file to write, such as ``metadata.jsonl``; pictures lie in its folder or below.
 
     Raises:
         InputError: a target has no picture, or a picture lies outside the file's folder.
@@ -42,20 +41,17 @@ def export_metadata(graph: AttributedGraph, context: NeighborContext, file: Path
     file = Path(file)
     with atomic_file(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for target, neighbors in zip(context.targets.tolist(), context.neighbors.tolist(), strict=True):
-            lines.write(json.dumps(_line(graph, target, neighbors, file), ensure_ascii=False) + "\n")
-
-
-def _line(graph: AttributedGraph, target: int, neighbors: list[int], file: Path) -> dict[str, object]:
-    center = _picture(graph, target, file)
-    if center is None:
-        raise InputError(
-            f"the target '{graph.nodes.ids[target]}' has no picture",
-            place=file,
-            remedy="leave that target out",
-        )
-    pictures = (_picture(graph, node, file) for node in neighbors if node != ABSENT)
-    chosen = [picture for picture in pictures if picture is not None]
-    return {"center": center, "text": graph.nodes.texts[target], "neighbors": chosen}
+            center = _picture(graph, target, file)
+            if center is None:
+                raise InputError(
+                    f"the target '{graph.nodes.ids[target]}' has no picture",
+                    place=file,
+                    remedy="leave that target out",
+                )
+            pictures = (_picture(graph, node, file) for node in neighbors if node != ABSENT)
+            chosen = [picture for picture in pictures if picture is not None]
+            line = {"center": center, "text": graph.nodes.texts[target], "neighbors": chosen}
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _picture(graph: AttributedGraph, node: int, file: Path) -> str | None:
@@ -78,7 +74,7 @@ COLUMNS = ("center", "text", "neighbors")
 
 
 def metadata_folders(folder: Path) -> dict[str, Path]:
-    """Split to folder for every ``metadata.jsonl`` in ``folder`` or in its split folders."""
+    """The folders with a ``metadata.jsonl``, by split: ``folder`` itself, or its split folders."""
     if (folder / METADATA).is_file():
         name = folder.resolve().name
         return {name if name in SPLITS else "train": folder}
@@ -86,15 +82,15 @@ def metadata_folders(folder: Path) -> dict[str, Path]:
 
 
 def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
-    """Read the folder as a graph, and its neighbors as ready-made ones.
+    """Read the folder as a graph that brings the neighbors of its targets along.
 
     A node is a picture; its id is the picture's path in ``folder``. Targets have a text and a split (the
-    split folder's name, else train). Pictures that only occur as neighbors have the text "" and the split "".
-    Edges go from targets to their neighbors.
+    name of the split folder, else train). Pictures that only occur as neighbors have the text "" and the
+    split "". Edges go from targets to their neighbors.
 
     Args:
-        folder: holds ``metadata.jsonl``, or split folders that do.
-        columns: what the keys ``center``, ``text`` and ``neighbors`` are called, where they differ.
+        folder: holds ``metadata.jsonl``, or split folders with such files.
+        columns: the names of the keys ``center``, ``text`` and ``neighbors``, where they differ.
 
     Raises:
         InputError: a line is broken, a key is missing or has another type, a target occurs twice, or a
@@ -104,11 +100,30 @@ def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) 
     names = column_names(COLUMNS, columns)
     folders = metadata_folders(folder)
     if not folders:
-        raise InputError(f"holds no {METADATA}", place=folder, remedy="check the path")
-    targets = [
-        target for split, part in folders.items() for target in _read_targets(part, split, folder, names)
-    ]
-    return _assemble(targets, folder)
+        raise InputError(f"there is no {METADATA}", place=folder, remedy="check the path")
+    targets: list[_Target] = []
+    for split, part in folders.items():
+        targets += _read_targets(part, split, folder, names)
+    by_picture = {target.picture: target for target in targets}
+    # Targets come first, then the pictures that are only neighbors.
+    pictures = list(dict.fromkeys(chain(by_picture, *(target.neighbors for target in targets))))
+    rows = {picture: row for row, picture in enumerate(pictures)}
+    known = [by_picture.get(picture) for picture in pictures]
+    nodes = NodeTable(
+        ids=pictures,
+        texts=[target.text if target else "" for target in known],
+        pictures=list(pictures),
+        splits=[target.split if target else "" for target in known],
+    )
+    chosen = [[rows[name] for name in target.neighbors] for target in targets]
+    given = np.full((len(nodes), max(map(len, chosen))), ABSENT, np.int64)
+    for row, neighbors in enumerate(chosen):
+        given[row, : len(neighbors)] = neighbors
+    edges = EdgeList(
+        sources=np.repeat(np.arange(len(targets)), [len(row) for row in chosen]).astype(np.int64),
+        targets=np.fromiter(chain.from_iterable(chosen), np.int64),
+    )
+    return GraphSource(nodes, edges, folder, given=given)
 
 
 @dataclass(frozen=True)
@@ -130,14 +145,21 @@ def _read_targets(part: Path, split: str, top: Path, names: Mapping[str, str]) -
             )
         targets[target.picture] = target
     if not targets:
-        raise InputError("is empty", place=part / METADATA, remedy="give it one line per target")
+        raise InputError("the file is empty", place=part / METADATA, remedy="give it one line per target")
     return list(targets.values())
 
 
 def _read_target(
     line: dict[str, Any], place: str, split: str, names: Mapping[str, str], pictures: _Pictures
 ) -> _Target:
-    center, text, neighbors = (_value(line, names[column], place) for column in COLUMNS)
+    for column in COLUMNS:
+        if names[column] not in line:
+            raise InputError(
+                f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})",
+                place=place,
+                remedy="add it, or give its name (`--column text=title`)",
+            )
+    center, text, neighbors = (line[names[column]] for column in COLUMNS)
     for name, value in ((names["center"], center), (names["text"], text)):
         if not isinstance(value, str):
             raise InputError(
@@ -151,18 +173,8 @@ def _read_target(
     return _Target(pictures.find(center, place, "target"), text, split, tuple(found))
 
 
-def _value(line: dict[str, Any], name: str, place: str) -> Any:
-    if name not in line:
-        raise InputError(
-            f"the key '{name}' is missing (there is {', '.join(line) or 'nothing'})",
-            place=place,
-            remedy="add it, or say what it is called (`--column text=title`)",
-        )
-    return line[name]
-
-
 class _Pictures:
-    """The pictures of one folder, each looked up once."""
+    """The pictures of one folder; each is looked up on disk once."""
 
     def __init__(self, folder: Path, top: Path) -> None:
         self.folder = folder
@@ -170,50 +182,22 @@ class _Pictures:
         self.known: dict[str, str] = {}
 
     def find(self, name: str, place: str, role: str) -> str:
-        """Path of the picture in the top folder."""
-        if name not in self.known:
-            self.known[name] = self._look_up(name, place, role)
-        return self.known[name]
-
-    def _look_up(self, name: str, place: str, role: str) -> str:
+        """The path of a picture in the top folder; ``role`` is its role in errors."""
+        if name in self.known:
+            return self.known[name]
         try:
             clean = inside(self.folder, name, place=place)
-            if (self.folder / clean).is_file():
-                return (self.prefix / clean).as_posix()
-        except OSError:
-            pass  # a name too long for any file
-        raise InputError(
-            f"the {role} '{name}' is no file in {self.folder}",
-            place=place,
-            remedy="add the picture or mend the name",
-        )
-
-
-def _assemble(targets: list[_Target], root: Path) -> GraphSource:
-    by_picture = {target.picture: target for target in targets}
-    pictures = list(dict.fromkeys(chain(by_picture, *(target.neighbors for target in targets))))
-    rows = {picture: row for row, picture in enumerate(pictures)}
-    known = [by_picture.get(picture) for picture in pictures]
-    nodes = NodeTable(
-        ids=pictures,
-        texts=[target.text if target else "" for target in known],
-        pictures=list(pictures),
-        splits=[target.split if target else "" for target in known],
-    )
-    chosen = [[rows[name] for name in target.neighbors] for target in targets]
-    edges = EdgeList(
-        sources=np.repeat(np.arange(len(targets)), [len(row) for row in chosen]).astype(np.int64),
-        targets=np.fromiter(chain.from_iterable(chosen), np.int64),
-    )
-    return GraphSource(nodes, edges, root, given=_pad(chosen, len(nodes)))
-
-
-def _pad(chosen: Iterable[list[int]], nodes: int) -> Int64[np.ndarray, "nodes k"]:
-    rows = list(chosen)
-    given = np.full((nodes, max(map(len, rows))), ABSENT, np.int64)
-    for row, neighbors in enumerate(rows):
-        given[row, : len(neighbors)] = neighbors
-    return given
+            found = (self.folder / clean).is_file()
+        except OSError:  # the name is too long for a file
+            found = False
+        if not found:
+            raise InputError(
+                f"the {role} '{name}' is not a file in {self.folder}",
+                place=place,
+                remedy="add the picture or mend the name",
+            )
+        self.known[name] = (self.prefix / clean).as_posix()
+        return self.known[name]
 
 
 METADATA_FOLDER = GraphFormat(

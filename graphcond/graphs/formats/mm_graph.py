@@ -1,7 +1,7 @@
 """Folders of the Multimodal Graph Benchmark (MM-Graph, Zhu et al., arXiv 2406.16321).
 
 Node classification has ``nc_edges-nodeid.pt``, link prediction ``lp-edge-split-*.pt``. Every ``.pt`` file is
-read without running anything in it. Samplers read features, such as ``clip_feat.pt``, as they are.
+read without running code in it. Samplers read features, such as ``clip_feat.pt``, from their files.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
 
     Args:
         folder: the folder.
-        columns: what ``id`` and ``text`` are called in ``*-raw-text.jsonl``, where they differ.
+        columns: the names of ``id`` and ``text`` in ``*-raw-text.jsonl``, where they differ.
 
     Raises:
         InputError: a file is damaged or holds a pickled object, there are several of a kind, rows do not
-            match, or an edge or a split names no node.
+            match, or an edge or a split names an unknown node.
     """
     folder = Path(folder)
     names = column_names(COLUMNS, columns)
@@ -58,7 +58,13 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
     known = _known(folder)
     count = _count(folder, known, sources, targets)
     ids = known.get("id") or [str(row) for row in range(count)]
-    node_columns = {**known, **_texts(folder, ids, names), **_masks(folder / "split.pt", count)}
+    node_columns = {**known, **_texts(folder, ids, names)}
+    file = folder / "split.pt"
+    if file.is_file():
+        split = load_torch_file(file)
+        for key, name in SPLITS.items():
+            rows = as_rows(_part(split, key, file), f"'{key}'", file)
+            node_columns[f"{name}{MASK}"] = mask_of(rows, count, key, file)
     pictures = pictures_by_stem(folder, "*images")
     if pictures:
         node_columns["image"] = [pictures.get(node_id) for node_id in ids]
@@ -70,7 +76,7 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
 
 
 def mm_graph_features(folder: Path) -> VectorReaders:
-    """The features, such as ``clip_feat``: their name and what reads them."""
+    """The features, such as ``clip_feat``, by name."""
     return {file.stem: partial(_features, folder, file) for file in sorted(folder.glob(FEATURES))}
 
 
@@ -85,51 +91,57 @@ def _edges(folder: Path) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray,
     if file.is_file():
         pairs = as_array(load_torch_file(file), "edges", file)
         if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2):
-            raise InputError(f"holds edges of shape {pairs.shape}", place=file, remedy="make it (edges, 2)")
+            raise InputError(
+                f"expected edges of shape (edges, 2), got {pairs.shape}",
+                place=file,
+                remedy="make it (edges, 2)",
+            )
         pairs = pairs.reshape(-1, 2)
         return as_rows(pairs[:, 0], "edges", file), as_rows(pairs[:, 1], "edges", file), file
     files = sorted(folder.glob(LINKS))
     if len(files) > 1:
-        told = " and ".join(file.name for file in files)
-        raise InputError(f"holds {told}", place=folder, remedy="keep one of them")
+        found = " and ".join(file.name for file in files)
+        raise InputError(f"the folder holds {found}", place=folder, remedy="keep one of them")
     train = _part(load_torch_file(files[0]), "train", files[0])
     ends = [
         as_rows(_part(train, end, files[0]), f"'{end}'", files[0]) for end in ("source_node", "target_node")
     ]
     if len(ends[0]) != len(ends[1]):
-        raise InputError(f"has {len(ends[0])} sources and {len(ends[1])} targets", place=files[0])
+        raise InputError(f"there are {len(ends[0])} sources and {len(ends[1])} targets", place=files[0])
     return ends[0], ends[1], files[0]
 
 
 def _part(values: Any, key: str, place: Path) -> Any:
     if not isinstance(values, Mapping) or key not in values:
-        raise InputError(f"has no '{key}'", place=place, remedy="fetch the file again")
+        raise InputError(f"there is no '{key}'", place=place, remedy="fetch the file again")
     return values[key]
 
 
-def _mapping(file: Path) -> list[str] | None:
-    """Raw ids in the order of their rows."""
-    if not file.is_file():
-        return None
-    found = load_torch_file(file)
-    if not isinstance(found, Mapping):
-        raise InputError("is no mapping of raw ids to rows", place=file, remedy="fetch the file again")
-    rows = as_rows(list(found.values()), "rows", file)
-    if not np.array_equal(np.sort(rows), np.arange(len(rows))):
-        raise InputError(
-            f"does not number its {len(rows)} nodes from 0 without gaps",
-            place=file,
-            remedy="mend the file, or take it away to have row numbers as ids",
-        )
-    ids = list(found)
-    return [str(ids[place]) for place in np.argsort(rows).tolist()]
-
-
 def _known(folder: Path) -> dict[str, Any]:
-    """The labels and the raw ids of nodes, where there are any."""
-    labels, ids = folder / "labels-w-missing.pt", _mapping(folder / "node_mapping.pt")
-    known = {"label": as_rows(load_torch_file(labels), "labels", labels)} if labels.is_file() else {}
-    return known if ids is None else {**known, "id": ids}
+    """The labels and the raw ids of nodes, as far as there are files of them."""
+    known: dict[str, Any] = {}
+    file = folder / "labels-w-missing.pt"
+    if file.is_file():
+        known["label"] = as_rows(load_torch_file(file), "labels", file)
+    file = folder / "node_mapping.pt"
+    if file.is_file():
+        found = load_torch_file(file)
+        if not isinstance(found, Mapping):
+            raise InputError(
+                f"expected a mapping of raw ids to rows, got {type(found).__name__}",
+                place=file,
+                remedy="fetch the file again",
+            )
+        rows = as_rows(list(found.values()), "rows", file)
+        if not np.array_equal(np.sort(rows), np.arange(len(rows))):
+            raise InputError(
+                f"the {len(rows)} nodes are not numbered from 0 without gaps",
+                place=file,
+                remedy="mend the file, or take it away to have row numbers as ids",
+            )
+        ids = list(found)
+        known["id"] = [str(ids[place]) for place in np.argsort(rows).tolist()]
+    return known
 
 
 def _count(
@@ -138,33 +150,27 @@ def _count(
     sources: Int64[np.ndarray, " edges"],
     targets: Int64[np.ndarray, " edges"],
 ) -> int:
-    """As many nodes as there are raw ids, labels or features; else as edges reach."""
+    """The number of raw ids, labels or features; without them, the highest number in the edges plus one."""
     if known:
         counts = {name: len(column) for name, column in known.items()}
         if len(set(counts.values())) > 1:
-            told = f"{counts['id']} nodes in node_mapping.pt and {counts['label']} labels"
-            raise InputError(f"there are {told}", place=folder, remedy="fetch the files again")
+            raise InputError(
+                f"there are {counts['id']} nodes in node_mapping.pt and {counts['label']} labels",
+                place=folder,
+                remedy="fetch the files again",
+            )
         return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
         return len(np.atleast_1d(as_array(load_torch_file(file, in_memory=False), "features", file)))
     return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))), folder)
 
 
-def _masks(file: Path, count: int) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    split = load_torch_file(file)
-    masks = {}
-    for key, name in SPLITS.items():
-        rows = as_rows(_part(split, key, file), f"'{key}'", file)
-        masks[f"{name}{MASK}"] = mask_of(rows, count, key, file)
-    return masks
-
-
 def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, list[str]]:
     files = sorted(folder.glob("*raw-text.jsonl"))
     if len(files) > 1:
-        raise InputError(f"holds {files[0].name} and {files[1].name}", place=folder, remedy="keep one")
+        raise InputError(
+            f"the folder holds {files[0].name} and {files[1].name}", place=folder, remedy="keep one"
+        )
     if not files:
         return {}
     texts: dict[str, str] = {}
@@ -174,7 +180,7 @@ def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, 
                 raise InputError(
                     f"the key '{name}' is missing (there is {', '.join(line) or 'nothing'})",
                     place=place,
-                    remedy="add it, or say what it is called (`--column text=title`)",
+                    remedy="add it, or give its name (`--column text=title`)",
                 )
         text = line[names["text"]]
         texts[str(line[names["id"]])] = (
@@ -182,7 +188,9 @@ def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, 
         )
     if ids and not any(node_id in texts for node_id in ids):
         raise InputError(
-            f"names none of the nodes '{ids[0]}', ...", place=files[0], remedy="add node_mapping.pt"
+            f"there is no line for any of the nodes '{ids[0]}', ...",
+            place=files[0],
+            remedy="add node_mapping.pt",
         )
     return {"text": [texts.get(node_id, "") for node_id in ids]}
 

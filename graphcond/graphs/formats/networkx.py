@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ KEYS = {
     "weight": "weight",
     "edge_type": "type",
 }
-"""Our columns, and the attributes of nodes and edges that they are in networkx."""
+"""The names of our columns among the attributes of networkx's nodes and edges."""
 
 
 def from_networkx(
@@ -31,18 +31,18 @@ def from_networkx(
     """A graph of networkx; directed if it is.
 
     Ids are the nodes as text, unless ``columns`` names an attribute for them. Further attributes of nodes
-    that are strings or numbers become attributes, others (arrays, say) are left out. Edges without a weight
-    have 1 where others have one. Parallel edges of a multigraph become one edge with the sum of their weights
-    and the type of the first.
+    that are strings or numbers become attributes; others, such as arrays, are left out. If some edges have
+    weights, the weight of the others is 1. Parallel edges of a multigraph become one edge with the sum of
+    their weights and the type of the first.
 
     Args:
         graph: the graph.
-        columns: what ``id``, ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type`` are
-            called among the attributes of nodes and edges, where they differ.
+        columns: the names of ``id``, ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type``
+            among the attributes of nodes and edges, where they differ.
         root: the folder that ``image`` is relative to.
 
     Raises:
-        InputError: two nodes have the same text, or a weight is no finite number >= 0.
+        InputError: two nodes have the same id, or a weight is not a finite number >= 0.
     """
     weight = (columns or {}).get("weight", KEYS["weight"])
     rows = {node: row for row, node in enumerate(graph)}
@@ -59,9 +59,9 @@ def from_networkx(
 
 
 def to_networkx(graph: AttributedGraph) -> Any:
-    """The graph as a `networkx.Graph`, or a `DiGraph` where it is directed; `from_networkx` reads it back.
+    """The graph as a `networkx.Graph`, or a `DiGraph` if it is directed; `from_networkx` reads it back.
 
-    Nodes are the ids; what is known of nodes and edges are their attributes. Neighbors that the source chose
+    Nodes are the ids, and columns become attributes of nodes and edges. Neighbors that the source chose
     itself are left out.
 
     Raises:
@@ -78,25 +78,21 @@ def to_networkx(graph: AttributedGraph) -> Any:
     for node_id, *values in zip(table.ids, *columns.values(), strict=True):
         found = zip(columns, values, strict=True)
         made.add_node(node_id, **{key: value for key, value in found if value is not None})
-    made.add_edges_from(_edges(graph))
+    for node, node_id in enumerate(table.ids):
+        for edge in range(graph.indptr[node], graph.indptr[node + 1]):
+            other = int(graph.indices[edge])
+            if not graph.directed and node >= other:
+                continue  # the edge was added from its other end
+            known: dict[str, Any] = {}
+            if graph.weights is not None:
+                known["weight"] = float(graph.weights[edge])
+            if graph.edge_types is not None:
+                known["type"] = graph.edge_type_names[graph.edge_types[edge]]
+            made.add_edge(node_id, table.ids[other], **known)
     return made
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], fill: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Attributes row by row as columns; what a row lacks is filled."""
+    """Rows of attributes as columns; ``fill`` gives missing values, None by default."""
     keys = dict.fromkeys(key for row in rows for key in row)
     return {key: [row.get(key, fill.get(key)) for row in rows] for key in keys if isinstance(key, str)}
-
-
-def _edges(graph: AttributedGraph) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each edge once, with its attributes."""
-    for node, node_id in enumerate(graph.nodes.ids):
-        for edge in range(graph.indptr[node], graph.indptr[node + 1]):
-            other = int(graph.indices[edge])
-            if graph.directed or node < other:
-                found: dict[str, Any] = {}
-                if graph.weights is not None:
-                    found["weight"] = float(graph.weights[edge])
-                if graph.edge_types is not None:
-                    found["type"] = graph.edge_type_names[graph.edge_types[edge]]
-                yield node_id, graph.nodes.ids[other], found

@@ -1,19 +1,18 @@
 """Folders as OGB unpacks them: ``raw/edge.csv.gz`` and what stands beside it (Hu et al., arXiv 2005.00687).
 
-Graphs of one type of nodes have their files in ``raw``; those of several have ``raw/relations`` and a folder
-for each type, as ogbn-mag has. Ids are what ``mapping`` says, else row numbers. OGB has no texts: a table
+Graphs with one type of nodes have their files in ``raw``; graphs with several have ``raw/relations`` and a
+folder for each type, like ogbn-mag. Ids come from ``mapping``, or are row numbers. OGB has no texts: a table
 ``nodes.*`` in the folder may add them, by id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -50,27 +49,26 @@ def read_ogb(folder: Path | str, columns: Mapping[str, str] | None = None) -> Gr
 
     Args:
         folder: holds ``raw``, and perhaps ``mapping``, ``split`` and ``nodes.*``.
-        columns: what ``id``, ``text`` and ``image`` are called in ``nodes.*``, where they differ.
+        columns: the names of ``id``, ``text`` and ``image`` in ``nodes.*``, where they differ.
 
     Raises:
-        InputError: a file is missing or damaged, has another number of rows than there are nodes or edges,
-            an edge or a split names no node, there are several graphs or several ways to split, or a picture
-            leaves the folder.
+        InputError: a file is missing or damaged, or its rows do not match the nodes or edges; an edge or a
+            split names an unknown node; there are several graphs or several ways to split; or a picture lies
+            outside the folder.
     """
     folder = Path(folder)
     names = column_names(COLUMNS, columns)
     counts = _counts(folder / "raw")
     nodes = {kind: NodeGroup(count, _node_columns(folder, kind, count)) for kind, count in counts.items()}
-    edges = {kind: _edges(place) for kind, place in _edge_folders(folder / "raw").items()}
-    source = source_of(Groups(nodes, edges), OWN_NAMES, root=folder, place=folder)
+    source = source_of(Groups(nodes, _edges(folder / "raw")), OWN_NAMES, root=folder, place=folder)
     table = find_table(folder, "nodes")
     if table is None and columns:
-        raise InputError("holds no nodes.* with columns to rename", place=folder, remedy="add that table")
+        raise InputError("there is no nodes.* with columns to rename", place=folder, remedy="add that table")
     return source if table is None else with_texts(source, table, names)
 
 
 def ogb_features(folder: Path) -> VectorReaders:
-    """The features of nodes: their name and what reads them."""
+    """The features of nodes, by name."""
     raw = folder / "raw"
     files = {kind: _file(raw, FEATURES, kind) for kind in _counts(raw)}
     return {FEATURES: partial(_features, folder, files)} if any(map(Path.is_file, files.values())) else {}
@@ -85,7 +83,7 @@ def _features(folder: Path, files: Mapping[str, Path]) -> Any:
 
 
 def _counts(raw: Path) -> dict[str, int]:
-    """Type to number of nodes."""
+    """The number of nodes of each type."""
     file = raw / "num-node-dict.csv.gz"
     if file.is_file():
         table = read_csv(file, kind=pa.int64())
@@ -96,37 +94,39 @@ def _counts(raw: Path) -> dict[str, int]:
         found = {PLAIN: read_integers(file, columns=1)[:, 0].tolist()}
     for counts in found.values():
         if len(counts) != 1:
-            raise InputError(f"holds {len(counts)} graphs", place=raw, remedy="give a folder of one graph")
+            raise InputError(
+                f"expected one graph, got {len(counts)}", place=raw, remedy="give a folder of one graph"
+            )
     check_room(sum(counts[0] for counts in found.values()), file)
     return {kind: counts[0] for kind, counts in found.items()}
 
 
 def _check_names(kinds: Iterable[str], place: Path) -> None:
-    """Types name folders, and may not lead out of them."""
+    """Types are names of folders, and may not lead out of ``raw``."""
     for kind in kinds:
         if not kind.replace("-", "_").isidentifier():
-            raise InputError(f"'{kind}' names no type", place=place, remedy="mend the file")
+            raise InputError(f"'{kind}' is not the name of a type", place=place, remedy="mend the file")
 
 
-def _edge_folders(raw: Path) -> dict[EdgeType, Path]:
+def _edges(raw: Path) -> dict[EdgeType, EdgeGroup]:
+    folders: dict[EdgeType, Path] = {(PLAIN, PLAIN, PLAIN): raw}
     triplets = raw / "triplet-list.csv.gz"
-    if not triplets.is_file():
-        return {(PLAIN, PLAIN, PLAIN): raw}
-    rows = read_csv(triplets, header=False)
-    if rows.num_columns != 3:
-        raise InputError(
-            f"has {rows.num_columns} columns instead of 3", place=triplets, remedy="mend the file"
-        )
-    kinds = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-    _check_names(chain.from_iterable(kinds), triplets)
-    return {kind: raw / "relations" / "___".join(kind) for kind in kinds}
-
-
-def _edges(folder: Path) -> EdgeGroup:
-    ends = read_integers(folder / "edge.csv.gz", columns=2)
-    weights = folder / "edge_weight.csv.gz"
-    columns = {"weight": read_floats(weights)} if weights.is_file() else {}
-    return EdgeGroup(ends[:, 0].copy(), ends[:, 1].copy(), columns)
+    if triplets.is_file():
+        rows = read_csv(triplets, header=False)
+        if rows.num_columns != 3:
+            raise InputError(
+                f"expected 3 columns, got {rows.num_columns}", place=triplets, remedy="mend the file"
+            )
+        kinds = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+        _check_names(chain.from_iterable(kinds), triplets)
+        folders = {kind: raw / "relations" / "___".join(kind) for kind in kinds}
+    edges = {}
+    for kind, folder in folders.items():
+        ends = read_integers(folder / "edge.csv.gz", columns=2)
+        weights = folder / "edge_weight.csv.gz"
+        columns = {"weight": read_floats(weights)} if weights.is_file() else {}
+        edges[kind] = EdgeGroup(ends[:, 0].copy(), ends[:, 1].copy(), columns)
+    return edges
 
 
 def _node_columns(folder: Path, kind: str, count: int) -> dict[str, Any]:
@@ -139,7 +139,21 @@ def _node_columns(folder: Path, kind: str, count: int) -> dict[str, Any]:
     ids = _mapped(folder / "mapping", kind, count)
     if ids is not None:
         columns["id"] = [f"{kind}:{node_id}" if kind else node_id for node_id in ids]
-    return columns | dict(_masks(folder / "split", kind, count))
+    split = folder / "split"
+    ways = sorted(way for way in split.glob("*/") if any(way.rglob("train.csv.gz")))
+    if len(ways) > 1:
+        raise InputError(
+            f"there are several ways to split: {', '.join(way.name for way in ways)}",
+            place=split,
+            remedy="keep one of them",
+        )
+    for way in ways:
+        for name in SPLITS:
+            file = way / kind / f"{name}.csv.gz"
+            if file.is_file():
+                rows = read_integers(file, columns=1)[:, 0]
+                columns[f"{name}{MASK}"] = mask_of(rows, count, name, file)
+    return columns
 
 
 def _file(raw: Path, stem: str, kind: str) -> Path:
@@ -150,23 +164,23 @@ def _one_column(file: Path, count: int) -> list[str]:
     table = read_csv(file, header=False)
     if table.num_columns != 1 or table.num_rows != count:
         raise InputError(
-            f"has {table.num_rows} rows of {table.num_columns} for {count} nodes",
+            f"expected {count} rows of one value, got {table.num_rows} of {table.num_columns}",
             place=file,
             remedy="give one value for each node",
         )
-    # pandas writes whole numbers with gaps as 3.0
+    # pandas writes whole numbers as 3.0 where some are missing.
     return [value.removesuffix(".0") for value in table.column(0).to_pylist()]
 
 
 def _mapped(mapping: Path, kind: str, count: int) -> list[str] | None:
-    """The ids behind row numbers; the file has two columns, row number and id, under any header."""
+    """The ids by row number; the file has two columns, row number and id, under any header."""
     files = sorted(mapping.glob(f"{kind}_entidx2*.csv.gz" if kind else "nodeidx2*.csv.gz"))
     if not files:
         return None
     table = read_csv(files[0])
     if table.num_columns < 2 or table.num_rows != count:
         raise InputError(
-            f"has {table.num_rows} rows of {table.num_columns} for {count} nodes",
+            f"expected {count} rows of two columns, got {table.num_rows} of {table.num_columns}",
             place=files[0],
             remedy="fetch the file again",
         )
@@ -175,21 +189,8 @@ def _mapped(mapping: Path, kind: str, count: int) -> list[str] | None:
     )
     if order.null_count:
         row = int(pc.index(order.is_null(), True).as_py())
-        raise InputError(f"does not name node {row}", place=files[0], remedy="fetch the file again")
+        raise InputError(f"node {row} is missing", place=files[0], remedy="fetch the file again")
     return table.column(1).take(order).to_pylist()
-
-
-def _masks(split: Path, kind: str, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    ways = sorted(folder for folder in split.glob("*/") if any(folder.rglob("train.csv.gz")))
-    if len(ways) > 1:
-        told = ", ".join(way.name for way in ways)
-        raise InputError(f"holds several ways to split: {told}", place=split, remedy="keep one of them")
-    for way in ways:
-        for name in SPLITS:
-            file = way / kind / f"{name}.csv.gz"
-            if file.is_file():
-                rows = read_integers(file, columns=1)[:, 0]
-                yield f"{name}{MASK}", mask_of(rows, count, name, file)
 
 
 OGB = GraphFormat(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,16 @@ KEYS = {
     "weight": "edge_weight",
     "edge_type": "edge_type",
 }
-"""Our columns, and what they are called in a PyG graph."""
+"""The names of our columns in a PyG graph."""
 
 FEATURES = {"extra": "x", "pictures": "picture_x", "texts": "text_x"}
-"""The parts of `NodeEmbeddings`, and what they are called in a PyG graph."""
+"""The names of the parts of `NodeEmbeddings` in a PyG graph."""
 
 RELATIONS = "edge_type_names"
-"""Names of the numbers in ``edge_type``."""
+"""Key of the names of the numbers in ``edge_type``."""
 
 UNTYPED = "to"
-"""The relation of edges that have no type, between nodes that have one; PyG writes it too."""
+"""PyG's relation of edges without a type between nodes with types."""
 
 _GLOBAL = "_global_store"
 _REVERSE = "rev_"
@@ -61,12 +61,12 @@ def groups_of(mapping: Mapping[Any, Any], place: object = None) -> Groups:
     A relation ``rev_r`` from b to a, which `ToUndirected` adds to a relation ``r`` from a to b, is left out.
 
     Raises:
-        InputError: it is no such dict, ``edge_index`` is missing or of another shape, or the number of nodes
-            cannot be told.
+        InputError: ``mapping`` is not such a dict, ``edge_index`` is missing or of another shape, or the
+            number of nodes is unknown.
     """
     if not isinstance(mapping, Mapping):
         raise InputError(
-            f"holds no graph but {type(mapping).__name__}", place=place, remedy="save `data.to_dict()`"
+            f"expected a graph, got {type(mapping).__name__}", place=place, remedy="save `data.to_dict()`"
         )
     if _GLOBAL in mapping or any(isinstance(key, tuple) for key in mapping):
         return _hetero_groups(mapping, place)
@@ -86,8 +86,19 @@ def groups_of(mapping: Mapping[Any, Any], place: object = None) -> Groups:
 def _hetero_groups(mapping: Mapping[Any, Any], place: object) -> Groups:
     for key, columns in mapping.items():
         if not isinstance(columns, Mapping):
-            raise InputError(f"'{key}' is no mapping but {type(columns).__name__}", place=place)
-    edges = dict(_hetero_edges({key: mapping[key] for key in mapping if isinstance(key, tuple)}, place))
+            raise InputError(f"expected a mapping as '{key}', got {type(columns).__name__}", place=place)
+    relations = {key: columns for key, columns in mapping.items() if isinstance(key, tuple)}
+    untyped = {kind[1:-1] for kind in relations} == {(UNTYPED,)}
+    edges: dict[EdgeType, EdgeGroup] = {}
+    for kind, columns in relations.items():
+        if len(kind) != 3 or not all(isinstance(part, str) for part in kind):
+            raise InputError(f"expected (source, relation, target) as an edge type, got {kind}", place=place)
+        start, relation, end = kind
+        if relation.startswith(_REVERSE) and (end, relation.removeprefix(_REVERSE), start) in relations:
+            continue
+        sources, targets = _ends(columns, f"{place or 'graph'}, {kind}")
+        group = EdgeGroup(sources, targets, _without(columns, "edge_index"))
+        edges[start, PLAIN if untyped else relation, end] = group
     names = [key for key in mapping if isinstance(key, str) and key != _GLOBAL]
     names += [end for kind in edges for end in (kind[0], kind[2])]
     nodes = {}
@@ -97,21 +108,6 @@ def _hetero_groups(mapping: Mapping[Any, Any], place: object) -> Groups:
         columns = mapping.get(name, {})
         nodes[name] = NodeGroup(_count(columns, ends, place), _without(columns, "num_nodes"))
     return Groups(nodes, edges)
-
-
-def _hetero_edges(
-    groups: Mapping[tuple[Any, ...], Mapping[str, Any]], place: object
-) -> Iterator[tuple[EdgeType, EdgeGroup]]:
-    untyped = {kind[1:-1] for kind in groups} == {(UNTYPED,)}
-    for kind, columns in groups.items():
-        if len(kind) != 3 or not all(isinstance(part, str) for part in kind):
-            raise InputError(f"the edge type {kind} is no (source, relation, target)", place=place)
-        start, relation, end = kind
-        if relation.startswith(_REVERSE) and (end, relation.removeprefix(_REVERSE), start) in groups:
-            continue
-        sources, targets = _ends(columns, f"{place or 'graph'}, {kind}")
-        group = EdgeGroup(sources, targets, _without(columns, "edge_index"))
-        yield (start, PLAIN if untyped else relation, end), group
 
 
 def _without(columns: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -130,27 +126,27 @@ def _ends(
     pairs = as_array(columns["edge_index"], "'edge_index'", place)
     if pairs.ndim != 2 or len(pairs) != 2:
         raise InputError(
-            f"'edge_index' has the shape {pairs.shape}", place=place, remedy="make it (2, edges)"
+            f"expected 'edge_index' of shape (2, edges), got {pairs.shape}",
+            place=place,
+            remedy="make it (2, edges)",
         )
     return as_rows(pairs[0], "'edge_index'", place), as_rows(pairs[1], "'edge_index'", place)
 
 
 def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " edges"]], place: object) -> int:
-    """As PyG counts: what is said, else what a column of the nodes has, else what edges reach."""
-    try:
-        told = _told(columns)
-    except TypeError as error:
-        raise InputError(f"its nodes cannot be counted ({error})", place=place, remedy="mend it") from None
-    reached = 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)
-    return check_room(reached if told is None else told, place or "the graph")
-
-
-def _told(columns: Mapping[str, Any]) -> int | None:
-    if columns.get("num_nodes") is not None:
-        return index(columns["num_nodes"])
+    """The number of nodes, as PyG counts: ``num_nodes``, else the length of a column, else by the edges."""
     masks = [key for key in columns if str(key).endswith(MASK)]
     known = (*FEATURES.values(), "y", "id", "text", "image", *masks)
-    return next((len(columns[key]) for key in known if columns.get(key) is not None), None)
+    try:
+        if columns.get("num_nodes") is not None:
+            count = index(columns["num_nodes"])
+        elif (key := next((key for key in known if columns.get(key) is not None), None)) is not None:
+            count = len(columns[key])
+        else:
+            count = 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)
+    except TypeError as error:
+        raise InputError(f"the nodes cannot be counted ({error})", place=place, remedy="mend it") from None
+    return check_room(count, place or "the graph")
 
 
 _INSTALL = "'graphcond[pyg]'"
@@ -167,30 +163,30 @@ def from_pyg(
     """A graph of a PyG `Data` or `HeteroData`.
 
     Nodes come type after type, in PyG's order; see `embeddings_from_pyg` for their features.
-    ``docs/formats.md`` says what is read from where.
+    ``docs/formats.md`` lists the keys that are read.
 
     Args:
         data: the graph; its edges are ``edge_index``.
-        columns: what ``id``, ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type`` are
-            called in it, where they differ from `graphcond.graphs.formats.pyg.KEYS`.
-        nodes: the node table, where the data do not hold it.
+        columns: the names of ``id``, ``text``, ``image``, ``split``, ``type``, ``weight`` and ``edge_type``
+            in the graph, where they differ from `graphcond.graphs.formats.pyg.KEYS`.
+        nodes: the node table, if it is not in the data.
         directed: keep edges in the one direction they have.
         root: the folder that ``image`` is relative to.
 
     Raises:
-        InputError: ``edge_index`` is missing, an edge ends at no node, a column has another length than its
-            nodes or edges, masks overlap, or a weight is no finite number >= 0.
+        InputError: ``edge_index`` is missing, an edge has an unknown end, a column has another length than
+            its nodes or edges, masks overlap, or a weight is not a finite number >= 0.
     """
     source = source_of(groups_of(data.to_dict()), KEYS, columns, nodes=nodes, root=root)
     return source.graph(directed=directed)
 
 
 def to_pyg(graph: AttributedGraph, embeddings: NodeEmbeddings | None = None) -> Any:
-    """The graph as a PyG `HeteroData` where nodes have types, else as a `Data`; `from_pyg` reads it back.
+    """The graph as a PyG `HeteroData` if nodes have types, else as a `Data`; `from_pyg` reads it back.
 
     An undirected graph has each edge in both directions. In a `HeteroData`, a relation is an edge type
-    (``to`` where edges have none) between two types of nodes; in a `Data`, ``edge_type`` are numbers and
-    ``edge_type_names`` what they mean.
+    (``to`` for edges without types) between two types of nodes; in a `Data`, ``edge_type`` are numbers and
+    ``edge_type_names`` their names.
 
     Args:
         graph: the graph; neighbors that its source chose itself are left out.
@@ -212,17 +208,18 @@ def embeddings_from_pyg(
     Args:
         data: the graph.
         extra: the key of the part ``extra``; types of nodes without it get zeros.
-        pictures: of the part ``pictures``.
-        texts: of the part ``texts``.
+        pictures: the key of the part ``pictures``.
+        texts: the key of the part ``texts``.
 
     Raises:
-        InputError: there are none of these keys, or one of them is not one row a node, all of one width.
+        InputError: none of these keys exist, or one of them does not have one row for each node, or has
+            several widths.
     """
     return embeddings_of(groups_of(data.to_dict()), {"extra": extra, "pictures": pictures, "texts": texts})
 
 
 def read_pyg(file: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
-    """Read a ``.pt`` file with what `Data.to_dict` or `HeteroData.to_dict` gives, or with a `Data` itself.
+    """Read a ``.pt`` file with the dict of a `Data` or `HeteroData`, or with a `Data` itself.
 
     Nothing in the file is executed. A file of `torch.save(data)`, or the ``processed/data.pt`` of a dataset
     of one graph, needs PyG to be installed; a file of `torch.save(data.to_dict())` does not.
@@ -237,7 +234,7 @@ def read_pyg(file: Path | str, columns: Mapping[str, str] | None = None) -> Grap
 
 
 def pyg_features(file: Path) -> VectorReaders:
-    """The vectors that a ``.pt`` file has for nodes: their name and what reads them."""
+    """The vectors of nodes in a ``.pt`` file, by name."""
     return readers_of(groups_of(load_pyg(file), file), file)
 
 
@@ -245,15 +242,23 @@ def load_pyg(file: Path) -> Mapping[Any, Any]:
     """The dict in a ``.pt`` file; a `Data` or `HeteroData` in it becomes one.
 
     Raises:
-        InputError: there is none, the file is damaged or holds other objects, or it needs PyG.
+        InputError: the file is damaged or holds something else, or it needs PyG.
     """
-    classes = _pyg_classes()
+    classes: list[type] = []  # the classes in a pickled `Data` or `HeteroData`
+    try:
+        data = optional("torch_geometric.data", _INSTALL)
+        storage = optional("torch_geometric.data.storage", _INSTALL)
+        parts = optional("torch_geometric.data.data", _INSTALL)
+        classes += [data.Data, data.HeteroData, parts.DataEdgeAttr, parts.DataTensorAttr]
+        classes += [getattr(storage, f"{kind}Storage") for kind in ("Base", "Global", "Node", "Edge")]
+    except InputError:
+        pass  # a dict can be read without PyG
     try:
         found = load_torch_file(file, classes=classes)
     except InputError as error:
         if classes or not file.is_file():
             raise
-        remedy = f"if a PyG graph is in it, `pip install {_INSTALL}`, or save its `to_dict()`"
+        remedy = f"if it holds a PyG graph, `pip install {_INSTALL}`, or save its `to_dict()`"
         raise InputError(error.problem, place=file, remedy=remedy) from None
     if isinstance(found, tuple) and len(found) > 1 and found[1] is None:  # a dataset of one graph
         found = found[0]
@@ -263,10 +268,10 @@ def load_pyg(file: Path) -> Mapping[Any, Any]:
 def write_pyg(graph: AttributedGraph, file: Path | str) -> None:
     """Write ``graph`` as a ``.pt`` file that `read_pyg` and PyG read, whole or not at all.
 
-    `Data.from_dict(torch.load(file))` makes a graph of it, or `HeteroData.from_dict` where nodes have types.
+    `Data.from_dict(torch.load(file))` makes a graph of it, or `HeteroData.from_dict` if nodes have types.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        WriteError: the file cannot be written, or its disk is full.
     """
     import torch
 
@@ -274,37 +279,29 @@ def write_pyg(graph: AttributedGraph, file: Path | str) -> None:
         torch.save(dict_of(graph), temporary)
 
 
-def _pyg_classes() -> list[type]:
-    """What a `Data` or `HeteroData` in a file is made of; nothing where PyG is not installed."""
-    try:
-        data = optional("torch_geometric.data", _INSTALL)
-        storage = optional("torch_geometric.data.storage", _INSTALL)
-        parts = optional("torch_geometric.data.data", _INSTALL)
-    except InputError:
-        return []
-    storages = [getattr(storage, f"{kind}Storage") for kind in ("Base", "Global", "Node", "Edge")]
-    return [data.Data, data.HeteroData, parts.DataEdgeAttr, parts.DataTensorAttr, *storages]
-
-
 _TAKEN = {*KEYS.values(), *FEATURES.values(), "num_nodes", "edge_index"}
 """Keys that an attribute may not have."""
 
 
 def dict_of(graph: AttributedGraph, embeddings: NodeEmbeddings | None = None) -> dict[Any, Any]:
-    """The graph as a dict of tensors and lists: of a `HeteroData` where nodes have types, else of a `Data`.
+    """The graph as a dict of tensors and lists: of a `HeteroData` if nodes have types, else of a `Data`.
 
     An undirected graph has each edge in both directions. Nodes of a type keep their order; neighbors that
     the source chose itself are left out.
     """
-    features = _features(embeddings)
+    import torch
+
+    parts = {key: getattr(embeddings, part, None) for part, key in FEATURES.items()}
+    features = {key: array for key, array in parts.items() if array is not None}
     sources = np.repeat(np.arange(len(graph)), graph.degrees)
-    if graph.nodes.types is None:
-        return {
-            **_nodes(graph, np.arange(len(graph)), features),
-            **_edges(graph, sources, graph.indices, slice(None)),
-            **_types(graph),
-        }
-    return _hetero(graph, sources, to_arrow(graph.nodes.types).dictionary_encode(), features)
+    if graph.nodes.types is not None:
+        return _hetero(graph, sources, to_arrow(graph.nodes.types).dictionary_encode(), features)
+    found = _nodes(graph, np.arange(len(graph)), features)
+    found |= _edges(graph, sources, graph.indices, slice(None))
+    if graph.edge_types is not None:
+        found[KEYS["edge_type"]] = torch.from_numpy(graph.edge_types.astype(np.int64))
+        found[RELATIONS] = list(graph.edge_type_names)
+    return found
 
 
 def _hetero(
@@ -373,21 +370,12 @@ def _edges(
     return index | {KEYS["weight"]: torch.from_numpy(np.array(graph.weights[which]))}
 
 
-def _types(graph: AttributedGraph) -> dict[str, Any]:
-    import torch
-
-    if graph.edge_types is None:
-        return {}
-    types = torch.from_numpy(graph.edge_types.astype(np.int64))
-    return {KEYS["edge_type"]: types, RELATIONS: list(graph.edge_type_names)}
-
-
 def _take(column: Sequence[str] | Sequence[str | None], rows: pa.Array) -> list[Any]:
     return to_arrow(column).take(rows).to_pylist()
 
 
 def _numbers(column: list[str]) -> Any:
-    """Whole numbers as a tensor, anything else as it is."""
+    """Whole numbers as a tensor, any other column unchanged."""
     import torch
 
     try:
@@ -395,11 +383,6 @@ def _numbers(column: list[str]) -> Any:
         return torch.tensor(numbers) if [str(number) for number in numbers] == column else column
     except (ValueError, RuntimeError):  # RuntimeError: beyond 64 bits
         return column
-
-
-def _features(embeddings: NodeEmbeddings | None) -> dict[str, Shaped[np.ndarray, "nodes d"]]:
-    found = {key: getattr(embeddings, part, None) for part, key in FEATURES.items()}
-    return {key: array for key, array in found.items() if array is not None}
 
 
 PYG_FILE = GraphFormat(

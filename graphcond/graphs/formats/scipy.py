@@ -29,17 +29,18 @@ def from_scipy(
         root: the folder that pictures are in.
 
     Raises:
-        InputError: the matrix is not sparse or not square, a weight is no finite number >= 0, or ``nodes``
-            has another length, or the nodes do not fit the memory.
+        InputError: the matrix is not sparse or not square, a weight is not a finite number >= 0, ``nodes``
+            has another length, or the nodes do not fit into memory.
     """
     sparse = optional("scipy.sparse", "scipy")
     if not sparse.issparse(matrix):
         raise InputError(
-            f"{type(matrix).__name__} is no sparse matrix", remedy="use scipy.sparse.csr_array(matrix)"
+            f"expected a sparse matrix, got {type(matrix).__name__}",
+            remedy="use scipy.sparse.csr_array(matrix)",
         )
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InputError(
-            f"an adjacency matrix of shape {matrix.shape} is not square", remedy="give (nodes, nodes)"
+            f"expected a square adjacency matrix, got the shape {matrix.shape}", remedy="give (nodes, nodes)"
         )
     count = check_room(matrix.shape[0], "the matrix")
     entries = matrix.tocoo()
@@ -50,7 +51,7 @@ def from_scipy(
 
 
 def to_scipy(graph: AttributedGraph) -> Any:
-    """The adjacency matrix as a `scipy.sparse.csr_array` of float32: weights, or ones where there are none.
+    """The adjacency matrix as a `scipy.sparse.csr_array` of float32: weights, or ones without weights.
 
     Raises:
         InputError: scipy is missing.

@@ -23,10 +23,10 @@ from graphcond.io.files import atomic_file, inside
 from graphcond.progress import Progress
 
 BLOCK = 1 << 20
-"""Edges that are written at once, or those of one node if it has more."""
+"""Most edges that are written at once; a node with more is written at once too."""
 
 GZIP_LEVEL = 1
-"""Arrow's own gzip has level 9: ten times as long, for a file that is a fifth smaller."""
+"""Arrow's own gzip has level 9, which takes ten times as long for a file that is a fifth smaller."""
 
 
 def export_edges(graph: AttributedGraph, file: Path | str, progress: Progress | None = None) -> int:
@@ -39,19 +39,21 @@ def export_edges(graph: AttributedGraph, file: Path | str, progress: Progress | 
     Args:
         graph: the graph; its arrays may be memory maps.
         file: ends in ``.csv``, ``.csv.gz`` or ``.parquet``.
-        progress: told how many entries of ``indices`` are done.
+        progress: called with the number of entries of ``indices`` that are done, and of all.
 
     Returns:
-        How many edges were written.
+        The number of edges written.
 
     Raises:
         InputError: the file has another ending.
-        WriteError: the place refuses, or its disk is full.
+        WriteError: the file cannot be written, or its disk is full.
     """
     file = Path(file)
     open_writer = next((opened for suffix, opened in WRITERS.items() if file.name.endswith(suffix)), None)
     if open_writer is None:
-        raise InputError("is no table of edges", place=file, remedy=f"end it in {', '.join(WRITERS)}")
+        raise InputError(
+            f"expected a file that ends in {', '.join(WRITERS)}", place=file, remedy="choose one of them"
+        )
     written = 0
     with atomic_file(file) as temporary, open_writer(temporary, _schema(graph)) as write:
         for done, block in _blocks(graph):
@@ -70,7 +72,7 @@ def _schema(graph: AttributedGraph) -> pa.Schema:
 
 
 def _blocks(graph: AttributedGraph) -> Iterator[tuple[int, pa.Table]]:
-    """Rows of the CSR, each time as many as have at most `BLOCK` edges but at least one."""
+    """Rows of the CSR, as many at once as have at most `BLOCK` edges, but at least one."""
     ids, names = to_arrow(graph.nodes.ids), pa.array(graph.edge_type_names, pa.large_string())
     schema, start = _schema(graph), 0
     while start < len(graph):
@@ -117,29 +119,29 @@ def _parquet(file: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], Non
 
 _Opener = Callable[[Path, pa.Schema], AbstractContextManager[Callable[[pa.Table], None]]]
 WRITERS: dict[str, _Opener] = {".csv": _csv, ".csv.gz": _gzip, ".parquet": _parquet}
-"""Ending of a file to what writes it."""
+"""The writers of files, by their ending."""
 
 
 def read_tables(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
     """Read ``nodes.*`` and ``edges.*`` (csv, csv.gz, jsonl or parquet).
 
-    Nodes have the columns ``id`` and ``text``, perhaps ``image`` (a path in the folder), ``split`` and
-    ``type``; whatever else they have becomes an attribute. Edges have ``src`` and ``dst``, perhaps ``type``
-    and ``weight``.
+    Nodes have the columns ``id`` and ``text``, and optionally ``image`` (a path in the folder), ``split`` and
+    ``type``; all other columns become attributes. Edges have ``src`` and ``dst``, and optionally ``type`` and
+    ``weight``.
 
     Args:
         folder: holds both files.
-        columns: what those columns are called, where they differ; ``type`` in both tables.
+        columns: the names of these columns in the files, where they differ; ``type`` is one for both tables.
 
     Raises:
         InputError: a file or a column is missing, an id is empty or repeats, an edge names an unknown id,
-            a weight is no finite number >= 0, or a picture's path leaves the folder.
+            a weight is not a finite number >= 0, or a picture lies outside the folder.
     """
     return open_tables(folder, columns).read()
 
 
 def read_edge_list(file: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
-    """Read a lone table of edges; its ids become nodes with the text "", in the order they are met.
+    """Read a table of edges alone; its ids become nodes with the text "", in order of appearance.
 
     Raises:
         InputError: as `read_tables`.
@@ -152,9 +154,8 @@ def open_tables(folder: Path | str, columns: Mapping[str, str] | None = None) ->
     folder = Path(folder)
     names = column_names((*NODE_COLUMNS, *EDGE_COLUMNS), columns)
     nodes, edges = _need(folder, "nodes"), _need(folder, "edges")
-    table = _read_nodes(nodes, names)
-    ids = NodeIds(to_arrow(from_arrow(table["id"])))
-    return EdgeFile(edges, names, ids, _node_table(table), frozenset(table.column_names))
+    columns_of_nodes, table = _read_nodes(nodes, names)
+    return EdgeFile(edges, names, NodeIds(to_arrow(table.ids)), table, columns_of_nodes)
 
 
 def open_edge_list(file: Path | str, columns: Mapping[str, str] | None = None) -> EdgeFile:
@@ -166,11 +167,12 @@ def _need(folder: Path, stem: str) -> Path:
     file = find_table(folder, stem)
     if file is None:
         endings = ", ".join(SUFFIXES)
-        raise InputError(f"holds no {stem}.* ({endings})", place=folder, remedy="add the file")
+        raise InputError(f"there is no {stem}.* ({endings})", place=folder, remedy="add the file")
     return file
 
 
-def _read_nodes(file: Path, names: Mapping[str, str]) -> pa.Table:
+def _read_nodes(file: Path, names: Mapping[str, str]) -> tuple[frozenset[str], NodeTable]:
+    """Our names of the file's columns, and the nodes."""
     table = read_table(file, {name: names[name] for name in NODE_COLUMNS}, ("id", "text"))
     check_filled(table["id"], names["id"], file)
     ids = table["id"].combine_chunks()
@@ -182,13 +184,9 @@ def _read_nodes(file: Path, names: Mapping[str, str]) -> pa.Table:
     if "image" in table.column_names:
         for position, picture in enumerate(table["image"].to_pylist()):
             inside(file.parent, picture, place=row_place(file, position))
-    return table
-
-
-def _node_table(table: pa.Table) -> NodeTable:
     columns = {name: from_arrow(table[name]) for name in table.column_names}
     pictures = columns.get("image", [""] * len(table))
-    return NodeTable(
+    nodes = NodeTable(
         ids=columns["id"],
         texts=columns["text"],
         pictures=[picture or None for picture in pictures],
@@ -196,6 +194,7 @@ def _node_table(table: pa.Table) -> NodeTable:
         splits=columns.get("split"),
         attributes={name: column for name, column in columns.items() if name not in NODE_COLUMNS},
     )
+    return frozenset(columns), nodes
 
 
 TABLES = GraphFormat(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias
@@ -20,21 +21,21 @@ EdgeType: TypeAlias = tuple[str, str, str]
 """Type of the sources, relation, type of the targets."""
 
 OWN_NAMES = {name: name for name in (*NODE_COLUMNS, "weight", "edge_type")}
-"""What formats call the columns that have no names for them."""
+"""The names of our columns in formats that have no other names for them."""
 
 MASK = "_mask"
-"""What the names of masks end in; ``train_mask`` is True for the nodes of the split ``train``."""
+"""Ending of the names of masks; ``train_mask`` is True for the nodes of the split ``train``."""
 
 PLAIN = ""
-"""The type of nodes, and the relation of edges, where there is one and it has no name."""
+"""The type of nodes, and the relation of edges, of a graph that does not tell types apart."""
 
 NODE = 96
-"""Bytes that a node takes at least: its id, and its place in the columns."""
+"""Least bytes of memory for a node: its id, and its place in the columns."""
 
 
 @dataclass(frozen=True)
 class NodeGroup:
-    """The ``count`` nodes of one type, and what is known of them; some of it may be of other lengths."""
+    """The ``count`` nodes of one type with their columns, of which some may have another length."""
 
     count: int
     columns: Mapping[str, Any]
@@ -42,7 +43,7 @@ class NodeGroup:
 
 @dataclass(frozen=True)
 class EdgeGroup:
-    """The edges of one type: positions among the nodes of both ends' types, and what is known of them."""
+    """The edges of one type, as positions among the nodes of both ends' types, with their columns."""
 
     sources: Int64[np.ndarray, " edges"]
     targets: Int64[np.ndarray, " edges"]
@@ -51,7 +52,7 @@ class EdgeGroup:
 
 @dataclass(frozen=True)
 class Groups:
-    """All nodes and edges by their types. ``relations`` names what numbers in ``edge_type`` mean."""
+    """All nodes and edges by their types. ``relations`` are the names of numbers in ``edge_type``."""
 
     nodes: Mapping[str, NodeGroup]
     edges: Mapping[EdgeType, EdgeGroup]
@@ -59,7 +60,7 @@ class Groups:
 
 
 def attribute_keys(nodes: NodeTable, taken: Collection[str]) -> dict[str, str]:
-    """What each attribute is called elsewhere: as here, or with ``attribute_`` before it if that is taken."""
+    """The names of attributes in another library: their own, after ``attribute_`` where they are taken."""
     return {name: f"attribute_{name}" if name in taken else name for name in nodes.attributes}
 
 
@@ -81,17 +82,18 @@ def text_column(
 
 
 def check_room(nodes: int, place: object) -> int:
-    """``nodes``, where so many fit the memory: a wrong count, or one wrong id in the edges, names billions.
+    """Return ``nodes`` if so many nodes fit into memory.
 
-    Called by each format as soon as it knows the number, before anything is made for each node.
+    A wrong count, or one wrong id in the edges, asks for billions of nodes. Each format checks the number as
+    soon as it knows it, before it allocates something for each node.
 
     Raises:
-        InputError: they do not fit.
+        InputError: the nodes do not fit.
     """
     free = psutil.virtual_memory().available
     if nodes * NODE > free:
         raise InputError(
-            f"has {nodes} nodes, and {free / 2**30:.1f} GiB of memory do not hold so many",
+            f"there are {nodes} nodes, and {free / 2**30:.1f} GiB of memory do not hold so many",
             place=place,
             remedy="mend that number, or number the nodes in the edges from 0 without gaps",
         )
@@ -101,10 +103,10 @@ def check_room(nodes: int, place: object) -> int:
 def mask_of(
     rows: Int64[np.ndarray, " rows"], count: int, what: str, place: object
 ) -> Bool[np.ndarray, " nodes"]:
-    """True for the nodes ``rows`` of ``count``; errors call the rows ``what``.
+    """True for the nodes ``rows`` of ``count``; ``what`` is the name of the rows in errors.
 
     Raises:
-        InputError: a row is no node's.
+        InputError: a row is not that of a node.
     """
     if len(rows) and not (rows.min() >= 0 and rows.max() < count):
         raise InputError(
@@ -118,17 +120,17 @@ def mask_of(
 
 
 def of_nodes(kind: str) -> str:
-    """What an error says after nodes."""
+    """The type in an error, to stand after "nodes"; empty for `PLAIN`."""
     return f" of '{kind}'" if kind != PLAIN else ""
 
 
 def of_edges(kind: EdgeType) -> str:
-    """What an error says after edges."""
+    """The type in an error, to stand after "edges"; empty for `PLAIN`."""
     return f" of {named(kind)}" if kind[1] != PLAIN else ""
 
 
 def named(kind: EdgeType) -> str:
-    """An edge type as errors write it."""
+    """An edge type in an error."""
     return f"'{' '.join(kind)}'"
 
 
@@ -147,7 +149,15 @@ def edge_list(groups: Groups, names: Mapping[str, str], place: object) -> EdgeLi
                 raise InputError(
                     f"the edges {named(kind)} end at nodes '{end}', which are missing", place=place
                 )
-            _check_ends(ends, groups.nodes[end].count, kind, place)
+            count = groups.nodes[end].count
+            outside = np.flatnonzero((ends < 0) | (ends >= count))
+            if len(outside):
+                edge = outside[0]
+                raise InputError(
+                    f"edge {edge}{of_edges(kind)} ends at node {ends[edge]}, and there are {count} nodes",
+                    place=place,
+                    remedy="mend the edge, or give all nodes",
+                )
             found.append(ends + starts[end])
     return EdgeList(
         np.concatenate(sources),
@@ -157,55 +167,40 @@ def edge_list(groups: Groups, names: Mapping[str, str], place: object) -> EdgeLi
     )
 
 
-def _check_ends(ends: Int64[np.ndarray, " edges"], count: int, kind: EdgeType, place: object) -> None:
-    outside = np.flatnonzero((ends < 0) | (ends >= count))
-    if len(outside):
-        raise InputError(
-            f"edge {outside[0]}{of_edges(kind)} ends at node {ends[outside[0]]}, and there are {count} nodes",
-            place=place,
-            remedy="mend the edge, or give all nodes",
-        )
-
-
 def _weights(
     edges: Mapping[EdgeType, EdgeGroup], key: str, place: object
 ) -> Float32[np.ndarray, " edges"] | None:
+    """The weights of all edges, 1 for types without weights; None if no type has any."""
     if not any(key in group.columns for group in edges.values()):
         return None
-    return np.concatenate([_weights_of(group, key, kind, place) for kind, group in edges.items()])
-
-
-def _weights_of(group: EdgeGroup, key: str, kind: EdgeType, place: object) -> Float32[np.ndarray, " edges"]:
-    count = len(group.sources)
-    if key not in group.columns:
-        return np.ones(count, np.float32)
-    weights = as_array(_numbers(group.columns[key]), f"'{key}'", place)
-    if weights.shape not in ((count,), (count, 1)):
-        raise InputError(
-            f"'{key}'{of_edges(kind)} has the shape {weights.shape} for {count} edges",
-            place=place,
-            remedy="give one weight for each edge",
-        )
-    weights = weights.reshape(-1).astype(np.float32)
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        raise InputError(
-            f"edge {wrong[0]}{of_edges(kind)} has the weight {weights[wrong[0]]}",
-            place=place,
-            remedy="use finite weights >= 0",
-        )
-    return weights
-
-
-def _numbers(values: Any) -> Any:
-    """Numbers that are written out, as they are in CSV files, or what else it was."""
-    try:
-        return [float(value) for value in values] if isinstance(values, list | tuple) else values
-    except (TypeError, ValueError):
-        return values
+    parts = []
+    for kind, group in edges.items():
+        count = len(group.sources)
+        values = group.columns.get(key, np.ones(count, np.float32))
+        if isinstance(values, list | tuple):
+            with suppress(TypeError, ValueError):  # numbers as text, from CSV files
+                values = [float(value) for value in values]
+        weights = as_array(values, f"'{key}'", place)
+        if weights.shape not in ((count,), (count, 1)):
+            raise InputError(
+                f"'{key}'{of_edges(kind)} has the shape {weights.shape} for {count} edges",
+                place=place,
+                remedy="give one weight for each edge",
+            )
+        weights = weights.reshape(-1).astype(np.float32)
+        wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+        if len(wrong):
+            raise InputError(
+                f"edge {wrong[0]}{of_edges(kind)} has the weight {weights[wrong[0]]}",
+                place=place,
+                remedy="use finite weights >= 0",
+            )
+        parts.append(weights)
+    return np.concatenate(parts)
 
 
 def _edge_types(groups: Groups, key: str, place: object) -> list[str] | None:
+    """The types of all edges: their column ``key``, else the relation of their group."""
     typed = any(key in group.columns for group in groups.edges.values())
     if not typed and all(relation == PLAIN for _, relation, _ in groups.edges):
         return None
@@ -216,20 +211,20 @@ def _edge_types(groups: Groups, key: str, place: object) -> list[str] | None:
             types += [kind[1]] * count
             continue
         column = text_column(group.columns[key], key, count, of_edges(kind), place, "edges")
-        types += column if groups.relations is None else _looked_up(column, groups.relations, key, place)
+        if groups.relations is not None:
+            named = {str(number): name for number, name in enumerate(groups.relations)}
+            for number in dict.fromkeys(column):
+                if number not in named:
+                    raise InputError(
+                        f"'{key}' is {number}, and {len(named)} relations have names", place=place
+                    )
+            column = [named[number] for number in column]
+        types += column
     return types
 
 
-def _looked_up(column: list[str], relations: Sequence[str], key: str, place: object) -> list[str]:
-    named = {str(number): name for number, name in enumerate(relations)}
-    for number in dict.fromkeys(column):
-        if number not in named:
-            raise InputError(f"'{key}' is {number}, and {len(named)} relations have names", place=place)
-    return [named[number] for number in column]
-
-
 def is_mirrored(edges: EdgeList) -> bool:
-    """Whether every edge stands in both directions with one weight; False where edges have no weights."""
+    """Return True if edges have weights, and each stands in both directions with the same weight."""
     if edges.weights is None:
         return False
     there = np.lexsort((edges.weights, edges.targets, edges.sources))

@@ -1,4 +1,4 @@
-"""From groups of columns to a `GraphSource`: nodes come type after type, and keep their order within."""
+"""Makes a `GraphSource` of groups: nodes come type after type, and keep their order within a type."""
 
 from __future__ import annotations
 
@@ -27,55 +27,66 @@ from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.graphs.source import NODE_COLUMNS, GraphSource
 
 VectorReaders: TypeAlias = dict[str, Callable[[], Float[np.ndarray, "nodes d"]]]
-"""Name to what reads the vectors, in the order of the nodes."""
+"""Functions that read vectors in the order of the nodes, by the name of the vectors."""
 
 
 def feature_keys(groups: Groups) -> list[str]:
     """The columns that hold a vector for each node of a type."""
-    found = (
-        key
-        for group in groups.nodes.values()
-        for key, values in group.columns.items()
-        if len(shape := tuple(getattr(values, "shape", ()))) == 2 and shape[0] == group.count
-    )
-    return list(dict.fromkeys(found))
+    found: dict[str, None] = {}
+    for group in groups.nodes.values():
+        for key, values in group.columns.items():
+            shape = tuple(getattr(values, "shape", ()))
+            if len(shape) == 2 and shape[0] == group.count:
+                found[key] = None
+    return list(found)
 
 
 def readers_of(groups: Groups, place: object) -> VectorReaders:
-    """What reads the columns that hold a vector for each node of a type."""
+    """Readers of the columns that hold a vector for each node of a type."""
     return {key: partial(feature_rows, groups, key, place) for key in feature_keys(groups)}
 
 
 def embeddings_of(groups: Groups, keys: Mapping[str, str]) -> NodeEmbeddings:
-    """The parts of `NodeEmbeddings` by what they are called in the groups.
+    """Read the parts of `NodeEmbeddings`; ``keys`` are their names in the groups.
 
     Raises:
-        InputError: there is none of them, or as `feature_rows`.
+        InputError: none of them exists, or as `feature_rows`.
     """
     found = {part: key for part, key in keys.items() if _having(groups, key)}
     if not found:
         raise InputError(
             f"no nodes have {' or '.join(map(repr, keys.values()))}",
-            remedy=f"name what they have: {', '.join(feature_keys(groups)) or 'there are no vectors'}",
+            remedy=f"choose among their vectors: {', '.join(feature_keys(groups)) or 'there are none'}",
         )
     return NodeEmbeddings(**{part: feature_rows(groups, key) for part, key in found.items()})
 
 
 def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.ndarray, "nodes d"]:
-    """The vectors ``key`` of all nodes, of which some type has any; zero for nodes of types that have none.
+    """The vectors ``key`` of all nodes, zero for types that have none; one type at least must have them.
 
     Returns:
         float16 or float32; other numbers become float32.
 
     Raises:
-        InputError: they are not one row a node, a number is not finite, or types have different widths.
+        InputError: a type does not have one row for each node, a number is not finite, or types have
+            different widths.
     """
-    rows = {kind: _vectors(group, key, kind, place) for kind, group in _having(groups, key).items()}
+    rows: dict[str, Float[np.ndarray, "n d"]] = {}
+    for kind, group in _having(groups, key).items():
+        array = as_array(group.columns[key], f"'{key}'", place)
+        if array.ndim != 2 or len(array) != group.count:
+            raise InputError(
+                f"'{key}' has the shape {array.shape} for {group.count} nodes{of_nodes(kind)}",
+                place=place,
+                remedy="give one row of numbers for each node",
+            )
+        rows[kind] = array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
+        check_finite(rows[kind], f"{place or 'graph'}, '{key}'{of_nodes(kind)}")
     widths = {kind: array.shape[1] for kind, array in rows.items()}
     if len(set(widths.values())) > 1:
-        told = ", ".join(f"'{kind}' {width}" for kind, width in widths.items())
+        listed = ", ".join(f"'{kind}' {width}" for kind, width in widths.items())
         raise InputError(
-            f"'{key}' has several widths: {told}", place=place, remedy="bring them to one width first"
+            f"'{key}' has several widths: {listed}", place=place, remedy="bring them to one width first"
         )
     zeros = np.zeros((1, next(iter(widths.values()))), np.result_type(*rows.values()))
     return np.concatenate(
@@ -90,19 +101,6 @@ def _having(groups: Groups, key: str) -> dict[str, NodeGroup]:
     return {kind: group for kind, group in groups.nodes.items() if group.columns.get(key) is not None}
 
 
-def _vectors(group: NodeGroup, key: str, kind: str, place: object) -> Float[np.ndarray, "nodes d"]:
-    array = as_array(group.columns[key], f"'{key}'", place)
-    if array.ndim != 2 or len(array) != group.count:
-        raise InputError(
-            f"'{key}' has the shape {array.shape} for {group.count} nodes{of_nodes(kind)}",
-            place=place,
-            remedy="give one row of numbers for each node",
-        )
-    rows = array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
-    check_finite(rows, f"{place or 'graph'}, '{key}'{of_nodes(kind)}")
-    return rows
-
-
 def source_of(
     groups: Groups,
     keys: Mapping[str, str],
@@ -112,38 +110,25 @@ def source_of(
     root: Path | None = None,
     place: object = None,
 ) -> GraphSource:
-    """Put the groups together.
+    """Join the groups into one table of nodes and one list of edges.
 
     Args:
         groups: the nodes and edges.
-        keys: what the columns of `OWN_NAMES` are called in the groups. What else is as
-            long as its nodes and plain (strings, or a number each) becomes an attribute.
-        columns: what the user calls them, where that differs.
-        nodes: the node table, where the groups do not hold it.
+        keys: the names of the columns of `OWN_NAMES` in the groups. Any other column with one string or
+            number for each node becomes an attribute.
+        columns: the user's names of these columns, where they differ.
+        nodes: the node table, if it is not in the groups.
         root: the folder that pictures are in.
-        place: what errors name.
+        place: the place in errors.
 
     Raises:
-        InputError: ``columns`` names none, a column has another length than its nodes or edges, masks
-            overlap, an edge ends at no node, a weight is no finite number >= 0, or ``nodes`` has another
-            length.
+        InputError: ``columns`` names an unknown column, a column has another length than its nodes or edges,
+            masks overlap, an edge has an unknown end, a weight is not a finite number >= 0, or ``nodes`` has
+            another length.
     """
-    names = _names(groups, keys, columns or {}, place)
-    total = sum(group.count for group in groups.nodes.values())
-    if nodes is not None and len(nodes) != total:
-        raise InputError(f"the node table has {len(nodes)} rows for {total} nodes", place=place)
-    table = _node_table(groups.nodes, names, place) if nodes is None else nodes
-    edges = edge_list(groups, names, place)
-    return GraphSource(table, edges, root, mirrored=is_mirrored(edges))
-
-
-def _names(
-    groups: Groups, keys: Mapping[str, str], columns: Mapping[str, str], place: object
-) -> Mapping[str, str]:
-    """``keys`` with the user's changes, if these speak of columns that there are."""
     found = {key for group in groups.nodes.values() for key in group.columns}
-    found |= {key for group in groups.edges.values() for key in group.columns}
-    for name, theirs in columns.items():
+    found |= {key for edge_group in groups.edges.values() for key in edge_group.columns}
+    for name, theirs in (columns or {}).items():
         if name not in keys:
             raise InputError(f"there is no column '{name}' to rename", remedy=did_you_mean(name, keys))
         if theirs not in found:
@@ -152,7 +137,13 @@ def _names(
                 place=place,
                 remedy=f"mend '{name}={theirs}'",
             )
-    return {**keys, **columns}
+    names = {**keys, **(columns or {})}
+    total = sum(group.count for group in groups.nodes.values())
+    if nodes is not None and len(nodes) != total:
+        raise InputError(f"the node table has {len(nodes)} rows for {total} nodes", place=place)
+    table = _node_table(groups.nodes, names, place) if nodes is None else nodes
+    edges = edge_list(groups, names, place)
+    return GraphSource(table, edges, root, mirrored=is_mirrored(edges))
 
 
 def _node_table(groups: Mapping[str, NodeGroup], names: Mapping[str, str], place: object) -> NodeTable:
@@ -166,23 +157,18 @@ def _node_table(groups: Mapping[str, NodeGroup], names: Mapping[str, str], place
         pairs = zip(parts, groups.values(), strict=True)
         return list(chain.from_iterable(part.get(name, [""] * group.count) for part, group in pairs))
 
-    rows = [
-        part.get("id") or _numbered(kind, group.count, several=len(groups) > 1)
-        for part, (kind, group) in zip(parts, groups.items(), strict=True)
-    ]
+    ids: list[str] = []
+    for part, (kind, group) in zip(parts, groups.items(), strict=True):
+        prefix = f"{kind}:" if len(groups) > 1 else ""
+        ids += part.get("id") or [f"{prefix}{row}" for row in range(group.count)]
     return NodeTable(
-        ids=list(chain.from_iterable(rows)),
+        ids=ids,
         texts=column("text") or [""] * total,
         pictures=[picture or None for picture in column("image") or [""] * total],
         types=column("type"),
         splits=column("split"),
         attributes={name: column(name) or [] for name in known if name not in NODE_COLUMNS},
     )
-
-
-def _numbered(kind: str, count: int, *, several: bool) -> list[str]:
-    prefix = f"{kind}:" if several else ""
-    return [f"{prefix}{row}" for row in range(count)]
 
 
 def _texts(kind: str, group: NodeGroup, names: Mapping[str, str], place: object) -> dict[str, list[str]]:
@@ -200,6 +186,7 @@ def _texts(kind: str, group: NodeGroup, names: Mapping[str, str], place: object)
 
 
 def _splits(group: NodeGroup, of: str, place: object) -> list[str]:
+    """The split of each node by the masks of its group, "" without one."""
     splits = np.full(group.count, "", object)
     for key in group.columns:
         if not key.endswith(MASK):
@@ -224,6 +211,7 @@ def _splits(group: NodeGroup, of: str, place: object) -> list[str]:
 
 
 def _is_attribute(values: Any, count: int) -> bool:
+    """Return True for one string or number for each node."""
     if isinstance(values, list | tuple):
         return len(values) == count and all(
             isinstance(value, str | int | float) or value is None for value in values

@@ -1,4 +1,4 @@
-"""Arrays from what files and libraries hold: tensors, arrays, lists of numbers."""
+"""Arrays from the tensors, arrays and lists of numbers in files and libraries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def optional(module: str, install: str) -> Any:
 
     Args:
         module: such as ``torch_geometric``.
-        install: what ``pip install`` needs to hear for it.
+        install: the argument of ``pip install`` for it.
 
     Raises:
         InputError: it is missing or broken.
@@ -37,7 +37,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
 
 def pictures_by_stem(folder: Path, pattern: str) -> dict[str, str]:
-    """Name without ending to path in ``folder``, of pictures in the folders that ``pattern`` names."""
+    """Pictures in the subfolders that match ``pattern``: path in ``folder``, by file name without ending."""
     return {
         file.stem: file.relative_to(folder).as_posix()
         for place in sorted(folder.glob(pattern))
@@ -48,14 +48,14 @@ def pictures_by_stem(folder: Path, pattern: str) -> dict[str, str]:
 
 
 ROWS_AT_ONCE = 4096
-"""Rows that are looked at together, so that a memory map need not fit the memory."""
+"""Rows that are checked together, so that a memory map need not fit into memory."""
 
 
 def as_array(values: Any, what: str, place: object) -> Shaped[np.ndarray, " *shape"]:
     """A tensor, an array or a list of numbers as an array.
 
     Raises:
-        InputError: it is none of these, or its rows differ in length.
+        InputError: ``values`` are none of these, or their rows differ in length.
     """
     import torch
 
@@ -68,7 +68,7 @@ def as_array(values: Any, what: str, place: object) -> Shaped[np.ndarray, " *sha
         array = np.array(None)
     if array.dtype.kind not in "biuf":
         raise InputError(
-            f"{what} are no numbers but {type(values).__name__}", place=place, remedy="save a tensor"
+            f"expected numbers in {what}, got {type(values).__name__}", place=place, remedy="save a tensor"
         )
     return array
 
@@ -83,16 +83,18 @@ def as_rows(values: Any, what: str, place: object) -> Int64[np.ndarray, " n"]:
     whole = array.dtype.kind in "iu" or not array.size
     if array.ndim != 1 or not whole:
         raise InputError(
-            f"{what} are {array.dtype} of shape {array.shape}", place=place, remedy="use a row of integers"
+            f"expected a row of integers in {what}, got {array.dtype} of shape {array.shape}",
+            place=place,
+            remedy="use a row of integers",
         )
     return array.astype(np.int64)
 
 
 def check_finite(rows: Float[np.ndarray, "rows d"], place: object) -> None:
-    """See that embeddings hold neither NaN nor infinity; every row is read once.
+    """Check that embeddings hold neither NaN nor infinity; every row is read once.
 
     Raises:
-        InputError: it names the first row that does.
+        InputError: a row does; the first one is named.
     """
     for start in range(0, len(rows), ROWS_AT_ONCE):
         finite = np.isfinite(rows[start : start + ROWS_AT_ONCE]).all(axis=1)

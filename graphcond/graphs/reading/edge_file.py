@@ -1,4 +1,4 @@
-"""A table of edges that is read batch by batch."""
+"""Tables of edges that are read batch by batch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from graphcond.graphs.source import GraphSource
 from graphcond.progress import Progress
 
 SPARSE = 8
-"""Numbers up to so many times the number of nodes are looked up in an array; beyond, a hash is smaller."""
+"""Ids below this many times the number of nodes are looked up in an array; beyond, a hash is smaller."""
 
 
 class NodeIds:
-    """Ids in the order of their rows, all in memory: text, and the array or hash that finds it again.
+    """Ids in the order of their rows, with the array or hash that finds the row of an id.
+
+    Ids are text. Where all of them are whole numbers that are not too large, an array from number to row is
+    several times faster and smaller than a hash of strings.
 
     Args:
         ids: large strings, each once.
@@ -35,21 +38,22 @@ class NodeIds:
     def __init__(self, ids: pa.Array) -> None:
         self.array = ids
         self._places: np.ndarray | None = np.empty(0, np.int64)
-        """For each number its row, if all ids are numbers."""
+        """The row of each number; None if an id is not a number, or is too large for an array."""
         self._place(ids, 0)
 
     def __len__(self) -> int:
         return len(self.array)
 
     def rows(self, ids: pa.Array) -> Int64[np.ndarray, " ids"]:
-        """The row of each id, `ABSENT` where there is none."""
+        """The row of each id, `ABSENT` for unknown ids."""
         numbers = None if self._places is None else _numbers(ids)
         if self._places is None or numbers is None:
             return _index(ids, self.array)
+        # The last entry of the array is ABSENT, and stands for all numbers beyond.
         return self._places[np.minimum(numbers, len(self._places) - 1)]
 
     def met(self, sources: pa.Array, targets: pa.Array) -> Int64[np.ndarray, "edges 2"]:
-        """The rows of both ends of edges; ids not met before are added, row by row, sources first."""
+        """The rows of both ends of edges; new ids are added, edge by edge, the source first."""
         rows = np.stack([self.rows(sources), self.rows(targets)], axis=1)
         new = np.flatnonzero(rows == ABSENT)
         if len(new):
@@ -66,7 +70,7 @@ class NodeIds:
         numbers = _numbers(ids)
         size = 0 if numbers is None else int(numbers.max(initial=-1)) + 2  # the last stands for all beyond
         if numbers is None or size > SPARSE * (first + len(ids)) + 2:
-            self._places = None
+            self._places = None  # for good: the hash serves from here on
             return
         if size > len(self._places):
             longer = np.full(max(size, len(self._places) * 3 // 2), ABSENT, np.int64)
@@ -76,7 +80,7 @@ class NodeIds:
 
 
 def _numbers(ids: pa.Array) -> Int64[np.ndarray, " ids"] | None:
-    """``ids`` as numbers >= 0, if each is one and written as numbers are; '007' and '7' are two ids."""
+    """``ids`` as numbers >= 0, or None if one is not a number as Arrow writes it: '007' and '7' differ."""
     try:
         numbers = ids.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -93,16 +97,16 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; a thread gets the next one while the caller works on the one before."""
+    """The same items; a thread reads the next one while the caller works on the current one."""
+
+    def step() -> list[Item]:
+        return list(islice(items, 1))  # empty at the end
+
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(_next, items)
+        coming = thread.submit(step)
         while item := coming.result():
-            coming = thread.submit(_next, items)
+            coming = thread.submit(step)
             yield item[0]
-
-
-def _next(items: Iterator[Item]) -> list[Item]:
-    return list(islice(items, 1))
 
 
 EDGE_COLUMNS = ("src", "dst", "type", "weight")
@@ -115,10 +119,10 @@ class EdgeFile:
 
     Args:
         file: a table of edges.
-        names: our names of columns to the file's.
-        ids: of the nodes; those of a lone list of edges are added as they are met.
+        names: the file's names of columns, by our names.
+        ids: ids of the nodes; those of a lone list of edges are added as they are read.
         table: the nodes, None for a lone list of edges.
-        node_columns: our names of the columns that the file of nodes has.
+        node_columns: our names of the columns in the file of nodes.
     """
 
     file: Path
@@ -129,7 +133,7 @@ class EdgeFile:
 
     @property
     def nodes(self) -> NodeTable:
-        """The nodes; those of a lone list of edges are known once all batches are read."""
+        """The nodes; those of a lone list of edges are complete once all batches are read."""
         if self.table is not None:
             return self.table
         ids = from_arrow(self.ids.array)
@@ -145,7 +149,7 @@ class EdgeFile:
 
         Args:
             block: bytes that are parsed at once; see `read_batches`.
-            progress: called with the MiB of the file that are read, and all.
+            progress: called with the MiB read so far and the MiB of the file.
 
         Raises:
             InputError: as `read_tables`.
@@ -155,7 +159,14 @@ class EdgeFile:
         for batch in ahead(read_batches(self.file, ours, ("src", "dst"), block=block, others=False)):
             if not columns:
                 columns = batch.rows.column_names
-                self._check_renamed(columns)
+                present = self.node_columns.union(columns)
+                for name, theirs in self.names.items():
+                    if name != theirs and name not in present:
+                        raise InputError(
+                            f"no column is called '{theirs}'",
+                            place=self.file if self.table is None else self.file.parent,
+                            remedy=f"mend '{name}={theirs}'",
+                        )
             yield self._edges(batch, columns)
             if progress is not None:
                 progress(-(-batch.read // MIB), -(-self.file.stat().st_size // MIB))
@@ -177,17 +188,30 @@ class EdgeFile:
         for name in batch.rows.column_names:
             if name not in columns:
                 raise InputError(
-                    f"the rows before have no '{self.names[name]}'",
+                    f"earlier rows have no '{self.names[name]}'",
                     place=row_place(self.file, batch.first),
                     remedy="give it to every row or to none",
                 )
+        # JSON lines may lack a key; its values are empty then.
         absent = pa.repeat(pa.scalar("", pa.large_string()), len(batch.rows))
         found = dict.fromkeys(columns, absent) | {
             name: batch.rows[name].combine_chunks() for name in batch.rows.column_names
         }
-        for end in ("src", "dst"):
-            check_filled(found[end], self.names[end], self.file, batch.first)
-        rows = self._rows(found["src"], found["dst"], batch.first)
+        ends = found["src"], found["dst"]
+        for column, name in zip(ends, ("src", "dst"), strict=True):
+            check_filled(column, self.names[name], self.file, batch.first)
+        if self.table is None:
+            rows = self.ids.met(*ends)
+        else:
+            rows = np.stack([self.ids.rows(column) for column in ends], axis=1)
+            unknown = np.argwhere(rows == ABSENT)
+            if len(unknown):
+                row, end = unknown[0].tolist()
+                raise InputError(
+                    f"there is no node '{ends[end][row]}'",
+                    place=row_place(self.file, batch.first + row),
+                    remedy="add the node or drop the edge",
+                )
         return EdgeList(
             sources=rows[:, 0],
             targets=rows[:, 1],
@@ -195,34 +219,18 @@ class EdgeFile:
             types=from_arrow(found["type"]) if "type" in found else None,
         )
 
-    def _rows(self, sources: pa.Array, targets: pa.Array, first: int) -> Int64[np.ndarray, "edges 2"]:
-        if self.table is None:
-            return self.ids.met(sources, targets)
-        rows = np.stack([self.ids.rows(sources), self.ids.rows(targets)], axis=1)
-        unknown = np.argwhere(rows == ABSENT)
-        if len(unknown):
-            row, end = unknown[0].tolist()
-            raise InputError(
-                f"there is no node '{(sources, targets)[end][row]}'",
-                place=row_place(self.file, first + row),
-                remedy="add the node or drop the edge",
-            )
-        return rows
-
-    def _check_renamed(self, columns: list[str]) -> None:
-        for name, theirs in self.names.items():
-            if name != theirs and name not in self.node_columns.union(columns):
-                place = self.file if self.table is None else self.file.parent
-                raise InputError(
-                    f"no column is called '{theirs}'", place=place, remedy=f"mend '{name}={theirs}'"
-                )
-
 
 def _weights(column: pa.Array, file: Path, first: int) -> Float32[np.ndarray, " edges"]:
     try:
         weights = column.cast(pa.float32()).to_numpy()
-    except pa.ArrowInvalid:
-        weights = np.array([_number(text) for text in column.to_pylist()], np.float32)
+    except pa.ArrowInvalid:  # a weight that only Python reads, such as ' 1.5 ', or none at all
+        numbers = []
+        for text in column.to_pylist():
+            try:
+                numbers.append(float(text))
+            except ValueError:
+                numbers.append(float("nan"))
+        weights = np.array(numbers, np.float32)
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
         raise InputError(
@@ -231,10 +239,3 @@ def _weights(column: pa.Array, file: Path, first: int) -> Float32[np.ndarray, " 
             remedy="use finite numbers >= 0",
         )
     return weights
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")

@@ -17,8 +17,8 @@ def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str
     """Yield each object with its place (``file:line``); empty lines are skipped.
 
     Args:
-        file: what to read.
-        opened: the same, if it is open already and the caller wants to see how far it is read.
+        file: the file.
+        opened: the same file, already open, for a caller who wants to know how far it is read.
 
     Raises:
         InputError: the file is missing or not UTF-8, or a line is not a JSON object.
@@ -31,22 +31,18 @@ def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str
     except FileNotFoundError:
         raise InputError("no such file", place=file, remedy="check the path") from None
     except UnicodeDecodeError:
-        raise InputError("not UTF-8", place=file, remedy="save it as UTF-8") from None
+        raise InputError("the file is not UTF-8", place=file, remedy="save it as UTF-8") from None
 
 
 def _parse(line: str, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-        _check_surrogates(line, value)
+        if "\\ud" in line.lower():
+            # Refuse half a surrogate pair: JSON can spell it, UTF-8 cannot encode it.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise InputError(f"not JSON: {problem}", place=place, remedy=_REMEDY) from None
+        raise InputError(f"the line is not JSON: {problem}", place=place, remedy=_REMEDY) from None
     if not isinstance(value, dict):
-        raise InputError(f"not a JSON object but {type(value).__name__}", place=place, remedy=_REMEDY)
+        raise InputError(f"expected a JSON object, got {type(value).__name__}", place=place, remedy=_REMEDY)
     return value
-
-
-def _check_surrogates(line: str, value: object) -> None:
-    """Refuse half a surrogate pair: JSON can spell it, UTF-8 cannot."""
-    if "\\ud" in line.lower():
-        json.dumps(value, ensure_ascii=False).encode()

@@ -26,21 +26,21 @@ from graphcond.graphs.source import GraphSource
 BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""
 LONGEST_HEADER = 1 << 20
-"""Bytes of a line that may be a header; what has no line breaks is not read whole for it."""
+"""Most bytes of a header; a file without line breaks is not read whole in search of one."""
 ROW = 64
-"""Bytes that a row of Parquet takes as text, about; a line of JSON takes eight times that once parsed."""
+"""Approximate bytes of a row of Parquet as text; a parsed line of JSON takes eight times as much."""
 
 Blocks: TypeAlias = Iterator[tuple[pa.Table, int]]
-"""Tables of some rows each, the first perhaps of none, and how many bytes of the file are read so far."""
+"""Tables of some rows each, the first perhaps without rows, and the bytes of the file read so far."""
 
 
 def read_blocks(file: Path, block: int, wanted: list[str] | None) -> Blocks:
-    """Read a file bit by bit; its suffix tells the format.
+    """Read a file in blocks; its suffix tells the format.
 
     Args:
         file: the file.
         block: bytes of text that are parsed at once.
-        wanted: columns to read, all if None; JSON lines give all anyway.
+        wanted: columns to read, all if None; JSON lines give all columns in any case.
 
     Raises:
         InputError: the file cannot be read, or has another suffix.
@@ -48,24 +48,24 @@ def read_blocks(file: Path, block: int, wanted: list[str] | None) -> Blocks:
     for suffix, read in _READERS.items():
         if file.name.endswith(suffix):
             return read(file, block, wanted)
-    raise InputError("is no table", place=file, remedy=f"use one of {', '.join(SUFFIXES)}")
+    raise InputError("the file is not a table", place=file, remedy=f"use one of {', '.join(SUFFIXES)}")
 
 
 def check_repeats(names: list[str], file: Path) -> None:
-    """Refuse two columns of one name.
+    """Refuse two columns of the same name.
 
     Raises:
-        InputError: there are some.
+        InputError: two columns have the same name.
     """
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"has two columns '{name}'", place=file, remedy="rename one")
+            raise InputError(f"there are two columns '{name}'", place=file, remedy="rename one")
 
 
 def _read_csv(file: Path, block: int, wanted: list[str] | None) -> Blocks:
     """The header, as a table without rows, so that columns are checked first; then the rows."""
     parse = pa.csv.ParseOptions(newlines_in_values=True)
-    # with one thread, errors name their row
+    # Only with one thread do Arrow's errors name their row.
     options = pa.csv.ReadOptions(use_threads=False, block_size=block)
     with _reading(file):
         with pa.OSFile(str(file)) as raw, BufferedReader(_unpacked(raw, file)) as lines:
@@ -102,7 +102,16 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None) -> Blocks:
         lines = read_jsonl(file, raw)
         at_least_one = True
         while (batch := list(islice(lines, max(block // ROW // 8, 1)))) or at_least_one:
-            rows = [{key: _scalar(value, place) for key, value in line.items()} for place, line in batch]
+            rows: list[dict[str, str | None]] = []
+            for place, line in batch:
+                if any(isinstance(value, dict | list) for value in line.values()):
+                    raise InputError("a value is a list or an object", place=place, remedy="use plain values")
+                rows.append(
+                    {
+                        key: value if value is None or isinstance(value, str) else json.dumps(value)
+                        for key, value in line.items()
+                    }
+                )
             names = dict.fromkeys(key for row in rows for key in row)
             columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
             yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
@@ -124,13 +133,7 @@ def _reading(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", place=file, remedy="mend the file") from None
-
-
-def _scalar(value: object, place: str) -> str | None:
-    if isinstance(value, dict | list):
-        raise InputError("a value is a list or an object", place=place, remedy="use plain values")
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+        raise InputError(f"the file cannot be read: {error}", place=file, remedy="mend the file") from None
 
 
 _READERS: dict[str, Callable[[Path, int, list[str] | None], Blocks]] = {
@@ -140,16 +143,16 @@ _READERS: dict[str, Callable[[Path, int, list[str] | None], Blocks]] = {
     ".parquet": _read_parquet,
 }
 SUFFIXES = tuple(_READERS)
-"""Endings of the files that are tables."""
+"""Endings of files with tables."""
 
 
 SHOWN = 200
-"""Characters of a header that an error shows."""
+"""Most characters of a header in an error."""
 
 
 @dataclass(frozen=True)
 class TableBatch:
-    """Some rows of a table, of which the first is row ``first``; ``read`` bytes of the file are done with."""
+    """Some rows of a table, from row ``first`` on; ``read`` bytes of the file are read so far."""
 
     first: int
     rows: pa.Table
@@ -165,7 +168,7 @@ def find_table(folder: Path, stem: str) -> Path | None:
     found = [folder / f"{stem}{suffix}" for suffix in SUFFIXES if (folder / f"{stem}{suffix}").is_file()]
     if len(found) > 1:
         names = " and ".join(file.name for file in found)
-        raise InputError(f"holds both {names}", place=folder, remedy="keep one of them")
+        raise InputError(f"the folder holds both {names}", place=folder, remedy="keep one of them")
     return found[0] if found else None
 
 
@@ -185,55 +188,23 @@ def read_batches(
     block: int = BLOCK,
     others: bool = True,
 ) -> Iterator[TableBatch]:
-    """Read a table bit by bit with every value as text, "" where there is none; at least one batch comes.
+    """Read a table in batches, at least one, with every value as text and "" for missing values.
 
-    Lines of JSON may give each batch other columns.
+    JSON lines may have other columns in each batch.
 
     Args:
-        file: its suffix tells the format.
-        names: our name of a column to what the file calls it; the columns returned have our names, and a
-            column of the file that has such a name but another meaning is left out.
-        required: columns of ours that the file must have.
-        block: bytes of text that are parsed at once; memory of some ten times that is taken.
-        others: read columns that ``names`` does not speak of.
+        file: the file; its suffix tells the format.
+        names: the file's names of columns, by our names. The returned columns have our names; a column of
+            the file that has such a name but another meaning is left out.
+        required: our names of columns that the file must have.
+        block: bytes of text that are parsed at once, which takes about ten times as much memory.
+        others: read columns that are not in ``names``, too.
 
     Raises:
-        InputError: the file cannot be read, or a column is missing, occurs twice, holds no text or is
-            named for two of ours.
+        InputError: the file cannot be read, or a column is missing, occurs twice, does not hold text or is
+            given for two of our columns.
     """
-    ours = _renamed(names, required, file)
-    hidden = set(names) - set(ours)
-    first = 0
-    for table, read in read_blocks(file, block, None if others else list(ours)):
-        _check_columns(table.column_names, {name: names[name] for name in required}, file)
-        columns = {
-            ours.get(name, name): _as_text(table[name], name, file)
-            for name in table.column_names
-            if name not in hidden and (others or name in ours)
-        }
-        yield TableBatch(first, pa.table(columns), read)
-        first += len(table)
-
-
-def row_place(file: Path, row: int) -> str:
-    """Where ``row`` stands; counted from 0 here, and from 1 below the header for people."""
-    return f"{file}, row {row + 1}"
-
-
-def check_filled(column: pa.Array | pa.ChunkedArray, name: str, file: Path, first: int = 0) -> None:
-    """Refuse a column with an empty value; ``name`` is what the file calls it, ``first`` its first row.
-
-    Raises:
-        InputError: there is one.
-    """
-    row = pc.index(column, "").as_py()
-    if row >= 0:
-        place = row_place(file, first + row)
-        raise InputError(f"'{name}' is empty", place=place, remedy="fill it or delete the row")
-
-
-def _renamed(names: Mapping[str, str], required: tuple[str, ...], file: Path) -> dict[str, str]:
-    """The file's name of a column to ours; a column that was renamed goes before one that was not."""
+    # A column that the user renamed goes before one that keeps its name.
     ours = {names[name]: name for name in sorted(names, key=lambda name: names[name] != name)}
     for name, theirs in names.items():
         if ours[theirs] != name and (theirs != name or name in required):
@@ -242,38 +213,60 @@ def _renamed(names: Mapping[str, str], required: tuple[str, ...], file: Path) ->
                 place=file,
                 remedy="name a column for each",
             )
-    return ours
+    hidden = set(names) - set(ours)
+    first = 0
+    for table, read in read_blocks(file, block, None if others else list(ours)):
+        _check_columns(table.column_names, {name: names[name] for name in required}, file)
+        columns = {}
+        for name in table.column_names:
+            if name in hidden or not (others or name in ours):
+                continue
+            try:
+                columns[ours.get(name, name)] = pc.fill_null(table[name].cast(pa.large_string()), "")
+            except pa.ArrowException:
+                raise InputError(
+                    f"the column '{name}' holds {table[name].type}, not text",
+                    place=file,
+                    remedy="leave that column out",
+                ) from None
+        yield TableBatch(first, pa.table(columns), read)
+        first += len(table)
 
 
-def _as_text(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
-    try:
-        return pc.fill_null(column.cast(pa.large_string()), "")
-    except pa.ArrowException:
-        raise InputError(
-            f"the column '{name}' holds {column.type}, not text", place=file, remedy="leave that column out"
-        ) from None
+def row_place(file: Path, row: int) -> str:
+    """The place of a row in errors, where the first row below the header is row 1; ``row`` counts from 0."""
+    return f"{file}, row {row + 1}"
+
+
+def check_filled(column: pa.Array | pa.ChunkedArray, name: str, file: Path, first: int = 0) -> None:
+    """Refuse a column with an empty value; ``name`` is its name in the file, ``first`` its first row.
+
+    Raises:
+        InputError: a value is empty.
+    """
+    row = pc.index(column, "").as_py()
+    if row >= 0:
+        place = row_place(file, first + row)
+        raise InputError(f"'{name}' is empty", place=place, remedy="fill it or delete the row")
 
 
 def _check_columns(found: list[str], required: Mapping[str, str], file: Path) -> None:
     check_repeats(found, file)
     for name, theirs in required.items():
-        if theirs not in found:
-            _check_separator(found, file)
-            raise InputError(
-                f"has no column '{theirs}' (it has {', '.join(found)[:SHOWN] or 'none'})",
-                place=file,
-                remedy=f"add it, or say what it is called (`--column {name}=...`)",
-            )
-
-
-def _check_separator(found: list[str], file: Path) -> None:
-    for separator, name in {";": "';'", "\t": "tabs", "|": "'|'"}.items():
-        if len(found) == 1 and separator in found[0]:
-            raise InputError(
-                f"its columns are separated by {name}, not by commas",
-                place=file,
-                remedy="write it with commas",
-            )
+        if theirs in found:
+            continue
+        for separator, called in {";": "';'", "\t": "tabs", "|": "'|'"}.items():
+            if len(found) == 1 and separator in found[0]:
+                raise InputError(
+                    f"the columns are separated by {called}, not by commas",
+                    place=file,
+                    remedy="write it with commas",
+                )
+        raise InputError(
+            f"there is no column '{theirs}' (there is {', '.join(found)[:SHOWN] or 'none'})",
+            place=file,
+            remedy=f"add it, or give its name (`--column {name}=...`)",
+        )
 
 
 COLUMNS = ("id", "text", "image")
@@ -285,16 +278,19 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
     Args:
         source: the graph.
         file: the table; it may have rows for other ids, and lack some.
-        names: what `COLUMNS` are called in it.
+        names: the table's names of `COLUMNS`.
 
     Raises:
-        InputError: the table cannot be read or names none of the nodes, or a picture leaves the folder.
+        InputError: the table cannot be read or has no row for any of the nodes, or a picture lies outside
+            the folder.
     """
     table = read_table(file, names, ("id",))
     rows = pc.index_in(to_arrow(source.nodes.ids), value_set=table["id"].combine_chunks())
     if rows.null_count == len(source.nodes) > 0:
         raise InputError(
-            f"names none of the nodes '{source.nodes.ids[0]}', ...", place=file, remedy="use the graph's ids"
+            f"there is no row for any of the nodes '{source.nodes.ids[0]}', ...",
+            place=file,
+            remedy="use the graph's ids",
         )
     found = {
         name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
@@ -316,20 +312,20 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
 def read_csv(
     file: Path, *, separator: str = ",", header: bool = True, kind: pa.DataType | None = None
 ) -> pa.Table:
-    """A ``.csv`` or ``.csv.gz`` file; an empty one has no rows.
+    """Read a ``.csv`` or ``.csv.gz`` file whole; an empty file gives a table without rows.
 
     Args:
         file: the file.
         separator: one character.
         header: the first line names the columns; without it they are ``f0``, ``f1``, and so on.
-        kind: what all values are; text by default, "" where there is none.
+        kind: type of all values; text by default, with "" for missing values.
 
     Raises:
-        InputError: the file is missing or damaged, its rows differ in length, two columns have one name, or a
-            value is of another kind.
+        InputError: the file is missing or damaged, its rows differ in length, two columns have the same name,
+            or a value is of another type.
     """
     if not file.is_file():
-        raise InputError("is missing", place=file, remedy="add the file")
+        raise InputError("the file is missing", place=file, remedy="add the file")
     read = pa.csv.ReadOptions(use_threads=False, autogenerate_column_names=not header)
     parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     try:
@@ -340,7 +336,7 @@ def read_csv(
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if "Empty CSV file" in str(error):
             return pa.table({})
-        raise InputError(f"cannot be read: {error}", place=file, remedy="mend the file") from None
+        raise InputError(f"the file cannot be read: {error}", place=file, remedy="mend the file") from None
 
 
 def text_columns(table: pa.Table) -> dict[str, list[str]]:
@@ -349,16 +345,16 @@ def text_columns(table: pa.Table) -> dict[str, list[str]]:
 
 
 def read_integers(file: Path, *, columns: int) -> Int64[np.ndarray, "rows columns"]:
-    """A file without header of ``columns`` integers a row.
+    """Read a file without header that has ``columns`` integers in a row.
 
     Raises:
-        InputError: as `read_csv`, or it has another number of columns, or an empty cell.
+        InputError: as `read_csv`, or the file has another number of columns, or an empty cell.
     """
     return _array(file, pa.int64(), columns)
 
 
 def read_floats(file: Path) -> Float32[np.ndarray, "rows columns"]:
-    """A file without header of numbers.
+    """Read a file of numbers without header.
 
     Raises:
         InputError: as `read_csv`, or a cell is empty.
@@ -370,10 +366,10 @@ def _array(file: Path, kind: pa.DataType, columns: int | None) -> np.ndarray:
     table = read_csv(file, header=False, kind=kind)
     if columns is not None and table.num_columns not in (0, columns):
         raise InputError(
-            f"has {table.num_columns} columns instead of {columns}", place=file, remedy="mend the file"
+            f"expected {columns} columns, got {table.num_columns}", place=file, remedy="mend the file"
         )
     if any(column.null_count for column in table.columns):
-        raise InputError("has an empty cell", place=file, remedy="mend the file")
+        raise InputError("a cell is empty", place=file, remedy="mend the file")
     array = np.empty((table.num_rows, table.num_columns or columns or 0), kind.to_pandas_dtype())
     for number, column in enumerate(table.columns):
         array[:, number] = column.to_numpy()

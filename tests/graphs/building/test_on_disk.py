@@ -152,10 +152,13 @@ MANY, HEAVY = "a,b\n" * 100, "a,b,1\n" * 100
         (f"src,dst\n{MANY}-1,a\n", r"edges\.csv, row 101: there is no node '-1'"),
         (f"src,dst\n{MANY}99999999999999999999,a\n", r"row 101: there is no node '99999999999999999999'"),
         (f"src,dst\n{MANY}a,\n", r"edges\.csv, row 101: 'dst' is empty"),
-        (f"src,dst\n{MANY}a;b\n", r"edges\.csv: cannot be read: .*Row #102: Expected 2 columns, got 1"),
-        ("src;dst\na;b\n", r"edges\.csv: its columns are separated by ';', not by commas. Write"),
-        ("src\tdst\na\tb,c\n", r"edges\.csv: its columns are separated by tabs, not by commas"),
-        ("a,b\nb,a\n", r"edges\.csv: has no column 'src' \(it has a, b\)"),
+        (
+            f"src,dst\n{MANY}a;b\n",
+            r"edges\.csv: the file cannot be .*Row #102: Expected 2 columns, got 1",
+        ),
+        ("src;dst\na;b\n", r"edges\.csv: the columns are separated by ';', not by commas. Write"),
+        ("src\tdst\na\tb,c\n", r"edges\.csv: the columns are separated by tabs, not by commas"),
+        ("a,b\nb,a\n", r"edges\.csv: there is no column 'src' \(there is a, b\)"),
         (f"src,dst,weight\n{HEAVY}a,b,nan\n", r"row 101: the weight is 'nan'"),
         (f"src,dst,weight\n{HEAVY}a,b,-2\n", r"row 101: the weight is '-2'"),
         ("src,dst,weight\na,b,3e38\nb,a,3e38\n", r"the weights of a repeated edge sum to 6e\+38"),
@@ -191,7 +194,7 @@ def test_lines_that_bring_a_column_late(tmp_path: Path) -> None:
     lines = ['{"src": "a", "dst": "b"}'] * 5
     (tmp_path / "links.jsonl").write_text("\n".join([*lines, '{"src": "a", "dst": "b", "weight": 2}']))
     with (
-        pytest.raises(InputError, match=r"links\.jsonl, row 6: the rows before have no 'weight'"),
+        pytest.raises(InputError, match=r"links\.jsonl, row 6: earlier rows have no 'weight'"),
         little_room(),
     ):
         build_folder(tmp_path / "links.jsonl", tmp_path / "graph")
@@ -210,7 +213,7 @@ def test_a_file_cut_short(tmp_path: Path, ending: str) -> None:
         file.write_bytes(gzip.compress(text.encode()))
     file.write_bytes(file.read_bytes()[:-500])
     with (
-        pytest.raises(InputError, match=rf"links\.{ending}: cannot be read"),
+        pytest.raises(InputError, match=rf"links\.{ending}: the file cannot be read"),
         little_room(block=4096, arcs=999),
     ):
         build_folder(file, tmp_path / "out/graph")

@@ -80,7 +80,7 @@ def test_features() -> None:
     extra = embeddings_from_dgl(heterogeneous()).extra
     assert extra is not None
     assert extra.tolist() == [[0, 0], [0, 0], [1, 1], [1, 1], [1, 1]]
-    with pytest.raises(InputError, match="Name what they have: feat"):
+    with pytest.raises(InputError, match="Choose among their vectors: feat"):
         embeddings_from_dgl(heterogeneous(), extra="x")
 
 
@@ -107,7 +107,7 @@ def test_files(make: Any, name: str, tmp_path: Path) -> None:
 
 def test_a_file_of_two_graphs(tmp_path: Path) -> None:
     dgl.save_graphs(str(tmp_path / "two.bin"), [homogeneous(), homogeneous()])
-    with pytest.raises(InputError, match=r"two\.bin: holds 2 graphs"):
+    with pytest.raises(InputError, match=r"two\.bin: expected one graph, got 2"):
         load_graph(tmp_path / "two.bin")
 
 
@@ -115,7 +115,7 @@ def test_a_file_of_two_graphs(tmp_path: Path) -> None:
 def test_a_file_of_more_nodes_than_fit(read: Any, tmp_path: Path) -> None:
     graph = dgl.graph((torch.tensor([0]), torch.tensor([1])), num_nodes=10**12)
     dgl.save_graphs(str(tmp_path / "huge.bin"), [graph])
-    with pytest.raises(InputError, match=r"huge\.bin: has 1000000000000 nodes, and .* GiB of memory do not"):
+    with pytest.raises(InputError, match=r"huge\.bin: there are 1000000000000 nodes, and .* GiB of memory"):
         read(tmp_path / "huge.bin")
 
 
@@ -125,7 +125,7 @@ def test_a_file_cut_short(share: float, tmp_path: Path) -> None:
     dgl.save_graphs(str(file), [homogeneous()])
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"cut\.bin: cannot be read: [^\n]+$"):
+    with pytest.raises(InputError, match=r"cut\.bin: the file cannot be read: [^\n]+$"):
         load_graph(file)
 
 

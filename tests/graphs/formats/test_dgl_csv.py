@@ -98,26 +98,29 @@ def remove(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (remove("nodes.csv"), r"nodes\.csv: is missing"),
-        (remove("edges.csv"), r"edges\.csv: is missing"),
+        (remove("nodes.csv"), r"nodes\.csv: the file is missing"),
+        (remove("edges.csv"), r"edges\.csv: the file is missing"),
         (change("meta.yaml", "nodes.csv", "../nodes.csv"), r"the path '\.\./nodes\.csv' leaves the folder"),
         (change("meta.yaml", "nodes.csv", "/etc/passwd"), "leaves the folder"),
         (change("meta.yaml", "node_data", "nodedata"), "'node_data': Field required"),
         (change("meta.yaml", "dataset_name: small", "version: 2.0.0"), "'version'"),
-        (change("meta.yaml", "dataset_name: small", "a: !!python/object/apply:os.system [x]"), "is no YAML"),
-        (change("nodes.csv", "node_id", "nid"), r"nodes\.csv: has no column 'node_id' \(it has nid, text"),
+        (change("meta.yaml", "dataset_name: small", "a: !!python/object/apply:os.system [x]"), "is not YAML"),
+        (
+            change("nodes.csv", "node_id", "nid"),
+            r"there is no column 'node_id' \(there is nid, text",
+        ),
         (change("nodes.csv", "\n9,", "\n7,"), r"nodes\.csv, row 2: the id '7' occurs a second time"),
         (change("nodes.csv", "\n9,", "\n,"), r"nodes\.csv, row 2: the id is empty"),
-        (change("nodes.csv", "\n9,", "\n9,x,"), r"nodes\.csv: cannot be read"),
+        (change("nodes.csv", "\n9,", "\n9,x,"), r"nodes\.csv: the file cannot be read"),
         (change("nodes.csv", "0,1,", "1,1,"), "node 1 is in the splits 'train' and 'test'"),
-        (change("nodes.csv", "node_id,text", "node_id,graph_id"), "holds 3 graphs"),
+        (change("nodes.csv", "node_id,text", "node_id,graph_id"), "expected one graph, got 3"),
         (change("nodes.csv", "node_id,text", "node_id,image"), None),
-        (change("edges.csv", "src_id", "source"), r"edges\.csv: has no column 'src_id'"),
+        (change("edges.csv", "src_id", "source"), r"edges\.csv: there is no column 'src_id'"),
         (change("edges.csv", "9,8", "9,80"), r"edges\.csv, row 2: there is no node '80'"),
         (change("edges.csv", "9,8", ",8"), r"edges\.csv, row 2: there is no node ''"),
         (change("edges.csv", "0.5", "-1"), "edge 0 has the weight -1"),
         (change("edges.csv", "0.5", "nan"), "edge 0 has the weight nan"),
-        (change("edges.csv", "0.5", "heavy"), "'weight' are no numbers"),
+        (change("edges.csv", "0.5", "heavy"), "expected numbers in 'weight'"),
     ],
 )
 def test_bad_folders(tmp_path: Path, spoil: Callable[[Path], None], problem: str | None) -> None:
@@ -155,7 +158,7 @@ def test_a_picture_that_leaves_the_folder(tmp_path: Path) -> None:
 def test_vectors_of_several_lengths(tmp_path: Path) -> None:
     folder = write(tmp_path, PLAIN)
     change("nodes.csv", '"3,4"', '"3,4,5"')(folder)
-    with pytest.raises(InputError, match="'feat' of row 2 is no list of 2 numbers"):
+    with pytest.raises(InputError, match="expected 2 numbers as 'feat' of row 2"):
         read_features(folder)
 
 

@@ -74,7 +74,7 @@ def test_a_graph_without_edges(tmp_path: Path, ending: str) -> None:
 
 
 def test_another_ending(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"edges\.tsv: is no table of edges. End it in \.csv, "):
+    with pytest.raises(InputError, match=r"edges\.tsv: expected a file that ends in \.csv, "):
         export_edges(graph(), tmp_path / "edges.tsv")
 
 

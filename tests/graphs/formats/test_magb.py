@@ -51,12 +51,12 @@ def test_other_columns_and_other_ids(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "columns", "problem"),
     [
-        ("id,title\n0,a\n1,b\n2,c\n", {}, r"has no column 'text' \(it has title\)"),
-        ("id,title\n0,a\n1,b\n2,c\n", {"text": "titel"}, "has no column 'titel'"),
-        ("id,title\n0,a\n1,b\n2,c\n", {"text": "title+description"}, "has no column 'description'"),
-        ("id,text\n0,a\n1,b\n2,c\n", {"split": "part"}, "has no column 'part'"),
+        ("id,title\n0,a\n1,b\n2,c\n", {}, r"there is no column 'text' \(there is title\)"),
+        ("id,title\n0,a\n1,b\n2,c\n", {"text": "titel"}, "there is no column 'titel'"),
+        ("id,title\n0,a\n1,b\n2,c\n", {"text": "title+description"}, "there is no column 'description'"),
+        ("id,text\n0,a\n1,b\n2,c\n", {"split": "part"}, "there is no column 'part'"),
         ("id,text\n0,a\n1,b\n2,c\n", {"texts": "part"}, "Did you mean 'text'"),
-        ("id,text,text\n0,a,a\n1,b,b\n2,c,c\n", {}, r"Movies\.csv: has two columns 'text'"),
+        ("id,text,text\n0,a,a\n1,b,b\n2,c,c\n", {}, r"Movies\.csv: there are two columns 'text'"),
         ("id,text\n0,a\n1,b\n", {}, r"Movies\.csv: 'label' has|'id' has 2 entries for 3 nodes"),
         ("id,text\n0,a\n0,b\n1,c\n", {}, "the node id '0' occurs more than once"),
     ],
@@ -69,14 +69,14 @@ def test_bad_tables(folder: Path, table: str, columns: dict[str, str], problem: 
 
 def test_a_graph_that_dgl_did_not_write(folder: Path, tmp_path: Path) -> None:
     torch.save({}, folder / "MoviesGraph.pt")
-    with pytest.raises(InputError, match=r"MoviesGraph\.pt: was not written by dgl\.save_graphs"):
+    with pytest.raises(InputError, match=r"MoviesGraph\.pt: the file was not written by dgl\.save_graphs"):
         load_graph(folder)
 
 
 def test_two_graphs_in_a_folder(folder: Path) -> None:
     for name in ("ToysGraph.pt", "Toys.csv"):
         (folder / name).touch()
-    with pytest.raises(InputError, match=r"holds MoviesGraph\.pt and ToysGraph\.pt"):
+    with pytest.raises(InputError, match=r"several graphs, MoviesGraph\.pt and ToysGraph\.pt"):
         load_graph(folder)
 
 

@@ -132,18 +132,18 @@ def test_a_file_cut_short(tmp_path: Path, name: str) -> None:
     [
         (EDGES, [[0, 9]], rf"{EDGES}: edge 0 ends at node 9, and there are 4 nodes"),
         (EDGES, [[-1, 0]], "edge 0 ends at node -1"),
-        (EDGES, [[0, 1, 2]], r"holds edges of shape \(1, 3\)"),
-        (EDGES, [[0, 1], [2]], "edges are no numbers"),
-        (EDGES, [["a", "b"]], "edges are no numbers"),
-        (EDGES, [[0.5, 1.0]], "edges are float64"),
-        (SPLIT, {"train_idx": [0]}, rf"{SPLIT}: has no 'val_idx'"),
-        (SPLIT, [0, 1], rf"{SPLIT}: has no 'train_idx'"),
+        (EDGES, [[0, 1, 2]], r"expected edges of shape \(edges, 2\), got \(1, 3\)"),
+        (EDGES, [[0, 1], [2]], "expected numbers in edges"),
+        (EDGES, [["a", "b"]], "expected numbers in edges"),
+        (EDGES, [[0.5, 1.0]], "integers in edges, got float64"),
+        (SPLIT, {"train_idx": [0]}, rf"{SPLIT}: there is no 'val_idx'"),
+        (SPLIT, [0, 1], rf"{SPLIT}: there is no 'train_idx'"),
         (SPLIT, FILES[SPLIT] | {"test_idx": [4]}, "'test_idx' names nodes 4 to 4, and there are 4"),
         (SPLIT, FILES[SPLIT] | {"test_idx": [0]}, "node 0 is in the splits 'train' and 'test'"),
         (LABELS, [1, 2], "there are 4 nodes in node_mapping.pt and 2 labels"),
-        (MAPPING, {"a": 0, "b": 2, "c": 1, "d": 2}, "does not number its 4 nodes from 0 without gaps"),
-        (MAPPING, ["a"], "is no mapping of raw ids to rows"),
-        (MAPPING, {"a": "x"}, "rows are no numbers"),
+        (MAPPING, {"a": 0, "b": 2, "c": 1, "d": 2}, "the 4 nodes are not numbered from 0 without gaps"),
+        (MAPPING, ["a"], "expected a mapping of raw ids to rows"),
+        (MAPPING, {"a": "x"}, "expected numbers in rows"),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, value: Any, problem: str) -> None:
@@ -153,7 +153,7 @@ def test_bad_files(tmp_path: Path, name: str, value: Any, problem: str) -> None:
 
 def test_an_id_beyond_the_memory(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"data: has 1099511627777 nodes, .* number the nodes in the edges from 0"
+        InputError, match=r"data: there are 1099511627777 nodes, .* number the nodes in the edges from 0"
     ):
         load_graph(write(tmp_path / "data", {EDGES: torch.tensor([[0, 2**40]])}))
 
@@ -161,9 +161,9 @@ def test_an_id_beyond_the_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("links", "problem"),
     [
-        ({"valid": {}}, "has no 'train'"),
-        ({"train": {"source_node": torch.tensor([0])}}, "has no 'target_node'"),
-        ({"train": {"source_node": [0, 1], "target_node": [1]}}, "has 2 sources and 1 targets"),
+        ({"valid": {}}, "there is no 'train'"),
+        ({"train": {"source_node": torch.tensor([0])}}, "there is no 'target_node'"),
+        ({"train": {"source_node": [0, 1], "target_node": [1]}}, "there are 2 sources and 1 targets"),
     ],
 )
 def test_bad_links(tmp_path: Path, links: Any, problem: str) -> None:
@@ -179,5 +179,5 @@ def test_two_of_a_kind(tmp_path: Path) -> None:
 def test_texts_of_other_nodes(tmp_path: Path) -> None:
     folder = write(tmp_path, {EDGES: [[0, 1]]})
     write_texts(folder, {"id": "B1", "text": "one"})
-    with pytest.raises(InputError, match=r"names none of the nodes '0'.* Add node_mapping\.pt"):
+    with pytest.raises(InputError, match=r"no line for any of the nodes '0'.* Add node_mapping\.pt"):
         load_graph(folder)

@@ -92,7 +92,7 @@ def test_texts_and_pictures_by_id(tmp_path: Path) -> None:
     graph = read_source(folder, {"id": "asin", "text": "title"}).graph()
     assert list(graph.nodes.texts) == ["", "one", "", "three"]
     assert list(graph.nodes.pictures) == [None, None, None, "x/3.png"]
-    with pytest.raises(InputError, match=r"nodes\.csv: has no column 'id'"):
+    with pytest.raises(InputError, match=r"nodes\.csv: there is no column 'id'"):
         load_graph(folder)
 
 
@@ -105,24 +105,24 @@ def test_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("raw/num-node-list.csv.gz", None, r"num-node-list\.csv\.gz: is missing"),
-        ("raw/num-node-list.csv.gz", "2\n2\n", "holds 2 graphs"),
-        ("raw/num-node-list.csv.gz", "3\n", "for 3 nodes"),
-        ("raw/num-node-list.csv.gz", f"{10**12}\n", r"list\.csv\.gz: has 1000000000000 nodes, .* GiB"),
-        ("raw/edge.csv.gz", "0,1,2\n", r"edge\.csv\.gz: has 3 columns instead of 2"),
+        ("raw/num-node-list.csv.gz", None, r"num-node-list\.csv\.gz: the file is missing"),
+        ("raw/num-node-list.csv.gz", "2\n2\n", "expected one graph, got 2"),
+        ("raw/num-node-list.csv.gz", "3\n", "expected 3 rows of one value"),
+        ("raw/num-node-list.csv.gz", f"{10**12}\n", r"list\.csv\.gz: there are 1000000000000 nodes, .* GiB"),
+        ("raw/edge.csv.gz", "0,1,2\n", r"edge\.csv\.gz: expected 2 columns, got 3"),
         ("raw/edge.csv.gz", "0,4\n", "edge 0 ends at node 4, and there are 4 nodes"),
         ("raw/edge.csv.gz", "0,-1\n", "edge 0 ends at node -1"),
-        ("raw/edge.csv.gz", "0,a\n", r"edge\.csv\.gz: cannot be read"),
-        ("raw/edge.csv.gz", "0,\n", r"edge\.csv\.gz: has an empty cell"),
+        ("raw/edge.csv.gz", "0,a\n", r"edge\.csv\.gz: the file cannot be read"),
+        ("raw/edge.csv.gz", "0,\n", r"edge\.csv\.gz: a cell is empty"),
         ("raw/edge_weight.csv.gz", "1\n", r"'weight' has the shape \(1, 1\) for 3 edges"),
         ("raw/edge_weight.csv.gz", "1\nnan\n1\n", "edge 1 has the weight nan"),
-        ("raw/node-label.csv.gz", "1\n", r"node-label\.csv\.gz: has 1 rows of 1 for 4 nodes"),
-        ("mapping/nodeidx2asin.csv.gz", "node idx,asin\n0,a\n1,b\n2,c\n7,d\n", "does not name node 3"),
+        ("raw/node-label.csv.gz", "1\n", r"node-label\.csv\.gz: expected 4 rows of one value, got 1 of 1"),
+        ("mapping/nodeidx2asin.csv.gz", "node idx,asin\n0,a\n1,b\n2,c\n7,d\n", "node 3 is missing"),
         ("mapping/nodeidx2asin.csv.gz", "node idx,asin\n0,a\n1,b\n2,c\n3,a\n", "'a' occurs more than once"),
         ("split/sales_ranking/test.csv.gz", "9\n", "names nodes 9 to 9, and there are 4"),
         ("split/sales_ranking/test.csv.gz", "0\n", "node 0 is in the splits 'train' and 'test'"),
         ("split/random/train.csv.gz", "0\n", "several ways to split: random, sales_ranking"),
-        ("nodes.csv", "id,text\nx,y\n", "names none of the nodes 'B0'"),
+        ("nodes.csv", "id,text\nx,y\n", "no row for any of the nodes 'B0'"),
         ("nodes.csv", "id,text,image\nB0,y,../x.png\n", "leaves the folder"),
     ],
 )
@@ -136,15 +136,15 @@ def test_bad_folders(tmp_path: Path, name: str, content: str | None, problem: st
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("raw/triplet-list.csv.gz", "author,writes\n", "has 2 columns instead of 3"),
-        ("raw/triplet-list.csv.gz", "author,../..,paper\n", "'../..' names no type"),
+        ("raw/triplet-list.csv.gz", "author,writes\n", "expected 3 columns, got 2"),
+        ("raw/triplet-list.csv.gz", "author,../..,paper\n", "'../..' is not the name of a type"),
         (
             "raw/triplet-list.csv.gz",
             "author,edits,paper\n",
-            r"author___edits___paper/edge\.csv\.gz: is missing",
+            r"author___edits___paper/edge\.csv\.gz: the file is missing",
         ),
-        ("raw/num-node-dict.csv.gz", "author,/tmp\n2,3\n", "'/tmp' names no type"),
-        ("raw/num-node-dict.csv.gz", f"author,paper\n{10**12},3\n", "has 1000000000003 nodes"),
+        ("raw/num-node-dict.csv.gz", "author,/tmp\n2,3\n", "'/tmp' is not the name of a type"),
+        ("raw/num-node-dict.csv.gz", f"author,paper\n{10**12},3\n", "there are 1000000000003 nodes"),
         ("raw/num-node-dict.csv.gz", "author\n2\n", "end at nodes 'paper', which are missing"),
     ],
 )
@@ -154,7 +154,7 @@ def test_bad_folders_of_several_types(tmp_path: Path, name: str, content: str, p
 
 
 def test_columns_without_a_table(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no nodes\.\*"):
+    with pytest.raises(InputError, match=r"there is no nodes\.\*"):
         read_source(write(tmp_path, PLAIN), {"text": "title"})
 
 
@@ -162,5 +162,5 @@ def test_a_file_cut_short(tmp_path: Path) -> None:
     folder = write(tmp_path, PLAIN)
     file = folder / "raw/edge.csv.gz"
     file.write_bytes(file.read_bytes()[:-6])
-    with pytest.raises(InputError, match=r"edge\.csv\.gz: cannot be read"):
+    with pytest.raises(InputError, match=r"edge\.csv\.gz: the file cannot be read"):
         load_graph(folder)

@@ -144,7 +144,7 @@ def test_features_of_some_types() -> None:
     data["author"].x = torch.ones(1, 2)
     with pytest.raises(InputError, match="'x' has several widths: 'author' 2, 'paper' 3"):
         embeddings_from_pyg(data)
-    with pytest.raises(InputError, match=r"no nodes have 'emb'.* Name what they have: x"):
+    with pytest.raises(InputError, match=r"no nodes have 'emb'.* Choose among their vectors: x"):
         embeddings_from_pyg(data, extra="emb")
 
 
@@ -155,13 +155,16 @@ EDGE = torch.tensor([[0], [1]])
     ("columns", "problem"),
     [
         ({"x": torch.ones(2, 2)}, r"there is no 'edge_index' \(there is x\)"),
-        ({"edge_index": torch.tensor([[0, 1]])}, r"'edge_index' has the shape \(1, 2\)"),
-        ({"edge_index": EDGE.float()}, "'edge_index' are float32"),
+        (
+            {"edge_index": torch.tensor([[0, 1]])},
+            r"of shape \(2, edges\), got \(1, 2\)",
+        ),
+        ({"edge_index": EDGE.float()}, "'edge_index', got float32"),
         ({"edge_index": EDGE, "num_nodes": 1}, "edge 0 ends at node 1, and there are 1 nodes"),
         ({"edge_index": -EDGE, "num_nodes": 2}, "edge 0 ends at node -1"),
-        ({"edge_index": EDGE << 40}, r"has 1099511627777 nodes, .* GiB of memory do not hold so many"),
-        ({"edge_index": EDGE, "num_nodes": 1 << 40}, "has 1099511627776 nodes"),
-        ({"edge_index": EDGE, "x": torch.ones(1, 2).expand(1 << 40, 2)}, "has 1099511627776 nodes"),
+        ({"edge_index": EDGE << 40}, r"there are 1099511627777 nodes, .* GiB of memory do not hold so many"),
+        ({"edge_index": EDGE, "num_nodes": 1 << 40}, "there are 1099511627776 nodes"),
+        ({"edge_index": EDGE, "x": torch.ones(1, 2).expand(1 << 40, 2)}, "there are 1099511627776 nodes"),
         ({"edge_index": EDGE, "num_nodes": 2, "text": ["a"]}, "'text' has 1 entries for 2 nodes"),
         ({"edge_index": EDGE, "num_nodes": 2, "id": ["a", "a"]}, "the node id 'a' occurs more than once"),
         (
@@ -170,7 +173,7 @@ EDGE = torch.tensor([[0], [1]])
         ),
         ({"edge_index": EDGE, "edge_weight": torch.tensor([torch.nan])}, "edge 0 has the weight nan"),
         ({"edge_index": EDGE, "edge_weight": torch.tensor([-1.0])}, "edge 0 has the weight -1"),
-        ({"edge_index": EDGE, "edge_weight": ["a"]}, "'edge_weight' are no numbers but list"),
+        ({"edge_index": EDGE, "edge_weight": ["a"]}, "expected numbers in 'edge_weight', got list"),
         ({"edge_index": EDGE, "edge_type": torch.tensor([0, 1])}, "'edge_type' has 2 entries for 1 edges"),
         (
             {"edge_index": EDGE, "edge_type": torch.tensor([2]), "edge_type_names": ["a"]},
@@ -246,14 +249,20 @@ def test_a_file_cut_short(tmp_path: Path, share: float) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ([1, 2], "holds no graph but list"),
-        (torch.ones(2), "holds no graph but Tensor"),
-        (({}, {"x": 1}), "holds no graph but tuple"),
-        ({"edge_index": EDGE, "num_nodes": "two"}, "its nodes cannot be counted"),
-        ({"edge_index": EDGE, "x": 3}, "its nodes cannot be counted"),
-        ({("a", "r"): {"edge_index": EDGE}}, r"\('a', 'r'\) is no \(source, relation, target\)"),
+        ([1, 2], "expected a graph, got list"),
+        (torch.ones(2), "expected a graph, got Tensor"),
+        (({}, {"x": 1}), "expected a graph, got tuple"),
+        ({"edge_index": EDGE, "num_nodes": "two"}, "the nodes cannot be counted"),
+        ({"edge_index": EDGE, "x": 3}, "the nodes cannot be counted"),
+        (
+            {("a", "r"): {"edge_index": EDGE}},
+            r"as an edge type, got \('a', 'r'\)",
+        ),
         ({("a", "r", "b"): {}}, "there is no 'edge_index'"),
-        ({("a", "r", "b"): {"edge_index": EDGE}, "a": torch.ones(2)}, "'a' is no mapping but Tensor"),
+        (
+            {("a", "r", "b"): {"edge_index": EDGE}, "a": torch.ones(2)},
+            "mapping as 'a', got Tensor",
+        ),
     ],
 )
 def test_files_with_something_else(tmp_path: Path, value: Any, problem: str) -> None:
@@ -275,5 +284,5 @@ def test_without_pyg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(load_graph(tmp_path / "dict.pt")) == 4
     with pytest.raises(InputError, match=r"pip install 'graphcond\[pyg\]'"):
         to_pyg(graph)
-    with pytest.raises(InputError, match=r"a PyG graph .* `pip install 'graphcond\[pyg\]'`"):
+    with pytest.raises(InputError, match=r"a PyG graph, `pip install 'graphcond\[pyg\]'`"):
         load_graph(tmp_path / "object.pt")

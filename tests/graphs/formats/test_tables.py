@@ -136,21 +136,21 @@ GOOD_NODES, GOOD_EDGES = "id,text\na,1\nb,2\n", "src,dst\na,b\n"
 @pytest.mark.parametrize(
     ("nodes", "edges", "problem"),
     [
-        ("", GOOD_EDGES, r"nodes\.csv: cannot be read: .*[Ee]mpty"),
+        ("", GOOD_EDGES, r"nodes\.csv: the file cannot be read: .*[Ee]mpty"),
         (
             "id,text\na,1\nb,2,3\n",
             GOOD_EDGES,
-            r"nodes\.csv: cannot be read: .*Row #3: Expected 2 columns, got 3",
+            r"nodes\.csv: the file cannot be read: .*Row #3: Expected 2 columns, got 3",
         ),
-        ("id\na\n", GOOD_EDGES, r"nodes\.csv: has no column 'text' \(it has id\)"),
-        ("id,text,id\na,1,b\n", GOOD_EDGES, r"nodes\.csv: has two columns 'id'"),
+        ("id\na\n", GOOD_EDGES, r"nodes\.csv: there is no column 'text' \(there is id\)"),
+        ("id,text,id\na,1,b\n", GOOD_EDGES, r"nodes\.csv: there are two columns 'id'"),
         ("id,text\na,1\n,2\n", GOOD_EDGES, r"nodes\.csv, row 2: 'id' is empty"),
         ("id,text\na,1\nb,2\na,3\n", GOOD_EDGES, r"nodes\.csv, row 3: the id 'a' occurs a second time"),
         ("id,text,image\na,1,x.png\nb,2,../x.png\n", GOOD_EDGES, r"nodes\.csv, row 2: the path .* leaves"),
         ("id,text,image\na,1,x\0.png\n", GOOD_EDGES, r"nodes\.csv, row 1: .* is no path"),
         (GOOD_NODES, "src,dst\na,b\nb,z\n", r"edges\.csv, row 2: there is no node 'z'"),
         (GOOD_NODES, "src,dst\na,\n", r"edges\.csv, row 1: 'dst' is empty"),
-        (GOOD_NODES, "src,to\na,b\n", r"edges\.csv: has no column 'dst'.*--column dst="),
+        (GOOD_NODES, "src,to\na,b\n", r"edges\.csv: there is no column 'dst'.*--column dst="),
         (GOOD_NODES, "src,dst,weight\na,b,1\na,b,-1\n", r"edges\.csv, row 2: the weight is '-1'"),
         (GOOD_NODES, "src,dst,weight\na,b,nan\n", r"edges\.csv, row 1: the weight is 'nan'"),
         (GOOD_NODES, "src,dst,weight\na,b,1e99\n", r"edges\.csv, row 1: the weight is '1e99'"),
@@ -171,7 +171,7 @@ def test_bad_tables(tmp_path: Path, nodes: str, edges: str, problem: str) -> Non
         ("nodes.csv.gz", b"id,text\na,1\n", "cannot be read"),
         ("nodes.parquet", b"PAR1 and nothing more", "cannot be read"),
         ("nodes.jsonl", b'{"id": "a", "text": [1]}', r":1: a value is a list"),
-        ("nodes.jsonl", b'{"id": "a"\n', r":1: not JSON"),
+        ("nodes.jsonl", b'{"id": "a"\n', r":1: the line is not JSON"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
@@ -204,7 +204,7 @@ def test_a_header_of_several_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"src": "from"}, r"edges\.csv: has no column 'from'.*--column src="),
+        ({"src": "from"}, r"edges\.csv: there is no column 'from'.*--column src="),
         ({"src": "dst"}, r"edges\.csv: the column 'dst' is named for both 'dst' and 'src'"),
         ({"id": "text"}, r"nodes\.csv: the column 'text' is named for both 'text' and 'id'"),
         ({"type": "a", "weight": "a"}, "the column 'a' is named for both"),
@@ -231,7 +231,7 @@ def test_a_column_of_vectors(tmp_path: Path) -> None:
 
 def test_missing_and_double_files(tmp_path: Path) -> None:
     (tmp_path / "nodes.csv").write_text(GOOD_NODES)
-    with pytest.raises(InputError, match=r"holds no edges\.\*"):
+    with pytest.raises(InputError, match=r"there is no edges\.\*"):
         read_tables(tmp_path)
     (tmp_path / "nodes.jsonl").write_text("")
     with pytest.raises(InputError, match=r"both nodes\.csv and nodes\.jsonl"):
@@ -244,7 +244,7 @@ def test_a_lone_edge_list(tmp_path: Path) -> None:
     assert list(source.nodes.ids) == ["b", "a", "c"]
     assert source.nodes.texts == ["", "", ""]
     assert (source.edges.sources.tolist(), source.edges.targets.tolist()) == ([0, 1, 0], [1, 2, 1])
-    with pytest.raises(InputError, match="is no table"):
+    with pytest.raises(InputError, match="is not a table"):
         read_edge_list(tmp_path / "links.txt")
 
 
