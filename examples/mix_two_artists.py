@@ -14,13 +14,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
-from graphcond import AttributedGraph, GraphPipeline, load_graph
+from graphcond import AttributedGraph, GraphDataset, GraphPipeline, load_graph
 from graphcond.attributed_graph import ABSENT
-from graphcond.data.open import contexts_of, embed_data
 from graphcond.drawing.sheets import contact_sheet
 from graphcond.io.pictures import open_picture
 
@@ -31,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     pipe = GraphPipeline.from_pretrained(options.model)
     graph = load_graph(options.graph)
-    (contexts,) = contexts_of(pipe.model.recipe, graph, embed_data(pipe.model.recipe, graph)).values()
-    sampled = [contexts.sample(np.array([graph.nodes.index[node]])) for node in options.targets]
+    (contexts,) = GraphDataset(graph).views(pipe.model.recipe, pipe.model.extractors).values()
+    sampled = [contexts.sample(contexts.rows_of(node)) for node in options.targets]
     graphs = [contexts.features(context) for context in sampled]
 
     def draw(first: float, second: float) -> Image.Image:

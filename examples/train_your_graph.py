@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphcond import GraphPipeline, load_recipe, open_graph, save_graph, train
-from graphcond.data.open import contexts_of, embed_data, forbidden_of, held_out_of
+from graphcond import GraphDataset, GraphPipeline, load_recipe, open_graph, save_graph, train
 from graphcond.drawing.sheets import contact_sheet
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.graphs import inspect_graph, read_source
@@ -37,17 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     run = train(recipe, out=options.out / "run")
 
-    graph = open_graph(options.out / "graph")
-    forbidden = forbidden_of(graph, recipe.data)
-    contexts = contexts_of(recipe, graph, embed_data(recipe, graph), forbidden)
-    held_out = held_out_of(graph, recipe.data)
+    data = GraphDataset(open_graph(options.out / "graph"))
+    contexts = data.views(recipe, forbidden=data.forbidden(*recipe.data.forbidden_splits))
+    held_out = data.held_out(recipe.data)
     rows = (held_out if len(held_out) else np.array([run.example]))[:6]
     maker = ModelPictures(GraphPipeline(run.model), contexts, rows, DrawSettings(steps=8))
-    truth = [to_square(open_picture(path), 64) for path in map(graph.picture_path, rows.tolist()) if path]
+    truth = [to_square(open_picture(path), 64) for path in map(data.picture_path, rows.tolist()) if path]
     sheet = contact_sheet(
         [truth, maker.make(rows, "no_graph", 0), maker.make(rows, "graph", 0)],
         row_labels=["true picture", "no graph", "graph"],
-        column_labels=[graph.nodes.texts[row] for row in rows.tolist()],
+        column_labels=[data.texts[row] for row in rows.tolist()],
     )
     sheet.save(options.out / "drawn.png")
     print(f"model: {run.folder / 'final'}, pictures: {options.out / 'drawn.png'}")

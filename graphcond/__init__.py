@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from graphcond.context import SceneFeatures as SceneFeatures
     from graphcond.data.contexts import GraphContexts as GraphContexts
     from graphcond.data.contexts import embed_graph as embed_graph
+    from graphcond.data.dataset import Dataset as Dataset
+    from graphcond.data.dataset import GraphDataset as GraphDataset
+    from graphcond.data.dataset import SceneDataset as SceneDataset
     from graphcond.data.scene_contexts import SceneContexts as SceneContexts
     from graphcond.data.scene_contexts import SceneReader as SceneReader
     from graphcond.encoders import Encoder as Encoder

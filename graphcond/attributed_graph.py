@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int64, UInt8
 
-if TYPE_CHECKING:
-    pass
+from graphcond.errors import InputError
 
 ABSENT = -1
 """What pads a row of neighbors where a target has fewer than asked for."""
@@ -110,17 +111,70 @@ class AttributedGraph:
         return None if picture is None else (self.root or Path()) / picture
 
 
+@runtime_checkable
+class LazyRows(Protocol):
+    """Stands in for a matrix of vectors, and computes rows when they are first asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and width."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number format of a row."""
+
+    @property
+    def identity(self) -> str:
+        """A name that changes whenever a row would; it is found without computing one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray:
+        """Rows by their numbers."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All rows."""
+
+
 @dataclass(frozen=True)
 class NodeEmbeddings:
     """What is known of every node as vectors; row ``i`` belongs to row ``i`` of the `NodeTable`.
 
     Arrays may be float16 memory maps. Rows of nodes without a picture are zero in ``pictures``.
-    ``pictures`` and ``texts`` share one space (CLIP's, say); ``extra`` is any other embedding.
+    ``pictures`` and ``texts`` share one space (CLIP's, say); ``extra`` is any other embedding. Each may also
+    be a table that computes rows when they are asked for.
     """
 
-    pictures: Float[np.ndarray, "nodes d"] | None = None
-    texts: Float[np.ndarray, "nodes d"] | None = None
-    extra: Float[np.ndarray, "nodes e"] | None = None
+    pictures: Float[np.ndarray, "nodes d"] | LazyRows | None = None
+    texts: Float[np.ndarray, "nodes d"] | LazyRows | None = None
+    extra: Float[np.ndarray, "nodes e"] | LazyRows | None = None
+
+    def identity(self) -> tuple[object, ...]:
+        """What `graphcond.io.fingerprint.fingerprint` names these embeddings by."""
+        tables = (self.pictures, self.texts, self.extra)
+        return tuple(table.identity if isinstance(table, LazyRows) else table for table in tables)
+
+
+def rows_named(
+    ids: Sequence[str], index: Mapping[str, int], *, noun: str, place: object
+) -> Int64[np.ndarray, " n"]:
+    """The rows of ``ids``.
+
+    Args:
+        ids: what to look up.
+        index: the row of every id.
+        noun: what an id names, for the error.
+        place: where it is looked for, for the error.
+
+    Raises:
+        InputError: an id has no row; the remedy names the nearest id.
+    """
+    for name in ids:
+        if name not in index:
+            nearest = get_close_matches(name, index, n=1) or list(islice(index, 1))
+            remedy = f"did you mean '{nearest[0]}'?" if nearest else f"there are no {noun}s at all"
+            raise InputError(f"there is no {noun} '{name}'", place=place, remedy=remedy)
+    return np.array([index[name] for name in ids], np.int64)
 
 
 def _rows_in(column: Sequence[str] | None, splits: Sequence[str]) -> Int64[np.ndarray, " rows"]:

@@ -41,6 +41,11 @@ class NeighborContext:
         return np.asarray(self.neighbors != ABSENT)
 
     @property
+    def parts(self) -> tuple[object, ...]:
+        """What `graphcond.io.fingerprint.fingerprint` names the context by: what encoders read of it."""
+        return (self.neighbors,)
+
+    @property
     def has_graph(self) -> Bool[np.ndarray, " b"]:
         """True for targets with a neighbor."""
         return np.asarray(self.present.any(axis=1))
@@ -149,6 +154,12 @@ class SceneContext:
     """What a scene sampler returns: one sampled scene for each target. A scene without words is empty."""
 
     scenes: tuple[SampledScene, ...]
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """What `graphcond.io.fingerprint.fingerprint` names the context by: what encoders read of it."""
+        masks = [scene.masks for scene in self.scenes if scene.masks is not None]
+        return (self.scenes, *([np.concatenate(masks)] if masks else ()))
 
     @property
     def has_graph(self) -> Bool[np.ndarray, " b"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from graphcond.bases import StableDiffusionBase
 from graphcond.condition import Condition
 from graphcond.context import Context
 from graphcond.errors import InputError
-from graphcond.features.load import PictureExtractor, WordExtractor, load_extractor, load_words
+from graphcond.features.load import Extractors
 from graphcond.io.files import atomic_folder, check_replaceable, write_json
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.progress import Progress
@@ -128,21 +129,14 @@ class GraphModel:
             groups[LORA] = self.lora.trainable_parameters()
         return {name: group for name, group in groups.items() if group}
 
-    def load_extractor(self) -> PictureExtractor:
-        """The CLIP that gives neighbor embeddings to this model.
+    @cached_property
+    def extractors(self) -> Extractors:
+        """The networks that embed neighbor pictures and words for this model, loaded when first used.
 
         Raises:
-            InputError: the recipe reads embeddings from a file, or the CLIP cannot be loaded.
+            InputError: the model was composed by hand.
         """
-        return load_extractor(self.recipe, device=self.device)
-
-    def load_words(self) -> WordExtractor:
-        """The text encoder that embeds the words of scene graphs for this model.
-
-        Raises:
-            InputError: the recipe reads embeddings from a file, or the model cannot be loaded.
-        """
-        return load_words(self.recipe, device=self.device)
+        return Extractors(self.recipe.features, self.device)
 
     def reading(self, features: type[Context]) -> dict[str, Condition]:
         """The conditions that read one kind of context, by name."""
@@ -255,7 +249,7 @@ class GraphModel:
             InputError: the release has no place for a part of the model.
         """
         encoder = next(iter(self.conditions.values())).encoder
-        write_release(Path(folder), self.recipe, encoder, self.load_extractor, progress)
+        write_release(Path(folder), self.recipe, encoder, lambda: self.extractors.pictures, progress)
 
     def start_from(self, name_or_folder: str | Path) -> None:
         """Take over the trained weights of a model with the same conditions, or of a released checkpoint.

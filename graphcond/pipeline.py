@@ -261,7 +261,7 @@ class GraphPipeline:
     def __init__(self, model: GraphModel, extractor: PictureExtractor | WordExtractor | None = None) -> None:
         self.model = model
         self.scheduler = model.base.new_scheduler()
-        self._extractor = extractor
+        self._given = extractor
 
     @classmethod
     def from_pretrained(
@@ -311,9 +311,9 @@ class GraphPipeline:
         Raises:
             InputError: the model has none.
         """
-        if self._extractor is None or isinstance(self._extractor, TextModelExtractor):
-            self._extractor = self.model.load_extractor()
-        return self._extractor
+        if self._given is None or isinstance(self._given, TextModelExtractor):
+            return self.model.extractors.pictures
+        return self._given
 
     @property
     def words(self) -> WordExtractor:
@@ -322,9 +322,9 @@ class GraphPipeline:
         Raises:
             InputError: the model has none.
         """
-        if self._extractor is None or isinstance(self._extractor, ClipVisionExtractor):
-            self._extractor = self.model.load_words()
-        return self._extractor
+        if self._given is None or isinstance(self._given, ClipVisionExtractor):
+            return self.model.extractors.words
+        return self._given
 
     @torch.no_grad()
     def __call__(

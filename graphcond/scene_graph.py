@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -43,6 +44,11 @@ class SceneSet:
 
     def __len__(self) -> int:
         return len(self.graphs)
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Scene id to row."""
+        return {scene: row for row, scene in enumerate(self.ids)}
 
     def in_split(self, *splits: str) -> Int64[np.ndarray, " scenes"]:
         """Rows whose split is one of ``splits``, ascending; none where the set has no splits."""

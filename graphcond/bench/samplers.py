@@ -14,13 +14,14 @@ from PIL import Image
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
 from graphcond.bench.verdict import paper_order
 from graphcond.data.contexts import GraphContexts
-from graphcond.data.open import embed_data, open_graph_data
+from graphcond.data.dataset import GraphDataset
+from graphcond.data.open import open_data
 from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement, PictureSet, build_metrics, score_pictures
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.evaluation.bootstrap import bootstrap_interval
 from graphcond.evaluation.metrics.registry import Networks
-from graphcond.evaluation.nodes import FACTS, art_oracle, targets_with_truth
+from graphcond.evaluation.targets import FACTS, art_oracle, targets_of
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Progress, Watch
 from graphcond.recipe.sections import WorldData
@@ -86,11 +87,10 @@ def bench_samplers(
     rows: list[SamplerRow] = []
     examples: dict[str, list[Image.Image]] = {}
     for level, noise in NOISE_LEVELS.items():
-        graph = open_graph_data(
-            WorldData(noise=noise, seed=seed), progress=watch(f"{level}: painting the world")
-        )
-        embeddings = embed_data(pipe.model.recipe, graph, progress=watch(f"{level}: embedding"))
-        held_out = graph.nodes.in_split("test")
+        data = open_data(WorldData(noise=noise, seed=seed), progress=watch(f"{level}: painting the world"))
+        graph = data.graph
+        embeddings = GraphDataset(graph).embed(pipe.model.extractors, watch(f"{level}: embedding"))
+        held_out = data.rows("test")
         targets = np.sort(np.random.default_rng(seed).permutation(held_out)[:limit])
         drawn, shares = _draw_all(
             pipe, graph, embeddings, targets, held_out, seed, watch(f"{level}: drawing")
@@ -133,7 +133,7 @@ def _score(
     shares: Mapping[str, np.ndarray],
     seed: int,
 ) -> list[SamplerRow]:
-    truth = targets_with_truth(graph, targets, 64, FACTS)
+    truth = targets_of(GraphDataset(graph), targets, 64, FACTS)
     metrics = build_metrics(METRICS, Networks(oracle=art_oracle()))
     pictures = {name: PictureSet(made) for name, made in drawn.items()}
     report = score_pictures(pictures, truth, metrics, title=level, seed=seed)

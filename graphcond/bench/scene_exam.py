@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from graphcond.bench.swap import Pair
-from graphcond.data.open import held_out_of, open_data
+from graphcond.data.open import open_data
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet, SceneDetector, Targets
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.evaluation.scenes import scene_targets
+from graphcond.evaluation.targets import targets_of
 from graphcond.progress import Watch
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
@@ -76,16 +76,14 @@ def open_exam(
     Raises:
         InputError: the recipe reads no scene graphs, or none is held out.
     """
-    scenes = open_data(recipe.data, progress=watch("drawing the world"))
-    if not isinstance(scenes, SceneSet):
-        raise InputError("are no scene graphs", place="data", remedy="compare recipes that read scenes")
-    rows = held_out_of(scenes, recipe.data)
+    data = open_data(recipe.data, progress=watch("drawing the world"))
+    rows = data.held_out(recipe.data)
     if len(rows) < 2:
         raise InputError("holds out fewer than two scenes", place="data", remedy="add a test split")
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
     return SceneExam(
-        scenes=scenes,
-        targets=scene_targets(scenes, rows, recipe.data.resolution),
+        scenes=data.scenes,
+        targets=targets_of(data, rows, recipe.data.resolution),
         pairs=swap_pairs(pairs, seed),
         detector=detector or OracleDetector.load(),
         seed=seed,

@@ -16,7 +16,7 @@ from graphcond.bench.experiments import Experiment, ExperimentFacts, facts_of, w
 from graphcond.bench.scene_exam import SceneExam, first_targets
 from graphcond.bench.scene_scores import Scores, keep_scores, kept_scores
 from graphcond.bench.swap import swap_test
-from graphcond.data.open import sources_of
+from graphcond.data.dataset import SceneDataset
 from graphcond.evaluation import (
     Measurement,
     PictureSet,
@@ -113,8 +113,9 @@ def score(
         the scores, and the pictures of the first graphs.
     """
     settings = DrawSettings(steps=STEPS)
-    sources = sources_of(pipe.model.recipe, exam.scenes.without_boxes())
-    maker = ModelPictures(pipe, sources, exam.targets.rows, settings, shuffle_seed=exam.seed)
+    scenes = SceneDataset(exam.scenes).without_boxes()
+    views = scenes.views(pipe.model.recipe, pipe.model.extractors)
+    maker = ModelPictures(pipe, views, exam.targets.rows, settings, shuffle_seed=exam.seed)
     draw = partial(make_pictures, maker, batch_size=BATCH)
 
     def advance(stage: str, done: int, total: int) -> None:

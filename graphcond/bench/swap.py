@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from graphcond.data.open import sources_of
+from graphcond.data.dataset import SceneDataset
 from graphcond.errors import InputError
 from graphcond.evaluation import Measurement, PictureSet, SceneDetector, match_scene
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
@@ -102,17 +102,13 @@ def _draw(
     drawn: tuple[list[Image.Image], list[Image.Image]] = ([], [])
     rows = np.arange(len(pairs))
     for side, pictures in enumerate(drawn):
-        scenes = _scene_set([pair[side] for pair in pairs])
-        maker = ModelPictures(pipe, sources_of(pipe.model.recipe, scenes), rows, settings)
+        graphs, ids = [pair[side] for pair in pairs], [f"swap-{row}" for row in rows]
+        scenes = SceneDataset(SceneSet(graphs, ids, [PROMPT] * len(rows), [None] * len(rows)))
+        maker = ModelPictures(pipe, scenes.views(pipe.model.recipe, pipe.model.extractors), rows, settings)
         for start in range(0, len(rows), BATCH):
             pictures += maker.make(rows[start : start + BATCH], "graph", seed)
             progress(side * len(rows) + len(pictures), 2 * len(rows))
     return drawn
-
-
-def _scene_set(graphs: Sequence[SceneGraph]) -> SceneSet:
-    count = len(graphs)
-    return SceneSet(graphs, [f"swap-{row}" for row in range(count)], [PROMPT] * count, [None] * count)
 
 
 def _share(name: str, right: Bool[np.ndarray, " n"], seed: int) -> Measurement:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphcond.cli.options import row_of
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from graphcond.attributed_graph import AttributedGraph
     from graphcond.context import NeighborFeatures
-    from graphcond.data.contexts import GraphContexts
+    from graphcond.data.contexts import AnySource
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import Watch
     from graphcond.scene_graph import SceneGraph
@@ -120,29 +118,21 @@ def _nodes(
     pipe: GraphPipeline, folder: Path, nodes: Sequence[str], watch: Watch
 ) -> tuple[str, list[NeighborFeatures]]:
     """The first node's text, and the neighbors of each node."""
+    from graphcond.data.dataset import GraphDataset
     from graphcond.graphs import load_graph
 
-    graph = load_graph(folder)
-    rows = [row_of(graph, node, folder) for node in nodes]
-    contexts = _contexts(pipe, graph, watch)
-    return graph.nodes.texts[rows[0]], [_neighbors(contexts, node, folder) for node in nodes]
-
-
-def _contexts(pipe: GraphPipeline, graph: AttributedGraph, watch: Watch) -> GraphContexts:
-    """The graph as the only condition of the model reads it."""
-    from graphcond.data.open import contexts_of, embed_data
-
-    recipe = pipe.model.recipe
-    embeddings = embed_data(recipe, graph, device=pipe.model.device, progress=watch("embedding the graph"))
-    contexts = contexts_of(recipe, graph, embeddings)
-    if len(contexts) > 1:
+    model = pipe.model
+    data = GraphDataset(load_graph(folder))
+    rows = data.rows_of(*nodes)
+    if len(model.conditions) > 1:
         raise InputError("the model has several conditions", place="--graph", remedy="use it from Python")
-    (only,) = contexts.values()
-    return only
+    progress = watch(f"embedding {data.embedded}")
+    (source,) = data.views(model.recipe, model.extractors, progress=progress).values()
+    return data.texts[rows[0]], [_neighbors(source, node, folder) for node in nodes]
 
 
-def _neighbors(contexts: GraphContexts, node: str, folder: Path) -> NeighborFeatures:
-    features = contexts.features_of(node)
+def _neighbors(source: AnySource, node: str, folder: Path) -> NeighborFeatures:
+    features: NeighborFeatures = source.features_of(node)
     if not features.present.any():
         raise InputError(
             f"the node '{node}' has no neighbors", place=folder, remedy="choose another, or --neighbors"

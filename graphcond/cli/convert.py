@@ -100,7 +100,7 @@ def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
     with progress_bars() as watch:
         with during(watch, "loading"):
             model = GraphModel.from_release(read_release(folder, **options))
-            model.load_extractor()  # a model that cannot look at neighbors is not written
+            _ = model.extractors.pictures  # a model that cannot look at neighbors is not written
         model.save_pretrained(out, progress=watch("copying (MB)"))
     return _what_it_is(model, out)
 

@@ -53,14 +53,12 @@ def evaluate(
     """
     from graphcond.cli.options import pick_device
     from graphcond.data.open import open_data
-    from graphcond.evaluation.nodes import evaluate_model, rows_of_split
     from graphcond.evaluation.protocols import get_protocol
-    from graphcond.evaluation.scenes import evaluate_scenes, scenes_of_split
+    from graphcond.evaluation.targets import evaluate_model
     from graphcond.io.files import check_writable, write_json
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
     from graphcond.saving.model_folder import saved_recipe
-    from graphcond.scene_graph import SceneSet
 
     if out is not None:
         check_writable(out)
@@ -72,20 +70,17 @@ def evaluate(
         steps=steps or chosen.steps,
     )
     with progress_bars() as watch:
-        source = open_data(_data_of(recipe, graph), progress=watch("drawing the world"))
-        rows = (
-            scenes_of_split(source, split) if isinstance(source, SceneSet) else rows_of_split(source, split)
-        )[:limit]
+        data = open_data(_data_of(recipe, graph), progress=watch("drawing the world"))
+        rows = data.evaluated(split)[:limit]
         if len(rows) < 2:
             raise InputError(
                 f"the split '{split}' has only one target", place=graph, remedy="evaluate two or more"
             )
         pipe = GraphPipeline.from_pretrained(model, device=pick_device(device))
-        if isinstance(source, SceneSet):
-            reports = evaluate_scenes(pipe, source, rows, chosen, boxes=boxes, seed=seed, watch=watch)
-        else:
-            forbidden = source.nodes.in_split(split, *recipe.data.forbidden_splits)
-            reports = evaluate_model(pipe, source, rows, chosen, forbidden=forbidden, seed=seed, watch=watch)
+        forbidden = data.forbidden(split, *recipe.data.forbidden_splits)
+        reports = evaluate_model(
+            pipe, data, rows, chosen, forbidden=forbidden, boxes=boxes, seed=seed, watch=watch
+        )
     content = _content(reports)
     if out is not None:
         write_json(out, content)

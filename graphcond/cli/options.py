@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
-
-    from graphcond.attributed_graph import AttributedGraph
 
 
 MAX_SEED = 2**63 - 1
@@ -53,17 +49,3 @@ def pick_device(device: str | None) -> torch.device:
             remedy="leave it out, or use 'cpu'",
         ) from None
     return chosen
-
-
-def row_of(graph: AttributedGraph, node: str, place: Path) -> int:
-    """The row of the node that ``--target`` names.
-
-    Raises:
-        InputError: there is no such node.
-    """
-    row = graph.nodes.index.get(node)
-    if row is None:
-        nearest = get_close_matches(node, graph.nodes.ids, n=1) or graph.nodes.ids[:1]
-        remedy = f"did you mean '{nearest[0]}'?" if len(nearest) else "the graph has no nodes at all"
-        raise InputError(f"there is no node '{node}'", place=place, remedy=remedy)
-    return row

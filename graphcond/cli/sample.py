@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphcond.cli.options import row_of
 from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+    from graphcond.context import NeighborContext
     from graphcond.progress import Watch
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
 
@@ -46,13 +46,20 @@ def sample(
 
         graphcond sample graphs/paintings --target 7 --sampler semantic_ppr --set similarity.kind=consensus
     """
+    import numpy as np
+
+    from graphcond.attributed_graph import rows_named
     from graphcond.graphs import load_graph
+    from graphcond.progress import progress_bars
 
     graph = load_graph(folder)
-    row = row_of(graph, target, folder)
+    row = int(rows_named([target], graph.nodes.index, noun="node", place=folder)[0])
     config = sampler_config(sampler or ("ppr" if len(graph.indices) else "semantic"), set_ or [])
-    embeddings = embed(graph, features) if config.reads_embeddings else None
-    chosen = _choose(graph, config, embeddings, row, seed)
+    with progress_bars() as watch:
+        embeddings = embed(graph, features, watch) if config.reads_embeddings else None
+        built = make_sampler(graph, config, embeddings, watch)
+        context = built.sample(np.array([row]), np.random.default_rng(seed))
+    chosen = _described(graph, context)
     if picture is not None:
         _draw(graph, row, chosen, picture, f"{config.kind}: neighbors of {target}")
     if as_json:
@@ -82,21 +89,10 @@ def make_sampler(
         return RelatingSampler(graph, config.build(graph=graph, embeddings=embeddings))
 
 
-def _choose(
-    graph: AttributedGraph,
-    config: NeighborSamplerConfig,
-    embeddings: NodeEmbeddings | None,
-    row: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    import numpy as np
-
+def _described(graph: AttributedGraph, context: NeighborContext) -> list[dict[str, Any]]:
+    """The neighbors of the only target, as JSON has them."""
     from graphcond.attributed_graph import ABSENT
-    from graphcond.progress import progress_bars
 
-    with progress_bars() as watch:
-        built = make_sampler(graph, config, embeddings, watch)
-    context = built.sample(np.array([row]), np.random.default_rng(seed))
     chosen = [
         {
             "id": graph.nodes.ids[node],

@@ -15,10 +15,8 @@ from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, emb
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import Int64
-
-    from graphcond.attributed_graph import AttributedGraph
+    from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+    from graphcond.progress import Watch
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
 
 
@@ -55,6 +53,9 @@ def sample_all(
 
     A recipe reads it with sampler: {kind: precomputed, path: neighbors.safetensors}.
     """
+    import numpy as np
+
+    from graphcond.data.dataset import GraphDataset
     from graphcond.graphs import load_graph
     from graphcond.graphs.store import folder_state
     from graphcond.precompute import plan_of, precompute, share_of
@@ -64,10 +65,13 @@ def sample_all(
     config = sampler_config(sampler, set_ or [])
     source = folder_state(folder)
     graph = load_graph(folder)
-    embeddings = embed(graph, features) if config.reads_embeddings else None
-    plan = plan_of(out, graph, config, embeddings, _targets(graph, split), seed=seed)
-    plan = replace(plan, source=source)
+    data = GraphDataset(graph)
+    if split is not None and data.columns.splits is None:
+        raise InputError("the graph has no splits", place="--split", remedy="leave it out")
+    targets = np.arange(len(data)) if split is None else data.rows(split, place="--split")
     with progress_bars() as watch:
+        embeddings = _embed_all(graph, config, features, watch) if config.reads_embeddings else None
+        plan = replace(plan_of(out, graph, config, embeddings, targets, seed=seed), source=source)
         done = precompute(
             plan,
             partial(make_sampler, graph, config, embeddings, watch),
@@ -82,20 +86,17 @@ def sample_all(
         typer.echo(f"share {share.index} of {share.count} is done; the last to finish writes {out}")
 
 
-def _targets(graph: AttributedGraph, split: str | None) -> Int64[np.ndarray, " n"]:
-    import numpy as np
+def _embed_all(
+    graph: AttributedGraph, config: NeighborSamplerConfig, features: str, watch: Watch
+) -> NodeEmbeddings:
+    """All rows that are compared, now: workers then find them in the cache, and compute none twice."""
+    from graphcond.features.feature_cache import EmbeddingTable
 
-    if split is None:
-        return np.arange(len(graph))
-    targets = graph.nodes.in_split(split)
-    if not len(targets):
-        known = sorted(set(graph.nodes.splits or ()) - {""})
-        raise InputError(
-            f"the graph has no node in the split '{split}'",
-            place="--split",
-            remedy=f"choose one of: {', '.join(known)}" if known else "leave it out: the graph has no splits",
-        )
-    return targets
+    embeddings = embed(graph, features, watch)
+    for name, table in vars(embeddings).items():
+        if name in config.columns() and isinstance(table, EmbeddingTable):
+            table.fill()
+    return embeddings
 
 
 def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> NeighborSampler:
@@ -104,4 +105,5 @@ def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> Neighb
     from graphcond.progress import silent
 
     graph = load_graph(folder)
-    return make_sampler(graph, config, embed(graph, features) if config.reads_embeddings else None, silent)
+    embeddings = embed(graph, features, silent) if config.reads_embeddings else None
+    return make_sampler(graph, config, embeddings, silent)

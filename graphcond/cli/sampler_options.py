@@ -12,6 +12,7 @@ from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+    from graphcond.progress import Watch
     from graphcond.samplers import NeighborSamplerConfig
 
 EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
@@ -49,25 +50,26 @@ def sampler_config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
     return _adjusted(config, settings) if settings or needed else config.model_validate({})
 
 
-def embed(graph: AttributedGraph, features: str) -> NodeEmbeddings:
-    """The embeddings of the nodes by a CLIP (cached on disk) or from a file.
+def embed(graph: AttributedGraph, features: str, watch: Watch) -> NodeEmbeddings:
+    """The embeddings of the nodes by a CLIP, computed when they are asked for, or from a file.
 
     Raises:
         InputError: the CLIP, the file or a picture cannot be read.
     """
     from graphcond.attributed_graph import NodeEmbeddings
     from graphcond.bases.config import TINY_FOLDER
-    from graphcond.data.contexts import embed_graph
     from graphcond.features.clip import ClipExtractor
     from graphcond.features.embedding_files import load_embeddings
     from graphcond.features.feature_cache import FeatureCache
-    from graphcond.progress import progress_bars
+    from graphcond.features.load import node_embeddings
 
     if features.endswith(EMBEDDING_FILES):
         return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
     extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
-    with progress_bars() as watch:
-        return embed_graph(graph, extractor, FeatureCache(), watch("embedding the graph"))
+    paths = [graph.picture_path(node) for node in range(len(graph))]
+    return node_embeddings(
+        extractor, paths, graph.nodes.texts, FeatureCache(), watch("embedding pictures and texts")
+    )
 
 
 def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:

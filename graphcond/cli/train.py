@@ -92,9 +92,9 @@ def _tell(run: TrainedRun, recipe: Recipe) -> None:
 
 def _example(run: TrainedRun, recipe: Recipe) -> list[str]:
     """Options that draw a target of the run, held out where any is."""
-    from graphcond.scene_graph import SceneSet
+    from graphcond.data.dataset import SceneDataset
 
     place = str(getattr(recipe.data, "path", None) or run.data.root)
-    if isinstance(run.data, SceneSet):
+    if isinstance(run.data, SceneDataset):
         return ["--scene", place, "--index", str(run.example)]
-    return ["--graph", place, "--target", run.data.nodes.ids[run.example]]
+    return ["--graph", place, "--target", run.data.ids[run.example]]

@@ -2,61 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond import samplers
+from graphcond.attributed_graph import AttributedGraph, LazyRows, NodeEmbeddings, rows_named
 from graphcond.context import Context, NeighborContext, NeighborFeatures, SceneContext
 from graphcond.errors import InputError
 from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
+from graphcond.io.array_cache import Arrays, Layout, cached_arrays
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler, with_relations
 from graphcond.samplers.neighbor_file import graph_identity
+
+BATCH = 256
+"""Targets of one call of the sampler."""
 
 Sampled: TypeAlias = NeighborContext | SceneContext
 """What samplers return."""
 
 Chosen = TypeVar("Chosen", bound=Sampled)
-Read = TypeVar("Read", bound=Context, covariant=True)
+Read = TypeVar("Read", bound=Context)
 
 
-class ContextSource(Protocol[Chosen, Read]):
-    """Data as one condition reads them: `GraphContexts`, or `graphcond.data.scene_contexts.SceneContexts`.
+class ContextSource(ABC, Generic[Chosen, Read]):
+    """Data as one condition reads them, in training and in drawing.
 
     Rows are those of the data. A row gets the same context in whatever batch it comes.
     """
 
     @property
+    @abstractmethod
     def feature_width(self) -> int:
         """d, width of the embeddings that encoders read."""
-        ...
 
     @property
+    @abstractmethod
     def texts(self) -> Sequence[str]:
         """The prompt of every row."""
-        ...
 
+    @abstractmethod
+    def rows_of(self, *ids: str) -> Int64[np.ndarray, " b"]:
+        """The rows of ``ids``.
+
+        Raises:
+            InputError: an id does not exist.
+        """
+
+    @abstractmethod
     def sample(self, rows: Int64[np.ndarray, " b"]) -> Chosen:
         """The contexts of ``rows``."""
-        ...
 
+    def sample_once(
+        self, rows: Int64[np.ndarray, " b"], named: Sequence[object], progress: Progress | None = None
+    ) -> Chosen:
+        """As `sample`; kept between runs where sampling takes long.
+
+        Args:
+            rows: which.
+            named: what the answers follow from beside `identity`: the sampler's settings.
+            progress: called after each batch.
+        """
+        return self.sample(rows)
+
+    @abstractmethod
     def features(self, context: Chosen) -> Read:
         """Contexts as encoders read them, in float32 on the CPU."""
-        ...
 
+    def features_of(self, *ids: str) -> Read:
+        """The contexts of ``ids`` as encoders read them: what `GraphPipeline` draws with.
+
+        Raises:
+            InputError: an id does not exist.
+        """
+        return self.features(self.sample(self.rows_of(*ids)))
+
+    @abstractmethod
     def shuffled(self, context: Chosen, seed: int) -> Chosen:
         """The control: every row gets the context of another one."""
-        ...
 
+    @abstractmethod
     def identity(self) -> tuple[object, ...]:
-        """What `graphcond.io.fingerprint.fingerprint` names this source by."""
-        ...
+        """What `fingerprint` names this source by, the settings of its sampler excepted."""
 
 
 AnySource: TypeAlias = ContextSource[Any, Any]
@@ -85,7 +120,7 @@ def embed_graph(
 
 
 @dataclass(frozen=True)
-class GraphContexts:
+class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     """A graph with the sampler of one condition and the embeddings its encoder reads.
 
     Args:
@@ -110,6 +145,10 @@ class GraphContexts:
         """The text of every node."""
         return self.graph.nodes.texts
 
+    def rows_of(self, *ids: str) -> Int64[np.ndarray, " b"]:
+        """The rows of node ids; see `ContextSource.rows_of`."""
+        return rows_named(ids, self.graph.nodes.index, noun="node", place=self.graph.root)
+
     def sample(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
         """The neighbors of ``targets``: the same for a target in whatever batch it comes.
 
@@ -117,13 +156,34 @@ class GraphContexts:
         """
         return with_relations(self.graph, self.sampler.sample(targets, np.random.default_rng(self.seed)))
 
-    def features_of(self, *ids: str) -> NeighborFeatures:
-        """The embeddings of the neighbors of nodes, by their ids: what `GraphPipeline` takes as a graph.
+    def sample_once(
+        self, targets: Int64[np.ndarray, " b"], named: Sequence[object], progress: Progress | None = None
+    ) -> NeighborContext:
+        """As `sample`, from the cache where the same was sampled before.
+
+        Sampled anew when the graph, the embeddings, the sampler or its settings change.
 
         Raises:
-            InputError: there is no such node.
+            InputError: the sampler needs what a target lacks.
+            WriteError: the cache cannot be written.
         """
-        return self.features(self.sample(rows_of(ids, self.graph.nodes.index, "node", self.graph.root)))
+        first = self.sample(targets[:0])
+        shape = (len(targets), first.neighbors.shape[1])
+        layouts = {"neighbors": Layout(shape, np.int64), "scores": Layout(shape, np.float32)}
+        if self.graph.edge_types is not None:
+            layouts["relations"] = Layout(shape, np.int16)
+
+        def fill(arrays: Arrays) -> None:
+            for start in range(0, len(targets), BATCH):
+                found = self.sample(targets[start : start + BATCH])
+                end = start + len(found.targets)
+                for name, array in arrays.items():
+                    array[start:end] = getattr(found, name)
+                if progress is not None:
+                    progress(end, len(targets))
+
+        key = fingerprint(*named, source_version(samplers), *self.identity(), targets)
+        return NeighborContext(targets, **cached_arrays(f"neighbors-{key}", layouts, fill))
 
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """What the sampler has encoders read, in float32: embeddings of neighbors, or means of them.
@@ -145,37 +205,15 @@ class GraphContexts:
 
     def identity(self) -> tuple[object, ...]:
         """Everything that neighbors and their embeddings follow from, the sampler's settings excepted."""
-        embeddings = self.embeddings
-        known = (embeddings.pictures, embeddings.texts, embeddings.extra)
-        return (graph_identity(self.graph), *known, self.seed)
+        return (graph_identity(self.graph), *self.embeddings.identity(), self.seed)
 
-    def _read(self) -> np.ndarray:
+    def _read(self) -> Float[np.ndarray, "nodes d"] | LazyRows:
         table = self.embeddings.pictures if self.embeddings.extra is None else self.embeddings.extra
         if table is None:
             raise InputError(
                 "no picture of the graph is embedded", place="features", remedy="add pictures or a file"
             )
         return table
-
-
-def rows_of(
-    ids: Sequence[str], index: Mapping[str, int], what: str, place: object
-) -> Int64[np.ndarray, " b"]:
-    """The rows of ``ids``.
-
-    Args:
-        ids: what to look up.
-        index: the row of every id.
-        what: what an id names, as the error says it.
-        place: where it is looked for, as the error says it.
-
-    Raises:
-        InputError: an id has no row.
-    """
-    unknown = [name for name in ids if name not in index]
-    if unknown:
-        raise InputError(f"there is no {what} '{unknown[0]}'", place=place, remedy="check the id")
-    return np.array([index[name] for name in ids], np.int64)
 
 
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:

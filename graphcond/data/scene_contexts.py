@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from graphcond.attributed_graph import rows_named
 from graphcond.context import SampledScene, SceneContext, SceneFeatures
-from graphcond.data.contexts import rows_of
-from graphcond.data.scene_features import scene_features, words_read
+from graphcond.data.contexts import ContextSource
+from graphcond.data.scene_features import scene_features
 from graphcond.features.clip import TextEmbedder
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.words import WordTable, word_table
@@ -46,7 +47,7 @@ def embed_words(
 
 
 @dataclass(frozen=True)
-class SceneContexts:
+class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
     """A set of scenes with the sampler of one condition and the embeddings its encoder reads.
 
     Args:
@@ -71,6 +72,10 @@ class SceneContexts:
         """The prompt of every scene."""
         return self.scenes.texts
 
+    def rows_of(self, *ids: str) -> Int64[np.ndarray, " b"]:
+        """The rows of scene ids; see `ContextSource.rows_of`."""
+        return rows_named(ids, self.scenes.index, noun="scene", place=self.scenes.root)
+
     def sample(
         self, rows: Int64[np.ndarray, " b"], generator: np.random.Generator | None = None
     ) -> SceneContext:
@@ -80,15 +85,6 @@ class SceneContexts:
         """
         chosen = [self.scenes.graphs[row] for row in rows.tolist()]
         return self.sampler.sample(chosen, generator or np.random.default_rng(self.seed))
-
-    def features_of(self, *ids: str) -> SceneFeatures:
-        """Scenes by their ids, as encoders read them.
-
-        Raises:
-            InputError: there is no such scene.
-        """
-        index = {scene: row for row, scene in enumerate(self.scenes.ids)}
-        return self.features(self.sample(rows_of(ids, index, "scene", self.scenes.root)))
 
     def features(self, context: SceneContext) -> SceneFeatures:
         """Sampled scenes as encoders read them, in float32.
@@ -128,8 +124,7 @@ class SceneReader:
 
     def read(self, scenes: Sequence[SceneGraph]) -> SceneFeatures:
         """``scenes`` as encoders read them."""
-        context = self.sampler.sample(scenes, None)
-        return scene_features(context, word_table(words_read(context), self.extractor, self.cache))
+        return scene_features(self.sampler.sample(scenes, None), WordTable(self.extractor, self.cache))
 
 
 def shuffled_scenes(context: SceneContext, seed: int) -> SceneContext:

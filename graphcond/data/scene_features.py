@@ -26,8 +26,9 @@ def scene_features(context: SceneContext, words: WordTable) -> SceneFeatures:
     Where some scenes know masks and others do not, an object without one fills its box.
 
     Raises:
-        InputError: a word was not embedded.
+        InputError: ``words`` is closed and does not hold a word.
     """
+    words.add(words_read(context))  # together: a network is slow to embed a few at a time
     scenes, width = context.scenes, words.width
     return SceneFeatures(
         nodes=_padded([words.of(scene.words) for scene in scenes], np.zeros((0, width), np.float32)),

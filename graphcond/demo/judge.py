@@ -13,7 +13,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet
-from graphcond.evaluation.nodes import FACTS, art_oracle
+from graphcond.evaluation.targets import FACTS, art_oracle
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.data.open import contexts_of, embed_data
+from graphcond.data.dataset import GraphDataset
 from graphcond.demo.figures import draw_grid, draw_guidance
 from graphcond.demo.judge import ArtJudge
 from graphcond.evaluation import ARMS
@@ -129,13 +129,12 @@ def _draw_and_score(
     pipe: GraphPipeline, graph: AttributedGraph, out: Path, size: DemoSize, seed: int, clock: _Clock
 ) -> DemoReport:
     recipe, judge, rng = pipe.model.recipe, ArtJudge(graph), np.random.default_rng(seed)
-    held_out = _some(graph.nodes.in_split("test"), size.held_out, rng)
-    unseen = _some(graph.nodes.in_split("unseen"), size.unseen, rng)
+    data = GraphDataset(graph)
+    held_out = _some(data.rows("test"), size.held_out, rng)
+    unseen = _some(data.rows("unseen"), size.unseen, rng)
     with progress_bars() as watch:
-        embeddings = embed_data(
-            recipe, graph, device=pipe.model.device, progress=watch("looking at the neighbors")
-        )
-        contexts = contexts_of(recipe, graph, embeddings, graph.nodes.in_split("test"))
+        looking = watch("looking at the neighbors")
+        contexts = data.views(recipe, pipe.model.extractors, forbidden=data.rows("test"), progress=looking)
         maker = ModelPictures(
             pipe, contexts, np.concatenate([held_out, unseen]), DrawSettings(steps=STEPS), shuffle_seed=seed
         )

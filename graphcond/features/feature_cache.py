@@ -1,22 +1,24 @@
-"""Embeddings on disk, keyed by what was embedded and by whom, so that each is computed once."""
+"""Embeddings that are computed when they are asked for, each once, and kept on disk between runs."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Float32
-from PIL import Image
+from jaxtyping import Float32, Int64
 
 from graphcond.errors import InputError
 from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.io.files import default_cache_folder
+from graphcond.io.fingerprint import file_digest, fingerprint
 from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress
 
@@ -26,14 +28,23 @@ FILE = "features.sqlite"
 BATCH = 32
 """How many pictures are held decoded at once, and how many embeddings are written in one transaction."""
 
+KEYS_AT_ONCE = 500
+"""Content keys in one query; SQLite takes a few hundred parameters in every version."""
+
+SETTLED = 2.0
+"""Seconds since the last change after which a file's times are trusted to tell of the next one: file systems
+keep times in steps, and a file may change twice within one of them."""
+
 LONGEST = 2048
 """Pictures with a longer side are scaled down to this before they are embedded, to bound the memory."""
 
-_TABLE = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS features (
     extractor TEXT NOT NULL, content TEXT NOT NULL, vector BLOB NOT NULL, checksum INTEGER NOT NULL,
     UNIQUE (extractor, content)
-)"""
+);
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT NOT NULL, digest TEXT NOT NULL);
+"""
 
 
 class FeatureCache:
@@ -54,13 +65,15 @@ class FeatureCache:
         Raises:
             InputError: the file is damaged or cannot be opened.
         """
-        query = "SELECT vector, checksum FROM features WHERE extractor = ? AND content = ?"
         found = {}
         with self._open() as database:
-            for content in contents:
-                row = database.execute(query, (extractor, content)).fetchone()
-                if row is not None:
-                    found[content] = self._vector(*row)
+            for keys in _parts(list(contents), KEYS_AT_ONCE):
+                query = (
+                    "SELECT content, vector, checksum FROM features "
+                    f"WHERE extractor = ? AND content IN ({', '.join('?' * len(keys))})"
+                )
+                for content, *stored in database.execute(query, (extractor, *keys)):
+                    found[content] = self._vector(*stored)
         return found
 
     def put(self, extractor: str, embeddings: Mapping[str, Float32[np.ndarray, " d"]]) -> None:
@@ -74,6 +87,34 @@ class FeatureCache:
         with self._open() as database, database:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)", rows)
 
+    def digests(self, paths: Sequence[Path]) -> list[str]:
+        """SHA-256 of the content of each file; a file that did not change since it was hashed is not read.
+
+        A file counts as unchanged while its path, inode, size and times stay the same.
+
+        Raises:
+            InputError: a file cannot be read, or the cache is damaged or cannot be opened.
+        """
+        names = {path: str(path.absolute()) for path in paths}
+        found: dict[Path, str] = {}
+        fresh: list[tuple[str, str, str]] = []
+        with self._open() as database:
+            known: dict[str, tuple[str, str]] = {}
+            for part in _parts(list(names.values()), KEYS_AT_ONCE):
+                query = f"SELECT path, state, digest FROM files WHERE path IN ({', '.join('?' * len(part))})"
+                known |= {name: (state, digest) for name, state, digest in database.execute(query, part)}
+            for path, name in names.items():
+                state, settled = _file_state(path)
+                before, digest = known.get(name, ("", ""))
+                if before != state:
+                    digest = file_digest(path)
+                    if settled:
+                        fresh.append((name, state, digest))
+                found[path] = digest
+            with database:
+                database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", fresh)
+        return [found[path] for path in paths]
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -81,7 +122,7 @@ class FeatureCache:
             with closing(sqlite3.connect(self.file, timeout=60)) as database:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = NORMAL")
-                database.execute(_TABLE)
+                database.executescript(_TABLES)
                 yield database
         except (OSError, sqlite3.OperationalError) as error:
             raise InputError(
@@ -105,33 +146,158 @@ class FeatureCache:
         )
 
 
+class EmbeddingTable(Generic[Item]):
+    """One embedding for each item, computed when its row is first asked for; zero where there is no item.
+
+    Stands in for a float32 array of shape (items, d): it has ``shape`` and ``dtype``, gives rows by their
+    numbers, and `numpy.asarray` computes all of them. Threads may share it.
+
+    Args:
+        items: what to embed, None for a row of zeros.
+        width: d.
+        network: names the network and the kind of item; embeddings are kept under it.
+        keys: a name for the content of each item; items with the same name are embedded once.
+        embed: one embedding for each item.
+        cache: keeps embeddings between runs; None keeps none.
+        progress: called while rows are computed, counting the distinct contents that were asked for.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        items: Sequence[Item | None],
+        *,
+        width: int,
+        network: str,
+        keys: Callable[[Sequence[Item]], Sequence[str]],
+        embed: Callable[[Sequence[Item]], Float32[np.ndarray, "n d"]],
+        cache: FeatureCache | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.shape = (len(items), width)
+        self._items, self._network, self._keys, self._cache = items, network, keys, cache
+        self._embed, self._progress = embed, progress
+        self._vectors = np.zeros(self.shape, np.float32)  # the system gives memory to rows that are written
+        self._known = np.fromiter((item is None for item in items), np.bool_, len(items))
+        self._row_of: dict[str, int] = {}
+        self._lock = Lock()
+
+    @property
+    def identity(self) -> str:
+        """A name that changes whenever a row would: it follows from the network and every item's content."""
+        present = [(row, item) for row, item in enumerate(self._items) if item is not None]
+        keys = self._keys([item for _, item in present])
+        return fingerprint(self._network, [row for row, _ in present], *keys)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | Int64[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape d"]:
+        self._compute(np.unique(np.asarray(rows, np.int64)))
+        return self._vectors[rows]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.fill(), dtype, copy=copy)
+
+    def fill(self) -> Float32[np.ndarray, "items d"]:
+        """Compute all rows that are missing, then forget the network.
+
+        Raises:
+            InputError: a picture is missing or cannot be decoded, or the cache is damaged.
+        """
+        self._compute(np.arange(len(self)))
+        self.__dict__.pop("_embed", None)
+        return self._vectors
+
+    def _compute(self, rows: Int64[np.ndarray, " n"]) -> None:
+        if self._known[rows].all():
+            return
+        with self._lock:
+            missing = rows[~self._known[rows]].tolist()
+            item_of: dict[int, Any] = {row: self._items[row] for row in missing}
+            places: dict[str, list[int]] = {}
+            for row, key in zip(missing, self._keys(list(item_of.values())), strict=True):
+                places.setdefault(key, []).append(row)
+            known = 0
+            for keys in _parts(list(places), KEYS_AT_ONCE):
+                found = {key: self._vectors[self._row_of[key]] for key in keys if key in self._row_of}
+                if self._cache is not None:
+                    found |= self._cache.get(self._network, [key for key in keys if key not in found])
+                for key, vector in found.items():
+                    self._keep(key, places[key], vector)
+                known += len(found)
+            wanted = [key for key, (row, *_) in places.items() if not self._known[row]]
+            if self._progress is not None and places:
+                self._progress(known, len(places))
+            for batch in _parts(wanted, BATCH):
+                vectors = self._embed([item_of[places[key][0]] for key in batch])
+                fresh = dict(zip(batch, vectors, strict=True))
+                if self._cache is not None:
+                    self._cache.put(self._network, fresh)
+                for key, vector in fresh.items():
+                    self._keep(key, places[key], vector)
+                known += len(batch)
+                if self._progress is not None:
+                    self._progress(known, len(places))
+
+    def _keep(self, key: str, rows: list[int], vector: Float32[np.ndarray, " d"]) -> None:
+        self._vectors[rows] = vector
+        self._known[rows] = True
+        self._row_of[key] = rows[0]
+
+
+def picture_table(
+    extractor: FeatureExtractor,
+    paths: Sequence[Path | None],
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+) -> EmbeddingTable[Path]:
+    """The embeddings of picture files, one row for each path; a row without a picture is zero.
+
+    Asking for a row raises an `InputError` if its picture is missing or cannot be decoded.
+    """
+    return EmbeddingTable(
+        paths,
+        width=extractor.width,
+        network=extractor.identity,
+        keys=cache.digests if cache is not None else lambda some: [file_digest(path) for path in some],
+        embed=lambda some: extractor.embed_pictures([open_picture(path, longest=LONGEST) for path in some]),
+        cache=cache,
+        progress=progress,
+    )
+
+
+def text_table(
+    extractor: TextEmbedder,
+    texts: Sequence[str],
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+) -> EmbeddingTable[str]:
+    """The embeddings of texts, one row for each."""
+    return EmbeddingTable(
+        texts,
+        width=extractor.width,
+        network=f"{extractor.identity}#text",
+        keys=lambda some: [hashlib.sha256(text.encode()).hexdigest() for text in some],
+        embed=extractor.embed_texts,
+        cache=cache,
+        progress=progress,
+    )
+
+
 def cached_pictures(
     extractor: FeatureExtractor,
     paths: Sequence[Path | None],
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
 ) -> Float32[np.ndarray, "n d"]:
-    """The embeddings of picture files; each distinct content is embedded once.
-
-    Args:
-        extractor: the network.
-        paths: one picture file for each row, None where there is none: its row is zero.
-        cache: where embeddings are kept between runs; None keeps none.
-        progress: called at the start and after each batch, counting distinct pictures.
+    """All rows of a `picture_table`.
 
     Raises:
         InputError: a picture is missing or cannot be decoded, or the cache is damaged.
     """
-    keys = [None if path is None else _file_digest(path) for path in paths]
-    return _cached(
-        extractor.identity,
-        extractor.width,
-        keys,
-        paths,
-        lambda batch: extractor.embed_pictures([_open(path) for path in batch if path is not None]),
-        cache,
-        progress,
-    )
+    return picture_table(extractor, paths, cache, progress).fill()
 
 
 def cached_texts(
@@ -140,56 +306,24 @@ def cached_texts(
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
 ) -> Float32[np.ndarray, "n d"]:
-    """The embeddings of texts; each distinct text is embedded once. Arguments as `cached_pictures`."""
-    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    identity = f"{extractor.identity}#text"
-    return _cached(identity, extractor.width, keys, texts, extractor.embed_texts, cache, progress)
+    """All rows of a `text_table`."""
+    return text_table(extractor, texts, cache, progress).fill()
 
 
-def _cached(
-    identity: str,
-    width: int,
-    keys: Sequence[str | None],
-    items: Sequence[Item],
-    embed: Callable[[Sequence[Item]], Float32[np.ndarray, "n d"]],
-    cache: FeatureCache | None,
-    progress: Progress | None,
-) -> Float32[np.ndarray, "n d"]:
-    distinct = {key: item for key, item in zip(keys, items, strict=True) if key is not None}
-    known = cache.get(identity, distinct) if cache else {}
-    wanted = [key for key in distinct if key not in known]
-    if progress and distinct:
-        progress(len(known), len(distinct))
-    for start in range(0, len(wanted), BATCH):
-        batch = wanted[start : start + BATCH]
-        fresh = dict(zip(batch, embed([distinct[key] for key in batch]), strict=True))
-        if cache:
-            cache.put(identity, fresh)
-        known |= fresh
-        if progress:
-            progress(len(known), len(distinct))
-    return _rows(keys, known, width)
+def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _open(path: Path) -> Image.Image:
-    return open_picture(path, longest=LONGEST)
+def _file_state(path: Path) -> tuple[str, bool]:
+    """What changes whenever the file does, and whether the next change is sure to show in it.
 
-
-def _rows(
-    keys: Sequence[str | None], known: Mapping[str, Float32[np.ndarray, " d"]], width: int
-) -> Float32[np.ndarray, "n d"]:
-    rows = np.zeros((len(keys), width), np.float32)
-    for row, key in enumerate(keys):
-        if key is not None:
-            rows[row] = known[key]
-    return rows
-
-
-def _file_digest(path: Path) -> str:
+    Raises:
+        InputError: the file cannot be found.
+    """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        found = path.stat()
     except OSError as error:
-        raise InputError(
-            f"the picture cannot be read ({error.strerror})", place=path, remedy="check the path"
-        ) from None
+        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    state = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    return state, time.time_ns() - changed > SETTLED * 1e9

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
 
+from graphcond.attributed_graph import NodeEmbeddings
 from graphcond.errors import InputError
-from graphcond.features.clip import ClipExtractor
+from graphcond.features.clip import ClipExtractor, FeatureExtractor, TextEmbedder
 from graphcond.features.clip_vision import ClipVisionExtractor
+from graphcond.features.embedding_files import load_embeddings
+from graphcond.features.feature_cache import FeatureCache, picture_table, text_table
 from graphcond.features.text_features import TextModelExtractor
-from graphcond.recipe import Recipe
+from graphcond.progress import Progress
 from graphcond.recipe.sections import (
+    AnyFeatures,
     ClipFeatures,
     ClipVisionFeatures,
     FileFeatures,
@@ -27,57 +34,107 @@ WordExtractor: TypeAlias = ClipExtractor | TextModelExtractor
 """What embeds the words of scene graphs."""
 
 
-def load_extractor(recipe: Recipe, *, device: torch.device | str = "cpu") -> PictureExtractor:
-    """The CLIP that a recipe's features name; see `GraphModel.load_extractor`."""
-    match recipe.features:
-        case TinyFeatures():
-            return ClipExtractor.from_pretrained("tiny", device=device)
-        case ClipFeatures(model=model):
-            return ClipExtractor.from_pretrained(model, device=device)
-        case ClipVisionFeatures(model=model):
-            return ClipVisionExtractor.from_pretrained(model, device=device)
-        case FileFeatures(path=path):
+class Extractors:
+    """The networks that embed pictures and words for a recipe, each loaded when it is first needed, and once.
+
+    Args:
+        features: a recipe's ``features``.
+        device: where the networks run.
+    """
+
+    def __init__(self, features: AnyFeatures, device: torch.device | str = "cpu") -> None:
+        self.features, self.device = features, device
+
+    @cached_property
+    def pictures(self) -> PictureExtractor:
+        """The CLIP that embeds the pictures of neighbors.
+
+        Raises:
+            InputError: the features embed no pictures, or the network cannot be loaded.
+        """
+        match self.features:
+            case TinyFeatures():
+                return ClipExtractor.from_pretrained("tiny", device=self.device)
+            case ClipFeatures(model=model):
+                return ClipExtractor.from_pretrained(model, device=self.device)
+            case ClipVisionFeatures(model=model):
+                return ClipVisionExtractor.from_pretrained(model, device=self.device)
+            case FileFeatures(path=path):
+                raise InputError(
+                    "embeddings come from a file, so pictures cannot be embedded",
+                    place=f"features.path: {path}",
+                    remedy="generate for nodes of that graph, or use features of kind clip",
+                )
+            case TextFeatures() | TinyBertFeatures():
+                raise InputError(
+                    f"'{self.features.kind}' embeds words, not pictures",
+                    place="features.kind",
+                    remedy="use features of kind clip",
+                )
+
+    @cached_property
+    def words(self) -> WordExtractor:
+        """The text encoder that embeds the words of scene graphs.
+
+        Raises:
+            InputError: the features embed no words, or the network cannot be loaded.
+        """
+        match self.features:
+            case TextFeatures(model=model):
+                return TextModelExtractor.from_pretrained(model, device=self.device)
+            case TinyBertFeatures():
+                return TextModelExtractor.from_pretrained("tiny-bert", device=self.device)
+            case FileFeatures(path=path):
+                raise InputError(
+                    "embeddings come from a file, so words cannot be embedded",
+                    place=f"features.path: {path}",
+                    remedy="use features of kind clip or text",
+                )
+            case _:
+                return self.clip
+
+    @property
+    def clip(self) -> ClipExtractor:
+        """The CLIP of the features, where both its halves are needed.
+
+        Raises:
+            InputError: as `pictures`, or it is the picture half alone.
+        """
+        if isinstance(self.pictures, ClipVisionExtractor):
             raise InputError(
-                "embeddings come from a file, so pictures cannot be embedded",
-                place=f"features.path: {path}",
-                remedy="generate for nodes of that graph, or use features of kind clip",
-            )
-        case TextFeatures() | TinyBertFeatures():
-            raise InputError(
-                f"'{recipe.features.kind}' embeds words, not pictures",
+                "'clip_vision' embeds pictures only, and texts are needed too",
                 place="features.kind",
                 remedy="use features of kind clip",
             )
+        return self.pictures
+
+    def of_nodes(
+        self, pictures: Sequence[Path | None], texts: Sequence[str], progress: Progress | None = None
+    ) -> NodeEmbeddings:
+        """The embeddings of nodes: rows are computed when they are asked for, or stand in the features' file.
+
+        Args:
+            pictures: the picture file of each node.
+            texts: the text of each node; left out where the network embeds pictures only.
+            progress: called while rows are computed.
+
+        Raises:
+            InputError: the network or the file cannot be loaded, or the features embed no pictures.
+        """
+        if isinstance(self.features, FileFeatures):
+            return NodeEmbeddings(extra=load_embeddings(self.features.path, len(texts)))
+        return node_embeddings(self.pictures, pictures, texts, FeatureCache(), progress)
 
 
-def load_words(recipe: Recipe, *, device: torch.device | str = "cpu") -> WordExtractor:
-    """The text encoder that a recipe's features name; see `GraphModel.load_words`."""
-    match recipe.features:
-        case TextFeatures(model=model):
-            return TextModelExtractor.from_pretrained(model, device=device)
-        case TinyBertFeatures():
-            return TextModelExtractor.from_pretrained("tiny-bert", device=device)
-        case FileFeatures(path=path):
-            raise InputError(
-                "embeddings come from a file, so words cannot be embedded",
-                place=f"features.path: {path}",
-                remedy="use features of kind clip or text",
-            )
-        case _:
-            return load_clip(recipe, device=device)
-
-
-def load_clip(recipe: Recipe, *, device: torch.device | str = "cpu") -> ClipExtractor:
-    """The CLIP that a recipe's features name, where both its halves are needed.
-
-    Raises:
-        InputError: as `load_extractor`, or it is the picture half alone.
-    """
-    extractor = load_extractor(recipe, device=device)
-    if isinstance(extractor, ClipVisionExtractor):
-        raise InputError(
-            "'clip_vision' embeds pictures only, and texts are needed too",
-            place="features.kind",
-            remedy="use features of kind clip",
-        )
-    return extractor
+def node_embeddings(
+    extractor: FeatureExtractor,
+    pictures: Sequence[Path | None],
+    texts: Sequence[str],
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+) -> NodeEmbeddings:
+    """Tables over the pictures and texts of nodes; no texts where ``extractor`` embeds pictures only."""
+    return NodeEmbeddings(
+        pictures=picture_table(extractor, pictures, cache, progress),
+        texts=text_table(extractor, texts, cache, progress) if isinstance(extractor, TextEmbedder) else None,
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -15,35 +13,57 @@ from graphcond.features.feature_cache import FeatureCache, cached_texts
 from graphcond.progress import Progress
 
 
-@dataclass(frozen=True)
 class WordTable:
-    """Distinct words and their embeddings; row ``i`` of ``vectors`` is word ``i``."""
+    """Distinct words and their embeddings, each computed when it is first asked for.
 
-    words: tuple[str, ...]
-    vectors: Float32[np.ndarray, "words d"]
+    A word is embedded as it is: "standing on" is one.
+
+    Args:
+        extractor: the network.
+        cache: keeps embeddings between runs; None keeps none.
+    """
+
+    def __init__(self, extractor: TextEmbedder, cache: FeatureCache | None = None) -> None:
+        self.width = extractor.width
+        self.vectors: Float32[np.ndarray, "words d"] = np.zeros((0, self.width), np.float32)
+        self._row_of: dict[str, int] = {}
+        self._extractor: TextEmbedder | None = extractor
+        self._cache = cache
 
     @property
-    def width(self) -> int:
-        """d, length of one embedding."""
-        return self.vectors.shape[1]
-
-    @cached_property
-    def index(self) -> Mapping[str, int]:
-        """Word to row."""
-        return {word: row for row, word in enumerate(self.words)}
+    def words(self) -> tuple[str, ...]:
+        """The words that are embedded; row ``i`` of ``vectors`` is word ``i``."""
+        return tuple(self._row_of)
 
     def of(self, words: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """The embeddings of ``words``, in their order.
 
         Raises:
-            InputError: a word was not embedded.
+            InputError: the table is closed and does not hold a word, or the cache is damaged.
         """
-        try:
-            return self.vectors[[self.index[word] for word in words]]
-        except KeyError as error:
+        self.add(words)
+        return self.vectors[[self._row_of[word] for word in words]]
+
+    def add(self, words: Iterable[str], progress: Progress | None = None) -> None:
+        """Embed the words that are missing.
+
+        Raises:
+            InputError: the table is closed and does not hold a word, or the cache is damaged.
+        """
+        missing = [word for word in dict.fromkeys(words) if word not in self._row_of]
+        if not missing:
+            return
+        if self._extractor is None:
             raise InputError(
-                f"the word {error} was not embedded", remedy="embed all words of a scene first"
-            ) from None
+                f"the word '{missing[0]}' was not embedded", remedy="embed all words of a scene first"
+            )
+        found = cached_texts(self._extractor, missing, self._cache, progress)
+        self.vectors = np.concatenate([self.vectors, found])
+        self._row_of |= {word: row for row, word in enumerate(missing, len(self._row_of))}
+
+    def close(self) -> None:
+        """Take no further word, and forget the network."""
+        self._extractor = None
 
 
 def word_table(
@@ -52,10 +72,12 @@ def word_table(
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
 ) -> WordTable:
-    """Embed each distinct word as it is ("standing on" is one); ``cache`` keeps them between runs.
+    """A closed table of ``words``.
 
     Raises:
         InputError: the cache is damaged.
     """
-    distinct = tuple(dict.fromkeys(words))
-    return WordTable(distinct, cached_texts(extractor, distinct, cache, progress))
+    table = WordTable(extractor, cache)
+    table.add(words, progress)
+    table.close()
+    return table

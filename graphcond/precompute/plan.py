@@ -175,7 +175,7 @@ def plan_of(
     """The plan for ``targets``; a change of anything that neighbors follow from makes another plan."""
     features = None
     if embeddings is not None:
-        features = fingerprint(embeddings.pictures, embeddings.texts, embeddings.extra)
+        features = fingerprint(*embeddings.identity())
     about = {
         "format": FORMAT,
         **graph_identity(graph),

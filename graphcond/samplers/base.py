@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
+from graphcond.attributed_graph import LazyRows
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.scene_graph import SceneGraph
 
@@ -36,7 +37,7 @@ class NeighborSampler(ABC):
         """
 
     def read(
-        self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
+        self, context: NeighborContext, table: Float[np.ndarray, "nodes d"] | LazyRows
     ) -> tuple[Float32[np.ndarray, "b n d"], Bool[np.ndarray, "b n"]]:
         """The features that encoders read: the embedding of each neighbor, unless the sampler ``averages``.
 
@@ -47,8 +48,8 @@ class NeighborSampler(ABC):
         Returns:
             The embeddings, zero where a neighbor is absent, and a mask of those that are present.
         """
-        rows = np.asarray(table[np.where(context.present, context.neighbors, 0)], np.float32)
-        rows[~context.present] = 0.0
+        rows = np.zeros((*context.neighbors.shape, table.shape[1]), np.float32)
+        rows[context.present] = table[context.neighbors[context.present]]
         return rows, context.present
 
 

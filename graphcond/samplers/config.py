@@ -44,6 +44,10 @@ class NeighborSamplerConfig(ComponentConfig):
     require_picture: bool = True
     """Choose only nodes that have a picture."""
 
+    def columns(self) -> frozenset[str]:
+        """The parts of `NodeEmbeddings` that the sampler compares."""
+        return frozenset({"pictures", "texts"}) if self.reads_embeddings else frozenset()
+
     def settings(self) -> dict[str, Any]:
         """What answers follow from, as JSON has it: all but ``threads``, where a sampler has them."""
         return self.model_dump(mode="json", exclude={"threads"})
@@ -240,6 +244,10 @@ class SemanticPPRSamplerConfig(PPRFields):
     """Weight of the neighbors' likeness to each other, which counts against them (maximal marginal
     relevance); 0 looks at similarity alone."""
 
+    def columns(self) -> frozenset[str]:
+        """Those that the similarity compares."""
+        return self.similarity.columns()
+
     def first_asked(self, nodes: int) -> int:
         """All candidates and one more: its empty place shows that there are no others."""
         return min(self.candidates, nodes) + 1
@@ -264,6 +272,10 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
 
     similarity: SimilarityConfig = TextImageConfig()
     """How nodes are compared with the target; not `consensus` or `blend`, which need a graph's candidates."""
+
+    def columns(self) -> frozenset[str]:
+        """Those that the similarity compares."""
+        return self.similarity.columns()
 
     @field_validator("similarity")
     @classmethod
@@ -329,6 +341,10 @@ class SceneSamplerConfig(ComponentConfig):
 
     makes: ClassVar = SceneContext
     """The context that this family of samplers makes."""
+
+    def identity(self) -> tuple[object, ...]:
+        """What `graphcond.io.fingerprint.fingerprint` names these settings by."""
+        return (self.model_dump(mode="json"),)
 
     def build(self) -> SceneSampler:
         """The sampler; which scenes it reads is said in each call."""

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 from numba import njit
 
+from graphcond.attributed_graph import LazyRows
 from graphcond.samplers.similarity.gathered import IN_ANY_ORDER, Gathered, scale_to_one
 
 
 def marginally_relevant(
-    keys: Float[np.ndarray, "nodes d"],
+    keys: Float[np.ndarray, "nodes d"] | LazyRows,
     candidates: Int64[np.ndarray, "b k"],
     relevance: Float32[np.ndarray, "b k"],
     count: int,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
-from graphcond.attributed_graph import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph, LazyRows
 from graphcond.context import NeighborContext
 from graphcond.samplers.khop import SteppingSampler
 from graphcond.samplers.ranking import Ranking, best_first
@@ -46,7 +46,7 @@ class HopMeanSampler(SteppingSampler):
         )
 
     def read(
-        self, context: NeighborContext, table: Float[np.ndarray, "nodes d"]
+        self, context: NeighborContext, table: Float[np.ndarray, "nodes d"] | LazyRows
     ) -> tuple[Float32[np.ndarray, "b hops d"], Bool[np.ndarray, "b hops"]]:
         """The mean embedding of each step; absent where no neighbor is so many steps away."""
         return hop_means(context, table, self._hops)
@@ -69,7 +69,7 @@ class HopMeanSampler(SteppingSampler):
 
 
 def hop_means(
-    context: NeighborContext, table: Float[np.ndarray, "nodes d"], hops: int
+    context: NeighborContext, table: Float[np.ndarray, "nodes d"] | LazyRows, hops: int
 ) -> tuple[Float32[np.ndarray, "b hops d"], Bool[np.ndarray, "b hops"]]:
     """The mean of the neighbors with score 1, of those with score 1/2, and so on to 1 / ``hops``.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from graphcond.bases.stable_diffusion import LatentMoments
 from graphcond.context import Context
 from graphcond.data.contexts import AnySource, Sampled
-from graphcond.data.open import Source
+from graphcond.data.dataset import Dataset
 from graphcond.signals import TextTokens
 from graphcond.training.latents import Moments, PromptTable
 
@@ -41,7 +41,7 @@ class Examples:
         identity: a name that changes with the targets, their pictures, texts or contexts.
     """
 
-    data: Source
+    data: Dataset
     targets: Int64[np.ndarray, " n"]
     latents: Moments
     prompts: PromptTable

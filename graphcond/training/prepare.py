@@ -8,27 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Int64
-from torch import Tensor
 
-from graphcond.attributed_graph import AttributedGraph
 from graphcond.bases.attention import choose_attention
 from graphcond.data.contexts import Sampled
-from graphcond.data.open import (
-    Source,
-    columns_of,
-    forbidden_of,
-    held_out_of,
-    open_data,
-    sources_of,
-    targets_of,
-)
+from graphcond.data.dataset import Dataset
+from graphcond.data.open import open_data
 from graphcond.errors import InputError
-from graphcond.features.load import load_clip
+from graphcond.features.load import Extractors
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FileFeatures, mirrors
 from graphcond.saving.model_folder import saved_recipe
-from graphcond.scene_graph import SceneSet
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import check_prediction, learns_without_graph
@@ -44,7 +34,7 @@ class Prepared:
     """A model and what it is trained and validated on.
 
     Args:
-        data: where the targets lie: a graph or scenes.
+        data: where the targets lie.
         model: what the stages left of it, its trained parameters in float32.
         train: the training examples; those of validation where nothing is trained.
         validation: examples for the validation loss and previews; each has a graph.
@@ -53,7 +43,7 @@ class Prepared:
         always: whether samples without graph give gradients too.
     """
 
-    data: Source
+    data: Dataset
     model: GraphModel
     train: Examples
     validation: Examples
@@ -72,7 +62,7 @@ def prepare(
     device: torch.device,
     report: Report,
     *,
-    graph: Source | None = None,
+    data: Dataset | None = None,
     targets: Int64[np.ndarray, " n"] | None = None,
     run: RunFolder | None = None,
     resumed: RunFolder | None = None,
@@ -83,7 +73,7 @@ def prepare(
         recipe: what to train.
         device: where to compute.
         report: shows the stages.
-        graph: a graph or scenes in place of the recipe's data.
+        data: in place of the recipe's data.
         targets: rows to train on, in place of the training splits.
         run: where stages leave what they trained, and their figures.
         resumed: a run of whose checkpoint the weights will be read.
@@ -94,16 +84,20 @@ def prepare(
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
     if recipe.start_from is not None and resumed is None:
         saved_recipe(recipe.start_from)
-    data = _open(recipe, report) if graph is None else graph
-    recipe = recipe.with_relations(data.relation_names if isinstance(data, AttributedGraph) else ())
-    targets = targets_of(data, recipe.data) if targets is None else _checked(data, targets)
-    held_out = np.setdiff1d(held_out_of(data, recipe.data), targets)
-    gatherer = _gatherer(recipe, data, device, report)
+    if data is None:
+        with report.stage("data", "Drawing pictures") as progress:
+            data = open_data(recipe.data, progress=progress, say=report.say)
+    recipe = recipe.with_relations(data.relation_names)
+    targets = data.targets(recipe.data) if targets is None else data.checked(targets)
+    held_out = np.setdiff1d(data.held_out(recipe.data), targets)
+    gatherer = Gatherer.of(recipe, data, Extractors(recipe.features, device), report)
     contexts = gatherer.contexts(targets, "training")
     found = has_graph(contexts)
     if not found.any():
-        raise _nothing_to_learn(data)
-    model = _build_model(recipe, gatherer.feature_width, device, report, resumed=resumed is not None)
+        raise InputError(
+            f"no training {data.noun} has {data.graph_of}", place="data", remedy="check its graphs"
+        )
+    model = _build_model(recipe, gatherer, device, report, resumed=resumed is not None)
     if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)
     else:
@@ -114,7 +108,7 @@ def prepare(
     kept = np.flatnonzero(np.ones_like(found) if always else found)
     train = validation
     if model.trainable_parameters():
-        mirrored = mirrors(recipe.data, recipe.training) and not isinstance(data, SceneSet)
+        mirrored = mirrors(recipe.data, recipe.training) and data.may_mirror
         train = gatherer.examples(
             model.base, targets[kept], taken(contexts, kept), "training", mirrored=mirrored
         )
@@ -129,31 +123,18 @@ def prepare(
     )
 
 
-def _open(recipe: Recipe, report: Report) -> Source:
-    with report.stage("data", "Drawing pictures") as progress:
-        return open_data(recipe.data, progress=progress, say=report.say)
-
-
-def _gatherer(recipe: Recipe, data: Source, device: torch.device, report: Report) -> Gatherer:
-    forbidden = forbidden_of(data, recipe.data)
-    what = "words" if isinstance(data, SceneSet) else "pictures and texts"
-    with report.stage("features", f"Embedding {what}") as progress:
-        sources = sources_of(recipe, data, forbidden, device=device, progress=progress)
-    return Gatherer(recipe, data, sources, forbidden, report)
-
-
-def _nothing_to_learn(data: Source) -> InputError:
-    if isinstance(data, SceneSet):
-        return InputError("no training scene has an object", place="data", remedy="check its graphs")
-    return InputError("no training target has a neighbor", place="data", remedy="check its edges")
-
-
 def _build_model(
-    recipe: Recipe, feature_width: int, device: torch.device, report: Report, *, resumed: bool
+    recipe: Recipe, gatherer: Gatherer, device: torch.device, report: Report, *, resumed: bool
 ) -> GraphModel:
+    # CLIP's own projection, where an encoder starts from it; embeddings from a file have none.
+    starts = any(getattr(c.encoder, "init", None) == "clip" for c in recipe.conditions)
+    from_file = isinstance(recipe.features, FileFeatures)
     with report.stage("model", "Loading the base"):
         model = GraphModel.build(
-            recipe, feature_width=feature_width, device=device, text_projection=_text_projection(recipe)
+            recipe,
+            feature_width=gatherer.feature_width,
+            device=device,
+            text_projection=gatherer.extractors.clip.text_projection if starts and not from_file else None,
         )
         if recipe.start_from is not None and not resumed:
             model.start_from(recipe.start_from)
@@ -161,14 +142,6 @@ def _build_model(
     for parameter in all_parameters(model.trainable_parameters()):
         parameter.data = parameter.data.float()
     return model
-
-
-def _text_projection(recipe: Recipe) -> Tensor | None:
-    """CLIP's own, where an encoder starts from it; embeddings from a file have none."""
-    asked = any(getattr(c.encoder, "init", None) == "clip" for c in recipe.conditions)
-    if not asked or isinstance(recipe.features, FileFeatures):
-        return None
-    return load_clip(recipe).text_projection
 
 
 def _validation_targets(
@@ -186,18 +159,3 @@ def _validation_targets(
         contexts = gatherer.contexts(chosen, "validation")
     rows = np.flatnonzero(has_graph(contexts))
     return (chosen[rows], taken(contexts, rows)), is_held_out
-
-
-def _checked(data: Source, targets: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    targets, columns = np.asarray(targets, np.int64), columns_of(data)
-    what = "scene" if isinstance(data, SceneSet) else "node"
-    outside = targets[(targets < 0) | (targets >= len(columns))]
-    if not len(targets) or len(outside):
-        problem = f"there is no {what} {outside[0]}" if len(outside) else "there are none"
-        raise InputError(problem, place="targets", remedy=f"name rows from 0 to {len(columns) - 1}")
-    for target in targets.tolist():
-        if columns.pictures[target] is None:
-            raise InputError(
-                f"{what} '{columns.ids[target]}' has no picture", place="targets", remedy="leave it out"
-            )
-    return targets

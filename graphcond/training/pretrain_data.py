@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,10 +16,9 @@ from graphcond.data.scene_contexts import SceneContexts
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.features.load import load_clip
+from graphcond.features.load import Extractors
 from graphcond.objectives import PretrainBatch
 from graphcond.progress import Progress
-from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
 from graphcond.samplers.hard_negatives import swapped
 from graphcond.scene_graph import SceneGraph, SceneSet
@@ -84,9 +84,7 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
     Raises:
         InputError: no CLIP is named by the recipe, a picture cannot be read, or no scene has a box.
     """
-    needs, source = stage.objective.needs, gatherer.sources[stage.condition]
-    if not isinstance(source, SceneContexts):
-        raise TypeError("stages train on scenes")
+    needs, source = stage.objective.needs, cast(SceneContexts, gatherer.sources[stage.condition])
     rows = rows[source.sample(rows).has_graph]
     scenes = StageScenes(source, source.sample(rows))
     if "boxes" in needs:
@@ -94,7 +92,7 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
     if not needs - {"boxes"}:
         return scenes
     with gatherer.report.stage("features", f"Embedding what {stage.name} needs") as progress:
-        clip = _clip(stage, gatherer.recipe)
+        clip = _clip(stage, gatherer.extractors)
         if "pictures" in needs:
             paths = [gatherer.data.picture_path(row) for row in rows.tolist()]
             scenes = replace(scenes, pictures=cached_pictures(clip, paths, FeatureCache(), progress))
@@ -105,9 +103,9 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
     return scenes
 
 
-def _clip(stage: StageConfig, recipe: Recipe) -> ClipExtractor:
+def _clip(stage: StageConfig, extractors: Extractors) -> ClipExtractor:
     try:
-        return load_clip(recipe)
+        return extractors.clip
     except InputError as error:
         raise InputError(
             f"needs a CLIP for pictures and sentences: {error.problem}",

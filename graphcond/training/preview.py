@@ -9,14 +9,12 @@ import numpy as np
 from PIL import Image
 
 from graphcond.data.contexts import Sampled
-from graphcond.data.open import columns_of
 from graphcond.drawing.sheets import contact_sheet
 from graphcond.evaluation.arms import graph_arguments
 from graphcond.io.files import atomic_file
 from graphcond.io.pictures import open_picture, to_square
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
-from graphcond.scene_graph import SceneSet
 from graphcond.scenes import draw_graph
 from graphcond.training.examples import Examples
 from graphcond.training.randomness import Purpose, generator_of
@@ -75,15 +73,13 @@ class Previews:
         ).images
 
     def _texts(self) -> list[str]:
-        texts = columns_of(self._examples.data).texts
+        texts = self._examples.data.texts
         return [texts[target] for target in self._targets]
 
     def _graphs(self) -> list[list[Image.Image]]:
         """A column of drawn scene graphs; no column for other graphs."""
-        data = self._examples.data
-        if not isinstance(data, SceneSet):
-            return []
-        return [[draw_graph(data.graphs[target], GRAPH_SIDE) for target in self._targets]]
+        graphs = self._examples.data.scene_graphs(self._examples.targets[self._rows])
+        return [[draw_graph(graph, GRAPH_SIDE) for graph in graphs]] if graphs else []
 
     def _truth(self) -> list[Image.Image]:
         paths = [self._examples.data.picture_path(target) for target in self._targets]

@@ -15,11 +15,11 @@ from jaxtyping import Int64
 from rich.console import Console
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.data.open import Source
-from graphcond.errors import InputError
+from graphcond.data.dataset import Dataset, as_dataset
 from graphcond.io.files import writing
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
+from graphcond.scene_graph import SceneSet
 from graphcond.training.device import accelerated
 from graphcond.training.metrics import append_record, cut_after
 from graphcond.training.prepare import Prepared, prepare
@@ -63,7 +63,7 @@ class TrainedRun:
     Args:
         model: the trained model, in evaluation mode; with an EMA, its average.
         folder: the run folder; the model lies in its ``final``.
-        data: what it was trained on: a graph or scenes.
+        data: what it was trained on.
         example: row of a target to try the model on, held out where any is.
         seconds: by stage; ``training`` holds validation, previews and checkpoints too.
         metrics: the last lines of metrics.jsonl of this call, by kind: ``train`` and ``validation``.
@@ -72,7 +72,7 @@ class TrainedRun:
 
     model: GraphModel
     folder: Path
-    data: Source
+    data: Dataset
     example: int
     seconds: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, Any]]
@@ -85,9 +85,7 @@ class TrainedRun:
         Raises:
             InputError: it was trained on scenes.
         """
-        if not isinstance(self.data, AttributedGraph):
-            raise InputError("was trained on scenes, not on a graph", place=self.folder)
-        return self.data
+        return self.data.graph
 
 
 def train(
@@ -96,7 +94,7 @@ def train(
     out: Path | None = None,
     resume: Path | None = None,
     device: str | None = None,
-    graph: Source | None = None,
+    graph: AttributedGraph | SceneSet | Dataset | None = None,
     targets: Int64[np.ndarray, " n"] | None = None,
     console: Console | None = None,
 ) -> TrainedRun:
@@ -126,7 +124,7 @@ def train(
         with accelerator.main_process_first():  # the others then find everything in the cache
             prepared = prepare(
                 *(recipe, accelerator.device, report),
-                graph=graph,
+                data=None if graph is None else as_dataset(graph),
                 targets=targets,
                 run=run if accelerator.is_main_process else None,
                 resumed=None if checkpoint is None else run,

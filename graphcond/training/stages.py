@@ -13,15 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphcond import encoders, objectives
-from graphcond.data.open import forbidden_of, held_out_of, open_data, sources_of, targets_of
+from graphcond.data.dataset import SceneDataset
+from graphcond.data.open import open_data
 from graphcond.errors import InputError
+from graphcond.features.feature_cache import FeatureCache
 from graphcond.io.files import atomic_folder, default_cache_folder, read_json, write_json, writing
-from graphcond.io.fingerprint import file_digest, fingerprint, module_version, source_version
+from graphcond.io.fingerprint import fingerprint, module_version, source_version
 from graphcond.io.tensors import load_tensors
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
-from graphcond.scene_graph import SceneSet
 from graphcond.training.gather import Gatherer
 from graphcond.training.metrics import append_record, cut_stage
 from graphcond.training.pretrain import pretrain
@@ -115,7 +116,7 @@ def run_stages(
     """
     results = {}
     for stage in recipe.stages:
-        source, rows, others = _data_of(stage, gatherer, model, (trained, held_out))
+        source, rows, others = _data_of(stage, gatherer, (trained, held_out))
         encoder = model.conditions[stage.condition].encoder
         key = _key(stage, source, encoder, rows)
         result = None if run is None else read_result(run.stages / stage.name, key)
@@ -158,23 +159,18 @@ def _freeze(recipe: Recipe, model: GraphModel, results: Mapping[str, StageResult
             parameters[name].requires_grad_(False)
 
 
-def _data_of(
-    stage: StageConfig, gatherer: Gatherer, model: GraphModel, own: tuple[Rows, Rows]
-) -> tuple[Gatherer, Rows, Rows]:
+def _data_of(stage: StageConfig, gatherer: Gatherer, own: tuple[Rows, Rows]) -> tuple[Gatherer, Rows, Rows]:
     """The scenes of a stage, with the rows it trains on and those it is judged on."""
     if stage.data is not None:
         recipe = gatherer.recipe.model_copy(update={"data": stage.data})
         with gatherer.report.stage("data", f"Opening the data of {stage.name}") as progress:
             data = open_data(stage.data, progress=progress)
-        with gatherer.report.stage("features", f"Embedding words ({stage.name})") as progress:
-            sources = sources_of(recipe, data, device=model.device, progress=progress)
-        forbidden = forbidden_of(data, stage.data)
-        gatherer = Gatherer(recipe, data, sources, forbidden, gatherer.report)
-        rows = targets_of(data, stage.data)
-        own = rows, np.setdiff1d(held_out_of(data, stage.data), rows)
-    if not isinstance(gatherer.data, SceneSet):
+        gatherer = Gatherer.of(recipe, data, gatherer.extractors, gatherer.report, f" ({stage.name})")
+        rows = data.targets(stage.data)
+        own = rows, np.setdiff1d(data.held_out(stage.data), rows)
+    if not isinstance(gatherer.data, SceneDataset):
         raise InputError(
-            "stages train on scene graphs, and the data are none",
+            f"stages train on scene graphs, and the data are {gatherer.data.content}",
             place=f"stages.{stage.name}",
             remedy="name its data",
         )
@@ -186,7 +182,8 @@ def _key(stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: Rows)
     condition = next(c for c in gatherer.recipe.conditions if c.name == stage.condition)
     looks = "pictures" in stage.objective.needs
     pictures = [gatherer.data.picture_path(row) for row in rows.tolist()] if looks else []
-    digests = [None if path is None else file_digest(path) for path in pictures]
+    found = iter(FeatureCache().digests([path for path in pictures if path is not None]))
+    digests = [None if path is None else next(found) for path in pictures]
     settings = stage.model_dump(mode="json", exclude={*SHOWN, "data"})
     scenes = gatherer.sources[stage.condition].sample(rows).scenes
     return fingerprint(

@@ -10,6 +10,7 @@ import pytest
 
 from graphcond.bench import swap
 from graphcond.bench.swap import pairs_right, swap_test
+from graphcond.data.dataset import SceneDataset
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.worlds.scenes import swap_pairs
@@ -54,14 +55,14 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], str, int]]:
 
     class Pictures:
         def __init__(self, pipe: Any, sources: Any, rows: Any, settings: Any) -> None:
-            self.graphs = sources
+            self.graphs = sources["scenes"]
 
         def make(self, rows: np.ndarray, arm: str, seed: int) -> list[Any]:
             calls.append((rows.tolist(), arm, seed))
             return pictures("".join("r" if self.graphs[row] is THERE else "b" for row in rows))
 
     monkeypatch.setattr(swap, "ModelPictures", Pictures)
-    monkeypatch.setattr(swap, "sources_of", lambda recipe, scenes: scenes.graphs)
+    monkeypatch.setattr(SceneDataset, "views", lambda data, *_: {"scenes": data.scenes.graphs})
     monkeypatch.setattr(swap, "BATCH", 3)
     return calls
 
@@ -69,7 +70,7 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], str, int]]:
 def test_both_sides_start_from_the_same_noise(draws: list[tuple[list[int], str, int]]) -> None:
     seen: list[tuple[int, int]] = []
     result = swap_test(
-        SimpleNamespace(model=SimpleNamespace(recipe=None)),  # type: ignore[arg-type]
+        SimpleNamespace(model=SimpleNamespace(recipe=None, extractors=None)),  # type: ignore[arg-type]
         ByColor(),
         PAIRS,
         pictures("rbx"),
@@ -83,7 +84,7 @@ def test_both_sides_start_from_the_same_noise(draws: list[tuple[list[int], str, 
 
 def test_chance_pairs_pictures_drawn_without_graph(draws: list[tuple[list[int], str, int]]) -> None:
     """r b x r against b x r b: the first and the last pair are right."""
-    pipe: Any = SimpleNamespace(model=SimpleNamespace(recipe=None))
+    pipe: Any = SimpleNamespace(model=SimpleNamespace(recipe=None, extractors=None))
     chance = swap_test(pipe, ByColor(), PAIRS, pictures("rbx")).chance
     assert chance.mean == 0.5
     assert chance.low <= 0.5 <= chance.high

@@ -12,7 +12,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo seems to have run: a small world, and a model that learned nothing."""
     from graphcond import GraphModel, load_recipe
     from graphcond.bases.config import TINY_FOLDER
-    from graphcond.features.load import load_extractor
+    from graphcond.features.load import Extractors
     from graphcond.graphs import save_world
     from graphcond.worlds import ArtWorld
 
@@ -21,7 +21,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     save_world(ArtWorld(paintings_per_artist=6, series_length=3), folder / "outputs/demo/graph")
     recipe = load_recipe("instructg2i", base="tiny")
-    model = GraphModel.build(recipe, feature_width=load_extractor(recipe).width)
+    model = GraphModel.build(recipe, feature_width=Extractors(recipe.features).pictures.width)
     model.save_pretrained(folder / "outputs/demo/model")
     return folder
 

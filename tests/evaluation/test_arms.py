@@ -9,7 +9,7 @@ import pytest
 
 from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.data.contexts import GraphContexts
-from graphcond.data.open import sources_of
+from graphcond.data.dataset import SceneDataset
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.graphs import build_graph
 from graphcond.model import GraphModel
@@ -71,7 +71,7 @@ def test_scenes_are_drawn_in_three_arms(sd_folder: Path, clip_folder: Path, tmp_
     model = GraphModel.build(recipe, feature_width=24)
     maker = ModelPictures(
         GraphPipeline(model),
-        sources_of(recipe, scenes),
+        SceneDataset(scenes).views(recipe),
         np.arange(4),
         DrawSettings(steps=1, graph_scale=6.0, resolution=64),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.evaluation import METRIC_NAMES, PROTOCOLS, build_metrics, get_protocol
-from graphcond.evaluation.nodes import draw_settings
+from graphcond.evaluation.targets import draw_settings
 from tests.evaluation.doubles import READER
 
 

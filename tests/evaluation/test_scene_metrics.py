@@ -10,7 +10,7 @@ from graphcond.evaluation import METRIC_NAMES, PictureSet, Samples, Targets, bui
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.metrics.diversity import Diversity
 from graphcond.evaluation.metrics.registry import Networks
-from graphcond.evaluation.scenes import suitable
+from graphcond.evaluation.targets import suitable
 from graphcond.scene_graph import Box, SceneGraph
 from tests.evaluation.doubles import MeanColor, plain
 from tests.evaluation.scene_doubles import Reads, scene, scene_samples, scene_targets

@@ -14,12 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
+from graphcond.data.dataset import SceneDataset
 from graphcond.data.open import open_data
 from graphcond.errors import InputError
 from graphcond.evaluation import get_protocol
-from graphcond.evaluation import scenes as evaluation
 from graphcond.evaluation.scene_world import OracleDetector
-from graphcond.evaluation.scenes import evaluate_scenes, scene_targets, scenes_of_split
+from graphcond.evaluation.targets import evaluate_model, targets_of
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
@@ -48,16 +48,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scenes() -> SceneSet:
-    source = open_data(load_recipe("sgcond-vi", base="tiny", overrides=WORLD).data)
-    assert isinstance(source, SceneSet)
-    return source
+    return open_data(load_recipe("sgcond-vi", base="tiny", overrides=WORLD).data).scenes
 
 
 def test_three_arms_are_scored_by_the_users_detector(model: Path, scenes: SceneSet) -> None:
     protocol = replace(get_protocol("scenes"), steps=1)
-    rows = scenes_of_split(scenes, "train")[:3]
+    rows = SceneDataset(scenes).evaluated("train")[:3]
     pipe = GraphPipeline.from_pretrained(model)
-    report = evaluate_scenes(pipe, scenes, rows, protocol, detector=Echo())["recipe"]
+    report = evaluate_model(pipe, scenes, rows, protocol, detector=Echo())["recipe"]
     assert set(report.arms) == {"no_graph", "graph", "shuffled_graph"}
     assert set(report.arms["graph"]) == set(protocol.metrics)
     objects = sum(len(scenes.graphs[row]) for row in rows)
@@ -71,16 +69,16 @@ def test_boxes_may_be_kept_from_the_model(
     model: Path, scenes: SceneSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[SceneGraph] = []
-    sources = evaluation.sources_of
+    views = SceneDataset.views
 
-    def watched(recipe: Any, data: SceneSet, **options: Any) -> Any:
-        shown.extend(data.graphs)
-        return sources(recipe, data, **options)
+    def watched(data: SceneDataset, *options: Any, **more: Any) -> Any:
+        shown.extend(data.scenes.graphs)
+        return views(data, *options, **more)
 
-    monkeypatch.setattr(evaluation, "sources_of", watched)
+    monkeypatch.setattr(SceneDataset, "views", watched)
     protocol = replace(get_protocol("scenes"), steps=1, metrics=("box_iou",))
-    pipe, rows = GraphPipeline.from_pretrained(model), scenes_of_split(scenes, "train")[:2]
-    report = evaluate_scenes(pipe, scenes, rows, protocol, boxes=False, detector=Echo())["recipe"]
+    pipe, rows = GraphPipeline.from_pretrained(model), SceneDataset(scenes).evaluated("train")[:2]
+    report = evaluate_model(pipe, scenes, rows, protocol, boxes=False, detector=Echo())["recipe"]
     assert shown
     assert not any(graph.boxes or graph.masks is not None for graph in shown)
     assert report.figure("graph", "box_iou").mean > 0
@@ -119,21 +117,20 @@ def test_the_command_reads_the_users_own_scenes(
 def test_splits_and_empty_scenes() -> None:
     graphs = [scene("star"), SceneGraph(()), scene("ring")]
     scenes = SceneSet(graphs, list("abc"), [""] * 3, [None] * 3, splits=["test", "test", "train"])
-    assert scenes_of_split(scenes, "test").tolist() == [0]
-    assert scenes_of_split(replace(scenes, splits=None), "test").tolist() == [0, 2]
+    assert SceneDataset(scenes).evaluated("test").tolist() == [0]
+    assert SceneDataset(replace(scenes, splits=None)).evaluated("test").tolist() == [0, 2]
     with pytest.raises(InputError, match=r"no split 'tset'\. Did you mean 'test'"):
-        scenes_of_split(scenes, "tset")
+        SceneDataset(scenes).evaluated("tset")
+    empty = replace(scenes, splits=["train", "train", "test"], graphs=[SceneGraph(())] * 3)
     with pytest.raises(InputError, match="no scene of the split 'train' has an object"):
-        scenes_of_split(
-            replace(scenes, splits=["train", "train", "test"], graphs=[SceneGraph(())] * 3), "train"
-        )
+        SceneDataset(empty).evaluated("train")
 
 
 def test_true_pictures_are_optional(scenes: SceneSet) -> None:
     rows = np.arange(3)
-    assert len(scene_targets(scenes, rows, 64).truths) == 3
+    assert len(targets_of(SceneDataset(scenes), rows, 64).truths) == 3
     bare = replace(scenes, pictures=[None, *scenes.pictures[1:]])
-    assert len(scene_targets(bare, rows, 64).truths) == 0
+    assert len(targets_of(SceneDataset(bare), rows, 64).truths) == 0
 
 
 def _part(graph: SceneGraph) -> SceneGraph:

@@ -10,7 +10,7 @@ import pytest
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.clip_vision import ClipVisionExtractor
-from graphcond.features.load import load_clip, load_extractor, load_words
+from graphcond.features.load import Extractors
 from graphcond.features.text_features import TextModelExtractor
 from graphcond.recipe import Recipe
 from graphcond.saving.model_folder import saved_recipe
@@ -31,36 +31,39 @@ def reading(sd_folder: Path, **features: Any) -> Recipe:
 def test_a_whole_clip_embeds_pictures_and_words(sd_folder: Path, clip_folder: Path) -> None:
     for features in ({"kind": "tiny"}, {"kind": "clip", "model": str(clip_folder)}):
         recipe = reading(sd_folder, **features)
-        for load in (load_extractor, load_words, load_clip):
-            assert isinstance(load(recipe), ClipExtractor)
-    assert load_extractor(recipe).name == str(clip_folder)
+        found = Extractors(recipe.features)
+        assert isinstance(found.pictures, ClipExtractor)
+        assert found.words is found.clip is found.pictures
+    assert found.pictures.name == str(clip_folder)
 
 
 def test_the_picture_half_embeds_pictures_only(with_vision: Recipe) -> None:
-    assert isinstance(load_extractor(with_vision), ClipVisionExtractor)
-    for load in (load_words, load_clip):
+    found = Extractors(with_vision.features)
+    assert isinstance(found.pictures, ClipVisionExtractor)
+    for name in ("words", "clip"):
         with pytest.raises(InputError, match=r"'clip_vision' embeds pictures only.*kind clip"):
-            load(with_vision)
+            getattr(found, name)
 
 
 def test_text_models_embed_words_only(sd_folder: Path) -> None:
     recipe = reading(sd_folder, kind="tiny_bert")
-    assert isinstance(load_words(recipe), TextModelExtractor)
-    for load in (load_extractor, load_clip):
+    found = Extractors(recipe.features)
+    assert isinstance(found.words, TextModelExtractor)
+    for name in ("pictures", "clip"):
         with pytest.raises(InputError, match="'tiny_bert' embeds words, not pictures"):
-            load(recipe)
+            getattr(found, name)
 
 
 def test_a_file_embeds_nothing_new(sd_folder: Path, tmp_path: Path) -> None:
     recipe = reading(sd_folder, kind="file", path=str(tmp_path / "rows.npy"))
     with pytest.raises(InputError, match="pictures cannot be embedded"):
-        load_extractor(recipe)
+        _ = Extractors(recipe.features).pictures
     with pytest.raises(InputError, match="words cannot be embedded"):
-        load_words(recipe)
+        _ = Extractors(recipe.features).words
 
 
 def test_networks_that_are_not_there(sd_folder: Path, tmp_path: Path) -> None:
     for kind in ("clip", "clip_vision", "text"):
         recipe = reading(sd_folder, kind=kind, model=str(tmp_path / "nowhere"))
         with pytest.raises(InputError, match="nowhere"):
-            load_words(recipe) if kind == "text" else load_extractor(recipe)
+            getattr(Extractors(recipe.features), "words" if kind == "text" else "pictures")

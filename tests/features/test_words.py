@@ -10,7 +10,7 @@ import pytest
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.feature_cache import FeatureCache
-from graphcond.features.words import word_table
+from graphcond.features.words import WordTable, word_table
 from tests.scene_builders import HashedWords
 
 
@@ -22,6 +22,15 @@ def test_each_distinct_word_is_embedded_once(tmp_path: Path) -> None:
     again = word_table(["dog", "cat"], second, cache)
     assert second.asked == ["cat"]
     np.testing.assert_array_equal(again.of(["dog"]), table.of(["dog"]))
+
+
+def test_an_open_table_embeds_words_when_they_are_asked_for(tmp_path: Path) -> None:
+    network = HashedWords()
+    table = WordTable(network, FeatureCache(tmp_path))
+    first = table.of(["dog", "cat", "dog"])
+    again = table.of(["cat", "bird", "dog"])
+    assert network.asked == ["dog", "cat", "bird"]
+    np.testing.assert_array_equal(again[[2, 0]], first[:2])
 
 
 def test_words_come_in_the_order_asked() -> None:

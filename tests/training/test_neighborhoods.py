@@ -7,13 +7,21 @@ import numpy as np
 import pytest
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph, NodeEmbeddings
+from graphcond.context import NeighborContext
 from graphcond.data.contexts import GraphContexts
+from graphcond.recipe import ConditionConfig
 from graphcond.samplers import RandomSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
-from graphcond.training.gather import cached_neighbors
 from tests.training.toys import toy_condition, toy_recipe
 
 NOBODY = np.empty(0, np.int64)
+
+
+def sampled(
+    config: ConditionConfig, contexts: GraphContexts, targets: np.ndarray, forbidden: np.ndarray
+) -> NeighborContext:
+    """As a training samples them."""
+    return contexts.sample_once(targets, (*config.sampler.identity(), forbidden))
 
 
 @pytest.fixture(autouse=True)
@@ -34,21 +42,23 @@ def test_neighbors_are_the_samplers_and_sampled_once(
     calls: list[int] = []
     sample = GraphContexts.sample
     monkeypatch.setattr(
-        GraphContexts, "sample", lambda self, rows: calls.append(len(rows)) or sample(self, rows)
+        GraphContexts,
+        "sample",
+        lambda self, rows: (calls.append(len(rows)) if len(rows) else None) or sample(self, rows),
     )
     targets = np.array([3, 1, 8])
     for _ in range(2):
-        found = cached_neighbors(config, contexts(toy_graph), targets, NOBODY)
+        found = sampled(config, contexts(toy_graph), targets, NOBODY)
     assert calls == [3]
     expected = sample(contexts(toy_graph), targets)
     assert np.array_equal(found.neighbors, expected.neighbors)
     assert np.array_equal(found.scores, expected.scores)
     assert not (found.neighbors == targets[:, None]).any()
 
-    cached_neighbors(config, contexts(toy_graph, seed=1), targets, NOBODY)
-    cached_neighbors(config, contexts(toy_graph), targets, np.array([2]))
+    sampled(config, contexts(toy_graph, seed=1), targets, NOBODY)
+    sampled(config, contexts(toy_graph), targets, np.array([2]))
     fewer = replace(toy_graph, indptr=np.zeros_like(toy_graph.indptr), indices=toy_graph.indices[:0])
-    cached_neighbors(config, contexts(fewer), targets, NOBODY)
+    sampled(config, contexts(fewer), targets, NOBODY)
     assert calls == [3, 3, 3, 3]
 
 
@@ -56,7 +66,7 @@ def test_absent_neighbors_stay_absent(sd_folder: Path, clip_folder: Path, toy_gr
     (config,) = toy_recipe(sd_folder, clip_folder).conditions
     lonely = replace(toy_graph, indptr=np.zeros_like(toy_graph.indptr), indices=toy_graph.indices[:0])
     contexts = GraphContexts(lonely, config.sampler.build(graph=lonely), NodeEmbeddings())
-    assert (cached_neighbors(config, contexts, np.arange(2), NOBODY).neighbors == ABSENT).all()
+    assert (sampled(config, contexts, np.arange(2), NOBODY).neighbors == ABSENT).all()
 
 
 def test_precomputed_neighbors_are_read_anew_when_their_file_changes(
@@ -70,5 +80,5 @@ def test_precomputed_neighbors_are_read_anew_when_their_file_changes(
         stored = sampler.sample(targets, np.random.default_rng(seed))
         write_neighbors(file, stored, graph_identity(toy_graph))
         contexts = GraphContexts(toy_graph, config.sampler.build(graph=toy_graph), NodeEmbeddings())
-        found = cached_neighbors(config, contexts, targets, NOBODY)
+        found = sampled(config, contexts, targets, NOBODY)
         assert np.array_equal(found.neighbors, stored.neighbors[:, :2])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
-from graphcond.training import prepare as prepare_module
 from graphcond.training.prepare import prepare
 from graphcond.training.report import Report
 from tests.training.toys import NODES, TEST_NODES, prepare_toy, quiet, toy_recipe
@@ -48,7 +48,7 @@ def test_targets_without_neighbors_are_left_out_unless_a_lora_learns_from_them(
 
 
 def test_no_neighbors_at_all(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
-    with pytest.raises(InputError, match="no training target has a neighbor"):
+    with pytest.raises(InputError, match="no training node has a neighbor"):
         prepare_toy(toy_recipe(sd_folder, clip_folder), without_edges(toy_graph, *range(NODES)))
 
 
@@ -64,7 +64,7 @@ def test_bad_targets(
             toy_recipe(sd_folder, clip_folder),
             torch.device("cpu"),
             Report(quiet()),
-            graph=toy_graph,
+            data=GraphDataset(toy_graph),
             targets=np.array(targets, np.int64),
         )
 
@@ -77,7 +77,7 @@ def test_a_target_without_picture(sd_folder: Path, clip_folder: Path, toy_graph:
             toy_recipe(sd_folder, clip_folder),
             torch.device("cpu"),
             Report(quiet()),
-            graph=graph,
+            data=GraphDataset(graph),
             targets=np.array([0]),
         )
 
@@ -103,7 +103,7 @@ def test_trained_parameters_are_float32_over_a_half_precision_base(
 def test_an_attention_that_cannot_run_is_refused_before_any_work(
     sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "sources_of", None)
+    monkeypatch.setattr(GraphDataset, "views", None)
     base = {"kind": "stable_diffusion", "model": str(sd_folder), "attention": "xformers"}
     with pytest.raises(InputError, match=r"base\.attention: xformers"):
         prepare_toy(toy_recipe(sd_folder, clip_folder, base=base), toy_graph)

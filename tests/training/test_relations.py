@@ -13,7 +13,7 @@ from PIL import Image
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.contexts import GraphContexts
-from graphcond.data.open import contexts_of, embed_data
+from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
@@ -53,7 +53,8 @@ def folder(recipe: Any, typed: AttributedGraph, tmp_path_factory: pytest.TempPat
 
 
 def contexts(model: GraphModel, graph: AttributedGraph) -> GraphContexts:
-    (only,) = contexts_of(model.recipe, graph, embed_data(model.recipe, graph)).values()
+    (only,) = GraphDataset(graph).views(model.recipe).values()
+    assert isinstance(only, GraphContexts)
     return only
 
 

@@ -70,7 +70,7 @@ def test_a_resumed_run_on_scenes_is_bit_for_bit_the_unbroken_one(
     assert not same(trained_weights(first), trained_weights(whole))
     resumed = run_toy(recipe(4), scenes, resume=tmp_path / "parts")
     assert same(trained_weights(resumed), trained_weights(whole))
-    assert whole.data is scenes
+    assert whole.data.scenes is scenes
 
 
 def test_previews_show_graph_and_picture_side_by_side(

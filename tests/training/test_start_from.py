@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
 from graphcond.saving.instructg2i import read_release
-from graphcond.training import prepare as prepare_module
 from tests.release_folder import write_release_folder
 from tests.training.toys import prepare_toy, run_toy, same, toy_condition, toy_recipe, trained_weights
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_started_from(
     two = [toy_condition("one"), toy_condition("two")]
     with pytest.raises(InputError, match="has one condition, the model several"):
         prepare_toy(toy_recipe(sd_folder, clip_folder, conditions=two, start_from=str(release)), toy_graph)
-    monkeypatch.setattr(prepare_module, "sources_of", pytest.fail)
+    monkeypatch.setattr(GraphDataset, "views", pytest.fail)
     for nothing in ("nowhere", str(sd_folder)):
         with pytest.raises(InputError, match=r"no such model|has no graphcond.json"):
             prepare_toy(toy_recipe(sd_folder, clip_folder, start_from=nothing), toy_graph)

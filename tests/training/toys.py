@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
+from graphcond.data.dataset import as_dataset
 from graphcond.graphs import build_graph
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.training import TrainedRun, train
@@ -93,7 +94,7 @@ def run_toy(recipe: Recipe, graph: AttributedGraph, out: Path | None = None, **o
 def prepare_toy(recipe: Recipe, graph: AttributedGraph) -> tuple[Prepared, Accelerator]:
     """What a trainer starts from."""
     accelerator = build_accelerator(recipe.training, "cpu", Path())
-    return prepare(recipe, torch.device("cpu"), Report(quiet()), graph=graph), accelerator
+    return prepare(recipe, torch.device("cpu"), Report(quiet()), data=as_dataset(graph)), accelerator
 
 
 def trained_weights(run: TrainedRun) -> dict[str, torch.Tensor]:

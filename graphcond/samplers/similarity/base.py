@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float, Float32
 
-from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.attributed_graph import LazyRows, NodeEmbeddings
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
@@ -68,21 +68,21 @@ class Similarity(ABC):
             ]
         )
 
-    def _needed(self, embeddings: NodeEmbeddings, name: Column) -> Float[np.ndarray, "nodes d"]:
-        vectors: np.ndarray | None = getattr(embeddings, name)
+    def _needed(self, embeddings: NodeEmbeddings, name: Column) -> Float[np.ndarray, "nodes d"] | LazyRows:
+        vectors: np.ndarray | LazyRows | None = getattr(embeddings, name)
         if vectors is None:
             raise InputError(
                 f"the nodes have no {_NAMES[name]}",
                 place=type(self).__name__,
                 remedy="give a model or a file of embeddings, or use the sampler kind ppr",
             )
-        if vectors.ndim != 2:
+        if len(vectors.shape) != 2:
             raise InputError(
                 f"the {_NAMES[name]} have the shape {vectors.shape}",
                 place=type(self).__name__,
                 remedy="give one row for each node",
             )
-        return np.asarray(vectors)
+        return vectors
 
 
 def unit_rows(vectors: Float[np.ndarray, "*rows d"]) -> Float32[np.ndarray, "*rows d"]:

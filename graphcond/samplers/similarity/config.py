@@ -19,6 +19,13 @@ class SimilarityFields(ComponentConfig):
     needs_candidates: ClassVar[bool] = False
     """Whether scores are made from the candidates, so that there are none without them."""
 
+    reads: ClassVar[frozenset[str]] = frozenset({"pictures", "texts"})
+    """The parts of `NodeEmbeddings` that are compared."""
+
+    def columns(self) -> frozenset[str]:
+        """The parts of `NodeEmbeddings` that are compared with these settings."""
+        return self.reads
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Plug-ins of before 0.1 call their component ``compares``."""
@@ -47,6 +54,7 @@ class TextTextConfig(SimilarityFields):
     """The target's text against the candidates' texts."""
 
     component = "graphcond.samplers.similarity.cosine:TextTextSimilarity"
+    reads = frozenset({"texts"})
     kind: Literal["text_text"] = "text_text"
 
 
@@ -55,6 +63,7 @@ class ConsensusConfig(SimilarityFields):
 
     component = "graphcond.samplers.similarity.cosine:ConsensusSimilarity"
     needs_candidates = True
+    reads = frozenset({"pictures"})
     kind: Literal["consensus"] = "consensus"
 
 
@@ -62,6 +71,7 @@ class ImageImageConfig(SimilarityFields):
     """The target's picture against the candidates' pictures; for retrieval, not for generation."""
 
     component = "graphcond.samplers.similarity.cosine:ImageImageSimilarity"
+    reads = frozenset({"pictures"})
     kind: Literal["image_image"] = "image_image"
 
 
@@ -69,6 +79,7 @@ class EmbeddingConfig(SimilarityFields):
     """The target's row of a precomputed node embedding against the candidates' rows."""
 
     component = "graphcond.samplers.similarity.cosine:EmbeddingSimilarity"
+    reads = frozenset({"extra"})
     kind: Literal["embedding"] = "embedding"
 
 
@@ -94,6 +105,10 @@ class BlendConfig(SimilarityFields):
     pagerank: float = Field(0.1, ge=0, le=1)
     """Weight of PageRank, as a share of the best candidate's; the similarity has the rest. CLIP's cosines of
     texts with pictures lie close together, so that a small weight says much."""
+
+    def columns(self) -> frozenset[str]:
+        """Those of the other similarity."""
+        return self.similarity.columns()
 
     def build(self, embeddings: NodeEmbeddings | None) -> Similarity:
         """The weighted sum over ``embeddings``."""

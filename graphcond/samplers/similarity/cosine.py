@@ -43,6 +43,9 @@ class TextImageSimilarity(Similarity):
         """The target's text embedding."""
         return self._texts[target]
 
+    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
+        return self._texts[context.targets]
+
 
 class TextTextSimilarity(Similarity):
     """The target's text against the candidates' texts, for graphs whose pictures are not informative.
@@ -55,6 +58,9 @@ class TextTextSimilarity(Similarity):
     def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
         """The target's text embedding."""
         return self.keys[target]
+
+    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
+        return self.keys[context.targets]
 
 
 class ConsensusSimilarity(Similarity):
@@ -109,6 +115,9 @@ class EmbeddingSimilarity(Similarity):
     def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
         """The target's own row."""
         return self.keys[target]
+
+    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
+        return self.keys[context.targets]
 
 
 class BlendSimilarity(Similarity):

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Int64, Shaped
 from numba import njit, types
 from numba.extending import overload
 
-from graphcond.attributed_graph import ABSENT
+from graphcond.attributed_graph import ABSENT, LazyRows
 from graphcond.errors import InputError
 from graphcond.samplers.similarity.base import not_finite
 
@@ -38,11 +38,11 @@ class Gathered(NamedTuple):
     places: Int64[np.ndarray, "b k"]
 
     @classmethod
-    def of(cls, matrix: Float[np.ndarray, "nodes d"], nodes: Int64[np.ndarray, "b k"]) -> Gathered:
+    def of(cls, matrix: Float[np.ndarray, "nodes d"] | LazyRows, nodes: Int64[np.ndarray, "b k"]) -> Gathered:
         """Read the distinct ``nodes`` in ascending order, so that a memory map is read forward, once."""
         distinct, places = np.unique(nodes, return_inverse=True)
         absent = int(len(distinct) > 0 and distinct[0] == ABSENT)
-        rows = np.asarray(matrix).take(distinct[absent:], axis=0)
+        rows = np.asarray(matrix[distinct[absent:]])
         rows = rows.view(np.int16) if rows.dtype == np.float16 else rows.astype(np.float32, copy=False)
         return cls(rows, places.reshape(nodes.shape) - absent)
 

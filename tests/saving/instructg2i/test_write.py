@@ -112,7 +112,7 @@ def test_a_model_of_ours_is_written_with_the_half_of_clip_that_it_reads(
     model.to_release(tmp_path / "written")
     back = GraphModel.from_pretrained(tmp_path / "written")
     assert equal(*(next(iter(one.conditions.values())).encoder.state_dict() for one in (model, back)))
-    whole, half = ClipExtractor.from_pretrained(clip_folder), back.load_extractor()
+    whole, half = ClipExtractor.from_pretrained(clip_folder), back.extractors.pictures
     assert np.allclose(half.embed_pictures(pictures(2)), whole.embed_pictures(pictures(2)), atol=1e-6)
     kept = CLIPModel.from_pretrained(clip_folder).visual_projection.weight
     assert torch.equal(half.model.visual_projection.weight, kept)

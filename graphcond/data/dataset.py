@@ -1,0 +1,427 @@
+"""Graphs and sets of scenes with one face: what training, drawing and evaluation ask of their data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable, rows_named
+from graphcond.context import NeighborContext, SceneContext
+from graphcond.data.contexts import AnySource, GraphContexts
+from graphcond.data.scene_contexts import SceneContexts, embed_words
+from graphcond.errors import InputError, did_you_mean
+from graphcond.features.feature_cache import EmbeddingTable, FeatureCache
+from graphcond.features.load import Extractors
+from graphcond.features.words import WordTable
+from graphcond.progress import Progress
+from graphcond.recipe import ConditionConfig, Recipe
+from graphcond.recipe.sections import AnyData
+from graphcond.scene_graph import SceneGraph, SceneSet
+
+Rows = Int64[np.ndarray, " n"]
+
+VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
+"""Names under which a split for validation is known."""
+
+
+class Dataset(ABC):
+    """Targets with their prompts, pictures and splits, and the graphs that condition them.
+
+    Row ``i`` of every column belongs to target ``i``: a node of a graph, or a scene.
+    """
+
+    noun: ClassVar[str]
+    """One row in words: node, scene."""
+
+    chosen: ClassVar[str]
+    """What samplers choose for a row, in words."""
+
+    embedded: ClassVar[str]
+    """What extractors embed, in words."""
+
+    graph_of: ClassVar[str]
+    """What a row must have to be conditioned, in words."""
+
+    drawn_from: ClassVar[str]
+    """What a row must have to be drawn and scored, in words."""
+
+    content: ClassVar[str]
+    """The kind of data, in words."""
+
+    makes: ClassVar[type[NeighborContext | SceneContext]]
+    """The context that samplers of such data make."""
+
+    may_mirror: ClassVar[bool]
+    """Whether a mirrored picture still fits its graph."""
+
+    relation_names: tuple[str, ...] = ()
+    """What the relations of a `NeighborContext` are called, from 1 on."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> NodeTable | SceneSet:
+        """Ids, texts, pictures and splits, row by row."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Path | None:
+        """The folder that the data were read from."""
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[str]]:
+        """Further columns of text, by name."""
+        return {}
+
+    @property
+    def graph(self) -> AttributedGraph:
+        """The attributed graph.
+
+        Raises:
+            InputError: the data are scene graphs.
+        """
+        raise InputError(
+            "expected a graph, got scene graphs",
+            place=self.root or "data",
+            remedy="use a recipe and data of nodes, such as instructg2i",
+        )
+
+    @property
+    def scenes(self) -> SceneSet:
+        """The scene graphs.
+
+        Raises:
+            InputError: the data are a graph of nodes.
+        """
+        raise InputError(
+            "expected scene graphs, got a graph of nodes",
+            place=self.root or "data",
+            remedy="use a recipe and data of scene graphs, such as sgcond-i",
+        )
+
+    def scene_graphs(self, rows: Rows) -> list[SceneGraph]:
+        """The scene graphs of ``rows``; none where rows are nodes."""
+        return []
+
+    def without_boxes(self) -> Dataset:
+        """The same data, without the boxes and masks of scenes."""
+        return self
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """A name for each row, without repeats."""
+        return self.columns.ids
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The prompt of each row."""
+        return self.columns.texts
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def picture_path(self, row: int) -> Path | None:
+        """The picture file of ``row``, None if it has no picture."""
+        picture = self.columns.pictures[row]
+        return None if picture is None else (self.root or Path()) / picture
+
+    def rows_of(self, *ids: str) -> Rows:
+        """The rows of ``ids``.
+
+        Raises:
+            InputError: an id does not exist; the nearest one is named.
+        """
+        return rows_named(ids, self.columns.index, noun=self.noun, place=self.root)
+
+    def rows(self, *splits: str, place: object = None) -> Rows:
+        """The rows of one or several splits, ascending; all rows where the data have no splits.
+
+        Args:
+            splits: names.
+            place: where they were named, for the error; the data's folder unless given.
+
+        Raises:
+            InputError: the data have splits, but no row is in one of these.
+        """
+        if self.columns.splits is None:
+            return np.arange(len(self))
+        rows = self.columns.in_split(*splits)
+        if len(rows) or not len(self):
+            return rows
+        raise InputError(
+            f"there is no split {' or '.join(map(repr, splits))}",
+            place=self.root if place is None else place,
+            remedy=did_you_mean(splits[0], set(self.columns.splits) - {""}),
+        )
+
+    def targets(self, config: AnyData) -> Rows:
+        """The training targets: rows of the training splits that have a picture, ascending.
+
+        Raises:
+            InputError: no row is in a training split, or none of them has a picture.
+        """
+        rows = self._with_picture(self.rows(*config.train_splits, place="data.train_splits"))
+        if not len(rows):
+            raise InputError(
+                "no training target has a picture", place=self.root, remedy="add pictures to the data"
+            )
+        return rows
+
+    def forbidden(self, *splits: str) -> Rows:
+        """The rows of the forbidden ``splits``, ascending; none where the data have no such split."""
+        return self.columns.in_split(*splits)
+
+    def held_out(self, config: AnyData) -> Rows:
+        """Rows with a picture to validate on, ascending: a validation split, else the forbidden splits.
+
+        Empty where the data have neither. No row of a training split is among them.
+        """
+        for splits in (VALIDATION_SPLITS, config.forbidden_splits):
+            names = [name for name in splits if name not in config.train_splits]
+            rows = self._with_picture(self.columns.in_split(*names))
+            if len(rows):
+                return rows
+        return np.empty(0, np.int64)
+
+    def evaluated(self, split: str) -> Rows:
+        """The rows of a split that can be drawn and scored, ascending; all such rows without splits.
+
+        Raises:
+            InputError: there is no such split, or none of its rows can be drawn.
+        """
+        rows = np.array([row for row in self.rows(split).tolist() if self._can_be_drawn(row)], np.int64)
+        if not len(rows):
+            raise InputError(f"no {self.noun} of the split '{split}' has {self.drawn_from}", place=self.root)
+        return rows
+
+    def checked(self, targets: Rows) -> Rows:
+        """``targets`` that somebody named, as training targets.
+
+        Raises:
+            InputError: there are none, one is not a row, or one has no picture.
+        """
+        targets = np.asarray(targets, np.int64)
+        outside = targets[(targets < 0) | (targets >= len(self))]
+        if not len(targets) or len(outside):
+            problem = f"there is no {self.noun} {outside[0]}" if len(outside) else "there are none"
+            raise InputError(problem, place="targets", remedy=f"name rows from 0 to {len(self) - 1}")
+        for target in targets.tolist():
+            if self.columns.pictures[target] is None:
+                raise InputError(
+                    f"{self.noun} '{self.ids[target]}' has no picture", place="targets", remedy="leave it out"
+                )
+        return targets
+
+    def views(
+        self,
+        recipe: Recipe,
+        extractors: Extractors | None = None,
+        *,
+        forbidden: Rows | None = None,
+        whole: bool = False,
+        progress: Progress | None = None,
+    ) -> dict[str, AnySource]:
+        """The data as each condition of ``recipe`` reads them, by the condition's name.
+
+        Args:
+            recipe: names features and samplers.
+            extractors: of the recipe's features, to load each network once; new ones unless given.
+            forbidden: rows that samplers never choose.
+            whole: embed all rows now, as training needs them; else rows are embedded when they are asked for.
+            progress: called while rows are embedded.
+
+        Raises:
+            InputError: the features cannot be computed, or a sampler does not read such data.
+        """
+        for number, condition in enumerate(recipe.conditions):
+            if condition.sampler.makes is not self.makes:
+                raise InputError(
+                    f"'{condition.sampler.kind}' does not read {self.content}",
+                    place=f"conditions.{number}.sampler",
+                    remedy="choose another sampler, or other data",
+                )
+        return self._views(recipe, extractors or Extractors(recipe.features), forbidden, whole, progress)
+
+    @abstractmethod
+    def _views(
+        self,
+        recipe: Recipe,
+        extractors: Extractors,
+        forbidden: Rows | None,
+        whole: bool,
+        progress: Progress | None,
+    ) -> dict[str, AnySource]:
+        """As `views`, once samplers are known to read such data."""
+
+    @abstractmethod
+    def _can_be_drawn(self, row: int) -> bool:
+        """Whether a row has what is `drawn_from`."""
+
+    def _with_picture(self, rows: Rows) -> Rows:
+        pictures = self.columns.pictures
+        return np.array([row for row in rows.tolist() if pictures[row] is not None], np.int64)
+
+
+class GraphDataset(Dataset):
+    """The nodes of an attributed graph, each conditioned by its neighbors."""
+
+    noun = "node"
+    chosen = "neighbors"
+    embedded = "pictures and texts"
+    graph_of = "a neighbor"
+    drawn_from = "a picture"
+    content = "a graph of nodes"
+    makes = NeighborContext
+    may_mirror = True
+
+    def __init__(self, graph: AttributedGraph) -> None:
+        self._graph = graph
+        self.relation_names = graph.relation_names
+
+    @property
+    def graph(self) -> AttributedGraph:
+        """The graph."""
+        return self._graph
+
+    @property
+    def columns(self) -> NodeTable:
+        """The nodes."""
+        return self._graph.nodes
+
+    @property
+    def root(self) -> Path | None:
+        """The graph's folder."""
+        return self._graph.root
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[str]]:
+        """Further columns of the nodes."""
+        return self._graph.nodes.attributes
+
+    def embed(self, extractors: Extractors, progress: Progress | None = None) -> NodeEmbeddings:
+        """The embeddings of the nodes; pictures and texts are embedded when their rows are asked for.
+
+        Raises:
+            InputError: the network or the file of the features cannot be loaded.
+        """
+        pictures = [self.picture_path(row) for row in range(len(self))]
+        return extractors.of_nodes(pictures, self.texts, progress)
+
+    def view(
+        self,
+        condition: ConditionConfig,
+        embeddings: NodeEmbeddings,
+        *,
+        forbidden: Rows | None = None,
+        seed: int = 0,
+    ) -> GraphContexts:
+        """The graph as a condition reads it.
+
+        Args:
+            condition: names the sampler.
+            embeddings: of all nodes.
+            forbidden: rows that are never neighbors.
+            seed: of the sampler's random choices.
+
+        Raises:
+            InputError: the sampler needs what the graph or the embeddings lack.
+        """
+        sampler = condition.sampler.build(graph=self._graph, embeddings=embeddings, forbidden=forbidden)
+        return GraphContexts(self._graph, sampler, embeddings, seed=seed)
+
+    def _views(
+        self,
+        recipe: Recipe,
+        extractors: Extractors,
+        forbidden: Rows | None,
+        whole: bool,
+        progress: Progress | None,
+    ) -> dict[str, AnySource]:
+        embeddings = self.embed(extractors, progress)
+        if whole:
+            compared = {"pictures"}.union(*(c.sampler.columns() for c in recipe.conditions))
+            for name, table in vars(embeddings).items():
+                if name in compared and isinstance(table, EmbeddingTable):
+                    table.fill()
+        seed = recipe.training.seed
+        return {c.name: self.view(c, embeddings, forbidden=forbidden, seed=seed) for c in recipe.conditions}
+
+    def _can_be_drawn(self, row: int) -> bool:
+        return self.columns.pictures[row] is not None
+
+
+class SceneDataset(Dataset):
+    """A set of scenes, each conditioned by its own scene graph."""
+
+    noun = "scene"
+    chosen = "scenes"
+    embedded = "words"
+    graph_of = "an object"
+    drawn_from = "an object"
+    content = "scene graphs"
+    makes = SceneContext
+    may_mirror = False
+
+    def __init__(self, scenes: SceneSet) -> None:
+        self._scenes = scenes
+
+    @property
+    def scenes(self) -> SceneSet:
+        """The scenes."""
+        return self._scenes
+
+    @property
+    def columns(self) -> SceneSet:
+        """The scenes."""
+        return self._scenes
+
+    @property
+    def root(self) -> Path | None:
+        """The scenes' folder."""
+        return self._scenes.root
+
+    def scene_graphs(self, rows: Rows) -> list[SceneGraph]:
+        """The scene graphs of ``rows``."""
+        return [self._scenes.graphs[row] for row in rows.tolist()]
+
+    def without_boxes(self) -> SceneDataset:
+        """The same scenes, without boxes and masks."""
+        return SceneDataset(self._scenes.without_boxes())
+
+    def view(self, condition: ConditionConfig, words: WordTable, *, seed: int = 0) -> SceneContexts:
+        """The scenes as a condition reads them.
+
+        Args:
+            condition: names the sampler.
+            words: embeds the words of the scenes.
+            seed: of the sampler's random choices.
+        """
+        return SceneContexts(self._scenes, condition.sampler.build(), words, seed=seed)
+
+    def _views(
+        self,
+        recipe: Recipe,
+        extractors: Extractors,
+        forbidden: Rows | None,
+        whole: bool,
+        progress: Progress | None,
+    ) -> dict[str, AnySource]:
+        if whole:
+            words = embed_words(self._scenes, extractors.words, FeatureCache(), progress)
+        else:
+            words = WordTable(extractors.words, FeatureCache())
+        return {c.name: self.view(c, words, seed=recipe.training.seed) for c in recipe.conditions}
+
+    def _can_be_drawn(self, row: int) -> bool:
+        return len(self._scenes.graphs[row]) > 0
+
+
+def as_dataset(data: AttributedGraph | SceneSet | Dataset) -> Dataset:
+    """A graph or a set of scenes as a dataset; a dataset stays as it is."""
+    if isinstance(data, AttributedGraph):
+        return GraphDataset(data)
+    return SceneDataset(data) if isinstance(data, SceneSet) else data

@@ -1,0 +1,153 @@
+"""Evaluation of a model on its data: nodes of a graph or scenes, drawn and scored by a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.attributed_graph import AttributedGraph
+from graphcond.data.dataset import Dataset, as_dataset
+from graphcond.errors import InputError
+from graphcond.evaluation.arms import DrawSettings, ModelPictures
+from graphcond.evaluation.evaluate import evaluate
+from graphcond.evaluation.metrics.base import Metric
+from graphcond.evaluation.metrics.oracle import OracleReader
+from graphcond.evaluation.metrics.registry import build_metrics, networks_of
+from graphcond.evaluation.protocols import EvaluationProtocol
+from graphcond.evaluation.report import EvaluationReport
+from graphcond.evaluation.samples import PictureSet, Targets
+from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.scene_world import OracleDetector
+from graphcond.guidance import GraphGuidance
+from graphcond.io.pictures import open_picture, to_square
+from graphcond.pipeline import GraphPipeline
+from graphcond.progress import Watch
+from graphcond.scene_graph import SceneSet
+from graphcond.worlds.oracle import ArtOracle
+
+FACTS = ("artist", "subject")
+"""What the art world's oracle recognizes in a picture."""
+
+
+def evaluate_model(
+    pipe: GraphPipeline,
+    data: AttributedGraph | SceneSet | Dataset,
+    rows: Int64[np.ndarray, " n"],
+    protocol: EvaluationProtocol,
+    *,
+    forbidden: Int64[np.ndarray, " f"] | None = None,
+    boxes: bool = True,
+    detector: SceneDetector | None = None,
+    seed: int = 0,
+    watch: Watch = lambda task: lambda done, total: None,
+) -> dict[str, EvaluationReport]:
+    """Draw and score nodes or scenes by a protocol: one report for each of its ways of guiding.
+
+    On scenes, a metric of the protocol that no scene has the facts for (boxes, say) is left out, and the
+    report says so.
+
+    Args:
+        pipe: the model.
+        data: what to draw.
+        rows: nodes or scenes, at most as many as the protocol's samples.
+        protocol: how to draw and what to score.
+        forbidden: nodes that may not be neighbors.
+        boxes: whether the model is shown the boxes that scenes give; pictures are compared with them anyhow.
+        detector: reads scene graphs off pictures; the scene world's oracle unless given.
+        seed: of the noise, of who gets whose graph, and of the intervals.
+        watch: progress, by task.
+
+    Raises:
+        InputError: a network cannot be loaded, the detector fails, or the data lack what is scored.
+    """
+    data, device = as_dataset(data), pipe.model.device
+    needed = networks_of(protocol.metrics)
+    if detector is None and "detector" in needed:
+        detector = OracleDetector.load()
+    oracle = art_oracle() if "oracle" in needed else None
+    facts = [fact for fact in FACTS if oracle is not None and fact in data.attributes]
+    networks = protocol.load_networks(device=device, oracle=oracle, detector=detector)
+    metrics: Sequence[Metric] = build_metrics(protocol.metrics, networks)
+    targets = targets_of(data, rows[: protocol.samples], protocol.resolution, facts)
+    notes: tuple[str, ...] = ()
+    if targets.scenes:
+        metrics, notes = suitable(metrics, targets)
+    if any(graph.boxes for graph in targets.scenes):
+        said = "the model was shown the scenes' boxes"
+        notes = (*notes, said if boxes else "the scenes' boxes were kept from the model")
+    shown = data if boxes else data.without_boxes()
+    progress = watch(f"embedding {data.embedded}")
+    views = shown.views(pipe.model.recipe, pipe.model.extractors, forbidden=forbidden, progress=progress)
+    maker = ModelPictures(pipe, views, targets.rows, shuffle_seed=seed)
+    reports = {}
+    for name, guidance in protocol.guidances.items():
+
+        def advance(stage: str, done: int, total: int, name: str = name) -> None:
+            watch(f"{name}: {stage}")(done, total)
+
+        drawing = maker.with_settings(draw_settings(protocol, guidance))
+        title = f"{protocol.name}, {name} guidance"
+        report = evaluate(drawing, targets, metrics, title=title, seed=seed, progress=advance)
+        reports[name] = replace(report, cautions=(*report.cautions, *notes))
+    return reports
+
+
+def draw_settings(protocol: EvaluationProtocol, guidance: GraphGuidance | None) -> DrawSettings:
+    """How ``protocol`` draws with one of its ways of guiding."""
+    settings = DrawSettings(steps=protocol.steps, resolution=protocol.resolution)
+    if guidance is None:
+        return settings
+    return replace(settings, text_scale=guidance.text, graph_scale=guidance.graphs[0], mode=guidance.mode)
+
+
+def art_oracle() -> OracleReader:
+    """The packaged oracle of the art world with the names of its classes."""
+    return OracleReader(ArtOracle.load(), {"artist": ArtOracle.artists, "subject": ArtOracle.subjects})
+
+
+def targets_of(
+    data: Dataset, rows: Int64[np.ndarray, " n"], resolution: int, facts: Sequence[str] = ()
+) -> Targets:
+    """Nodes or scenes to evaluate on, with their texts, known facts and scene graphs.
+
+    Their true pictures are there where all of them have one.
+
+    Raises:
+        InputError: a picture is missing or cannot be read.
+    """
+    chosen = rows.tolist()
+    known = [path for path in map(data.picture_path, chosen) if path is not None]
+    opened = [open_picture(path, longest=2 * resolution) for path in known if len(known) == len(chosen)]
+    return Targets(
+        rows=rows,
+        truths=PictureSet([to_square(picture, resolution) for picture in opened]),
+        texts=[data.texts[row] for row in chosen],
+        facts={fact: [data.attributes[fact][row] for row in chosen] for fact in facts},
+        scenes=data.scene_graphs(rows),
+    )
+
+
+def suitable(metrics: Sequence[Metric], targets: Targets) -> tuple[list[Metric], tuple[str, ...]]:
+    """The metrics that can be scored on ``targets``, and a sentence for each that cannot.
+
+    Raises:
+        InputError: none can.
+    """
+    kept: list[Metric] = []
+    reasons: list[InputError] = []
+    for metric in metrics:
+        try:
+            metric.check(targets)
+            kept.append(metric)
+        except InputError as error:
+            reasons.append(error)
+    if not kept and reasons:
+        raise reasons[0]
+    unsuited = [metric for metric in metrics if metric not in kept]
+    return kept, tuple(
+        f"{metric.name} is left out: {reason.problem}"
+        for metric, reason in zip(unsuited, reasons, strict=True)
+    )
