@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2M
 from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError
 from graphcond.features.networks import clip_processor, load_network, load_pretrained, load_processor
+from graphcond.io.fingerprint import weights_digest
 from graphcond.io.pictures import to_rgb
 
 Item = TypeVar("Item")
@@ -88,11 +88,7 @@ class FrozenNetwork(ABC):
     @cached_property
     def identity(self) -> str:
         """The model's name and a fingerprint of its weights, preprocessing and tokenizer."""
-        digest = hashlib.sha256(self._preprocessing().encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return f"{Path(self.name).name}@{digest.hexdigest()[:24]}"
+        return f"{Path(self.name).name}@{weights_digest(self.model, self._preprocessing())[:24]}"
 
     @torch.inference_mode()
     def _in_batches(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.load import load_graph
 from graphcond.graphs.store import check_sums, is_graph_folder, read_manifest
 from graphcond.io.files import atomic_file
+from graphcond.io.fingerprint import file_digest
 from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress, silent
 
@@ -100,9 +100,9 @@ def same_pictures(graph: AttributedGraph, progress: Progress | None = None) -> I
     sizes = np.array([path.stat().st_size for path in present.values()], np.int64)
     _, group, count = np.unique(sizes, return_inverse=True, return_counts=True)
     suspects = rows[count[group] > 1].tolist()
-    seen: dict[bytes, int] = {}
+    seen: dict[str, int] = {}
     for row in _counted(suspects, progress):
-        first[row] = seen.setdefault(_digest(present[row]), row)
+        first[row] = seen.setdefault(file_digest(present[row]), row)
     return first
 
 
@@ -118,11 +118,6 @@ def _counted(items: Collection[Item], progress: Progress | None) -> Iterator[Ite
 def _paths(graph: AttributedGraph) -> dict[int, Path]:
     root = graph.root or Path()
     return {row: root / picture for row, picture in enumerate(graph.nodes.pictures) if picture is not None}
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").digest()
 
 
 def draw_degrees(graph: AttributedGraph, file: Path | str) -> None:

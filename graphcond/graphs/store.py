@@ -6,7 +6,6 @@ node table as an Arrow file. All of them are memory-mapped; pictures stay where 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +19,11 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from graphcond.attributed_graph import AttributedGraph, NodeTable
-from graphcond.config import Config
+from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError
 from graphcond.graphs.columns import from_arrow, to_arrow
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
+from graphcond.io.fingerprint import file_digest
 
 
 class NpyWriter:
@@ -148,8 +148,7 @@ def file_name(part: str) -> str:
 
 def describe(file: Path) -> FileEntry:
     """Size and checksum of ``file``."""
-    with file.open("rb") as handle:
-        return FileEntry(bytes=file.stat().st_size, sha256=hashlib.file_digest(handle, "sha256").hexdigest())
+    return FileEntry(bytes=file.stat().st_size, sha256=file_digest(file))
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -211,9 +210,7 @@ def parse_manifest(
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"'{where}': {first['msg']}", place=place, remedy=remedy) from None
+        raise as_input_error(error, kind, place, remedy=remedy) from None
 
 
 def check_sums(folder: Path, manifest: Manifest) -> None:
@@ -394,7 +391,7 @@ class FolderState:
             try:
                 now = _stamp(file)
                 same = now == stamp or _described(file, now) == entry
-            except OSError:
+            except (OSError, InputError):
                 same = False
             if not same:
                 raise InputError("the file was changed while it was in use", place=file, remedy="start again")

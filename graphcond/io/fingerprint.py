@@ -1,7 +1,8 @@
-"""Names for contents: what is computed once and kept is found again by what it was computed from."""
+"""Cache keys: hashes of the inputs from which a result was computed."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,7 +15,7 @@ import numpy as np
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 def fingerprint(*parts: object) -> str:
@@ -33,19 +34,49 @@ def fingerprint(*parts: object) -> str:
     return digest.hexdigest()[:32]
 
 
+def weights_digest(module: nn.Module, settings: str) -> str:
+    """SHA-256 of a network's weights, by name, dtype, shape and content, after ``settings``."""
+    import torch
+
+    digest = hashlib.sha256(settings.encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def module_version(module: nn.Module, config: Mapping[str, object]) -> str:
     """The fingerprint of a network: its weights and its config."""
-    weights = [
-        part for name, tensor in sorted(module.state_dict().items()) for part in (name, _bytes(tensor))
-    ]
-    return fingerprint(sorted((key, repr(value)) for key, value in config.items()), *weights)
+    settings = sorted((key, repr(value)) for key, value in config.items())
+    return weights_digest(module, repr(settings))[:32]
 
 
 @lru_cache
 def source_version(package: ModuleType) -> str:
-    """The fingerprint of a package's Python files, so that what old code computed is not taken for new."""
+    """The fingerprint of a package's code, so that a result of old code is not used with new code.
+
+    Comments, docstrings and layout do not count: a new wording invalidates no cache.
+    """
     folder = Path(str(package.__file__)).parent
-    return fingerprint(*(file.read_bytes() for file in sorted(folder.rglob("*.py"))))
+    return fingerprint(*(code_of(file.read_bytes()) for file in sorted(folder.rglob("*.py"))))
+
+
+def code_of(source: bytes) -> str:
+    """The syntax tree of a Python file, without docstrings, those of attributes among them."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return (
+        isinstance(line, ast.Expr)
+        and isinstance(line.value, ast.Constant)
+        and isinstance(line.value.value, str)
+    )
 
 
 def file_digest(path: Path) -> str:
@@ -59,9 +90,3 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
-
-
-def _bytes(tensor: Tensor) -> np.ndarray:
-    import torch
-
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -11,7 +11,7 @@ from torch import nn
 
 from graphcond import samplers, worlds
 from graphcond.errors import InputError
-from graphcond.io.fingerprint import file_digest, fingerprint, module_version, source_version
+from graphcond.io.fingerprint import code_of, file_digest, fingerprint, module_version, source_version
 
 part = st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers(), max_size=3))
 
@@ -50,3 +50,13 @@ def test_files_count_by_content(tmp_path: Path) -> None:
     assert file_digest(tmp_path / "a") == file_digest(tmp_path / "b") != file_digest(tmp_path / "c")
     with pytest.raises(InputError, match="cannot be read"):
         file_digest(tmp_path / "missing")
+
+
+def test_a_new_wording_is_the_same_code() -> None:
+    code = (
+        b'"""Old."""\n\nWIDTH = 3\n"""Old."""\n\n\ndef f(x: int) -> int:\n    """Old."""\n    return x + 1\n'
+    )
+    worded = b'"""New."""\n\nWIDTH = 3  # pixels\n\n\ndef f(\n    x: int,\n) -> int:\n    return x + 1\n'
+    assert code_of(code) == code_of(worded)
+    for changed in (code.replace(b"x + 1", b"x + 2"), code.replace(b"= 3", b'= "3"')):
+        assert code_of(code) != code_of(changed)

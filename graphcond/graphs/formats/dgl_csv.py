@@ -14,6 +14,7 @@ import yaml
 from jaxtyping import Float32
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from graphcond.config import as_input_error
 from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat
 from graphcond.graphs.groups.base import MASK, OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
@@ -75,9 +76,7 @@ def read_meta(folder: Path) -> Meta:
             f"the file is not YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it"
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole file"
-        raise InputError(f"'{where}': {first['msg']}", place=file, remedy="mend it") from None
+        raise as_input_error(error, Meta, file, remedy="mend it") from None
 
 
 _TRUE = {"1", "1.0", "true"}

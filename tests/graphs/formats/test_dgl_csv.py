@@ -102,8 +102,8 @@ def remove(name: str) -> Callable[[Path], None]:
         (remove("edges.csv"), r"edges\.csv: the file is missing"),
         (change("meta.yaml", "nodes.csv", "../nodes.csv"), r"the path '\.\./nodes\.csv' leaves the folder"),
         (change("meta.yaml", "nodes.csv", "/etc/passwd"), "leaves the folder"),
-        (change("meta.yaml", "node_data", "nodedata"), "'node_data': Field required"),
-        (change("meta.yaml", "dataset_name: small", "version: 2.0.0"), "'version'"),
+        (change("meta.yaml", "node_data", "nodedata"), "node_data: is missing"),
+        (change("meta.yaml", "dataset_name: small", "version: 2.0.0"), "version: expected '1.0.0'"),
         (change("meta.yaml", "dataset_name: small", "a: !!python/object/apply:os.system [x]"), "is not YAML"),
         (
             change("nodes.csv", "node_id", "nid"),
