@@ -35,6 +35,10 @@ class TrainingError(InputError):
     """Training cannot go on (a loss that is not a number); what was saved before stays usable."""
 
 
+class Notice(FutureWarning):
+    """Something that still works and that the user should change; the command line prints it as one line."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """A remedy that names the nearest choice, or lists them all."""
     names = sorted(choices)

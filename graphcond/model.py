@@ -328,7 +328,7 @@ def _build_condition(
     encoder = config.encoder.build(feature_width=feature_width, base=base, text_projection=text_projection)
     injector = config.injector.build(signal_width=getattr(encoder, "signal_width", None))
     injector.inject(base)
-    return Condition(config.name, encoder, injector, null=config.null)
+    return Condition(config.name, encoder, injector, null=config.without_graph)
 
 
 def _save(module: nn.Module, file: Path) -> None:

@@ -28,7 +28,7 @@ def recipe_values(sd_folder: Path, **changes: Any) -> dict[str, Any]:
                 "sampler": {"kind": "ppr"},
                 "encoder": {"kind": "graph_qformer", "zero_start": False},
                 "injector": {"kind": "prompt_tokens"},
-                "null": "absent",
+                "without_graph": "absent",
             }
         ],
     }

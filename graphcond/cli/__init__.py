@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 
 import typer
 
@@ -17,7 +18,7 @@ from graphcond.cli.many_values import ManyValues
 from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
 from graphcond.cli.train import train_command
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 
 DONE, OURS, USERS, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done, our fault, the user's input, Ctrl-C."""
@@ -49,6 +50,10 @@ app.command()(doctor)
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     _quiet_libraries()
+    python_format = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, *where: (
+        f"note: {message}\n" if issubclass(category, Notice) else python_format(message, category, *where)
+    )
     try:
         _run()
     except InputError as error:

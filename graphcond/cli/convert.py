@@ -138,10 +138,10 @@ def _to_release(source: str, out: Path) -> list[str]:
         f"{out}: the layout of the InstructG2I release, {_size(out)}",
         f"It has no place for the number of neighbors, {most} at most: tell its users",
     ]
-    if model.recipe.conditions[0].null == "absent":
+    if model.recipe.conditions[0].without_graph == "absent":
         lines.append(
-            "Its code guides with zero tokens where the model was trained to see none (null: absent), so "
-            "its pictures will differ from ours"
+            "Its code guides with zero tokens where the model was trained to see none "
+            "(without_graph: absent), so its pictures will differ from ours"
         )
     return lines
 

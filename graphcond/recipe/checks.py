@@ -21,7 +21,7 @@ def check_condition(place: str, condition: Any, facts: BaseFacts | None) -> None
     """
     check_context(place, condition.sampler, condition.encoder)
     check_signal(place, condition.encoder, condition.injector)
-    check_null(place, condition.encoder, condition.null)
+    check_without_graph(place, condition.encoder, condition.without_graph)
     check_width(f"{place}.encoder", condition.encoder, facts)
 
 
@@ -39,15 +39,17 @@ def check_context(place: str, sampler: Any, encoder: Any) -> None:
         )
 
 
-def check_null(place: str, encoder: Any, null: str) -> None:
-    """See that the null can be made: zero tokens stand in for tokens only.
+def check_without_graph(place: str, encoder: Any, without_graph: str) -> None:
+    """See that what stands in for no graph can be made: zero tokens stand in for tokens only.
 
     Raises:
         ValueError: it cannot.
     """
     gives = encoder.gives
-    if null == "zeros" and gives is not GraphTokens:
-        raise ValueError(f"{place}.null: 'zeros' is made of tokens, not of {gives.__name__}; use 'absent'")
+    if without_graph == "zeros" and gives is not GraphTokens:
+        raise ValueError(
+            f"{place}.without_graph: 'zeros' is made of tokens, not of {gives.__name__}; use 'absent'"
+        )
 
 
 def check_data(data: Any, conditions: Iterable[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from graphcond.config import as_input_error
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.recipe.overrides import assign, assignment
 from graphcond.recipe.recipe import Recipe
 from graphcond.recipe.yaml_files import find_recipe, read_yaml
@@ -39,7 +40,7 @@ def parse_recipe(
             "a recipe is a mapping of names to settings", place=place, remedy="see `graphcond recipe show`"
         )
     values = copy.deepcopy(values)
-    assignments = [assignment(text) for text in overrides]
+    assignments = [_renamed(*assignment(text)) for text in overrides]
     if base == "tiny":
         _validate(values, place)  # the recipe itself must be right before it is moved
         _onto_tiny(values, keep_data=any(_names_data(path) for path, _ in assignments))
@@ -67,7 +68,15 @@ def _onto_tiny(values: dict[str, Any], *, keep_data: bool) -> None:
         values["data"] = {"kind": "world", "world": "scenes" if scenes else "art"}
     values.setdefault("training", {})["mixed_precision"] = "no"
     for path, value in values.pop("tiny", {}).items():
-        assign(values, path.split("."), value)
+        assign(values, *_renamed(path.split("."), value))
+
+
+def _renamed(path: list[str], value: Any) -> tuple[list[str], Any]:
+    """The assignment with ``conditions.*.without_graph`` in place of its old name."""
+    if path[0] == "conditions" and path[2:] == ["null"]:
+        warnings.warn(f"{'.'.join(path)} is called without_graph now; rename it", Notice, stacklevel=3)
+        return [*path[:2], "without_graph"], value
+    return path, value
 
 
 def _names_data(path: list[str]) -> bool:

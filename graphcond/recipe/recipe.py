@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from graphcond.adapters import InjectorConfig, LoraConfig
 from graphcond.bases import BaseConfig, StableDiffusionConfig
 from graphcond.config import Config
 from graphcond.encoders import EncoderConfig
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.io.files import atomic_file
 from graphcond.recipe.checks import check_condition, check_data, check_features, check_known
 from graphcond.recipe.sections import (
@@ -29,7 +30,7 @@ from graphcond.recipe.sections import (
 from graphcond.recipe.stages import StageConfig, check_stages
 from graphcond.samplers import SamplerConfig
 
-Null = Literal["absent", "zeros"]
+WithoutGraph = Literal["absent", "zeros"]
 LORA = "lora"
 """What learning rates and files call the LoRA."""
 
@@ -47,8 +48,26 @@ class ConditionConfig(Config):
     """Turns the context into a signal."""
     injector: InjectorConfig
     """Feeds the signal to the denoiser."""
-    null: Null = "absent"
+    without_graph: WithoutGraph = "absent"
     """What stands in for no graph: nothing at all, or zero tokens as in the InstructG2I release."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_the_old_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "null" in values and "without_graph" not in values:
+            warnings.warn(
+                f"conditions.{values.get('name')}.null is called without_graph now; rename it, since the old "
+                "name is only read until the next release",
+                Notice,
+                stacklevel=2,
+            )
+            return without_null(values)
+        return values
+
+
+def without_null(condition: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values of a condition with ``without_graph`` in place of its old name ``null``."""
+    return {"without_graph" if key == "null" else key: value for key, value in condition.items()}
 
 
 class Recipe(Config):

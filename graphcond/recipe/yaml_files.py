@@ -71,7 +71,10 @@ def parse_yaml(text: TextIO | str) -> Any:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, and reads the key ``null`` as the word it is here."""
+    """SafeLoader that refuses a key given twice.
+
+    The key ``null``, the old name of ``without_graph``, is read as that word; YAML reads it as None.
+    """
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()

@@ -9,7 +9,7 @@ from graphcond.saving.bundled import BASE
 
 
 def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
-    """A model card: what the model is, how to use it, what its graph and null are.
+    """A model card: what the model is, how to use it, what its graph is and what stands in for none.
 
     Args:
         recipe: the resolved recipe.
@@ -22,7 +22,7 @@ def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
         else (f"the frozen base `{name}`, whose weights are not in here")
     )
     conditions = "\n".join(
-        f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.null} |"
+        f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.without_graph} |"
         for c in recipe.conditions
     )
     return f"""---
@@ -35,7 +35,7 @@ tags: [graphcond, text-to-image, diffusion, graph]
 
 It steers {base}.
 
-| condition | sampler | encoder | injector | null |
+| condition | sampler | encoder | injector | without graph |
 |---|---|---|---|---|
 {conditions}
 

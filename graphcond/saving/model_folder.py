@@ -12,6 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from graphcond.errors import InputError
 from graphcond.io.files import read_json
 from graphcond.recipe import Recipe, parse_recipe
+from graphcond.recipe.recipe import without_null
 from graphcond.saving.bundled import found_in
 from graphcond.saving.instructg2i import is_release, read_release
 
@@ -90,5 +91,8 @@ def read_manifest(folder: Path) -> Manifest:
     width = manifest.get("feature_width")
     if not isinstance(width, int) or width < 1:
         raise InputError("names no feature_width", place=place, remedy="save the model again")
-    recipe, parts = found_in(folder, manifest.get("recipe"))
+    values = manifest.get("recipe")
+    if isinstance(values, dict) and isinstance(values.get("conditions"), list):
+        values["conditions"] = [without_null(c) if isinstance(c, dict) else c for c in values["conditions"]]
+    recipe, parts = found_in(folder, values)
     return Manifest(parse_recipe(recipe, place=place), width, parts)

@@ -106,7 +106,7 @@ def test_and_back(release: Path, tmp_path: Path) -> None:
 
 def test_a_model_that_never_saw_zero_tokens_is_told_of(sd_folder: Path, tmp_path: Path) -> None:
     small_model(sd_folder).save_pretrained(tmp_path / "model")
-    assert "(null: absent), so its pictures will differ" in " ".join(
+    assert "(without_graph: absent), so its pictures will differ" in " ".join(
         convert(tmp_path / "model", "--to-release", tmp_path / "release").split()
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from graphcond.cli import app, main
 from graphcond.errors import InputError
+from graphcond.recipe import find_recipe
 
 COMMANDS = [
     ["demo"],
@@ -152,6 +153,15 @@ def test_a_reader_that_leaves_is_no_failure(command: str) -> None:
     done = subprocess.run(ours, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_notice_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text(find_recipe("sgcond-i").read_text().replace("without_graph:", "null:"))
+    command = [sys.executable, "-m", "graphcond", "recipe", "check", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("note: conditions.scene.null is called without_graph now")
 
 
 def test_light_commands_load_no_torch() -> None:

@@ -12,7 +12,7 @@ import yaml
 from graphcond.adapters import PromptTokenConfig
 from graphcond.config import ComponentConfig, by_kind
 from graphcond.encoders import GraphQFormerConfig
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from graphcond.recipe.checks import check_signal
 from tests.builders import recipe_values
@@ -42,7 +42,7 @@ def complaint(**options: Any) -> str:
         ("guidance.start=1.0", "guidance: start must lie before end", "before"),
         ("conditions=[]", "conditions:", "at least 1"),
         ("conditions.neighbors.injector.kind=lora", "conditions.0.injector: 'lora' reads no signal", "top"),
-        ("conditions.neighbors.null=none", "conditions.0.null:", "'absent' or 'zeros'"),
+        ("conditions.neighbors.without_graph=none", "conditions.0.without_graph:", "'absent' or 'zeros'"),
     ],
 )
 def test_bad_settings_name_their_path_and_a_remedy(override: str, path: str, remedy: str) -> None:
@@ -57,7 +57,7 @@ def test_bad_settings_name_their_path_and_a_remedy(override: str, path: str, rem
     [
         ("training.steps", "is no assignment"),
         ("=3", "is no assignment"),
-        ("conditions.nobody.null=zeros", "there is no 'conditions.nobody'"),
+        ("conditions.nobody.without_graph=zeros", "there is no 'conditions.nobody'"),
         ("training.steps.more=3", "is a value, not a section"),
         ("name=[", "is not YAML"),
     ],
@@ -68,9 +68,10 @@ def test_bad_assignments(override: str, message: str) -> None:
 
 def test_overrides_reach_lists_by_name_and_by_number() -> None:
     recipe = load_recipe(
-        "instructg2i", overrides=["conditions.neighbors.sampler.alpha=0.3", "conditions.0.null=zeros"]
+        "instructg2i",
+        overrides=["conditions.neighbors.sampler.alpha=0.3", "conditions.0.without_graph=zeros"],
     )
-    assert (recipe.conditions[0].sampler.alpha, recipe.conditions[0].null) == (0.3, "zeros")
+    assert (recipe.conditions[0].sampler.alpha, recipe.conditions[0].without_graph) == (0.3, "zeros")
 
 
 def test_a_saved_recipe_loads_as_itself(tmp_path: Path) -> None:
@@ -197,6 +198,24 @@ def test_an_injector_must_read_what_the_encoder_gives() -> None:
     with pytest.raises(ValueError, match="reads GraphTokens, but the encoder 'layout' gives LayoutMap"):
         check_signal("conditions.0", layout, PromptTokenConfig())
     check_signal("conditions.0", GraphQFormerConfig(), PromptTokenConfig())
+
+
+def test_the_old_name_of_without_graph_is_read_with_a_notice(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    text = find_recipe("instructg2i").read_text()
+    file.write_text(text.replace("without_graph: absent", "null: zeros"))
+    with pytest.warns(Notice, match=r"conditions\.neighbors\.null is called without_graph now"):
+        assert load_recipe(file).conditions[0].without_graph == "zeros"
+    with pytest.warns(Notice, match="without_graph"):
+        recipe = load_recipe("instructg2i", overrides=["conditions.neighbors.null=zeros"])
+    assert recipe.conditions[0].without_graph == "zeros"
+
+
+def test_both_names_of_without_graph_are_one_too_many(sd_folder: Path) -> None:
+    values = recipe_values(sd_folder)
+    values["conditions"][0]["null"] = "zeros"
+    with pytest.raises(InputError, match=r"conditions\.0\.null: unknown key"):
+        parse_recipe(values)
 
 
 def test_schema_knows_every_kind() -> None:

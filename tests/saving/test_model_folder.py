@@ -44,6 +44,15 @@ def test_the_manifest_of_a_model(saved: Path, sd_folder: Path) -> None:
     assert (manifest.feature_width, manifest.parts) == (FEATURE_WIDTH, {})
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_model_saved_with_the_old_name_of_without_graph(saved: Path, tmp_path: Path) -> None:
+    recipe = json.loads((saved / MANIFEST).read_text())["recipe"]
+    del recipe["conditions"][0]["without_graph"]
+    recipe["conditions"][0]["null"] = "zeros"
+    (condition,) = read_manifest(rewritten(saved, tmp_path, recipe=recipe)).recipe.conditions
+    assert condition.without_graph == "zeros"
+
+
 def test_the_recipe_of_a_model_and_of_a_release_without_loading_either(
     saved: Path, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

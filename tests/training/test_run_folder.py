@@ -52,7 +52,10 @@ def test_harmless_changes(changes: Any, recipe: Recipe, sd_folder: Path, clip_fo
     [
         ({"seed": 4}, "training.seed was 0 and is 4"),
         ({"drop": {"text": 0.2}}, "training.drop.text was 0.05 and is 0.2"),
-        ({"conditions": [toy_condition(null="zeros")]}, "conditions.0.null was 'absent' and is 'zeros'"),
+        (
+            {"conditions": [toy_condition(without_graph="zeros")]},
+            "conditions.0.without_graph was 'absent' and is 'zeros'",
+        ),
         ({"lora": {"rank": 2}}, "lora"),
     ],
 )

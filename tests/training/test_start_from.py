@@ -67,7 +67,7 @@ def test_a_lora_goes_on_where_the_model_has_one(
 
 
 def test_a_released_checkpoint(release: Path, toy_graph: AttributedGraph, tmp_path: Path) -> None:
-    condition = toy_condition(null="zeros")
+    condition = toy_condition(without_graph="zeros")
     condition["encoder"]["tokens_per_neighbor"] = 3
     features = {"kind": "clip_vision", "model": str(release / "image_encoder")}
     recipe = toy_recipe(

@@ -70,14 +70,14 @@ def toy_recipe(sd_folder: Path, clip_folder: Path, **changes: Any) -> Recipe:
     return parse_recipe(values | sections)
 
 
-def toy_condition(name: str = "neighbors", null: str = "absent") -> dict[str, Any]:
+def toy_condition(name: str = "neighbors", without_graph: str = "absent") -> dict[str, Any]:
     """A condition of a recipe."""
     return {
         "name": name,
         "sampler": {"kind": "khop", "neighbors": 3},
         "encoder": {"kind": "graph_qformer", "zero_start": False},
         "injector": {"kind": "prompt_tokens"},
-        "null": null,
+        "without_graph": without_graph,
     }
 
 

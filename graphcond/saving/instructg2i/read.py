@@ -188,7 +188,7 @@ def _recipe(
             "cross_attention_every": every,
         },
         "injector": {"kind": "prompt_tokens"},
-        "null": "zeros",
+        "without_graph": "zeros",
     }
     values = {
         "name": "instructg2i_release",

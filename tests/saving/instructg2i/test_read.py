@@ -75,7 +75,7 @@ def test_the_recipe_says_what_the_release_does(untouched: Path) -> None:
     assert recipe.base.model_dump()["model"] == str(untouched)
     assert recipe.features.model_dump() == {"kind": "clip_vision", "model": str(untouched / "image_encoder")}
     assert (condition.sampler.kind, condition.sampler.neighbors) == ("given", 3)
-    assert (condition.encoder.kind, condition.injector.kind, condition.null) == (
+    assert (condition.encoder.kind, condition.injector.kind, condition.without_graph) == (
         "graph_qformer",
         "prompt_tokens",
         "zeros",
