@@ -1,4 +1,8 @@
-"""What is to be sampled and where it goes: targets in shards of a fixed size, each with a file."""
+"""The plan of a neighbor file: its targets, divided into shards of a fixed size with a file each.
+
+Shards let the work be resumed and divided: a shard is written whole or not at all, and it names the plan that
+it belongs to, so processes need not talk to each other.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +29,20 @@ from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, wri
 
 FORMAT = 1
 SHARD_SIZE = 1024
-"""Targets of one shard: what a kill loses at most."""
+"""Targets of one shard, which is the most work that is lost if a process is killed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Targets, what their neighbors follow from, and the files.
+    """The targets of a neighbor file, everything that determines their neighbors, and the files.
 
     Args:
-        out: the neighbor file to write; shards lie in ``<out>.shards`` beside it.
+        out: the neighbor file to write; shards are in the folder ``<out>.shards`` beside it.
         targets: rows of the node table.
-        about: graph, sampler, features, seed and version; goes into the file.
-        seed: of the sampler's random choices.
-        shard_size: targets of one shard.
-        source: the graph folder that is sampled, which may not change meanwhile.
+        about: graph, sampler, features, seed and version; stored in the file.
+        seed: seed of the sampler's random choices.
+        shard_size: number of targets in a shard.
+        source: the graph folder that is sampled; it must not change meanwhile.
     """
 
     out: Path
@@ -50,12 +54,12 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the shards lie."""
+        """The folder of the shards."""
         return self.out.with_name(f"{self.out.name}.shards")
 
     @property
     def shards(self) -> range:
-        """The numbers of the shards; no targets are one empty shard."""
+        """The numbers of the shards; without targets there is one empty shard."""
         return range(max(-(-len(self.targets) // self.shard_size), 1))
 
     def file(self, shard: int) -> Path:
@@ -67,11 +71,11 @@ class Plan:
         return self.targets[shard * self.shard_size : (shard + 1) * self.shard_size]
 
     def of_shard(self, shard: int) -> dict[str, Any]:
-        """What the file of a shard says of itself."""
+        """The metadata in the file of a shard."""
         return {"format": FORMAT, "plan": fingerprint(json.dumps(self._settings(), sort_keys=True), shard)}
 
     def read(self, shard: int) -> NeighborContext | None:
-        """A shard that is whole and of this plan, or None: then it has to be sampled."""
+        """A complete shard of this plan; None if it is missing, damaged or of another plan."""
         try:
             found = read_neighbors(self.file(shard))
         except InputError:
@@ -80,48 +84,50 @@ class Plan:
         return found.context if fits else None
 
     def check(self) -> None:
-        """See before long work that shards can be written, and that those which lie there are this plan's.
+        """Check, before the long work, that shards can be written, and that existing ones are of this plan.
 
         Raises:
-            InputError: shards of other settings lie there.
-            WriteError: the place refuses.
+            InputError: the folder has shards of other settings.
+            WriteError: the folder cannot be written.
         """
         check_writable(self.out)
         if not self._has_shards():
             return
-        if not self._told.exists():
-            raise self._other(self.folder, "holds shards without a plan")
-        told = read_json(self._told)
-        if told != self._settings():
-            raise self._other(self.folder, f"holds shards of {_difference(told, self._settings())}")
+        if not self._settings_file.exists():
+            raise self._foreign(self.folder, "the folder holds shards without a plan")
+        found = read_json(self._settings_file)
+        if found != self._settings():
+            difference = _difference(found, self._settings())
+            raise self._foreign(self.folder, f"the folder holds shards of {difference}")
 
     def write(self, shard: int, context: NeighborContext) -> None:
-        """Write a shard; the first makes the folder, so that nothing is left where none can be sampled.
+        """Write a shard; the first one makes the folder, so a sampler that fails leaves no folder behind.
 
         Raises:
-            InputError: shards of other settings lie there by now.
-            WriteError: the place refuses, or its disk is full.
+            InputError: the folder has shards of other settings by now.
+            WriteError: the folder cannot be written, or the disk is full.
         """
         self.check()
         if not self._has_shards():
-            write_json(self._told, self._settings())
+            write_json(self._settings_file, self._settings())
         write_neighbors(self.file(shard), context, self.of_shard(shard))
 
     def is_done(self) -> bool:
-        """Whether the neighbor file is there.
+        """True if the neighbor file exists.
 
         Raises:
-            InputError: something else is there: other settings, or a file cut short.
+            InputError: the file has other settings, or was cut short.
         """
         if not self.out.is_file():
             return False
         found = read_neighbors(self.out)
         if found.about != self.about:
-            raise self._other(self.out, f"was sampled with {_difference(found.about, self.about)}")
+            difference = _difference(found.about, self.about)
+            raise self._foreign(self.out, f"the file was sampled with {difference}")
         return True
 
     def check_source(self) -> None:
-        """See that the graph folder is still the one that is sampled.
+        """Check that the graph folder did not change since sampling began.
 
         Raises:
             InputError: one of its files was changed.
@@ -130,18 +136,20 @@ class Plan:
             self.source.check()
 
     def write_all(self, parts: list[NeighborContext]) -> None:
-        """Put the shards together in their folder, so that a kill leaves nothing beside the neighbor file.
+        """Join the shards into the neighbor file.
 
         Raises:
-            WriteError: the place refuses, or its disk is full.
+            WriteError: the file cannot be written, or the disk is full.
         """
+        # Written in the folder of the shards and then moved: a killed process leaves nothing beside ``out``.
         whole = self.folder / f"whole.{os.getpid()}"
         try:
             with writing(self.out):
                 write_neighbors(whole, NeighborContext.join(parts), self.about)
                 whole.replace(self.out)
         except WriteError:
-            if not self.is_done():  # by another process, which deleted the shards
+            # Another process may have written the same file and deleted the shards; then all is well.
+            if not self.is_done():
                 raise
 
     def clear(self) -> None:
@@ -152,13 +160,13 @@ class Plan:
         return any(self.folder.glob("*.safetensors"))
 
     @property
-    def _told(self) -> Path:
+    def _settings_file(self) -> Path:
         return self.folder / "plan.json"
 
     def _settings(self) -> dict[str, Any]:
         return {**self.about, "shard_size": self.shard_size}
 
-    def _other(self, place: Path, problem: str) -> InputError:
+    def _foreign(self, place: Path, problem: str) -> InputError:
         return InputError(problem, place=place, remedy=f"delete {place}, or give another --out")
 
 
@@ -172,7 +180,7 @@ def plan_of(
     seed: int = 0,
     shard_size: int = SHARD_SIZE,
 ) -> Plan:
-    """The plan for ``targets``; a change of anything that neighbors follow from makes another plan."""
+    """The plan for ``targets``; a change of anything that affects neighbors makes another plan."""
     features = None
     if embeddings is not None:
         features = fingerprint(*embeddings.identity())
@@ -191,9 +199,12 @@ def plan_of(
 
 
 def _difference(found: object, wanted: Mapping[str, Any]) -> str:
+    """The settings in which ``found`` differs, in words: "another seed, graph"."""
     if not isinstance(found, dict):
         return "something else"
     names = {"ids": "nodes", "version": "version of graphcond", "shard_size": "size of shards"}
     other = [names.get(name, name) for name in wanted if found.get(name) != wanted[name]]
-    other = [name for name in other if name != "sampler_identity" or other == ["sampler_identity"]]
+    # It differs whenever the sampler's settings do; by itself it is a file with other content.
+    if len(other) > 1 and "sampler_identity" in other:
+        other.remove("sampler_identity")
     return f"another {', '.join(other)}" if other else "something else"

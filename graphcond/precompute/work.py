@@ -1,11 +1,12 @@
-"""Sampling the shards of a plan, in one process or several, and putting them together."""
+"""Sample the shards of a plan, in one process or several, and join them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -14,13 +15,51 @@ import numpy as np
 
 from graphcond.errors import InputError
 from graphcond.precompute.plan import Plan
-from graphcond.precompute.share import Share
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
 
+
+@dataclass(frozen=True)
+class Share:
+    """This process is number ``index`` (from 0) of ``count``."""
+
+    index: int = 0
+    count: int = 1
+
+
+def share_of(shard: str | None, environment: Mapping[str, str]) -> Share:
+    """``shard`` (``i/n``) if given, else RANK and WORLD_SIZE as accelerate and torchrun set them, else all.
+
+    Raises:
+        InputError: it does not read ``i/n``, or i is not below n.
+    """
+    if shard is not None:
+        return _checked(*shard.partition("/")[::2], place="--shard")
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return _checked(environment["RANK"], environment["WORLD_SIZE"], place="RANK and WORLD_SIZE")
+    return Share()
+
+
+def _checked(index: str, count: str, place: str) -> Share:
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in (index, count)):
+        raise InputError(
+            f"expected a share i/n, got '{index}' of '{count}'",
+            place=place,
+            remedy="use whole numbers, such as 0/2",
+        )
+    share = Share(int(index), int(count))
+    if share.index >= share.count:
+        raise InputError(
+            f"there is no share {share.index} of {share.count}",
+            place=place,
+            remedy=f"count from 0 to {share.count - 1}" if share.count else "give at least one share",
+        )
+    return share
+
+
 ALL = Share()
 MakeSampler = Callable[[], NeighborSampler]
-"""Builds the sampler; picklable where workers call it, and then it opens the graph too."""
+"""Builds the sampler. Workers call it too: then it must be picklable, and open the graph itself."""
 
 
 def precompute(
@@ -32,26 +71,26 @@ def precompute(
     in_workers: MakeSampler | None = None,
     progress: Progress | None = None,
 ) -> bool:
-    """Sample the shards of ``share`` that are not there yet; the last process to finish writes the file.
+    """Sample the shards of ``share`` that are missing; the last process to finish writes the file.
 
-    The file is the same, byte for byte, however the work is divided and however often it was killed.
-    Putting it together holds the neighbors in memory twice: 24 bytes each, 28 with relations.
+    The file is the same, byte for byte, however the work is divided and however often it was interrupted.
+    While shards are joined, the neighbors are in memory twice: 24 bytes each, 28 with relations.
 
     Args:
-        plan: what to sample.
+        plan: the plan to carry out.
         make_sampler: called once, if there is something to sample.
-        share: of the shards; the others are left to other processes on the same folder.
-        workers: processes.
-        in_workers: called in each of several workers, after ``make_sampler``, which it is unless given.
+        share: the share of the shards; other processes on the same folder do the others.
+        workers: number of processes.
+        in_workers: called in each worker if there are several; ``make_sampler`` by default.
         progress: called with targets done and targets in this share.
 
     Returns:
-        Whether the file is there; if not, other processes still have shards to do.
+        True if the file is complete; False if other processes still have shards to do.
 
     Raises:
-        InputError: what lies at the file or in the folder of shards is of other settings; a worker died; the
-            graph folder was changed.
-        WriteError: the place refuses, or its disk is full.
+        InputError: the file or the folder of shards has other settings, a worker died, or the graph folder
+            was changed.
+        WriteError: a file cannot be written, or the disk is full.
     """
     if plan.is_done():
         plan.clear()
@@ -61,28 +100,24 @@ def precompute(
     total = sum(len(plan.rows(shard)) for shard in mine)
     missing = [shard for shard in mine if plan.read(shard) is None]
     done = total - sum(len(plan.rows(shard)) for shard in missing)
-    sampled = _sampled(plan, make_sampler, in_workers or make_sampler, missing, workers)
-    for finished in chain((0,), sampled):
+    written: Iterator[int] = iter(())
+    if missing:
+        # Made before there are workers, too: what it had to calibrate, they find in the cache folder.
+        sampler = make_sampler()
+        workers = min(workers, len(missing))
+        if workers == 1:
+            written = (_write(plan, sampler, shard) for shard in missing)
+        else:
+            written = _written_by_workers(plan, in_workers or make_sampler, missing, workers)
+    for finished in chain((0,), written):
         done += finished
         if progress is not None:
             progress(done, total)
     return _finish(plan)
 
 
-def _sampled(
-    plan: Plan, make: MakeSampler, in_workers: MakeSampler, shards: list[int], workers: int
-) -> Iterator[int]:
+def _written_by_workers(plan: Plan, make: MakeSampler, shards: list[int], workers: int) -> Iterator[int]:
     """Write ``shards``; yields the number of targets of each as it is written."""
-    if not shards:
-        return iter(())
-    sampler = make()  # also for workers: what it had to try out, they find in the cache folder
-    workers = min(workers, len(shards))
-    if workers == 1:
-        return (_write(plan, sampler, shard) for shard in shards)
-    return _together(plan, in_workers, shards, workers)
-
-
-def _together(plan: Plan, make: MakeSampler, shards: Iterable[int], workers: int) -> Iterator[int]:
     # Spawned, not forked: numba's and torch's threads do not survive a fork.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (plan, make))
     try:
@@ -104,12 +139,12 @@ def _write(plan: Plan, sampler: NeighborSampler, shard: int) -> int:
 
 
 def _finish(plan: Plan) -> bool:
-    """Put the shards together if all are there; two processes that do it at once write the same."""
+    """Join the shards if all exist; two processes that do so at once write the same file."""
     parts = []
     for shard in plan.shards:
         part = plan.read(shard)
         if part is None:
-            # Not yet sampled, or put together and deleted by another process just now.
+            # Not yet sampled, or joined and deleted by another process just now.
             done = plan.is_done()
             if done:
                 plan.clear()
@@ -122,14 +157,15 @@ def _finish(plan: Plan) -> bool:
 
 
 _state: list[tuple[Plan, NeighborSampler | InputError]] = []
-"""In a worker: what it works on."""
+"""In a worker process: its plan and its sampler, or the error why there is none."""
 
 
 def _start(plan: Plan, make: MakeSampler) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     try:
         _state.append((plan, make()))
-    except InputError as error:  # told by the first shard: a pool only says that a worker ended
+    except InputError as error:
+        # Raised by the first shard instead: of a worker that fails here a pool only says that it ended.
         _state.append((plan, error))
 
 
@@ -141,7 +177,7 @@ def _work(shard: int) -> int:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever."""
+    """End this worker when its parent does: after a kill it would wait for work for ever."""
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -86,7 +86,7 @@ def read_neighbors(path: Path) -> NeighborFile:
 
 def _damaged(path: Path) -> InputError:
     return InputError(
-        "is not a neighbor file, or was cut short",
+        "the file is not a neighbor file, or was cut short",
         place=path,
         remedy="delete it and write it with graphcond sample-all",
     )

@@ -1,4 +1,4 @@
-"""Neighbors that ``graphcond sample-all`` sampled ahead."""
+"""Neighbors that ``graphcond sample-all`` sampled in advance."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.neighbor_file import NeighborFile, graph_identity, read_neighbors
 from graphcond.samplers.ranking import choosable, known_rows
 
-WRITE_ANEW = "write it anew with graphcond sample-all"
+WRITE_AGAIN = "write it again with graphcond sample-all"
 
 
 class PrecomputedSampler(NeighborSampler):
-    """Takes the first neighbors of each target from a neighbor file, with their scores and relations there.
+    """Takes the first neighbors of each target from a neighbor file, with their scores and relations.
 
-    The file is held in memory: 12 bytes a stored neighbor, 14 with relations.
+    The file is held in memory: 12 bytes per stored neighbor, 14 with relations.
 
     Args:
         graph: the graph that the file was sampled from.
         path: the file; see `graphcond.samplers.neighbor_file`.
         neighbors: how many to take at most.
         require_picture: take only nodes that have a picture.
-        forbidden: rows that are never taken; later neighbors move up, so store some more than are read.
+        forbidden: rows that are never taken; later neighbors move up, so store more than are needed.
 
     Raises:
-        InputError: the file is missing, damaged, of another graph or of ``hop_mean``, or holds less than is
-            asked for; a forbidden row does not exist.
+        InputError: the file is missing, damaged, of another graph or of ``hop_mean``, or has too few
+            neighbors; a forbidden row does not exist.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class PrecomputedSampler(NeighborSampler):
         missing = targets[places == ABSENT]
         if len(missing):
             raise InputError(
-                f"holds no neighbors of '{self._ids[missing[0]]}'",
+                f"the file has no neighbors of '{self._ids[missing[0]]}'",
                 place=self._path,
-                remedy="write it anew with graphcond sample-all, without --split",
+                remedy=f"{WRITE_AGAIN}, without --split",
             )
         stored = self._stored.take(places)
         return stored.keep(stored.present & self._allowed[stored.neighbors]).first(self._count)
@@ -76,13 +76,15 @@ def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> No
     identity = graph_identity(graph)
     if stored.about.get("ids") != identity["ids"]:
         raise InputError(
-            "belongs to a graph with other nodes", place=path, remedy=f"give its graph, or {WRITE_ANEW}"
+            "the file belongs to a graph with other nodes",
+            place=path,
+            remedy=f"give its graph, or {WRITE_AGAIN}",
         )
     if stored.about.get("graph") != identity["graph"]:
         raise InputError(
-            "belongs to a graph with other edges, pictures or attributes",
+            "the file belongs to a graph with other edges, pictures or attributes",
             place=path,
-            remedy=f"give its graph, or {WRITE_ANEW}",
+            remedy=f"give its graph, or {WRITE_AGAIN}",
         )
     context = stored.context
     known_rows(context.targets, len(graph), name=f"{path}: target")
@@ -94,18 +96,20 @@ def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> No
 def _check_enough(stored: NeighborFile, path: Path, neighbors: int, *, require_picture: bool) -> None:
     if stored.about.get("sampler", {}).get("kind") == "hop_mean":
         raise InputError(
-            "holds nodes that 'hop_mean' averages, not neighbors", place=path, remedy="sample with hop_mean"
+            "the file holds nodes that 'hop_mean' averages, not neighbors",
+            place=path,
+            remedy="sample with hop_mean",
         )
     width = stored.context.neighbors.shape[1]
     if neighbors > width:
         raise InputError(
-            f"holds {width} neighbors a target, not {neighbors}",
+            f"expected at least {neighbors} neighbors per target, got {width}",
             place=path,
-            remedy=f"ask for {width} at most, or {WRITE_ANEW} --set neighbors={neighbors}",
+            remedy=f"ask for {width} at most, or {WRITE_AGAIN} --set neighbors={neighbors}",
         )
     if stored.about.get("sampler", {}).get("require_picture", True) and not require_picture:
         raise InputError(
-            "holds only neighbors with a picture",
+            "the file holds only neighbors with a picture",
             place=path,
-            remedy=f"leave require_picture out, or {WRITE_ANEW} --set require_picture=false",
+            remedy=f"leave require_picture out, or {WRITE_AGAIN} --set require_picture=false",
         )

@@ -148,7 +148,7 @@ def test_a_place_that_cannot_be_written(world: Path, tmp_path: Path, out: str) -
         (("--sampler", "precomputed"), "path"),
         (("--sampler", "given"), "no ready-made neighbors"),
         (("--set", "neighbours=3"), "neighbors"),
-        (("--shard", "2"), "no share"),
+        (("--shard", "2"), "expected a share"),
         (("--shard", "2/2"), "from 0 to 1"),
     ],
 )

@@ -69,7 +69,7 @@ def test_relations_that_the_graph_does_not_have_are_refused(tmp_path: Path, rela
 
 
 def test_more_than_the_file_holds_is_refused(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds 3 neighbors a target, not 4.*neighbors=4"):
+    with pytest.raises(InputError, match=r"expected at least 4 neighbors per target, got 3.*neighbors=4"):
         sample(file, neighbors=4)
     with pytest.raises(InputError, match="only neighbors with a picture"):
         sample(write(tmp_path / "pictured", require_picture=True))
