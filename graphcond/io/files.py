@@ -203,19 +203,18 @@ def would_lose(path: Path, *known: Path | str) -> bool:
 
 
 def check_replaceable(path: Path, *known: Path | str) -> None:
-    """See that nothing is lost if a folder is written at ``path``.
+    """Check that nothing is lost if a folder is written at ``path``.
 
     Args:
-        path: nothing may stand there but an empty folder, or one that holds all of ``known``.
+        path: a new place, an empty folder, or a folder that holds all of ``known``.
         known: as for `would_lose`.
 
     Raises:
-        InputError: something else stands there.
+        InputError: ``path`` is anything else.
     """
     if would_lose(path, *known):
-        raise InputError(
-            "holds something else, which would be lost", place=path, remedy="choose a new folder"
-        )
+        found = "the folder holds something else" if path.is_dir() else "there is a file"
+        raise InputError(f"{found}, which would be lost", place=path, remedy="choose a new folder")
 
 
 def _check_parent(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Boxes in the formats that people write, turned into x0 y0 x1 y1 as shares of the picture."""
+"""Reads boxes of several formats as x0 y0 x1 y1, in shares of the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Size: TypeAlias = tuple[float, float]
 """Width and height in pixels."""
 
 SLACK = 1e-3
-"""How far a box may reach over the picture's edge before it is refused: less than rounding to pixels does."""
+"""How far a box may reach over the picture's edge before it is refused, for boxes that were rounded."""
 
 
 class BoxedRow(BaseModel):
@@ -34,7 +34,7 @@ class BoxedRow(BaseModel):
     def read_boxes(
         self, given: Sequence[tuple[float, float, float, float] | None], place: str
     ) -> tuple[Box | None, ...]:
-        """The boxes of the row, None where none is given.
+        """The boxes of the row, None for missing boxes.
 
         Args:
             given: four numbers for each box.
@@ -48,7 +48,9 @@ class BoxedRow(BaseModel):
             return (None,) * len(given)
         if self.box_format is None:
             names = ", ".join(f'"{name}"' for name in BOX_FORMATS)
-            raise InputError("boxes need a format", place="boxes", remedy=f"add box_format, one of {names}")
+            raise InputError(
+                "the format of the boxes is missing", place="boxes", remedy=f"add box_format, one of {names}"
+            )
         size = (self.width, self.height) if self.width and self.height else None
         return tuple(
             None if box is None else read_box(box, self.box_format, size, place=place.format(number))
@@ -69,10 +71,10 @@ def read_box(
     Args:
         given: the numbers, in the order that ``form`` names.
         form: one of `BOX_FORMATS`.
-        size: of the picture, for pixels.
+        size: size of the picture, for boxes in pixels.
         place: the place of the box, for the error.
-        clip: cut off the part outside the picture, and give None where nothing is left: for data that
-            were measured or predicted. Otherwise only rounding (`SLACK`) is forgiven.
+        clip: cut off the part outside the picture, and return None if nothing is left, for data that were
+            measured or predicted. Otherwise only rounding (`SLACK`) is forgiven.
 
     Raises:
         InputError: pixels without a size, or, without ``clip``, a box that lies outside the picture or has

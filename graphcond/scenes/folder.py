@@ -1,17 +1,17 @@
 """Scene folders: scenes and their pictures on disk, which appear whole or not at all.
 
 A folder holds ``scenes.json`` (format, version, sizes and checksums), ``scenes.jsonl`` (one scene a line in
-the friendly form), ``pictures/`` and, where objects have masks, ``masks.npz``.
+the friendly form), ``pictures/`` and, if objects have masks, ``masks.npz``.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,7 @@ from PIL import Image
 from graphcond.config import Config
 from graphcond.errors import InputError
 from graphcond.graphs.store import FileEntry, describe, parse_manifest
-from graphcond.io.files import atomic_folder, would_lose, write_json
+from graphcond.io.files import atomic_folder, check_replaceable, write_json
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
 from graphcond.scenes.formats.written import read_written, scene_as_dict
 from graphcond.scenes.jsonfile import read_lines, read_strict
@@ -37,15 +37,15 @@ class SceneManifest(Config):
     scenes: int
     """Number of scenes."""
     files: dict[str, FileEntry]
-    """File name to size and checksum; pictures are not listed."""
+    """Size and checksum of each file, by name; pictures are not listed."""
 
 
 @runtime_checkable
 class DrawnScenes(Protocol):
-    """Any world whose scenes and pictures are computed."""
+    """A world whose scenes and pictures are computed."""
 
     def scenes(self) -> SceneSet:
-        """Its scenes; their pictures are paths in the folder to be written."""
+        """The scenes; their pictures are paths in the folder to be written."""
         ...
 
     def draw(self, index: int, /) -> Image.Image:
@@ -59,7 +59,7 @@ def save_scene_world(
     """Draw ``world`` into a scene folder, pictures included, and open it.
 
     Args:
-        world: what to draw.
+        world: the world.
         folder: a new folder, or a scene folder to replace.
         progress: called with the number of pictures drawn and the number of scenes.
 
@@ -67,7 +67,7 @@ def save_scene_world(
         InputError: ``folder`` holds something else.
     """
     folder, scenes = Path(folder), world.scenes()
-    _check_replaceable(folder)
+    check_replaceable(folder, MANIFEST)
     with atomic_folder(folder) as temporary:
         for row, picture in enumerate(scenes.pictures):
             if picture is not None:
@@ -86,20 +86,40 @@ def open_scene_folder(folder: Path | str) -> SceneSet:
         InputError: the folder is missing, cut short, changed, inconsistent or of another version.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    place = folder / MANIFEST
+    if not place.is_file():
+        raise InputError(
+            f"expected a scene folder, but it has no {MANIFEST}", place=folder, remedy="check the path"
+        )
+    manifest = parse_manifest(SceneManifest, read_strict(place), place, what="scene folder", remedy=REBUILD)
+    for name in (SCENES, MASKS) if MASKS in manifest.files else (SCENES,):
+        file, entry = folder / name, manifest.files.get(name)
+        if entry is None or not file.is_file():
+            raise InputError("the file is missing", place=file, remedy=REBUILD)
+        if describe(file) != entry:
+            raise InputError("the file was cut short or changed", place=file, remedy=REBUILD)
     file = folder / SCENES
     rows = [(f"{file}:{number}", row) for number, row in read_lines(file)]
     scenes = read_written(rows, folder / SCENES, Gallery(folder)).scene_set()
     if len(scenes) != manifest.scenes:
-        raise InputError(f"its files and its {MANIFEST} disagree", place=folder, remedy=REBUILD)
+        raise InputError(f"the files and {MANIFEST} disagree", place=folder, remedy=REBUILD)
     if MASKS in manifest.files:
-        graphs = _with_masks(scenes.graphs, folder / MASKS)
-        scenes = replace(scenes, graphs=graphs)
+        scenes = replace(scenes, graphs=_with_masks(scenes.graphs, folder / MASKS))
     return scenes
 
 
 def _write(scenes: SceneSet, into: Path) -> None:
-    lines = [json.dumps(_row(scenes, row), ensure_ascii=False) for row in range(len(scenes))]
+    lines = []
+    for row, graph in enumerate(scenes.graphs):
+        beside = {
+            "id": scenes.ids[row],
+            "image": scenes.pictures[row],
+            "prompt": scenes.texts[row],
+            "caption": scenes.captions[row] if scenes.captions is not None else None,
+            "split": scenes.splits[row] if scenes.splits is not None else None,
+        }
+        line = scene_as_dict(graph) | {key: value for key, value in beside.items() if value is not None}
+        lines.append(json.dumps(line, ensure_ascii=False))
     (into / SCENES).write_text("\n".join(lines) + "\n", encoding="utf-8")
     names = [SCENES]
     masked = np.array([graph.masks is not None for graph in scenes.graphs], np.bool_)
@@ -111,18 +131,8 @@ def _write(scenes: SceneSet, into: Path) -> None:
     write_json(into / MANIFEST, SceneManifest(scenes=len(scenes), files=files).model_dump())
 
 
-def _row(scenes: SceneSet, row: int) -> dict[str, Any]:
-    beside = {
-        "id": scenes.ids[row],
-        "image": scenes.pictures[row],
-        "prompt": scenes.texts[row],
-        "caption": scenes.captions[row] if scenes.captions is not None else None,
-        "split": scenes.splits[row] if scenes.splits is not None else None,
-    }
-    return {**scene_as_dict(scenes.graphs[row]), **{k: v for k, v in beside.items() if v is not None}}
-
-
-def _with_masks(graphs: Any, file: Path) -> list[SceneGraph]:
+def _with_masks(graphs: Sequence[SceneGraph], file: Path) -> list[SceneGraph]:
+    """The graphs with the masks of a file, which holds those of all objects one after the other."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             packed, masked = arrays["masks"], arrays["masked"]
@@ -130,35 +140,11 @@ def _with_masks(graphs: Any, file: Path) -> list[SceneGraph]:
         lengths = [len(graph) if has else 0 for graph, has in zip(graphs, masked.tolist(), strict=True)]
         parts = np.split(masks.reshape(sum(lengths), MASK_SIDE, MASK_SIDE), np.cumsum(lengths)[:-1])
     except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot be read as masks ({error})", place=file, remedy=REBUILD) from None
+        raise InputError(f"the file cannot be read as masks ({error})", place=file, remedy=REBUILD) from None
     return [
         replace(graph, masks=part) if has else graph
         for graph, part, has in zip(graphs, parts, masked.tolist(), strict=True)
     ]
-
-
-def _read_manifest(folder: Path) -> SceneManifest:
-    place = folder / MANIFEST
-    if not place.is_file():
-        raise InputError(f"is no scene folder: it holds no {MANIFEST}", place=folder, remedy="check the path")
-    manifest = parse_manifest(SceneManifest, read_strict(place), place, what="scene folder", remedy=REBUILD)
-    for name in (SCENES, *([MASKS] if MASKS in manifest.files else [])):
-        _check_file(folder / name, manifest.files.get(name))
-    return manifest
-
-
-def _check_file(file: Path, entry: FileEntry | None) -> None:
-    if entry is None or not file.is_file():
-        raise InputError("is missing", place=file, remedy=REBUILD)
-    if describe(file) != entry:
-        raise InputError("was cut short or changed", place=file, remedy=REBUILD)
-
-
-def _check_replaceable(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError("is a file", place=folder, remedy="choose a new folder")
-    if would_lose(folder, MANIFEST):
-        raise InputError("holds something that is no scene folder", place=folder, remedy="choose a new one")
 
 
 def _of_folder(folder: Path) -> SceneSource:

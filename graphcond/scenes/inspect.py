@@ -1,13 +1,11 @@
-"""What a source of scene graphs holds."""
+"""Counts of a source of scene graphs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.load import read_scene_source
 
 SHOWN = 5
@@ -17,9 +15,10 @@ SHOWN = 5
 class SceneReport:
     """Counts of a source of scenes.
 
-    ``object_classes``, ``predicate_classes`` and ``attribute_classes`` are numbers of different words, as
-    published vocabularies are counted but without sg2im's dummies; the ``frequent_*`` hold the most frequent.
-    ``notes`` say what was dropped, is missing or looks wrong.
+    ``object_classes``, ``predicate_classes`` and ``attribute_classes`` are numbers of different words. They
+    leave out sg2im's dummies, which published vocabularies count. The ``frequent_*`` hold the most frequent
+    words.
+    ``notes`` are sentences about scenes that were dropped, and about what is missing or looks wrong.
     """
 
     scenes: int
@@ -33,7 +32,7 @@ class SceneReport:
     frequent_objects: dict[str, int]
     frequent_predicates: dict[str, int]
     objects_per_scene: tuple[int, float, int]
-    """Least, mean and most."""
+    """The least, the mean and the most."""
     with_boxes: int
     with_masks: int
     with_picture: int
@@ -45,21 +44,22 @@ class SceneReport:
 def inspect_scenes(
     source: Path | str, *, format: str | None = None, pictures: Path | str | None = None
 ) -> SceneReport:
-    """Count what a source holds.
+    """Count the scenes of a source, their objects and their relations.
 
     Args:
         source: a file or folder of any format.
-        format: the name of one of `scene_formats`; told by the content unless given.
+        format: the name of one of `scene_formats`; by default it is detected.
         pictures: the folder that pictures are in.
 
     Raises:
-        InputError: nothing readable stands there, or what stands there is broken.
+        InputError: the source holds no scenes, or broken ones.
     """
     read = read_scene_source(source, format=format, pictures=pictures)
     graphs = [record.graph for record in read.records]
     objects = Counter(label for graph in graphs for label in graph.objects)
     predicates = Counter(relation.predicate for graph in graphs for relation in graph.relationships)
     attributes = Counter(word for graph in graphs for row in graph.attributes for word in row)
+    sizes = [len(graph) for graph in graphs]
     return SceneReport(
         scenes=len(graphs),
         splits=dict(Counter(record.split for record in read.records if record.split)),
@@ -71,7 +71,7 @@ def inspect_scenes(
         attribute_classes=len(attributes),
         frequent_objects=dict(objects.most_common(SHOWN)),
         frequent_predicates=dict(predicates.most_common(SHOWN)),
-        objects_per_scene=_spread(graphs),
+        objects_per_scene=(min(sizes), round(sum(sizes) / len(sizes), 2), max(sizes)),
         with_boxes=sum(1 for graph in graphs if graph.boxes),
         with_masks=sum(1 for graph in graphs if graph.masks is not None),
         with_picture=sum(1 for record in read.records if record.picture is not None),
@@ -79,8 +79,3 @@ def inspect_scenes(
         self_relations=sum(1 for graph in graphs for r in graph.relationships if r.subject == r.object),
         notes=read.notes,
     )
-
-
-def _spread(graphs: Sequence[SceneGraph]) -> tuple[int, float, int]:
-    counts = [len(graph) for graph in graphs]
-    return min(counts), round(sum(counts) / len(counts), 2), max(counts)

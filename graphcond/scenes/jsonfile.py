@@ -1,4 +1,4 @@
-"""Reading JSON that somebody else wrote: strict, and every complaint names its place."""
+"""Reads JSON strictly; every error names its place."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def read_strict(path: Path) -> Any:
     """Read JSON; UTF-8 with or without a byte order mark.
 
     Raises:
-        InputError: the file is missing, too large, not UTF-8, not JSON, nested too deeply, or has a key twice
-            in one object, a number that is none (NaN) or half a surrogate pair.
+        InputError: the file is missing, too large, not UTF-8, not JSON or nested too deeply, or it has a key
+            twice in one object, NaN or infinity, or half a surrogate pair.
     """
     return parse_strict(read_text(path), path)
 
@@ -34,12 +34,12 @@ def read_lines(path: Path) -> list[tuple[int, Any]]:
     """The lines of a JSON Lines file that are not empty, parsed, each with its number from 1.
 
     Raises:
-        InputError: the file cannot be read, holds nothing, or a line is not JSON.
+        InputError: the file cannot be read or is empty, or a line is not JSON.
     """
     lines = read_text(path).split("\n")
     found = [(n, parse_strict(line, f"{path}:{n}")) for n, line in enumerate(lines, 1) if line.strip()]
     if not found:
-        raise InputError("is empty", place=path, remedy="give it one line per scene")
+        raise InputError("the file is empty", place=path, remedy="give it one line per scene")
     return found
 
 
@@ -53,9 +53,9 @@ def read_text(path: Path) -> str:
 
 
 def parse_strict(text: str, place: object) -> Any:
-    """Parse JSON as `read_strict` does; ``place`` is what complaints name."""
+    """Parse JSON as `read_strict` does; ``place`` is the place in errors."""
     if not text.strip():
-        raise InputError("is empty", place=place, remedy="check that it was written to its end")
+        raise InputError("the file is empty", place=place, remedy="check that it was written to its end")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
         if "\\ud" in text or "\\uD" in text:
@@ -63,13 +63,17 @@ def parse_strict(text: str, place: object) -> Any:
         return value
     except json.JSONDecodeError as error:
         where = f"{place}:{error.lineno}" if "\n" in text else place
-        raise InputError(f"not JSON: {error.msg}", place=where, remedy="mend that line") from None
+        raise InputError(f"the text is not JSON: {error.msg}", place=where, remedy="mend that line") from None
     except RecursionError:
-        raise InputError("is nested too deeply", place=place, remedy="write fewer brackets") from None
+        raise InputError(
+            "the JSON is nested too deeply", place=place, remedy="write fewer brackets"
+        ) from None
     except UnicodeEncodeError:
-        raise InputError("holds half a surrogate pair (\\ud...)", place=place, remedy="mend it") from None
+        raise InputError(
+            "the JSON holds half a surrogate pair (\\ud...)", place=place, remedy="mend it"
+        ) from None
     except ValueError as error:
-        raise InputError(f"not JSON: {error}", place=place, remedy="mend it") from None
+        raise InputError(f"the text is not JSON: {error}", place=place, remedy="mend it") from None
 
 
 def rows_of(value: Any, file: Path) -> list[tuple[str, Any]]:
@@ -84,7 +88,7 @@ Identifier = Annotated[
     Field(min_length=1),
     BeforeValidator(lambda given: str(given) if type(given) is int else given),
 ]
-"""A number or a text that names something, as a text."""
+"""A number or a text that identifies something, as a text."""
 
 
 def checked(model: type[Row], value: Any, place: object) -> Row:
@@ -101,10 +105,10 @@ def checked(model: type[Row], value: Any, place: object) -> Row:
 
 @contextmanager
 def at(place: object) -> Iterator[None]:
-    """Put ``place`` before the place that a complaint in the block names.
+    """Put ``place`` before the place of an error that the block raises.
 
     Raises:
-        InputError: what the block raised, with the longer place.
+        InputError: the error of the block, with the longer place.
     """
     try:
         yield
@@ -124,4 +128,4 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")

@@ -1,4 +1,4 @@
-"""From any path that holds scene graphs to the scene graphs."""
+"""Loads scene graphs from a file or folder of any format."""
 
 from __future__ import annotations
 
@@ -74,11 +74,10 @@ def read_scene(source: SceneGraph | Mapping[str, Any] | Path | str, index: int |
 
     Args:
         source: a file or folder of any format, an object in the friendly form, or a scene graph.
-        index: which scene of a file that holds several, counted from 0.
+        index: the scene of a file with several, counted from 0.
 
     Raises:
-        InputError: nothing readable stands there, what stands there is broken, or it is several scenes and
-            none is chosen.
+        InputError: the source holds no scenes or broken ones, or several scenes and no index is given.
     """
     if isinstance(source, SceneGraph):
         return source
@@ -87,7 +86,7 @@ def read_scene(source: SceneGraph | Mapping[str, Any] | Path | str, index: int |
     scenes = read_scenes(source)
     if index is None and len(scenes) > 1:
         raise InputError(
-            f"holds {len(scenes)} scenes", place=source, remedy=f"choose one from 0 to {len(scenes) - 1}"
+            f"there are {len(scenes)} scenes", place=source, remedy=f"choose one from 0 to {len(scenes) - 1}"
         )
     if not 0 <= (index or 0) < len(scenes):
         raise InputError(
@@ -100,7 +99,7 @@ def read_scenes(path: Path | str) -> list[SceneGraph]:
     """All scene graphs of a file or folder of any format.
 
     Raises:
-        InputError: nothing readable stands there, or what stands there is broken.
+        InputError: the path holds no scenes, or broken ones.
     """
     return list(read_scene_source(path).scene_set().graphs)
 
@@ -119,15 +118,15 @@ def load_scene_set(
 
     Args:
         source: a file or folder.
-        format: the name of one of `scene_formats`; told by the content unless given.
-        pictures: the folder that pictures are in; otherwise where the format keeps them beside ``source``.
-        seed: settles the relations of formats that have none (COCO).
-        prompt: of scenes that have none of their own.
+        format: the name of one of `scene_formats`; by default it is detected.
+        pictures: the folder of pictures; by default the format's own place beside ``source``.
+        seed: seed of the relations of formats without relations (COCO).
+        prompt: the prompt of scenes without one.
         keep_unrelated: keep LAION-SG's entries without relations; its reference loader drops them.
-        report: called with each thing that was dropped, is missing or looks wrong, as a sentence.
+        report: called with a sentence for everything that was dropped, is missing or looks wrong.
 
     Raises:
-        InputError: nothing readable stands there, or what stands there is broken.
+        InputError: the source holds no scenes, or broken ones.
     """
     read = read_scene_source(
         source, format=format, pictures=pictures, seed=seed, keep_unrelated=keep_unrelated
@@ -149,7 +148,7 @@ def read_scene_source(
     """Scenes as their format gives them, with notes on what was dropped; arguments as `load_scene_set`.
 
     Raises:
-        InputError: nothing readable stands there, or what stands there is broken.
+        InputError: the source holds no scenes, or broken ones.
     """
     path, gallery = Path(source), None if pictures is None else Gallery(Path(pictures))
     given = SceneInput(path, gallery, seed, keep_unrelated)
@@ -163,7 +162,9 @@ def read_scene_source(
         )
     if not read.records:
         notes = "; ".join(read.notes)
-        raise InputError(f"holds no scenes ({notes or 'it is empty'})", place=path, remedy="check the files")
+        raise InputError(
+            f"there are no scenes ({notes or 'it is empty'})", place=path, remedy="check the files"
+        )
     return read
 
 
@@ -171,18 +172,14 @@ def write_scene(scene: SceneGraph, path: Path | str) -> None:
     """Write ``scene`` in the friendly form, atomically; masks are left out.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        WriteError: the file cannot be written, or its disk is full.
     """
-    with atomic_file(Path(path)) as temporary:
-        temporary.write_text(_friendly(scene), encoding="utf-8")
-
-
-def _friendly(scene: SceneGraph) -> str:
-    """One line for each key, and for each relation and box: short rows that people edit."""
+    # A line for each key, relation and box: short rows that people can edit.
     keys = []
     for key, value in scene_as_dict(scene).items():
         rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in value)
         nested = isinstance(value, list) and value and isinstance(value[0], list | None)
         text = f"[\n{rows}\n  ]" if nested else json.dumps(value, ensure_ascii=False)
         keys.append(f"  {json.dumps(key)}: {text}")
-    return "{\n" + ",\n".join(keys) + "\n}\n"
+    with atomic_file(Path(path)) as temporary:
+        temporary.write_text("{\n" + ",\n".join(keys) + "\n}\n", encoding="utf-8")

@@ -15,12 +15,12 @@ from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.jsonfile import read_lines, read_strict, rows_of
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
-"""What sg2im adds to every scene: an object for the whole picture, and a relation of all others to it."""
+"""sg2im adds to every scene an object for the whole picture, and a relation from each other object to it."""
 
 SPLITS = ("train", "val", "test")
 
 PROMPT = "an image"
-"""The prompt of scenes that have none: it names nothing, so that the graph must."""
+"""The prompt of scenes without one: it names no object, so that pictures depend on the graph."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SceneRecord:
 class SceneSource:
     """The scenes of a source as its format gives them.
 
-    ``notes`` say what was dropped, is missing or looks wrong, one sentence each.
+    ``notes`` are sentences about scenes that were dropped, and about what is missing or looks wrong.
     """
 
     records: Sequence[SceneRecord]
@@ -48,7 +48,7 @@ class SceneSource:
     counted: dict[str, int] = field(default_factory=dict)
 
     def scene_set(self, prompt: str = PROMPT) -> SceneSet:
-        """The scenes column by column; ``prompt`` stands where a scene has none."""
+        """The scenes as columns, with ``prompt`` for scenes without a prompt."""
         records = self.records
         captions = [record.caption or "" for record in records]
         splits = [record.split or "" for record in records]
@@ -129,7 +129,7 @@ class SceneInput:
                 start = file.read(64)
         except OSError as error:
             raise InputError(
-                f"cannot be read ({error.strerror})", place=self.path, remedy="check the path"
+                f"the file cannot be read ({error.strerror})", place=self.path, remedy="check the path"
             ) from None
         return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"["))
 
@@ -150,31 +150,31 @@ class SceneFormat(Format[SceneInput]):
 
 
 class Gallery:
-    """A folder of pictures in which readers look names up; what is missing is counted, not refused."""
+    """A folder of pictures in which readers look names up; missing pictures are counted, not refused."""
 
     def __init__(self, folder: Path, *, place: object = None) -> None:
         if not folder.is_dir():
-            raise InputError("is no folder of pictures", place=folder, remedy="check the path")
+            raise InputError("expected a folder of pictures", place=folder, remedy="check the path")
         self.folder, self.place, self.missing = folder, place, 0
 
     def find(self, *names: str) -> str | None:
-        """The first of ``names`` that is a file, as a path in the folder; None if there is none.
+        """The first of ``names`` that is a file, as a path in the folder; None if none of them is.
 
         Raises:
-            InputError: a name leaves the folder.
+            InputError: a name leads out of the folder.
         """
         for name in names:
             clean = inside(self.folder, name, place=self.place)
             try:
                 if (self.folder / clean).is_file():
                     return clean
-            except OSError:  # a name too long for any file
+            except OSError:  # the name is too long for a file
                 continue
         self.missing += 1
         return None
 
     def notes(self) -> tuple[str, ...]:
-        """What to say of pictures that were not found."""
+        """A sentence about the pictures that were not found, if any."""
         words = "scene has no picture" if self.missing == 1 else "scenes have no picture"
         return (f"{self.missing} {words} in {self.folder}",) if self.missing else ()
 

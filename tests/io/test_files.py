@@ -173,9 +173,10 @@ def test_only_what_is_known_is_replaced(tmp_path: Path) -> None:
     folder.mkdir()
     check_replaceable(folder, "known")
     (folder / "thesis.txt").touch()
-    for place in (folder, folder / "thesis.txt"):
-        with pytest.raises(InputError, match="holds something else, which would be lost"):
-            check_replaceable(place, "known")
+    with pytest.raises(InputError, match="the folder holds something else, which would be lost"):
+        check_replaceable(folder, "known")
+    with pytest.raises(InputError, match="there is a file, which would be lost"):
+        check_replaceable(folder / "thesis.txt", "known")
     (folder / "known").touch()
     check_replaceable(folder, "known")
 

@@ -35,8 +35,8 @@ def test_the_content_tells_the_format(content: Any, format: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "any.json: is empty. Check that"),
-        (" \n", "any.json: is empty. Check that"),
+        ("", "any.json: the file is empty. Check that"),
+        (" \n", "any.json: the file is empty. Check that"),
         ([["sky", "grass"], [[0, "above", 1]]], '. Write {"objects"'),
         ({}, '. Write {"objects"'),
     ],
@@ -67,7 +67,7 @@ def test_a_format_may_be_named(tmp_path: Path) -> None:
         load_scene_set(tmp_path, format="written")
     with pytest.raises(InputError, match="img_id: is missing"):
         load_scene_set(file, format="laion-sg")
-    with pytest.raises(InputError, match="is no folder of pictures"):
+    with pytest.raises(InputError, match="expected a folder of pictures"):
         load_scene_set(file, pictures=tmp_path / "gone")
 
 

@@ -19,14 +19,14 @@ from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSou
 
 
 class Phrase(BaseModel):
-    """A phrase of a caption, and its box where it is known."""
+    """A phrase of a caption, with its box if it is known."""
 
     phrase: Any
     box: FourNumbers | None = None
 
 
 class GroundedCaption(BoxedRow):
-    """One row."""
+    """One row of the file."""
 
     objects: list[Phrase]
     image: str | None = None
@@ -40,11 +40,11 @@ def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery 
 
     Args:
         rows: place and value of each scene.
-        file: where they come from.
-        gallery: where the pictures lie; the file's own folder unless told.
+        file: the file of the rows.
+        gallery: the folder of pictures; by default the file's own folder.
 
     Raises:
-        InputError: a row has another form, or a picture's path leaves the folder.
+        InputError: a row has another form, or a picture lies outside the folder.
     """
     gallery = gallery or Gallery(file.parent)
     records = []

@@ -1,8 +1,8 @@
 """COCO-Stuff: boxes and masks of things and stuff, made into scene graphs with spatial relations.
 
 Filters and pairs follow sg2im (Johnson et al. 2018): objects over 2 % of the picture, three to eight of them,
-no "other", and for each object one relation with a random partner in a random direction. The predicate is
-`graphcond.scene_graph.predicate` of the boxes; sg2im compares the centres of the masks instead.
+without "other", and for each object one relation with a random partner in a random direction. The predicate
+is `graphcond.scene_graph.predicate` of the boxes; sg2im compares the centres of the masks instead.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from graphcond.scenes.masks import mask_in_box
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 
 SMALLEST = 0.02
-"""Share of the picture that an object's box must cover."""
+"""Share of the picture that an object's box must exceed."""
 
 FEWEST, MOST = 3, 8
-"""How many objects a scene must have."""
+"""The least and the most objects of a scene."""
 
 LEFT_OUT = frozenset({"other", "__image__"})
-"""Categories that say nothing."""
+"""Categories without content."""
 
 
 class Picture(BaseModel):
@@ -59,7 +59,7 @@ class Annotation(BaseModel):
 
 
 class Annotations(BaseModel):
-    """A file; annotations are checked one by one, since there are millions of them."""
+    """The content of a file; annotations are checked one by one, since there are millions of them."""
 
     images: list[Picture]
     categories: list[Category]
@@ -76,35 +76,41 @@ class Thing:
 
 
 def read_coco(path: Path, gallery: Gallery | None = None, *, seed: int = 0) -> SceneSource:
-    """The scenes of one annotation file with its counterpart, or of a folder that holds them.
+    """The scenes of one annotation file with its counterpart, or of a folder with such files.
 
-    ``instances_X.json`` and ``stuff_X.json`` of one folder are read together; where there is stuff, pictures
-    without any are left out, as sg2im does.
+    ``instances_X.json`` and ``stuff_X.json`` of one folder are read together; with a file of stuff, pictures
+    without stuff are left out, as sg2im does.
 
     Args:
         path: the folder (or the one above ``annotations/``), or ``instances_X.json``.
-        gallery: where the pictures lie; otherwise in ``X/`` beside the annotations, if that is there.
-        seed: settles relations, for each picture by itself.
+        gallery: the folder of pictures; by default ``X/`` beside ``annotations/``, if it exists.
+        seed: seed of the relations; each picture has its own generator.
 
     Raises:
-        InputError: a file has another form, a box or a mask is broken, or an annotation names a category or
-            a picture that is not there.
+        InputError: a file has another form, a box or a mask is broken, or an annotation names an unknown
+            category or picture.
     """
+    groups = _groups(path)
+    if gallery is None:
+        # COCO keeps pictures in train2017/ beside annotations/.
+        folder = path if path.is_dir() else path.parent
+        root = folder.parent if folder.name == "annotations" else folder
+        gallery = Gallery(root) if any((root / name).is_dir() for name in groups) else None
     records: list[SceneRecord] = []
-    notes: list[str] = []
-    found = gallery or _pictures(path)
-    for name, files in _groups(path).items():
-        read, dropped = _read_group(name, files, found, seed)
+    dropped_notes: list[str] = []
+    for name, files in groups.items():
+        read, dropped = _read_group(name, files, gallery, seed)
         records += read
         if dropped:
-            notes.append(
-                f"{dropped} pictures of {name} have not {FEWEST} to {MOST} objects; they were dropped"
+            dropped_notes.append(
+                f"{dropped} pictures of {name} do not have {FEWEST} to {MOST} objects; they were dropped"
             )
-    return SceneSource(records, found.folder if found else None, (*(found.notes() if found else ()), *notes))
+    notes = (*(gallery.notes() if gallery else ()), *dropped_notes)
+    return SceneSource(records, gallery.folder if gallery else None, notes)
 
 
 def _groups(path: Path) -> dict[str, list[Path]]:
-    """Files by what follows ``instances_`` or ``stuff_``: train2017, val2017."""
+    """Files by the rest of their name after ``instances_`` or ``stuff_``: train2017, val2017."""
     if path.is_file():
         name = path.stem.partition("_")[2] or path.stem
         others = [path.with_name(f"{kind}_{name}.json") for kind in ("instances", "stuff")]
@@ -115,20 +121,14 @@ def _groups(path: Path) -> dict[str, list[Path]]:
         for file in sorted(folder.glob(f"{kind}_*.json")):
             groups[file.stem.removeprefix(f"{kind}_")].append(file)
     if not groups:
-        raise InputError("holds no instances_*.json", place=path, remedy="check the path")
+        raise InputError("there is no instances_*.json", place=path, remedy="check the path")
     return dict(sorted(groups.items()))
-
-
-def _pictures(path: Path) -> Gallery | None:
-    """COCO keeps pictures in ``train2017/`` beside ``annotations/``."""
-    folder = path if path.is_dir() else path.parent
-    root = folder.parent if folder.name == "annotations" else folder
-    return Gallery(root) if any((root / name).is_dir() for name in _groups(path)) else None
 
 
 def _read_group(
     name: str, files: list[Path], gallery: Gallery | None, seed: int
 ) -> tuple[list[SceneRecord], int]:
+    """The scenes of a group of files, and the number of pictures that were dropped."""
     pictures, found, stuffed = _read_files(files)
     split = next((split for split in ("train", "val", "test") if name.startswith(split)), None)
     records, dropped = [], 0
@@ -147,7 +147,7 @@ def _read_group(
 def _read_files(
     files: list[Path],
 ) -> tuple[dict[str, Picture], dict[str, list[Thing]], set[str] | None]:
-    """Pictures and objects by image id; and the ids of pictures with stuff, where there is a file of it."""
+    """Pictures and objects by image id, and the ids of pictures with stuff; None without a file of stuff."""
     pictures: dict[str, Picture] = {}
     objects: dict[str, list[Thing]] = defaultdict(list)
     stuffed: set[str] | None = None
@@ -169,7 +169,7 @@ def _read_files(
 
 
 def _thing(note: Annotation, pictures: dict[str, Picture], names: dict[str, Any]) -> Thing | None:
-    """The object of an annotation, unless its box is smaller than `SMALLEST`."""
+    """The object of an annotation; None if its box does not exceed `SMALLEST`."""
     if note.image_id not in pictures:
         raise InputError(f"there is no image {note.image_id:.40}", remedy="add it to images")
     if note.category_id not in names:
@@ -183,6 +183,7 @@ def _thing(note: Annotation, pictures: dict[str, Picture], names: dict[str, Any]
 
 
 def _graph(objects: list[Thing], seed: int, image: str) -> SceneGraph:
+    # A generator for each picture: its relations do not depend on the other pictures of the file.
     rng = np.random.default_rng([seed, *image.encode()])
     relations = []
     for first in range(len(objects)):

@@ -1,4 +1,4 @@
-"""LAION-SG: scene graphs that a language model wrote for LAION's pictures, without boxes.
+"""LAION-SG: scene graphs without boxes, written by a language model for LAION's pictures.
 
 A JSON list of ``{"img_id", "name", "caption_ori", "items": [{"item_id", "label", "attributes"}], "relations":
 [{"item1", "relation", "item2"}]}`` (LAION-SG, arXiv 2412.08580, and its release); ``item1`` and ``item2`` are
@@ -26,7 +26,7 @@ from graphcond.scenes.records import (
 
 
 class Item(BaseModel):
-    """One object."""
+    """An object."""
 
     item_id: Identifier
     label: Any
@@ -34,7 +34,7 @@ class Item(BaseModel):
 
 
 class Relation(BaseModel):
-    """A relation between two objects, named by their ids."""
+    """A relation between two objects, given by their ids."""
 
     item1: Identifier
     relation: Any
@@ -42,7 +42,7 @@ class Relation(BaseModel):
 
 
 class Entry(BaseModel):
-    """One picture and its graph."""
+    """A picture and its graph."""
 
     img_id: Identifier
     name: str | None = None
@@ -58,12 +58,12 @@ def read_laion(
 
     Args:
         path: the file or the folder.
-        gallery: where the pictures lie under their ``name``; without it scenes have none.
-        value: what the file holds, if it is parsed already.
+        gallery: the folder with the pictures by their ``name``; without it scenes have no pictures.
+        value: the content of the file, if it is parsed already.
         keep_unrelated: keep entries without relations, which the reference loader drops.
 
     Raises:
-        InputError: an entry has another form, or a relation names an item that is not there.
+        InputError: an entry has another form, or a relation names an unknown item.
     """
     files = _split_files(path) if path.is_dir() else {"": path}
     records: list[SceneRecord] = []

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Box, SceneGraph
+from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
 from graphcond.scenes.jsonfile import at, checked, read_strict
 from graphcond.scenes.records import (
@@ -39,15 +39,15 @@ ARRAYS = {
     "relationship_objects": 2,
     "relationships_per_image": 1,
 }
-"""The arrays that are read, and their numbers of axes; attributes and ``image_paths`` may be missing."""
+"""The arrays that must be there, with their number of axes; attributes and ``image_paths`` are optional."""
 
 
 def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
-    """The scenes of one ``.h5`` file, or of a folder that holds the splits.
+    """The scenes of one ``.h5`` file, or of a folder with the splits.
 
     Args:
-        path: the file or the folder; ``vocab.json`` stands beside the files.
-        gallery: where the pictures lie; without it boxes are unknown, for the files do not give sizes.
+        path: the file or the folder; ``vocab.json`` is beside the files.
+        gallery: the folder of pictures; without it boxes are unknown, since the files do not give sizes.
 
     Raises:
         InputError: h5py is not installed, a file is cut short or not HDF5, arrays do not fit together, or an
@@ -64,7 +64,7 @@ def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
                 records += _read_split(file, vocabulary, gallery)
     notes = gallery.notes() if gallery else ()
     if gallery is None:
-        notes = ("boxes are unknown: they are in pixels, and no folder of pictures tells the sizes",)
+        notes = ("boxes are unknown: they are in pixels, and there is no folder of pictures for the sizes",)
     return SceneSource(records, gallery.folder if gallery else None, notes)
 
 
@@ -92,10 +92,18 @@ def _read_split(file: Path, vocabulary: Vocabulary, gallery: Gallery | None) -> 
     starts = np.concatenate([[0], np.cumsum(counts)])
     _check_counts(arrays, int(starts[-1]))
     split = file.stem if file.stem in SPLITS else None
+    paths = arrays.get("image_paths")
     records = []
     for row, image in enumerate(arrays["image_ids"].tolist()):
         with at(f"image {image}"):
-            picture = gallery.find(*_names(arrays, row, image)) if gallery else None
+            picture = None
+            if gallery:
+                names = [f"{image}.jpg"]
+                if paths is not None:  # h5py gives strings as bytes
+                    path = paths[row]
+                    name = path.decode("utf-8", "replace") if isinstance(path, bytes) else str(path)
+                    names.insert(0, name)
+                picture = gallery.find(*names)
             size = _size(gallery.folder / picture) if gallery and picture else None
             graph = _graph(arrays, row, int(starts[row]), vocabulary, size)
             records.append(SceneRecord(graph, str(image), picture, split=split))
@@ -107,50 +115,29 @@ def _graph(
 ) -> SceneGraph:
     objects, relations = int(arrays["objects_per_image"][row]), int(arrays["relationships_per_image"][row])
     names = arrays["object_names"][row, :objects].tolist()
-    columns = [
-        arrays[f"relationship_{key}"][row, :relations] for key in ("subjects", "predicates", "objects")
-    ]
+    labels = tuple(_word(vocabulary.object_idx_to_name, name, "object") for name in names)
+    subjects, predicates, targets = (
+        arrays[f"relationship_{key}"][row, :relations].tolist()
+        for key in ("subjects", "predicates", "objects")
+    )
+    words = [_word(vocabulary.pred_idx_to_name, index, "predicate") for index in predicates]
+    attributes = []
+    if "object_attributes" in arrays:
+        known = vocabulary.attribute_idx_to_name or ()
+        for indices in arrays["object_attributes"][start : start + objects].tolist():
+            attributes.append(tuple(_word(known, index, "attribute") for index in indices if index >= 0))
+    boxes = []
+    if size is not None:
+        for n, box in enumerate(arrays["object_boxes"][row, :objects].tolist()):
+            boxes.append(read_box(box, "xywh pixels", size, place=f"object_boxes[{n}]", clip=True))
     return without_dummies(
         SceneGraph(
-            objects=tuple(_word(vocabulary.object_idx_to_name, name, "object") for name in names),
-            relationships=[  # type: ignore[arg-type]
-                (subject, _word(vocabulary.pred_idx_to_name, predicate, "predicate"), target)
-                for subject, predicate, target in zip(*(column.tolist() for column in columns), strict=True)
-            ],
-            attributes=_attributes(arrays.get("object_attributes"), start, objects, vocabulary),
-            boxes=_boxes(arrays["object_boxes"][row, :objects], size),
+            objects=labels,
+            relationships=list(zip(subjects, words, targets, strict=True)),  # type: ignore[arg-type]
+            attributes=tuple(attributes),
+            boxes=tuple(boxes),
         )
     )
-
-
-def _attributes(rows: Any, start: int, objects: int, vocabulary: Vocabulary) -> tuple[tuple[str, ...], ...]:
-    if rows is None:
-        return ()
-    return tuple(
-        tuple(
-            _word(vocabulary.attribute_idx_to_name or (), index, "attribute") for index in row if index >= 0
-        )
-        for row in rows[start : start + objects].tolist()
-    )
-
-
-def _boxes(rows: Any, size: Size | None) -> tuple[Box | None, ...]:
-    if size is None:
-        return ()
-    return tuple(
-        read_box(row, "xywh pixels", size, place=f"object_boxes[{n}]", clip=True)
-        for n, row in enumerate(rows.tolist())
-    )
-
-
-def _names(arrays: Mapping[str, Any], row: int, image: int) -> list[str]:
-    """Where the picture may lie; h5py gives strings as bytes."""
-    paths = arrays.get("image_paths")
-    given = [] if paths is None else [paths[row]]
-    return [
-        *(p.decode("utf-8", "replace") if isinstance(p, bytes) else str(p) for p in given),
-        f"{image}.jpg",
-    ]
 
 
 def _size(picture: Path) -> Size | None:
@@ -158,7 +145,7 @@ def _size(picture: Path) -> Size | None:
         with Image.open(picture) as opened:
             return float(opened.width), float(opened.height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise InputError("is not a picture", place=picture, remedy="replace the file") from None
+        raise InputError("the file is not a picture", place=picture, remedy="replace the file") from None
 
 
 def _read_arrays(file: Path) -> dict[str, Any]:
@@ -174,14 +161,15 @@ def _read_arrays(file: Path) -> dict[str, Any]:
             wanted = [*ARRAYS, *(name for name in ("object_attributes", "image_paths") if name in opened)]
             missing = [name for name in ARRAYS if name not in opened]
             if missing:
-                raise InputError(f"holds no array '{missing[0]}'", remedy="preprocess the data again")
+                raise InputError(f"there is no array '{missing[0]}'", remedy="preprocess the data again")
             return {name: opened[name][()] for name in wanted}
     except InputError:
         raise
-    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, as HDF5's parts please
+    except Exception as error:  # h5py raises OSError, RuntimeError or KeyError, depending on the damage
         reason = " ".join(str(error).split())
         raise InputError(
-            f"cannot be read as HDF5 ({reason:.120})", remedy="copy it again: it is cut short or no HDF5 file"
+            f"the file cannot be read as HDF5 ({reason:.120})",
+            remedy="copy it again: it is cut short or not HDF5",
         ) from None
 
 
@@ -191,7 +179,8 @@ def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
         array = arrays[name]
         if np.ndim(array) != axes or len(array) != images or array.dtype.kind not in "iu":
             raise InputError(
-                f"is {getattr(array, 'dtype', '?')} of shape {np.shape(array)} for {images} images",
+                f"expected {axes}-d integers for {images} images, "
+                f"got {getattr(array, 'dtype', '?')} of shape {np.shape(array)}",
                 place=name,
                 remedy="preprocess the data again",
             )
@@ -200,11 +189,13 @@ def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
         ("relationships_per_image", "relationship_subjects"),
     ):
         if images and not (arrays[count].min() >= 0 and arrays[count].max() <= arrays[column].shape[1]):
-            raise InputError(f"does not fit the width of {column}", place=count, remedy="preprocess again")
+            raise InputError(
+                f"the counts do not fit the width of {column}", place=count, remedy="preprocess again"
+            )
     attributes = arrays.get("object_attributes")
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != objects):
         raise InputError(
-            f"has {len(attributes)} rows for {objects} objects",
+            f"there are {len(attributes)} rows for {objects} objects",
             place="object_attributes",
             remedy="preprocess again",
         )

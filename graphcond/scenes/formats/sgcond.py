@@ -20,7 +20,7 @@ from graphcond.scenes.records import SceneFormat, SceneRecord, SceneSource, with
 
 
 class Pair(RootModel[tuple[list[FourNumbers], list[Label]]]):
-    """The boxes of a scene, and their labels."""
+    """The boxes of a scene and their labels."""
 
 
 def read_sgcond(rows: Sequence[tuple[str, Any]]) -> SceneSource:
@@ -30,7 +30,7 @@ def read_sgcond(rows: Sequence[tuple[str, Any]]) -> SceneSource:
         rows: place and value of each scene.
 
     Raises:
-        InputError: it has another form, or labels and boxes differ in number.
+        InputError: a scene has another form, or labels and boxes differ in number.
     """
     records = []
     for number, (place, value) in enumerate(rows):

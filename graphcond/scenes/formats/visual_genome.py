@@ -1,8 +1,8 @@
 """Visual Genome: ``scene_graphs.json``, or ``objects.json``, ``relationships.json`` and ``attributes.json``.
 
-Sizes of pictures come from ``image_data.json``, one word for things with several names from
-``object_alias.txt`` and ``relationship_alias.txt``; each of the three may be missing. Versions of the data
-call an object's words ``names`` or ``name``; both are read (Krishna et al. 2017; joined as sg2im joins them).
+Sizes of pictures come from ``image_data.json``, one word for several names from ``object_alias.txt`` and
+``relationship_alias.txt``; each of the three may be missing. The key of an object's words is ``names`` or
+``name``, depending on the version; both are read (Krishna et al. 2017; joined as sg2im joins them).
 """
 
 from __future__ import annotations
@@ -23,56 +23,55 @@ from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSou
 
 
 def read_aliases(file: Path) -> dict[str, str]:
-    """Every alias to the word that stands for it, chains followed (a for b, b for c: a for c).
+    """The word for each alias; chains are followed (a for b and b for c give a for c).
 
-    A word that stands in two lines belongs to the later one, as sg2im reads the files.
+    A word that occurs in two lines belongs to the later one, as sg2im reads the files.
 
     Raises:
-        InputError: the file cannot be read, or aliases lead back to where they began.
+        InputError: the file cannot be read, or aliases form a loop.
     """
     direct: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         first, *others = [" ".join(word.split()).lower() for word in line.split(",")]
         direct.update({word: (first, number) for word in others if first and word and word != first})
-    return {word: _follow(word, direct, file) for word in direct}
-
-
-def _follow(word: str, direct: dict[str, tuple[str, int]], file: Path) -> str:
-    seen = [word]
-    while seen[-1] in direct:
-        target, number = direct[seen[-1]]
-        if target in seen:
-            loop = " -> ".join([*seen[seen.index(target) :], target])
-            raise InputError(
-                f"aliases in a loop: {loop:.200}",
-                place=f"{file}:{number}",
-                remedy="take one of the lines out",
-            )
-        seen.append(target)
-    return seen[-1]
+    found = {}
+    for word in direct:
+        seen = [word]
+        while seen[-1] in direct:
+            target, number = direct[seen[-1]]
+            if target in seen:
+                loop = " -> ".join([*seen[seen.index(target) :], target])
+                raise InputError(
+                    f"the aliases form a loop: {loop:.200}",
+                    place=f"{file}:{number}",
+                    remedy="take one of the lines out",
+                )
+            seen.append(target)
+        found[word] = seen[-1]
+    return found
 
 
 OBJECT_CLASSES, PREDICATE_CLASSES = 178, 45
-"""Classes of sg2im's vocabulary without its two dummies: those of version 1.4."""
+"""Numbers of classes in sg2im's vocabulary of version 1.4, without its two dummies."""
 
 OFTEN = {"objects": 2_000, "predicates": 500}
-"""How often a class must occur in sg2im's training split."""
+"""Least number of occurrences of a class in sg2im's training split."""
 
 TRAINING_SHARE = 0.8
 """Share of all pictures in that split."""
 
 WHOLE = 50_000
-"""Fewer scenes than this are a part of the data, of which nothing can be told."""
+"""Least number of scenes that can be compared with sg2im's vocabulary."""
 
 TOLERANCE = 1.2
-"""By how much counts may exceed sg2im's: the split and its filters are not redone here."""
+"""Factor by which counts may exceed sg2im's, since its split and its filters are not repeated here."""
 
 
 def version_note(graphs: Iterable[SceneGraph], *, whole: int = WHOLE) -> list[str]:
-    """A warning if far more classes are frequent than in version 1.4; none otherwise.
+    """A warning if far more classes are frequent than in version 1.4, else an empty list.
 
-    Another version gives 260 objects and 66 predicates where 1.4 gives 179 and 46, dummies included, and
-    whoever compares with published figures compares different data.
+    Another version gives 260 objects and 66 predicates; version 1.4 gives 179 and 46, dummies included.
+    Figures on different versions cannot be compared.
     """
     objects: Counter[str] = Counter()
     predicates: Counter[str] = Counter()
@@ -89,7 +88,7 @@ def version_note(graphs: Iterable[SceneGraph], *, whole: int = WHOLE) -> list[st
     return [
         f"{found[0]} object and {found[1]} predicate classes are frequent, but about {OBJECT_CLASSES} and "
         f"{PREDICATE_CLASSES} are in version 1.4 with its alias files: this looks like another version of "
-        "Visual Genome, and figures will not compare with published ones"
+        "Visual Genome, and figures cannot be compared with published ones"
     ]
 
 
@@ -100,14 +99,14 @@ def _frequent(counts: Counter[str], least: int) -> int:
 def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSource:
     """The scenes of a folder; objects without a name are dropped, with their relations.
 
-    Boxes are cut off at the picture's edge; they are unknown where ``image_data.json`` does not give a size.
+    Boxes are cut off at the picture's edge; they are unknown without a size in ``image_data.json``.
 
     Args:
         folder: holds the JSON files.
-        gallery: where the pictures lie, as ``VG_100K/1.jpg`` or ``1.jpg``; the folder itself unless told.
+        gallery: the folder of pictures ``VG_100K/1.jpg`` or ``1.jpg``; by default ``folder`` itself.
 
     Raises:
-        InputError: a file has another form, a relation names an object that is not there, or aliases loop.
+        InputError: a file has another form, a relation names an unknown object, or aliases form a loop.
     """
     files = _Files.read(folder)
     gallery = gallery or Gallery(folder)
@@ -115,9 +114,9 @@ def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSou
     for number, (image, row) in enumerate(files.images.items()):
         with at(f"{files.place}: image {image}" if image else f"{files.place}: entry {number}"):
             records.append(_record(image, row, files, gallery))
-    notes = [*gallery.notes(), *files.dropped()]
+    notes = [*gallery.notes(), *(f"{count} {what}" for what, count in files.counted.items())]
     if not files.sizes:
-        notes.append(f"{folder} holds no image_data.json: boxes are unknown, for they are in pixels")
+        notes.append(f"{folder} holds no image_data.json: boxes are unknown, since they are in pixels")
     notes += version_note(record.graph for record in records)
     return SceneSource(records, gallery.folder, tuple(notes), dict(files.counted))
 
@@ -127,7 +126,7 @@ def _listed(names: Any) -> Any:
 
 
 class Thing(BaseModel):
-    """An object; versions of the data call its words ``names`` or ``name``."""
+    """An object; its words are ``names`` or ``name``, depending on the version of the data."""
 
     object_id: Identifier
     names: Annotated[list[str] | None, BeforeValidator(_listed)] = None
@@ -141,7 +140,7 @@ class Thing(BaseModel):
 
     @property
     def label(self) -> str:
-        """The first of ``names``, or ``name``, in lower case; "" where there is none."""
+        """The first of ``names``, or ``name``, in lower case; "" without either."""
         given = self.names if "names" in self.model_fields_set else [self.name]
         return " ".join(((given or [None])[0] or "").lower().split())
 
@@ -157,7 +156,7 @@ class Relation(BaseModel):
 
 
 class Picture(BaseModel):
-    """What the files say of one picture, joined."""
+    """The entries of all files for one picture, joined."""
 
     objects: list[Thing] = []
     attributes: list[Thing] = []
@@ -165,7 +164,7 @@ class Picture(BaseModel):
 
 
 class PictureRow(BaseModel):
-    """An entry of one file; what is in it is checked once all files are joined."""
+    """An entry of one file; its content is checked once all files are joined."""
 
     image_id: Identifier
     objects: list[Any] = []
@@ -184,7 +183,7 @@ class PictureData(BaseModel):
 
 @dataclass
 class _Files:
-    """The files of a folder, joined by image, and what to call things."""
+    """The files of a folder joined by image, with their aliases; ``counted`` are the dropped parts."""
 
     place: Path
     images: dict[str, dict[str, list[Any]]]
@@ -204,9 +203,6 @@ class _Files:
         )
         return cls(place, images, sizes, pictures, objects, predicates)
 
-    def dropped(self) -> list[str]:
-        return [f"{count} {what}" for what, count in self.counted.items()]
-
 
 def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
     whole = folder / "scene_graphs.json"
@@ -214,27 +210,23 @@ def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
     images: dict[str, dict[str, list[Any]]] = {}
     parts = ["scene_graphs.json"] if whole.is_file() else ["objects.json", "relationships.json"]
     for name in (*parts, "attributes.json"):
-        if (folder / name).is_file():
-            _join(folder / name, images)
+        file = folder / name
+        for where, given in rows_of(read_strict(file), file) if file.is_file() else ():
+            row = checked(PictureRow, given, where)
+            image = images.setdefault(row.image_id, {"objects": [], "attributes": [], "relationships": []})
+            for key, entries in image.items():
+                entries.extend(getattr(row, key))
     if not images:
         raise InputError(
-            f"holds none of scene_graphs.json, {', '.join(parts)}",
+            f"there is no scene_graphs.json, {', '.join(parts)}",
             place=folder,
             remedy="name the files as Visual Genome does",
         )
     return place, images
 
 
-def _join(file: Path, images: dict[str, dict[str, list[Any]]]) -> None:
-    for place, given in rows_of(read_strict(file), file):
-        row = checked(PictureRow, given, place)
-        image = images.setdefault(row.image_id, {"objects": [], "attributes": [], "relationships": []})
-        for key, parts in image.items():
-            parts.extend(getattr(row, key))
-
-
 def _read_image_data(file: Path) -> tuple[dict[str, Size], dict[str, list[str]]]:
-    """Sizes and possible paths of pictures: the last two parts of the address, or the number alone."""
+    """Sizes and possible paths of pictures: the last two parts of the address, or the last."""
     sizes: dict[str, Size] = {}
     pictures: dict[str, list[str]] = {}
     for place, given in rows_of(read_strict(file), file) if file.is_file() else ():
@@ -258,11 +250,11 @@ def _record(image: str, row: dict[str, list[Any]], files: _Files, gallery: Galle
 
 
 class _Scene:
-    """One picture's graph as it grows."""
+    """The graph of one picture, built from its entries."""
 
     def __init__(self, files: _Files, size: Size | None) -> None:
         self.files, self.size = files, size
-        self.places: dict[str, int | None] = {}  # object id to position; None where it has no name
+        self.places: dict[str, int | None] = {}  # object id to position; None for objects without a name
         self.labels: list[str] = []
         self.boxes: list[Box | None] = []
         self.attributes: list[dict[str, None]] = []
@@ -273,7 +265,7 @@ class _Scene:
         return SceneGraph(tuple(self.labels), self.relations, attributes, tuple(self.boxes))  # type: ignore[arg-type]
 
     def add(self, thing: Thing, place: str) -> int | None:
-        """An object; its position, None if it has no name. A known id is not added again."""
+        """Add an object unless its id is known, and return its position; None if it has no name."""
         key = thing.object_id
         if key not in self.places:
             label = self.files.object_aliases.get(thing.label, thing.label)
@@ -293,7 +285,7 @@ class _Scene:
         return position
 
     def relate(self, relation: Relation, place: str) -> None:
-        """A relation; one without a predicate, or of an object without a name, is counted and dropped."""
+        """Add a relation; without a predicate, or to an object without a name, it is counted and dropped."""
         subject = self._end(relation.subject, relation.subject_id, f"{place}.subject")
         target = self._end(relation.object, relation.object_id, f"{place}.object")
         word = relation.predicate
@@ -309,7 +301,11 @@ class _Scene:
         if thing is not None:
             return self.add(thing, place)
         if key is None:
-            raise InputError("is missing", place=place, remedy=f"add it, or {place.rpartition('.')[2]}_id")
+            raise InputError(
+                "the end of the relation is missing",
+                place=place,
+                remedy=f"add it, or {place.rpartition('.')[2]}_id",
+            )
         if key not in self.places:
             raise InputError(f"there is no object {key:.40}", place=f"{place}_id", remedy="mend the id")
         return self.places[key]

@@ -1,7 +1,7 @@
-"""Scene graphs as people write them, and as sg2im and SGCond release them (the friendly form).
+"""Scene graphs in the friendly form, which people write by hand, and sg2im and SGCond release.
 
-``{"objects": ["sky", "grass"], "relationships": [[0, "above", 1]]}``, perhaps with attributes, with boxes and
-their format, and with what a training needs beside the graph.
+``{"objects": ["sky", "grass"], "relationships": [[0, "above", 1]]}``, optionally with attributes, boxes and
+their format, and with the prompt, the picture and the split that a training needs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def parse_scene(value: Any, place: object = "scene") -> SceneGraph:
     """One scene in the friendly form; sg2im's dummies are dropped.
 
     Raises:
-        InputError: it is no object, has an unknown key, boxes without a format, or is no scene graph.
+        InputError: ``value`` is not an object, has an unknown key or boxes without a format, or is not a
+            valid scene graph.
     """
     with at(place):
         return checked(WrittenScene, value, None).graph()
@@ -64,14 +65,14 @@ def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery |
 
     Args:
         rows: place and value of each scene, an object in the friendly form.
-        file: where they come from.
-        gallery: where the pictures lie; the file's own folder unless told.
+        file: the file of the rows.
+        gallery: the folder of pictures; by default the file's own folder.
 
     Raises:
-        InputError: there are no rows, one is broken, or a picture's path leaves the folder.
+        InputError: there are no rows, a row is broken, or a picture lies outside the folder.
     """
     if not rows:
-        raise InputError("holds no scenes", place=file, remedy='write {"objects": [...]}')
+        raise InputError("the file holds no scenes", place=file, remedy='write {"objects": [...]}')
     records = []
     for number, (place, value) in enumerate(rows):
         with at(place):

@@ -54,7 +54,7 @@ def test_sg2ims_filters(coco: Path) -> None:
     assert scenes.graphs[0].objects == ("dog", "cat", "grass")
     assert scenes.graphs[0].boxes[2] == pytest.approx((0, 0.6, 1, 1))
     assert (scenes.ids, scenes.splits, scenes.pictures) == (["1"], ["val"], ["val2017/001.jpg"])
-    assert notes == ["2 pictures of val2017 have not 3 to 8 objects; they were dropped"]
+    assert notes == ["2 pictures of val2017 do not have 3 to 8 objects; they were dropped"]
     assert load_scene_set(coco / "annotations/instances_val2017.json").graphs == scenes.graphs
 
 
@@ -117,15 +117,15 @@ def test_compressed_run_lengths(runs: list[int]) -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ("abc", "is str"),
-        ([[0, 0, 1]], r"segmentation\[0\]: is no polygon"),
-        ([[0, 0, 1, 1, "x", 2]], "is no polygon"),
-        ([[0, 0, 1, 1, float("inf"), 2]], "is no polygon"),
+        ("abc", "got str"),
+        ([[0, 0, 1]], r"segmentation\[0\]: expected a polygon"),
+        ([[0, 0, 1, 1, "x", 2]], "expected a polygon"),
+        ([[0, 0, 1, 1, float("inf"), 2]], "expected a polygon"),
         ({"size": [2, 2], "counts": [1, 1]}, "counts cover 2 of 4 pixels"),
-        ({"size": [2, 2], "counts": [-1, 5]}, "counts are no run lengths"),
-        ({"size": [2, True], "counts": [2]}, r"the size is \[2, True\]"),
-        ({"size": [100_000, 100_000], "counts": [1]}, "10000000000 pixels are too many"),
-        ({"counts": "11"}, "the size is None"),
+        ({"size": [2, 2], "counts": [-1, 5]}, "expected run lengths as counts"),
+        ({"size": [2, True], "counts": [2]}, r"expected a size, got \[2, True\]"),
+        ({"size": [100_000, 100_000], "counts": [1]}, "got 10000000000"),
+        ({"counts": "11"}, "expected a size, got None"),
     ],
 )
 def test_broken_masks(given: Any, problem: str) -> None:
@@ -147,7 +147,7 @@ def test_broken_masks(given: Any, problem: str) -> None:
             r"images\[0\]\.width: is missing, add it \(there is id, file_name\)",
         ),
         ({"categories": ["dog"]}, r"categories\[0\]: expected an object .*, got 'dog'"),
-        ({"annotations": []}, r"holds no scenes \(3 pictures of val2017 have not 3 to 8 objects"),
+        ({"annotations": []}, r"there are no scenes \(3 pictures of val2017 do not have 3 to 8 objects"),
     ],
 )
 def test_refused(change: dict[str, Any], problem: str, tmp_path: Path) -> None:

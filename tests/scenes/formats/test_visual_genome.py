@@ -109,7 +109,7 @@ def test_chains_of_aliases_are_followed_and_loops_refused(genome: Path) -> None:
     write(genome / "object_alias.txt", "a,clock\nb,a")
     assert read_scenes(genome)[0].objects[0] == "b"
     write(genome / "object_alias.txt", "a,clock\nb,a\nclock,b")
-    with pytest.raises(InputError, match=r"object_alias\.txt:\d: aliases in a loop: .* -> "):
+    with pytest.raises(InputError, match=r"object_alias\.txt:\d: the aliases form a loop: .* -> "):
         read_scenes(genome)
 
 
@@ -143,7 +143,7 @@ def test_chains_of_aliases_are_followed_and_loops_refused(genome: Path) -> None:
         (
             "relationships.json",
             [{"image_id": 1, "relationships": [{"predicate": "on"}]}],
-            r"relationships\[0\]\.subject: is missing\. Add it, or subject_id",
+            r"relationships\[0\]\.subject: the end of the relation is missing\. Add it, or subject_id",
         ),
         (
             "image_data.json",

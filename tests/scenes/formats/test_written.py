@@ -91,7 +91,7 @@ def test_one_scene_a_list_and_lines(tmp_path: Path) -> None:
         one,
     ]
     assert read_scene(tmp_path / "two.json", 1) == one
-    with pytest.raises(InputError, match=r"two\.json: holds 2 scenes\. Choose one from 0 to 1"):
+    with pytest.raises(InputError, match=r"two\.json: there are 2 scenes\. Choose one from 0 to 1"):
         read_scene(tmp_path / "two.json")
     with pytest.raises(InputError, match=r"there is no scene 2\. Count from 0 to 1"):
         read_scene(tmp_path / "two.json", 2)
@@ -117,13 +117,13 @@ def test_what_a_training_needs(tmp_path: Path) -> None:
 
 
 BAD: list[tuple[Any, str]] = [
-    ("{", r"s\.json: not JSON"),
-    ("[[[", r"s\.json: not JSON"),
-    ("[" * 100_000, r"s\.json: is nested too deeply"),
+    ("{", r"s\.json: the text is not JSON"),
+    ("[[[", r"s\.json: the text is not JSON"),
+    ("[" * 100_000, r"s\.json: the JSON is nested too deeply"),
     ('{"objects": ["a"], "objects": ["b"]}', r"the key 'objects' occurs twice"),
-    ('{"objects": ["a"], "width": NaN}', r"NaN is no number"),
-    ('{"objects": ["a"], "width": Infinity}', r"Infinity is no number"),
-    ("1" * 5000, r"s\.json: not JSON"),
+    ('{"objects": ["a"], "width": NaN}', r"NaN is not a number"),
+    ('{"objects": ["a"], "width": Infinity}', r"Infinity is not a number"),
+    ("1" * 5000, r"s\.json: the text is not JSON"),
     ('{"objects": ["\\ud800"]}', r"half a surrogate pair"),
     ("[]", r"s\.json: expected scenes in one of the formats"),
     ("null", r"s\.json: expected scenes in one of the formats"),
@@ -147,7 +147,7 @@ BAD: list[tuple[Any, str]] = [
     ({"objects": ["x"] * 5000}, r"objects: 5000 are too many, the limit is 1000"),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]]},
-        r'boxes: boxes need a format.*"xyxy relative", "xywh relative", "xyxy pixels", "xywh pixels"',
+        r'boxes: the format .* is missing.*"xyxy relative", "xywh relative", "xyxy pixels", "xywh pixels"',
     ),
     (
         {"objects": ["sky"], "boxes": [[0, 0, 1, 1]], "box_format": "xyxy"},
@@ -197,7 +197,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes('{"objects": ["Bäume"]}'.encode("latin-1"))
     with pytest.raises(InputError, match=r"latin\.json: not UTF-8 \(byte 15\)"):
         read_scene(tmp_path / "latin.json")
-    with pytest.raises(InputError, match=r"b\.jsonl:2: not JSON"):
+    with pytest.raises(InputError, match=r"b\.jsonl:2: the text is not JSON"):
         read_scenes(write(tmp_path / "b.jsonl", f"{json.dumps(SHEEP)}\n{{"))
     with pytest.raises(InputError, match="is empty"):
         read_scenes(write(tmp_path / "e.jsonl", "\n"))
