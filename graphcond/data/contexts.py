@@ -17,7 +17,7 @@ from graphcond.context import Context, NeighborContext, NeighborFeatures, SceneC
 from graphcond.errors import InputError
 from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.io.array_cache import Arrays, Layout, cached_arrays
+from graphcond.io.cache import Arrays, Layout, cached_arrays
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler, with_relations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from graphcond import worlds
 from graphcond.data.dataset import Dataset, GraphDataset, SceneDataset
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, open_graph, save_world
+from graphcond.io.cache import cache_entry, cached
 from graphcond.io.files import default_cache_folder
-from graphcond.io.fingerprint import source_version
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
 from graphcond.recipe.sections import AnyData, MmagData, SceneData, WorldData
 from graphcond.scene_graph import SceneSet
@@ -69,16 +69,23 @@ def _open_scenes(config: SceneData, path: Path, say: Callable[[str], None] | Non
 
 def _open_world(config: WorldData, progress: Progress | None) -> Dataset:
     settings = {name: getattr(config, setting) for name, setting in SETTINGS[config.world].items()}
-    key = hashlib.sha256(f"{sorted(settings.items())} {source_version(worlds)}".encode()).hexdigest()[:16]
-    folder = default_cache_folder() / "worlds" / f"{config.world}-{key}"
-    try:
+    key = f"{config.world}-{fingerprint(sorted(settings.items()), source_version(worlds))}"
+
+    def read(folder: Path) -> Dataset:
         if config.world == "art":
-            if folder.is_dir():
-                return GraphDataset(open_graph(folder))
-            return GraphDataset(save_world(worlds.ArtWorld(**settings), folder, progress=progress))
-        if folder.is_dir():
-            return SceneDataset(open_scene_folder(folder))
-        return SceneDataset(save_scene_world(SceneWorld(**settings), folder, progress=progress))
+            return GraphDataset(open_graph(folder))
+        return SceneDataset(open_scene_folder(folder))
+
+    found = cached("worlds", key, read)
+    if found is not None:
+        return found
+    try:
+        with cache_entry("worlds", key) as folder:
+            if config.world == "art":
+                save_world(worlds.ArtWorld(**settings), folder, progress=progress)
+            else:
+                save_scene_world(SceneWorld(**settings), folder, progress=progress)
+        return read(default_cache_folder() / "worlds" / key)
     except InputError:
         raise
     except ValueError as error:

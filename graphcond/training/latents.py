@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 
 from graphcond.bases import StableDiffusionBase
-from graphcond.io.array_cache import Arrays, Layout, cached_arrays
+from graphcond.io.cache import Arrays, Layout, cached_arrays
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.io.pictures import open_picture, to_pixels, to_square
 from graphcond.progress import Progress

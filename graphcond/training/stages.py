@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from graphcond.data.dataset import SceneDataset
 from graphcond.data.open import open_data
 from graphcond.errors import InputError
 from graphcond.features.feature_cache import FeatureCache
-from graphcond.io.files import atomic_folder, default_cache_folder, read_json, write_json, writing
+from graphcond.io.cache import cache_entry, cached
+from graphcond.io.files import atomic_folder, read_json, write_json, writing
 from graphcond.io.fingerprint import fingerprint, module_version, source_version
 from graphcond.io.tensors import load_tensors
 from graphcond.model import GraphModel
@@ -48,38 +51,32 @@ class StageResult:
     figures: Mapping[str, float]
 
 
-def cache_folder(key: str) -> Path:
-    """Where a result lies for all runs."""
-    return default_cache_folder() / "training" / f"stage-{key}"
-
-
-def read_result(folder: Path, key: str | None = None) -> StageResult | None:
-    """The result in a folder; None where there is none, it is damaged, or it follows from something else.
+def read_result(folder: Path, key: str | None = None) -> StageResult:
+    """The result in a folder.
 
     Args:
-        folder: where to look.
-        key: what the result must follow from; anything unless given.
+        folder: the folder.
+        key: names the inputs of the result; any unless given.
+
+    Raises:
+        InputError: there is none, it is damaged, or it has other inputs.
     """
     try:
-        facts = read_json(folder / FACTS)
-        weights = load_tensors(folder / WEIGHTS)
-    except InputError:
-        return None
+        facts, weights = read_json(folder / FACTS), load_tensors(folder / WEIGHTS)
+    except InputError as error:
+        raise InputError(
+            "the stage is missing or damaged", place=folder, remedy="restore it, or start a new run"
+        ) from error
     if not isinstance(facts, dict) or (key is not None and facts.get("key") != key):
-        return None
+        raise InputError("the stage has other inputs", place=folder, remedy="train it again")
     return StageResult(weights, tuple(facts.get("trained", ())), facts.get("figures", {}))
 
 
 def write_result(folder: Path, key: str, result: StageResult) -> None:
-    """Write a result, whole or not at all.
-
-    Raises:
-        WriteError: the place refuses, or its disk is full.
-    """
-    with atomic_folder(folder) as new:
-        save_file(dict(result.weights), new / WEIGHTS)
-        facts = {"key": key, "trained": list(result.trained), "figures": dict(result.figures)}
-        write_json(new / FACTS, facts)
+    """Write a result into an empty folder."""
+    save_file(dict(result.weights), folder / WEIGHTS)
+    facts = {"key": key, "trained": list(result.trained), "figures": dict(result.figures)}
+    write_json(folder / FACTS, facts)
 
 
 VERSION = 1
@@ -119,8 +116,12 @@ def run_stages(
         source, rows, others = _data_of(stage, gatherer, (trained, held_out))
         encoder = model.conditions[stage.condition].encoder
         key = _key(stage, source, encoder, rows)
-        result = None if run is None else read_result(run.stages / stage.name, key)
-        result = result or read_result(cache_folder(key), key)
+        read = partial(read_result, key=key)
+        result = None
+        if run is not None:
+            with suppress(InputError):
+                result = read(run.stages / stage.name)
+        result = result or cached("training", f"stage-{key}", read)
         if result is not None:
             gatherer.report.say(f"Stage {stage.name}: done before")
         else:
@@ -128,10 +129,12 @@ def run_stages(
                 recipe.save(run.recipe)  # a run that is stopped in its stages goes on from here
                 cut_stage(run.metrics, stage.name)
             result = _train(stage, source, encoder, (rows, others), _logger(run, stage))
-            write_result(cache_folder(key), key, result)
+            with cache_entry("training", f"stage-{key}") as folder:
+                write_result(folder, key, result)
         encoder.load_state_dict(dict(result.weights))
         if run is not None:
-            write_result(run.stages / stage.name, key, result)
+            with atomic_folder(run.stages / stage.name) as folder:
+                write_result(folder, key, result)
         results[stage.name] = result
     _freeze(recipe, model, results)
 
@@ -142,13 +145,7 @@ def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
     Raises:
         InputError: the run folder has lost a stage.
     """
-    results = {stage.name: read_result(run.stages / stage.name) for stage in recipe.stages}
-    lost = [name for name, result in results.items() if result is None]
-    if lost:
-        raise InputError(
-            "is missing or damaged", place=run.stages / lost[0], remedy="restore it, or start a new run"
-        )
-    _freeze(recipe, model, {name: result for name, result in results.items() if result is not None})
+    _freeze(recipe, model, {stage.name: read_result(run.stages / stage.name) for stage in recipe.stages})
 
 
 def _freeze(recipe: Recipe, model: GraphModel, results: Mapping[str, StageResult]) -> None:

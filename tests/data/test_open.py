@@ -50,6 +50,18 @@ def test_a_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(list((default_cache_folder() / "worlds").iterdir())) == 3
 
 
+@pytest.mark.parametrize("kind", ["art", "scenes"])
+def test_a_damaged_world_is_drawn_again(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
+    config = scene_world() if kind == "scenes" else WorldData(paintings_per_artist=2, resolution=16)
+    whole = open_data(config)
+    (manifest,) = (default_cache_folder() / "worlds").glob("*/*.json")
+    manifest.write_text("{")
+    again = open_data(config)
+    assert list(again.ids) == list(whole.ids)
+    assert again.picture_path(0) == whole.picture_path(0)
+
+
 def test_splits_do_not_change_which_world_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
     for splits in (("train",), ("train", "unseen")):

@@ -126,7 +126,7 @@ def test_a_checkpoint_without_its_frozen_stage_is_refused(
     recipe = staged(sd_folder, clip_folder, layout_stage(then="freeze"))
     run = run_toy(recipe, scenes, tmp_path / "run")
     (run.folder / "stages" / "layout" / "stage.json").unlink()
-    with pytest.raises(InputError, match="layout: is missing or damaged"):
+    with pytest.raises(InputError, match="layout: the stage is missing or damaged"):
         run_toy(recipe, scenes, resume=run.folder)
 
 

@@ -20,7 +20,8 @@ from jaxtyping import Float64, Int64
 from graphcond.attributed_graph import ABSENT
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError, WriteError
-from graphcond.io.files import default_cache_folder, read_json, write_json
+from graphcond.io.cache import cache_entry, cached
+from graphcond.io.files import read_json, write_json
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.samplers import pagerank
 from graphcond.samplers.pagerank.power import PowerIteration
@@ -62,6 +63,9 @@ Some 10 ns against 0.3 on two x86-64 cores.
 """
 
 
+FILE = "choice.json"
+
+
 @dataclass(frozen=True)
 class Choice:
     """A method: forward push to ``epsilon``, or iteration with this many ``steps``.
@@ -72,6 +76,22 @@ class Choice:
     epsilon: float | None = None
     steps: int | None = None
 
+    @classmethod
+    def read(cls, folder: Path) -> Choice:
+        """The choice in a folder.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            return cls(**read_json(folder / FILE))  # type: ignore[arg-type]
+        except TypeError as error:
+            raise InputError(f"is damaged ({error})", place=folder, remedy="delete the folder") from None
+
+    def write(self, folder: Path) -> None:
+        """Write the choice into a folder."""
+        write_json(folder / FILE, asdict(self))
+
     def build(self, walk: RandomWalk, alpha: float) -> PageRank:
         """The method on a graph."""
         if self.epsilon is not None:
@@ -79,24 +99,6 @@ class Choice:
         if self.steps is not None:
             return PowerIteration(walk, alpha=alpha, steps=self.steps)
         return PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE)
-
-
-def recalled(key: str) -> Choice | None:
-    """The choice that was kept under ``key``; None if there is none, or its file cannot be read."""
-    try:
-        return Choice(**read_json(_file(key)))  # type: ignore[arg-type]
-    except (InputError, TypeError):
-        return None
-
-
-def keep(key: str, choice: Choice) -> None:
-    """Keep ``choice`` under ``key``; if the cache cannot be written, the next process chooses again."""
-    with suppress(WriteError):
-        write_json(_file(key), asdict(choice))
-
-
-def _file(key: str) -> Path:
-    return default_cache_folder() / "pagerank" / f"{key}.json"
 
 
 class PageRank(Protocol):
@@ -135,10 +137,12 @@ def calibrated(
     edges = (walk.indptr, walk.indices, walk.weights, walk.directed)
     whom = (wanted.count, wanted.allowed, *([] if wanted.divisor is None else [wanted.divisor]))
     key = fingerprint(source_version(pagerank), *edges, *whom, alpha, precision)
-    choice = recalled(key)
+    choice = cached("pagerank", key, Choice.read)
     if choice is None:
         choice = _chosen(walk, wanted, alpha, precision, threads)
-        keep(key, choice)
+        # If the cache cannot be written, the next process chooses again.
+        with suppress(WriteError), cache_entry("pagerank", key) as folder:
+            choice.write(folder)
     return choice.build(walk, alpha)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphcond.errors import InputError
 from graphcond.io.files import default_cache_folder
 from graphcond.samplers.pagerank import calibration
-from graphcond.samplers.pagerank.calibration import Choice, PageRank, calibrated, keep, recalled
+from graphcond.samplers.pagerank.calibration import Choice, PageRank, calibrated
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import RankingConstraints
 from tests.samplers.toy_graphs import toy_graph
@@ -51,10 +52,11 @@ def method(
 
 
 @pytest.mark.parametrize("choice", [Choice(epsilon=1.8e-6), Choice(steps=8), Choice()])
-def test_what_is_kept_is_recalled(choice: Choice) -> None:
-    assert recalled("key") is None
-    keep("key", choice)
-    assert recalled("key") == choice
+def test_what_is_written_is_read(choice: Choice, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        Choice.read(tmp_path)
+    choice.write(tmp_path)
+    assert Choice.read(tmp_path) == choice
 
 
 def test_the_same_graph_is_calibrated_once(tried: list[float]) -> None:
@@ -80,7 +82,7 @@ def test_all_that_decides_is_in_the_name(tried: list[float]) -> None:
 
 def test_a_damaged_file_is_replaced(cache: Path, tried: list[float]) -> None:
     method(walk(), everyone())
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*/choice.json")
     for damaged in ("{", "[1]", '{"epsilon": 1, "other": 2}'):
         file.write_text(damaged)
         method(walk(), everyone())

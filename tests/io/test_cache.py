@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from graphcond.errors import InputError
-from graphcond.io import array_cache as cache_module
-from graphcond.io.array_cache import Arrays, Layout, cached_arrays
+from graphcond.io import cache as cache_module
+from graphcond.io.cache import Arrays, Layout, cache_entry, cached, cached_arrays
 from graphcond.io.files import default_cache_folder
 
 LAYOUTS = {"a": Layout((3, 2), np.float16), "b": Layout((4,), np.int64)}
@@ -74,5 +74,26 @@ def test_a_full_disk_is_seen_before_writing(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="the training cache cannot be written"):
+    with pytest.raises(InputError, match="the cache cannot be written"):
         cached_arrays("key", LAYOUTS, Filler())
+
+
+def test_an_entry_is_there_whole_or_not_at_all() -> None:
+    def read(folder: Path) -> str:
+        return (folder / "text").read_text()
+
+    def write(text: str) -> None:
+        with cache_entry("room", "key") as folder:
+            (folder / "text").write_text(text)
+            if text == "half":
+                raise KeyboardInterrupt
+
+    assert cached("room", "key", read) is None
+    with pytest.raises(KeyboardInterrupt):
+        write("half")
+    assert cached("room", "key", read) is None
+    write("whole")
+    assert cached("room", "key", read) == "whole"
+    with pytest.raises(KeyboardInterrupt):
+        write("half")
+    assert cached("room", "key", read) == "whole"

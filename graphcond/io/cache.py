@@ -1,0 +1,117 @@
+"""Results that are computed once and kept in the cache folder, each in a folder of its own.
+
+An entry appears whole or not at all. An entry that cannot be read, whatever its damage, counts as missing: it
+is computed again and replaced. A cache that cannot be written is an error that names ``GRAPHCOND_CACHE``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from graphcond.errors import InputError, WriteError
+from graphcond.io.files import atomic_folder, default_cache_folder
+
+Arrays = dict[str, np.ndarray]
+Result = TypeVar("Result")
+
+
+def cached(room: str, key: str, read: Callable[[Path], Result]) -> Result | None:
+    """The result that is kept under ``key``; None if there is none, or it is damaged.
+
+    Args:
+        room: the part of the cache.
+        key: names the inputs of the result; see `graphcond.io.fingerprint.fingerprint`.
+        read: the result in a folder. It raises an `InputError`, an `OSError` or a `ValueError` if it is not
+            there or not whole.
+    """
+    try:
+        return read(default_cache_folder() / room / key)
+    except (InputError, OSError, ValueError, EOFError):
+        return None
+
+
+@contextmanager
+def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
+    """Yield an empty folder to write a result into; it is kept under ``key`` if the block succeeds.
+
+    Args:
+        room: the part of the cache.
+        key: as for `cached`.
+        needed: bytes that will be written, if they are known. Writing a memory map on a full disk kills the
+            process, so they are compared with the free space first.
+
+    Raises:
+        WriteError: the cache folder cannot be written, or its disk is too small.
+    """
+    folder = default_cache_folder() / room / key
+    try:
+        with atomic_folder(folder) as new:
+            free = _free_bytes(new)
+            if needed > free:
+                raise OSError(f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+            yield new
+    except WriteError as error:
+        raise WriteError(
+            f"the cache {error.problem}",
+            place=folder,
+            remedy="make room, or set GRAPHCOND_CACHE to another folder",
+        ) from error
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape and number format of one array."""
+
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+def cached_arrays(key: str, layouts: Mapping[str, Layout], fill: Callable[[Arrays], None]) -> Arrays:
+    """Read-only arrays from the cache, memory-mapped, however large; or filled now.
+
+    Args:
+        key: as for `cached`.
+        layouts: of every array, by name.
+        fill: writes into empty arrays; called only if the cache has no whole set under ``key``.
+
+    Raises:
+        WriteError: as `cache_entry`.
+    """
+
+    def read(folder: Path) -> Arrays:
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in layouts
+        }
+        if any(arrays[name].shape != layout.shape for name, layout in layouts.items()):
+            raise ValueError("an array has another shape")
+        return arrays
+
+    found = cached("training", key, read)
+    if found is not None:
+        return found
+    with cache_entry("training", key, needed=sum(layout.size for layout in layouts.values())) as folder:
+        arrays = {
+            name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=layout.dtype, shape=layout.shape)
+            for name, layout in layouts.items()
+        }
+        fill(dict(arrays))
+        for array in arrays.values():
+            array.flush()
+    return read(default_cache_folder() / "training" / key)
