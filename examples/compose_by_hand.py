@@ -30,10 +30,9 @@ from graphcond import (
     embed_graph,
     load_graph,
 )
-from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.drawing.sheets import contact_sheet
 from graphcond.io.pictures import open_picture, to_pixels
-from graphcond.training.objective import noisy_latents, prediction_target, squared_error, timesteps_of
+from graphcond.training.objective import squared_error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,21 +72,20 @@ def learn(
     targets = graph.nodes.in_split("train")
     chosen = contexts.sample(targets)
     targets = targets[chosen.present.any(axis=1)]  # a target without neighbors could teach nothing
-    scheduler = base.noise_scheduler()
     optimizer = torch.optim.AdamW(condition.trainable_parameters().values(), lr=1e-3)
     draws = np.random.default_rng(0)
     for step in range(steps):
         rows = draws.choice(targets, batch)
         latents = base.encode_pictures(_pixels(contexts, rows)).mean
         noise = torch.randn_like(latents)
-        timesteps = timesteps_of(torch.rand(batch), scheduler.config.num_train_timesteps, "high_noise")
+        timesteps = base.process.timesteps(torch.rand(batch), "high_noise", latents.shape[2:])
 
         text = base.encode_prompt([graph.nodes.texts[row] for row in rows.tolist()])
         signal = condition.signal(contexts.features(contexts.sample(rows)), text)
-        plain = DenoiserInputs(noisy_latents(scheduler, latents, noise, timesteps), timesteps, text.hidden)
+        plain = base.inputs(base.process.noisy(latents, noise, timesteps), timesteps, text)
         prediction = base.denoise(condition.apply(plain, signal))
 
-        loss = squared_error(prediction, prediction_target(scheduler, latents, noise, timesteps)).mean()
+        loss = squared_error(prediction, base.process.target(latents, noise, timesteps)).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(condition.parameters(), 1.0)

@@ -105,7 +105,7 @@ def _complete(config: type[ComponentConfig], contract: type[ComponentConfig]) ->
             setattr(config, name, method)
 
 
-def tagged_union(kinds: dict[str, type[ComponentConfig]]) -> Any:
+def tagged_union(kinds: Mapping[str, type[ComponentConfig]]) -> Any:
     """A pydantic type that accepts any of ``kinds``, told apart by ``kind``."""
     configs = tuple(kinds.values())
     return Annotated[reduce(or_, configs), Field(discriminator="kind")] if len(configs) > 1 else configs[0]

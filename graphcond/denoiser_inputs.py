@@ -31,19 +31,11 @@ class Grounding:
 class GroundingSlot:
     """Where modules inside the denoiser find their injector's `Grounding` during a denoiser call.
 
-    `graphcond.bases.StableDiffusionBase.denoise` fills it from `DenoiserInputs.grounding` and empties it
-    after the call. One injector owns one slot.
+    `graphcond.bases.Base.denoise` fills it from `DenoiserInputs.grounding` and empties it after the call.
+    One injector owns one slot.
     """
 
     value: Grounding | None = None
-
-
-@dataclass(frozen=True)
-class Residuals:
-    """What a branch beside the denoiser adds to it: to each skip connection, and to the middle block."""
-
-    down: tuple[Float[Tensor, "b channels height width"], ...]
-    mid: Float[Tensor, "b channels height width"]
 
 
 @dataclass(frozen=True)
@@ -53,13 +45,15 @@ class DenoiserInputs:
     The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is
     None, the whole context is the prompt. ``context_weight`` multiplies each context token's share before
     the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1.
-    ``grounding`` is read by modules inside the denoiser, ``residuals`` are added to its features.
+    ``grounding`` is read by modules inside the denoiser. ``residuals`` are added to its feature maps, by the
+    name of their ``encoder_level`` site. ``extras`` are those of `TextTokens`, with a row for each sample.
     """
 
     sample: Float[Tensor, "b channels height width"]
-    timestep: Int64[Tensor, " b"]
+    timestep: Int64[Tensor, " b"] | Float[Tensor, " b"]
     context: Float[Tensor, "b l c"]
     context_weight: Float[Tensor, "b l"] | None = None
     prompt_length: int | None = None
     grounding: Mapping[GroundingSlot, Grounding] = field(default_factory=dict)
-    residuals: Residuals | None = None
+    residuals: Mapping[str, Tensor] = field(default_factory=dict)
+    extras: Mapping[str, Tensor] = field(default_factory=dict)

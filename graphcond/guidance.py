@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import Base
 from graphcond.condition import Condition
 from graphcond.context import NeighborFeatures
-from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot, Residuals
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.signals import Signal, TextTokens
 
@@ -159,7 +159,7 @@ class BranchCaller:
 
     def __init__(
         self,
-        base: StableDiffusionBase,
+        base: Base,
         conditions: Mapping[str, Condition],
         text: TextTokens,
         empty: TextTokens,
@@ -180,7 +180,7 @@ class BranchCaller:
     ) -> DenoiserInputs:
         """What the denoiser reads in one branch."""
         text = self.text if branch.text else self.empty
-        inputs = DenoiserInputs(sample, timestep.expand(sample.shape[0]), text.hidden)
+        inputs = self.base.inputs(sample, timestep.expand(sample.shape[0]), text)
         for condition in self.conditions.values():
             inputs = condition.apply(inputs, self._signal(condition, text, branch))
         return inputs
@@ -198,7 +198,7 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
     """Several calls as one.
 
     Contexts and groundings of unequal length are padded with hidden tokens. A branch that has no
-    grounding for a slot, or no residuals, gets such that add nothing.
+    grounding for a slot, or no residual for a site, gets one that adds nothing.
 
     Raises:
         ValueError: the branches have prompts of unequal length.
@@ -215,6 +215,7 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
         prompt_length=_prompt_length(inputs),
         grounding=_groundings(inputs),
         residuals=_residuals(inputs),
+        extras={name: torch.cat([one.extras[name] for one in inputs]) for name in inputs[0].extras},
     )
 
 
@@ -254,22 +255,14 @@ def _no_grounding(like: Grounding, rows: int) -> Grounding:
     )
 
 
-def _residuals(inputs: Sequence[DenoiserInputs]) -> Residuals | None:
-    some = next((one.residuals for one in inputs if one.residuals is not None), None)
-    if some is None:
-        return None
-    every = [one.residuals or _no_residuals(some, one.sample.shape[0]) for one in inputs]
-    return Residuals(
-        down=tuple(torch.cat(level) for level in zip(*(one.down for one in every), strict=True)),
-        mid=torch.cat([one.mid for one in every]),
-    )
-
-
-def _no_residuals(like: Residuals, rows: int) -> Residuals:
-    return Residuals(
-        down=tuple(level.new_zeros(rows, *level.shape[1:]) for level in like.down),
-        mid=like.mid.new_zeros(rows, *like.mid.shape[1:]),
-    )
+def _residuals(inputs: Sequence[DenoiserInputs]) -> dict[str, Tensor]:
+    like = {name: residual for one in inputs for name, residual in one.residuals.items()}
+    return {
+        name: torch.cat(
+            [one.residuals.get(name, some.new_zeros(one.sample.shape[0], *some.shape[1:])) for one in inputs]
+        )
+        for name, some in like.items()
+    }
 
 
 def _weight(inputs: DenoiserInputs) -> Float[Tensor, "b l"]:

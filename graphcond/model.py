@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphcond.adapters import LoraInjector
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import Base
 from graphcond.condition import Condition
 from graphcond.context import Context
 from graphcond.errors import InputError
@@ -48,7 +48,7 @@ class GraphModel:
 
     def __init__(
         self,
-        base: StableDiffusionBase,
+        base: Base,
         conditions: Iterable[Condition],
         *,
         feature_width: int,
@@ -68,7 +68,7 @@ class GraphModel:
         *,
         feature_width: int,
         device: torch.device | str = "cpu",
-        base: StableDiffusionBase | None = None,
+        base: Base | None = None,
         text_projection: Tensor | None = None,
         parts: Mapping[str, Path] | None = None,
     ) -> GraphModel:
@@ -184,7 +184,7 @@ class GraphModel:
                 _save(condition.injector, new / "conditions" / name / "injector.safetensors")
             if self.lora is not None:
                 self.lora.save_weights(new / LORA)
-            copy_parts(self.parts, new, progress)
+            copy_parts(self.parts, type(self.recipe.base), new, progress)
             write_json(new / MANIFEST, self._manifest())
             card = model_card(self.recipe, own_parts=tuple(self.parts))
             (new / "README.md").write_text(card, encoding="utf-8")
@@ -195,7 +195,7 @@ class GraphModel:
         name_or_folder: str | Path,
         *,
         device: torch.device | str = "cpu",
-        base: StableDiffusionBase | None = None,
+        base: Base | None = None,
     ) -> GraphModel:
         """Read what `save_pretrained` wrote, or a checkpoint in the layout of the InstructG2I release.
 
@@ -220,7 +220,7 @@ class GraphModel:
 
     @classmethod
     def from_release(
-        cls, release: Release, *, device: torch.device | str = "cpu", base: StableDiffusionBase | None = None
+        cls, release: Release, *, device: torch.device | str = "cpu", base: Base | None = None
     ) -> GraphModel:
         """A model from a released checkpoint of InstructG2I; arguments as in `from_pretrained`.
 
@@ -323,7 +323,7 @@ class GraphModel:
 
 
 def _build_condition(
-    config: ConditionConfig, base: StableDiffusionBase, feature_width: int, text_projection: Tensor | None
+    config: ConditionConfig, base: Base, feature_width: int, text_projection: Tensor | None
 ) -> Condition:
     encoder = config.encoder.build(feature_width=feature_width, base=base, text_projection=text_projection)
     injector = config.injector.build(signal_width=getattr(encoder, "signal_width", None))

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import Base
 from graphcond.condition import Condition
 from graphcond.context import NeighborFeatures, SceneFeatures
 from graphcond.data.scene_contexts import SceneReader
@@ -269,7 +269,7 @@ class GraphPipeline:
         name_or_folder: str | Path,
         *,
         device: torch.device | str = "cpu",
-        base: StableDiffusionBase | None = None,
+        base: Base | None = None,
     ) -> GraphPipeline:
         """A pipeline from what `save_pretrained` wrote, or from a released checkpoint of InstructG2I.
 
@@ -285,7 +285,7 @@ class GraphPipeline:
 
     @classmethod
     def from_parts(
-        cls, base: StableDiffusionBase, *conditions: Condition, extractor: PictureExtractor | WordExtractor
+        cls, base: Base, *conditions: Condition, extractor: PictureExtractor | WordExtractor
     ) -> GraphPipeline:
         """A pipeline composed by hand, without a recipe. It draws; to save it, write a recipe.
 
@@ -382,6 +382,7 @@ class GraphPipeline:
                 are so large that the picture has no finite values.
         """
         check_choice(output_type, get_args(OutputType), "output_type")
+        self.model.base.process.check_scheduler(self.scheduler)
         check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         check_count(num_images_per_prompt, "num_images_per_prompt")
         prompt = _prompt_for_each(prompt, scene)
@@ -522,12 +523,8 @@ class GraphPipeline:
     ) -> Tensor:
         base = self.model.base
         drawn = [None, None] if latents is None or latents.ndim != 4 else [*latents.shape[2:]]
-        shape = (
-            count,
-            base.unet.config.in_channels,
-            self._latent_side("height", height, drawn[0]),
-            self._latent_side("width", width, drawn[1]),
-        )
+        sides = self._side("height", height, drawn[0]), self._side("width", width, drawn[1])
+        shape = (count, *base.latent_shape(*sides))
         check_generators(generator, count)
         if latents is None:
             return randn_tensor(shape, generator=generator, device=base.device, dtype=base.dtype)
@@ -535,20 +532,20 @@ class GraphPipeline:
             raise InputError(f"are of shape {tuple(latents.shape)} instead of {shape}", place="latents")
         return latents.to(base.device, base.dtype)
 
-    def _latent_side(self, name: str, pixels: int | None, drawn: int | None) -> int:
-        """The side that is asked for, else that of latents which were drawn before, else the base's own."""
-        base = self.model.base
-        unit = 2 ** (len(base.unet.config.block_out_channels) - 1)
+    def _side(self, name: str, pixels: int | None, drawn: int | None) -> int:
+        """The side in pixels that is asked for, else that of given latents, else the base's own."""
+        facts = self.model.base.facts
         if pixels is None:
-            return drawn if drawn and drawn % unit == 0 else base.default_size // base.pixels_per_latent
+            given = (drawn or 0) * facts.pixels_per_latent
+            return given if given and given % facts.multiple == 0 else facts.default_size
         check_count(pixels, name)
-        if pixels % (unit * base.pixels_per_latent):
+        if pixels % facts.multiple:
             raise InputError(
                 f"{pixels} pixels do not fit the base",
                 place=name,
-                remedy=f"use a multiple of {unit * base.pixels_per_latent}",
+                remedy=f"use a multiple of {facts.multiple}",
             )
-        return pixels // base.pixels_per_latent
+        return pixels
 
     def _denoise(
         self,
@@ -559,13 +556,15 @@ class GraphPipeline:
         generator: Generators,
         on_step: Callable[[int, int], None] | None,
     ) -> Tensor:
-        self.scheduler.set_timesteps(steps, device=latents.device)
+        size = latents.shape[2], latents.shape[3]
+        self.model.base.process.set_timesteps(self.scheduler, steps, device=latents.device, size=size)
         timesteps = self.scheduler.timesteps
-        latents = latents * self.scheduler.init_noise_sigma
+        latents = latents * getattr(self.scheduler, "init_noise_sigma", 1.0)  # flow matching starts at 1
+        scaled = getattr(self.scheduler, "scale_model_input", lambda sample, timestep: sample)
         draws = "generator" in signature(self.scheduler.step).parameters
         options = {"generator": generator} if draws else {}
         for number, timestep in enumerate(timesteps):
-            sample = self.scheduler.scale_model_input(latents, timestep)
+            sample = scaled(latents, timestep)
             prediction = guidance.predict(number / len(timesteps), partial(caller, sample, timestep))
             latents = self.scheduler.step(prediction, timestep, latents, **options).prev_sample
             if on_step is not None:

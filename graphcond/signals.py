@@ -5,7 +5,8 @@ Axis names in shapes: ``b`` targets in a batch, ``n`` tokens, ``c`` token width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from jaxtyping import Bool, Float, Int64
@@ -16,14 +17,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextTokens:
-    """A prompt as the base's text encoder sees it: token ids and their hidden states."""
+    """A prompt as the base's text encoder sees it.
+
+    Args:
+        ids: token ids.
+        hidden: the context tokens that the denoiser reads.
+        present: False where a token is padding; None where the base does not tell.
+        extras: what else the denoiser reads of a prompt, by name, with a row for each prompt.
+    """
 
     ids: Int64[Tensor, "b n"]
     hidden: Float[Tensor, "b n c"]
+    present: Bool[Tensor, "b n"] | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def select(self, rows: Tensor) -> TextTokens:
         """The prompts named by ``rows`` (indices or a mask)."""
-        return TextTokens(self.ids[rows], self.hidden[rows])
+        return TextTokens(
+            self.ids[rows],
+            self.hidden[rows],
+            None if self.present is None else self.present[rows],
+            {name: extra[rows] for name, extra in self.extras.items()},
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from graphcond.bases import StableDiffusionBase, StableDiffusionConfig
+from graphcond.bases import Base, StableDiffusionBase, StableDiffusionConfig
+from graphcond.bases.config import BaseFacts
 from graphcond.context import NeighborFeatures
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe, parse_recipe
@@ -48,6 +49,19 @@ def small_base(sd_folder: Path) -> StableDiffusionBase:
 def small_model(sd_folder: Path, **changes: Any) -> GraphModel:
     """A random graph model whose graph changes the picture."""
     return GraphModel.build(small_recipe(sd_folder, **changes), feature_width=FEATURE_WIDTH)
+
+
+class FactsOnly(Base):
+    """A base without networks, for parts that ask for its facts alone."""
+
+    def __init__(self) -> None:
+        self.facts = BaseFacts(32, 77, 4, 8, 64, 16, "epsilon")
+
+    def _missing(self, *_: object) -> Any:
+        raise NotImplementedError
+
+    sites = encode_prompt = encode_pictures = decode_latents = denoise = _missing
+    pictures_version = prompts_version = _missing
 
 
 def some_features(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphcond.adapters import ControlNetInjector, GatedSelfAttentionInjector, PromptTokenInjector
-from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot, Residuals
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.guidance import stacked
 from graphcond.signals import GraphTokens, LayoutMap
 from tests.builders import small_base
@@ -29,7 +29,7 @@ def inputs(base) -> DenoiserInputs:
 def tokens(base, count: int) -> GraphTokens:
     generator = torch.Generator().manual_seed(count)
     there = torch.ones(2, count, dtype=torch.bool)
-    return GraphTokens(torch.randn(2, count, base.token_width, generator=generator), there)
+    return GraphTokens(torch.randn(2, count, base.facts.token_width, generator=generator), there)
 
 
 def grounding(count: int, strength: float = 1.0) -> Grounding:
@@ -80,11 +80,11 @@ def test_groundings_are_padded_with_tokens_that_are_not_there(base) -> None:
 
 def test_missing_residuals_are_zeros_and_a_single_branch_is_left_alone(base) -> None:
     plain = inputs(base)
-    given = replace(plain, residuals=Residuals((torch.ones(2, 5, 4, 4),), torch.ones(2, 6, 2, 2)))
+    given = replace(plain, residuals={"conv_in": torch.ones(2, 5, 4, 4), "mid_block": torch.ones(2, 6, 2, 2)})
     merged = stacked([given, plain]).residuals
-    assert merged.down[0].sum((1, 2, 3)).tolist() == [80, 80, 0, 0]
-    assert merged.mid.sum((1, 2, 3)).tolist() == [24, 24, 0, 0]
-    assert stacked([plain, plain]).residuals is None
+    assert merged["conv_in"].sum((1, 2, 3)).tolist() == [80, 80, 0, 0]
+    assert merged["mid_block"].sum((1, 2, 3)).tolist() == [24, 24, 0, 0]
+    assert stacked([plain, plain]).residuals == {}
     assert stacked([plain]) is plain
 
 

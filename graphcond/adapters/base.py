@@ -1,15 +1,15 @@
-"""The contract of an injector, and what it may ask of the base."""
+"""The contract of an injector."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import Signal
 
@@ -24,22 +24,6 @@ def computed_like(tensor: Tensor) -> AbstractContextManager[object]:
 Read = TypeVar("Read", bound=Signal)
 
 
-@runtime_checkable
-class InjectionSite(Protocol):
-    """What an injector may ask of the base it is injected into."""
-
-    unet: Any
-
-    @property
-    def token_width(self) -> int:
-        """Width of the context tokens that the denoiser reads."""
-        ...
-
-    def transformer_blocks(self) -> Mapping[str, Any]:
-        """The transformer blocks of the denoiser by module name, in the order in which it holds them."""
-        ...
-
-
 class Injector(nn.Module, ABC, Generic[Read]):
     """Feeds a signal to the denoiser of a frozen base.
 
@@ -51,11 +35,11 @@ class Injector(nn.Module, ABC, Generic[Read]):
     """The signal that `apply` takes; None for an injector that is the same for every graph."""
 
     @abstractmethod
-    def inject(self, base: InjectionSite) -> None:
+    def inject(self, base: Base) -> None:
         """Attach to ``base``.
 
         Raises:
-            InputError: the base's widths do not fit.
+            InputError: the base lacks the sites that the injector needs, or its widths do not fit.
             RuntimeError: injected already.
         """
 

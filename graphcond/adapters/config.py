@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
+from graphcond.bases.config import SiteKind
 from graphcond.config import ComponentConfig, by_kind, tagged_union
 from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, LayoutMap, Signal
@@ -18,7 +19,7 @@ Place: TypeAlias = Literal["append", "replace"]
 Absent: TypeAlias = Literal["masked", "null"]
 
 ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
-"""The linear layers of every attention of a diffusers UNet."""
+"""The linear layers of every attention of a diffusers model."""
 
 
 class InjectorFields(ComponentConfig):
@@ -26,6 +27,9 @@ class InjectorFields(ComponentConfig):
 
     reads: ClassVar[type[Signal] | None]
     """The signal that the injector reads; None for one that is the same for every graph."""
+
+    needs_sites: ClassVar[frozenset[SiteKind]] = frozenset()
+    """The kinds of sites that the injector can attach to; empty for one that fits every denoiser."""
 
     def build(self, *, signal_width: int | None = None) -> Injector[Any]:
         """The injector, not yet injected.
@@ -45,6 +49,7 @@ class PromptTokenConfig(InjectorFields):
 
     component = "graphcond.adapters.prompt_tokens:PromptTokenInjector"
     reads = GraphTokens
+    needs_sites = frozenset({"cross_attention", "joint_attention"})
     kind: Literal["prompt_tokens"] = "prompt_tokens"
     place: Place = "append"
     """`append` graph tokens to the prompt's, or `replace` the prompt of targets that have a graph."""
@@ -55,6 +60,7 @@ class GatedSelfAttentionConfig(InjectorFields):
 
     component = "graphcond.adapters.gated_self_attention:GatedSelfAttentionInjector"
     reads = GraphTokens
+    needs_sites = frozenset({"block"})
     kind: Literal["gated_self_attention"] = "gated_self_attention"
     absent: Absent = "masked"
     """Hide tokens that are not there, or show learned nulls in their place as GLIGEN does."""
@@ -67,6 +73,7 @@ class ControlNetConfig(InjectorFields):
 
     component = "graphcond.adapters.controlnet:ControlNetInjector"
     reads = LayoutMap
+    needs_sites = frozenset({"encoder_level"})
     kind: Literal["controlnet"] = "controlnet"
     layout_width: int | None = Field(None, ge=1)
     """Channels of the layouts; as many as the encoder gives unless said."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from diffusers import ControlNetModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from graphcond.adapters.base import InjectionSite, Injector, computed_like
-from graphcond.denoiser_inputs import DenoiserInputs, Residuals
+from graphcond.adapters.base import Injector, computed_like
+from graphcond.bases.base import Base, EncoderCopy
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import LayoutMap, Signal
 
@@ -40,37 +40,6 @@ class LayoutEmbedding(nn.Module):
         return embedded
 
 
-def copy_of_encoder(unet: Any, layout_width: int) -> ControlNetModel:
-    """Diffusers' ControlNet with the weights of ``unet``, LoRA left out, and our embedding of layouts."""
-    copy = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
-    copy.controlnet_cond_embedding = LayoutEmbedding(layout_width, copy.config.block_out_channels[0])
-    wanted = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
-    plain = _without_lora(unet.state_dict())
-    copy.load_state_dict({name: plain[name] for name in wanted}, strict=False)
-    return copy
-
-
-def is_copy_of(copy: ControlNetModel, unet: Any) -> bool:
-    """Whether ``copy`` has the shapes of the encoder half of ``unet``."""
-    plain = _without_lora(unet.state_dict())
-    return all(
-        name in plain and plain[name].shape == tensor.shape
-        for name, tensor in copy.state_dict().items()
-        if not name.startswith("controlnet_")
-    )
-
-
-def zero_convolutions(controlnet: ControlNetModel) -> list[nn.Module]:
-    """The layers that residuals come out of: one for each skip connection, then that of the middle."""
-    return [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]
-
-
-def _without_lora(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.replace(".base_layer.", "."): tensor for name, tensor in weights.items() if ".lora_" not in name
-    }
-
-
 NEAR_ZERO = 0.001
 """Residuals smaller than this, relative to the features they come from, count as none."""
 
@@ -93,31 +62,41 @@ class ControlNetInjector(Injector[LayoutMap]):
     def __init__(self, *, layout_width: int | None = None, guess_mode: bool = False) -> None:
         super().__init__()
         self.layout_width, self.guess_mode = layout_width, guess_mode
-        self.controlnet: ControlNetModel | None = None
+        self.controlnet: Any = None
         self._injected = False
-        self._ratios: dict[int, Tensor] = {}
+        self._ratios: dict[str, Tensor] = {}
 
-    def inject(self, base: InjectionSite) -> None:
+    def inject(self, base: Base) -> None:
         """Copy the encoder half of ``base``, in float32; what was injected into other models is not copied.
 
         The copy of an earlier injection is kept: a trained one moves to another base of the same shape.
 
         Raises:
-            InputError: the width of the layouts is not known, or the base has another shape than before.
+            InputError: the base has no encoder levels or another shape than before, or the width of the
+                layouts is not known.
             RuntimeError: injected already.
         """
         if self._injected:
             raise RuntimeError("ControlNet is injected already; eject it first")
+        base.required_sites("encoder_level")
+        width = self.layout_width
+        if width is None:
+            raise InputError(
+                "does not know how many channels the layouts have",
+                place="controlnet.layout_width",
+                remedy="give it the width of the encoder's layouts",
+            )
+        copy = base.copy_encoder(partial(LayoutEmbedding, width))
         if self.controlnet is None:
-            self.controlnet = copy_of_encoder(base.unet, self._width())
-            for level, convolution in enumerate(zero_convolutions(self.controlnet)):
-                convolution.register_forward_hook(_Ratio(self._ratios, level))
-        elif not is_copy_of(self.controlnet, base.unet):
+            self.controlnet = copy
+            for site, layer in copy.zero_layers().items():
+                layer.register_forward_hook(_Ratio(self._ratios, site))
+        elif _shapes(self.controlnet) != _shapes(copy):
             raise InputError(
                 "it was copied from a base of another shape", place="controlnet", remedy="inject a new one"
             )
-        self.to(device=base.unet.device, dtype=torch.float32)
-        if base.unet.is_gradient_checkpointing:
+        self.to(device=base.device, dtype=torch.float32)
+        if base.gradient_checkpointing:
             self.controlnet.enable_gradient_checkpointing()
         else:
             self.controlnet.disable_gradient_checkpointing()
@@ -139,9 +118,10 @@ class ControlNetInjector(Injector[LayoutMap]):
             return inputs
         if self.controlnet is None or not self._injected:
             raise RuntimeError("ControlNet is not injected")
-        return replace(
-            inputs, residuals=_sum(inputs.residuals, self._residuals(self.controlnet, inputs, signal, scale))
-        )
+        residuals = dict(inputs.residuals)
+        for site, residual in self._residuals(self.controlnet, inputs, signal, scale).items():
+            residuals[site] = residuals[site] + residual if site in residuals else residual
+        return replace(inputs, residuals=residuals)
 
     def figures(self) -> dict[str, float]:
         """Norm of the residuals in the last call, before ``scale``, relative to what they are made from.
@@ -163,18 +143,9 @@ class ControlNetInjector(Injector[LayoutMap]):
             "so the layout hardly changes the picture: train longer or raise the learning rate"
         )
 
-    def _width(self) -> int:
-        if self.layout_width is None:
-            raise InputError(
-                "does not know how many channels the layouts have",
-                place="controlnet.layout_width",
-                remedy="give it the width of the encoder's layouts",
-            )
-        return self.layout_width
-
     def _residuals(
-        self, copy: ControlNetModel, inputs: DenoiserInputs, layout: LayoutMap, scale: float
-    ) -> Residuals:
+        self, copy: EncoderCopy, inputs: DenoiserInputs, layout: LayoutMap, scale: float
+    ) -> dict[str, Tensor]:
         features = layout.features
         if features.shape[1] != self.layout_width:
             raise InputError(
@@ -185,23 +156,15 @@ class ControlNetInjector(Injector[LayoutMap]):
         if features.shape[2:] != inputs.sample.shape[2:]:
             features = _resized(features, inputs.sample.shape[2:])
         with computed_like(inputs.context):
-            down, mid = copy(
-                inputs.sample,
-                inputs.timestep,
-                encoder_hidden_states=inputs.context[:, : inputs.prompt_length],
-                controlnet_cond=features,
-                conditioning_scale=scale,
-                guess_mode=self.guess_mode,
-                return_dict=False,
-            )
+            residuals = copy.residuals(inputs, features, scale=scale, guess_mode=self.guess_mode)
         shown = layout.present[:, None, None, None]
-        return Residuals(tuple(torch.where(shown, one, 0.0) for one in down), torch.where(shown, mid, 0.0))
+        return {site: torch.where(shown, residual, 0.0) for site, residual in residuals.items()}
 
 
 class _Ratio:
     """A hook that keeps the norm of a layer's output over that of its input."""
 
-    def __init__(self, ratios: dict[int, Tensor], level: int) -> None:
+    def __init__(self, ratios: dict[str, Tensor], level: str) -> None:
         self._ratios, self._level = ratios, level
 
     @torch.no_grad()
@@ -216,9 +179,5 @@ def _resized(
     return F.interpolate(layout.float(), size=tuple(size), mode="bilinear", antialias=smaller)
 
 
-def _sum(first: Residuals | None, second: Residuals) -> Residuals:
-    if first is None:
-        return second
-    return Residuals(
-        tuple(one + other for one, other in zip(first.down, second.down, strict=True)), first.mid + second.mid
-    )
+def _shapes(copy: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in copy.state_dict().items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,9 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from graphcond.adapters.base import InjectionSite, Injector, computed_like
+from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import Absent
-from graphcond.bases.sites import BetweenAttentions
+from graphcond.bases.base import Attachment, Base, Site
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
@@ -121,7 +121,7 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         self.position_net: PositionNet | None = None
         self.blocks = nn.ModuleDict()
         self._slot = GroundingSlot()
-        self._attached: list[BetweenAttentions] = []
+        self._attached: list[Attachment] = []
         self._ratios: dict[str, Tensor] = {}
 
     @property
@@ -129,21 +129,23 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         """Whether its layers are in a denoiser now."""
         return bool(self._attached)
 
-    def inject(self, base: InjectionSite) -> None:
+    def inject(self, base: Base) -> None:
         """Build the layers, float32, for the widths of ``base`` and hook them in.
 
         Layers of an earlier injection are kept: trained ones move from one base to another of its widths.
 
         Raises:
-            InputError: the base has no transformer blocks of the right kind, or other widths than before.
+            InputError: the base has no block sites, or other widths than before.
             RuntimeError: injected already.
         """
         if self.injected:
             raise RuntimeError("gated self-attention is injected already; eject it first")
-        sites = base.transformer_blocks()
-        self._build(sites, base.token_width)
-        self.to(device=base.unet.device, dtype=torch.float32)
-        self._attached = [BetweenAttentions(site, partial(self._added, name)) for name, site in sites.items()]
+        sites = base.required_sites("block")
+        self._build(sites, base.facts.token_width)
+        self.to(device=base.device, dtype=torch.float32)
+        self._attached = [
+            site.attach(partial(self._added, name)) for name, site in sites.items() if site.attach is not None
+        ]
 
     def eject(self) -> None:
         """Take the hooks away; the layers stay here."""
@@ -212,10 +214,18 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
             self._ratios[name] = delta.norm().float() / (visual * shown).norm().float().clamp(min=1e-12)
         return delta
 
-    def _build(self, sites: Mapping[str, Any], token_width: int) -> None:
-        new = nn.ModuleDict({key_of(name): _block(name, site, token_width) for name, site in sites.items()})
-        if not new:
-            raise InputError("has no transformer blocks", place="base", remedy="use a Stable Diffusion UNet")
+    def _build(self, sites: Mapping[str, Site], token_width: int) -> None:
+        new = nn.ModuleDict(
+            {
+                key_of(name): GatedBlock(
+                    width=site.width,
+                    token_width=token_width,
+                    heads=site.heads,
+                    head_width=site.width // site.heads,
+                )
+                for name, site in sites.items()
+            }
+        )
         if self.position_net is None:
             self.position_net, self.blocks = PositionNet(token_width), new
         elif _shapes(new) != _shapes(self.blocks):
@@ -242,21 +252,6 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
     def _gate(self, name: str) -> float:
         gates = torch.stack([getattr(block, name).detach() for block in self.blocks.values()])
         return gates.tanh().abs().mean().item()
-
-
-def _block(name: str, site: Any, token_width: int) -> GatedBlock:
-    if not getattr(site, "use_layer_norm", False) or site.only_cross_attention:
-        raise InputError(
-            f"'{name}' is no block with self-attention behind a plain layer norm",
-            place="base",
-            remedy="use a Stable Diffusion 1.x or 2.x UNet",
-        )
-    return GatedBlock(
-        width=site.dim,
-        token_width=token_width,
-        heads=site.num_attention_heads,
-        head_width=site.attention_head_dim,
-    )
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

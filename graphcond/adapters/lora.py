@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
-from graphcond.adapters.base import InjectionSite, Injector
+from graphcond.adapters.base import Injector
 from graphcond.adapters.config import ATTENTION_PROJECTIONS
+from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
@@ -62,45 +62,47 @@ class LoraInjector(Injector[Signal]):
             use_dora=weight_decomposed,
             init_lora_weights="gaussian",
         )
-        self._held: dict[str, Any] = {}  # the base's denoiser; not registered as a child of this module
+        self._base: Base | None = None
 
     @property
     def injected(self) -> bool:
         """Whether the update is in a denoiser now."""
-        return bool(self._held)
+        return self._base is not None
 
-    def inject(self, base: InjectionSite) -> None:
+    def inject(self, base: Base) -> None:
         """Put the low-rank layers into the denoiser of ``base``.
 
         Raises:
             InputError: no layer has one of the target names.
             RuntimeError: injected already, or the base has an adapter of this name.
         """
-        others = _adapters(base.unet)
+        denoiser: Any = base.denoiser
+        others = _adapters(denoiser)
         if self.injected or self.name in others:
             raise RuntimeError(f"LoRA '{self.name}' is injected already; eject it first")
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two adapters are meant
-                base.unet.add_adapter(self._peft_config, self.name)
+                denoiser.add_adapter(self._peft_config, self.name)
         except ValueError as error:
             raise InputError(
                 str(error).splitlines()[0], place="lora.targets", remedy="name layers of the denoiser"
             ) from error
-        self._held["unet"] = base.unet
-        base.unet.set_adapter([*others, self.name])
+        self._base = base
+        denoiser.set_adapter([*others, self.name])
 
     def eject(self) -> None:
         """Take the low-rank layers out again; other adapters stay."""
-        unet = self._held.pop("unet", None)
-        if unet is None:
+        if self._base is None:
             return
-        unet.delete_adapters(self.name)
-        others = _adapters(unet)
+        denoiser: Any = self._base.denoiser
+        self._base = None
+        denoiser.delete_adapters(self.name)
+        others = _adapters(denoiser)
         if others:
-            unet.set_adapter(list(others))
+            denoiser.set_adapter(list(others))
         else:
-            unet.unload_lora()
+            denoiser.unload_lora()
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
@@ -119,22 +121,19 @@ class LoraInjector(Injector[Signal]):
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The low-rank matrices inside the denoiser; none unless injected."""
-        if not self.injected:
+        if self._base is None:
             return {}
         return {
             name: parameter
-            for name, parameter in self._held["unet"].named_parameters()
+            for name, parameter in self._base.denoiser.named_parameters()
             if f".{self.name}." in name or name.endswith(f".{self.name}")
         }
 
     def save_weights(self, folder: Path) -> None:
         """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads."""
-        weights = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
-        StableDiffusionLoraLoaderMixin.save_lora_weights(
-            folder,
-            unet_lora_layers=convert_state_dict_to_diffusers(weights),
-            unet_lora_adapter_metadata=_plain(self._peft_config.to_dict()),
-        )
+        base = self._injected_base()
+        weights = get_peft_model_state_dict(base.denoiser, adapter_name=self.name)
+        base.write_lora(folder, convert_state_dict_to_diffusers(weights), _plain(self._peft_config.to_dict()))
 
     def load_weights(self, folder: Path) -> None:
         """Read what `save_weights` wrote into the injected layers.
@@ -142,26 +141,25 @@ class LoraInjector(Injector[Signal]):
         Raises:
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
-        wanted = get_peft_model_state_dict(self._unet(), adapter_name=self.name)
-        weights, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(load_tensors(folder / WEIGHTS_FILE))
-        found = convert_unet_state_dict_to_peft(
-            {key.removeprefix("unet."): value for key, value in weights.items()}
-        )
+        base = self._injected_base()
+        wanted = get_peft_model_state_dict(base.denoiser, adapter_name=self.name)
+        weights = base.lora_weights(load_tensors(folder / WEIGHTS_FILE))
+        found = convert_unet_state_dict_to_peft(weights)
         check_weights(found, wanted, place=folder)
-        set_peft_model_state_dict(self._unet(), found, adapter_name=self.name)
+        set_peft_model_state_dict(base.denoiser, found, adapter_name=self.name)
 
-    def _unet(self) -> Any:
-        if not self.injected:
+    def _injected_base(self) -> Base:
+        if self._base is None:
             raise RuntimeError("LoRA weights live in the denoiser: inject first")
-        return self._held["unet"]
+        return self._base
 
     def _layers(self) -> Iterator[LoraLayer]:
-        unet = self._held.get("unet")
-        return iter(()) if unet is None else (m for m in unet.modules() if isinstance(m, LoraLayer))
+        modules = () if self._base is None else self._base.denoiser.modules()
+        return (module for module in modules if isinstance(module, LoraLayer))
 
 
-def _adapters(unet: Any) -> tuple[str, ...]:
-    return tuple(getattr(unet, "peft_config", {}))
+def _adapters(denoiser: Any) -> tuple[str, ...]:
+    return tuple(getattr(denoiser, "peft_config", {}))
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from graphcond.adapters.base import InjectionSite, Injector
+from graphcond.adapters.base import Injector
 from graphcond.adapters.config import Place
+from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import GraphTokens, Signal
 
@@ -32,8 +33,9 @@ class PromptTokenInjector(Injector[GraphTokens]):
         super().__init__()
         self.place = place
 
-    def inject(self, base: InjectionSite) -> None:
-        """Nothing to attach: the tokens travel with the denoiser's inputs."""
+    def inject(self, base: Base) -> None:
+        """Check that ``base`` reads context tokens. Nothing is attached: they travel with its inputs."""
+        base.required_sites("cross_attention", "joint_attention")
 
     def eject(self) -> None:
         """Nothing to restore."""

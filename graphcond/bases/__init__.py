@@ -1,12 +1,14 @@
-"""Frozen models: the bases that draw and the extractors that look."""
+"""Bases: the frozen models that draw."""
 
 from typing import TYPE_CHECKING
 
 from graphcond import lazy_names
 
 if TYPE_CHECKING:
+    from graphcond.bases.base import Base as Base
     from graphcond.bases.config import BASES as BASES
     from graphcond.bases.config import BaseConfig as BaseConfig
+    from graphcond.bases.config import BaseFields as BaseFields
     from graphcond.bases.config import StableDiffusionConfig as StableDiffusionConfig
     from graphcond.bases.config import TinyConfig as TinyConfig
     from graphcond.bases.stable_diffusion import StableDiffusionBase as StableDiffusionBase

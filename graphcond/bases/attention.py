@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from graphcond.bases.config import AttentionChoice
 from graphcond.errors import InputError
@@ -50,11 +49,3 @@ def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention
         place="base.attention: xformers",
         remedy="set base.attention to 'auto' or 'sdpa', or install graphcond[xformers] on a CUDA machine",
     )
-
-
-def use_attention(unet: UNet2DConditionModel, attention: Attention) -> None:
-    """Switch every attention layer of a denoiser to ``attention``."""
-    if attention == "xformers":
-        unet.enable_xformers_memory_efficient_attention()
-    else:
-        unet.disable_xformers_memory_efficient_attention()

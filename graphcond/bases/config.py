@@ -1,22 +1,27 @@
-"""What a recipe may say of a base, and what a base's files say of it. Nothing here imports torch."""
+"""Configs of bases, and what their files say about them. Nothing here loads torch.
+
+`BaseFields` is what every base config has. A package that brings a base of its own derives its config
+from it and names the class under the entry point ``graphcond.bases``.
+"""
 
 from __future__ import annotations
 
-import json
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from huggingface_hub import try_to_load_from_cache
-
-from graphcond.config import ComponentConfig, by_kind, tagged_union
-from graphcond.errors import InputError
+from graphcond.config import ComponentConfig, registered, tagged_union
 
 if TYPE_CHECKING:
     import torch
 
-    from graphcond.bases.stable_diffusion import StableDiffusionBase
+    from graphcond.bases.base import Base
+
+SiteKind = Literal["cross_attention", "joint_attention", "block", "encoder_level"]
+"""The kinds of places in a denoiser where an injector may act; see `graphcond.bases.base.Site`."""
 
 DType = Literal["fp32", "fp16", "bf16"]
 AttentionChoice = Literal["auto", "sdpa", "xformers"]
@@ -24,21 +29,136 @@ AttentionChoice = Literal["auto", "sdpa", "xformers"]
 TINY_FOLDER = Path(str(files("graphcond.bases"))) / "tiny"
 """The base inside the package."""
 
+TIMESTEPS: Mapping[str, tuple[str, ...]] = {
+    "epsilon": ("uniform", "high_noise"),
+    "v_prediction": ("uniform", "high_noise"),
+    "flow": ("logit_normal", "uniform", "high_noise"),
+}
+"""What a denoiser may predict, with the distributions of timesteps for its training, its own first."""
+
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """What a base's config files say about it, read without loading any weight."""
+    """The sizes of a base and what it predicts; a config tells them before any weight is loaded.
+
+    Args:
+        token_width: c, width of the context tokens that the denoiser reads.
+        token_count: n, tokens in an encoded prompt, padding included.
+        latent_channels: channels of the latents.
+        pixels_per_latent: side of the square of pixels that one latent stands for.
+        default_size: side in pixels of the pictures that the denoiser was trained on.
+        multiple: heights and widths of pictures in pixels are multiples of it.
+        predicts: what the denoiser predicts: a key of `TIMESTEPS`.
+    """
 
     token_width: int
     token_count: int
-    resolution: int
-    prediction_type: str
+    latent_channels: int
+    pixels_per_latent: int
+    default_size: int
+    multiple: int
+    predicts: str
 
 
-class StableDiffusionConfig(ComponentConfig):
+def predicted_by(class_name: str, config: Mapping[str, object]) -> str:
+    """What the denoiser behind a diffusers scheduler predicts, as in `BaseFacts`.
+
+    Args:
+        class_name: of the scheduler.
+        config: its settings.
+    """
+    prediction = config.get("prediction_type") or "epsilon"
+    if class_name.startswith("FlowMatch") or config.get("use_flow_sigmas") or prediction == "flow_prediction":
+        return "flow"
+    return str(prediction)
+
+
+def why_not_trained(predicts: str, timesteps: str, min_snr_gamma: float | None) -> str | None:
+    """Why a denoiser cannot be trained in this way, as a sentence that names the setting; None if it can.
+
+    Args:
+        predicts: what it predicts.
+        timesteps: ``auto`` for the process's own distribution, or the name of one.
+        min_snr_gamma: of min-SNR weighting; None without.
+    """
+    if predicts not in TIMESTEPS:
+        return f"base: it predicts '{predicts}'; use a base that predicts {', '.join(TIMESTEPS)}"
+    if timesteps != "auto" and timesteps not in TIMESTEPS[predicts]:
+        known = ", ".join(("auto", *TIMESTEPS[predicts]))
+        return (
+            f"training.timesteps: '{timesteps}' does not fit a base that predicts '{predicts}'; use {known}"
+        )
+    if predicts == "flow" and min_snr_gamma is not None:
+        return "training.min_snr_gamma: a base with flow matching has no such weight; leave it out"
+    return None
+
+
+class BaseFields(ComponentConfig):
+    """The settings that every base has."""
+
+    sites: ClassVar[frozenset[SiteKind]]
+    """The kinds of sites that the base publishes."""
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """The folders that the base consists of, each with the library and class of its content."""
+    index: ClassVar[Mapping[str, object]] = {}
+    """What diffusers' ``model_index.json`` says beside the parts: the pipeline, and parts left out."""
+
+    dtype: DType = "fp32"
+    """Number format of the frozen weights."""
+    attention: AttentionChoice = "auto"
+    """Attention kernel; `auto` takes xformers where it runs."""
+    gradient_checkpointing: bool = False
+    """Recompute the denoiser's activations in the backward pass: less memory, more time."""
+
+    @abstractmethod
+    def facts(self) -> BaseFacts | None:
+        """The facts, if they can be read without a download; None otherwise.
+
+        Raises:
+            InputError: the files are there, but are not those of such a base.
+        """
+
+    @abstractmethod
+    def folder(self) -> Path:
+        """The folder of the base's files on this machine.
+
+        Raises:
+            InputError: it is not on this machine.
+        """
+
+    @abstractmethod
+    def build(self, *, device: torch.device) -> Base:
+        """Load the base, frozen.
+
+        Raises:
+            InputError: it is missing or incomplete, or the attention kernel cannot run.
+        """
+
+
+STABLE_DIFFUSION: Mapping[str, tuple[str, str]] = {
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"),
+    "text_encoder": ("transformers", "CLIPTextModel"),
+    "tokenizer": ("transformers", "CLIPTokenizer"),
+    "scheduler": ("diffusers", "SchedulerMixin"),
+}
+STABLE_DIFFUSION_INDEX: Mapping[str, object] = {
+    "_class_name": "StableDiffusionPipeline",
+    "safety_checker": [None, None],
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+}
+
+
+class StableDiffusionConfig(BaseFields):
     """Any Stable Diffusion 1.x or 2.x model in diffusers' folder layout."""
 
     component = "graphcond.bases.stable_diffusion:StableDiffusionBase"
+    sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
+    index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
+
     kind: Literal["stable_diffusion"] = "stable_diffusion"
     model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     """A folder, or a model id on the Hugging Face hub."""
@@ -46,109 +166,60 @@ class StableDiffusionConfig(ComponentConfig):
     """A branch, tag or commit of the hub model."""
     variant: str | None = None
     """The variant of the weight files, such as `fp16`."""
-    dtype: DType = "fp32"
-    """Number format of the frozen weights."""
-    attention: AttentionChoice = "auto"
-    """Attention kernel; `auto` takes xformers where it runs."""
-    gradient_checkpointing: bool = False
-    """Recompute the denoiser's activations in the backward pass: less memory, more time."""
 
     def facts(self) -> BaseFacts | None:
-        """What the model's config files say, if they can be read without downloading."""
-        return read_facts(self.model)
+        """The facts that the model's config files give."""
+        from graphcond.bases.base_files import stable_diffusion_facts
 
-    def build(self, *, device: torch.device) -> StableDiffusionBase:
-        """Load the model, frozen.
+        return stable_diffusion_facts(self.model, revision=self.revision)
 
-        Raises:
-            InputError: the model is missing or incomplete, or the attention kernel cannot run.
-        """
+    def folder(self) -> Path:
+        """The folder, or that of a hub model that is downloaded."""
+        from graphcond.bases.base_files import local_folder
+
+        return local_folder(self.model, revision=self.revision)
+
+    def build(self, *, device: torch.device) -> Base:
+        """Load the model, frozen."""
         from graphcond.bases.stable_diffusion import StableDiffusionBase
 
         settings = self.model_dump(exclude={"kind", "model"})
         return StableDiffusionBase.from_pretrained(self.model, device=device, **settings)
 
 
-class TinyConfig(ComponentConfig):
+class TinyConfig(BaseFields):
     """The small base inside the package: 64 px, trained by us on procedural worlds."""
 
-    component = "graphcond.bases.stable_diffusion:StableDiffusionBase"
+    component = StableDiffusionConfig.component
+    sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
+    index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
+
     kind: Literal["tiny"] = "tiny"
-    dtype: DType = "fp32"
-    """Number format of the frozen weights."""
-    attention: AttentionChoice = "auto"
-    """Attention kernel; `auto` takes xformers where it runs."""
-    gradient_checkpointing: bool = False
-    """Recompute the denoiser's activations in the backward pass: less memory, more time."""
 
     def facts(self) -> BaseFacts | None:
-        """What the model's config files say."""
-        return read_facts(str(TINY_FOLDER))
+        """The facts of the packaged model."""
+        return self._model().facts()
 
-    def build(self, *, device: torch.device) -> StableDiffusionBase:
-        """Load the packaged model, frozen.
+    def folder(self) -> Path:
+        """The folder inside the package."""
+        return TINY_FOLDER
 
-        Raises:
-            InputError: the attention kernel cannot run.
-        """
-        from graphcond.bases.stable_diffusion import StableDiffusionBase
+    def build(self, *, device: torch.device) -> Base:
+        """Load the packaged model, frozen."""
+        return self._model().build(device=device)
 
-        return StableDiffusionBase.from_pretrained("tiny", device=device, **self.model_dump(exclude={"kind"}))
-
-
-def read_facts(model: str) -> BaseFacts | None:
-    """The facts of a model folder or of a hub model that is already downloaded; None otherwise.
-
-    Raises:
-        InputError: a folder that is there, but is no Stable Diffusion model.
-    """
-    unet, text = _config(model, "unet/config.json"), _config(model, "text_encoder/config.json")
-    scheduler, vae = _config(model, "scheduler/scheduler_config.json"), _config(model, "vae/config.json")
-    if unet is None or text is None or scheduler is None or vae is None:
-        return None
-    try:
-        return BaseFacts(
-            token_width=int(unet["cross_attention_dim"]),
-            token_count=int(text["max_position_embeddings"]),
-            resolution=int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1),
-            prediction_type=scheduler.get("prediction_type", "epsilon"),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"its config files do not give its sizes ({type(error).__name__}: {error})",
-            place=model,
-            remedy="give a Stable Diffusion model in diffusers' folder layout",
-        ) from None
+    def _model(self) -> StableDiffusionConfig:
+        return StableDiffusionConfig(model=str(TINY_FOLDER), **self.model_dump(exclude={"kind"}))
 
 
-def _config(model: str, name: str) -> dict[str, Any] | None:
-    folder = Path(model)
-    found = (
-        folder / name
-        if folder.is_dir()
-        else try_to_load_from_cache(model, name)
-        if _is_hub_id(model)
-        else None
-    )
-    if not isinstance(found, str | Path) or (folder.is_dir() and not Path(found).is_file()):
-        if folder.is_dir():
-            raise InputError(
-                f"has no {name}",
-                place=model,
-                remedy="give a Stable Diffusion model in diffusers' folder layout",
-            )
-        return None
-    try:
-        return json.loads(Path(found).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", place=found, remedy="replace the file") from None
-
-
-def _is_hub_id(model: str) -> bool:
-    return model.count("/") == 1 and not model.startswith((".", "/", "~"))
-
-
-BASES = by_kind((StableDiffusionConfig, TinyConfig), "graphcond.bases")
+BASES: dict[str, type[BaseFields]] = registered(
+    (StableDiffusionConfig, TinyConfig),
+    "graphcond.bases",
+    name=lambda config: config.kind_name(),
+    accepts=lambda found: isinstance(found, type) and issubclass(found, BaseFields),
+    expected="a BaseFields config",
+)
 """Every base config by its kind, plug-ins included."""
 
 BaseConfig = tagged_union(BASES)

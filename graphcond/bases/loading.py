@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
 from diffusers import DDIMScheduler, SchedulerMixin
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
@@ -18,6 +19,9 @@ from transformers import CLIPTokenizer
 from transformers.utils import logging
 
 from graphcond.errors import InputError
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""The number formats that `graphcond.bases.config.DType` names."""
 
 HUB_SECONDS = 10
 """How long the hub may take to answer before what is downloaded has to do."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, TypeVar
 
 from torch import nn
 
@@ -13,32 +12,6 @@ from graphcond.signals import GraphTokens, Signal, TextTokens
 
 Read = TypeVar("Read", bound=Context)
 Given = TypeVar("Given", bound=Signal)
-
-
-@runtime_checkable
-class BaseSite(Protocol):
-    """What an encoder may ask of the base it is built for."""
-
-    text_encoder: Any
-
-    @property
-    def token_width(self) -> int:
-        """Width of the context tokens that the denoiser reads."""
-        ...
-
-    @property
-    def default_size(self) -> int:
-        """Side in pixels of the pictures the denoiser was trained on."""
-        ...
-
-    @property
-    def pixels_per_latent(self) -> int:
-        """Side of the square of pixels that one latent stands for."""
-        ...
-
-    def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
-        """Token ids and hidden states of prompts."""
-        ...
 
 
 class Encoder(nn.Module, ABC, Generic[Read, Given]):

@@ -17,7 +17,8 @@ from graphcond.signals import GraphTokens, LayoutMap, Signal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from graphcond.encoders.base import BaseSite, Encoder
+    from graphcond.bases.base import Base
+    from graphcond.encoders.base import Encoder
     from graphcond.encoders.graph_network import GraphNetwork
     from graphcond.encoders.graph_qformer import GraphQFormer
 
@@ -54,7 +55,7 @@ class EncoderFields(ComponentConfig):
         return method in cls.offers or (isinstance(cls.component, type) and hasattr(cls.component, method))
 
     def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
         """The encoder for a base, with new weights.
 
@@ -67,7 +68,7 @@ class EncoderFields(ComponentConfig):
             InputError: it does not fit the base.
         """
         encoder: Encoder[Any, Any] = self.make(
-            feature_width=feature_width, token_width=base.token_width, encode_prompt=base.encode_prompt
+            feature_width=feature_width, token_width=base.facts.token_width, encode_prompt=base.encode_prompt
         )
         return encoder
 
@@ -97,7 +98,7 @@ class GraphQFormerConfig(EncoderFields):
     """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
 
     def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> GraphQFormer:
         """The encoder for a base, reading neighbor embeddings of ``feature_width``.
 
@@ -108,17 +109,25 @@ class GraphQFormerConfig(EncoderFields):
                 start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
 
         Raises:
-            InputError: the tokens would not be as wide as the base's, the projection does not lead from
-                the base's text encoder to the embeddings, or ``relations`` have no names yet.
+            InputError: the base has no CLIP text encoder, the tokens would not be as wide as the base's,
+                the projection does not lead from its text encoder to the embeddings, or ``relations``
+                have no names yet.
         """
         from graphcond.encoders.relations import named
         from graphcond.encoders.text_transformer import TransformerShape
 
-        text = base.text_encoder.config
-        width = self.width or text.hidden_size
-        if width != base.token_width:
+        tower: Any = base.text_tower
+        if tower is None:
             raise InputError(
-                f"{width} does not fit, the base reads tokens of width {base.token_width}",
+                f"{type(base).__name__} has no CLIP text encoder to start from",
+                place="encoder",
+                remedy="use an encoder of another kind, such as neighbor_mean",
+            )
+        text = tower.config
+        width = self.width or text.hidden_size
+        if width != base.facts.token_width:
+            raise InputError(
+                f"{width} does not fit, the base reads tokens of width {base.facts.token_width}",
                 place="encoder.width",
                 remedy="leave it out to follow the base",
             )
@@ -126,11 +135,11 @@ class GraphQFormerConfig(EncoderFields):
             without=("width", "init", "freeze_text"),
             shape=replace(TransformerShape.of(text), width=width),
             feature_width=feature_width,
-            token_width=base.token_width,
+            token_width=base.facts.token_width,
             relations=named(self.relations),
         )
         if self.init != "random":
-            qformer.start_from(base.text_encoder)
+            qformer.start_from(tower)
         if self.init == "clip" and text_projection is not None:
             try:
                 qformer.start_from_clip(base.encode_prompt([""]).ids.cpu(), text_projection)
@@ -156,7 +165,7 @@ class NeighborMeanConfig(EncoderFields):
     """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
 
     def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
         """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used.
 
@@ -166,7 +175,7 @@ class NeighborMeanConfig(EncoderFields):
         from graphcond.encoders.relations import named
 
         encoder: Encoder[Any, Any] = self.make(
-            feature_width=feature_width, token_width=base.token_width, relations=named(self.relations)
+            feature_width=feature_width, token_width=base.facts.token_width, relations=named(self.relations)
         )
         return encoder
 
@@ -187,13 +196,13 @@ class ObjectTokensConfig(EncoderFields):
         """The graph network over words of ``input_width``."""
 
     def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
         """The encoder for a base, reading words of ``feature_width``; no projection is used."""
         from graphcond.encoders.object_tokens import ObjectTokens
 
         return ObjectTokens(
-            self.network(feature_width), token_width=base.token_width, predict_boxes=self.predict_boxes
+            self.network(feature_width), token_width=base.facts.token_width, predict_boxes=self.predict_boxes
         )
 
 
@@ -306,7 +315,7 @@ class LayoutConfig(EncoderFields):
     """Put objects into the boxes that a scene gives; otherwise always into predicted ones."""
 
     def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
         """The encoder for a base, reading words of ``feature_width``; no projection is used."""
         from graphcond.encoders.graph_networks import build_graph_network
@@ -317,7 +326,7 @@ class LayoutConfig(EncoderFields):
         encoder: Encoder[Any, Any] = self.make(
             without=("layers", "node_width", "backend"),
             network=network,
-            size=self.size or base.default_size // base.pixels_per_latent,
+            size=self.size or base.facts.default_size // base.facts.pixels_per_latent,
         )
         return encoder
 
@@ -349,13 +358,13 @@ class TripleTransformerConfig(EncoderFields):
         return self
 
     def build(
-        self, *, feature_width: int, base: BaseSite, text_projection: Float[Tensor, "d w"] | None = None
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
         """The encoder for a base, reading words of ``feature_width``; no projection is used."""
         encoder: Encoder[Any, Any] = self.make(
             without=("node_width", "added_to"),
             feature_width=feature_width,
-            token_width=base.token_width,
+            token_width=base.facts.token_width,
             width=self.node_width,
             sentence=base.encode_prompt if self.added_to else None,
         )

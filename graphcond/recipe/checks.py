@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphcond.bases.config import BaseFacts
+from graphcond.bases.config import BaseFacts, why_not_trained
 from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
 from graphcond.signals import GraphTokens
 
@@ -102,6 +102,33 @@ def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
             f"{place}.width: {width} does not fit, the base reads tokens of width {facts.token_width}; "
             "leave it out to follow the base"
         )
+
+
+def check_sites(place: str, injector: Any, base: Any) -> None:
+    """Check that the base publishes a site of a kind that ``injector`` can attach to.
+
+    Raises:
+        ValueError: it does not.
+    """
+    needed: frozenset[str] = getattr(injector, "needs_sites", frozenset())
+    published: frozenset[str] = base.sites
+    if needed and not needed & published:
+        raise ValueError(
+            f"{place}: '{injector.kind}' needs sites of the kind {' or '.join(sorted(needed))}, "
+            f"the base '{base.kind}' has {', '.join(sorted(published)) or 'none'}; "
+            "choose another injector or base"
+        )
+
+
+def check_objective(facts: BaseFacts | None, training: Any) -> None:
+    """Check that the base can be trained as ``training`` says, as far as its files tell.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    misfit = facts and why_not_trained(facts.predicts, training.timesteps, training.min_snr_gamma)
+    if misfit:
+        raise ValueError(misfit)
 
 
 def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:

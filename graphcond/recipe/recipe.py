@@ -11,12 +11,19 @@ import yaml
 from pydantic import Field, model_validator
 
 from graphcond.adapters import InjectorConfig, LoraConfig
-from graphcond.bases import BaseConfig, StableDiffusionConfig
+from graphcond.bases import BASES, BaseConfig
 from graphcond.config import Config
 from graphcond.encoders import EncoderConfig
 from graphcond.errors import InputError, Notice
 from graphcond.io.files import atomic_file
-from graphcond.recipe.checks import check_condition, check_data, check_features, check_known
+from graphcond.recipe.checks import (
+    check_condition,
+    check_data,
+    check_features,
+    check_known,
+    check_objective,
+    check_sites,
+)
 from graphcond.recipe.sections import (
     ClipFeatures,
     DataConfig,
@@ -77,7 +84,7 @@ class Recipe(Config):
     """Name of the recipe, without slashes; run folders are called after it."""
     description: str = ""
     """One line on what the recipe is."""
-    base: BaseConfig = StableDiffusionConfig()
+    base: BaseConfig = Field(default_factory=next(iter(BASES.values())))
     """The frozen model."""
     data: DataConfig = MmagData()
     """The graph."""
@@ -108,8 +115,11 @@ class Recipe(Config):
             raise ValueError("conditions: two have the same name; rename one")
         if LORA in names:
             raise ValueError(f"conditions: '{LORA}' is the name of the LoRA's own group; choose another")
+        facts = self.base.facts()
         for number, condition in enumerate(self.conditions):
-            check_condition(f"conditions.{number}", condition, self.base.facts())
+            check_condition(f"conditions.{number}", condition, facts)
+            check_sites(f"conditions.{number}.injector", condition.injector, self.base)
+        check_objective(facts, self.training)
         check_data(self.data, self.conditions)
         check_features(self.features, self.conditions)
         check_flip(self.data, self.training)

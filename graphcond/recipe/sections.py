@@ -215,8 +215,9 @@ class TrainingConfig(Config):
     drop: DropConfig = DropConfig()
     min_snr_gamma: PositiveFloat | None = None
     """Weigh the loss by min(SNR, gamma) (arXiv 2303.09556); off unless given."""
-    timesteps: Literal["uniform", "high_noise"] = "uniform"
-    """`high_noise` draws t as the square root of a uniform number: style is decided early."""
+    timesteps: Literal["auto", "uniform", "high_noise", "logit_normal"] = "auto"
+    """`auto` draws t as the base was trained: uniformly for diffusion, logit-normal for flow matching.
+    `high_noise` draws t as the square root of a uniform number: style is decided early."""
     flip: bool | None = None
     """Mirror half of the pictures. Unless given, those of attributed graphs are, and those of scene graphs
     are not: a mirrored picture breaks "left of"."""

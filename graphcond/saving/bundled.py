@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.bases.base_files import base_files, copy_files, model_files, write_index
+from graphcond.bases.config import BaseFields
 from graphcond.errors import InputError
 from graphcond.progress import Progress
 
@@ -49,17 +50,25 @@ def named_in(recipe: dict[str, Any], parts: Mapping[str, Path]) -> dict[str, Any
     return recipe
 
 
-def copy_parts(parts: Mapping[str, Path], model: Path, progress: Progress | None = None) -> None:
-    """Copy ``parts`` into the folder of a model; ``progress`` gets the megabytes done.
+def copy_parts(
+    parts: Mapping[str, Path], base: type[BaseFields], model: Path, progress: Progress | None = None
+) -> None:
+    """Copy ``parts`` into the folder of a model.
+
+    Args:
+        parts: folders by the name of the part.
+        base: the kind of the base.
+        model: where to.
+        progress: gets the megabytes done.
 
     Raises:
         InputError: a part is no longer where it was read from.
         WriteError: the place refuses, or its disk is full.
     """
     for part, source in parts.items():
-        copy_files(source, files_of(part, _present(source)), model / part, progress)
+        copy_files(source, files_of(part, _present(source), base), model / part, progress)
         if part == BASE:
-            write_index(model / part)
+            write_index(base, model / part)
 
 
 def check_apart(parts: Mapping[str, Path], model: Path) -> None:
@@ -75,9 +84,9 @@ def check_apart(parts: Mapping[str, Path], model: Path) -> None:
             )
 
 
-def files_of(part: str, source: Path) -> list[Path]:
-    """The files that make up a part, relative to its folder."""
-    return base_files(source) if part == BASE else model_files(source)
+def files_of(part: str, source: Path, base: type[BaseFields]) -> list[Path]:
+    """The files that make up a part, relative to its folder; ``base`` is the kind of the base."""
+    return base_files(base, source) if part == BASE else model_files(source)
 
 
 def _present(part: Path) -> Path:

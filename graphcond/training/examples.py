@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from graphcond.bases.stable_diffusion import LatentMoments
+from graphcond.bases.base import LatentMoments
 from graphcond.context import Context
 from graphcond.data.contexts import AnySource, Sampled
 from graphcond.data.dataset import Dataset

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import Base
 from graphcond.data.contexts import AnySource, Sampled
 from graphcond.data.dataset import Dataset
 from graphcond.errors import InputError
@@ -80,7 +80,7 @@ class Gatherer:
 
     def examples(
         self,
-        base: StableDiffusionBase,
+        base: Base,
         targets: Int64[np.ndarray, " n"],
         contexts: Contexts,
         what: str,
@@ -116,8 +116,8 @@ class Gatherer:
         read = [c for c in self.recipe.conditions if getattr(c.encoder, "relations", False)]
         return [p for c in read for p in (c.encoder.relations, getattr(contexts[c.name], "relations", None))]
 
-    def _resolution(self, base: StableDiffusionBase) -> int:
-        resolution, side = self.recipe.data.resolution, base.pixels_per_latent
+    def _resolution(self, base: Base) -> int:
+        resolution, side = self.recipe.data.resolution, base.facts.pixels_per_latent
         if resolution % side:
             raise InputError(
                 f"{resolution} is not a multiple of {side}",

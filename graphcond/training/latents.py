@@ -1,20 +1,20 @@
-"""Pictures as the denoiser sees them: the VAE's posterior of every target, computed once."""
+"""Pictures and prompts as the denoiser sees them, computed once for every target."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
 
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import Base
 from graphcond.io.cache import Arrays, Layout, cached_arrays
-from graphcond.io.fingerprint import fingerprint, module_version
+from graphcond.io.fingerprint import fingerprint
 from graphcond.io.pictures import open_picture, to_pixels, to_square
 from graphcond.progress import Progress
 from graphcond.signals import TextTokens
@@ -26,13 +26,13 @@ Moments = Float[np.ndarray, "n views 2 channels height width"]
 """Mean and standard deviation of every picture, upright and, with two views, mirrored."""
 
 
-def storage_type(base: StableDiffusionBase) -> type[np.floating]:
+def storage_type(base: Base) -> type[np.floating]:
     """The number format of cached tensors: float32 for a base in float32, else float16."""
     return np.float32 if base.dtype == torch.float32 else np.float16
 
 
 def cached_latents(
-    base: StableDiffusionBase,
+    base: Base,
     pictures: Sequence[tuple[Path, str]],
     *,
     resolution: int,
@@ -41,10 +41,10 @@ def cached_latents(
 ) -> Moments:
     """The posterior of each picture, padded to a square of ``resolution`` pixels; memory-mapped.
 
-    A changed picture or VAE is computed anew.
+    A changed picture or autoencoder is computed anew.
 
     Args:
-        base: whose VAE encodes.
+        base: encodes them.
         pictures: the path and the digest (see `graphcond.io.fingerprint.file_digest`) of each.
         resolution: side in pixels.
         mirrored: encode the mirrored pictures too.
@@ -54,20 +54,18 @@ def cached_latents(
         InputError: a picture cannot be read, or the cache cannot be written.
     """
     paths, digests = [path for path, _ in pictures], [digest for _, digest in pictures]
-    vae = module_version(base.vae, base.vae.config)
     dtype = storage_type(base)
-    side = resolution // base.pixels_per_latent
-    shape = (len(paths), 1 + mirrored, 2, base.unet.config.in_channels, side, side)
+    shape = (len(paths), 1 + mirrored, 2, *base.latent_shape(resolution, resolution))
 
     def fill(arrays: Arrays) -> None:
         _encode_all(base, paths, resolution, arrays["moments"], progress)
 
-    key = f"latents-{fingerprint(vae, resolution, mirrored, dtype.__name__, digests)}"
+    key = f"latents-{fingerprint(base.pictures_version(), resolution, mirrored, dtype.__name__, digests)}"
     return cached_arrays(key, {"moments": Layout(shape, dtype)}, fill)["moments"]
 
 
 def _encode_all(
-    base: StableDiffusionBase,
+    base: Base,
     paths: Sequence[Path],
     resolution: int,
     into: Moments,
@@ -102,17 +100,21 @@ class PromptTable:
 
     ids: Int64[np.ndarray, "m n"]
     hidden: Float[np.ndarray, "m n c"]
+    present: Bool[np.ndarray, "m n"]
+    extras: Mapping[str, Float[np.ndarray, "m ..."]]
     rows: Int64[np.ndarray, " targets"]
 
     def tokens(self, rows: Int64[np.ndarray, " b"], device: torch.device) -> TextTokens:
         """The tokens of some rows of the table."""
-        hidden = torch.from_numpy(self.hidden[rows]).to(device)
-        return TextTokens(torch.from_numpy(self.ids[rows]).to(device), hidden)
+
+        def part(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array[rows]).to(device)
+
+        extras = {name: part(extra) for name, extra in self.extras.items()}
+        return TextTokens(part(self.ids), part(self.hidden), part(self.present), extras)
 
 
-def cached_prompts(
-    base: StableDiffusionBase, texts: Sequence[str], progress: Progress | None = None
-) -> PromptTable:
+def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None = None) -> PromptTable:
     """Encode ``texts``, one for each target, and the empty prompt.
 
     Raises:
@@ -121,26 +123,33 @@ def cached_prompts(
     distinct = list(dict.fromkeys(["", *texts]))
     row_of = {text: row for row, text in enumerate(distinct)}
     dtype = storage_type(base)
-    shape = (len(distinct), base.token_count)
-    layouts = {"ids": Layout(shape, np.int64), "hidden": Layout((*shape, base.token_width), dtype)}
-    tokenizer = json.loads(base.tokenizer.backend_tokenizer.to_str())
-    encoder = module_version(base.text_encoder, base.text_encoder.config.to_dict())
+    first = base.encode_prompt([""])
+    shape = (len(distinct), first.ids.shape[1])
+    layouts = {
+        "ids": Layout(shape, np.int64),
+        "hidden": Layout((*shape, first.hidden.shape[2]), dtype),
+        "present": Layout(shape, np.bool_),
+        **{f"extra_{name}": Layout((len(distinct), *e.shape[1:]), dtype) for name, e in first.extras.items()},
+    }
 
     def fill(arrays: Arrays) -> None:
-        _encode_prompts(base, distinct, arrays, progress)
+        for start in range(0, len(distinct), BATCH):
+            tokens = base.encode_prompt(distinct[start : start + BATCH])
+            end = start + tokens.ids.shape[0]
+            arrays["ids"][start:end] = tokens.ids.cpu().numpy()
+            arrays["hidden"][start:end] = tokens.hidden.float().cpu().numpy()
+            arrays["present"][start:end] = True if tokens.present is None else tokens.present.cpu().numpy()
+            for name, extra in tokens.extras.items():
+                arrays[f"extra_{name}"][start:end] = extra.float().cpu().numpy()
+            if progress is not None:
+                progress(end, len(distinct))
 
-    key = f"prompts-{fingerprint(encoder, tokenizer['model'], dtype.__name__, distinct)}"
+    key = f"prompts-{fingerprint(base.prompts_version(), dtype.__name__, distinct)}"
     arrays = cached_arrays(key, layouts, fill)
-    return PromptTable(arrays["ids"], arrays["hidden"], np.array([row_of[text] for text in texts], np.int64))
-
-
-def _encode_prompts(
-    base: StableDiffusionBase, texts: Sequence[str], into: Arrays, progress: Progress | None
-) -> None:
-    for start in range(0, len(texts), BATCH):
-        tokens = base.encode_prompt(texts[start : start + BATCH])
-        end = start + tokens.ids.shape[0]
-        into["ids"][start:end] = tokens.ids.cpu().numpy()
-        into["hidden"][start:end] = tokens.hidden.float().cpu().numpy()
-        if progress is not None:
-            progress(end, len(texts))
+    return PromptTable(
+        arrays["ids"],
+        arrays["hidden"],
+        arrays["present"],
+        {name: arrays[f"extra_{name}"] for name in first.extras},
+        np.array([row_of[text] for text in texts], np.int64),
+    )

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int64
 
 from graphcond.bases.attention import choose_attention
+from graphcond.bases.config import why_not_trained
 from graphcond.data.contexts import Sampled
 from graphcond.data.dataset import Dataset
 from graphcond.data.open import open_data
@@ -21,7 +22,7 @@ from graphcond.recipe.sections import FileFeatures, mirrors
 from graphcond.saving.model_folder import saved_recipe
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
-from graphcond.training.objective import check_prediction, learns_without_graph
+from graphcond.training.objective import learns_without_graph
 from graphcond.training.optimizer import all_parameters
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
@@ -138,7 +139,11 @@ def _build_model(
         )
         if recipe.start_from is not None and not resumed:
             model.start_from(recipe.start_from)
-    check_prediction(model.base.prediction_type)
+    misfit = why_not_trained(
+        model.base.facts.predicts, recipe.training.timesteps, recipe.training.min_snr_gamma
+    )
+    if misfit is not None:
+        raise InputError(misfit, place=f"recipe '{recipe.name}'")
     for parameter in all_parameters(model.trainable_parameters()):
         parameter.data = parameter.data.float()
     return model

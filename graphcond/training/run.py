@@ -44,7 +44,7 @@ def write_untrained(
     newest, config, model = {}, recipe.training, prepared.model
     if config.validate_every is not None:
         with report.timed("validation"):
-            found = Validation(prepared.validation, config)(model, model.base.noise_scheduler(), accelerator)
+            found = Validation(prepared.validation, config)(model, accelerator)
         newest["validation"] = {"step": 0, "kind": "validation", **found.record()}
         append_record(run.metrics, newest["validation"])
     if config.preview_every is not None:

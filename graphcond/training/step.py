@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import DDPMScheduler
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -20,9 +19,7 @@ from graphcond.training.examples import Examples, drawn
 from graphcond.training.objective import (
     drops_of,
     gives_gradient,
-    min_snr_weight,
     sample_losses,
-    timesteps_of,
     without_graph,
 )
 from graphcond.training.optimizer import Groups, clip_gradients, gradient_norms, set_rates, share_gradients
@@ -77,7 +74,6 @@ class Stepper:
         always: bool,
     ) -> None:
         self._config: TrainingConfig = model.recipe.training
-        self.scheduler: DDPMScheduler = model.base.noise_scheduler()
         self._model, self._examples, self._groups, self._plan = model, examples, groups, plan
         self._optimizer, self._accelerator = optimizer, accelerator
         self._rate_factor, self._always = rate_factor, always
@@ -114,12 +110,11 @@ class Stepper:
         rows = order_of(config.seed, positions, len(examples))[kept]
         mirrored = (draws.mirrored < 0.5) if examples.mirrored else None
         batch = examples.batch(rows, device, mirrored=mirrored, without_text=drops.text)
-        timesteps = timesteps_of(draws.time, self.scheduler.config.num_train_timesteps, config.timesteps)
-        timesteps = timesteps.to(device)
+        process, size = self._model.base.process, examples.latent_shape[1:]
+        timesteps = process.timesteps(draws.time, config.timesteps, size).to(device)
         with self._accelerator.autocast():
             losses = sample_losses(
                 self._model,
-                self.scheduler,
                 latents=drawn(batch.latents, draws.posterior.to(device)),
                 noise=draws.noise.to(device),
                 timesteps=timesteps,
@@ -127,7 +122,7 @@ class Stepper:
                 contexts=without_graph(batch.contexts, torch.from_numpy(drops.graph).to(device)),
             )
         if config.min_snr_gamma is not None:
-            losses = losses * min_snr_weight(self.scheduler, timesteps, config.min_snr_gamma)
+            losses = losses * process.loss_weight(timesteps, config.min_snr_gamma)
         self._accelerator.backward(losses.sum() / (config.batch_size * config.accumulate))
         return torch.tensor([losses.detach().sum().item(), len(rows)], dtype=torch.float64)
 

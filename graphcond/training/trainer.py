@@ -166,7 +166,7 @@ class Trainer:
     def _validate(self, bar: StepBar) -> None:
         if self._accelerator.is_main_process:
             with self._report.timed("validation"), self.state.averaged():
-                found = self._validation(self._model, self._take_step.scheduler, self._accelerator)
+                found = self._validation(self._model, self._accelerator)
             self._record("validation", found.record())
             bar.note(gap=f"{found.graph_gap:.4f}")
         self._accelerator.wait_for_everyone()

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import DDPMScheduler
 from jaxtyping import Float64, Int64
 
 from graphcond.data.contexts import Sampled
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
 from graphcond.training.examples import Examples
-from graphcond.training.objective import sample_losses, timesteps_of, without_graph
+from graphcond.training.objective import sample_losses, without_graph
 from graphcond.training.randomness import Purpose, generator_of, seed_of
 from graphcond.training.state import train_mode
 
@@ -110,16 +109,14 @@ class Validation:
         self._time = ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
 
     @torch.no_grad()
-    def __call__(
-        self, model: GraphModel, scheduler: DDPMScheduler, accelerator: Accelerator
-    ) -> ValidationLoss:
+    def __call__(self, model: GraphModel, accelerator: Accelerator) -> ValidationLoss:
         """The losses of ``model`` as it is now."""
         model.train(False)
         size, count = self._config.batch_size, len(self._examples)
         with accelerator.autocast():
             losses = np.concatenate(
                 [
-                    self._batch(model, scheduler, np.arange(start, min(start + size, count)))
+                    self._batch(model, np.arange(start, min(start + size, count)))
                     for start in range(0, count, size)
                 ],
                 axis=1,
@@ -128,19 +125,16 @@ class Validation:
         graph, no_graph, wrong = losses.mean(axis=1).tolist()
         return ValidationLoss(graph, no_graph, wrong)
 
-    def _batch(
-        self, model: GraphModel, scheduler: DDPMScheduler, rows: Int64[np.ndarray, " b"]
-    ) -> Float64[np.ndarray, "3 b"]:
+    def _batch(self, model: GraphModel, rows: Int64[np.ndarray, " b"]) -> Float64[np.ndarray, "3 b"]:
         device = model.device
         batch = self._examples.batch(rows, device)
-        total = scheduler.config.num_train_timesteps
-        timesteps = timesteps_of(self._time[rows], total, self._config.timesteps).to(device)
+        process, size = model.base.process, self._examples.latent_shape[1:]
+        timesteps = process.timesteps(self._time[rows], self._config.timesteps, size).to(device)
         wrong = self._examples.features(rows, device, self._wrong)
         variants = (batch.contexts, without_graph(batch.contexts), wrong)
         losses = [
             sample_losses(
                 model,
-                scheduler,
                 latents=batch.latents.mean,
                 noise=self._noise[rows].to(device),
                 timesteps=timesteps,

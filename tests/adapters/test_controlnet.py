@@ -78,20 +78,20 @@ def test_where_the_layout_says_something_matters(base) -> None:
     injector, given = awake(base), layout()
     mirrored = LayoutMap(given.features.flip(-1), given.present)
     first, second = (injector.apply(inputs(base), one).residuals for one in (given, mirrored))
-    assert not torch.allclose(first.down[0], second.down[0], atol=1e-4)
+    assert not torch.allclose(first["conv_in"], second["conv_in"], atol=1e-4)
 
 
 @torch.no_grad()
 def test_it_reads_the_prompt_alone(base) -> None:
     injector = awake(base)
-    tokens = GraphTokens(torch.randn(2, 3, base.token_width), torch.ones(2, 3, dtype=torch.bool))
+    tokens = GraphTokens(torch.randn(2, 3, base.facts.token_width), torch.ones(2, 3, dtype=torch.bool))
     alone = injector.apply(inputs(base), layout()).residuals
     for place in ("append", "replace"):
         given = PromptTokenInjector(place=place).apply(inputs(base), tokens)
-        assert torch.equal(injector.apply(given, layout()).residuals.mid, alone.mid)
+        assert torch.equal(injector.apply(given, layout()).residuals["mid_block"], alone["mid_block"])
     other = inputs(base)
     other = DenoiserInputs(other.sample, other.timestep, other.context.flip(0))
-    assert not torch.allclose(injector.apply(other, layout()).residuals.mid, alone.mid)
+    assert not torch.allclose(injector.apply(other, layout()).residuals["mid_block"], alone["mid_block"])
 
 
 @torch.no_grad()
@@ -99,19 +99,16 @@ def test_residuals_of_two_add_up_and_scale(base) -> None:
     first, second = awake(base, 3), awake(base, 4)
     one, two = (injector.apply(inputs(base), layout()).residuals for injector in (first, second))
     both = second.apply(first.apply(inputs(base), layout()), layout(), 0.5).residuals
-    assert torch.allclose(both.mid, one.mid + two.mid / 2, atol=1e-6)
-    assert all(
-        torch.allclose(sum_, a + b / 2, atol=1e-6)
-        for sum_, a, b in zip(both.down, one.down, two.down, strict=True)
-    )
+    assert both.keys() == base.sites("encoder_level").keys()
+    assert all(torch.allclose(both[site], one[site] + two[site] / 2, atol=1e-6) for site in both)
 
 
 @torch.no_grad()
 def test_guess_mode_weighs_the_levels(base) -> None:
     plain = awake(base).apply(inputs(base), layout()).residuals
     guess = awake(base, guess_mode=True).apply(inputs(base), layout()).residuals
-    assert torch.allclose(guess.down[0], plain.down[0] / 10, atol=1e-6)
-    assert torch.allclose(guess.mid, plain.mid, atol=1e-6)
+    assert torch.allclose(guess["conv_in"], plain["conv_in"] / 10, atol=1e-6)
+    assert torch.allclose(guess["mid_block"], plain["mid_block"], atol=1e-6)
 
 
 @torch.no_grad()

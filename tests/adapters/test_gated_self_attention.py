@@ -29,7 +29,7 @@ def inputs(base) -> DenoiserInputs:
 
 
 def tokens(base, count: int = 4) -> GraphTokens:
-    values = torch.randn(2, count, base.token_width, generator=torch.Generator().manual_seed(1))
+    values = torch.randn(2, count, base.facts.token_width, generator=torch.Generator().manual_seed(1))
     there = torch.ones(2, count, dtype=torch.bool)
     return GraphTokens(values, there, torch.tensor([0.1, 0.2, 0.6, 0.9]).expand(2, count, 4), there)
 
@@ -184,7 +184,7 @@ def test_on_the_packaged_base() -> None:
     plain = base.denoise(inputs(base))
     injector = GatedSelfAttentionInjector()
     injector.inject(base)
-    assert len(injector.blocks) == len(base.cross_attentions())
+    assert len(injector.blocks) == len(base.sites("cross_attention"))
     assert torch.equal(base.denoise(injector.apply(inputs(base), tokens(base))), plain)
     injector.eject()
     injector = awake(base)

@@ -33,7 +33,7 @@ def inputs(base) -> DenoiserInputs:
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_the_update_is_the_papers(base, scale: float) -> None:
-    site = next(iter(base.cross_attentions().values()))
+    site = next(iter(base.sites("cross_attention").values())).module
     weight = site.to_q.weight.clone()
     injector = LoraInjector(rank=2, alpha=6.0)
     injector.inject(base)

@@ -24,7 +24,7 @@ def inputs(base) -> DenoiserInputs:
 
 
 def tokens(base, present: tuple[bool, bool] = (True, True), seed: int = 1) -> GraphTokens:
-    values = torch.randn(2, 6, base.token_width, generator=torch.Generator().manual_seed(seed))
+    values = torch.randn(2, 6, base.facts.token_width, generator=torch.Generator().manual_seed(seed))
     return GraphTokens(values, torch.tensor(present)[:, None].expand(2, 6))
 
 

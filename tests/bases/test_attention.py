@@ -49,7 +49,7 @@ def test_contexts_are_padded_to_what_xformers_takes(sd_folder: Path) -> None:
     """The padding is hidden, so on any kernel the output stays what it was."""
     base = small_base(sd_folder)
     sample = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    context = torch.randn(1, 13, base.token_width)
+    context = torch.randn(1, 13, base.facts.token_width)
     weight = torch.ones(1, 13)
     weight[:, 11:] = 0
     inputs = DenoiserInputs(sample, torch.tensor([3]), context, weight)

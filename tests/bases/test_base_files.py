@@ -9,7 +9,7 @@ import pytest
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 
 from graphcond.bases import StableDiffusionConfig, TinyConfig
-from graphcond.bases.base_files import base_files, base_folder, copy_files, model_files, write_index
+from graphcond.bases.base_files import base_files, copy_files, model_files, write_index
 from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError, WriteError
 
@@ -45,7 +45,7 @@ def test_only_what_is_read_belongs_to_a_model(tmp_path: Path) -> None:
 
 
 def test_only_the_parts_belong_to_a_base(crowded: Path) -> None:
-    assert {str(file) for file in base_files(crowded)} >= {
+    assert {str(file) for file in base_files(StableDiffusionConfig, crowded)} >= {
         "unet/config.json",
         "unet/diffusion_pytorch_model.safetensors",
         "vae/diffusion_pytorch_model.safetensors",
@@ -53,27 +53,32 @@ def test_only_the_parts_belong_to_a_base(crowded: Path) -> None:
         "tokenizer/vocab.json",
         "scheduler/scheduler_config.json",
     }
-    assert {file.parts[0] for file in base_files(crowded)} == {
+    assert {file.parts[0] for file in base_files(StableDiffusionConfig, crowded)} == {
         "unet",
         "vae",
         "text_encoder",
         "tokenizer",
         "scheduler",
     }
-    assert not {file.name for file in base_files(crowded)} & set(LEFT)
+    assert not {file.name for file in base_files(StableDiffusionConfig, crowded)} & set(LEFT)
 
 
 def test_a_copy_opens_in_diffusers_and_here(crowded: Path, tmp_path: Path) -> None:
     PNDMScheduler.from_pretrained(crowded, subfolder="scheduler").save_pretrained(crowded / "scheduler")
     steps: list[tuple[int, int]] = []
     copy = tmp_path / "copy"
-    copy_files(crowded, base_files(crowded), copy, lambda done, total: steps.append((done, total)))
-    write_index(copy)
+    copy_files(
+        crowded,
+        base_files(StableDiffusionConfig, crowded),
+        copy,
+        lambda done, total: steps.append((done, total)),
+    )
+    write_index(StableDiffusionConfig, copy)
     assert {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()} == {
-        *base_files(crowded),
+        *base_files(StableDiffusionConfig, crowded),
         Path("model_index.json"),
     }
-    assert len(steps) == len(base_files(crowded))
+    assert len(steps) == len(base_files(StableDiffusionConfig, crowded))
     assert steps == sorted(steps)
     assert steps[-1] == (2, 2)
     pipe = StableDiffusionPipeline.from_pretrained(copy)
@@ -87,7 +92,7 @@ def test_links_are_copied_as_what_they_show(crowded: Path, tmp_path: Path) -> No
     blob = tmp_path / "blob"
     (crowded / file).rename(blob)
     (crowded / file).symlink_to(blob)
-    assert file in base_files(crowded)
+    assert file in base_files(StableDiffusionConfig, crowded)
     copy_files(crowded, [file], tmp_path / "copy")
     assert not (tmp_path / "copy" / file).is_symlink()
     assert (tmp_path / "copy" / file).read_bytes() == blob.read_bytes()
@@ -96,12 +101,12 @@ def test_links_are_copied_as_what_they_show(crowded: Path, tmp_path: Path) -> No
 def test_a_place_that_refuses_is_named(crowded: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="file"):
-        copy_files(crowded, base_files(crowded), tmp_path / "file")
+        copy_files(crowded, base_files(StableDiffusionConfig, crowded), tmp_path / "file")
 
 
 def test_where_a_base_lies(sd_folder: Path) -> None:
-    assert base_folder(StableDiffusionConfig(model=str(sd_folder))) == sd_folder
-    assert base_folder(TinyConfig()) == TINY_FOLDER
+    assert StableDiffusionConfig(model=str(sd_folder)).folder() == sd_folder
+    assert TinyConfig().folder() == TINY_FOLDER
 
 
 def test_a_hub_models_folder_is_that_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +117,7 @@ def test_a_hub_models_folder_is_that_of_the_cache(tmp_path: Path, monkeypatch: p
         return str(tmp_path)
 
     monkeypatch.setattr("graphcond.bases.base_files.snapshot_download", snapshot)
-    assert base_folder(StableDiffusionConfig(model="some/model", revision="v2")) == tmp_path
+    assert StableDiffusionConfig(model="some/model", revision="v2").folder() == tmp_path
     assert asked == {"name": "some/model", "revision": "v2", "local_files_only": True}
 
 
@@ -120,4 +125,4 @@ def test_a_hub_model_that_was_never_downloaded(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     for name in ("nobody/nothing", "no such/name at all"):
         with pytest.raises(InputError, match=f"base '{name}': is not on this machine"):
-            base_folder(StableDiffusionConfig(model=name))
+            StableDiffusionConfig(model=name).folder()

@@ -25,14 +25,14 @@ def slot() -> GroundingSlot:
 @pytest.fixture
 def inputs(base, slot: GroundingSlot) -> DenoiserInputs:
     shown = Grounding(torch.ones(1, 2, 3), torch.ones(1, 2, dtype=torch.bool), torch.ones(1))
-    context = torch.randn(1, 5, base.token_width)
+    context = torch.randn(1, 5, base.facts.token_width)
     return DenoiserInputs(torch.randn(1, 4, 8, 8), torch.tensor([5]), context, grounding={slot: shown})
 
 
 @torch.no_grad()
 def test_filled_everywhere_in_the_denoiser_and_emptied(base, slot, inputs) -> None:
     seen = []
-    sites = [base.unet.conv_in, *(block.attn1 for block in base.transformer_blocks().values())]
+    sites = [base.unet.conv_in, *(site.module.attn1 for site in base.sites("block").values())]
     for site in sites:
         site.register_forward_hook(lambda *_: seen.append(slot.value))
     base.denoise(inputs)
@@ -46,7 +46,7 @@ def test_filled_again_where_a_block_is_recomputed(base, slot, inputs) -> None:
     sample = inputs.sample.requires_grad_(True)
     output = base.denoise(replace(inputs, sample=sample))
     seen = []
-    blocks = base.transformer_blocks().values()
+    blocks = [site.module for site in base.sites("block").values()]
     for block in blocks:
         block.attn1.register_forward_hook(lambda *_: seen.append(slot.value))
     output.sum().backward()
@@ -60,7 +60,7 @@ def test_emptied_when_the_denoiser_fails(base, slot, inputs) -> None:
     def fail(*_: object) -> None:
         raise ArithmeticError
 
-    next(iter(base.transformer_blocks().values())).attn2.register_forward_hook(fail)
+    next(iter(base.sites("block").values())).module.attn2.register_forward_hook(fail)
     with pytest.raises(ArithmeticError):
         base.denoise(inputs)
     assert slot.value is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ import torch
 from diffusers import AutoencoderKL
 
 from graphcond.bases import StableDiffusionConfig
-from graphcond.bases.config import read_facts
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from tests.tiny_checkpoints import write_sd_folder
@@ -28,16 +29,9 @@ def copy(sd_folder: Path, tmp_path: Path) -> Path:
 def test_both_predictions_and_any_width(tmp_path: Path, prediction: str, width: int) -> None:
     folder = write_sd_folder(tmp_path / "sd", prediction=prediction, cross_width=width)
     base = StableDiffusionConfig(model=str(folder)).build(device=CPU)
-    assert (base.prediction_type, base.token_width) == (prediction, width)
-    facts = read_facts(str(folder))
-    assert facts is not None
-    assert (facts.prediction_type, facts.token_width, facts.token_count) == (
-        prediction,
-        width,
-        base.token_count,
-    )
-    assert facts.resolution == base.default_size == 64
-    assert base.noise_scheduler().config.prediction_type == prediction
+    assert (base.facts.predicts, base.process.predicts, base.facts.token_width) == (*[prediction] * 2, width)
+    assert (base.facts.default_size, base.facts.multiple, base.facts.latent_channels) == (64, 16, 4)
+    assert StableDiffusionConfig(model=str(folder)).facts() == base.facts
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
@@ -70,10 +64,52 @@ def test_moments_are_the_vaes_posterior(sd_folder: Path) -> None:
 
 def test_sites_are_the_cross_attentions(sd_folder: Path) -> None:
     base = StableDiffusionConfig(model=str(sd_folder)).build(device=CPU)
-    sites = base.cross_attentions()
+    sites = base.sites("cross_attention")
     assert sites
-    assert all(site.cross_attention_dim == base.token_width for site in sites.values())
-    assert all(base.unet.get_submodule(name) is site for name, site in sites.items())
+    for name, site in sites.items():
+        assert site.name == name
+        assert base.unet.get_submodule(name) is site.module
+        assert site.module.cross_attention_dim == base.facts.token_width
+
+
+@torch.no_grad()
+def test_every_site_says_how_wide_and_how_fine_it_is(sd_folder: Path) -> None:
+    base = StableDiffusionConfig(model=str(sd_folder)).build(device=CPU)
+    shapes: dict[str, torch.Size] = {}
+
+    def note(name: str, *_: object) -> None:
+        output = _[-1]
+        shapes[name] = (output[0] if isinstance(output, tuple) else output).shape
+
+    sites = [*base.sites("encoder_level").values(), *base.sites("block").values()]
+    for site in sites:
+        site.module.register_forward_hook(partial(note, site.name))
+    base.denoise(base.inputs(torch.randn(1, 4, 12, 8), torch.tensor([5]), base.encode_prompt(["a star"])))
+    for site in sites:
+        rows, columns = site.grid(12, 8)
+        wanted = (rows * columns, site.width) if site.kind == "block" else (site.width, rows, columns)
+        assert tuple(shapes[site.name][1:]) == wanted, site.name
+    assert base.sites("joint_attention") == {}
+
+
+@torch.no_grad()
+def test_residuals_reach_the_level_they_are_named_after(sd_folder: Path) -> None:
+    base = StableDiffusionConfig(model=str(sd_folder)).build(device=CPU)
+    inputs = base.inputs(torch.randn(1, 4, 8, 8), torch.tensor([5]), base.encode_prompt(["a star"]))
+    levels = base.sites("encoder_level")
+    zeros = {name: torch.zeros(1, site.width, *site.grid(8, 8)) for name, site in levels.items()}
+    plain = base.denoise(inputs)
+    assert torch.equal(base.denoise(replace(inputs, residuals=zeros)), plain)
+    for name in levels:
+        moved = base.denoise(replace(inputs, residuals={**zeros, name: zeros[name] + 1}))
+        assert not torch.allclose(moved, plain, atol=1e-5), name
+
+
+def test_the_padding_of_a_prompt_is_known_and_shown(sd_folder: Path) -> None:
+    base = StableDiffusionConfig(model=str(sd_folder)).build(device=CPU)
+    text = base.encode_prompt(["ab", "abcd"])
+    assert text.present.sum(1).tolist() == [4, 6]
+    assert base.inputs(torch.randn(2, 4, 8, 8), torch.tensor([5, 5]), text).context_weight is None
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
@@ -108,6 +144,6 @@ def test_an_unknown_scheduler_is_named(copy: Path) -> None:
 def test_a_hub_model_that_cannot_be_had(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="or a hub id while online"):
         StableDiffusionConfig(model="nobody/no-such-model").build(device=CPU)
-    assert read_facts("nobody/no-such-model") is None
+    assert StableDiffusionConfig(model="nobody/no-such-model").facts() is None
     with pytest.raises(InputError, match=r"has no unet/config\.json"):
-        read_facts(str(tmp_path))
+        StableDiffusionConfig(model=str(tmp_path)).facts()

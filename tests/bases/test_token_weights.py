@@ -25,7 +25,7 @@ def inputs(context: torch.Tensor, weight: torch.Tensor | None = None) -> Denoise
 
 @torch.no_grad()
 def test_weight_two_is_the_token_twice(base) -> None:
-    tokens = torch.randn(1, 5, base.token_width)
+    tokens = torch.randn(1, 5, base.facts.token_width)
     twice = torch.cat([tokens, tokens[:, 3:]], 1)
     weight = torch.tensor([[1.0, 1, 1, 2, 2]])
     assert torch.allclose(base.denoise(inputs(tokens, weight)), base.denoise(inputs(twice)), atol=1e-5)
@@ -33,7 +33,7 @@ def test_weight_two_is_the_token_twice(base) -> None:
 
 @torch.no_grad()
 def test_weight_zero_is_no_token(base) -> None:
-    tokens = torch.randn(1, 6, base.token_width)
+    tokens = torch.randn(1, 6, base.facts.token_width)
     weight = torch.tensor([[1.0, 1, 1, 1, 0, 0]])
     assert torch.allclose(
         base.denoise(inputs(tokens, weight)), base.denoise(inputs(tokens[:, :4])), atol=1e-5
@@ -42,7 +42,7 @@ def test_weight_zero_is_no_token(base) -> None:
 
 @torch.no_grad()
 def test_equal_weights_change_nothing_and_a_half_lies_between(base) -> None:
-    tokens = torch.randn(1, 6, base.token_width)
+    tokens = torch.randn(1, 6, base.facts.token_width)
     full = base.denoise(inputs(tokens))
     assert torch.allclose(base.denoise(inputs(tokens, torch.ones(1, 6))), full, atol=1e-6)
     half = base.denoise(inputs(tokens, torch.tensor([[1.0, 1, 1, 1, 0.5, 0.5]])))
@@ -60,7 +60,7 @@ def test_bias_survives_half_precision(dtype: torch.dtype) -> None:
 
 
 def test_gradient_checkpointing_keeps_weights(base) -> None:
-    tokens = torch.randn(1, 5, base.token_width, requires_grad=True)
+    tokens = torch.randn(1, 5, base.facts.token_width, requires_grad=True)
     weight = torch.tensor([[1.0, 1, 1, 0.5, 0.0]])
     gradients = []
     for enable in (False, True):

@@ -48,7 +48,7 @@ def test_gives_tokens_of_the_base_width(encoder, base) -> None:
     tokens = encoder(some_features(2), prompts(base))
     assert isinstance(tokens, encoder.gives)
     assert isinstance(tokens, GraphTokens)
-    assert tokens.tokens.shape[::2] == (2, base.token_width)
+    assert tokens.tokens.shape[::2] == (2, base.facts.token_width)
     assert tokens.present.shape == tokens.tokens.shape[:2]
     assert bool(tokens.present.all())
 

@@ -55,7 +55,7 @@ def signal(injector: Injector, base, present: tuple[bool, bool] = (True, True)) 
     if injector.reads is LayoutMap:
         features = torch.randn(2, LAYOUT_WIDTH, 16, 16, generator=generator)
         return LayoutMap(features * there[:, None, None, None], there)
-    tokens = torch.randn(2, 6, base.token_width, generator=generator)
+    tokens = torch.randn(2, 6, base.facts.token_width, generator=generator)
     boxed = torch.tensor([True, True, False, True, True, False]).expand(2, 6)
     boxes = torch.rand(2, 6, 4, generator=generator) / 2
     boxes[..., 2:] += 0.5

@@ -69,7 +69,7 @@ def test_gives_what_it_says(encoder, base) -> None:
     if isinstance(signal, LayoutMap):
         assert signal.features.shape[:2] == (3, encoder.signal_width)
     else:
-        assert signal.tokens.shape[::2] == (3, base.token_width)
+        assert signal.tokens.shape[::2] == (3, base.facts.token_width)
 
 
 def test_scenes_do_not_see_each_other_or_padding(encoder, base) -> None:

@@ -25,7 +25,7 @@ def build(base, **settings) -> GraphQFormer:
 
 
 def test_names_and_shapes_are_the_releases(base) -> None:
-    text, width = base.text_encoder.config, base.token_width
+    text, width = base.text_encoder.config, base.facts.token_width
     clip = {f"text_model.{name.removeprefix('text_model.')}" for name in base.text_encoder.state_dict()}
     ours = {name: tuple(tensor.shape) for name, tensor in build(base).state_dict().items()}
     layers = [n for n in range(text.num_hidden_layers) if n % 2 == 0]
@@ -118,12 +118,12 @@ def _reads_neighbors(name: str) -> bool:
 def test_clips_start_reads_a_picture_as_the_text_state_that_projects_to_it(base) -> None:
     """What CLIP makes of a prompt's last state becomes that state again, up to the null space."""
     torch.manual_seed(3)
-    projection = torch.randn(FEATURE_WIDTH, base.token_width)
+    projection = torch.randn(FEATURE_WIDTH, base.facts.token_width)
     config = GraphQFormerConfig(init="clip")
     encoder = config.build(feature_width=FEATURE_WIDTH, base=base, text_projection=projection)
     norm = encoder.text_model.final_layer_norm
     state = base.encode_prompt(["a star"]).hidden[0, 4]
-    token = encoder.projector.proj((projection @ state)[None, None])[0, 0, : base.token_width]
+    token = encoder.projector.proj((projection @ state)[None, None])[0, 0, : base.facts.token_width]
     read = token * norm.weight + norm.bias
     assert torch.allclose(projection @ read, projection @ state, rtol=0.2, atol=0.5)
     other = projection @ base.encode_prompt(["a house by the sea"]).hidden[0, 4]
@@ -132,7 +132,9 @@ def test_clips_start_reads_a_picture_as_the_text_state_that_projects_to_it(base)
 
 @torch.no_grad()
 def test_clips_start_lets_neighbors_through_at_once(base) -> None:
-    projection = torch.randn(FEATURE_WIDTH, base.token_width, generator=torch.Generator().manual_seed(0))
+    projection = torch.randn(
+        FEATURE_WIDTH, base.facts.token_width, generator=torch.Generator().manual_seed(0)
+    )
     text = base.encode_prompt(["a star"])
     encoder = GraphQFormerConfig(init="clip").build(
         feature_width=FEATURE_WIDTH, base=base, text_projection=projection

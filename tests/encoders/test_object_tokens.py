@@ -14,7 +14,7 @@ from graphcond.encoders.boxes import BoxHead
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.signals import TextTokens
-from tests.builders import FEATURE_WIDTH
+from tests.builders import FEATURE_WIDTH, FactsOnly
 from tests.scene_builders import CROWD, EMPTY, LOOPED, ODD, ONE, SHEEP, read_scenes, reordered, scene_graphs
 
 KINDS = ["triple_gcn", "gcn", "sage", "gat"]
@@ -22,21 +22,11 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 TEXT = TextTokens(torch.zeros(0, 1, dtype=torch.long), torch.zeros(0, 1, 32))
 
 
-class Site:
-    """As much of a base as these encoders ask for."""
-
-    text_encoder = None
-    token_width, default_size, pixels_per_latent = 32, 64, 8
-
-    def encode_prompt(self, prompts: object) -> TextTokens:
-        raise NotImplementedError
-
-
 def build(kind: str, **settings: object) -> ObjectTokens:
     torch.manual_seed(0)
     backend = {"backend": "torch"} if kind == "gcn" else {}
     return ENCODERS[kind](node_width=16, **backend, **settings).build(
-        feature_width=FEATURE_WIDTH, base=Site()
+        feature_width=FEATURE_WIDTH, base=FactsOnly()
     )
 
 
@@ -169,7 +159,9 @@ def test_heads_must_share_the_width() -> None:
 def test_weights_do_not_depend_on_the_backend(kind: str, tmp_path: Path) -> None:
     names = build(kind).state_dict().keys()
     if kind == "gcn":
-        other = ENCODERS[kind](node_width=16, backend="auto").build(feature_width=FEATURE_WIDTH, base=Site())
+        other = ENCODERS[kind](node_width=16, backend="auto").build(
+            feature_width=FEATURE_WIDTH, base=FactsOnly()
+        )
         assert other.state_dict().keys() == names
     assert not [name for name in names if "lora_" in name]
 

@@ -59,7 +59,7 @@ def test_attributes_are_averaged_for_each_object() -> None:
 def test_one_token_for_each_triple_and_one_for_the_scene(base) -> None:
     tokens = of(build(base), PARK, PAIR, LOOSE, EMPTY)
     assert tokens.present.sum(1).tolist() == [1 + 3 + 4, 1 + 3, 1 + 2, 0]
-    assert tokens.tokens.shape[-1] == base.token_width
+    assert tokens.tokens.shape[-1] == base.facts.token_width
     assert bool(tokens.tokens.isfinite().all())
 
 

@@ -41,7 +41,7 @@ def gligen(base) -> UNet2DConditionModel:
 @pytest.fixture
 def signal(base) -> GraphTokens:
     generator = torch.Generator().manual_seed(1)
-    tokens = torch.randn(2, SHOWN, base.token_width, generator=generator)
+    tokens = torch.randn(2, SHOWN, base.facts.token_width, generator=generator)
     corner = torch.rand(2, SHOWN, 2, generator=generator) / 2
     present = torch.tensor([[True] * SHOWN, [True, True, False, False]])
     return GraphTokens(tokens, present, torch.cat([corner, corner + 0.4], -1), present)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from graphcond.adapters import Injector
-from graphcond.adapters.base import InjectionSite
+from graphcond.bases import Base
 from graphcond.context import NeighborFeatures
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import Encoder
@@ -35,7 +35,7 @@ class LearnedInjector(Injector):
         super().__init__()
         self.gate = nn.Parameter(torch.zeros(()))
 
-    def inject(self, base: InjectionSite) -> None:
+    def inject(self, base: Base) -> None:
         pass
 
     def eject(self) -> None:

@@ -22,14 +22,14 @@ def test_without_graph_the_loss_is_the_bases_own(
     prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder, conditions=named), toy_graph)
     model, device = prepared.model, torch.device("cpu")
     batch = prepared.train.batch(np.arange(4), device)
-    scheduler, timesteps = model.base.noise_scheduler(), torch.tensor([10, 300, 600, 999])
+    timesteps = torch.tensor([10, 300, 600, 999])
     generator = torch.Generator().manual_seed(0)
     noise, other = torch.randn(2, *batch.latents.mean.shape, generator=generator)
     latents = drawn(batch.latents, other)
 
     def losses(contexts: object) -> torch.Tensor:
         return sample_losses(
-            *(model, scheduler),
+            model,
             latents=latents,
             noise=noise,
             timesteps=timesteps,
@@ -37,7 +37,7 @@ def test_without_graph_the_loss_is_the_bases_own(
             contexts=contexts,  # type: ignore[arg-type]
         )
 
-    noisy = scheduler.add_noise(latents, noise, timesteps)
+    noisy = model.base.process.noisy(latents, noise, timesteps)
     plain = squared_error(model.base.denoise(DenoiserInputs(noisy, timesteps, batch.text.hidden)), noise)
     full, none = losses(batch.contexts), losses(without_graph(batch.contexts))
     some = losses(without_graph(batch.contexts, torch.tensor([False, True, False, True])))

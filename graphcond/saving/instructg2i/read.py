@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextConfig
 
-from graphcond.bases.base_files import BASE_PARTS
-from graphcond.bases.config import BaseFacts, read_facts
+from graphcond.bases import BASES
+from graphcond.bases.config import BaseFacts
 from graphcond.bases.loading import load_part
 from graphcond.encoders.graph_qformer import GraphQFormer
 from graphcond.encoders.text_transformer import TransformerShape
@@ -31,6 +31,9 @@ from graphcond.saving.instructg2i.layout import (
     cross_attention_every,
     tokens_per_neighbor,
 )
+
+BASE_KIND = "stable_diffusion"
+"""The kind of the base in a checkpoint."""
 
 NEIGHBORS = 5
 """Neighbors of a target in the data of the release. No file of a checkpoint says how many there were."""
@@ -96,7 +99,7 @@ def read_release(
         recipe=_recipe(
             folder,
             vision,
-            resolution=min(RESOLUTION, facts.resolution),
+            resolution=min(RESOLUTION, facts.default_size),
             sampler=_sampler(sampler, neighbors),
             tokens=tokens,
             every=every,
@@ -108,10 +111,10 @@ def read_release(
 
 
 def _checked_facts(folder: Path) -> BaseFacts:
-    for part in (*BASE_PARTS, PROJECTOR, QFORMER):
+    for part in (*map(Path, BASES[BASE_KIND].parts), PROJECTOR, QFORMER):
         if not (folder / part).exists():
             raise InputError(f"has no '{part}'", place=folder, remedy=AGAIN)
-    facts = read_facts(str(folder))
+    facts = BASES[BASE_KIND].model_validate({"model": str(folder)}).facts()
     assert facts is not None, "a folder always tells its facts"
     return facts
 
@@ -193,7 +196,7 @@ def _recipe(
     values = {
         "name": "instructg2i_release",
         "description": "InstructG2I as its authors released it.",
-        "base": {"kind": "stable_diffusion", "model": str(folder)},
+        "base": {"kind": BASE_KIND, "model": str(folder)},
         "data": {"kind": "mmag", "resolution": resolution},
         "features": {"kind": "clip_vision", "model": image_encoder},
         "conditions": [condition],

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from graphcond.bases.base_files import base_files, base_folder, copy_files, write_index
+from graphcond.bases.base_files import base_files, copy_files, write_index
 from graphcond.bases.loading import quiet_loading
 from graphcond.encoders.config import GraphQFormerConfig
 from graphcond.errors import InputError
@@ -58,10 +58,10 @@ def write_release(
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     check_fits(recipe, weights)
     vision = load_vision()
-    source = base_folder(recipe.base)
+    kind, source = type(recipe.base), recipe.base.folder()
     with atomic_folder(folder) as new:
-        copy_files(source, base_files(source), new, progress)
-        write_index(new)
+        copy_files(source, base_files(kind, source), new, progress)
+        write_index(kind, new)
         _name_as_before(new / "text_encoder")
         _write_vocabulary(new / "tokenizer")
         with quiet_loading():

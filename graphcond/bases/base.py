@@ -1,0 +1,292 @@
+"""The contract of a base: a frozen denoiser with its autoencoder and text encoder, and what it publishes.
+
+Nothing outside this room knows which denoiser is inside a base. Samplers, encoders, injectors, training and
+drawing ask for what stands here. A new base derives from `Base`; the rows of
+``tests/conformance/test_bases.py`` are its acceptance test.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from diffusers import SchedulerMixin
+from diffusers.loaders import SanaLoraLoaderMixin
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from graphcond.bases.config import BaseFacts, SiteKind
+from graphcond.bases.noise_process import NoiseProcess
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError
+from graphcond.signals import TextTokens
+
+Addition = Callable[[Tensor], Tensor | None]
+"""Features (b, tokens, width) of a site to what is added to them; None for nothing."""
+
+
+class Attachment(Protocol):
+    """An addition that is attached to a site."""
+
+    def remove(self) -> None:
+        """Detach it and restore the site."""
+        ...
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named place in a denoiser where an injector may act.
+
+    Kinds: ``cross_attention`` reads context tokens. ``joint_attention`` has text and picture in one sequence.
+    ``block`` lies in a transformer block behind its self-attention and before it reads the context.
+    ``encoder_level`` is a feature map to which `DenoiserInputs.residuals` adds, by the name of the site.
+
+    Args:
+        name: unique among the sites of its kind: the name of ``module`` in the denoiser.
+        kind: what may be done here.
+        width: channels of the features.
+        module: where it lies.
+        heads: of the attention there; 1 where there is none.
+        stride: side, in latents, of the square that one feature stands for.
+        text: the part of the sequence that is text, in joint attention.
+        attach: for a ``block``: calls an addition with the site's features in every pass, recomputed ones
+            included, and adds what it returns.
+    """
+
+    name: str
+    kind: SiteKind
+    width: int
+    module: nn.Module
+    heads: int = 1
+    stride: int = 1
+    text: slice | None = None
+    attach: Callable[[Addition], Attachment] | None = None
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of picture features, for latents of ``height`` x ``width``."""
+        return -(-height // self.stride), -(-width // self.stride)
+
+
+@dataclass(frozen=True)
+class LatentMoments:
+    """Mean and standard deviation of latents, in the denoiser's scale."""
+
+    mean: Float[Tensor, "b channels height width"]
+    std: Float[Tensor, "b channels height width"]
+
+
+class EncoderCopy(nn.Module, ABC):
+    """A trainable copy of the encoder half of a denoiser, which shares no weight with it.
+
+    It ends in one zero layer for each ``encoder_level`` site, so that at the start its residuals are 0.
+    """
+
+    @abstractmethod
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass from now on."""
+
+    @abstractmethod
+    def disable_gradient_checkpointing(self) -> None:
+        """Keep activations for the backward pass from now on."""
+
+    @abstractmethod
+    def zero_layers(self) -> Mapping[str, nn.Module]:
+        """The layers that the residuals come out of, by the name of their site."""
+
+    @abstractmethod
+    def residuals(
+        self,
+        inputs: DenoiserInputs,
+        hint: Float[Tensor, "b c height width"],
+        *,
+        scale: float,
+        guess_mode: bool,
+    ) -> dict[str, Tensor]:
+        """The residuals by site name. The copy reads the prompt's tokens alone.
+
+        Args:
+            inputs: of the denoiser.
+            hint: goes through the copy's embedding; as large as the latents.
+            scale: multiplies the residuals.
+            guess_mode: weigh them from 0.1 at the finest level to 1 at the coarsest.
+        """
+
+
+class Base(ABC):
+    """A frozen model that draws pictures, and the sites where injectors attach.
+
+    Loading freezes all networks. Gradients flow through `denoise` to its inputs and to what injectors put
+    into the denoiser, never to the base's own weights.
+
+    Args:
+        denoiser: the network whose layers injectors adapt.
+        others: the other networks, such as autoencoder and text encoder.
+        scheduler: the noise solver that `new_scheduler` copies.
+        facts: sizes, and what the denoiser predicts.
+        process: how the base was trained to denoise.
+    """
+
+    masks_padding: ClassVar[bool] = False
+    """Whether the denoiser hides the padding of prompts. Stable Diffusion attends to it."""
+    lora_mixin: ClassVar[Any] = SanaLoraLoaderMixin
+    """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
+    denoiser_name: ClassVar[str] = "transformer"
+    """The name of the denoiser's folder in diffusers' layout, and of its part in a LoRA file."""
+
+    def __init__(
+        self,
+        *,
+        denoiser: nn.Module,
+        others: Sequence[nn.Module],
+        scheduler: SchedulerMixin,
+        facts: BaseFacts,
+        process: NoiseProcess,
+    ) -> None:
+        self.denoiser, self.others, self.scheduler = denoiser, tuple(others), scheduler
+        self.facts, self.process = facts, process
+        self.attention: Literal["sdpa", "xformers"] = "sdpa"
+        for network in (denoiser, *self.others):
+            network.requires_grad_(False)
+            network.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser lies."""
+        return next(self.denoiser.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the denoiser's weights."""
+        return next(self.denoiser.parameters()).dtype
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether the denoiser recomputes activations in the backward pass."""
+        return bool(getattr(self.denoiser, "is_gradient_checkpointing", False))
+
+    @property
+    def text_tower(self) -> nn.Module | None:
+        """The transformers ``CLIPTextModel`` that reads `TextTokens.ids`; None for a base without one.
+
+        An encoder may take over its config and weights.
+        """
+        return None
+
+    def to(self, device: torch.device) -> None:
+        """Move all networks to ``device``."""
+        for network in (self.denoiser, *self.others):
+            network.to(device)
+
+    def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
+        """Run the denoiser on this attention kernel from now on."""
+        switch: Any = self.denoiser
+        if attention == "xformers":
+            switch.enable_xformers_memory_efficient_attention()
+        else:
+            switch.disable_xformers_memory_efficient_attention()
+        self.attention = attention
+
+    def new_scheduler(self) -> SchedulerMixin:
+        """A scheduler of the base's own kind, with no state."""
+        return type(self.scheduler).from_config(self.scheduler.config)
+
+    @abstractmethod
+    def sites(self, kind: SiteKind) -> Mapping[str, Site]:
+        """The sites of one kind by name, in the order in which the denoiser runs through them.
+
+        Empty for a kind that this base does not publish.
+        """
+
+    def required_sites(self, *kinds: SiteKind) -> Mapping[str, Site]:
+        """The sites of the first of ``kinds`` that the base publishes.
+
+        Raises:
+            InputError: it publishes none of them.
+        """
+        found = next((sites for kind in kinds if (sites := self.sites(kind))), None)
+        if found is None:
+            raise InputError(
+                f"{type(self).__name__} has no sites of the kind {' or '.join(kinds)}",
+                place="base",
+                remedy="use another base or another injector",
+            )
+        return found
+
+    @abstractmethod
+    def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
+        """Prompts as the denoiser reads them, padded and cut to `BaseFacts.token_count` tokens."""
+
+    @abstractmethod
+    def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
+        """The latents of pictures with values in -1..1; ``std`` is 0 where the encoder is deterministic."""
+
+    @abstractmethod
+    def decode_latents(
+        self, latents: Float[Tensor, "b channels height width"]
+    ) -> Float[Tensor, "b 3 pixel_height pixel_width"]:
+        """Pictures in float32, values about -1..1."""
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of a picture of ``height`` x ``width`` pixels.
+
+        Raises:
+            InputError: a side is not a multiple of the pixels of one latent.
+        """
+        unit = self.facts.pixels_per_latent
+        for name, pixels in (("height", height), ("width", width)):
+            if pixels % unit:
+                raise InputError(
+                    f"{pixels} is not a multiple of {unit}", place=name, remedy=f"use a multiple of {unit}"
+                )
+        return self.facts.latent_channels, height // unit, width // unit
+
+    def inputs(
+        self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, text: TextTokens
+    ) -> DenoiserInputs:
+        """What the denoiser reads of a noisy sample and a prompt, before any injector adds to it."""
+        weight = text.present.float() if self.masks_padding and text.present is not None else None
+        return DenoiserInputs(sample, timestep, text.hidden, context_weight=weight, extras=text.extras)
+
+    @abstractmethod
+    def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
+        """One call of the denoiser, with everything in ``inputs`` acting as `DenoiserInputs` says."""
+
+    def copy_encoder(self, embedding: Callable[[int], nn.Module]) -> EncoderCopy:
+        """A float32 copy of the denoiser's encoder half without what was injected into it.
+
+        Args:
+            embedding: makes, for the width of the copy's first features, the module that a hint goes through
+                before it is added to them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} publishes no encoder_level sites")
+
+    @abstractmethod
+    def pictures_version(self) -> str:
+        """A name that changes with whatever `encode_pictures` depends on."""
+
+    @abstractmethod
+    def prompts_version(self) -> str:
+        """A name that changes with whatever `encode_prompt` depends on."""
+
+    def write_lora(self, folder: Path, weights: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
+        """Write a LoRA file that diffusers' ``load_lora_weights`` reads.
+
+        Args:
+            folder: where to.
+            weights: by diffusers' names of layers.
+            settings: of peft.
+        """
+        options = {"lora_layers": dict(weights), "lora_adapter_metadata": dict(settings)}
+        self.lora_mixin.save_lora_weights(
+            folder, **{f"{self.denoiser_name}_{name}": value for name, value in options.items()}
+        )
+
+    def lora_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights in a LoRA file of this family, by diffusers' names of layers."""
+        found = self.lora_mixin.lora_state_dict(dict(weights))
+        found = found[0] if isinstance(found, tuple) else found
+        return {key.removeprefix(f"{self.denoiser_name}."): value for key, value in found.items()}

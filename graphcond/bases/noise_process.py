@@ -1,0 +1,211 @@
+"""How a base was trained to denoise: noising, target, weight of the loss, timesteps, fitting schedulers."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, SchedulerMixin
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from graphcond.bases.config import predicted_by
+from graphcond.errors import InputError
+
+Latents = Float[Tensor, "b channels height width"]
+Times = Int64[Tensor, " b"] | Float[Tensor, " b"]
+
+
+class NoiseProcess(ABC):
+    """The forward process of a base, and what its denoiser predicts.
+
+    Timesteps run from 0 (clean) to `steps` (noise), in the unit in which the base's schedulers count.
+
+    Args:
+        scheduler: of the base; its config says everything.
+    """
+
+    def __init__(self, scheduler: SchedulerMixin) -> None:
+        self.config = scheduler.config
+        self.predicts = predicted_by(type(scheduler).__name__, scheduler.config)
+        self.steps: int = scheduler.config.num_train_timesteps
+
+    @abstractmethod
+    def timesteps(self, uniform: Float[Tensor, " b"], kind: str, size: tuple[int, int]) -> Times:
+        """Timesteps from uniform numbers in 0..1.
+
+        Args:
+            uniform: the numbers.
+            kind: a distribution of `graphcond.bases.config.TIMESTEPS`, or ``auto`` for the process's own.
+                ``high_noise`` takes the square root of the number: the noisy steps, where palette and
+                composition are decided, come more often.
+            size: height and width of the latents.
+        """
+
+    @abstractmethod
+    def noisy(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
+        """Latents at ``timesteps`` of the forward process."""
+
+    @abstractmethod
+    def target(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
+        """What the denoiser should answer."""
+
+    @abstractmethod
+    def loss_weight(self, timesteps: Times, min_snr_gamma: float) -> Float[Tensor, " b"]:
+        """The min-SNR weight of every sample's squared error (Hang et al., arXiv 2303.09556).
+
+        Raises:
+            InputError: the process has no such weight.
+        """
+
+    def check_scheduler(self, scheduler: SchedulerMixin) -> None:
+        """Check that a scheduler solves the process backwards.
+
+        Raises:
+            InputError: it is made for a denoiser that predicts something else.
+        """
+        name, expected = type(scheduler).__name__, self.predicts
+        found = predicted_by(name, scheduler.config)
+        if found != expected:
+            families = ("flow matching", "diffusion")
+            wanted = families[0] if expected == "flow" else families[1]
+            raise InputError(
+                f"{name} is made for a denoiser that predicts '{found}', the base predicts '{expected}'",
+                place="scheduler",
+                remedy=f"use a scheduler for {wanted} with the settings of the base: "
+                "SchedulerClass.from_config(model.base.scheduler.config)",
+            )
+
+    def set_timesteps(
+        self, scheduler: SchedulerMixin, steps: int, *, device: torch.device, size: tuple[int, int]
+    ) -> None:
+        """Let ``scheduler`` prepare ``steps`` steps for latents of height and width ``size``."""
+        scheduler.set_timesteps(steps, device=device)
+
+
+class Diffusion(NoiseProcess):
+    """x_t = sqrt(a_t) x + sqrt(1 - a_t) e; the denoiser predicts e, or the velocity (arXiv 2202.00512)."""
+
+    @cached_property
+    def _chain(self) -> DDPMScheduler:
+        return DDPMScheduler.from_config(self.config)
+
+    def timesteps(self, uniform: Float[Tensor, " b"], kind: str, size: tuple[int, int]) -> Times:
+        """Whole timesteps in 0..steps - 1; uniform by themselves."""
+        share = uniform.sqrt() if kind == "high_noise" else uniform
+        return (share * self.steps).long().clamp(max=self.steps - 1)
+
+    def noisy(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
+        """Latents at ``timesteps`` of the forward process."""
+        return self._chain.add_noise(latents, noise, timesteps)
+
+    def target(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
+        """The noise, or the velocity."""
+        if self.predicts == "v_prediction":
+            return self._chain.get_velocity(latents, noise, timesteps)
+        return noise
+
+    def loss_weight(self, timesteps: Times, min_snr_gamma: float) -> Float[Tensor, " b"]:
+        """min(SNR, gamma) on the prediction of the clean latents.
+
+        That is min(SNR, gamma) / SNR on the noise and min(SNR, gamma) / (SNR + 1) on the velocity. At zero
+        terminal SNR it is 1 on the noise, its limit, and 0 on the velocity.
+        """
+        signal = self._chain.alphas_cumprod.double()[timesteps.cpu()]
+        snr = signal / (1 - signal)
+        if self.predicts == "v_prediction":
+            weight = snr.clamp(max=min_snr_gamma) / (snr + 1)
+        else:
+            weight = (min_snr_gamma / snr).clamp(max=1.0)
+        return weight.float().to(timesteps.device)
+
+
+class Flow(NoiseProcess):
+    """x_s = (1 - s) x + s e with s in 0..1; the denoiser predicts e - x (flow matching, arXiv 2403.03206).
+
+    Large pictures need more noise for the same difficulty, so s is shifted towards 1:
+    s -> shift s / (1 + (shift - 1) s). The scheduler's config gives the shift, as a number or as a line in
+    the number of picture tokens (``use_dynamic_shifting``).
+
+    Args:
+        scheduler: of the base.
+        patch: side, in latents, of the square that one picture token stands for.
+    """
+
+    def __init__(self, scheduler: SchedulerMixin, *, patch: int = 1) -> None:
+        super().__init__(scheduler)
+        self.patch = patch
+
+    def timesteps(self, uniform: Float[Tensor, " b"], kind: str, size: tuple[int, int]) -> Times:
+        """S times `steps`; by itself logit-normal and shifted."""
+        if kind == "uniform":
+            return uniform * self.steps
+        if kind == "high_noise":
+            return uniform.sqrt() * self.steps
+        share = torch.special.ndtri(uniform.double()).sigmoid()
+        shift = self._shift(size)
+        return (shift * share / (1 + (shift - 1) * share)).float() * self.steps
+
+    def noisy(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
+        """(1 - s) x + s e."""
+        share = self._share(latents, timesteps)
+        return (1 - share) * latents + share * noise
+
+    def target(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
+        """E - x."""
+        return noise - latents
+
+    def loss_weight(self, timesteps: Times, min_snr_gamma: float) -> Float[Tensor, " b"]:
+        """Refused: min-SNR is defined for diffusion.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "a base with flow matching has no such weight",
+            place="training.min_snr_gamma",
+            remedy="leave it out",
+        )
+
+    def set_timesteps(
+        self, scheduler: SchedulerMixin, steps: int, *, device: torch.device, size: tuple[int, int]
+    ) -> None:
+        """As for any scheduler; one whose shift depends on the picture's size is told it."""
+        if not scheduler.config.get("use_dynamic_shifting"):
+            scheduler.set_timesteps(steps, device=device)
+            return
+        sigmas = np.linspace(1.0, 1 / steps, steps)
+        scheduler.set_timesteps(sigmas=sigmas, mu=self._exponent(size), device=device)
+
+    def _share(self, latents: Latents, timesteps: Times) -> Tensor:
+        return (timesteps.to(latents.dtype) / self.steps).view(-1, 1, 1, 1)
+
+    def _shift(self, size: tuple[int, int]) -> float:
+        if not self.config.get("use_dynamic_shifting"):
+            return float(self.config.get("shift") or self.config.get("flow_shift") or 1.0)
+        mu = self._exponent(size)
+        return math.exp(mu) if self.config.get("time_shift_type", "exponential") == "exponential" else mu
+
+    def _exponent(self, size: tuple[int, int]) -> float:
+        """Diffusers' mu, which grows from ``base_shift`` to ``max_shift`` with the number of tokens."""
+        config: Any = self.config
+        tokens = (size[0] // self.patch) * (size[1] // self.patch)
+        low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+        first, last = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        return float(first + (last - first) * (tokens - low) / (high - low))
+
+
+def process_of(scheduler: SchedulerMixin, *, patch: int = 1) -> NoiseProcess:
+    """The process that a base's own scheduler solves.
+
+    Args:
+        scheduler: of the base.
+        patch: as for `Flow`.
+    """
+    if predicted_by(type(scheduler).__name__, scheduler.config) == "flow":
+        return Flow(scheduler, patch=patch)
+    return Diffusion(scheduler)

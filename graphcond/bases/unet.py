@@ -1,0 +1,214 @@
+"""Bases whose denoiser is a diffusers ``UNet2DConditionModel``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
+from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
+from graphcond.bases.config import BaseFacts, SiteKind, predicted_by
+from graphcond.bases.noise_process import process_of
+from graphcond.bases.sites import (
+    GROUNDING,
+    BetweenAttentions,
+    filled,
+    install_grounding,
+    transformer_blocks,
+)
+from graphcond.bases.token_weights import install_token_weights
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.io.fingerprint import module_version
+
+
+class UNetEncoderCopy(ControlNetModel, EncoderCopy):
+    """diffusers' ControlNet as an `EncoderCopy`."""
+
+    levels: tuple[str, ...] = ()
+    """The names of the sites that the residuals belong to."""
+    conditions: Callable[[DenoiserInputs], dict[str, Any]]
+    """`UNetBase.conditions` of the base that was copied."""
+
+    def zero_layers(self) -> Mapping[str, nn.Module]:
+        """The zero convolutions, by the name of their site."""
+        down: Any = self.controlnet_down_blocks
+        layers = (*down, self.controlnet_mid_block)
+        return dict(zip(self.levels, layers, strict=True))
+
+    def residuals(
+        self,
+        inputs: DenoiserInputs,
+        hint: Float[Tensor, "b c height width"],
+        *,
+        scale: float,
+        guess_mode: bool,
+    ) -> dict[str, Tensor]:
+        """The residuals by site name."""
+        down, mid = self(
+            inputs.sample,
+            inputs.timestep,
+            encoder_hidden_states=inputs.context[:, : inputs.prompt_length],
+            controlnet_cond=hint,
+            conditioning_scale=scale,
+            guess_mode=guess_mode,
+            return_dict=False,
+            **self.conditions(inputs),
+        )
+        return dict(zip(self.levels, (*down, mid), strict=True))
+
+
+class UNetBase(Base):
+    """A frozen ``UNet2DConditionModel`` with a KL autoencoder.
+
+    Args:
+        unet: the denoiser; it gets the hooks of `token_weights` and `sites` (graphcond.bases).
+        vae: pictures to latents and back.
+        text_encoders: prompts to context tokens.
+        token_width: c, width of the context tokens.
+        token_count: n, tokens in an encoded prompt.
+        scheduler: the noise solver that `new_scheduler` copies.
+    """
+
+    lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
+    denoiser_name: ClassVar[str] = "unet"
+
+    def __init__(
+        self,
+        *,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        text_encoders: Sequence[nn.Module],
+        token_count: int,
+        scheduler: SchedulerMixin,
+    ) -> None:
+        pixels = 2 ** (len(vae.config.block_out_channels) - 1)
+        facts = BaseFacts(
+            token_width=unet.config.cross_attention_dim,
+            token_count=token_count,
+            latent_channels=unet.config.in_channels,
+            pixels_per_latent=pixels,
+            default_size=unet.config.sample_size * pixels,
+            multiple=2 ** (len(unet.config.block_out_channels) - 1) * pixels,
+            predicts=predicted_by(type(scheduler).__name__, scheduler.config),
+        )
+        super().__init__(
+            denoiser=unet,
+            others=(vae, *text_encoders),
+            scheduler=scheduler,
+            facts=facts,
+            process=process_of(scheduler),
+        )
+        self.unet, self.vae = unet, vae
+        install_token_weights(unet)
+        install_grounding(unet)
+
+    def sites(self, kind: SiteKind) -> Mapping[str, Site]:
+        """Cross-attentions (``attn2``), transformer blocks, and the feature maps of skip connections."""
+        if kind == "encoder_level":
+            return {site.name: site for site in self._levels()}
+        found = {}
+        for name, block in transformer_blocks(self.unet).items():
+            heads, stride = block.num_attention_heads, self._stride(name)
+            if kind == "cross_attention" and block.attn2 is not None:
+                name = f"{name}.attn2"
+                found[name] = Site(name, kind, block.dim, block.attn2, heads, stride)
+            # Other norms put a scale and a gate between the attention's output and the features.
+            elif kind == "block" and block.use_layer_norm and not block.only_cross_attention:
+                attach = partial(BetweenAttentions, block)
+                found[name] = Site(name, kind, block.dim, block, heads, stride, attach=attach)
+        return found
+
+    def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
+        """The VAE's posterior for pictures with values in -1..1."""
+        with torch.no_grad():
+            posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        scale = self.vae.config.scaling_factor
+        return LatentMoments(posterior.mean * scale, posterior.std * scale)
+
+    def decode_latents(
+        self, latents: Float[Tensor, "b channels height width"]
+    ) -> Float[Tensor, "b 3 pixel_height pixel_width"]:
+        """Pictures in float32, values about -1..1."""
+        with torch.no_grad():
+            scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
+            return self.vae.decode(scaled).sample.float()
+
+    def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
+        """One call of the UNet.
+
+        Slots are filled while it runs, and again wherever gradient checkpointing recomputes a block.
+        """
+        context, weight = inputs.context, inputs.context_weight
+        if weight is not None and self.attention == "xformers":
+            missing = -context.shape[1] % XFORMERS_KEY_MULTIPLE
+            context, weight = F.pad(context, (0, 0, 0, missing)), F.pad(weight, (0, missing))
+        with filled(inputs.grounding):
+            return self.unet(
+                inputs.sample.to(self.dtype),
+                inputs.timestep,
+                encoder_hidden_states=context.to(self.dtype),
+                encoder_attention_mask=weight,
+                cross_attention_kwargs={GROUNDING: inputs.grounding} if inputs.grounding else None,
+                **self._residuals(inputs.residuals),
+                **self.conditions(inputs),
+            ).sample
+
+    @staticmethod
+    def conditions(inputs: DenoiserInputs) -> dict[str, Any]:
+        """Further arguments of the UNet and of its copies, which a family makes of the inputs' ``extras``."""
+        return {}
+
+    def copy_encoder(self, embedding: Callable[[int], nn.Module]) -> UNetEncoderCopy:
+        """Diffusers' ControlNet with the weights of the UNet, LoRA left out."""
+        copy = UNetEncoderCopy.from_unet(self.unet, load_weights_from_unet=False)
+        copy.controlnet_cond_embedding = embedding(copy.config.block_out_channels[0])
+        copy.levels, copy.conditions = tuple(self.sites("encoder_level")), self.conditions
+        plain = {
+            name.replace(".base_layer.", "."): tensor
+            for name, tensor in self.unet.state_dict().items()
+            if ".lora_" not in name
+        }
+        copied = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
+        copy.load_state_dict({name: plain[name] for name in copied}, strict=False)
+        return copy
+
+    def pictures_version(self) -> str:
+        """Of the VAE."""
+        return module_version(self.vae, self.vae.config)
+
+    def _residuals(self, residuals: Mapping[str, Tensor]) -> dict[str, Any]:
+        if not residuals:
+            return {}
+        *down, mid = (residuals[name].to(self.dtype) for name in self.sites("encoder_level"))
+        return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": mid}
+
+    def _levels(self) -> Iterator[Site]:
+        """In the order of diffusers' ``down_block_additional_residuals``, the middle last."""
+        widths = self.unet.config.block_out_channels
+        yield Site("conv_in", "encoder_level", widths[0], self.unet.conv_in)
+        for number, (block, width) in enumerate(zip(self.unet.down_blocks, widths, strict=True)):
+            attentions = "attentions" if getattr(block, "attentions", None) else "resnets"
+            for layer, module in enumerate(getattr(block, attentions)):
+                name = f"down_blocks.{number}.{attentions}.{layer}"
+                yield Site(name, "encoder_level", width, module, stride=2**number)
+            for layer, module in enumerate(block.downsamplers or ()):
+                name = f"down_blocks.{number}.downsamplers.{layer}"
+                yield Site(name, "encoder_level", width, module, stride=2 ** (number + 1))
+        stride = 2 ** (len(widths) - 1)
+        yield Site("mid_block", "encoder_level", widths[-1], self.unet.mid_block, stride=stride)
+
+    def _stride(self, block: str) -> int:
+        last = len(self.unet.config.block_out_channels) - 1
+        part, number, *_ = block.split(".")
+        level = {"down_blocks": 0, "up_blocks": last}.get(part)
+        if level is None:
+            return 2**last
+        return 2 ** abs(level - int(number))
