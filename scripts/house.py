@@ -49,7 +49,8 @@ LAYERS = [
         "denoiser_inputs",
     },
     {"graphs", "scenes", "worlds", "drawing"},
-    {"samplers", "encoders", "bases"},
+    {"samplers", "bases"},
+    {"encoders"},
     {"adapters", "objectives"},
     {"recipe", "condition", "guidance"},
     {"features", "data", "model", "saving", "pipeline", "precompute"},
@@ -58,7 +59,7 @@ LAYERS = [
     {"cli", "__main__"},
 ]
 """The rooms, lowest first. A room may import its own layer and the layers before it."""
-SEPARATE = [{"samplers", "encoders", "bases"}, {"graphs", "worlds"}]
+SEPARATE = [{"samplers", "bases"}, {"graphs", "worlds"}]
 """Rooms of one layer that must not import each other."""
 ONLY = {"worlds": {"attributed_graph", "scene_graph", "context", "errors", "io"}}
 """Rooms that may import these only."""

@@ -218,7 +218,10 @@ class Base(ABC):
 
     @abstractmethod
     def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
-        """Prompts as the denoiser reads them, padded and cut to `BaseFacts.token_count` tokens."""
+        """Prompts as the denoiser reads them, padded and cut to `BaseFacts.token_count` tokens.
+
+        ``extras`` has the names and the shapes of `BaseFacts.extras`.
+        """
 
     @abstractmethod
     def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -49,6 +49,7 @@ class BaseFacts:
         default_size: side in pixels of the pictures that the denoiser was trained on.
         multiple: heights and widths of pictures in pixels are multiples of it.
         predicts: what the denoiser predicts: a key of `TIMESTEPS`.
+        extras: what the denoiser reads of a prompt beside its tokens, by name, with the shape of one row.
     """
 
     token_width: int
@@ -58,6 +59,7 @@ class BaseFacts:
     default_size: int
     multiple: int
     predicts: str
+    extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def predicted_by(class_name: str, config: Mapping[str, object]) -> str:

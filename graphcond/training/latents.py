@@ -123,13 +123,12 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
     distinct = list(dict.fromkeys(["", *texts]))
     row_of = {text: row for row, text in enumerate(distinct)}
     dtype = storage_type(base)
-    first = base.encode_prompt([""])
-    shape = (len(distinct), first.ids.shape[1])
+    shape, extras = (len(distinct), base.facts.token_count), base.facts.extras
     layouts = {
         "ids": Layout(shape, np.int64),
-        "hidden": Layout((*shape, first.hidden.shape[2]), dtype),
+        "hidden": Layout((*shape, base.facts.token_width), dtype),
         "present": Layout(shape, np.bool_),
-        **{f"extra_{name}": Layout((len(distinct), *e.shape[1:]), dtype) for name, e in first.extras.items()},
+        **{f"extra_{name}": Layout((len(distinct), *row), dtype) for name, row in extras.items()},
     }
 
     def fill(arrays: Arrays) -> None:
@@ -139,8 +138,8 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
             arrays["ids"][start:end] = tokens.ids.cpu().numpy()
             arrays["hidden"][start:end] = tokens.hidden.float().cpu().numpy()
             arrays["present"][start:end] = True if tokens.present is None else tokens.present.cpu().numpy()
-            for name, extra in tokens.extras.items():
-                arrays[f"extra_{name}"][start:end] = extra.float().cpu().numpy()
+            for name in extras:
+                arrays[f"extra_{name}"][start:end] = tokens.extras[name].float().cpu().numpy()
             if progress is not None:
                 progress(end, len(distinct))
 
@@ -150,6 +149,6 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
         arrays["ids"],
         arrays["hidden"],
         arrays["present"],
-        {name: arrays[f"extra_{name}"] for name in first.extras},
+        {name: arrays[f"extra_{name}"] for name in extras},
         np.array([row_of[text] for text in texts], np.int64),
     )
