@@ -1,7 +1,7 @@
 """The art world: a museum graph of procedural paintings whose artist and subject are known.
 
-Twelve artists paint ten subjects. A painting's title names its subject and at times hints at the movement,
-never at the artist: who painted it is told by its neighbours alone, and some of its neighbours mislead.
+Twelve artists paint ten subjects. A painting's title names its subject and sometimes hints at the movement,
+but never at the artist: only its neighbours show who painted it, and some of its neighbours mislead.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.worlds.captions import plain, study
-from graphcond.worlds.museum import Links, link_paintings
 from graphcond.worlds.styles import STYLES, paint
 from graphcond.worlds.subjects import SUBJECTS as _PARTS
 
@@ -34,6 +34,15 @@ MUSEUMS: tuple[str, ...] = (
 YEARS: tuple[int, ...] = tuple(range(1900, 1925))
 NOISE_LEVELS: dict[str, float] = {"easy": 0.3, "medium": 0.5, "hard": 0.6}
 
+Links = dict[tuple[int, int], str]
+"""Undirected edges, the lower node first, and the reason of each."""
+
+Groups = NDArray[np.integer]
+
+SERIES_SHARE = 0.8
+YEAR_SHARE = 0.7
+HUBS_PER_MUSEUM = 8
+
 
 def movement_of(artist: str) -> str:
     """Return the movement of an artist."""
@@ -41,7 +50,7 @@ def movement_of(artist: str) -> str:
 
 
 def draw_painting(artist: str, subject: str, seed: int | Sequence[int], resolution: int = 64) -> Image.Image:
-    """Draw a painting of a subject by an artist, (resolution, resolution) RGB; `seed` settles all details."""
+    """Draw a painting of a subject by an artist, (resolution, resolution) RGB; `seed` fixes all details."""
     rng = np.random.default_rng(seed)
     return paint(STYLES[artist], _PARTS[subject](), rng, resolution).finish()
 
@@ -65,11 +74,11 @@ class ArtWorld:
     """A graph of paintings; equal arguments give equal graphs and pictures.
 
     Args:
-        seed: settles truth, edges and pictures.
+        seed: determines truth, edges and pictures.
         paintings_per_artist: nodes are twelve times as many.
         noise: share of edges that join paintings of different artists; `NOISE_LEVELS` names three.
         resolution: side of the pictures in pixels.
-        series_length: an artist's paintings come in series of this many.
+        series_length: number of paintings in a series of an artist.
         degree: average number of edges of a node that stay with its artist.
         hint_share: share of titles that hint at the movement.
         test_share: share of the nodes of seen artists that are kept for testing.
@@ -86,11 +95,11 @@ class ArtWorld:
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < 1:
-            raise ValueError(f"noise is a share of all edges, at least 0 and below 1, not {self.noise}")
+            raise ValueError(f"noise must be a share of all edges, at least 0 and below 1, got {self.noise}")
         if self.seed < 0:
-            raise ValueError(f"a seed is 0 or more, not {self.seed}")
+            raise ValueError(f"the seed must be 0 or more, got {self.seed}")
         if self.paintings_per_artist < 2:
-            raise ValueError("an artist needs at least two paintings")
+            raise ValueError(f"an artist needs at least two paintings, got {self.paintings_per_artist}")
 
     def __len__(self) -> int:
         return len(ARTISTS) * self.paintings_per_artist
@@ -100,34 +109,33 @@ class ArtWorld:
         """The truth about every node, in the order of the nodes (artists are shuffled)."""
         rng = np.random.default_rng([self.seed, 1])
         order = rng.permutation(len(self))
-        splits = {artist: self._splits(artist, rng) for artist in ARTISTS}
-        return tuple(
-            self._painting(*divmod(int(place), self.paintings_per_artist), splits, rng) for place in order
-        )
-
-    def _splits(self, artist: str, rng: np.random.Generator) -> list[str]:
         count = self.paintings_per_artist
-        if artist in HELD_OUT_ARTISTS:
-            return ["unseen"] * count
-        kept = set(rng.permutation(count)[: round(self.test_share * count)].tolist())
-        return ["test" if work in kept else "train" for work in range(count)]
-
-    def _painting(
-        self, artist: int, work: int, splits: dict[str, list[str]], rng: np.random.Generator
-    ) -> Painting:
-        name, subject = ARTISTS[artist], SUBJECTS[rng.integers(len(SUBJECTS))]
-        movement = movement_of(name)
-        hinted = rng.random() < self.hint_share
-        return Painting(
-            artist=name,
-            subject=subject,
-            movement=movement,
-            year=YEARS[rng.integers(len(YEARS))],
-            museum=MUSEUMS[rng.integers(len(MUSEUMS))],
-            series=artist * self.paintings_per_artist + work // self.series_length,
-            title=(study(movement, subject) if hinted else plain(subject)).text,
-            split=splits[name][work],
-        )
+        splits = {}
+        for artist in ARTISTS:
+            if artist in HELD_OUT_ARTISTS:
+                splits[artist] = ["unseen"] * count
+                continue
+            kept = set(rng.permutation(count)[: round(self.test_share * count)].tolist())
+            splits[artist] = ["test" if work in kept else "train" for work in range(count)]
+        paintings = []
+        for place in order:
+            number, work = divmod(int(place), count)
+            artist, subject = ARTISTS[number], SUBJECTS[rng.integers(len(SUBJECTS))]
+            movement = movement_of(artist)
+            hinted = rng.random() < self.hint_share
+            paintings.append(
+                Painting(
+                    artist=artist,
+                    subject=subject,
+                    movement=movement,
+                    year=YEARS[rng.integers(len(YEARS))],
+                    museum=MUSEUMS[rng.integers(len(MUSEUMS))],
+                    series=number * count + work // self.series_length,
+                    title=(study(movement, subject) if hinted else plain(subject)).text,
+                    split=splits[artist][work],
+                )
+            )
+        return tuple(paintings)
 
     def nodes(self) -> NodeTable:
         """Return the paintings: titles as texts, truth as attributes, splits "train", "test" and "unseen"."""
@@ -147,7 +155,7 @@ class ArtWorld:
             name: np.unique([getattr(p, name) for p in self.paintings], return_inverse=True)[1]
             for name in ("artist", "series", "year", "museum")
         }
-        links: Links = link_paintings(
+        links = _link_paintings(
             **columns, degree=self.degree, noise=self.noise, rng=np.random.default_rng([self.seed, 2])
         )
         pairs = np.array(list(links), np.int64).reshape(-1, 2)
@@ -162,3 +170,66 @@ class ArtWorld:
         """Return a node's title, or the caption that names its artist too, as the base was trained with."""
         painting = self.paintings[index]
         return f"a {painting.subject} by {painting.artist}" if named else painting.title
+
+
+def _link_paintings(
+    *,
+    artist: Groups,
+    series: Groups,
+    year: Groups,
+    museum: Groups,
+    degree: float,
+    noise: float,
+    rng: np.random.Generator,
+) -> Links:
+    """Link paintings; true edges stay with an artist, and noise joins what has a year or a museum in common.
+
+    Args:
+        artist: number of the artist of each node, (N,).
+        series: number of the series of each node, (N,).
+        year: number of the year of each node, (N,).
+        museum: number of the museum of each node, (N,).
+        degree: average number of same-artist edges of a node.
+        noise: share of all edges that join different artists, in [0, 1).
+        rng: determines the edges.
+    """
+    links: Links = {}
+    true_edges = round(degree * len(artist) / 2)
+    noisy_edges = round(true_edges * noise / (1 - noise))
+    _join(links, series, _members(series), round(SERIES_SHARE * true_edges), "same_series", rng)
+    _join(links, artist, _members(artist), true_edges, "same_artist", rng)
+    goal = len(links) + noisy_edges
+    some = len(links) + round(YEAR_SHARE * noisy_edges)
+    _join(links, year, _members(year), some, "same_year", rng, apart=artist)
+    # A museum is known for few of its paintings. They become hubs, which PageRank finds again and again.
+    hubs = {house: rng.permutation(works)[:HUBS_PER_MUSEUM] for house, works in _members(museum).items()}
+    _join(links, museum, hubs, goal, "same_museum", rng, apart=artist)
+    return links
+
+
+def _members(groups: Groups) -> dict[int, NDArray[np.int64]]:
+    """The nodes of each group."""
+    return {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
+
+
+def _join(
+    links: Links,
+    groups: Groups,
+    partners: dict[int, NDArray[np.int64]],
+    goal: int,
+    reason: str,
+    rng: np.random.Generator,
+    apart: Groups | None = None,
+) -> None:
+    """Join nodes to random partners of their group, of other artists if ``apart`` is given.
+
+    Nodes take turns, so that each has an edge, until there are ``goal`` links. If the groups have too few
+    pairs for that, it ends after 50 rounds.
+    """
+    for _ in range(50):
+        for node in rng.permutation(len(groups)).tolist():
+            if len(links) >= goal:
+                return
+            other = int(rng.choice(partners[groups[node]]))
+            if node != other and (apart is None or apart[node] != apart[other]):
+                links.setdefault((min(node, other), max(node, other)), reason)

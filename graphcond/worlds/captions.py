@@ -1,4 +1,4 @@
-"""What the art world's pictures are called, and every word that a text encoder of the worlds has to know."""
+"""Captions of the art world, and the vocabulary that a text encoder of both worlds needs."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ SCENE_WORDS = (
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence and what it tells: `None` where it is silent."""
+    """A sentence and the facts that it states; `None` for those that it does not."""
 
     text: str
     artist: str | None = None
@@ -25,7 +25,7 @@ class Caption:
     movement: str | None = None
 
     def fits(self, artist: str, subject: str) -> bool:
-        """Whether a painting of `subject` by `artist` agrees with everything told."""
+        """True if a painting of `subject` by `artist` agrees with all facts stated."""
         told = (self.artist, self.subject, self.movement)
         facts = (artist, subject, STYLES[artist].movement)
         return all(word is None or word == fact for word, fact in zip(told, facts, strict=True))

@@ -1,4 +1,4 @@
-"""The art world's oracle: who painted this, and what does it show?"""
+"""The art world's oracle: it recognises the artist and the subject of a picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class ArtOracle(nn.Module):
 
     @torch.no_grad()
     def classify(self, pixels: Float32[Tensor, "b 3 h w"]) -> OraclePrediction:
-        """Tell the artist and the subject of each picture, pixels in [-1, 1]."""
+        """Classify the artist and the subject of each picture, pixels in [-1, 1]."""
         artist, subject = self(pixels)
         return OraclePrediction(artist.argmax(-1), subject.argmax(-1))
 

@@ -1,4 +1,4 @@
-"""What a scene may be called: its objects, a relation, everything, "an image", or nothing."""
+"""Captions of the scene world: its objects, a relation, everything, "an image", or nothing."""
 
 from __future__ import annotations
 
@@ -12,30 +12,45 @@ from graphcond.scene_graph import Relationship, SceneGraph, list_of, name_of, se
 from graphcond.worlds.scene_relations import relation_holds
 
 ANY_SCENE = "an image"
-"""The prompt that tells nothing."""
+"""The prompt that says nothing about the scene."""
 
 KINDS: tuple[str, ...] = ("objects", "relation", "sentence", "image", "empty")
 SHARES: tuple[float, ...] = (0.42, 0.13, 0.10, 0.25, 0.10)
-"""How often a caption is of each kind. About a third of the captions that tell something tell a relation."""
+"""Probability of each kind. About a third of the captions that say something state a relation."""
 
 BARE_SHARE = 0.2
-"""Share of the lists that leave all colours out."""
+"""Share of the lists of objects without colours."""
 
 
 @dataclass(frozen=True)
 class SceneCaption:
-    """A sentence and the part of a scene graph that it tells, without boxes."""
+    """A sentence and the part of a scene graph that it states, without boxes."""
 
     text: str
     told: SceneGraph
 
     def fits(self, scene: SceneGraph) -> bool:
-        """Whether a scene shows everything told: as many of each object, and every relation of some pair."""
-        return _counts(self.told, scene) and all(_shows(self.told, r, scene) for r in self.told.relationships)
+        """True if a scene shows all that is stated: the objects as often, each relation for some pair."""
+        told, looks = _looks(self.told), _looks(scene)
+        if self.told.attributes:
+            counts = Counter(told) <= Counter(looks)
+        else:
+            counts = Counter(self.told.objects) <= Counter(scene.objects)
+        boxes = [scene.box_of(place) for place in range(len(scene))]
+        return counts and all(
+            any(
+                relation_holds(predicate, first, second)
+                for (n, first), (m, second) in permutations(enumerate(boxes), 2)
+                if [looks[n], looks[m]] == [told[subject], told[target]]
+                and first is not None
+                and second is not None
+            )
+            for subject, predicate, target in self.told.relationships
+        )
 
 
 def caption_of(graph: SceneGraph, kind: str, rng: np.random.Generator) -> SceneCaption:
-    """One caption of a kind; ``rng`` settles the order of objects and which relation is told."""
+    """One caption of a kind; ``rng`` determines the order of objects and which relation is stated."""
     if kind == "relation" and graph.relationships:
         subject, predicate, target = graph.relationships[rng.integers(len(graph.relationships))]
         told = _part(graph, [subject, target], (Relationship(0, predicate, 1),))
@@ -66,21 +81,5 @@ def _part(graph: SceneGraph, places: list[int], relationships: tuple[Relationshi
     )
 
 
-def _counts(told: SceneGraph, scene: SceneGraph) -> bool:
-    if told.attributes:
-        return Counter(_looks(told)) <= Counter(_looks(scene))
-    return Counter(told.objects) <= Counter(scene.objects)
-
-
 def _looks(graph: SceneGraph) -> list[tuple[str, tuple[str, ...]]]:
     return [(label, graph.attributes_of(place)) for place, label in enumerate(graph.objects)]
-
-
-def _shows(told: SceneGraph, relation: Relationship, scene: SceneGraph) -> bool:
-    looks, boxes = _looks(scene), [scene.box_of(place) for place in range(len(scene))]
-    ends = [_looks(told)[relation.subject], _looks(told)[relation.object]]
-    return any(
-        relation_holds(relation.predicate, first, second)
-        for (n, first), (m, second) in permutations(enumerate(boxes), 2)
-        if [looks[n], looks[m]] == ends and first is not None and second is not None
-    )

@@ -20,7 +20,7 @@ GROUNDS: tuple[Color, ...] = (
     (200, 216, 224),
     (216, 216, 208),
 )
-"""Light and pale."""
+"""Light and pale colours."""
 
 OUTLINE = 0.022
 """Width of a shape's line as a share of the picture's side; the line lies within the box."""
@@ -31,26 +31,27 @@ def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 6
 
     Args:
         graph: every object is one of `SHAPES` with a box and one of `COLORS` among its attributes.
-        seed: settles the ground and the shades; it moves nothing.
+        seed: determines the ground and the shades, not the positions.
         resolution: side in pixels.
 
     Raises:
-        InputError: an object that this world cannot draw.
+        InputError: an object has no box, an unknown shape or no known colour.
     """
     rng = np.random.default_rng(seed)
     ground = GROUNDS[rng.integers(len(GROUNDS))]
     canvas = Canvas(resolution, ground)
     _ground(canvas, ground, rng)
     shades = rng.integers(-10, 11, (len(graph), 3))
-    placed = [(_box(graph, n), _color(graph, n), graph.objects[n]) for n in range(len(graph))]
-    for place in sorted(range(len(graph)), key=lambda n: -area(placed[n][0])):
-        box, color, shape = placed[place]
-        _object(canvas, shape, box, _shift(color, shades[place]))
+    placed = [_box_and_color(graph, position) for position in range(len(graph))]
+    # Large objects first, so that they do not hide small ones.
+    for position in sorted(range(len(graph)), key=lambda n: -area(placed[n][0])):
+        box, color = placed[position]
+        _object(canvas, graph.objects[position], box, _shift(color, shades[position]))
     return canvas.finish()
 
 
 def _ground(canvas: Canvas, base: Color, rng: np.random.Generator) -> None:
-    """A plain ground, a soft glow or soft bands, a little lighter or darker than others."""
+    """Paint a plain ground, a soft glow or soft bands, a little lighter or darker at random."""
     tone = rng.integers(-6, 7, 3)
     tones = [_shift(base, tone + 4 * step) for step in range(3)]
     canvas.fill([(-1, -1), (1, -1), (1, 1), (-1, 1)], tones[0])
@@ -68,39 +69,28 @@ def _object(canvas: Canvas, shape: str, box: Box, color: Color) -> None:
     width, height = box.x1 - box.x0 - OUTLINE, box.y1 - box.y0 - OUTLINE
     points = [(x + width * u, y + height * v) for u, v in SHAPES[shape]()]
     canvas.fill(points, color)
-    line = _line(color)
+    # The line is a darker tone; around black a lighter one.
+    red, green, blue = (channel * 11 // 20 for channel in color)
+    line = (104, 104, 112) if max(color) < 60 else (red, green, blue)
+    # A ring has two outlines: its points go round the rim and then round the hole.
     turns = [points] if shape != "ring" else [points[: len(points) // 2], points[len(points) // 2 :]]
     for points in turns:
         canvas.stroke(points, line, 2 * OUTLINE)
 
 
-def _line(color: Color) -> Color:
-    """A darker tone; around black a lighter one."""
-    if max(color) < 60:
-        return 104, 104, 112
-    red, green, blue = (channel * 11 // 20 for channel in color)
-    return red, green, blue
-
-
-def _box(graph: SceneGraph, position: int) -> Box:
-    box = graph.box_of(position)
+def _box_and_color(graph: SceneGraph, position: int) -> tuple[Box, Color]:
+    place = f"object {position}"
+    box, shape = graph.box_of(position), graph.objects[position]
     if box is None:
         raise InputError(
-            "has no box", place=f"object {position}", remedy="give every object that is to be drawn a box"
+            "the object has no box", place=place, remedy="give every object that is to be drawn a box"
         )
-    return box
-
-
-def _color(graph: SceneGraph, position: int) -> Color:
-    shape, words = graph.objects[position], graph.attributes_of(position)
     if shape not in SHAPES:
-        raise InputError(
-            f"'{shape}' cannot be drawn", place=f"object {position}", remedy=f"use {', '.join(SHAPES)}"
-        )
-    named = [COLORS[word] for word in words if word in COLORS]
-    if not named:
-        raise InputError("has no colour", place=f"object {position}", remedy=f"use {', '.join(COLORS)}")
-    return named[0]
+        raise InputError(f"'{shape}' cannot be drawn", place=place, remedy=f"use {', '.join(SHAPES)}")
+    for word in graph.attributes_of(position):
+        if word in COLORS:
+            return box, COLORS[word]
+    raise InputError("the object has no colour", place=place, remedy=f"use {', '.join(COLORS)}")
 
 
 def _shift(color: Color, by: np.ndarray) -> Color:

@@ -16,18 +16,18 @@ from graphcond.worlds.shapes import COLORS, SHAPES
 
 WEIGHTS = Path(__file__).with_name("scene_oracle.safetensors")
 GRID = 16
-"""Cells a side of the map on which centres are found; 4 pixels each."""
+"""Cells per side of the map on which centres are found; 4 pixels each."""
 
 LEVELS = 2
-"""Small and large objects are found apart, since one may stand in the middle of another."""
+"""Small and large objects have maps of their own, since their centres may coincide."""
 
 LARGE = 0.5
-"""Sides from this share of the picture on are large."""
+"""Objects are large if their side is at least this share of the picture."""
 
 
 @dataclass(frozen=True)
 class Detected:
-    """What the oracle found in one picture, best score first."""
+    """The objects found in one picture, best score first."""
 
     labels: tuple[str, ...]
     colors: tuple[str, ...]
@@ -38,7 +38,7 @@ class Detected:
         return len(self.labels)
 
     def as_scene_graph(self) -> SceneGraph:
-        """The same as a scene graph: a colour and a box for each object, no relations."""
+        """The objects as a scene graph: a colour and a box for each, no relations."""
         return SceneGraph(self.labels, (), tuple((color,) for color in self.colors), self.boxes)
 
 
@@ -99,10 +99,11 @@ class SceneOracle(nn.Module):
 
         Args:
             pixels: pictures.
-            threshold: least score of an object, 0..1.
+            threshold: lowest score of an object, 0..1.
         """
         heat, color, box = self(pixels.float())
         score, shape = heat.sigmoid().max(2)
+        # A cell holds an object if its score is the highest of the 3x3 cells around it.
         peak = (score == max_pool2d(score, 3, 1, 1)) & (score >= threshold)
         return [
             self._read(peak[row], score[row], shape[row], color[row].argmax(1), box[row])
@@ -110,11 +111,15 @@ class SceneOracle(nn.Module):
         ]
 
     def _read(self, peak: Tensor, score: Tensor, shape: Tensor, color: Tensor, box: Tensor) -> Detected:
-        """What the maps of one picture say, (levels, grid, grid) each; box is (levels, 4, grid, grid)."""
+        """The objects in the maps of a picture, (levels, grid, grid) each; box is (levels, 4, grid, grid)."""
         kept: list[tuple[float, str, str, Box]] = []
         places = sorted(peak.nonzero().tolist(), key=lambda place: -score[tuple(place)].item())
         for level, row, column in places:
-            found = _box(box[level, :, row, column].tolist(), row, column)
+            dx, dy, across, down = box[level, :, row, column].tolist()
+            x, y = (column + dx) / GRID, (row + dy) / GRID
+            width, height = max(across, 0.02) / 2, max(down, 0.02) / 2
+            found = Box(max(x - width, 0.0), max(y - height, 0.0), min(x + width, 1.0), min(y + height, 1.0))
+            # Of boxes that overlap by half only the best is kept.
             if all(iou(found, other) < 0.5 for *_, other in kept):
                 look = self.shapes[shape[level, row, column]], self.colors[color[level, row, column]]
                 kept.append((score[level, row, column].item(), *look, found))
@@ -124,9 +129,3 @@ class SceneOracle(nn.Module):
             boxes=tuple(found for *_, found in kept),
             scores=tuple(value for value, *_ in kept),
         )
-
-
-def _box(values: list[float], row: int, column: int) -> Box:
-    x, y = (column + values[0]) / GRID, (row + values[1]) / GRID
-    width, height = max(values[2], 0.02) / 2, max(values[3], 0.02) / 2
-    return Box(max(x - width, 0.0), max(y - height, 0.0), min(x + width, 1.0), min(y + height, 1.0))

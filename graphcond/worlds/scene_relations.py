@@ -1,4 +1,4 @@
-"""Which relations a scene states: true ones with a clear margin, joined into one piece where possible."""
+"""Choose the relations that a scene states: true ones with a clear margin, which join its objects."""
 
 from __future__ import annotations
 
@@ -12,42 +12,47 @@ from graphcond.scene_graph import holds as holds_in_space
 
 BIGGER = "bigger than"
 PREDICATES: tuple[str, ...] = (*OPPOSITES, BIGGER)
-"""Everything that the scene world says of two objects."""
+"""All predicates of the scene world."""
 
 CLEAR_DEGREES = 15.0
 """A stated direction is at least this far from the diagonal."""
 
 CLEAR_RATIO, SEEN_RATIO = 1.35, 1.2
-"""How many times longer (root of the area) a bigger object is: at least, where stated; where checked."""
+"""Least ratio of the roots of areas for "bigger than": to state the relation, and to find it true."""
 
 BIGGER_SHARE = 0.6
-"""Share of the scenes with two clearly unlike sizes that state them."""
+"""Share of the scenes with two clearly different sizes that state "bigger than"."""
 
 
 def relation_holds(relation: str, subject: Box, target: Box) -> bool:
-    """Whether a relation of this world is true of two boxes; False for a word that it does not know."""
+    """True if a relation of this world holds for two boxes; False for an unknown predicate."""
     if relation == BIGGER:
         return area(subject) >= SEEN_RATIO**2 * area(target)
     return holds_in_space(relation, subject, target)
 
 
 def joined(boxes: Sequence[Box]) -> bool:
-    """Whether clear spatial relations join all boxes into one piece."""
+    """True if clear spatial relations join all boxes into one piece."""
     return len(_spanning(len(boxes), _clear_pairs(boxes))[0]) == len(boxes) - 1
 
 
 def state_relations(boxes: Sequence[Box], rng: np.random.Generator) -> tuple[Relationship, ...]:
     """Choose n - 1 to n + 1 relations of n boxes, fewer where too few are clear.
 
-    A spanning tree of clear spatial pairs comes first, then perhaps one "bigger than", then further pairs.
-    Which end is the subject is a coin's toss.
+    A spanning tree of clear spatial pairs comes first, so that the first n - 1 relations place every object;
+    then perhaps one "bigger than", then further pairs. The subject of a pair is drawn at random.
     """
     count, pairs = len(boxes), _clear_pairs(boxes)
     tree, rest = _spanning(count, [pairs[place] for place in rng.permutation(len(pairs))])
     wanted = int(rng.integers(count - 1, count + 2))
     chosen = [_spatial(boxes, pair, rng) for pair in tree]
-    sized = [_sized(boxes, *pair) for pair in combinations(range(count), 2)]
-    bigger = [relation for relation in sized if relation is not None]
+    bigger = []
+    for pair in combinations(range(count), 2):
+        small, large = sorted(pair, key=lambda place: area(boxes[place]))
+        # Of two nested objects the outer one is bigger anyway: that would state nothing new.
+        nested = _contained(boxes[small], boxes[large])
+        if not nested and area(boxes[large]) >= CLEAR_RATIO**2 * area(boxes[small]):
+            bigger.append(Relationship(large, BIGGER, small))
     if bigger and rng.random() < BIGGER_SHARE:
         chosen.append(bigger[rng.integers(len(bigger))])
     chosen = [*chosen, *(_spatial(boxes, pair, rng) for pair in rest)][:wanted]
@@ -55,12 +60,16 @@ def state_relations(boxes: Sequence[Box], rng: np.random.Generator) -> tuple[Rel
 
 
 def _clear_pairs(boxes: Sequence[Box]) -> list[tuple[int, int]]:
-    return [pair for pair in combinations(range(len(boxes)), 2) if _clear(boxes, *pair)]
+    """The pairs whose spatial relation is clear: nested, or far from the diagonals between two directions."""
+    return [
+        (first, second)
+        for first, second in combinations(range(len(boxes)), 2)
+        if _contained(boxes[first], boxes[second]) or margin(boxes[first], boxes[second]) >= CLEAR_DEGREES
+    ]
 
 
-def _clear(boxes: Sequence[Box], first: int, second: int) -> bool:
-    contained = predicate(boxes[first], boxes[second]) in ("inside", "surrounding")
-    return contained or margin(boxes[first], boxes[second]) >= CLEAR_DEGREES
+def _contained(first: Box, second: Box) -> bool:
+    return predicate(first, second) in ("inside", "surrounding")
 
 
 def _spatial(boxes: Sequence[Box], pair: tuple[int, int], rng: np.random.Generator) -> Relationship:
@@ -68,20 +77,10 @@ def _spatial(boxes: Sequence[Box], pair: tuple[int, int], rng: np.random.Generat
     return Relationship(subject, predicate(boxes[subject], boxes[target]), target)
 
 
-def _sized(boxes: Sequence[Box], first: int, second: int) -> Relationship | None:
-    """The clear "bigger than" of two objects that do not contain each other."""
-    if predicate(boxes[first], boxes[second]) in ("inside", "surrounding"):
-        return None
-    small, large = sorted((first, second), key=lambda place: area(boxes[place]))
-    if area(boxes[large]) < CLEAR_RATIO**2 * area(boxes[small]):
-        return None
-    return Relationship(large, BIGGER, small)
-
-
 def _spanning(
     count: int, pairs: Sequence[tuple[int, int]]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Pairs that join all they can, first come first served; and those left over."""
+    """The pairs of a spanning forest, in their order, and the pairs left over (Kruskal's algorithm)."""
     group = list(range(count))
     tree, rest = [], []
     for first, second in pairs:

@@ -1,11 +1,12 @@
 """The scene world: coloured shapes whose boxes, masks and relations are known.
 
-A scene shows 2 to 6 shapes. Its graph names their colours and some of their relations; its prompt,
-"an image", names nothing, so only the graph can tell a model what to draw and where.
+A scene shows 2 to 6 shapes. Its graph names their colours and some of their relations. Its prompt is "an
+image", so only the graph can tell a model what to draw and where.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +16,11 @@ from PIL import Image
 from graphcond.scene_graph import SPATIAL_PREDICATES, Box, Relationship, SceneGraph, SceneSet
 from graphcond.worlds.scene_captions import ANY_SCENE, draw_caption
 from graphcond.worlds.scene_drawing import draw_scene as draw_scene
-from graphcond.worlds.scene_layout import lay_out
 from graphcond.worlds.scene_relations import joined, state_relations
 from graphcond.worlds.shapes import COLORS, SHAPES, mask_of
 
 COUNTS: dict[int, float] = {1: 0.1, 2: 0.34, 3: 0.36, 4: 0.2, 5: 0.07, 6: 0.03}
-"""How many objects a scene has, and how often, as far as a world asks for that many."""
+"""Number of objects in a scene, and its probability among the numbers that a world allows."""
 
 NESTED_SHARE = 0.3
 """Share of the scenes of up to four objects in which one object lies inside another."""
@@ -31,14 +31,32 @@ OUTER_SHAPES = ("circle", "square")
 TWIN_SHARE = 0.05
 """Share of the scenes that may show one (colour, shape) twice."""
 
+EDGE, GAP = 0.025, 0.03
+"""Least distance to the picture's edge and between two boxes, as shares of the side."""
+
+SIZES: dict[int, tuple[float, float]] = {
+    1: (0.32, 0.48),
+    2: (0.3, 0.48),
+    3: (0.27, 0.4),
+    4: (0.25, 0.34),
+    5: (0.23, 0.29),
+    6: (0.22, 0.26),
+}
+"""Smallest and largest side of an object, by how many there are; 0.22 are 14 of 64 pixels."""
+
+OUTER_SIZES: dict[int, tuple[float, float]] = {2: (0.62, 0.78), 3: (0.58, 0.65), 4: (0.54, 0.58)}
+"""Sides of an object that surrounds another."""
+
+INNER_SIZES = (0.25, 0.3)
+
 
 @dataclass(frozen=True)
 class SceneWorld:
-    """Scenes of coloured shapes; equal arguments give equal scenes, and a longer world begins as a shorter.
+    """Scenes of coloured shapes; equal arguments give equal scenes, and a longer world begins like a shorter.
 
     Args:
-        seed: settles everything.
-        count: how many scenes.
+        seed: determines everything.
+        count: number of scenes.
         resolution: side of the pictures in pixels.
         test_share: share of the scenes kept for testing.
         objects: least and most objects of a scene, 1 to 6.
@@ -52,15 +70,17 @@ class SceneWorld:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ValueError(f"a seed is 0 or more, not {self.seed}")
+            raise ValueError(f"the seed must be 0 or more, got {self.seed}")
         if self.count < 1:
-            raise ValueError(f"a world has a scene or more, not {self.count}")
+            raise ValueError(f"a world needs at least one scene, got {self.count}")
         if self.resolution < 16:
-            raise ValueError(f"shapes need 16 pixels or more, not {self.resolution}")
+            raise ValueError(f"the resolution must be at least 16 pixels, got {self.resolution}")
         if not 0 <= self.test_share < 1:
-            raise ValueError(f"the test share is at least 0 and below 1, not {self.test_share}")
+            raise ValueError(f"the test share must be at least 0 and below 1, got {self.test_share}")
         if not 1 <= self.objects[0] <= self.objects[1] <= max(COUNTS):
-            raise ValueError(f"scenes have 1 to {max(COUNTS)} objects, least before most, not {self.objects}")
+            raise ValueError(
+                f"objects must be the least and the most, from 1 to {max(COUNTS)}, got {self.objects}"
+            )
 
     def __len__(self) -> int:
         return self.count
@@ -69,7 +89,26 @@ class SceneWorld:
         """The truth about one scene: colours, relations, boxes and masks."""
         if not 0 <= index < self.count:
             raise IndexError(f"scene {index} of {self.count}")
-        return _graph(self.objects, np.random.default_rng([self.seed, 5, index]))
+        rng = np.random.default_rng([self.seed, 5, index])
+        counts = [count for count in COUNTS if self.objects[0] <= count <= self.objects[1]]
+        shares = np.array([COUNTS[count] for count in counts])
+        count = int(rng.choice(counts, p=shares / shares.sum()))
+        nested = 2 <= count <= 4 and rng.random() < NESTED_SHARE
+        # The relations must join all objects into one piece: a model could not place the others.
+        boxes = lay_out(count, nested, rng)
+        while not joined(boxes):
+            boxes = lay_out(count, nested, rng)
+        looks = _looks(count, nested, rng)
+        order = rng.permutation(count).tolist()
+        boxes, looks = tuple(boxes[n] for n in order), [looks[n] for n in order]
+        shapes = tuple(shape for _, shape in looks)
+        return SceneGraph(
+            objects=shapes,
+            relationships=state_relations(boxes, rng),
+            attributes=tuple((color,) for color, _ in looks),
+            boxes=boxes,
+            masks=np.stack([mask_of(shape) for shape in shapes]),
+        )
 
     @cached_property
     def graphs(self) -> tuple[SceneGraph, ...]:
@@ -77,11 +116,11 @@ class SceneWorld:
         return tuple(self.graph(index) for index in range(self.count))
 
     def caption(self, index: int) -> str:
-        """What the scene shows, more or less, in words; often "an image", sometimes nothing."""
+        """A caption that tells all or part of the scene; often "an image", sometimes empty."""
         return draw_caption(self.graph(index), np.random.default_rng([self.seed, 6, index])).text
 
     def split(self, index: int) -> str:
-        """Whether the scene is for "train" or "test"."""
+        """The split of the scene, "train" or "test"."""
         return "test" if np.random.default_rng([self.seed, 7, index]).random() < self.test_share else "train"
 
     def draw(self, index: int) -> Image.Image:
@@ -102,10 +141,10 @@ class SceneWorld:
 
 
 def swap_pairs(count: int, seed: int = 0) -> list[tuple[SceneGraph, SceneGraph]]:
-    """Pairs of graphs that differ in who is the subject: "A left of B" and "B left of A".
+    """Pairs of graphs that differ in the direction of a relation: "A left of B" and "B left of A".
 
-    Both show the same two objects, unlike in colour and in shape, and know no boxes. The predicates take
-    turns.
+    Both show the same two objects, which differ in colour and in shape, and have no boxes. The predicates
+    take turns.
     """
     rng, pairs = np.random.default_rng([seed, 9]), []
     sideways = [name for name in SPATIAL_PREDICATES if name in ("left of", "right of", "above", "below")]
@@ -121,32 +160,6 @@ def swap_pairs(count: int, seed: int = 0) -> list[tuple[SceneGraph, SceneGraph]]
     return pairs
 
 
-def _graph(objects: tuple[int, int], rng: np.random.Generator) -> SceneGraph:
-    counts = [count for count in COUNTS if objects[0] <= count <= objects[1]]
-    shares = np.array([COUNTS[count] for count in counts])
-    count = int(rng.choice(counts, p=shares / shares.sum()))
-    nested = 2 <= count <= 4 and rng.random() < NESTED_SHARE
-    boxes = _joined(count, nested, rng)
-    looks = _looks(count, nested, rng)
-    order = rng.permutation(count).tolist()
-    boxes, looks = tuple(boxes[n] for n in order), [looks[n] for n in order]
-    shapes = tuple(shape for _, shape in looks)
-    return SceneGraph(
-        objects=shapes,
-        relationships=state_relations(boxes, rng),
-        attributes=tuple((color,) for color, _ in looks),
-        boxes=boxes,
-        masks=np.stack([mask_of(shape) for shape in shapes]),
-    )
-
-
-def _joined(count: int, nested: bool, rng: np.random.Generator) -> tuple[Box, ...]:
-    """Boxes that clear relations join into one piece."""
-    while not joined(boxes := lay_out(count, nested, rng)):
-        pass
-    return boxes
-
-
 def _looks(count: int, nested: bool, rng: np.random.Generator) -> list[tuple[str, str]]:
     """Colour and shape of each object, mostly all distinct; an inner object differs in colour."""
     twins = rng.random() < TWIN_SHARE
@@ -156,11 +169,59 @@ def _looks(count: int, nested: bool, rng: np.random.Generator) -> list[tuple[str
         if nested:
             shapes[0] = str(rng.choice(OUTER_SHAPES))
         looks = list(zip(colors, shapes, strict=True))
-        told_apart = twins or len(set(looks)) == count
-        if told_apart and not (nested and _alike(colors[0], colors[1])):
-            return looks
+        if len(set(looks)) < count and not twins:
+            continue
+        if nested:
+            # An inner object whose colour is close to that of the outer one would hardly be visible.
+            outer, inner = COLORS[colors[0]], COLORS[colors[1]]
+            if sum(abs(a - b) for a, b in zip(outer, inner, strict=True)) < 200:
+                continue
+        return looks
 
 
-def _alike(first: str, second: str) -> bool:
-    """Whether one colour would hardly show on the other."""
-    return sum(abs(a - b) for a, b in zip(COLORS[first], COLORS[second], strict=True)) < 200
+def lay_out(count: int, nested: bool, rng: np.random.Generator) -> tuple[Box, ...]:
+    """Place ``count`` square boxes at random; start again until all find room.
+
+    Args:
+        count: 1 to 6.
+        nested: the second box lies in the middle of the first, for 2 to 4 boxes.
+        rng: determines everything.
+    """
+    low, high = SIZES[count]
+    high = low + (high - low) * (0.3 if nested else 1)  # beside a large box only small ones find room
+    while True:
+        boxes: list[Box] = []
+        if nested:
+            outer = _anywhere(float(rng.uniform(*OUTER_SIZES[count])), rng)
+            x, y = (outer.x0 + outer.x1) / 2, (outer.y0 + outer.y1) / 2
+            x, y = x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02)
+            half = rng.uniform(*INNER_SIZES) / 2
+            boxes = [outer, Box(*(float(edge) for edge in (x - half, y - half, x + half, y + half)))]
+        while len(boxes) < count:
+            box = _beside(boxes, float(rng.uniform(low, high)), rng)
+            if box is None:
+                break
+            boxes.append(box)
+        if len(boxes) == count:
+            return tuple(boxes)
+
+
+def _anywhere(side: float, rng: np.random.Generator) -> Box:
+    x, y = (float(value) for value in rng.uniform(EDGE, 1 - EDGE - side, 2))
+    return Box(x, y, x + side, y + side)
+
+
+def _beside(boxes: Sequence[Box], side: float, rng: np.random.Generator) -> Box | None:
+    """A box with a gap to all ``boxes``, or None if 30 tries find none."""
+    for _ in range(30):
+        box = _anywhere(side, rng)
+        gaps = [
+            max(
+                max(box.x0, other.x0) - min(box.x1, other.x1),
+                max(box.y0, other.y0) - min(box.y1, other.y1),
+            )
+            for other in boxes
+        ]
+        if all(gap >= GAP for gap in gaps):
+            return box
+    return None

@@ -21,25 +21,13 @@ COLORS: dict[str, Color] = {
     "orange": (246, 132, 20),
     "black": (28, 28, 32),
 }
-"""What an attribute looks like; grounds keep away from all of them, so white is left out."""
+"""The colour of each attribute. Grounds are pale and differ from all of them, so white is left out."""
 
 
 def _fit(points: list[Point]) -> list[Point]:
     """Stretch points so that they fill the unit square [-1, 1]."""
     (x0, y0), (x1, y1) = (tuple(side(axis) for axis in zip(*points, strict=True)) for side in (min, max))
     return [(2 * (x - x0) / (x1 - x0) - 1, 2 * (y - y0) / (y1 - y0) - 1) for x, y in points]
-
-
-def _circle() -> list[Point]:
-    return ellipse(0, 0, 1, 1, 48)
-
-
-def _square() -> list[Point]:
-    return [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-
-
-def _triangle() -> list[Point]:
-    return [(0, -1), (1, 1), (-1, 1)]
 
 
 def _star() -> list[Point]:
@@ -67,19 +55,19 @@ def _ring() -> list[Point]:
 
 
 SHAPES: dict[str, Callable[[], list[Point]]] = {
-    "circle": _circle,
-    "square": _square,
-    "triangle": _triangle,
+    "circle": lambda: ellipse(0, 0, 1, 1, 48),
+    "square": lambda: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
+    "triangle": lambda: [(0, -1), (1, 1), (-1, 1)],
     "star": _star,
     "heart": _heart,
     "ring": _ring,
 }
-"""Diamonds and crosses are left out: through an 8x8 latent they look alike, and like circles."""
+"""Diamonds and crosses are left out: in an 8x8 latent they look like each other, and like circles."""
 
 
 @cache
 def mask_of(shape: str) -> Bool[np.ndarray, "16 16"]:
-    """Where a shape lies within its own box."""
+    """The area that a shape covers within its own box."""
     side = 8 * MASK_SIDE
     picture = Image.new("L", (side, side), 0)
     points = [((x + 1) * side / 2, (y + 1) * side / 2) for x, y in SHAPES[shape]()]

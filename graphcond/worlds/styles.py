@@ -26,7 +26,7 @@ class Style:
     Args:
         movement: the school that the artist belongs to.
         ground: paints the background.
-        frame: paints what lies over the edges, after the subject.
+        frame: paints the frame over the edges, after the subject.
         inks: colours of the subject.
         center, scale, tilt: composition: where the subject sits, how large, how far leaning (degrees).
         outline: width of the line around the subject.
@@ -208,23 +208,21 @@ def _jitter(color: Color, shift: np.ndarray) -> Color:
     return red, green, blue
 
 
-def _pose(parts: list[Part], center: tuple[float, float], scale: float, tilt: float) -> list[Part]:
-    cos, sin = scale * math.cos(math.radians(tilt)), scale * math.sin(math.radians(tilt))
-    return [
-        Part(p.role, [(center[0] + cos * x - sin * y, center[1] + sin * x + cos * y) for x, y in p.points])
-        for p in parts
-    ]
-
-
 def paint(style: Style, parts: list[Part], rng: np.random.Generator, resolution: int) -> Canvas:
     """Paint a subject in a style; place, size, lean, ground and shade vary with `rng`."""
-    center = (style.center[0] + rng.uniform(-0.08, 0.08), style.center[1] + rng.uniform(-0.08, 0.08))
-    pose = (center, style.scale * rng.uniform(0.88, 1.06), style.tilt + rng.uniform(-7, 7))
+    left, top = style.center[0] + rng.uniform(-0.08, 0.08), style.center[1] + rng.uniform(-0.08, 0.08)
+    scale = style.scale * rng.uniform(0.88, 1.06)
+    tilt = math.radians(style.tilt + rng.uniform(-7, 7))
+    cos, sin = scale * math.cos(tilt), scale * math.sin(tilt)
+    posed = [
+        Part(part.role, [(left + cos * x - sin * y, top + sin * x + cos * y) for x, y in part.points])
+        for part in parts
+    ]
     shade = rng.uniform(-12, 12, 3)
     canvas = Canvas(resolution, style.inks.line)
     style.ground(canvas, rng)
     main, accent = _jitter(style.inks.main, shade), _jitter(style.inks.accent, shade)
     colors = {"main": main, "accent": accent, "line": style.inks.line}
-    canvas.shape(_pose(parts, *pose), colors, style.outline)
+    canvas.shape(posed, colors, style.outline)
     style.frame(canvas)
     return canvas

@@ -61,7 +61,7 @@ def test_resolution_only_changes_the_size() -> None:
 @pytest.mark.parametrize(
     ("graph", "problem"),
     [
-        (SceneGraph(("circle",), (), (("red",),)), "object 0: has no box"),
+        (SceneGraph(("circle",), (), (("red",),)), "object 0: the object has no box"),
         (SceneGraph(("sheep",), (), (("red",),), (BOX,)), "'sheep' cannot be drawn"),
         (SceneGraph(("circle",), (), (("big",),), (BOX,)), "has no colour"),
     ],
