@@ -9,6 +9,7 @@ import torch
 
 from graphcond.bases.config import AttentionChoice
 from graphcond.errors import InputError
+from graphcond.io.optional import why_missing
 
 Attention = Literal["sdpa", "xformers"]
 
@@ -22,10 +23,9 @@ def why_not_xformers(device: torch.device) -> str | None:
         version("xformers")
     except PackageNotFoundError:
         return "xformers is not installed"
-    try:
-        import xformers.ops  # noqa: F401
-    except Exception as error:  # a build for another torch fails with whatever its loader raises
-        return f"xformers {version('xformers')} cannot be imported ({error})"
+    reason = why_missing("xformers.ops")
+    if reason is not None:
+        return f"xformers {version('xformers')} cannot be imported ({reason})"
     if device.type != "cuda":
         return f"xformers has no kernels for the device '{device.type}'"
     return None

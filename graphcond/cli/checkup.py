@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -12,6 +11,7 @@ import torch
 from graphcond.bases.attention import choose_attention, why_not_xformers
 from graphcond.bases.config import TINY_FOLDER
 from graphcond.io.files import default_cache_folder
+from graphcond.io.optional import why_missing
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numba", "torchmetrics")
 
@@ -77,11 +77,10 @@ def _dgl() -> Finding:
         return Finding(
             "dgl", "not installed", advice="optional: pip install 'graphcond[dgl]' (Python 3.11, CPU)"
         )
-    try:
-        import_module("dgl")
-    except Exception as error:  # a build for another torch fails with whatever its loader raises
+    reason = why_missing("dgl")
+    if reason is not None:
         return Finding(
-            "dgl", f"{found} cannot be imported ({error})", fine=False, advice="pip install dgl==1.1.3"
+            "dgl", f"{found} cannot be imported ({reason})", fine=False, advice="pip install dgl==1.1.3"
         )
     return Finding("dgl", found)
 

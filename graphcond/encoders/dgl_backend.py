@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 
 from graphcond.encoders.config import Backend
-from graphcond.errors import InputError
+from graphcond.io.optional import optional, why_missing
 
 
 @cache
-def load_dgl() -> Any:
-    """The module ``dgl``, or the exception that importing it raised."""
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # without it DGL writes a config into the user's home
-    try:
-        import dgl
-        import dgl.nn.pytorch
-    except Exception as error:  # a broken DGL raises anything: FileNotFoundError, AttributeError, OSError
-        return error
-    return dgl
+def why_no_dgl() -> str | None:
+    """The reason why DGL cannot be imported; None if it can. It is looked for once a process."""
+    return why_missing("dgl.nn.pytorch")
 
 
 def require_dgl() -> Any:
@@ -30,19 +24,17 @@ def require_dgl() -> Any:
     Raises:
         InputError: it is missing or broken.
     """
-    dgl = load_dgl()
-    if isinstance(dgl, Exception):
-        reason = str(dgl).strip().splitlines()[0].rstrip(".") if str(dgl).strip() else type(dgl).__name__
-        raise InputError(
-            f"DGL cannot be imported ({reason})",
-            place="encoder.backend: dgl",
-            remedy="pip install 'graphcond[dgl]' under Python 3.11, or use backend: auto",
-        )
-    return dgl
+    optional(
+        "dgl.nn.pytorch",
+        "'graphcond[dgl]' (Python 3.11)",
+        place="encoder.backend: dgl",
+        otherwise=", or use backend: auto",
+    )
+    return import_module("dgl")
 
 
 def uses_dgl(backend: Backend, device: torch.device) -> bool:
     """Whether ``backend`` means DGL on ``device``; ``auto`` does on a CPU where DGL can be imported."""
     if backend == "auto":
-        return device.type == "cpu" and not isinstance(load_dgl(), Exception)
+        return device.type == "cpu" and why_no_dgl() is None
     return backend == "dgl"

@@ -125,7 +125,7 @@ def test_doctor_survives_a_broken_dgl(monkeypatch: pytest.MonkeyPatch, fails_wit
         raise fails_with
 
     monkeypatch.setattr(checkup, "version", lambda name: "2.1.0")
-    monkeypatch.setattr(checkup, "import_module", broken)
+    monkeypatch.setattr("graphcond.io.optional.import_module", broken)
     found = {finding.name: finding for finding in checkup.check_up()}
     assert not found["dgl"].fine
     assert "cannot be imported" in found["dgl"].state

@@ -20,7 +20,7 @@ from graphcond.errors import InputError
 from graphcond.graphs import graph_formats, load_graph, read_source, to_pyg
 from graphcond.graphs.load import FORMATS as GRAPHS
 from graphcond.graphs.load import detect
-from graphcond.graphs.reading.arrays import optional
+from graphcond.io.optional import optional
 from graphcond.scenes import SceneInput, load_scene_set, read_scene_source, save_scene_world, scene_formats
 from graphcond.scenes.load import FORMATS as SCENES
 from graphcond.scenes.load import detect_scenes

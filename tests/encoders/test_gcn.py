@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from graphcond.encoders import GCNConfig, build_graph_network
-from graphcond.encoders.dgl_backend import load_dgl, uses_dgl
+from graphcond.encoders.dgl_backend import uses_dgl, why_no_dgl
 from graphcond.errors import InputError
 from tests.builders import FEATURE_WIDTH
 from tests.scene_builders import SHEEP, read_scenes
@@ -36,9 +36,9 @@ def broken_dgl(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
     for name in [name for name in sys.modules if name.split(".")[0] == "dgl"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
-    load_dgl.cache_clear()
+    why_no_dgl.cache_clear()
     yield
-    load_dgl.cache_clear()
+    why_no_dgl.cache_clear()
 
 
 @pytest.mark.parametrize("broken_dgl", BROKEN, indirect=True, ids=lambda error: type(error).__name__)

@@ -12,8 +12,8 @@ from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTabl
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, check_room
 from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
-from graphcond.graphs.reading.arrays import optional
 from graphcond.graphs.source import GraphFormat, GraphSource
+from graphcond.io.optional import optional
 
 KEYS = {
     "id": "id",

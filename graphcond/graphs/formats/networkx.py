@@ -11,7 +11,7 @@ import numpy as np
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, attribute_keys
 from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.arrays import optional
+from graphcond.io.optional import optional
 
 KEYS = {
     "id": "id",

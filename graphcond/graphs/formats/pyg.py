@@ -26,9 +26,10 @@ from graphcond.graphs.groups.base import (
     check_room,
 )
 from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
-from graphcond.graphs.reading.arrays import as_array, as_rows, optional
+from graphcond.graphs.reading.arrays import as_array, as_rows
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.files import atomic_file
+from graphcond.io.optional import optional
 from graphcond.io.tensors import load_torch_file
 
 KEYS = {

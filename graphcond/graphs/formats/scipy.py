@@ -11,7 +11,7 @@ from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.groups.base import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup, check_room
 from graphcond.graphs.groups.source import source_of
-from graphcond.graphs.reading.arrays import optional
+from graphcond.io.optional import optional
 
 
 def from_scipy(

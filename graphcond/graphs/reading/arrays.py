@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +9,6 @@ import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
 from graphcond.errors import InputError
-
-
-def optional(module: str, install: str) -> Any:
-    """Import a library that need not be installed.
-
-    Args:
-        module: such as ``torch_geometric``.
-        install: the argument of ``pip install`` for it.
-
-    Raises:
-        InputError: it is missing or broken.
-    """
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # without it DGL writes a config into the user's home
-    try:
-        return import_module(module)
-    except Exception as error:  # a broken DGL raises anything: FileNotFoundError, AttributeError, OSError
-        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-        raise InputError(
-            f"{module} cannot be imported ({reason})", remedy=f"install it: `pip install {install}`"
-        ) from error
-
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 

@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from graphcond.errors import InputError
+from graphcond.io.optional import optional
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
 from graphcond.scenes.jsonfile import at, checked, read_strict
@@ -149,13 +150,7 @@ def _size(picture: Path) -> Size | None:
 
 
 def _read_arrays(file: Path) -> dict[str, Any]:
-    try:
-        import h5py
-    except Exception as error:
-        raise InputError(
-            f"HDF5 files need h5py, which cannot be imported ({error})",
-            remedy="install it with `pip install graphcond[scenes]`",
-        ) from None
+    h5py = optional("h5py", "'graphcond[scenes]'")
     try:
         with h5py.File(file, "r") as opened:
             wanted = [*ARRAYS, *(name for name in ("object_attributes", "image_paths") if name in opened)]

@@ -9,7 +9,7 @@ import torch
 
 from graphcond.errors import InputError
 from graphcond.graphs import embeddings_from_dgl, from_dgl, load_graph, read_features
-from graphcond.graphs.reading.arrays import optional
+from graphcond.io.optional import optional
 from tests.graphs.graphs import assert_same, node_table
 
 try:

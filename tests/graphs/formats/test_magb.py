@@ -7,7 +7,7 @@ import torch
 
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, read_source
-from graphcond.graphs.reading.arrays import optional
+from graphcond.io.optional import optional
 from tests.graphs.graphs import write_picture
 
 try:
