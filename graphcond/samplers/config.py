@@ -1,4 +1,4 @@
-"""What a recipe may say of a sampler. Nothing here imports numba or torch."""
+"""Configs of the samplers, as a recipe has them. Nothing here imports numba or torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Quota = Annotated[int, Field(ge=0)]
 
 
 class NeighborSamplerConfig(ComponentConfig):
-    """What every neighbor sampler lets its user choose."""
+    """The settings of every neighbor sampler."""
 
     component: ClassVar[str | type[Any]] = "graphcond.samplers.base:NeighborSampler"
 
@@ -33,13 +33,13 @@ class NeighborSamplerConfig(ComponentConfig):
     """The context that this family of samplers makes."""
 
     reads_embeddings: ClassVar[bool] = False
-    """Whether `build` needs ``embeddings``."""
+    """True if `build` needs ``embeddings``."""
 
     averages: ClassVar[bool] = False
-    """Whether encoders read means of neighbors in place of the neighbors."""
+    """True if encoders read means of neighbors instead of the neighbors."""
 
     neighbors: int = Field(5, ge=1, le=10_000)
-    """How many neighbors a target gets at most."""
+    """Most neighbors of a target."""
 
     require_picture: bool = True
     """Choose only nodes that have a picture."""
@@ -49,11 +49,11 @@ class NeighborSamplerConfig(ComponentConfig):
         return frozenset({"pictures", "texts"}) if self.reads_embeddings else frozenset()
 
     def settings(self) -> dict[str, Any]:
-        """What answers follow from, as JSON has it: all but ``threads``, where a sampler has them."""
+        """The settings that answers depend on, as JSON: all except ``threads``."""
         return self.model_dump(mode="json", exclude={"threads"})
 
     def identity(self) -> tuple[object, ...]:
-        """What `graphcond.io.fingerprint.fingerprint` names these settings by; files are named by content."""
+        """Input of `graphcond.io.fingerprint.fingerprint`: the settings, with files by their content."""
         return (self.settings(),)
 
     def build(
@@ -71,7 +71,7 @@ class NeighborSamplerConfig(ComponentConfig):
             forbidden: rows that are never chosen (test nodes); walks may pass through them.
 
         Raises:
-            InputError: the sampler needs something that the graph or ``embeddings`` lack.
+            InputError: the graph or ``embeddings`` lack something that the sampler needs.
         """
         sampler: NeighborSampler = self.make(graph=graph, embeddings=embeddings, forbidden=forbidden)
         return sampler
@@ -109,14 +109,14 @@ class HopMeanSamplerConfig(NeighborSamplerConfig):
     kind: Literal["hop_mean"] = "hop_mean"
 
     neighbors: int = Field(64, ge=1, le=10_000)
-    """How many nodes are averaged at most, over all steps."""
+    """Most nodes that are averaged, over all steps."""
 
     hops: int = Field(2, ge=1, le=64)
     """How many steps away from the target a neighbor may be; each has a mean of its own."""
 
 
 class PrecomputedSamplerConfig(NeighborSamplerConfig):
-    """Neighbors that `graphcond sample-all` sampled ahead."""
+    """Neighbors that `graphcond sample-all` sampled in advance."""
 
     component = "graphcond.samplers.precomputed:PrecomputedSampler"
     kind: Literal["precomputed"] = "precomputed"
@@ -132,7 +132,7 @@ class PrecomputedSamplerConfig(NeighborSamplerConfig):
 
 
 class QuotasConfig(Config):
-    """How many neighbors of a sort a target gets at most; sorts that are not named have no limit."""
+    """Most neighbors of a type or relation per target; those that are not named have no limit."""
 
     node_types: dict[str, Quota] = Field(default_factory=dict)
     """Most neighbors by the type of their node."""
@@ -142,7 +142,7 @@ class QuotasConfig(Config):
 
     @property
     def any(self) -> bool:
-        """Whether anything is limited."""
+        """True if anything is limited."""
         return bool(self.node_types or self.relations)
 
 
@@ -150,16 +150,16 @@ class PPRFields(NeighborSamplerConfig):
     """The choices that `ppr` and `semantic_ppr` share."""
 
     edge_type_weights: dict[str, Weight] = Field(default_factory=dict)
-    """What to multiply the weights of edges by, by their type; 0 takes them out of the walk."""
+    """Factors for the weights of edges, by their type; 0 takes edges out of the walk."""
 
     quotas: QuotasConfig = QuotasConfig()
-    """At most so many neighbors of a node type, or in a relation to the target."""
+    """Most neighbors of a node type, or in a relation to the target."""
 
     alpha: float = Field(0.15, gt=0, lt=1)
     """Probability that the walk returns to the target; higher stays closer to it."""
 
     precision: float = Field(0.99, gt=0, le=1)
-    """Share of the nodes found that must be among the best, on average; 1 is exact."""
+    """Share of the nodes found that must belong to the exact best, on average; 1 is exact."""
 
     method: Literal["auto", "push", "exact"] = "auto"
     """How PageRank is computed: `auto` is the fastest with that precision, `exact` reads the whole graph."""
@@ -168,14 +168,14 @@ class PPRFields(NeighborSamplerConfig):
     """Largest residual per degree that a push leaves, instead of a precision; lower is slower."""
 
     degree_normalized: bool = False
-    """Divide PageRank by the candidate's degree, which keeps hubs from being everyone's neighbor."""
+    """Divide PageRank by the candidate's degree, so that hubs are not the neighbors of all targets."""
 
     threads: int = Field(1, ge=1, le=1024)
-    """How many targets are worked on at once; the answer does not depend on it."""
+    """Number of threads; the answer does not depend on it."""
 
     @abstractmethod
     def first_asked(self, nodes: int) -> int:
-        """How many neighbors to ask for first in a graph of ``nodes``, where quotas pass some over."""
+        """Number of neighbors to ask for first in a graph of ``nodes``, if quotas skip some."""
 
     def on_types(
         self, graph: AttributedGraph, forbidden: Int64[np.ndarray, " nodes"] | None, **given: Any
@@ -235,14 +235,14 @@ class SemanticPPRSamplerConfig(PPRFields):
     kind: Literal["semantic_ppr"] = "semantic_ppr"
 
     candidates: int = Field(50, ge=1)
-    """How many nodes PageRank proposes to the similarity."""
+    """Number of nodes that PageRank proposes to the similarity."""
 
     similarity: SimilarityConfig = TextImageConfig()
     """How candidates are compared with the target."""
 
     diversity: float = Field(0.0, ge=0, le=1)
-    """Weight of the neighbors' likeness to each other, which counts against them (maximal marginal
-    relevance); 0 looks at similarity alone."""
+    """Weight of the neighbors' similarity to each other, which counts against them (maximal marginal
+    relevance); 0 ranks by similarity to the target alone."""
 
     def columns(self) -> frozenset[str]:
         """Those that the similarity compares."""
@@ -299,7 +299,7 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
 
 
 def no_candidates() -> InputError:
-    """The refusal of a similarity that compares candidates, where there are none."""
+    """The error of a similarity that compares candidates, for a sampler without candidates."""
     return InputError(
         "this similarity reads the graph's candidates, and a semantic sampler has no candidates",
         remedy="use text_image, or the sampler kind semantic_ppr",
@@ -316,22 +316,22 @@ class AffiliationPPRSamplerConfig(NeighborSamplerConfig):
     """Columns of the nodes, each with the weight of an edge between nodes that share a value."""
 
     separator: str = Field("|", min_length=1)
-    """Stands between the values of a cell that holds several."""
+    """Separates the values of a cell that holds several."""
 
     edges: Weight = 0.0
-    """Multiplies the weights of the graph's stored edges, which are added; 0 leaves them out."""
+    """Factor for the weights of the graph's stored edges, which are added; 0 leaves them out."""
 
     alpha: float = Field(0.15, gt=0, lt=1)
     """Probability that the walk returns to the target; higher stays closer to it."""
 
     tolerance: float = Field(1e-6, ge=1e-14, le=1e-2)
-    """Bound on the sum of absolute errors of all nodes' PageRank, where it is iterated; higher is faster."""
+    """Bound on the sum of absolute errors of all nodes' PageRank, if it is iterated; higher is faster."""
 
     degree_normalized: bool = False
-    """Divide PageRank by the weight of the candidate's edges, which takes hubs back."""
+    """Divide PageRank by the weight of the candidate's edges, so that hubs rank lower."""
 
     threads: int = Field(1, ge=1, le=1024)
-    """How many targets are answered at once; the answers do not depend on it."""
+    """Number of threads; the answers do not depend on it."""
 
 
 class SceneSamplerConfig(ComponentConfig):
@@ -347,7 +347,7 @@ class SceneSamplerConfig(ComponentConfig):
         return (self.model_dump(mode="json"),)
 
     def build(self) -> SceneSampler:
-        """The sampler; which scenes it reads is said in each call."""
+        """The sampler; each call gives it the scenes to read."""
         sampler: SceneSampler = self.make()
         return sampler
 
@@ -359,10 +359,10 @@ class SceneTriplesConfig(SceneSamplerConfig):
     kind: Literal["scene_triples"] = "scene_triples"
 
     objects: int = Field(30, ge=1, le=MOST_OBJECTS)
-    """How many objects are kept at most."""
+    """Most objects that are kept."""
 
     triples: int = Field(60, ge=0, le=MOST_RELATIONSHIPS)
-    """How many relations and attributes are kept at most, together."""
+    """Most relations and attributes that are kept, together."""
 
     attributes: bool = True
     """Keep attributes, each as a triple (object, "is", attribute)."""

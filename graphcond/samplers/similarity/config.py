@@ -1,4 +1,4 @@
-"""What a recipe may say of a similarity. Nothing here imports numba or torch."""
+"""Configs of the similarities, as a recipe has them. Nothing here imports numba or torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SimilarityFields(ComponentConfig):
     """Config of a similarity."""
 
     needs_candidates: ClassVar[bool] = False
-    """Whether scores are made from the candidates, so that there are none without them."""
+    """True if scores depend on the set of candidates, so that they need a graph to propose it."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"pictures", "texts"})
     """The parts of `NodeEmbeddings` that are compared."""
@@ -28,7 +28,7 @@ class SimilarityFields(ComponentConfig):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Plug-ins of before 0.1 call their component ``compares``."""
+        """Accept plug-ins from before 0.1, which call their component ``compares``."""
         super().__pydantic_init_subclass__(**kwargs)
         if "compares" in vars(cls):
             cls.component = vars(cls)["compares"]
@@ -104,7 +104,7 @@ class BlendConfig(SimilarityFields):
 
     pagerank: float = Field(0.1, ge=0, le=1)
     """Weight of PageRank, as a share of the best candidate's; the similarity has the rest. CLIP's cosines of
-    texts with pictures lie close together, so that a small weight says much."""
+    texts with pictures lie close together, so a small weight changes much."""
 
     def columns(self) -> frozenset[str]:
         """Those of the other similarity."""
