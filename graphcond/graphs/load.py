@@ -12,7 +12,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.config import registered
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.formats import dgl, dgl_csv, magb, metadata, mm_graph, ogb, pyg, tables
-from graphcond.graphs.groups.source import VectorReaders
+from graphcond.graphs.groups import VectorReaders
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.graphs.store import MANIFEST, is_graph_folder, open_graph
 from graphcond.io.formats import find_format

@@ -17,7 +17,7 @@ from graphcond.io.files import inside
 from graphcond.io.formats import Format
 
 if TYPE_CHECKING:
-    from graphcond.graphs.groups.source import VectorReaders
+    from graphcond.graphs.groups import VectorReaders
     from graphcond.graphs.reading.edge_file import EdgeFile
 
 NODE_COLUMNS = ("id", "text", "image", "split", "type")
@@ -82,7 +82,7 @@ class GraphFormat(Format[Path]):
             format's columns, or None. It raises `InputError` with place and remedy for whatever is broken,
             and changes nothing.
         features: the vectors of nodes that the format has beside the graph: their name and a function that
-            reads them, a row for each node of the graph that ``read`` gives. None where there are none.
+            reads them, a row for each node of the graph that ``read`` gives. None without such vectors.
         stream: like ``read``, with the edges left in their file, so that graphs larger than memory are built
             from it. None where the format is read whole.
     """

@@ -157,7 +157,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 
 
 def is_graph_folder(path: Path | str) -> bool:
-    """Whether ``path`` is a folder with a ``graph.json``."""
+    """Return True if ``path`` is a folder with a ``graph.json``."""
     return (Path(path) / MANIFEST).is_file()
 
 

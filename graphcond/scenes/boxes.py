@@ -21,7 +21,7 @@ Size: TypeAlias = tuple[float, float]
 """Width and height in pixels."""
 
 SLACK = 1e-3
-"""How far a box may reach over the picture's edge before it is refused, for boxes that were rounded."""
+"""Share of the picture by which a box may reach over its edge, for boxes that were rounded."""
 
 
 class BoxedRow(BaseModel):

@@ -10,8 +10,17 @@ import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, check_room
-from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
+from graphcond.graphs.groups import (
+    PLAIN,
+    EdgeGroup,
+    Groups,
+    NodeGroup,
+    VectorReaders,
+    check_room,
+    embeddings_of,
+    readers_of,
+    source_of,
+)
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.optional import optional
 
@@ -60,7 +69,7 @@ def from_dgl(
         root: the folder that pictures are in.
 
     Raises:
-        InputError: ``nodes`` has another length, masks overlap, or a weight is no finite number >= 0.
+        InputError: ``nodes`` has another length, masks overlap, or a weight is not a finite number >= 0.
     """
     source = source_of(groups_of(graph), KEYS, columns, nodes=nodes, root=root)
     return source.graph(directed=directed)

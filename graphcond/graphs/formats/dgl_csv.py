@@ -17,8 +17,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from graphcond.config import as_input_error
 from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat
-from graphcond.graphs.groups.base import MASK, OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup
-from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
+from graphcond.graphs.groups import (
+    MASK,
+    OWN_NAMES,
+    PLAIN,
+    EdgeGroup,
+    Groups,
+    NodeGroup,
+    VectorReaders,
+    feature_rows,
+    source_of,
+)
 from graphcond.graphs.reading.tabular import read_csv, row_place, text_columns
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.files import inside, read_text

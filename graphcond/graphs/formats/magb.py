@@ -9,8 +9,7 @@ import numpy as np
 
 from graphcond.errors import InputError
 from graphcond.graphs.formats.dgl import KEYS, groups_of, load_dgl_graph
-from graphcond.graphs.groups.base import PLAIN, Groups, NodeGroup
-from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.groups import PLAIN, Groups, NodeGroup, source_of
 from graphcond.graphs.reading.arrays import pictures_by_stem
 from graphcond.graphs.reading.tabular import read_csv, text_columns
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names

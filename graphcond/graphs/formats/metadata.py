@@ -19,7 +19,7 @@ import numpy as np
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
-from graphcond.graphs.reading.jsonl import read_jsonl
+from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 

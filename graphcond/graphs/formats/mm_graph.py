@@ -15,19 +15,21 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import (
+from graphcond.graphs.groups import (
     MASK,
     OWN_NAMES,
     PLAIN,
     EdgeGroup,
     Groups,
     NodeGroup,
+    VectorReaders,
     check_room,
+    feature_rows,
     mask_of,
+    source_of,
 )
-from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
 from graphcond.graphs.reading.arrays import as_array, as_rows, pictures_by_stem
-from graphcond.graphs.reading.jsonl import read_jsonl
+from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.io.tensors import load_torch_file
 

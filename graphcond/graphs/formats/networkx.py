@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.graphs.groups.base import PLAIN, EdgeGroup, Groups, NodeGroup, attribute_keys
-from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.groups import PLAIN, EdgeGroup, Groups, NodeGroup, attribute_keys, source_of
 from graphcond.io.optional import optional
 
 KEYS = {

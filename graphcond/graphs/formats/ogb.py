@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
-from graphcond.graphs.groups.base import (
+from graphcond.graphs.groups import (
     MASK,
     OWN_NAMES,
     PLAIN,
@@ -26,10 +26,12 @@ from graphcond.graphs.groups.base import (
     EdgeType,
     Groups,
     NodeGroup,
+    VectorReaders,
     check_room,
+    feature_rows,
     mask_of,
+    source_of,
 )
-from graphcond.graphs.groups.source import VectorReaders, feature_rows, source_of
 from graphcond.graphs.reading.tabular import (
     COLUMNS,
     find_table,

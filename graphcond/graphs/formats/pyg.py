@@ -15,17 +15,20 @@ from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTabl
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.formats.dgl import SAVED, is_dgl_file
-from graphcond.graphs.groups.base import (
+from graphcond.graphs.groups import (
     MASK,
     PLAIN,
     EdgeGroup,
     EdgeType,
     Groups,
     NodeGroup,
+    VectorReaders,
     attribute_keys,
     check_room,
+    embeddings_of,
+    readers_of,
+    source_of,
 )
-from graphcond.graphs.groups.source import VectorReaders, embeddings_of, readers_of, source_of
 from graphcond.graphs.reading.arrays import as_array, as_rows
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.files import atomic_file

@@ -9,8 +9,7 @@ import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError
-from graphcond.graphs.groups.base import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup, check_room
-from graphcond.graphs.groups.source import source_of
+from graphcond.graphs.groups import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup, check_room, source_of
 from graphcond.io.optional import optional
 
 

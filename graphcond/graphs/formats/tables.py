@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from gzip import GzipFile
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from graphcond.graphs.reading.tabular import SUFFIXES, check_filled, find_table,
 from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 from graphcond.progress import Progress
+
+ENDINGS = (".csv", ".csv.gz", ".parquet")
+"""Endings of the files that edges are written to."""
 
 BLOCK = 1 << 20
 """Most edges that are written at once; a node with more is written at once too."""
@@ -49,13 +52,13 @@ def export_edges(graph: AttributedGraph, file: Path | str, progress: Progress | 
         WriteError: the file cannot be written, or its disk is full.
     """
     file = Path(file)
-    open_writer = next((opened for suffix, opened in WRITERS.items() if file.name.endswith(suffix)), None)
-    if open_writer is None:
+    ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), None)
+    if ending is None:
         raise InputError(
-            f"expected a file that ends in {', '.join(WRITERS)}", place=file, remedy="choose one of them"
+            f"expected a file that ends in {', '.join(ENDINGS)}", place=file, remedy="choose one of them"
         )
     written = 0
-    with atomic_file(file) as temporary, open_writer(temporary, _schema(graph)) as write:
+    with atomic_file(file) as temporary, _writing(temporary, ending, _schema(graph)) as write:
         for done, block in _blocks(graph):
             write(block)
             written += len(block)
@@ -92,34 +95,20 @@ def _blocks(graph: AttributedGraph) -> Iterator[tuple[int, pa.Table]]:
 
 
 @contextmanager
-def _csv(file: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    with pa.OSFile(str(file), "wb") as sink, _csv_writer(sink, schema) as writer:
-        yield writer.write_table
-
-
-@contextmanager
-def _gzip(file: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    with (
-        file.open("wb") as sink,
-        GzipFile("", "wb", GZIP_LEVEL, sink, mtime=0) as stream,  # equal graphs give equal bytes
-        _csv_writer(stream, schema) as writer,
-    ):
-        yield writer.write_table
-
-
-def _csv_writer(sink: object, schema: pa.Schema) -> pa.csv.CSVWriter:
-    return pa.csv.CSVWriter(sink, schema, write_options=pa.csv.WriteOptions(quoting_style="needed"))
-
-
-@contextmanager
-def _parquet(file: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    with pa.parquet.ParquetWriter(str(file), schema, compression="zstd") as writer:
-        yield writer.write_table
-
-
-_Opener = Callable[[Path, pa.Schema], AbstractContextManager[Callable[[pa.Table], None]]]
-WRITERS: dict[str, _Opener] = {".csv": _csv, ".csv.gz": _gzip, ".parquet": _parquet}
-"""The writers of files, by their ending."""
+def _writing(file: Path, ending: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Open ``file`` for rows of a table, and give the function that writes them."""
+    with ExitStack() as stack:
+        if ending == ".parquet":
+            writer = pa.parquet.ParquetWriter(str(file), schema, compression="zstd")
+        else:
+            raw = stack.enter_context(file.open("wb"))
+            sink: object = raw
+            if ending == ".csv.gz":
+                # Without name and time, equal graphs give equal bytes.
+                sink = stack.enter_context(GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0))
+            options = pa.csv.WriteOptions(quoting_style="needed")
+            writer = pa.csv.CSVWriter(sink, schema, write_options=options)
+        yield stack.enter_context(writer).write_table
 
 
 def read_tables(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:

@@ -1,1 +1,1 @@
-"""What the formats are read with: tables, ids, files of other libraries."""
+"""Readers of tables, arrays and edges that the formats share."""

@@ -121,15 +121,13 @@ def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSou
     return SceneSource(records, gallery.folder, tuple(notes), dict(files.counted))
 
 
-def _listed(names: Any) -> Any:
-    return [names] if isinstance(names, str) else names
-
-
 class Thing(BaseModel):
     """An object; its words are ``names`` or ``name``, depending on the version of the data."""
 
     object_id: Identifier
-    names: Annotated[list[str] | None, BeforeValidator(_listed)] = None
+    names: Annotated[
+        list[str] | None, BeforeValidator(lambda names: [names] if isinstance(names, str) else names)
+    ] = None
     name: str | None = None
     x: Number | None = None
     y: Number | None = None
