@@ -93,7 +93,7 @@ def test_build_a_world(tmp_path: Path) -> None:
     [
         (["art", "--set", "nois=0.2"], "has no argument 'nois'. Did you mean 'noise'?"),
         (["art", "--set", "noise=much"], "--set noise: 'much' is no float"),
-        (["art", "--set", "noise=2"], "noise is a share"),
+        (["art", "--set", "noise=2"], "noise must be a share"),
         (["art", "--set", "noise"], "'noise' is not NAME=VALUE"),
         (["art", "--column", "id=key"], "a world has no columns"),
         (["{paintings}", "--set", "noise=0.2"], "only a world takes arguments"),
