@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -29,6 +29,7 @@ from graphcond.features.text_features import TextModelExtractor
 from graphcond.guidance import BranchCaller, GraphGuidance, Steering, release_null
 from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
+from graphcond.progress import Progress
 from graphcond.scene_graph import SceneGraph
 from graphcond.signals import TextTokens
 
@@ -348,7 +349,7 @@ class GraphPipeline:
         generator: Generators = None,
         latents: Float[Tensor, "b channels h w"] | None = None,
         output_type: OutputType = "pil",
-        on_step: Callable[[int, int], None] | None = None,
+        on_step: Progress | None = None,
     ) -> PipelineOutput:
         """Draw one or more pictures for each prompt.
 
@@ -554,7 +555,7 @@ class GraphPipeline:
         guidance: GraphGuidance,
         steps: int,
         generator: Generators,
-        on_step: Callable[[int, int], None] | None,
+        on_step: Progress | None,
     ) -> Tensor:
         size = latents.shape[2], latents.shape[3]
         self.model.base.process.set_timesteps(self.scheduler, steps, device=latents.device, size=size)

@@ -19,6 +19,11 @@ def silent(task: str) -> Progress:
     return lambda done, total: None
 
 
+def within(watch: Watch, name: str) -> Watch:
+    """``watch`` for the tasks of a part: each is shown as ``name: task``."""
+    return lambda task: watch(f"{name}: {task}")
+
+
 @contextmanager
 def during(watch: Watch, task: str) -> Iterator[None]:
     """Show that the block, which cannot be counted, is under way."""

@@ -23,7 +23,7 @@ from graphcond.evaluation.bootstrap import bootstrap_interval
 from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.targets import FACTS, art_oracle, targets_of
 from graphcond.pipeline import GraphPipeline
-from graphcond.progress import Progress, Watch
+from graphcond.progress import Progress, Watch, silent
 from graphcond.recipe.sections import WorldData
 from graphcond.samplers import SAMPLERS
 from graphcond.worlds import NOISE_LEVELS
@@ -74,7 +74,7 @@ def bench_samplers(
     *,
     limit: int = 120,
     seed: int = 0,
-    watch: Watch = lambda task: lambda done, total: None,
+    watch: Watch = silent,
 ) -> tuple[SamplerBench, dict[str, list[Image.Image]]]:
     """Compare samplers on the art world with one model; also gives the first pictures of every row.
 

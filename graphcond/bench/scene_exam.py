@@ -14,7 +14,7 @@ from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet, SceneDetector, Targets
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.evaluation.targets import targets_of
-from graphcond.progress import Watch
+from graphcond.progress import Watch, silent
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.worlds.scenes import swap_pairs
@@ -61,7 +61,7 @@ def open_exam(
     pairs: int = 100,
     seed: int = 0,
     detector: SceneDetector | None = None,
-    watch: Watch = lambda task: lambda done, total: None,
+    watch: Watch = silent,
 ) -> SceneExam:
     """The held-out graphs of a recipe's data, and pairs for the swap test.
 

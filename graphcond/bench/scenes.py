@@ -32,7 +32,7 @@ from graphcond.evaluation.protocols import SCENES
 from graphcond.features.clip import ClipExtractor
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.pipeline import GraphPipeline
-from graphcond.progress import Watch
+from graphcond.progress import Watch, within
 
 METRICS = tuple(name for name in SCENES.metrics if name not in ("box_iou", "diversity"))
 """No experiment is told boxes, so none is scored by them; diversity is measured on fewer graphs."""
@@ -117,11 +117,7 @@ def score(
     views = scenes.views(pipe.model.recipe, pipe.model.extractors)
     maker = ModelPictures(pipe, views, exam.targets.rows, settings, shuffle_seed=exam.seed)
     draw = partial(make_pictures, maker, batch_size=BATCH)
-
-    def advance(stage: str, done: int, total: int) -> None:
-        watch(f"{name}: {stage}")(done, total)
-
-    pictures = draw(exam.targets, seed=exam.seed, progress=advance)
+    pictures = draw(exam.targets, seed=exam.seed, watch=within(watch, name))
     metrics = build_metrics(METRICS, Networks(detector=exam.detector))
     report = score_pictures(pictures, exam.targets, metrics, title=name, seed=exam.seed)
     few = first_targets(exam.targets, DIVERSE)

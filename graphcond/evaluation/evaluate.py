@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -16,11 +16,9 @@ from graphcond.evaluation.bootstrap import Measurement
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
+from graphcond.progress import Progress, Watch, silent
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
-
-StageProgress: TypeAlias = Callable[[str, int, int], None]
-"""Called with the name of the stage, how much of it is done and how much there is."""
 
 BATCH = 32
 
@@ -45,7 +43,7 @@ def evaluate(
     title: str = "evaluation",
     seed: int = 0,
     batch_size: int = BATCH,
-    progress: StageProgress | None = None,
+    watch: Watch = silent,
 ) -> EvaluationReport:
     """Make the pictures of all three arms and score them.
 
@@ -54,8 +52,8 @@ def evaluate(
     """
     _check(metrics, targets)
     draws = max(metric.draws for metric in metrics)
-    pictures = make_pictures(maker, targets, draws=draws, seed=seed, batch_size=batch_size, progress=progress)
-    return score_pictures(pictures, targets, metrics, title=title, seed=seed, progress=progress)
+    pictures = make_pictures(maker, targets, draws=draws, seed=seed, batch_size=batch_size, watch=watch)
+    return score_pictures(pictures, targets, metrics, title=title, seed=seed, watch=watch)
 
 
 def make_pictures(
@@ -66,7 +64,7 @@ def make_pictures(
     draws: int = 1,
     seed: int = 0,
     batch_size: int = BATCH,
-    progress: StageProgress | None = None,
+    watch: Watch = silent,
 ) -> dict[str, PictureSet]:
     """The pictures of each arm, in the order of the targets.
 
@@ -77,9 +75,12 @@ def make_pictures(
         draws: pictures of each target; the further ones are the set's ``redrawn``.
         seed: of the noise.
         batch_size: pictures at a time.
-        progress: called after each batch.
+        watch: counts the pictures of each arm.
     """
-    return {arm: _make_arm(maker, targets, arm, draws, seed, batch_size, progress) for arm in arms}
+    return {
+        arm: _make_arm(maker, targets, arm, draws, seed, batch_size, watch(arm.replace("_", " ")))
+        for arm in arms
+    }
 
 
 def score_pictures(
@@ -89,7 +90,7 @@ def score_pictures(
     *,
     title: str = "evaluation",
     seed: int = 0,
-    progress: StageProgress | None = None,
+    watch: Watch = silent,
 ) -> EvaluationReport:
     """Score the pictures of any number of arms, whatever they are called.
 
@@ -102,17 +103,16 @@ def score_pictures(
     pairs = [pair for pair in DIFFERENCES if set(pair) <= set(samples)]
     arms: dict[str, dict[str, Measurement]] = {arm: {} for arm in samples}
     differences: dict[str, dict[str, Measurement]] = {f"{a} - {b}": {} for a, b in pairs}
+    progress = watch("scoring")
     for done, metric in enumerate(metrics):
-        if progress:
-            progress("scoring", done, len(metrics))
+        progress(done, len(metrics))
         evidence = {arm: metric.evidence(made, seed=seed) for arm, made in samples.items()}
         for arm, found in evidence.items():
             arms[arm][metric.name] = metric.measure(found, len(targets), seed=seed)
         for a, b in pairs:
             gain = metric.measure(evidence[a] - evidence[b], len(targets), seed=seed)
             differences[f"{a} - {b}"][metric.name] = gain
-    if progress:
-        progress("scoring", len(metrics), len(metrics))
+    progress(len(metrics), len(metrics))
     return EvaluationReport(
         title=title,
         n=len(targets),
@@ -132,7 +132,7 @@ def _make_arm(
     draws: int,
     seed: int,
     batch_size: int,
-    progress: StageProgress | None,
+    progress: Progress,
 ) -> PictureSet:
     count = len(targets)
     made: list[Image.Image] = []
@@ -141,8 +141,7 @@ def _make_arm(
             batch = maker.make(targets.rows[start:end], arm, seed + draw)
             require_length("pictures", len(batch), end - start)
             made.extend(batch)
-            if progress:
-                progress(arm.replace("_", " "), draw * count + end, draws * count)
+            progress(draw * count + end, draws * count)
     first, *others = (PictureSet(made[draw * count : (draw + 1) * count]) for draw in range(draws))
     return PictureSet(first.pictures, others)
 

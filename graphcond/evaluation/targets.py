@@ -24,7 +24,7 @@ from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.guidance import GraphGuidance
 from graphcond.io.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
-from graphcond.progress import Watch
+from graphcond.progress import Watch, silent, within
 from graphcond.scene_graph import SceneSet
 from graphcond.worlds.oracle import ArtOracle
 
@@ -42,7 +42,7 @@ def evaluate_model(
     boxes: bool = True,
     detector: SceneDetector | None = None,
     seed: int = 0,
-    watch: Watch = lambda task: lambda done, total: None,
+    watch: Watch = silent,
 ) -> dict[str, EvaluationReport]:
     """Draw and score nodes or scenes by a protocol: one report for each of its ways of guiding.
 
@@ -84,13 +84,9 @@ def evaluate_model(
     maker = ModelPictures(pipe, views, targets.rows, shuffle_seed=seed)
     reports = {}
     for name, guidance in protocol.guidances.items():
-
-        def advance(stage: str, done: int, total: int, name: str = name) -> None:
-            watch(f"{name}: {stage}")(done, total)
-
         drawing = maker.with_settings(draw_settings(protocol, guidance))
         title = f"{protocol.name}, {name} guidance"
-        report = evaluate(drawing, targets, metrics, title=title, seed=seed, progress=advance)
+        report = evaluate(drawing, targets, metrics, title=title, seed=seed, watch=within(watch, name))
         reports[name] = replace(report, cautions=(*report.cautions, *notes))
     return reports
 

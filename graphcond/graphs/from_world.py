@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +11,7 @@ from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.graphs.store import check_replaceable, open_graph, write_graph
 from graphcond.io.files import atomic_folder
+from graphcond.progress import Progress
 
 
 @runtime_checkable
@@ -36,7 +36,7 @@ def save_world(
     folder: Path | str,
     *,
     directed: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> AttributedGraph:
     """Draw ``world`` into a graph folder, pictures included, and open it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 
 from graphcond.attributed_graph import LazyRows
 from graphcond.context import NeighborContext, SceneContext
+from graphcond.progress import Progress
 from graphcond.scene_graph import SceneGraph
 
 
@@ -74,7 +75,7 @@ def sample_all(
     generator: np.random.Generator,
     *,
     batch: int = 1024,
-    progress: Callable[[int], object] | None = None,
+    progress: Progress | None = None,
 ) -> NeighborContext:
     """Sample for many targets in batches; the answer does not depend on the size of a batch.
 
@@ -83,12 +84,12 @@ def sample_all(
         targets: rows of the node table.
         generator: draws the seed, which is the same for all batches.
         batch: targets per call of the sampler.
-        progress: called after each batch with the number of targets that it answered.
+        progress: called after each batch with the number of targets done and of all.
     """
     seed = int(generator.integers(2**63))
     parts = []
     for start in range(0, max(len(targets), 1), batch):
         parts.append(sampler.sample(targets[start : start + batch], np.random.default_rng(seed)))
         if progress is not None:
-            progress(len(parts[-1].targets))
+            progress(min(start + batch, len(targets)), len(targets))
     return NeighborContext.join(parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -20,6 +20,7 @@ from graphcond.config import Config
 from graphcond.errors import InputError
 from graphcond.graphs.store import FileEntry, describe, parse_manifest
 from graphcond.io.files import atomic_folder, check_replaceable, write_json
+from graphcond.progress import Progress
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
 from graphcond.scenes.formats.written import read_written, scene_as_dict
 from graphcond.scenes.jsonfile import read_lines, read_strict
@@ -53,9 +54,7 @@ class DrawnScenes(Protocol):
         ...
 
 
-def save_scene_world(
-    world: DrawnScenes, folder: Path | str, progress: Callable[[int, int], None] | None = None
-) -> SceneSet:
+def save_scene_world(world: DrawnScenes, folder: Path | str, progress: Progress | None = None) -> SceneSet:
     """Draw ``world`` into a scene folder, pictures included, and open it.
 
     Args:

@@ -81,7 +81,9 @@ def test_differences_are_paired(report: EvaluationReport) -> None:
 def test_arms_see_the_same_rows_and_seed_in_batches() -> None:
     maker = Maker()
     seen: list[tuple[str, int, int]] = []
-    make_pictures(maker, TARGETS, seed=7, batch_size=5, progress=lambda *state: seen.append(state))
+    make_pictures(
+        maker, TARGETS, seed=7, batch_size=5, watch=lambda arm: lambda *state: seen.append((arm, *state))
+    )
     batches = [list(range(5)), list(range(5, 10)), [10, 11]]
     assert maker.calls == [(batch, arm, 7) for arm in ARMS for batch in batches]
     assert seen[:3] == [("no graph", 5, 12), ("no graph", 10, 12), ("no graph", 12, 12)]

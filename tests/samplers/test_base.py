@@ -8,12 +8,16 @@ from graphcond.samplers import PPRSampler, PPRSamplerConfig, RandomSampler, samp
 from tests.samplers.toy_graphs import toy_graph
 
 
-def test_sample_all_reports_what_each_batch_answered() -> None:
-    done: list[int] = []
+def test_sample_all_counts_targets_after_each_batch() -> None:
+    seen: list[tuple[int, ...]] = []
     sample_all(
-        RandomSampler(toy_graph(7)), np.arange(7), np.random.default_rng(0), batch=3, progress=done.append
+        RandomSampler(toy_graph(7)),
+        np.arange(7),
+        np.random.default_rng(0),
+        batch=3,
+        progress=lambda *state: seen.append(state),
     )
-    assert done == [3, 3, 1]
+    assert seen == [(3, 7), (6, 7), (7, 7)]
 
 
 def test_sample_all_answers_no_targets() -> None:
