@@ -314,15 +314,17 @@ def _hetero(
     types: pa.DictionaryArray,
     features: Mapping[str, Shaped[np.ndarray, "nodes d"]],
 ) -> dict[Any, Any]:
+    """The dict of a `HeteroData`: a part for each type of nodes, and for each relation between two types."""
     names, code = types.dictionary.to_pylist(), np.asarray(types.indices).astype(np.int64)
     members = [np.flatnonzero(code == number) for number in range(len(names))]
-    place = np.empty(len(graph), np.int64)
+    place = np.empty(len(graph), np.int64)  # of each node among those of its type
     for member in members:
         place[member] = np.arange(len(member))
     parts: dict[Any, Any] = {
         name: _nodes(graph, member, features) for name, member in zip(names, members, strict=True)
     }
     relations = graph.edge_type_names or (UNTYPED,)
+    # One number for each combination of source type, relation and target type; few of them occur.
     shape = (len(names), len(relations), len(names))
     relation = np.zeros(1, np.int64) if graph.edge_types is None else graph.edge_types
     group = np.ravel_multi_index((code[sources], relation, code[graph.indices]), shape)

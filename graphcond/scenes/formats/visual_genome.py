@@ -216,7 +216,7 @@ def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
                 entries.extend(getattr(row, key))
     if not images:
         raise InputError(
-            f"there is no scene_graphs.json, {', '.join(parts)}",
+            f"there are no pictures in {' and '.join(parts)}",
             place=folder,
             remedy="name the files as Visual Genome does",
         )
