@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int16, Int64
@@ -94,6 +94,9 @@ class NeighborFeatures:
     ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
     they are called in the graph, from 1 on.
     """
+
+    argument: ClassVar = "neighbors"
+    """The argument of `GraphPipeline` that takes them."""
 
     embeddings: Float[Tensor, "b k d"]
     present: Bool[Tensor, "b k"]
@@ -187,6 +190,9 @@ class SceneFeatures:
         sentences: each scene written out; "" for an empty scene.
         masks: of the nodes, each within its own box; None where no scene has any.
     """
+
+    argument: ClassVar = "scene"
+    """The argument of `GraphPipeline` that takes them."""
 
     nodes: Float[Tensor, "b n d"]
     present: Bool[Tensor, "b n"]

@@ -135,7 +135,7 @@ def rescaled(guided: Prediction, conditional: Prediction, share: float) -> Predi
 
 
 @dataclass(frozen=True)
-class Steering:
+class GuidedGraph:
     """One graph, ready for the denoiser.
 
     ``unconditional`` is what stands beside the negative prompt in joint guidance.
@@ -154,7 +154,7 @@ class BranchCaller:
         conditions: all conditions of the model; those that a branch does not use show their null.
         text: the prompts.
         empty: the negative prompts.
-        steering: the graphs, in the order of the guidance's scales.
+        graphs: in the order of the guidance's scales.
     """
 
     def __init__(
@@ -163,10 +163,10 @@ class BranchCaller:
         conditions: Mapping[str, Condition],
         text: TextTokens,
         empty: TextTokens,
-        steering: Sequence[Steering],
+        graphs: Sequence[GuidedGraph],
     ) -> None:
         self.base, self.conditions = base, conditions
-        self.text, self.empty, self.steering = text, empty, steering
+        self.text, self.empty, self.graphs = text, empty, graphs
 
     def __call__(
         self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, branches: Sequence[Branch]
@@ -187,10 +187,10 @@ class BranchCaller:
 
     def _signal(self, condition: Condition, text: TextTokens, branch: Branch) -> Signal | None:
         if branch.graph is not None:
-            graph = self.steering[branch.graph]
+            graph = self.graphs[branch.graph]
             if graph.condition is condition:
                 return graph.signal if branch.text else graph.unconditional
-        like = next((graph.signal for graph in self.steering if graph.condition is condition), None)
+        like = next((graph.signal for graph in self.graphs if graph.condition is condition), None)
         return condition.null_signal(text, like=like)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from inspect import signature
 from operator import index
 from pathlib import Path
@@ -19,14 +19,15 @@ from torch import Tensor
 
 from graphcond.bases import Base
 from graphcond.condition import Condition
-from graphcond.context import NeighborFeatures, SceneFeatures
-from graphcond.data.scene_contexts import SceneReader
+from graphcond.context import Context, NeighborFeatures, SceneFeatures
+from graphcond.data.scene_features import scene_features
 from graphcond.errors import InputError, did_you_mean
 from graphcond.features.clip_vision import ClipVisionExtractor
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.load import PictureExtractor, WordExtractor
 from graphcond.features.text_features import TextModelExtractor
-from graphcond.guidance import BranchCaller, GraphGuidance, Steering, release_null
+from graphcond.features.words import WordTable
+from graphcond.guidance import BranchCaller, GraphGuidance, GuidedGraph, release_null
 from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
 from graphcond.progress import Progress
@@ -62,63 +63,51 @@ def texts_of(given: Any, place: str) -> list[str]:
     return texts
 
 
-def graphs_by_condition(neighbors: Graphs, conditions: Collection[str]) -> dict[str, list[Graph]]:
-    """The graphs of each condition that reads neighbors, by its name.
+def graphs_by_condition(
+    given: Any, conditions: Collection[str], argument: GraphArgument
+) -> dict[str, list[Any]]:
+    """The graphs of each condition, by its name, from one argument of the pipeline.
+
+    Args:
+        given: the argument's value; a mapping names conditions.
+        conditions: those that read such graphs.
+        argument: which argument it is.
 
     Raises:
-        InputError: a condition does not exist or is not named, or what stands for a graph is none.
+        InputError: a condition does not exist or is not named, or a value is not a graph.
     """
-    if neighbors is None:
+    if given is None:
         return {}
     if not conditions:
         raise InputError(
-            "no condition of the model reads neighbors",
-            place="neighbors",
-            remedy="give a scene instead (scene=, --scene)",
+            f"no condition of the model reads {argument.content}",
+            place=argument.name,
+            remedy=argument.alternative,
         )
-    if not isinstance(neighbors, Mapping):
-        if len(conditions) > 1:
+    if not isinstance(given, Mapping):
+        if len(conditions) > 1 and not argument.shared:
             raise InputError(
                 "the model has several conditions",
-                place="neighbors",
+                place=argument.name,
                 remedy=f"give a mapping with keys {', '.join(conditions)}",
             )
-        neighbors = {next(iter(conditions)): neighbors}
-    for name in neighbors:
+        given = dict.fromkeys(conditions, given)
+    for name in given:
         if name not in conditions:
             raise InputError(
-                f"there is no condition '{name}'",
-                place="neighbors",
+                f"there is no condition '{name}' that reads {argument.content}",
+                place=argument.name,
                 remedy=did_you_mean(str(name), conditions),
             )
-    return {name: _as_graphs(graphs) for name, graphs in neighbors.items()}
+    return {name: argument.parse(value) for name, value in given.items()}
 
 
-def scenes_by_condition(scene: Scenes, conditions: Collection[str]) -> dict[str, Scene]:
-    """The scenes of each condition that reads scene graphs, by its name.
-
-    Raises:
-        InputError: no condition reads scenes, a condition does not exist, or what stands for a scene is none.
-    """
-    if scene is None:
-        return {}
-    if not conditions:
-        raise InputError(
-            "no condition of the model reads scene graphs",
-            place="scene",
-            remedy="give neighbors instead (neighbors=, --neighbors)",
-        )
-    if not isinstance(scene, Mapping):
-        scene = dict.fromkeys(conditions, scene)
-    for name, given in scene.items():
-        if name not in conditions:
-            raise InputError(
-                f"there is no condition '{name}' that reads scene graphs",
-                place="scene",
-                remedy=did_you_mean(str(name), conditions),
-            )
-        _check_scene(given)
-    return dict(scene)
+def graph_arguments(contexts: Mapping[str, Context] | None) -> dict[str, Any]:
+    """The contexts of each condition, a row per prompt, as arguments of `GraphPipeline`."""
+    arguments: dict[str, Any] = {}
+    for name, context in (contexts or {}).items():
+        arguments.setdefault(context.argument, {})[name] = context
+    return arguments
 
 
 def check_steps(steps: int, at_most: int) -> None:
@@ -186,11 +175,11 @@ def _is_text(text: object) -> bool:
     return isinstance(text, str) and not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
-def _as_graphs(graphs: Any) -> list[Graph]:
-    """One graph or several, as a list. A graph without pictures stays: it is drawn as its null."""
-    if isinstance(graphs, NeighborFeatures):
-        return [graphs]
-    items = _items(graphs)
+def _as_graphs(given: Any) -> list[list[Image.Image] | NeighborFeatures]:
+    """One graph of neighbors or several, as a list; one without pictures stays and is drawn as its null."""
+    if isinstance(given, NeighborFeatures):
+        return [given]
+    items = _items(given)
     if all(isinstance(item, Image.Image) for item in items):
         return [items]
     if any(isinstance(item, Image.Image) for item in items):
@@ -216,9 +205,20 @@ def _items(graph: Any) -> list[Any]:
     return list(graph)
 
 
-def _check_scene(given: Any) -> None:
+def _no_graph(found: object) -> InputError:
+    return InputError(
+        f"a graph is a list of pictures, not {type(found).__name__}",
+        place="neighbors",
+        remedy="give a list of opened pictures, such as [PIL.Image.open('one.png')]",
+    )
+
+
+def _as_scenes(given: Any) -> list[list[SceneGraph] | SceneFeatures]:
+    """One graph, since all scenes of a condition are its rows."""
+    if isinstance(given, SceneFeatures):
+        return [given]
     scenes = list(given) if isinstance(given, list | tuple) else [given]
-    wrong = [one for one in scenes if not isinstance(one, SceneGraph | SceneFeatures)]
+    wrong = [one for one in scenes if not isinstance(one, SceneGraph)]
     if wrong or not scenes:
         problem = f"a scene is a SceneGraph, not {type(wrong[0]).__name__}" if wrong else "there is none"
         raise InputError(
@@ -226,14 +226,49 @@ def _check_scene(given: Any) -> None:
             place="scene",
             remedy='give SceneGraph(["sky", "grass"], [[0, "above", 1]]), or a list with one per prompt',
         )
+    return [scenes]
 
 
-def _no_graph(found: object) -> InputError:
-    return InputError(
-        f"a graph is a list of pictures, not {type(found).__name__}",
-        place="neighbors",
-        remedy="give a list of opened pictures, such as [PIL.Image.open('one.png')]",
-    )
+@dataclass(frozen=True)
+class GraphArgument:
+    """An argument of `GraphPipeline` that takes graphs.
+
+    Args:
+        name: of the argument.
+        reads: the features that it leads to; conditions that read them are meant.
+        content: what it takes, in words.
+        alternative: what to do where no condition reads such graphs.
+        parse: the graphs of one condition as a list: features, or a list of what is embedded.
+        shared: whether a value without names goes to all conditions.
+        null: the graph beside the negative prompt in joint guidance; None where that branch has no graph.
+    """
+
+    name: str
+    reads: type[Context]
+    content: str
+    alternative: str
+    parse: Callable[[Any], list[Any]]
+    shared: bool
+    null: Callable[[Any], Context] | None = None
+
+
+NEIGHBORS = GraphArgument(
+    name="neighbors",
+    reads=NeighborFeatures,
+    content="neighbors",
+    alternative="give a scene instead (scene=, --scene)",
+    parse=_as_graphs,
+    shared=False,
+    null=release_null,
+)
+SCENE = GraphArgument(
+    name="scene",
+    reads=SceneFeatures,
+    content="scene graphs",
+    alternative="give neighbors instead (neighbors=, --neighbors)",
+    parse=_as_scenes,
+    shared=True,
+)
 
 
 OutputType = Literal["pil", "np", "latent"]
@@ -327,6 +362,10 @@ class GraphPipeline:
             return self.model.extractors.words
         return self._given
 
+    @cached_property
+    def _words(self) -> WordTable:
+        return WordTable(self.words, FeatureCache())
+
     @torch.no_grad()
     def __call__(
         self,
@@ -386,26 +425,30 @@ class GraphPipeline:
         self.model.base.process.check_scheduler(self.scheduler)
         check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         check_count(num_images_per_prompt, "num_images_per_prompt")
-        prompt = _prompt_for_each(prompt, scene)
+        mode = guidance_mode or self.model.guidance.mode
+        check_choice(mode, ("separate", "joint"), "guidance_mode")
+        given = {
+            argument: graphs_by_condition(value, self.model.reading(argument.reads), argument)
+            for argument, value in ((NEIGHBORS, neighbors), (SCENE, scene))
+        }
+        if isinstance(prompt, str) and given[SCENE]:
+            (some,) = next(iter(given[SCENE].values()))
+            prompt = [prompt] * (len(some) if isinstance(some, list) else some.present.shape[0])
         text, empty = self._encode(
             prompt, "" if negative_prompt is None else negative_prompt, num_images_per_prompt
         )
-        mode = guidance_mode or self.model.guidance.mode
-        check_choice(mode, ("separate", "joint"), "guidance_mode")
-        copies = num_images_per_prompt
-        steering = self._neighbor_steering(neighbors, text, empty, joint=mode == "joint", copies=copies)
-        steering += self._scene_steering(scene, text, copies)
+        graphs = self._guided(given, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
         guidance = self._guidance(
-            self._scales(steering, graph_guidance_scale),
+            self._scales(graphs, graph_guidance_scale),
             text=guidance_scale,
-            mode=mode if steering else "separate",
+            mode=mode if graphs else "separate",
             rescale=guidance_rescale,
             start=guidance_start,
             end=guidance_end,
             batched=batched,
         )
         initial = self._initial_latents(text.ids.shape[0], height, width, generator, latents)
-        caller = BranchCaller(self.model.base, self.model.conditions, text, empty, steering)
+        caller = BranchCaller(self.model.base, self.model.conditions, text, empty, graphs)
         final = self._denoise(initial, caller, guidance, num_inference_steps, generator, on_step)
         return PipelineOutput(final if output_type == "latent" else self._pictures(final, output_type))
 
@@ -442,9 +485,9 @@ class GraphPipeline:
         Raises:
             InputError: the model embeds no words.
         """
-        scenes = [scene] if isinstance(scene, SceneGraph) else list(scene)
-        reader = SceneReader(self.model.scene_sampler(condition), self.words, FeatureCache())
-        return reader.read(scenes).to(self.model.device)
+        scenes = scene if isinstance(scene, Sequence) else [scene]
+        context = self.model.scene_sampler(condition).sample(scenes, None)
+        return scene_features(context, self._words).to(self.model.device)
 
     def _encode(
         self, prompt: str | Sequence[str], negative: str | Sequence[str], copies: int
@@ -461,30 +504,40 @@ class GraphPipeline:
         encode = self.model.base.encode_prompt
         return encode(_repeated(prompts, copies)), encode(_repeated(negatives, copies))
 
-    def _neighbor_steering(
-        self, neighbors: Graphs, text: TextTokens, empty: TextTokens, *, joint: bool, copies: int
-    ) -> list[Steering]:
-        steering = []
-        for name, graphs in graphs_by_condition(neighbors, self.model.reading(NeighborFeatures)).items():
-            condition = self.model.conditions[name]
-            for graph in graphs:
-                features = self._features(graph, text.ids.shape[0], copies, self.model.most_neighbors(name))
-                null = condition.signal(release_null(features), empty) if joint else None
-                steering.append(Steering(condition, condition.signal(features, text), null))
-        return steering
+    def _guided(
+        self,
+        given: Mapping[GraphArgument, Mapping[str, list[Any]]],
+        text: TextTokens,
+        empty: TextTokens,
+        *,
+        joint: bool,
+        copies: int,
+    ) -> list[GuidedGraph]:
+        """The signal of every graph that was given, and beside the negative prompt that of its null."""
+        guided = []
+        for argument, by_condition in given.items():
+            for name, graphs in by_condition.items():
+                condition = self.model.conditions[name]
+                for graph in graphs:
+                    context = self._context(graph, argument, name)
+                    context = _one_row_each(context, text.ids.shape[0], copies, argument.name)
+                    null = argument.null(context) if joint and argument.null is not None else None
+                    guided.append(
+                        GuidedGraph(
+                            condition,
+                            condition.signal(context, text),
+                            None if null is None else condition.signal(null, empty),
+                        )
+                    )
+        return guided
 
-    def _scene_steering(self, scene: Scenes, text: TextTokens, copies: int) -> list[Steering]:
-        steering = []
-        for name, given in scenes_by_condition(scene, self.model.reading(SceneFeatures)).items():
-            condition = self.model.conditions[name]
-            features = given if isinstance(given, SceneFeatures) else self.read(given, name)
-            features = _one_row_each(features.to(self.model.device), text.ids.shape[0], copies, "scene")
-            steering.append(Steering(condition, condition.signal(features, text)))
-        return steering
-
-    def _features(self, graph: Graph, rows: int, copies: int, most: int | None) -> NeighborFeatures:
-        features = graph if isinstance(graph, NeighborFeatures) else self.embed(graph)
+    def _context(self, graph: Any, argument: GraphArgument, condition: str) -> Any:
+        """A graph as the condition's encoder reads it, embedded unless it is so already."""
+        if argument is SCENE:
+            return (self.read(graph, condition) if isinstance(graph, list) else graph).to(self.model.device)
+        features = self.embed(graph) if isinstance(graph, list) else graph
         given = int(features.present.sum(dim=1).max()) if features.present.numel() else 0
+        most = self.model.most_neighbors(condition)
         if most is not None and given > most:
             raise InputError(
                 f"{given} in one graph, the model was trained with {most} at most",
@@ -498,7 +551,7 @@ class GraphPipeline:
                 place="neighbors",
                 remedy="use the features that the model was trained with",
             )
-        return _one_row_each(features.to(self.model.device), rows, copies, "neighbors")
+        return features.to(self.model.device)
 
     def _guidance(self, graphs: tuple[float, ...], *, batched: bool, **given: Any) -> GraphGuidance:
         ours = self.model.guidance
@@ -506,14 +559,14 @@ class GraphPipeline:
         return GraphGuidance(graphs=graphs, batched=batched, **settings)
 
     def _scales(
-        self, steering: Sequence[Steering], given: float | Sequence[float] | None
+        self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None
     ) -> tuple[float, ...]:
         if given is None:
-            return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in steering)
-        scales = tuple(np.ravel(given).tolist()) * (len(steering) if np.ndim(given) == 0 else 1)
-        if len(scales) != len(steering):
+            return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in graphs)
+        scales = tuple(np.ravel(given).tolist()) * (len(graphs) if np.ndim(given) == 0 else 1)
+        if len(scales) != len(graphs):
             raise InputError(
-                f"{len(scales)} scales for {len(steering)} graphs",
+                f"{len(scales)} scales for {len(graphs)} graphs",
                 place="graph_guidance_scale",
                 remedy="give one scale per graph",
             )
@@ -591,14 +644,6 @@ def _one_row_each(features: Rows, rows: int, copies: int, place: str) -> Rows:
         )
     times = rows if have == 1 else copies
     return features.select(torch.arange(have, device=features.present.device).repeat_interleave(times))
-
-
-def _prompt_for_each(prompt: str | Sequence[str], scene: Scenes) -> str | Sequence[str]:
-    """A single prompt once for each of several scenes."""
-    given = next(iter(scene.values()), None) if isinstance(scene, Mapping) else scene
-    if not isinstance(prompt, str) or given is None or isinstance(given, SceneGraph):
-        return prompt
-    return [prompt] * (given.present.shape[0] if isinstance(given, SceneFeatures) else len(given))
 
 
 def _repeated(items: Sequence[str], times: int) -> list[str]:

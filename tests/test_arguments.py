@@ -11,6 +11,7 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.pipeline import (
+    NEIGHBORS,
     GraphPipeline,
     check_choice,
     check_count,
@@ -35,9 +36,9 @@ def test_graphs_in_every_form() -> None:
         (features, [features]),
         ([features, [PICTURE]], [features, [PICTURE]]),
     ]:
-        assert graphs_by_condition(given, ["a"]) == {"a": wanted}
-        assert graphs_by_condition({"b": given}, ["a", "b"]) == {"b": wanted}
-    assert graphs_by_condition(None, ["a"]) == {}
+        assert graphs_by_condition(given, ["a"], NEIGHBORS) == {"a": wanted}
+        assert graphs_by_condition({"b": given}, ["a", "b"], NEIGHBORS) == {"b": wanted}
+    assert graphs_by_condition(None, ["a"], NEIGHBORS) == {}
 
 
 @pytest.mark.parametrize(
@@ -56,16 +57,16 @@ def test_graphs_in_every_form() -> None:
 )
 def test_what_is_no_graph(given: Any) -> None:
     with pytest.raises(InputError, match=r"neighbors: a graph is a list of pictures, not .* Give a list"):
-        graphs_by_condition(given, ["a"])
+        graphs_by_condition(given, ["a"], NEIGHBORS)
 
 
 def test_graphs_name_what_they_belong_to() -> None:
     with pytest.raises(InputError, match="mixed"):
-        graphs_by_condition([PICTURE, None], ["a"])
+        graphs_by_condition([PICTURE, None], ["a"], NEIGHBORS)
     with pytest.raises(InputError, match="mapping with keys a, b"):
-        graphs_by_condition([PICTURE], ["a", "b"])
+        graphs_by_condition([PICTURE], ["a", "b"], NEIGHBORS)
     with pytest.raises(InputError, match="there is no condition '1'"):
-        graphs_by_condition({1: [PICTURE]}, ["a"])
+        graphs_by_condition({1: [PICTURE]}, ["a"], NEIGHBORS)
 
 
 @pytest.mark.parametrize("given", [None, 5, [], ["a", None], b"a", "lone \ud800"], ids=repr)

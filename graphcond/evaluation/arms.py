@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Int64
 from PIL import Image
 
-from graphcond.context import Context, SceneFeatures
 from graphcond.data.contexts import AnySource, Sampled
-from graphcond.pipeline import GraphPipeline
+from graphcond.pipeline import GraphPipeline, graph_arguments
 
 Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 
@@ -111,13 +110,6 @@ class ModelPictures:
 
     def _texts(self) -> Sequence[str]:
         return next(iter(self.contexts.values())).texts
-
-
-def graph_arguments(features: Mapping[str, Context] | None) -> dict[str, Any]:
-    """The contexts of each condition, a row per prompt, as arguments of `GraphPipeline`."""
-    scenes = {name: one for name, one in (features or {}).items() if isinstance(one, SceneFeatures)}
-    neighbors = {name: one for name, one in (features or {}).items() if name not in scenes}
-    return {name: graphs for name, graphs in (("neighbors", neighbors), ("scene", scenes)) if graphs}
 
 
 def noise_of(rows: Int64[np.ndarray, " b"], seed: int) -> list[torch.Generator]:

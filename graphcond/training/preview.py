@@ -10,11 +10,10 @@ from PIL import Image
 
 from graphcond.data.contexts import Sampled
 from graphcond.drawing.sheets import contact_sheet
-from graphcond.evaluation.arms import graph_arguments
 from graphcond.io.files import atomic_file
 from graphcond.io.pictures import open_picture, to_square
 from graphcond.model import GraphModel
-from graphcond.pipeline import GraphPipeline
+from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.scenes import draw_graph
 from graphcond.training.examples import Examples
 from graphcond.training.randomness import Purpose, generator_of
