@@ -18,27 +18,19 @@ import time
 from pathlib import Path
 
 import torch
+from checkpoints import CLIP_L, SD15, write_base
 from PIL import Image
 from safetensors.torch import load_file
-from sd15_step import CLIP_WIDTH, write_checkpoint
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 TOKENS, EVERY, LAYERS = 4, 2, 12
-CLIP_L = {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "image_size": 224,
-    "patch_size": 14,
-    "projection_dim": CLIP_WIDTH,
-}
 
 
 def write_release(folder: Path) -> None:
     """A random checkpoint in the release's layout."""
-    write_checkpoint(folder)
-    CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP_L)).half().save_pretrained(folder / "image_encoder")
+    write_base(folder, SD15)
+    vision = CLIPVisionConfig(**CLIP_L.vision, projection_dim=CLIP_L.width)
+    CLIPVisionModelWithProjection(vision).half().save_pretrained(folder / "image_encoder")
     found = load_file(folder / "text_encoder" / "model.safetensors")
     text = {"text_model." + name.removeprefix("text_model."): tensor for name, tensor in found.items()}
     qformer = dict(text)
@@ -49,12 +41,12 @@ def write_release(folder: Path) -> None:
             for linear in ("q_proj", "k_proj", "v_proj", "out_proj"):
                 theirs = text[f"{place}.self_attn.{linear}.{part}"]
                 qformer[f"{place}.crossattention.{linear}.{part}"] = torch.randn_like(theirs) * 0.02
-    rows = TOKENS * CLIP_WIDTH
+    rows = TOKENS * CLIP_L.width
     projector = {
-        "proj.weight": torch.randn(rows, CLIP_WIDTH).half() * 0.02,
+        "proj.weight": torch.randn(rows, CLIP_L.width).half() * 0.02,
         "proj.bias": torch.zeros(rows).half(),
-        "norm.weight": torch.ones(CLIP_WIDTH).half(),
-        "norm.bias": torch.zeros(CLIP_WIDTH).half(),
+        "norm.weight": torch.ones(CLIP_L.width).half(),
+        "norm.bias": torch.zeros(CLIP_L.width).half(),
     }
     for name, weights in (("gnn", qformer), ("image_proj_model", projector)):
         (folder / name).mkdir()

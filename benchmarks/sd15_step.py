@@ -12,56 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from checkpoints import CLIP_L, SD15, write_base
 
-from graphcond.bases.config import TINY_FOLDER
 from graphcond.graphs import save_world
 from graphcond.recipe import load_recipe
 from graphcond.training import train
 from graphcond.worlds import ArtWorld
-
-CLIP_WIDTH = 768
-
-
-def write_checkpoint(folder: Path) -> None:
-    """A random SD 1.5 in diffusers' layout, in fp16."""
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=CLIP_WIDTH, attention_head_dim=8)
-    unet.half().save_pretrained(folder / "unet")
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
-        sample_size=512,
-    )
-    vae.half().save_pretrained(folder / "vae")
-    text = CLIPTextConfig(
-        vocab_size=49408,
-        hidden_size=CLIP_WIDTH,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        projection_dim=CLIP_WIDTH,
-    )
-    CLIPTextModel(text).half().save_pretrained(folder / "text_encoder")
-    DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    ).save_pretrained(folder / "scheduler")
-    shutil.copytree(TINY_FOLDER / "tokenizer", folder / "tokenizer")
 
 
 def main() -> None:
@@ -79,9 +41,9 @@ def main() -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
-    write_checkpoint(folder / "sd15")
+    write_base(folder / "sd15", SD15)
     graph = save_world(ArtWorld(paintings_per_artist=4), folder / "graph")
-    embeddings = np.random.default_rng(0).standard_normal((len(graph), CLIP_WIDTH)).astype(np.float32)
+    embeddings = np.random.default_rng(0).standard_normal((len(graph), CLIP_L.width)).astype(np.float32)
     np.save(folder / "features.npy", embeddings)
     recipe = load_recipe(
         "instructg2i-lora" if options.lora else "instructg2i",

@@ -27,8 +27,11 @@ Moments = Float[np.ndarray, "n views 2 channels height width"]
 
 
 def storage_type(base: Base) -> type[np.floating]:
-    """The number format of cached tensors: float32 for a base in float32, else float16."""
-    return np.float32 if base.dtype == torch.float32 else np.float16
+    """The number format of cached tensors: float16 for a base in float16, else float32.
+
+    NumPy has no bfloat16, and float16 beside a base in bfloat16 cannot be computed with under autocast.
+    """
+    return np.float16 if base.dtype == torch.float16 else np.float32
 
 
 def cached_latents(

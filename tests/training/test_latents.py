@@ -70,8 +70,9 @@ def test_encoded_once_until_something_changes(sd_folder: Path, tmp_path: Path, e
     assert encoded == [3, 3, 3, 3]
 
 
-def test_half_precision_bases_are_cached_in_half_precision(
-    sd_folder: Path, tmp_path: Path, encoded: list[int]
+@pytest.mark.parametrize(("dtype", "stored"), [("fp16", np.float16), ("bf16", np.float32)])
+def test_what_a_half_precision_base_gives_is_cached_without_loss(
+    sd_folder: Path, tmp_path: Path, encoded: list[int], dtype: str, stored: type[np.floating]
 ) -> None:
-    moments = cached_latents(base_of(sd_folder, "bf16"), pictures(tmp_path, 1), resolution=64, mirrored=False)
-    assert moments.dtype == np.float16
+    base, given = base_of(sd_folder, dtype), pictures(tmp_path, 1)
+    assert cached_latents(base, given, resolution=64, mirrored=False).dtype == stored

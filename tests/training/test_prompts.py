@@ -38,3 +38,13 @@ def test_each_distinct_text_is_encoded_once(
         next(base.text_encoder.parameters()).add_(0.1)
     cached_prompts(base, texts)
     assert len(seen) == 6
+
+
+def test_prompts_of_a_bf16_base_lose_nothing_in_the_cache(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
+    base = StableDiffusionConfig(model=str(sd_folder), dtype="bf16").build(device=torch.device("cpu"))
+    table = cached_prompts(base, ["a star"])
+    tokens = table.tokens(table.rows, torch.device("cpu"))
+    assert torch.equal(tokens.hidden.to(torch.bfloat16), base.encode_prompt(["", "a star"]).hidden[1:])

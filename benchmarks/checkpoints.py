@@ -1,0 +1,177 @@
+"""Random checkpoints in the layouts of Stable Diffusion, CLIP and BERT, at full size or tiny; no download.
+
+Each shape is that of the published model; `tiny` keeps its structure (levels, heads, linear projections,
+prediction) and makes every width small.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel
+
+from graphcond.bases.config import TINY_FOLDER
+
+TEXT_LENGTH = 77
+TOKEN_IDS = {"vocab_size": 49408, "bos_token_id": 740, "eos_token_id": 741, "pad_token_id": 741}
+"""CLIP's vocabulary, with the marks of the tokenizer inside the package, which is the one that is written."""
+
+
+@dataclass(frozen=True)
+class BaseShape:
+    """A Stable Diffusion model; `heads` is diffusers' ``attention_head_dim``, which counts heads here."""
+
+    name: str
+    prediction: Literal["epsilon", "v_prediction"]
+    pixels: int
+    token_width: int
+    heads: int | tuple[int, ...]
+    text: Mapping[str, Any]
+    blocks: tuple[int, ...] = (320, 640, 1280, 1280)
+    vae_blocks: tuple[int, ...] = (128, 256, 512, 512)
+    linear_projection: bool = False
+    norm_groups: int = 32
+
+    def tiny(self) -> BaseShape:
+        """The same structure, 64 px, 32 wide."""
+        heads = self.heads if isinstance(self.heads, int) else (1, 2, 2, 2)
+        return replace(
+            self,
+            pixels=64,
+            token_width=32,
+            heads=heads,
+            text={**self.text, **_TINY_TEXT},
+            blocks=(32,) * 4,
+            vae_blocks=(8,) * 4,
+            norm_groups=8,
+        )
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """A CLIP; `width` is that of the space which its texts and pictures share."""
+
+    name: str
+    width: int
+    text: Mapping[str, Any]
+    vision: Mapping[str, Any] = field(default_factory=dict)
+
+    def tiny(self) -> ClipShape:
+        """The same structure, 24 wide, pictures of 32 px."""
+        vision = {**self.vision, **_layers(32, 64, 2, 2), "image_size": 32, "patch_size": 16}
+        return replace(self, width=24, text={**self.text, **_TINY_TEXT}, vision=vision)
+
+
+def _layers(width: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
+
+
+_TINY_TEXT = _layers(32, 64, 2, 2)
+
+SD15 = BaseShape("sd15", "epsilon", 512, 768, 8, _layers(768, 3072, 12, 12))
+SD21 = BaseShape(
+    "sd21",
+    "v_prediction",
+    768,
+    1024,
+    (5, 10, 20, 20),
+    {**_layers(1024, 4096, 23, 16), "hidden_act": "gelu"},
+    linear_projection=True,
+)
+CLIP_L = ClipShape(
+    "clip-vit-large-patch14",
+    768,
+    _layers(768, 3072, 12, 12),
+    {**_layers(1024, 4096, 24, 16), "image_size": 224, "patch_size": 14},
+)
+CLIP_H = ClipShape(
+    "clip-vit-h-14",
+    1024,
+    {**_layers(1024, 4096, 24, 16), "hidden_act": "gelu"},
+    {**_layers(1280, 5120, 32, 16), "hidden_act": "gelu", "image_size": 224, "patch_size": 14},
+)
+
+
+def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
+    """A Stable Diffusion folder in diffusers' layout, in fp16; weights are drawn on ``device``."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        unet = UNet2DConditionModel(
+            sample_size=shape.pixels // 8,
+            block_out_channels=shape.blocks,
+            cross_attention_dim=shape.token_width,
+            attention_head_dim=shape.heads,
+            use_linear_projection=shape.linear_projection,
+            norm_num_groups=shape.norm_groups,
+        )
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=shape.vae_blocks,
+            norm_num_groups=shape.norm_groups,
+            layers_per_block=2,
+            sample_size=shape.pixels,
+            scaling_factor=0.18215,
+        )
+        text = CLIPTextModel(CLIPTextConfig(**TOKEN_IDS, **shape.text))
+    for part, name in ((unet, "unet"), (vae, "vae"), (text, "text_encoder")):
+        part.half().save_pretrained(folder / name)
+    DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=shape.prediction,
+    ).save_pretrained(folder / "scheduler")
+    _copy_tokenizer("tokenizer", folder / "tokenizer")
+    return folder
+
+
+def write_clip(folder: Path, shape: ClipShape, *, device: str = "cpu") -> Path:
+    """A whole CLIP with its tokenizer, in fp16; weights are drawn on ``device``."""
+    torch.manual_seed(1)
+    config = CLIPConfig(
+        text_config={**TOKEN_IDS, **shape.text},
+        vision_config=dict(shape.vision),
+        projection_dim=shape.width,
+    )
+    with torch.device(device):
+        model = CLIPModel(config)
+    model.half().save_pretrained(folder)
+    _copy_tokenizer("tokenizer", folder)
+    return folder
+
+
+def write_bert(folder: Path, *, tiny: bool = False, device: str = "cpu") -> Path:
+    """A BERT (that of bert-base unless ``tiny``) with its tokenizer, in fp16."""
+    torch.manual_seed(2)
+    with torch.device(device):
+        model = BertModel(BertConfig(**(_TINY_TEXT if tiny else {})))
+    model.half().save_pretrained(folder)
+    _copy_tokenizer("bert", folder)
+    return folder
+
+
+def _copy_tokenizer(part: str, folder: Path) -> None:
+    """The tokenizer of the base inside the package, with the length of the published models."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (TINY_FOLDER / part).iterdir():
+        if file.stem in ("tokenizer", "tokenizer_config", "vocab", "merges"):
+            shutil.copyfile(file, folder / file.name)
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings |= {"model_max_length": TEXT_LENGTH, "max_length": TEXT_LENGTH}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -1,0 +1,166 @@
+"""benchmarks/gpu.sh goes through on a CPU, with tiny shapes; what it says of a GPU, only a GPU can test."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import gpu
+from benchmarks.gpu import _note_unfinished, append, main, outcomes, report, table, unmet
+from benchmarks.gpu_parts import (
+    FIRST,
+    FOLDERS,
+    PARTS,
+    Figures,
+    Setup,
+    SkippedError,
+    compared,
+    distance,
+    recipe_overrides,
+)
+from graphcond.adapters import INJECTORS
+from graphcond.recipe import shipped_recipes
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    """The tiny checkpoints and the data, written once."""
+    setup = Setup(tmp_path_factory.mktemp("gpu"), "cpu", tiny=True)
+    for _, write in PARTS["prepare"](setup):
+        write()
+    return setup
+
+
+def measured(part: str, item: str, setup: Setup) -> Figures:
+    return dict(PARTS[part](setup))[item]()
+
+
+@pytest.mark.parametrize("kind", INJECTORS)
+def test_bf16_keeps_the_gradients_of_every_injector(setup: Setup, kind: str) -> None:
+    figures = measured("injectors", f"sd15 {kind}", replace(setup, quick=True))
+    (row,) = figures["kernels"]
+    assert (row["dtype"], row["kernel"]) == ("bf16", "sdpa")
+    assert 0 < row["to_fp32"] < 0.05
+    wanted = {"prompt_tokens": ["signal"], "lora": ["weights"]}.get(kind, ["signal", "weights"])
+    assert [row["of"] for row in figures["gradients"]] == wanted
+    for row in figures["gradients"]:
+        assert row["finite"]
+        assert row["cosine"] > 0.99
+        assert row["zeros"] < 0.05
+
+
+def test_fp16_loses_gradients_unless_the_loss_is_scaled(setup: Setup) -> None:
+    rows = measured("injectors", "sd21 gated_self_attention", setup)["gradients"]
+    zeros = {row["dtype"]: row["zeros"] for row in rows if row["of"] == "signal"}
+    assert zeros.keys() == {"bf16", "fp16", "fp16 x 2^16"}
+    assert zeros["fp16"] > 0.1 > 0.01 > zeros["fp16 x 2^16"]
+
+
+@pytest.mark.parametrize("name", ["instructg2i", "sgcond-v"])
+def test_a_recipe_trains_in_the_precision_it_asks_for(setup: Setup, name: str) -> None:
+    figures = measured("recipes", name, setup)
+    assert figures["precision"] == "bf16, bf16"
+    assert figures["batch"] == "2 x 2"
+    assert np.isfinite(figures["loss"])
+    assert figures["steps_per_second"] > 0
+    assert not (setup.work / "runs" / name).exists()
+
+
+def test_the_checkpoints_of_recipes_are_there_or_it_is_said_that_they_are_not(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(FIRST) <= set(shipped_recipes())
+    for model in (one for one in recipe_overrides(setup, "sgcond-v") if ".model=" in one):
+        assert Path(model.split("=")[1]).is_dir()
+    monkeypatch.delitem(FOLDERS, "google-bert/bert-base-uncased")
+    with pytest.raises(SkippedError, match="no shape of google-bert/bert-base-uncased"):
+        recipe_overrides(setup, "sgcond-v")
+
+
+def test_pictures_in_bf16_are_those_in_fp32(setup: Setup) -> None:
+    items = dict(PARTS["drawing"](setup))
+    first, second = items["sd21 fp32"](), items["sd21 bf16"]()
+    assert first["to_fp32"] == 0
+    assert 0 < second["to_fp32"] < 8
+    assert first["finite"]
+    assert second["finite"]
+
+
+def test_gradients_are_compared_over_all_tensors() -> None:
+    wanted = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]
+    same = compared(zip(wanted, wanted, strict=True))
+    assert same == {"cosine": 1.0, "norm_ratio": 1.0, "zeros": 0.0, "finite": True}
+    lost = compared(zip([torch.tensor([3.0, 5.0]), torch.tensor([[0.0]])], wanted, strict=True))
+    assert lost["zeros"] == 0.5
+    assert lost["cosine"] == pytest.approx(9 / (5 * 34**0.5))
+    assert not compared([(torch.tensor([torch.inf]), torch.tensor([1.0]))])["finite"]
+    assert distance(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 0.0])) == pytest.approx(4 / 3)
+
+
+def test_what_has_no_end_is_reported_with_its_reason(tmp_path: Path) -> None:
+    log = tmp_path / "recipes.jsonl"
+    for record in ({"item": "one"}, {"item": "one", "figures": {"loss": 0.5}}, {"item": "two"}):
+        append(log, record)
+    _note_unfinished(log, "the process ended with code -11")
+    assert outcomes(log) == {
+        "one": {"figures": {"loss": 0.5}},
+        "two": {"error": "the process ended with code -11"},
+    }
+    options = argparse.Namespace(device="cpu", quick=False, work=tmp_path)
+    text = report({"recipes": outcomes(log), "compile": {}}, options, 1.0)
+    assert "| one |  |  |  |  |  |  | 0.5 |" in text
+    assert "- two: failed\n\n      the process ended with code -11\n" in text
+    assert text.endswith("Not run: no time was left.\n")
+
+
+def test_every_part_is_measured_and_shown() -> None:
+    assert list(gpu.PARTS) == list(PARTS)
+
+
+def test_cells() -> None:
+    row = {"a": None, "b": True, "c": False, "d": 1 / 3, "e": 7}
+    assert table({key: key for key in row}, [("x", row)])[2] == "| x |  | yes | NO | 0.3333 | 7 |"
+
+
+def test_what_is_missing_is_named() -> None:
+    assert list(unmet(["torch", "torch>=999", "no-such-package>=1"]))[1:] == ["no-such-package>=1"]
+    assert "torch>=999 (found" in next(iter(unmet(["torch>=999"])))
+
+
+@pytest.mark.slow
+def test_the_script_reports_what_failed_and_goes_on_from_there(tmp_path: Path) -> None:
+    arguments = ["--dry-run", "--quick", "--work", tmp_path / "work", "--out", tmp_path / "section.md"]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "benchmarks/gpu.sh", *map(str, arguments), *more]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    early = run("--parts", "drawing")
+    assert early.returncode == 1, early.stderr
+    assert "- sd15 fp32: failed\n\n      InputError" in (tmp_path / "section.md").read_text()
+    late = run("--parts", "prepare,drawing,compile", "--resume")
+    assert late.returncode == 0, late.stdout + late.stderr
+    assert "| sd15 bf16 | instructg2i | 64 |" in (tmp_path / "section.md").read_text()
+    compiled = outcomes(tmp_path / "work" / "records" / "compile.jsonl")
+    assert all(one["figures"]["to_eager"] < 0.01 for one in compiled.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--parts", "tests,nothing", "--dry-run"], "no 'nothing'"), ([], "no CUDA device")],
+)
+def test_bad_arguments_end_in_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not arguments and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
