@@ -49,6 +49,14 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny SDXL folder: cross-attention 24 + 32 wide, 64 px."""
+    from tests.tiny_checkpoints import write_sdxl_folder
+
+    return write_sdxl_folder(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random tiny CLIP folder, 24 wide, 64 px."""
     from tests.tiny_checkpoints import write_clip_folder

@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPTokenizer,
     CLIPVisionConfig,
     Dinov2Config,
@@ -48,6 +56,41 @@ def write_sd_folder(
         )
     pipeline.save_pretrained(folder)
     write_tokenizer(folder / "tokenizer")
+    return folder
+
+
+def write_sdxl_folder(folder: Path, *, cross_widths: tuple[int, int] = (24, 32), seed: int = 0) -> Path:
+    """An SDXL base folder: a first level without attention, deep blocks, two text encoders; 64 px."""
+    tokenizer = write_tokenizer(folder / "tokenizer")
+    first, second = cross_widths
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        pipeline = StableDiffusionXLPipeline(
+            vae=_vae(),
+            text_encoder=CLIPTextModel(_text_config(tokenizer, first, 2)),
+            text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer, second, 3)),
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer,
+            unet=UNet2DConditionModel(
+                sample_size=PICTURE_SIZE // LATENT_SCALE,
+                block_out_channels=(16, 32),
+                norm_num_groups=8,
+                layers_per_block=1,
+                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                cross_attention_dim=first + second,
+                attention_head_dim=2,
+                transformer_layers_per_block=(1, 2),
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=second + 6 * 8,
+            ),
+            scheduler=EulerDiscreteScheduler.from_config({**_scheduler("epsilon").config}),
+        )
+    pipeline.save_pretrained(folder)
+    write_tokenizer(folder / "tokenizer")
+    write_tokenizer(folder / "tokenizer_2", pad="!")
     return folder
 
 
@@ -93,13 +136,13 @@ def write_dino_folder(folder: Path, *, width: int = 32, seed: int = 0) -> Path:
     return folder
 
 
-def write_tokenizer(folder: Path) -> CLIPTokenizer:
+def write_tokenizer(folder: Path, *, pad: str = END) -> CLIPTokenizer:
     """CLIP's tokenizer with the 512 byte symbols and no merges, as vocab.json and merges.txt."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = _byte_letters()
     symbols = [*letters, *(f"{letter}</w>" for letter in letters), START, END]
     vocabulary = {symbol: row for row, symbol in enumerate(symbols)}
-    special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+    special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": pad}
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": TEXT_LENGTH, **special}
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
@@ -124,6 +167,7 @@ def _text_config(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLIPTextC
         num_hidden_layers=layers,
         num_attention_heads=2,
         max_position_embeddings=TEXT_LENGTH,
+        projection_dim=width,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

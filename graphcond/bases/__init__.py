@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from graphcond.bases.config import BaseConfig as BaseConfig
     from graphcond.bases.config import BaseFields as BaseFields
     from graphcond.bases.config import StableDiffusionConfig as StableDiffusionConfig
+    from graphcond.bases.config import StableDiffusionXLConfig as StableDiffusionXLConfig
     from graphcond.bases.config import TinyConfig as TinyConfig
     from graphcond.bases.stable_diffusion import StableDiffusionBase as StableDiffusionBase
+    from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase as StableDiffusionXLBase
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
 

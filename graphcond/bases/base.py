@@ -176,6 +176,11 @@ class Base(ABC):
         """
         return None
 
+    @property
+    def tower_columns(self) -> slice:
+        """The columns of a context token that hold the states of `text_tower`."""
+        return slice(0, self.facts.token_width)
+
     def to(self, device: torch.device) -> None:
         """Move all networks to ``device``."""
         for network in (self.denoiser, *self.others):

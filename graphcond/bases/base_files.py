@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -54,6 +55,19 @@ def stable_diffusion_facts(model: str, *, revision: str | None = None) -> BaseFa
             place=model,
             remedy=LAYOUT,
         ) from None
+
+
+def sdxl_facts(model: str, *, revision: str | None = None) -> BaseFacts | None:
+    """The facts of an SDXL folder, or of a hub model that is downloaded; None otherwise.
+
+    Raises:
+        InputError: a folder that is there, but is not an SDXL base model.
+    """
+    facts = stable_diffusion_facts(model, revision=revision)
+    second = read_config(model, "text_encoder_2/config.json", revision=revision)
+    if facts is None or second is None:
+        return None
+    return replace(facts, extras={"pooled": (int(second["projection_dim"]),)})
 
 
 def read_config(model: str, name: str, *, revision: str | None = None) -> dict[str, Any] | None:

@@ -189,6 +189,51 @@ class StableDiffusionConfig(BaseFields):
         return StableDiffusionBase.from_pretrained(self.model, device=device, **settings)
 
 
+class StableDiffusionXLConfig(BaseFields):
+    """Any SDXL base model in diffusers' folder layout; not its refiner."""
+
+    component = "graphcond.bases.stable_diffusion_xl:StableDiffusionXLBase"
+    sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = {
+        **STABLE_DIFFUSION,
+        "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
+        "tokenizer_2": ("transformers", "CLIPTokenizer"),
+    }
+    index: ClassVar[Mapping[str, object]] = {
+        "_class_name": "StableDiffusionXLPipeline",
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "force_zeros_for_empty_prompt": True,
+    }
+
+    kind: Literal["sdxl"] = "sdxl"
+    model: str = "stabilityai/stable-diffusion-xl-base-1.0"
+    """A folder, or a model id on the Hugging Face hub."""
+    revision: str | None = None
+    """A branch, tag or commit of the hub model."""
+    variant: str | None = None
+    """The variant of the weight files, such as `fp16`."""
+
+    def facts(self) -> BaseFacts | None:
+        """The facts that the model's config files give."""
+        from graphcond.bases.base_files import sdxl_facts
+
+        return sdxl_facts(self.model, revision=self.revision)
+
+    def folder(self) -> Path:
+        """The folder, or that of a hub model that is downloaded."""
+        from graphcond.bases.base_files import local_folder
+
+        return local_folder(self.model, revision=self.revision)
+
+    def build(self, *, device: torch.device) -> Base:
+        """Load the model, frozen."""
+        from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase
+
+        settings = self.model_dump(exclude={"kind", "model"})
+        return StableDiffusionXLBase.from_pretrained(self.model, device=device, **settings)
+
+
 class TinyConfig(BaseFields):
     """The small base inside the package: 64 px, trained by us on procedural worlds."""
 
@@ -216,7 +261,7 @@ class TinyConfig(BaseFields):
 
 
 BASES: dict[str, type[BaseFields]] = registered(
-    (StableDiffusionConfig, TinyConfig),
+    (StableDiffusionConfig, StableDiffusionXLConfig, TinyConfig),
     "graphcond.bases",
     name=lambda config: config.kind_name(),
     accepts=lambda found: isinstance(found, type) and issubclass(found, BaseFields),

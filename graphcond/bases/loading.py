@@ -44,15 +44,15 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
         raise _unloadable(model, subfolder, error) from error
 
 
-def load_tokenizer(model: str, *, revision: str | None = None) -> CLIPTokenizer:
-    """The CLIP tokenizer of a model.
+def load_tokenizer(model: str, subfolder: str = "tokenizer", *, revision: str | None = None) -> CLIPTokenizer:
+    """A CLIP tokenizer of a model.
 
     Raises:
         InputError: it is missing; transformers would give an empty one in its place.
     """
-    tokenizer = load_part(CLIPTokenizer, model, "tokenizer", revision=revision)
+    tokenizer = load_part(CLIPTokenizer, model, subfolder, revision=revision)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise _unloadable(model, "tokenizer", FileNotFoundError("it has no vocabulary"))
+        raise _unloadable(model, subfolder, FileNotFoundError("it has no vocabulary"))
     return tokenizer
 
 

@@ -77,18 +77,13 @@ class StableDiffusionBase(UNetBase):
         model = str(TINY_FOLDER) if name_or_folder == "tiny" else name_or_folder
         kernel = choose_attention(attention, torch.device(device))
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": DTYPES[dtype]}
-        base = cls(
+        return cls(
             unet=load_part(UNet2DConditionModel, model, "unet", **options),
             vae=load_part(AutoencoderKL, model, "vae", **options),
             text_encoder=load_part(CLIPTextModel, model, "text_encoder", **options),
             tokenizer=load_tokenizer(model, revision=revision),
             scheduler=load_scheduler(model, revision=revision),
-        )
-        base.to(torch.device(device))
-        base.set_attention(kernel)
-        if gradient_checkpointing:
-            base.unet.enable_gradient_checkpointing()
-        return base
+        ).placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property
     def text_tower(self) -> nn.Module:

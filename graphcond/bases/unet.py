@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -72,9 +72,12 @@ class UNetBase(Base):
         unet: the denoiser; it gets the hooks of `token_weights` and `sites` (graphcond.bases).
         vae: pictures to latents and back.
         text_encoders: prompts to context tokens.
-        token_width: c, width of the context tokens.
         token_count: n, tokens in an encoded prompt.
         scheduler: the noise solver that `new_scheduler` copies.
+        extras: what the denoiser reads of a prompt beside its tokens; see `BaseFacts.extras`.
+
+    Attributes:
+        conditions: further arguments of the UNet and of its copies, which a family makes of the inputs.
     """
 
     lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
@@ -88,6 +91,7 @@ class UNetBase(Base):
         text_encoders: Sequence[nn.Module],
         token_count: int,
         scheduler: SchedulerMixin,
+        extras: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         pixels = 2 ** (len(vae.config.block_out_channels) - 1)
         facts = BaseFacts(
@@ -98,6 +102,7 @@ class UNetBase(Base):
             default_size=unet.config.sample_size * pixels,
             multiple=2 ** (len(unet.config.block_out_channels) - 1) * pixels,
             predicts=predicted_by(type(scheduler).__name__, scheduler.config),
+            extras=extras or {},
         )
         super().__init__(
             denoiser=unet,
@@ -107,8 +112,23 @@ class UNetBase(Base):
             process=process_of(scheduler),
         )
         self.unet, self.vae = unet, vae
+        self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = _no_conditions
         install_token_weights(unet)
         install_grounding(unet)
+
+    def placed(
+        self,
+        device: torch.device | str,
+        attention: Literal["sdpa", "xformers"],
+        *,
+        gradient_checkpointing: bool,
+    ) -> Self:
+        """This base on a device, with an attention kernel, and with or without gradient checkpointing."""
+        self.to(torch.device(device))
+        self.set_attention(attention)
+        if gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
+        return self
 
     def sites(self, kind: SiteKind) -> Mapping[str, Site]:
         """Cross-attentions (``attn2``), transformer blocks, and the feature maps of skip connections."""
@@ -161,11 +181,6 @@ class UNetBase(Base):
                 **self.conditions(inputs),
             ).sample
 
-    @staticmethod
-    def conditions(inputs: DenoiserInputs) -> dict[str, Any]:
-        """Further arguments of the UNet and of its copies, which a family makes of the inputs' ``extras``."""
-        return {}
-
     def copy_encoder(self, embedding: Callable[[int], nn.Module]) -> UNetEncoderCopy:
         """Diffusers' ControlNet with the weights of the UNet, LoRA left out."""
         copy = UNetEncoderCopy.from_unet(self.unet, load_weights_from_unet=False)
@@ -212,3 +227,7 @@ class UNetBase(Base):
         if level is None:
             return 2**last
         return 2 ** abs(level - int(number))
+
+
+def _no_conditions(inputs: DenoiserInputs) -> dict[str, Any]:
+    return {}

@@ -124,13 +124,13 @@ class GraphQFormerConfig(EncoderFields):
                 remedy="use an encoder of another kind, such as neighbor_mean",
             )
         text = tower.config
-        width = self.width or text.hidden_size
-        if width != base.facts.token_width:
+        if self.width not in (None, base.facts.token_width):
             raise InputError(
-                f"{width} does not fit, the base reads tokens of width {base.facts.token_width}",
+                f"{self.width} does not fit, the base reads tokens of width {base.facts.token_width}",
                 place="encoder.width",
                 remedy="leave it out to follow the base",
             )
+        width = self.width or text.hidden_size
         qformer: GraphQFormer = self.make(
             without=("width", "init", "freeze_text"),
             shape=replace(TransformerShape.of(text), width=width),
@@ -139,7 +139,7 @@ class GraphQFormerConfig(EncoderFields):
             relations=named(self.relations),
         )
         if self.init != "random":
-            qformer.start_from(tower)
+            qformer.start_from(tower, base.tower_columns)
         if self.init == "clip" and text_projection is not None:
             try:
                 qformer.start_from_clip(base.encode_prompt([""]).ids.cpu(), text_projection)

@@ -25,9 +25,10 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
     ``crossattention`` and ``layer_norm3`` in every n-th layer, ``projector.proj``, ``projector.norm``).
 
     Args:
-        shape: sizes of the text transformer; its width is the width of the graph tokens.
+        shape: sizes of the text transformer.
         feature_width: d, width of a neighbor's embedding.
-        token_width: width of the neighbor tokens, the base's cross-attention width in the release.
+        token_width: c, width of the graph tokens, the base's cross-attention width. Where the text
+            transformer is narrower, a last linear layer leads from its states to the tokens.
         tokens_per_neighbor: tokens that one embedding becomes.
         cross_attention_every: layers 0, n, 2n ... attend to the neighbors.
         zero_start: start the output of every cross-attention at zero.
@@ -51,23 +52,35 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
     ) -> None:
         super().__init__()
         self.normalize_embeddings = normalize_embeddings
-        self.projector = NeighborProjector(feature_width, token_width, tokens_per_neighbor)
-        self.mixer = NeighborMixer(token_width, heads=shape.heads) if neighbor_self_attention else None
-        self.relations = RelationEmbedding(relations, token_width) if relations else None
-        self.text_model = TextTransformer(shape, token_width, cross_attention_every)
+        self.projector = NeighborProjector(feature_width, shape.width, tokens_per_neighbor)
+        self.mixer = NeighborMixer(shape.width, heads=shape.heads) if neighbor_self_attention else None
+        self.relations = RelationEmbedding(relations, shape.width) if relations else None
+        self.text_model = TextTransformer(shape, shape.width, cross_attention_every)
+        self.to_tokens = nn.Linear(shape.width, token_width) if shape.width != token_width else None
         if zero_start:
             for name, parameter in self.text_model.named_parameters():
                 if "crossattention.out_proj" in name:
                     nn.init.zeros_(parameter)
 
-    def start_from(self, text_encoder: nn.Module) -> None:
-        """Take over all weights that a transformers ``CLIPTextModel`` of the same shape has."""
+    @torch.no_grad()
+    def start_from(self, text_encoder: nn.Module, columns: slice = slice(None)) -> None:
+        """Take over all weights that a transformers ``CLIPTextModel`` of the same shape has.
+
+        Args:
+            text_encoder: with or without a projection, which is left out.
+            columns: the part of a token that its states fill; the rest starts at zero.
+        """
         weights = {key.removeprefix("text_model."): value for key, value in text_encoder.state_dict().items()}
+        weights.pop("text_projection.weight", None)
         missing, surplus = self.text_model.load_state_dict(weights, strict=False)
         ours = [key for key in missing if "crossattention" not in key and "layer_norm3" not in key]
         foreign = [key for key in surplus if "position_ids" not in key]
         if ours or foreign:
             raise ValueError(f"not a CLIP text model of this shape: missing {ours}, surplus {foreign}")
+        if self.to_tokens is not None:
+            nn.init.zeros_(self.to_tokens.weight)
+            nn.init.zeros_(self.to_tokens.bias)
+            self.to_tokens.weight[columns] = torch.eye(self.to_tokens.in_features)
 
     @torch.no_grad()
     def start_from_clip(
@@ -126,6 +139,8 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         if self.mixer is not None:
             neighbors = self.mixer(neighbors, visible)
         tokens = self.text_model(text.ids, neighbors, visible)
+        if self.to_tokens is not None:
+            tokens = self.to_tokens(tokens)
         return GraphTokens(tokens, some[:, None].expand(tokens.shape[:2]))
 
 

@@ -12,9 +12,9 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 
 from graphcond.adapters import INJECTORS, Injector
+from graphcond.bases import BASES
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import GraphTokens, LayoutMap, Signal
-from tests.builders import small_base
 
 LAYOUT_WIDTH = 5
 ROWS: dict[str, dict[str, Any]] = {
@@ -31,9 +31,10 @@ def build(kind: str) -> Injector:
     return INJECTORS[kind](**ROWS[kind]).build()
 
 
-@pytest.fixture
-def base(sd_folder: Path):
-    return small_base(sd_folder)
+@pytest.fixture(params=["stable_diffusion", "sdxl"])
+def base(request, sd_folder: Path, sdxl_folder: Path):
+    folder = {"stable_diffusion": sd_folder, "sdxl": sdxl_folder}[request.param]
+    return BASES[request.param](model=str(folder)).build(device=torch.device("cpu"))
 
 
 @pytest.fixture(params=ROWS)
@@ -44,7 +45,7 @@ def kind(request) -> str:
 def inputs(base) -> DenoiserInputs:
     generator = torch.Generator().manual_seed(0)
     sample = torch.randn(2, 4, 8, 8, generator=generator)
-    return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
+    return base.inputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]))
 
 
 def signal(injector: Injector, base, present: tuple[bool, bool] = (True, True)) -> Signal | None:

@@ -1,0 +1,153 @@
+"""Stable Diffusion XL (arXiv 2307.01952) as a base."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from graphcond.bases.attention import choose_attention
+from graphcond.bases.base_files import INDEX, read_config
+from graphcond.bases.config import AttentionChoice, DType
+from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
+from graphcond.bases.unet import UNetBase
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.io.fingerprint import fingerprint, module_version
+from graphcond.signals import TextTokens
+
+
+class StableDiffusionXLBase(UNetBase):
+    """A frozen SDXL base model; the refiner is another model.
+
+    A context token joins the states of both text encoders before their last layer. The denoiser also reads
+    a pooled vector of the second one and the size of the picture: as original and as target size, uncropped.
+
+    Args:
+        unet: the denoiser.
+        vae: pictures to latents and back.
+        text_encoders: CLIP's text model, and the one with a projection, whose pooled output is read.
+        tokenizers: of the two text encoders.
+        scheduler: the noise solver that `new_scheduler` copies.
+        zeros_for_empty: an empty prompt is all zeros, as the model was trained without text.
+    """
+
+    lora_mixin: ClassVar[Any] = StableDiffusionXLLoraLoaderMixin
+
+    def __init__(
+        self,
+        *,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
+        tokenizers: tuple[CLIPTokenizer, CLIPTokenizer],
+        scheduler: SchedulerMixin,
+        zeros_for_empty: bool = True,
+    ) -> None:
+        pooled = text_encoders[1].config.projection_dim
+        super().__init__(
+            unet=unet,
+            vae=vae,
+            text_encoders=text_encoders,
+            token_count=min(text_encoders[0].config.max_position_embeddings, tokenizers[0].model_max_length),
+            scheduler=scheduler,
+            extras={"pooled": (pooled,)},
+        )
+        self.text_encoders, self.tokenizers = text_encoders, tokenizers
+        self.zeros_for_empty = zeros_for_empty
+        self.conditions = partial(_added_conditions, pixels=self.facts.pixels_per_latent)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: DType = "fp32",
+        attention: AttentionChoice = "auto",
+        revision: str | None = None,
+        variant: str | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> StableDiffusionXLBase:
+        """Load a base, frozen; arguments as for `StableDiffusionBase.from_pretrained`.
+
+        Raises:
+            InputError: the model is missing or incomplete, or the attention kernel cannot run.
+        """
+        kernel = choose_attention(attention, torch.device(device))
+        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": DTYPES[dtype]}
+        index = read_config(name_or_folder, INDEX, revision=revision) or {}
+        return cls(
+            unet=load_part(UNet2DConditionModel, name_or_folder, "unet", **options),
+            vae=load_part(AutoencoderKL, name_or_folder, "vae", **options),
+            text_encoders=(
+                load_part(CLIPTextModel, name_or_folder, "text_encoder", **options),
+                load_part(CLIPTextModelWithProjection, name_or_folder, "text_encoder_2", **options),
+            ),
+            tokenizers=(
+                load_tokenizer(name_or_folder, revision=revision),
+                load_tokenizer(name_or_folder, "tokenizer_2", revision=revision),
+            ),
+            scheduler=load_scheduler(name_or_folder, revision=revision),
+            zeros_for_empty=bool(index.get("force_zeros_for_empty_prompt", True)),
+        ).placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
+
+    @property
+    def text_tower(self) -> nn.Module:
+        """The second text encoder, whose ids `encode_prompt` gives."""
+        return self.text_encoders[1]
+
+    @property
+    def tower_columns(self) -> slice:
+        """Its states stand behind those of the first text encoder."""
+        return slice(self.text_encoders[0].config.hidden_size, self.facts.token_width)
+
+    @torch.no_grad()
+    def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
+        """Token ids of the second tokenizer, states of both encoders, and the pooled vector.
+
+        The denoiser attends to the padding too.
+        """
+        _, _, first = self._read(0, prompts)
+        found, pooled, second = self._read(1, prompts)
+        hidden = torch.cat([first, second], dim=-1)
+        if self.zeros_for_empty:
+            empty = torch.tensor([prompt == "" for prompt in prompts], device=hidden.device)
+            hidden = hidden.masked_fill(empty[:, None, None], 0)
+            pooled = pooled.masked_fill(empty[:, None], 0)
+        return TextTokens(found.input_ids, hidden, found.attention_mask.bool(), {"pooled": pooled})
+
+    def _read(self, number: int, prompts: Sequence[str]) -> tuple[Any, Tensor, Tensor]:
+        """What one tokenizer finds; the first output of its encoder, and the states before its last layer."""
+        encoder = self.text_encoders[number]
+        found = self.tokenizers[number](
+            list(prompts),
+            padding="max_length",
+            max_length=self.facts.token_count,
+            truncation=True,
+            return_tensors="pt",
+        ).to(encoder.device)
+        answer = encoder(found.input_ids, output_hidden_states=True)
+        return found, answer[0], answer.hidden_states[-2]
+
+    def prompts_version(self) -> str:
+        """Of both tokenizers and text encoders."""
+        tokenizers = [json.loads(one.backend_tokenizer.to_str())["model"] for one in self.tokenizers]
+        encoders = [module_version(one, one.config.to_dict()) for one in self.text_encoders]
+        return fingerprint(*encoders, tokenizers, self.zeros_for_empty)
+
+
+def _added_conditions(inputs: DenoiserInputs, *, pixels: int) -> dict[str, Any]:
+    """The pooled text and the six numbers that SDXL knows sizes by, as diffusers' pipeline gives them."""
+    height, width = (side * pixels for side in inputs.sample.shape[2:])
+    # In float32: bfloat16 cannot tell 1000 pixels from 1004.
+    sizes = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
+    pooled = inputs.extras["pooled"]
+    sizes = sizes.to(pooled.device).expand(len(pooled), -1)
+    return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
