@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from graphcond.samplers.config import SceneTriplesConfig as SceneTriplesConfig
     from graphcond.samplers.config import SemanticPPRSamplerConfig as SemanticPPRSamplerConfig
     from graphcond.samplers.config import SemanticSamplerConfig as SemanticSamplerConfig
+    from graphcond.samplers.edge_types import RelatingSampler as RelatingSampler
+    from graphcond.samplers.edge_types import with_edge_type_weights as with_edge_type_weights
+    from graphcond.samplers.edge_types import with_relations as with_relations
     from graphcond.samplers.given import GivenSampler as GivenSampler
     from graphcond.samplers.hard_negatives import HardNegative as HardNegative
     from graphcond.samplers.hard_negatives import swapped as swapped
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
     from graphcond.samplers.ranking import answer_each as answer_each
     from graphcond.samplers.ranking import best_first as best_first
     from graphcond.samplers.ranking import choosable as choosable
-    from graphcond.samplers.relations import RelatingSampler as RelatingSampler
-    from graphcond.samplers.relations import with_relations as with_relations
     from graphcond.samplers.scene_triples import SceneTriplesSampler as SceneTriplesSampler
     from graphcond.samplers.semantic import SemanticSampler as SemanticSampler
     from graphcond.samplers.semantic_ppr import SemanticPPRSampler as SemanticPPRSampler
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from graphcond.samplers.similarity.cosine import ImageImageSimilarity as ImageImageSimilarity
     from graphcond.samplers.similarity.cosine import TextImageSimilarity as TextImageSimilarity
     from graphcond.samplers.similarity.cosine import TextTextSimilarity as TextTextSimilarity
-    from graphcond.samplers.typed_graphs import with_edge_type_weights as with_edge_type_weights
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
 

@@ -185,8 +185,8 @@ class PPRFields(NeighborSamplerConfig):
         Raises:
             InputError: the graph does not have the types that are named.
         """
+        from graphcond.samplers.edge_types import with_edge_type_weights
         from graphcond.samplers.quotas import QuotaSampler
-        from graphcond.samplers.typed_graphs import with_edge_type_weights
 
         sampler = self.make(
             without=("edge_type_weights", "quotas"),

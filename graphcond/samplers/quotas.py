@@ -16,7 +16,7 @@ from graphcond.context import NeighborContext
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.columns import to_arrow
 from graphcond.samplers.base import NeighborSampler
-from graphcond.samplers.relations import with_relations
+from graphcond.samplers.edge_types import with_relations
 
 CELLS = 1 << 22
 """Most neighbors in memory at once; with more, targets are answered in parts."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
-from graphcond.samplers.typed_graphs import with_edge_type_weights
+from graphcond.samplers.edge_types import with_edge_type_weights
 from tests.samplers.toy_graphs import arrays_of, toy_graph, toy_graphs
 
 GRAPH = toy_graph(4, [(0, 1), (1, 2), (2, 3)], types=["cites", "noise", "cites"])
