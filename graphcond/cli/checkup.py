@@ -12,6 +12,7 @@ from graphcond.bases.attention import choose_attention, why_not_xformers
 from graphcond.bases.config import TINY_FOLDER
 from graphcond.io.files import default_cache_folder
 from graphcond.io.optional import why_missing
+from graphcond.io.tensors import pick_device
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numba", "torchmetrics")
 
@@ -32,16 +33,14 @@ def check_up() -> list[Finding]:
         Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *(_library(name) for name in ("graphcond", *LIBRARIES)),
         _device(),
-        Finding("attention", f"{choose_attention('auto', _best_device())} (what base.attention: auto takes)"),
+        Finding(
+            "attention", f"{choose_attention('auto', pick_device(None))} (what base.attention: auto takes)"
+        ),
         _xformers(),
         _dgl(),
         _tiny_base(),
         _cache(),
     ]
-
-
-def _best_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _library(name: str) -> Finding:
@@ -61,7 +60,7 @@ def _device() -> Finding:
 
 
 def _xformers() -> Finding:
-    reason = why_not_xformers(_best_device())
+    reason = why_not_xformers(pick_device(None))
     if reason is None:
         return Finding("xformers", version("xformers"))
     advice = "SDPA is used instead" + (

@@ -51,11 +51,11 @@ def evaluate(
 
     Example: graphcond evaluate outputs/demo/model --graph outputs/demo/graph --limit 100 --out report.json
     """
-    from graphcond.cli.options import pick_device
     from graphcond.data.open import open_data
     from graphcond.evaluation.protocols import get_protocol
     from graphcond.evaluation.targets import evaluate_model
     from graphcond.io.files import check_writable, write_json
+    from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
     from graphcond.saving.model_folder import saved_recipe
@@ -76,7 +76,7 @@ def evaluate(
             raise InputError(
                 f"the split '{split}' has only one target", place=graph, remedy="evaluate two or more"
             )
-        pipe = GraphPipeline.from_pretrained(model, device=pick_device(device))
+        pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
         forbidden = data.forbidden(split, *recipe.data.forbidden_splits)
         reports = evaluate_model(
             pipe, data, rows, chosen, forbidden=forbidden, boxes=boxes, seed=seed, watch=watch

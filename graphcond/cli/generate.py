@@ -11,7 +11,7 @@ import typer
 
 from graphcond.cli.asked import Asked
 from graphcond.cli.many_values import apart
-from graphcond.cli.options import MAX_SEED, pick_device
+from graphcond.cli.options import MAX_SEED
 from graphcond.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -96,11 +96,12 @@ def generate(
 
 
 def _load(model: str, device: str | None, watch: Watch) -> GraphPipeline:
+    from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import during
 
     with during(watch, "loading"):
-        return GraphPipeline.from_pretrained(model, device=pick_device(device))
+        return GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
 
 
 def _one_or_each(scales: list[float] | None) -> float | list[float] | None:

@@ -1,4 +1,4 @@
-"""Tensors from safetensors files, checked by name and shape."""
+"""Tensors: the device that they are on, and files of them, checked by name and shape."""
 
 from __future__ import annotations
 
@@ -15,9 +15,32 @@ from safetensors import SafetensorError
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", "Float32", "Float64")
+
+
+def pick_device(device: str | None, *, place: object = "device") -> torch.device:
+    """The device of that name; CUDA or Apple's where there is one, else the CPU, if there is no name.
+
+    Raises:
+        InputError: there is no such device, or not on this machine.
+    """
+    import torch
+
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(
+            f"the device '{device}' is not available here", place=place, remedy="leave it out, or use 'cpu'"
+        ) from None
+    return chosen
 
 
 def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:

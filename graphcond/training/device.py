@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import InitProcessGroupKwargs, is_tensorboard_available
 
 from graphcond.errors import InputError, did_you_mean
+from graphcond.io.tensors import pick_device
 from graphcond.recipe import TrainingConfig
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -81,9 +82,7 @@ def _imprecise(precision: str, reason: str) -> InputError:
 
 
 def _check_device(device: str | None) -> None:
-    if device is None:
-        return
-    if device not in DEVICES:
+    if device is not None and device not in DEVICES:
         raise InputError(
             f"there is no device '{device}'",
             place="device",
@@ -91,8 +90,4 @@ def _check_device(device: str | None) -> None:
             if device.startswith("cuda:")
             else did_you_mean(device, DEVICES),
         )
-    missing = (device == "cuda" and not torch.cuda.is_available()) or (
-        device == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        raise InputError(f"torch finds no '{device}' here", place="device", remedy="use cpu")
+    pick_device(device)

@@ -16,7 +16,7 @@ from graphcond.training.device import accelerated, build_accelerator
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_where_there_is_none() -> None:
-    with pytest.raises(InputError, match="torch finds no 'cuda' here"):
+    with pytest.raises(InputError, match="device: the device 'cuda' is not available here"):
         build_accelerator(TrainingConfig(), "cuda", Path())
 
 
