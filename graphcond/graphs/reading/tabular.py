@@ -26,6 +26,8 @@ BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""
 LONGEST_HEADER = 1 << 20
 """Most bytes of a header; a file without line breaks is not read whole in search of one."""
+TEXT = pa.large_string()
+
 ROW = 64
 """Approximate bytes of a row of Parquet as text; a parsed line of JSON takes eight times as much."""
 
@@ -61,18 +63,27 @@ def check_repeats(names: list[str], file: Path) -> None:
             raise InputError(f"there are two columns '{name}'", place=file, remedy="rename one")
 
 
-def _read_csv(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+def _read_csv(
+    file: Path,
+    block: int,
+    wanted: list[str] | None,
+    *,
+    separator: str = ",",
+    header: bool = True,
+    kind: pa.DataType = TEXT,
+) -> Blocks:
     """The header, as a table without rows, so that columns are checked first; then the rows."""
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     # Only with one thread do Arrow's errors name their row.
-    options = pa.csv.ReadOptions(use_threads=False, block_size=block)
+    options = pa.csv.ReadOptions(use_threads=False, block_size=block, autogenerate_column_names=not header)
     with _reading(file):
         with pa.OSFile(str(file)) as raw, BufferedReader(_unpacked(raw, file)) as lines:
-            names = pa.csv.read_csv(pa.BufferReader(_header(lines)), parse_options=parse).column_names
-        yield pa.Table.from_arrays([pa.array([], pa.string())] * len(names), names), 0
+            names = pa.csv.read_csv(pa.BufferReader(_header(lines)), options, parse).column_names
+        yield pa.Table.from_arrays([pa.array([], kind)] * len(names), names), 0
         convert = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
+            column_types=dict.fromkeys(names, kind),
             include_columns=[name for name in names if wanted is None or name in wanted],
+            null_values=[""],
         )
         with (
             pa.OSFile(str(file)) as raw,
@@ -348,9 +359,7 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
     return joined
 
 
-def read_csv(
-    file: Path, *, separator: str = ",", header: bool = True, kind: pa.DataType | None = None
-) -> pa.Table:
+def read_csv(file: Path, *, separator: str = ",", header: bool = True, kind: pa.DataType = TEXT) -> pa.Table:
     """Read a ``.csv`` or ``.csv.gz`` file whole; an empty file gives a table without rows.
 
     Args:
@@ -365,17 +374,15 @@ def read_csv(
     """
     if not file.is_file():
         raise InputError("the file is missing", place=file, remedy="add the file")
-    read = pa.csv.ReadOptions(use_threads=False, autogenerate_column_names=not header)
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    blocks: list[pa.Table] = []
     try:
-        with pa.csv.open_csv(file, read, parse) as stream:
-            check_repeats(stream.schema.names, file)
-            types = dict.fromkeys(stream.schema.names, kind or pa.large_string())
-        return pa.csv.read_csv(file, read, parse, pa.csv.ConvertOptions(column_types=types, null_values=[""]))
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if "Empty CSV file" in str(error):
-            return pa.table({})
-        raise InputError(f"the file cannot be read: {error}", place=file, remedy="mend the file") from None
+        for table, _ in _read_csv(file, BLOCK, None, separator=separator, header=header, kind=kind):
+            check_repeats(table.column_names, file)
+            blocks.append(table)
+    except InputError as error:
+        if "Empty CSV file" not in error.problem:
+            raise
+    return pa.concat_tables(blocks) if blocks else pa.table({})
 
 
 def text_columns(table: pa.Table) -> dict[str, list[str]]:
