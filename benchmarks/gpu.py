@@ -233,9 +233,8 @@ def run_part(name: str, options: argparse.Namespace, seconds: float) -> None:
     """Run a part's items until they are done or the time is over; start again behind one that crashed."""
     log, deadline = _log(options.work, name), time.monotonic() + seconds
     log.parent.mkdir(parents=True, exist_ok=True)
-    if options.resume:  # what failed is tried again
-        kept = [{"item": item, **one} for item, one in outcomes(log).items() if "figures" in one]
-        log.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
+    if options.resume:
+        forget_failures(log)
     command = [sys.executable, "-m", "benchmarks.gpu", "--worker", name, "--work", str(options.work)]
     command += ["--dry-run"] * (options.device == "cpu") + ["--quick"] * options.quick
     environment = {
@@ -308,6 +307,12 @@ def outcomes(log: Path) -> dict[str, Record]:
     """What became of each item that ended: its ``figures``, the ``error``, or why it was ``skipped``."""
     records = _records(log)
     return {one.pop("item"): one for one in records if len(one) > 1}
+
+
+def forget_failures(log: Path) -> None:
+    """Keep what was measured, so that the rest is tried again."""
+    kept = [{"item": item, **one} for item, one in outcomes(log).items() if "figures" in one]
+    log.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
 
 
 def _note_unfinished(log: Path, error: str, item: str | None = None) -> None:
