@@ -20,52 +20,50 @@ from typing import Literal
 from graphcond.errors import InputError, WriteError
 
 Role = Literal["new", "old"]
-"""What is being written, or what it takes the place of."""
+"""A temporary name holds a new version that is being written, or an old one that it replaces."""
 
 
 def temporary_prefix(path: Path, role: Role = "new") -> str:
-    """How a temporary name beside ``path`` begins; eight signs drawn at random follow."""
+    """The beginning of a temporary name beside ``path``; eight random characters follow."""
     return f".{path.name}.{role}.{_machine()}-{os.getpid()}."
 
 
 @cache
 def sweep(folder: Path) -> None:
-    """Delete what killed processes of this machine were writing in ``folder``, if it was not done before."""
+    """Delete partial files of killed processes of this machine in ``folder``, once in this process."""
     delete_leftovers(folder, ".+", "new")
 
 
 def delete_leftovers(folder: Path, names: str, role: Role) -> None:
-    """Delete what killed processes of this machine left in ``folder``, as far as it can be deleted.
+    """Delete temporary files and folders of killed processes of this machine, as far as they can be deleted.
+
+    Those of running processes stay, and those of other machines, whose processes cannot be seen from here:
+    a folder may be shared.
 
     Args:
-        folder: where they wrote.
-        names: a regular expression of what they wrote.
-        role: what is deleted.
+        folder: the folder that they wrote in.
+        names: a regular expression of the names that they wrote.
+        role: the role of the temporary names to delete.
     """
     pattern = re.compile(rf"\.(?:{names})\.{role}\.{_machine()}-(\d{{1,9}})\.\w{{8}}")
     with suppress(OSError):
-        for left in folder.iterdir():
-            found = pattern.fullmatch(left.name)
-            if found and not _runs(int(found[1])):
-                _delete(left)
+        left = {path: found for path in folder.iterdir() if (found := pattern.fullmatch(path.name))}
+        if not left:
+            return
+        import psutil  # slow to import, and hardly ever needed
 
-
-def _runs(process: int) -> bool:
-    import psutil  # what takes a while, and is hardly ever needed
-
-    return psutil.pid_exists(process)
-
-
-def _delete(left: Path) -> None:
-    if left.is_dir() and not left.is_symlink():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
+        for path, found in left.items():
+            if psutil.pid_exists(int(found[1])):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @cache
 def _machine() -> str:
-    """Eight digits for where numbers of processes mean the same: a machine, or a container on it."""
+    """Eight digits for the space in which process ids are unique: a machine, or a container on it."""
     known = [platform.node()]
     with suppress(OSError):
         known.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
@@ -75,7 +73,7 @@ def _machine() -> str:
 
 
 REFUSED = ("I/O error", "PytorchStreamWriter failed", "unexpected pos")
-"""How safetensors and torch say that they could not write; they raise no OSError."""
+"""Texts of errors of safetensors and torch about failed writes, which are not of type OSError."""
 
 
 def default_cache_folder() -> Path:
@@ -87,7 +85,7 @@ def default_cache_folder() -> Path:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
 
-    What a killed process of this machine left in the folder goes when another first writes there.
+    Partial files of killed processes of this machine are deleted at the first write to the folder.
 
     Raises:
         WriteError: the place refuses, or its disk is full.
@@ -112,8 +110,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside ``path``; it takes the place of ``path`` if the block succeeds.
 
-    A folder that already stands at ``path`` is only removed once the new one is complete. What a killed
-    process of this machine left beside it goes when another first writes there.
+    A folder that already stands at ``path`` is only removed once the new one is complete. Partial folders
+    of killed processes of this machine are deleted at the first write beside them.
 
     Raises:
         WriteError: the place refuses, or its disk is full.
@@ -137,7 +135,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in plain words if the block cannot write ``path``, or what belongs to it.
+    """Tell in one sentence if the block cannot write ``path``, or a file that belongs to it.
 
     Raises:
         WriteError: the place refuses, or its disk is full.
@@ -147,7 +145,8 @@ def writing(path: Path) -> Iterator[None]:
     except WriteError as error:  # of a temporary file inside
         raise WriteError(error.problem, place=path, remedy=error.remedy) from error
     except Exception as error:
-        if not _refused(error):
+        told = any(words in str(error) for words in REFUSED) and not isinstance(error, InputError)
+        if not (told or isinstance(error, OSError)):
             raise
         raise WriteError(
             f"cannot be written ({getattr(error, 'strerror', None) or error})",
@@ -156,14 +155,8 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _refused(error: Exception) -> bool:
-    """Whether a disk refused to be written."""
-    said = any(words in str(error) for words in REFUSED) and not isinstance(error, InputError)
-    return isinstance(error, OSError) or said
-
-
 def check_writable(path: Path) -> None:
-    """See before long work that a file can be written at ``path``; nothing is written.
+    """Check before long work that a file can be written at ``path``; nothing is written.
 
     Raises:
         WriteError: a folder stands there, or the place refuses.
@@ -175,7 +168,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_new_folder(path: Path, *, remedy: str) -> None:
-    """See before long work that a new folder can be made at ``path``; nothing is written.
+    """Check before long work that a new folder can be made at ``path``; nothing is written.
 
     Args:
         path: nothing may stand there, but for an empty folder.
@@ -192,10 +185,10 @@ def check_new_folder(path: Path, *, remedy: str) -> None:
 
 
 def would_lose(path: Path, *known: Path | str) -> bool:
-    """Whether something is lost if a folder is written at ``path``.
+    """Whether writing a folder at ``path`` would lose something.
 
-    Nothing is where nothing stands, where a folder is empty, and where it holds all of the files ``known``,
-    by which it is known for what may be written anew.
+    False if the path is free, is an empty folder, or holds every file in ``known``, which marks it as a
+    folder of the same kind.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return False
