@@ -50,7 +50,7 @@ def _checked(index: str, count: str, place: str) -> Share:
     share = Share(int(index), int(count))
     if share.index >= share.count:
         raise InputError(
-            f"there is no share {share.index} of {share.count}",
+            f"expected a share below {share.count}, got {share.index}",
             place=place,
             remedy=f"count from 0 to {share.count - 1}" if share.count else "give at least one share",
         )

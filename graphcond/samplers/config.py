@@ -343,7 +343,7 @@ class SceneSamplerConfig(ComponentConfig):
     """The context that this family of samplers makes."""
 
     def identity(self) -> tuple[object, ...]:
-        """What `graphcond.io.fingerprint.fingerprint` names these settings by."""
+        """Input of `graphcond.io.fingerprint.fingerprint`: the settings."""
         return (self.model_dump(mode="json"),)
 
     def build(self) -> SceneSampler:

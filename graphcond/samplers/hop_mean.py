@@ -18,10 +18,10 @@ class HopMeanSampler(SteppingSampler):
     are powers of the adjacency matrix, which lead back to the target and its picture; here a node counts
     once, at the fewest steps that lead to it, and the target never.
 
-    A step has a share of ``neighbors``. If it has no more nodes than that, all are averaged, else as many are
-    drawn uniformly; what a near step does not use goes to those behind it. At most ``neighbors`` nodes of a
-    step, drawn likewise, lead on to the next, so a target reads at most ``hops * neighbors`` rows of edges,
-    however large the graph is. Weights are not read.
+    Each step has a share of ``neighbors``: all its nodes are averaged, or that number of them, drawn
+    uniformly. What a near step does not use goes to those behind it. At most ``neighbors`` nodes of a
+    step, also drawn uniformly, lead on to the next, so a target reads at most ``hops * neighbors`` rows of
+    edges, however large the graph is. Weights are not read.
 
     Args:
         graph: where neighbors come from.
@@ -48,7 +48,7 @@ class HopMeanSampler(SteppingSampler):
     def read(
         self, context: NeighborContext, table: Float[np.ndarray, "nodes d"] | LazyRows
     ) -> tuple[Float32[np.ndarray, "b hops d"], Bool[np.ndarray, "b hops"]]:
-        """The mean embedding of each step; absent where no neighbor is so many steps away."""
+        """The mean embedding of each step; absent if no neighbor is that number of steps away."""
         return hop_means(context, table, self._hops)
 
     def _choose(self, target: int, draws: np.random.Generator) -> Ranking:

@@ -75,7 +75,7 @@ class ArtWorld:
 
     Args:
         seed: determines truth, edges and pictures.
-        paintings_per_artist: nodes are twelve times as many.
+        paintings_per_artist: a twelfth of the number of nodes.
         noise: share of edges that join paintings of different artists; `NOISE_LEVELS` names three.
         resolution: side of the pictures in pixels.
         series_length: number of paintings in a series of an artist.

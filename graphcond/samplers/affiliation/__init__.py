@@ -1,1 +1,1 @@
-"""Personalized PageRank over edges that shared attributes imply, none of which is stored."""
+"""Personalized PageRank over edges that shared attributes imply, without storing any."""

@@ -146,7 +146,7 @@ def _rank(solution, lists, nodes, numbers, wanted, targets, answers):
     neighbors, scores = answers
     allowed, divisor = wanted
     for place in range(targets.size):
-        target, best, who, size = targets[place], scores[place], neighbors[place], 0
+        target, best, found, size = targets[place], scores[place], neighbors[place], 0
         own = of_node[target]
         taken = _taken(lists, _gifts(solution, lists, own, alpha * rates[own], 1.0 - alpha))
         for profile in range(np.uint64(taken.size)):
@@ -157,13 +157,13 @@ def _rank(solution, lists, nodes, numbers, wanted, targets, answers):
                 value /= divisor[rows[starts[profile]]]
             score = np.float32(value)
             # All nodes of a profile have one score, so most profiles are passed over as a whole.
-            if size == who.size and score < best[0]:
+            if size == found.size and score < best[0]:
                 continue
             # Of equal scores the lower row wins, and rows ascend: after one that is too high all are.
             for member in range(starts[profile], starts[profile + np.uint64(1)]):
                 node = rows[member]
-                if size == who.size and score == best[0] and node > who[0]:
+                if size == found.size and score == best[0] and node > found[0]:
                     break
                 if allowed[node] and node != target:
-                    size = offer(best, who, size, score, node)
-        best_to_worst(best, who, size)
+                    size = offer(best, found, size, score, node)
+        best_to_worst(best, found, size)

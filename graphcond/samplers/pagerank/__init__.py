@@ -1,1 +1,1 @@
-"""Personalized PageRank over stored edges: who ranks high as seen from a target."""
+"""Personalized PageRank over stored edges: the rank of each node, as seen from a target."""

@@ -1,1 +1,1 @@
-"""How well a candidate fits a target."""
+"""Similarities: scores of how well candidates fit a target."""

@@ -49,7 +49,7 @@ class Gathered(NamedTuple):
     def cosines(self, queries: Float32[np.ndarray, "b d"]) -> Float32[np.ndarray, "b k"]:
         """The cosine of each target's candidates with its query, a vector of length 1; 0 for zero vectors.
 
-        A row's cosine has the same bits wherever it stands and in whatever batch.
+        The bits of a row's cosine depend neither on its position nor on the batch.
 
         Raises:
             InputError: a row is not finite, or queries and rows differ in width.
