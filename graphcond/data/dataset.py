@@ -422,6 +422,6 @@ class SceneDataset(Dataset):
 
 def as_dataset(data: AttributedGraph | SceneSet | Dataset) -> Dataset:
     """A graph or a set of scenes as a dataset; a dataset stays as it is."""
-    if isinstance(data, AttributedGraph):
-        return GraphDataset(data)
-    return SceneDataset(data) if isinstance(data, SceneSet) else data
+    if isinstance(data, Dataset):
+        return data
+    return GraphDataset(data) if isinstance(data, AttributedGraph) else SceneDataset(data)

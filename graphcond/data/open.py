@@ -14,7 +14,7 @@ from graphcond.io.cache import cache_entry, cached
 from graphcond.io.files import default_cache_folder
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
-from graphcond.recipe.sections import AnyData, MmagData, SceneData, WorldData
+from graphcond.recipe.sections import AnyData, SceneData, WorldData
 from graphcond.scene_graph import SceneSet
 from graphcond.scenes import load_scene_set, open_scene_folder, save_scene_world
 from graphcond.worlds.scenes import SceneWorld
@@ -39,12 +39,12 @@ def open_data(
     Raises:
         InputError: no path is set, nothing readable stands there, or the world cannot be drawn.
     """
-    if isinstance(config, WorldData):
+    if config.kind == "world":
         return _open_world(config, progress)
     if config.path is None:
-        what = "scene graphs lie" if isinstance(config, SceneData) else "graph lies"
+        what = "scene graphs lie" if config.kind == "scenes" else "graph lies"
         raise InputError("is not set", place="data.path", remedy=f"say where the {what}: --set data.path=...")
-    if isinstance(config, MmagData):
+    if config.kind == "mmag":
         return GraphDataset(load_graph(config.path))
     return SceneDataset(_open_scenes(config, config.path, say))
 

@@ -214,12 +214,11 @@ def inspect_graph(
     Raises:
         InputError: the path holds no graph, or a broken one.
     """
-    if isinstance(source, AttributedGraph):
-        graph = source
-    else:
+    if isinstance(source, Path | str):
         if is_graph_folder(source):
             check_sums(Path(source), read_manifest(Path(source)))
-        graph = load_graph(source)
+        source = load_graph(source)
+    graph = source
     watch = progress or silent
     leaks = find_leaks(graph, same_pictures(graph, watch("comparing pictures")))
     undecodable = undecodable_pictures(graph, watch("decoding pictures")) if pictures else None

@@ -70,7 +70,7 @@ def test_splits_do_not_change_which_world_is_drawn(tmp_path: Path, monkeypatch: 
 
 
 def test_a_world_that_cannot_be() -> None:
-    with pytest.raises(InputError, match="noise is a share"):
+    with pytest.raises(InputError, match="data: noise must be a share"):
         open_data(WorldData(noise=1.0))
 
 
