@@ -179,7 +179,14 @@ def as_input_error(
         remedy: what to do, where the problem does not say it itself.
     """
     problems = error.errors()
-    causes = [p for p in problems if not any(_encloses(p["loc"], other["loc"]) for other in problems)]
+    causes = [  # a problem of a whole section only repeats those within it
+        problem
+        for problem in problems
+        if not any(
+            len(problem["loc"]) < len(other["loc"]) and other["loc"][: len(problem["loc"])] == problem["loc"]
+            for other in problems
+        )
+    ]
     sentences = [_sentence(problem, model, position) for problem in causes]
     listed = "; ".join(sentences[:SHOWN])
     more = f"; and {len(sentences) - SHOWN} more" if len(sentences) > SHOWN else ""
@@ -199,71 +206,56 @@ def shown(given: object) -> str:
     return words if len(words) <= LONGEST_VALUE else f"{words[: LONGEST_VALUE - 1]}…"
 
 
-def _encloses(outer: tuple[str | int, ...], inner: tuple[str | int, ...]) -> bool:
-    return len(outer) < len(inner) and inner[: len(outer)] == outer
-
-
 def _sentence(problem: Mapping[str, Any], model: type[BaseModel], position: str) -> str:
     location = problem["loc"]
-    path = _path(location, model, position)
+    path, kind = _located(location, model, position)
     match problem["type"]:
         case "extra_forbidden":
-            siblings = _names(_type_at(location[:-1], model))
+            _, parent = _located(location[:-1], model, position)
+            siblings = (
+                parent.model_fields if isinstance(parent, type) and issubclass(parent, BaseModel) else ()
+            )
             return f"{path}: unknown key, {did_you_mean(str(location[-1]), siblings)}"
         case "union_tag_invalid":
             tag, expected = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
             kinds = [kind.strip(" '") for kind in expected.split(",")]
             return f"{path}.kind: there is no '{tag}', {did_you_mean(tag, kinds)}"
-        case "model_type" | "model_attributes_type" if not _tagged(_type_at(location, model)):
-            wanted = "expected an object with keys and values"
-            return ": ".join(filter(None, (path, f"{wanted}, got {shown(problem['input'])}")))
-        case "model_attributes_type" if _tagged(_type_at(location, model)):
+        case "model_attributes_type" if _tagged(kind):
             return f"{path}: is a section, write {path}.kind: {problem['input']}"
+        case "model_type" | "model_attributes_type":
+            wanted = f"expected an object with keys and values, got {shown(problem['input'])}"
+            return f"{path}: {wanted}" if path else wanted
         case "union_tag_not_found":
             return f"{path}: say which kind it is (kind: ...)"
         case "missing":
-            given = problem["input"]
-            there = (
-                f" (there is {', '.join(map(str, given)):.100})" if given and isinstance(given, dict) else ""
-            )
+            keys = problem["input"] if isinstance(problem["input"], dict) else ()
+            there = f" (there is {', '.join(map(str, keys)):.100})" if keys else ""
             return f"{path}: is missing, add it{there}"
         case "value_error":
             error = problem["ctx"]["error"]
             message = error.problem if isinstance(error, InputError) else str(error)
             return f"{path}: {message}" if path else message
         case _:
-            wanted = problem["msg"].removeprefix("Input should be ")
-            wanted = f"expected {wanted}" if wanted != problem["msg"] else _lower_first(wanted)
-            return f"{path}: {wanted}, got {shown(problem['input'])}"
+            message = problem["msg"].replace("Input should be", "expected", 1)
+            return f"{path}: {message[:1].lower()}{message[1:]}, got {shown(problem['input'])}"
 
 
-def _path(location: tuple[str | int, ...], model: type[BaseModel], position: str) -> str:
-    """The path in the data: without the tags that pydantic puts after a tagged union."""
-    parts = [part for end, part in enumerate(location) if not _is_tag(location[:end], part, model)]
-    written = (position.format(part) if isinstance(part, int) else f".{part}" for part in parts)
-    return "".join(written).removeprefix(".")
-
-
-def _is_tag(before: tuple[str | int, ...], part: str | int, model: type[BaseModel]) -> bool:
-    return isinstance(part, str) and any(kind == part for kind, _ in _tagged(_type_at(before, model)))
-
-
-def _type_at(location: Iterable[str | int], model: type[BaseModel]) -> Any:
-    kind: Any = model
+def _located(location: Iterable[str | int], model: type[BaseModel], position: str) -> tuple[str, Any]:
+    """The path of a location as the user's data have it, and the type that stands there."""
+    path, kind = "", _bare(model)
     for part in location:
-        kind = _step(_bare(kind), part)
-    return _bare(kind)
-
-
-def _step(kind: Any, part: str | int) -> Any:
-    tagged = dict(_tagged(kind))
-    if part in tagged:
-        return tagged[part]
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        field = kind.model_fields.get(str(part))
-        return field.annotation if field else None
-    arguments = get_args(kind)
-    return arguments[-1 if get_origin(kind) is dict else 0] if arguments else None
+        tagged = dict(_tagged(kind))
+        if part in tagged:  # pydantic puts the tag of a union into the location; the data have no such level
+            kind = tagged[str(part)]
+            continue
+        path += position.format(part) if isinstance(part, int) else f".{part}"
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = _bare(field.annotation) if field else None
+        else:
+            arguments = get_args(kind)
+            kind = _bare(arguments[-1 if get_origin(kind) is dict else 0]) if arguments else None
+    return path.removeprefix("."), kind
 
 
 def _bare(kind: Any) -> Any:
@@ -279,11 +271,3 @@ def _bare(kind: Any) -> Any:
 def _tagged(kind: Any) -> list[tuple[str, type[ComponentConfig]]]:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
     return [(o.kind_name(), o) for o in options if isinstance(o, type) and issubclass(o, ComponentConfig)]
-
-
-def _names(kind: Any) -> list[str]:
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-
-
-def _lower_first(message: str) -> str:
-    return message[:1].lower() + message[1:]

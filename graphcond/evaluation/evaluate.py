@@ -16,7 +16,7 @@ from graphcond.evaluation.bootstrap import Measurement
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
-from graphcond.progress import Progress, Watch, silent
+from graphcond.progress import Watch, silent
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
@@ -77,10 +77,18 @@ def make_pictures(
         batch_size: pictures at a time.
         watch: counts the pictures of each arm.
     """
-    return {
-        arm: _make_arm(maker, targets, arm, draws, seed, batch_size, watch(arm.replace("_", " ")))
-        for arm in arms
-    }
+    count, arm_pictures = len(targets), {}
+    for arm in arms:
+        progress, made = watch(arm.replace("_", " ")), list[Image.Image]()
+        for draw in range(draws):
+            for start, end in pairwise([*range(0, count, batch_size), count]):
+                batch = maker.make(targets.rows[start:end], arm, seed + draw)
+                require_length("pictures", len(batch), end - start)
+                made.extend(batch)
+                progress(draw * count + end, draws * count)
+        first, *others = (PictureSet(made[draw * count : (draw + 1) * count]) for draw in range(draws))
+        arm_pictures[str(arm)] = PictureSet(first.pictures, others)
+    return arm_pictures
 
 
 def score_pictures(
@@ -113,6 +121,7 @@ def score_pictures(
             gain = metric.measure(evidence[a] - evidence[b], len(targets), seed=seed)
             differences[f"{a} - {b}"][metric.name] = gain
     progress(len(metrics), len(metrics))
+    notes = (note for metric in metrics for note in (metric.basis(targets), metric.caution(len(targets))))
     return EvaluationReport(
         title=title,
         n=len(targets),
@@ -121,29 +130,8 @@ def score_pictures(
         differences=differences,
         networks={metric.name: metric.identity for metric in metrics},
         higher_is_better={metric.name: metric.higher_is_better for metric in metrics},
-        cautions=_cautions(metrics, targets),
+        cautions=tuple(dict.fromkeys(note for note in notes if note is not None)),
     )
-
-
-def _make_arm(
-    maker: PictureMaker,
-    targets: Targets,
-    arm: Arm,
-    draws: int,
-    seed: int,
-    batch_size: int,
-    progress: Progress,
-) -> PictureSet:
-    count = len(targets)
-    made: list[Image.Image] = []
-    for draw in range(draws):
-        for start, end in pairwise([*range(0, count, batch_size), count]):
-            batch = maker.make(targets.rows[start:end], arm, seed + draw)
-            require_length("pictures", len(batch), end - start)
-            made.extend(batch)
-            progress(draw * count + end, draws * count)
-    first, *others = (PictureSet(made[draw * count : (draw + 1) * count]) for draw in range(draws))
-    return PictureSet(first.pictures, others)
 
 
 def _check(metrics: Sequence[Metric], targets: Targets) -> None:
@@ -151,8 +139,3 @@ def _check(metrics: Sequence[Metric], targets: Targets) -> None:
         raise InputError("no metric to score by", place="evaluation", remedy="name at least one")
     for metric in metrics:
         metric.check(targets)
-
-
-def _cautions(metrics: Sequence[Metric], targets: Targets) -> tuple[str, ...]:
-    notes = (note for metric in metrics for note in (metric.basis(targets), metric.caution(len(targets))))
-    return tuple(dict.fromkeys(note for note in notes if note is not None))

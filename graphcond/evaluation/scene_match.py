@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import islice, permutations, product
 from typing import TypeAlias
@@ -54,7 +54,12 @@ def match_scene(wanted: SceneGraph, seen: SceneGraph) -> SceneMatch:
         wanted: the graph.
         seen: what a detector sees, surest first. A spatial relation may be stated from either end.
     """
-    stated = frozenset(_statements(seen))
+    stated: set[tuple[int | None, str, int | None]] = set()
+    for subject, predicate, target in seen.relationships:
+        stated.add((subject, predicate.casefold(), target))
+        turned = opposite(predicate.casefold())
+        if turned is not None:
+            stated.add((target, turned, subject))
 
     def worth(places: Places) -> tuple[int, float]:
         return sum(_hold(wanted, places, stated)), overlaps(wanted, places, seen)
@@ -92,17 +97,8 @@ def overlaps(wanted: SceneGraph, places: Places, seen: SceneGraph) -> float:
     return shared
 
 
-def _statements(seen: SceneGraph) -> Iterator[tuple[int, str, int]]:
-    """Every relation, and what it says from its other end."""
-    for subject, predicate, target in seen.relationships:
-        yield subject, predicate.casefold(), target
-        turned = opposite(predicate.casefold())
-        if turned is not None:
-            yield target, turned, subject
-
-
 def _hold(
-    wanted: SceneGraph, places: Places, stated: frozenset[tuple[int | None, str, int | None]]
+    wanted: SceneGraph, places: Places, stated: Set[tuple[int | None, str, int | None]]
 ) -> tuple[bool, ...]:
     return tuple(
         (places[r.subject], r.predicate.casefold(), places[r.object]) in stated for r in wanted.relationships
@@ -134,15 +130,11 @@ def _orders(wanted: SceneGraph, first: Places) -> Iterator[Places]:
         words = frozenset(word.casefold() for word in wanted.attributes_of(number))
         groups.setdefault((label.casefold(), words), []).append(number)
     alike = [numbers for numbers in groups.values() if len(numbers) > 1]
-    ways = _ways([[first[number] for number in numbers] for numbers in alike])
-    for way in islice(ways, MOST_ORDERS):
+    # Of a group too large to try every order, the first orders.
+    orders = (islice(permutations([first[number] for number in numbers]), MOST_ORDERS) for numbers in alike)
+    for way in islice(product(*map(list, orders)), MOST_ORDERS):
         places = list(first)
         for numbers, chosen in zip(alike, way, strict=True):
             for number, place in zip(numbers, chosen, strict=True):
                 places[number] = place
         yield tuple(places)
-
-
-def _ways(groups: Sequence[Sequence[int | None]]) -> Iterator[tuple[tuple[int | None, ...], ...]]:
-    """Every order of every group; of a group too large for that, the first orders."""
-    return product(*(list(islice(permutations(group), MOST_ORDERS)) for group in groups))

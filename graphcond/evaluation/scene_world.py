@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Protocol
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphcond.evaluation.scene_match import match_scene
 from graphcond.io.pictures import to_pixels, to_square
-from graphcond.scene_graph import Box, Relationship, SceneGraph, predicate
+from graphcond.scene_graph import Relationship, SceneGraph, predicate
 from graphcond.worlds.scene_oracle import Detected, SceneOracle
 from graphcond.worlds.scene_relations import BIGGER, relation_holds
 
@@ -52,7 +52,9 @@ class OracleDetector:
 
     def detect(self, pictures: Sequence[Image.Image], asked: Sequence[SceneGraph]) -> list[SceneGraph]:
         """The scene graph of each picture; of two objects it tells what sort of relation is asked."""
-        return self.read(_pixels(pictures), asked)
+        values = [to_pixels(to_square(picture, RESOLUTION)) for picture in pictures]
+        pixels = np.array(values, np.float32).reshape(-1, 3, RESOLUTION, RESOLUTION)
+        return self.read(torch.from_numpy(pixels), asked)
 
     def read(
         self, pixels: Float32[Tensor, "b 3 height width"], asked: Sequence[SceneGraph]
@@ -62,33 +64,23 @@ class OracleDetector:
         return [_seen(*pair) for pair in zip(found, asked, strict=True)]
 
 
-def _pixels(pictures: Sequence[Image.Image]) -> Float32[Tensor, "b 3 64 64"]:
-    values = [to_pixels(to_square(picture, RESOLUTION)) for picture in pictures]
-    return torch.from_numpy(np.array(values, np.float32).reshape(-1, 3, RESOLUTION, RESOLUTION))
-
-
 def _seen(found: Detected, asked: SceneGraph) -> SceneGraph:
-    seen = found.as_scene_graph()
-    related = replace(seen, relationships=tuple(_all_relations(found.boxes)))
-    places = match_scene(asked, related).places
-    return replace(seen, relationships=tuple(_answers(asked, places, found.boxes)))
-
-
-def _all_relations(boxes: Sequence[Box]) -> Iterator[Relationship]:
+    seen, boxes = found.as_scene_graph(), found.boxes
+    every: list[Relationship] = []
     for subject, target in permutations(range(len(boxes)), 2):
-        yield Relationship(subject, predicate(boxes[subject], boxes[target]), target)
+        every.append(Relationship(subject, predicate(boxes[subject], boxes[target]), target))
         if relation_holds(BIGGER, boxes[subject], boxes[target]):
-            yield Relationship(subject, BIGGER, target)
-
-
-def _answers(asked: SceneGraph, places: Sequence[int | None], boxes: Sequence[Box]) -> Iterator[Relationship]:
+            every.append(Relationship(subject, BIGGER, target))
+    places = match_scene(asked, replace(seen, relationships=tuple(every))).places
+    answers: list[Relationship] = []
     for relation in asked.relationships:
-        subject, target = places[relation.subject], places[relation.object]
-        if subject is None or target is None or subject == target:
+        first, second = places[relation.subject], places[relation.object]
+        if first is None or second is None or first == second:
             continue
         if relation.predicate != BIGGER:
-            yield Relationship(subject, predicate(boxes[subject], boxes[target]), target)
-        elif relation_holds(BIGGER, boxes[subject], boxes[target]):
-            yield Relationship(subject, BIGGER, target)
-        elif relation_holds(BIGGER, boxes[target], boxes[subject]):
-            yield Relationship(target, BIGGER, subject)
+            answers.append(Relationship(first, predicate(boxes[first], boxes[second]), second))
+        elif relation_holds(BIGGER, boxes[first], boxes[second]):
+            answers.append(Relationship(first, BIGGER, second))
+        elif relation_holds(BIGGER, boxes[second], boxes[first]):
+            answers.append(Relationship(second, BIGGER, first))
+    return replace(seen, relationships=tuple(answers))

@@ -145,10 +145,10 @@ class InceptionExtractor:
     @torch.inference_mode()
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
         """One feature vector for each picture."""
-        batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
-        features = [self.network(self._pixels(batch)).float().cpu().numpy() for batch in batches]
-        return np.concatenate([np.empty((0, self.width), np.float32), *features])
-
-    def _pixels(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        levels = np.stack([np.asarray(to_square(picture, self.resolution)) for picture in pictures])
-        return torch.from_numpy(levels).permute(0, 3, 1, 2).to(self.device)
+        features = [np.empty((0, self.width), np.float32)]
+        for start in range(0, len(pictures), BATCH):
+            batch = pictures[start : start + BATCH]
+            levels = np.stack([np.asarray(to_square(picture, self.resolution)) for picture in batch])
+            pixels = torch.from_numpy(levels).permute(0, 3, 1, 2).to(self.device)
+            features.append(self.network(pixels).float().cpu().numpy())
+        return np.concatenate(features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
 from graphcond.errors import InputError
 from graphcond.evaluation.metrics.base import SampleMetric
@@ -49,12 +49,7 @@ class Diversity(SampleMetric):
                 place="evaluation",
                 remedy="make pictures with draws=2 or more",
             )
-        features = [_unit(pictures.embedded(self.net)) for pictures in sets]
-        distances = [1.0 - (a * b).sum(axis=1) for a, b in combinations(features, 2)]
-        return np.mean(distances, axis=0)
-
-
-def _unit(features: Float32[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
-    rows = features.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, 1.0)
+        features = [pictures.embedded(self.net).astype(np.float64) for pictures in sets]
+        lengths = [np.linalg.norm(rows, axis=1, keepdims=True) for rows in features]
+        unit = [rows / np.where(norm > 0, norm, 1.0) for rows, norm in zip(features, lengths, strict=True)]
+        return np.mean([1.0 - (a * b).sum(axis=1) for a, b in combinations(unit, 2)], axis=0)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
-from PIL import Image
 from torch import Tensor
 
 from graphcond.errors import InputError
@@ -60,15 +59,12 @@ class OracleReader:
         return self._read(pictures, self.oracle.features).float().numpy()
 
     def _read(self, pictures: PictureSet, look: Callable[[Tensor], Tensor]) -> Tensor:
-        batches = [
-            pictures.pictures[start : start + BATCH] for start in range(0, len(pictures.pictures), BATCH)
-        ]
-        return torch.cat([look(self._pixels(batch)).cpu() for batch in batches])
-
-    def _pixels(self, pictures: Sequence[Image.Image]) -> Float32[Tensor, "b 3 height width"]:
-        return torch.from_numpy(
-            np.stack([to_pixels(to_square(picture, self.resolution)) for picture in pictures])
-        )
+        answers = []
+        for start in range(0, len(pictures), BATCH):
+            batch = pictures.pictures[start : start + BATCH]
+            pixels = np.stack([to_pixels(to_square(picture, self.resolution)) for picture in batch])
+            answers.append(look(torch.from_numpy(pixels)).cpu())
+        return torch.cat(answers)
 
 
 class OracleAccuracy(SampleMetric):
