@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int64, UInt8
@@ -134,6 +134,10 @@ class LazyRows(Protocol):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All rows."""
+
+
+Column: TypeAlias = Literal["pictures", "texts", "extra"]
+"""A table of `NodeEmbeddings`."""
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,12 @@ class ComponentConfig(Config):
         return component(**{name: getattr(self, name) for name in fields} | known)
 
 
+C = TypeVar("C", bound=ComponentConfig)
+
+
 def by_kind(
-    configs: tuple[type[ComponentConfig], ...], group: str, *contracts: type[ComponentConfig]
-) -> dict[str, type[ComponentConfig]]:
+    configs: tuple[type[C], ...], group: str, *contracts: type[ComponentConfig]
+) -> dict[str, type[C]]:
     """The package's own configs and those that other packages offer under the entry point ``group``.
 
     Args:
@@ -101,7 +104,7 @@ def _complete(config: type[ComponentConfig], contract: type[ComponentConfig]) ->
     for name in contract.__class_vars__ - {"component"} - declared:
         setattr(config, name, getattr(component, name, getattr(contract, name, None)))
     for name, method in vars(contract).items():
-        if isinstance(method, FunctionType | classmethod) and not hasattr(config, name):
+        if isinstance(method, FunctionType | classmethod | property) and not hasattr(config, name):
             setattr(config, name, method)
 
 

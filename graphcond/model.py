@@ -326,7 +326,7 @@ def _build_condition(
     config: ConditionConfig, base: Base, feature_width: int, text_projection: Tensor | None
 ) -> Condition:
     encoder = config.encoder.build(feature_width=feature_width, base=base, text_projection=text_projection)
-    injector = config.injector.build(signal_width=getattr(encoder, "signal_width", None))
+    injector = config.injector.build(signal_width=encoder.signal_width)
     injector.inject(base)
     return Condition(config.name, encoder, injector, null=config.without_graph)
 

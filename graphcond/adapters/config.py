@@ -129,5 +129,8 @@ INJECTORS = by_kind(
 )
 """Every injector config by its kind, plug-ins included."""
 
-InjectorConfig = tagged_union(INJECTORS)
+if TYPE_CHECKING:
+    InjectorConfig: TypeAlias = InjectorFields
+else:
+    InjectorConfig = tagged_union(INJECTORS)
 """The pydantic type of an injector in a recipe."""

@@ -112,6 +112,11 @@ class BaseFields(ComponentConfig):
     gradient_checkpointing: bool = False
     """Recompute the denoiser's activations in the backward pass: less memory, more time."""
 
+    @property
+    def network(self) -> str:
+        """The model, as the user would name it."""
+        return self.kind
+
     @abstractmethod
     def facts(self) -> BaseFacts | None:
         """The facts, if they can be read without a download; None otherwise.
@@ -169,6 +174,11 @@ class StableDiffusionConfig(BaseFields):
     variant: str | None = None
     """The variant of the weight files, such as `fp16`."""
 
+    @property
+    def network(self) -> str:
+        """As the setting `model` says."""
+        return self.model
+
     def facts(self) -> BaseFacts | None:
         """The facts that the model's config files give."""
         from graphcond.bases.base_files import stable_diffusion_facts
@@ -213,6 +223,11 @@ class StableDiffusionXLConfig(BaseFields):
     """A branch, tag or commit of the hub model."""
     variant: str | None = None
     """The variant of the weight files, such as `fp16`."""
+
+    @property
+    def network(self) -> str:
+        """As the setting `model` says."""
+        return self.model
 
     def facts(self) -> BaseFacts | None:
         """The facts that the model's config files give."""

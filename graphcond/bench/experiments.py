@@ -177,4 +177,4 @@ def _kinds(configs: Any) -> str:
 
 
 def _words(recipe: Recipe) -> str:
-    return str(getattr(recipe.features, "model", recipe.features.kind))
+    return recipe.features.network

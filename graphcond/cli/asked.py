@@ -148,4 +148,4 @@ def _pictures(pipe: GraphPipeline, files: Sequence[str]) -> NeighborFeatures:
 
 def _trained_prompt(pipe: GraphPipeline) -> str:
     """The prompt that a model of scenes was trained with."""
-    return str(getattr(pipe.model.recipe.data, "prompt", "an image"))
+    return pipe.model.recipe.data.default_prompt

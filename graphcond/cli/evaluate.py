@@ -97,7 +97,7 @@ def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
     from graphcond.samplers import SceneSamplerConfig
 
     if path is None:
-        if getattr(recipe.data, "path", "") is None:
+        if recipe.data.left_open:
             raise InputError("is needed: the model names no data", place="--graph", remedy="name the folder")
         return recipe.data
     forbidden = recipe.data.forbidden_splits

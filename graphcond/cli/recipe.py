@@ -76,11 +76,9 @@ def check(
 
     Example: graphcond recipe check my.yaml --set training.steps=500
     """
-    from graphcond.recipe import load_recipe
+    from graphcond.recipe.load import check_recipe
 
-    recipe = load_recipe(file, base=base_name(base), overrides=overrides or ())
-    if recipe.tiny and base is None:
-        load_recipe(file, base="tiny", overrides=overrides or ())
+    recipe = check_recipe(file, base=base_name(base), overrides=overrides or ())
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
     if as_json:
         print(json.dumps({"ok": True, "name": recipe.name, "conditions": parts}))
@@ -107,9 +105,10 @@ def schema(
 
 def _recipe_of(name: str, base: str | None, overrides: Sequence[str]) -> Recipe:
     from graphcond.recipe import load_recipe, parse_recipe
-    from graphcond.saving.model_folder import saved_recipe
 
     if not Path(name).is_dir():
         return load_recipe(name, base=base_name(base), overrides=overrides)
+    from graphcond.saving.model_folder import saved_recipe
+
     values = saved_recipe(name).model_dump(mode="json")
     return parse_recipe(values, base=base_name(base), overrides=overrides, place=name)

@@ -94,7 +94,7 @@ def _example(run: TrainedRun, recipe: Recipe) -> list[str]:
     """Options that draw a target of the run, held out where any is."""
     from graphcond.data.dataset import SceneDataset
 
-    place = str(getattr(recipe.data, "path", None) or run.data.root)
+    place = str(recipe.data.place or run.data.root)
     if isinstance(run.data, SceneDataset):
         return ["--scene", place, "--index", str(run.example)]
     return ["--graph", place, "--target", run.data.ids[run.example]]

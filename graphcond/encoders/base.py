@@ -24,6 +24,11 @@ class Encoder(nn.Module, ABC, Generic[Read, Given]):
     reads: ClassVar[type[Context]] = NeighborFeatures
     gives: ClassVar[type[Signal]] = GraphTokens
 
+    signal_width: int | None = None
+    """Channels of the layouts that it gives; None for tokens, which are as wide as the base's."""
+    embedding_width: int | None = None
+    """Width of the embeddings of whole scenes; None where it makes none."""
+
     @abstractmethod
     def forward(self, context: Read, text: TextTokens) -> Given:
         """Encode ``context``; ``text`` is the targets' prompt, which an encoder may query with."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.graph_qformer import GraphQFormer
 
 Backend: TypeAlias = Literal["auto", "dgl", "torch"]
+Need: TypeAlias = Literal["text_projection"]
 GraphNetworkKind: TypeAlias = Literal["triple_gcn", "gcn", "sage", "gat"]
 
 
@@ -54,6 +55,23 @@ class EncoderFields(ComponentConfig):
         """Whether the encoder has ``method``, as far as is known before it is imported."""
         return method in cls.offers or (isinstance(cls.component, type) and hasattr(cls.component, method))
 
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What must be loaded for `build`, beside the base."""
+        return frozenset()
+
+    def token_width(self) -> int | None:
+        """Width of the tokens, where the user chose one; None where tokens are as wide as the base's."""
+        return None
+
+    def relations_read(self) -> bool | tuple[str, ...]:
+        """Which relations of neighbors are read: none, those of the graph (True), or those of these names."""
+        return False
+
+    def with_relations(self, names: tuple[str, ...]) -> EncoderFields:
+        """The same config for a graph with relations of these names."""
+        return self
+
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
@@ -73,7 +91,36 @@ class EncoderFields(ComponentConfig):
         return encoder
 
 
-class GraphQFormerConfig(EncoderFields):
+class RelatingFields(EncoderFields):
+    """What encoders that tell neighbors apart by their relation to the target let their user choose."""
+
+    relations: Relations = False
+    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
+
+    def relations_read(self) -> bool | tuple[str, ...]:
+        """As the setting says."""
+        return self.relations
+
+    def with_relations(self, names: tuple[str, ...]) -> RelatingFields:
+        """The same config, where it takes the graph's relations with these names."""
+        return self.model_copy(update={"relations": names}) if self.relations is True else self
+
+    def relation_names(self) -> tuple[str, ...]:
+        """The names of the relations; none where none are read.
+
+        Raises:
+            InputError: they are those of a graph that is not known yet.
+        """
+        if self.relations is True:
+            raise InputError(
+                "are those of the graph that the model is trained on, which is not known here",
+                place="encoder.relations",
+                remedy="name them: relations: [...]",
+            )
+        return self.relations or ()
+
+
+class GraphQFormerConfig(RelatingFields):
     """A CLIP text transformer whose every n-th layer also attends to the neighbors' embeddings."""
 
     component = "graphcond.encoders.graph_qformer:GraphQFormer"
@@ -94,8 +141,15 @@ class GraphQFormerConfig(EncoderFields):
     """Let neighbor tokens attend to each other first, as the paper says and the release does not."""
     normalize_embeddings: bool = False
     """Scale neighbor embeddings to length one times the square root of their width."""
-    relations: Relations = False
-    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """CLIP's projection, to start from it."""
+        return frozenset({"text_projection"} if self.init == "clip" else ())
+
+    def token_width(self) -> int | None:
+        """As the setting says."""
+        return self.width
 
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
@@ -113,7 +167,6 @@ class GraphQFormerConfig(EncoderFields):
                 the projection does not lead from its text encoder to the embeddings, or ``relations``
                 have no names yet.
         """
-        from graphcond.encoders.relations import named
         from graphcond.encoders.text_transformer import TransformerShape
 
         tower: Any = base.text_tower
@@ -136,7 +189,7 @@ class GraphQFormerConfig(EncoderFields):
             shape=replace(TransformerShape.of(text), width=width),
             feature_width=feature_width,
             token_width=base.facts.token_width,
-            relations=named(self.relations),
+            relations=self.relation_names(),
         )
         if self.init != "random":
             qformer.start_from(tower, base.tower_columns)
@@ -152,7 +205,7 @@ class GraphQFormerConfig(EncoderFields):
         return qformer
 
 
-class NeighborMeanConfig(EncoderFields):
+class NeighborMeanConfig(RelatingFields):
     """The mean of the neighbors' embeddings, turned into a few tokens by an MLP."""
 
     component = "graphcond.encoders.neighbor_mean:NeighborMean"
@@ -161,8 +214,6 @@ class NeighborMeanConfig(EncoderFields):
     """Graph tokens per target."""
     hidden: int = Field(512, ge=1)
     """Width of the MLP's hidden layer."""
-    relations: Relations = False
-    """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
 
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
@@ -172,10 +223,8 @@ class NeighborMeanConfig(EncoderFields):
         Raises:
             InputError: ``relations`` have no names yet.
         """
-        from graphcond.encoders.relations import named
-
         encoder: Encoder[Any, Any] = self.make(
-            feature_width=feature_width, token_width=base.facts.token_width, relations=named(self.relations)
+            feature_width=feature_width, token_width=base.facts.token_width, relations=self.relation_names()
         )
         return encoder
 
@@ -388,5 +437,8 @@ ENCODERS = by_kind(
 )
 """Every encoder config by its kind, plug-ins included."""
 
-EncoderConfig = tagged_union(ENCODERS)
+if TYPE_CHECKING:
+    EncoderConfig: TypeAlias = EncoderFields
+else:
+    EncoderConfig = tagged_union(ENCODERS)
 """The pydantic type of an encoder in a recipe."""

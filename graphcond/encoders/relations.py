@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphcond.context import NeighborFeatures
-from graphcond.errors import InputError
 
 
 class RelationEmbedding(nn.Module):
@@ -46,18 +45,3 @@ class RelationEmbedding(nn.Module):
                 stacklevel=3,
             )
         return [0, *(1 + self.names.index(name) if name in self.names else 0 for name in names)]
-
-
-def named(relations: bool | tuple[str, ...]) -> tuple[str, ...]:
-    """The names that an encoder's setting gives; none for no relations.
-
-    Raises:
-        InputError: they are those of a graph that is not known yet.
-    """
-    if relations is True:
-        raise InputError(
-            "are those of the graph that the model is trained on, which is not known here",
-            place="encoder.relations",
-            remedy="name them: relations: [...]",
-        )
-    return relations or ()

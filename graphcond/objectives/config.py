@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import NonNegativeFloat
 
@@ -10,8 +10,7 @@ from graphcond.config import ComponentConfig, by_kind, tagged_union
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from graphcond.encoders import Encoder
     from graphcond.objectives.base import Objective
 
 Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
@@ -33,7 +32,7 @@ class ObjectiveConfig(ComponentConfig):
     asks: ClassVar[str]
     """The method that an encoder must have for it."""
 
-    def build(self, *, encoder: nn.Module, picture_width: int | None = None) -> Objective:
+    def build(self, *, encoder: Encoder[Any, Any], picture_width: int | None = None) -> Objective:
         """The objective for an encoder.
 
         Args:
@@ -42,6 +41,16 @@ class ObjectiveConfig(ComponentConfig):
 
         Raises:
             InputError: the encoder cannot be trained by this objective.
+        """
+        self.check_encoder(encoder, picture_width)
+        objective: Objective = self.make(picture_width=picture_width)
+        return objective
+
+    def check_encoder(self, encoder: Encoder[Any, Any], picture_width: int | None) -> None:
+        """See that the encoder has what the objective asks for, and that pictures have embeddings.
+
+        Raises:
+            InputError: something is missing.
         """
         if not hasattr(encoder, self.asks):
             raise InputError(
@@ -55,10 +64,6 @@ class ObjectiveConfig(ComponentConfig):
                 place=f"objective '{self.kind}'",
                 remedy="take features from a CLIP model",
             )
-        objective: Objective = self.make(
-            picture_width=picture_width, embedding_width=getattr(encoder, "embedding_width", None)
-        )
-        return objective
 
 
 class LayoutObjectiveConfig(ObjectiveConfig):
@@ -92,9 +97,18 @@ class TripleContrastConfig(ObjectiveConfig):
     swap: NonNegativeFloat = 5.0
     """Weight of the loss against the swapped scene."""
 
+    def build(self, *, encoder: Encoder[Any, Any], picture_width: int | None = None) -> Objective:
+        """The objective for an encoder that embeds whole scenes."""
+        self.check_encoder(encoder, picture_width)
+        objective: Objective = self.make(picture_width=picture_width, embedding_width=encoder.embedding_width)
+        return objective
+
 
 OBJECTIVES = by_kind((LayoutObjectiveConfig, TripleContrastConfig), "graphcond.objectives", ObjectiveConfig)
 """Every objective config by its kind, plug-ins included."""
 
-AnyObjectiveConfig = tagged_union(OBJECTIVES)
+if TYPE_CHECKING:
+    AnyObjectiveConfig: TypeAlias = ObjectiveConfig
+else:
+    AnyObjectiveConfig = tagged_union(OBJECTIVES)
 """The pydantic type of an objective in a recipe."""

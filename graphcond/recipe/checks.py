@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from graphcond.attributed_graph import Column
 from graphcond.bases.config import BaseFacts, why_not_trained
 from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
+from graphcond.samplers.similarity.config import SIMILARITIES
 from graphcond.signals import GraphTokens
 
 READERS = {NeighborContext: NeighborFeatures, SceneContext: SceneFeatures}
 """What encoders read of the context that a sampler makes."""
+
+COLUMNS: dict[Column, str] = {
+    "pictures": "embeddings of pictures",
+    "texts": "embeddings of texts",
+    "extra": "embeddings from a file",
+}
+"""How errors call the tables of `NodeEmbeddings`."""
 
 
 def check_condition(place: str, condition: Any, facts: BaseFacts | None) -> None:
@@ -58,10 +67,9 @@ def check_data(data: Any, conditions: Iterable[Any]) -> None:
     Raises:
         ValueError: scenes are sampled from a graph of nodes, or the other way round.
     """
-    has_scenes = data.kind == "scenes" or getattr(data, "world", None) == "scenes"
     for number, condition in enumerate(conditions):
         wants_scenes = condition.sampler.makes is SceneContext
-        if wants_scenes != has_scenes:
+        if wants_scenes != data.has_scenes:
             wanted, found = ("scene graphs", "mmag") if wants_scenes else ("a graph of nodes", "scenes")
             raise ValueError(
                 f"conditions.{number}.sampler: '{condition.sampler.kind}' reads {wanted}, "
@@ -94,9 +102,7 @@ def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
     Raises:
         ValueError: they are not.
     """
-    if encoder.gives is not GraphTokens:
-        return
-    width = getattr(encoder, "width", None)
+    width = encoder.token_width()
     if width is not None and facts is not None and width != facts.token_width:
         raise ValueError(
             f"{place}.width: {width} does not fit, the base reads tokens of width {facts.token_width}; "
@@ -143,16 +149,21 @@ def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
 
 
 def check_features(features: Any, conditions: Iterable[Any]) -> None:
-    """See that the features embed the texts that a sampler compares.
+    """See that the features give the embeddings that a sampler compares.
 
     Raises:
-        ValueError: they embed pictures only.
+        ValueError: they do not.
     """
     for number, condition in enumerate(conditions):
-        similarity = getattr(condition.sampler, "similarity", None)
-        kind = getattr(getattr(similarity, "similarity", similarity), "kind", "")
-        if features.kind == "clip_vision" and kind.startswith("text_"):
+        missing = condition.sampler.requires() - features.columns
+        if missing:
+            served = [
+                kind for kind, one in SIMILARITIES.items() if one.reads and one.reads <= features.columns
+            ]
             raise ValueError(
-                f"conditions.{number}.sampler.similarity: '{kind}' compares texts, and features of kind "
-                "'clip_vision' embed pictures only; use consensus or image_image, or features of kind clip"
+                f"conditions.{number}.sampler: '{condition.sampler.kind}' compares "
+                f"{' and '.join(COLUMNS[column] for column in sorted(missing))}, which features of kind "
+                f"'{features.kind}' do not give; use "
+                + (f"a similarity that they serve ({', '.join(served)}), " if served else "")
+                + "other features, or a sampler that compares nothing, such as ppr"
             )

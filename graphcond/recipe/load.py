@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,20 @@ def load_recipe(
     return parse_recipe(read_yaml(path), base=base, overrides=overrides, place=path)
 
 
+def check_recipe(
+    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Sequence[str] = ()
+) -> Recipe:
+    """The recipe as `load_recipe` reads it, after its section ``tiny`` has been tried too.
+
+    Raises:
+        InputError: as `load_recipe`; or the section ``tiny`` does not fit the recipe.
+    """
+    recipe = load_recipe(name_or_path, base=base, overrides=overrides)
+    if recipe.tiny:
+        load_recipe(name_or_path, base="tiny", overrides=overrides)
+    return recipe
+
+
 def parse_recipe(
     values: Any, *, base: BaseName | None = None, overrides: Iterable[str] = (), place: object = "recipe"
 ) -> Recipe:
@@ -42,8 +56,9 @@ def parse_recipe(
     values = copy.deepcopy(values)
     assignments = [_renamed(*assignment(text)) for text in overrides]
     if base == "tiny":
-        _validate(values, place)  # the recipe itself must be right before it is moved
-        _onto_tiny(values, keep_data=any(_names_data(path) for path, _ in assignments))
+        keep_data = any(_names_data(path) for path, _ in assignments)
+        _move_to_tiny(values, _validate(values, place), keep_data=keep_data, place=f"{place}: tiny")
+        _validate(values, f"{place}: tiny")
     for path, value in assignments:
         assign(values, path, value)
     return _validate(values, place)
@@ -56,19 +71,17 @@ def _validate(values: Mapping[str, Any], place: object) -> Recipe:
         raise as_input_error(error, Recipe, place) from None
 
 
-def _onto_tiny(values: dict[str, Any], *, keep_data: bool) -> None:
+def _move_to_tiny(values: dict[str, Any], recipe: Recipe, *, keep_data: bool, place: object) -> None:
+    """Put the values of ``recipe`` on the tiny base, in place, and apply what its section ``tiny`` says."""
     values["base"] = {"kind": "tiny"}
-    words_only = values.get("features", {}).get("kind") in ("text", "tiny_bert")
-    values["features"] = {"kind": "tiny_bert" if words_only else "tiny"}
-    data = values.setdefault("data", {})
+    values["features"] = {"kind": recipe.features.on_tiny}
     if keep_data:
-        data["resolution"] = 64
+        values.setdefault("data", {})["resolution"] = 64
     else:
-        scenes = "scenes" in (data.get("kind"), data.get("world"))
-        values["data"] = {"kind": "world", "world": "scenes" if scenes else "art"}
+        values["data"] = {"kind": "world", "world": "scenes" if recipe.data.has_scenes else "art"}
     values.setdefault("training", {})["mixed_precision"] = "no"
     for path, value in values.pop("tiny", {}).items():
-        assign(values, *_renamed(path.split("."), value))
+        assign(values, *_renamed(path.split("."), value), place=place)
 
 
 def _renamed(path: list[str], value: Any) -> tuple[list[str], Any]:

@@ -36,17 +36,23 @@ def assignment(text: str) -> tuple[list[str], Any]:
         raise InputError(f"the value of '{text}' is not YAML", place="--set", remedy="quote it") from None
 
 
-def assign(values: Any, path: list[str], value: Any) -> None:
+def assign(values: Any, path: list[str], value: Any, *, place: object = "--set") -> None:
     """Set one value in nested mappings and lists; items of a list go by number or by their name.
+
+    Args:
+        values: what to change, in place.
+        path: the names on the way to the value.
+        value: the value.
+        place: where the assignment is written, for errors.
 
     Raises:
         InputError: the path does not fit the values.
     """
     *parents, last = path
     for depth, part in enumerate(parents):
-        values = _child(values, part, ".".join(path[: depth + 1]))
+        values = _child(values, part, ".".join(path[: depth + 1]), place)
     if isinstance(values, list):
-        values[_position(values, last, ".".join(path))] = value
+        values[_position(values, last, ".".join(path), place)] = value
     elif last == "kind" and values.get("kind") != value:
         values.clear()  # another kind starts from its own defaults
         values["kind"] = value
@@ -54,19 +60,19 @@ def assign(values: Any, path: list[str], value: Any) -> None:
         values[last] = value
 
 
-def _child(values: Any, part: str, path: str) -> Any:
-    child = values[_position(values, part, path)] if isinstance(values, list) else values.get(part)
+def _child(values: Any, part: str, path: str, place: object) -> Any:
+    child = values[_position(values, part, path, place)] if isinstance(values, list) else values.get(part)
     if child is None and isinstance(values, dict):
         child = values[part] = {}
     if not isinstance(child, dict | list):
-        raise InputError(f"'{path}' is a value, not a section", place="--set", remedy="shorten the path")
+        raise InputError(f"'{path}' is a value, not a section", place=place, remedy="shorten the path")
     return child
 
 
-def _position(items: list[Any], part: str, path: str) -> int:
+def _position(items: list[Any], part: str, path: str, place: object) -> int:
     names = [str(item.get("name")) for item in items if isinstance(item, dict)]
     if part in names:
         return names.index(part)
     if part.isdigit() and int(part) < len(items):
         return int(part)
-    raise InputError(f"there is no '{path}'", place="--set", remedy=did_you_mean(part, names))
+    raise InputError(f"there is no '{path}'", place=place, remedy=did_you_mean(part, names))

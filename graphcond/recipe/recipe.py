@@ -138,16 +138,14 @@ class Recipe(Config):
         """
         conditions = []
         for number, condition in enumerate(self.conditions):
-            if getattr(condition.encoder, "relations", False) is True:
-                if not names:
-                    raise InputError(
-                        "the edges of the graph have no types",
-                        place=f"conditions.{number}.encoder.relations",
-                        remedy="leave it out, or give the edges a column of types",
-                    )
-                encoder = condition.encoder.model_copy(update={"relations": tuple(names)})
-                condition = condition.model_copy(update={"encoder": encoder})
-            conditions.append(condition)
+            if condition.encoder.relations_read() is True and not names:
+                raise InputError(
+                    "the edges of the graph have no types",
+                    place=f"conditions.{number}.encoder.relations",
+                    remedy="leave it out, or give the edges a column of types",
+                )
+            encoder = condition.encoder.with_relations(tuple(names))
+            conditions.append(condition.model_copy(update={"encoder": encoder}))
         return self.model_copy(update={"conditions": tuple(conditions)})
 
     @classmethod

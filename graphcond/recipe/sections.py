@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from graphcond.attributed_graph import Column
 from graphcond.config import ComponentConfig, Config
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -31,12 +32,51 @@ def _no_is_a_word(value: object) -> object:
     return "no" if value is False else value
 
 
-class MmagData(ComponentConfig):
+class DataFields(ComponentConfig):
+    """Config of data, with what the rest of a recipe asks of them."""
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether the data are scene graphs, not an attributed graph."""
+        return False
+
+    @property
+    def place(self) -> Path | None:
+        """Where the data lie; None where they are drawn, or where that is left open."""
+        return None
+
+    @property
+    def left_open(self) -> bool:
+        """Whether the user has yet to say where the data lie."""
+        return False
+
+    @property
+    def default_prompt(self) -> str:
+        """The prompt of a picture that has none of its own."""
+        return "an image"
+
+
+class FolderData(DataFields):
+    """Data that lie somewhere."""
+
+    path: Path | None = None
+    """Folder of the graph. A recipe may leave it open for `--set data.path=...`."""
+
+    @property
+    def place(self) -> Path | None:
+        """As the setting says."""
+        return self.path
+
+    @property
+    def left_open(self) -> bool:
+        """Whether there is no path."""
+        return self.path is None
+
+
+class MmagData(FolderData):
     """A multimodal attributed graph: a graph folder, or any source that `graphcond data build` reads."""
 
     kind: Literal["mmag"] = "mmag"
-    path: Path | None = None
-    """Folder of the graph. A recipe may leave it open for `--set data.path=...`."""
     resolution: PositiveInt = 256
     """Side of the pictures in pixels; others are padded to a square and scaled."""
     train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
@@ -45,7 +85,7 @@ class MmagData(ComponentConfig):
     """Splits whose nodes may never be neighbors in training."""
 
 
-class SceneData(ComponentConfig):
+class SceneData(FolderData):
     """Scene graphs with their pictures, in any format that `graphcond.scenes` reads."""
 
     kind: Literal["scenes"] = "scenes"
@@ -68,8 +108,18 @@ class SceneData(ComponentConfig):
     seed: Seed = 0
     """Decides what a format leaves open (relations made from boxes, say)."""
 
+    @property
+    def has_scenes(self) -> bool:
+        """Always."""
+        return True
 
-class WorldData(ComponentConfig):
+    @property
+    def default_prompt(self) -> str:
+        """As the setting says."""
+        return self.prompt
+
+
+class WorldData(DataFields):
     """A procedural world, drawn when it is first needed."""
 
     kind: Literal["world"] = "world"
@@ -90,6 +140,11 @@ class WorldData(ComponentConfig):
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits that are never trained on and never neighbors in training."""
 
+    @property
+    def has_scenes(self) -> bool:
+        """As the setting `world` says."""
+        return self.world == "scenes"
+
 
 AnyData: TypeAlias = MmagData | SceneData | WorldData
 
@@ -97,45 +152,77 @@ DataConfig = Annotated[AnyData, Field(discriminator="kind")]
 """The pydantic type of a recipe's data."""
 
 
-class ClipFeatures(ComponentConfig):
+class FeatureFields(ComponentConfig):
+    """Config of features, with what the rest of a recipe asks of them."""
+
+    columns: ClassVar[frozenset[Column]] = frozenset()
+    """The embeddings of nodes that the features give."""
+    on_tiny: ClassVar[str] = "tiny"
+    """The kind that `--base tiny` takes in their place."""
+
+    @property
+    def network(self) -> str:
+        """The network that embeds, as the user would name it."""
+        return self.kind
+
+
+class ModelFeatures(FeatureFields):
+    """Features by a network of which there are many."""
+
+    model: str
+    """A folder, or a model id on the Hugging Face hub."""
+
+    @property
+    def network(self) -> str:
+        """As the setting says."""
+        return self.model
+
+
+class ClipFeatures(ModelFeatures):
     """Embeddings of pictures and texts by a CLIP model."""
 
+    columns = frozenset({"pictures", "texts"})
     kind: Literal["clip"] = "clip"
     model: str = "openai/clip-vit-large-patch14"
     """A folder, or a model id on the Hugging Face hub."""
 
 
-class ClipVisionFeatures(ComponentConfig):
+class ClipVisionFeatures(ModelFeatures):
     """Embeddings of pictures by the picture half of a CLIP; texts have none."""
 
+    columns = frozenset({"pictures"})
     kind: Literal["clip_vision"] = "clip_vision"
     model: str
     """A folder, or a model id on the Hugging Face hub: a `CLIPVisionModelWithProjection`, or a whole CLIP."""
 
 
-class TinyFeatures(ComponentConfig):
+class TinyFeatures(FeatureFields):
     """Embeddings by the small CLIP inside the package."""
 
+    columns = frozenset({"pictures", "texts"})
     kind: Literal["tiny"] = "tiny"
 
 
-class TextFeatures(ComponentConfig):
+class TextFeatures(ModelFeatures):
     """Embeddings of the words of scene graphs by a text model."""
 
+    on_tiny = "tiny_bert"
     kind: Literal["text"] = "text"
     model: str = "bert-base-uncased"
     """A folder, or a model id on the Hugging Face hub: any text model of transformers."""
 
 
-class TinyBertFeatures(ComponentConfig):
+class TinyBertFeatures(FeatureFields):
     """Embeddings of the words of scene graphs by the small BERT inside the package."""
 
+    on_tiny = "tiny_bert"
     kind: Literal["tiny_bert"] = "tiny_bert"
 
 
-class FileFeatures(ComponentConfig):
+class FileFeatures(FeatureFields):
     """Embeddings from a file with one row per node, in the order of the node table."""
 
+    columns = frozenset({"extra"})
     kind: Literal["file"] = "file"
     path: Path
     """A `.npy`, `.safetensors` or `.pt` file of shape (nodes, width)."""
@@ -254,14 +341,9 @@ class EvaluationConfig(Config):
     """Name of a protocol of `graphcond.evaluation`."""
 
 
-def reads_scenes(data: AnyData) -> bool:
-    """Whether ``data`` gives scene graphs, not an attributed graph."""
-    return isinstance(data, SceneData) or (isinstance(data, WorldData) and data.world == "scenes")
-
-
 def mirrors(data: AnyData, training: TrainingConfig) -> bool:
     """Whether half of the pictures are mirrored in training."""
-    return not reads_scenes(data) if training.flip is None else training.flip
+    return not data.has_scenes if training.flip is None else training.flip
 
 
 def check_flip(data: AnyData, training: TrainingConfig) -> None:
@@ -270,7 +352,7 @@ def check_flip(data: AnyData, training: TrainingConfig) -> None:
     Raises:
         ValueError: they would be.
     """
-    if training.flip and reads_scenes(data):
+    if training.flip and data.has_scenes:
         raise ValueError(
             'training.flip: a mirrored picture breaks the relations of its scene ("left of"); set it to false'
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Int64
 from pydantic import Field, field_validator
 
-from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
+from graphcond.attributed_graph import AttributedGraph, Column, NodeEmbeddings
 from graphcond.config import ComponentConfig, Config, by_kind, tagged_union
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.errors import InputError
@@ -44,9 +44,13 @@ class NeighborSamplerConfig(ComponentConfig):
     require_picture: bool = True
     """Choose only nodes that have a picture."""
 
-    def columns(self) -> frozenset[str]:
-        """The parts of `NodeEmbeddings` that the sampler compares."""
+    def columns(self) -> frozenset[Column]:
+        """The parts of `NodeEmbeddings` that the sampler compares, or may compare."""
         return frozenset({"pictures", "texts"}) if self.reads_embeddings else frozenset()
+
+    def requires(self) -> frozenset[Column]:
+        """The parts of `NodeEmbeddings` without which `build` fails, as far as that is known."""
+        return frozenset()
 
     def settings(self) -> dict[str, Any]:
         """The settings that answers depend on, as JSON: all except ``threads``."""
@@ -244,9 +248,13 @@ class SemanticPPRSamplerConfig(PPRFields):
     """Weight of the neighbors' similarity to each other, which counts against them (maximal marginal
     relevance); 0 ranks by similarity to the target alone."""
 
-    def columns(self) -> frozenset[str]:
+    def columns(self) -> frozenset[Column]:
         """Those that the similarity compares."""
         return self.similarity.columns()
+
+    def requires(self) -> frozenset[Column]:
+        """Those that the similarity requires."""
+        return self.similarity.requires()
 
     def first_asked(self, nodes: int) -> int:
         """All candidates and one more: its empty place shows that there are no others."""
@@ -273,9 +281,13 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
     similarity: SimilarityConfig = TextImageConfig()
     """How nodes are compared with the target; not `consensus` or `blend`, which need a graph's candidates."""
 
-    def columns(self) -> frozenset[str]:
+    def columns(self) -> frozenset[Column]:
         """Those that the similarity compares."""
         return self.similarity.columns()
+
+    def requires(self) -> frozenset[Column]:
+        """Those that the similarity requires."""
+        return self.similarity.requires()
 
     @field_validator("similarity")
     @classmethod
@@ -342,6 +354,10 @@ class SceneSamplerConfig(ComponentConfig):
     makes: ClassVar = SceneContext
     """The context that this family of samplers makes."""
 
+    def requires(self) -> frozenset[Column]:
+        """None: scene graphs are not compared."""
+        return frozenset()
+
     def identity(self) -> tuple[object, ...]:
         """Input of `graphcond.io.fingerprint.fingerprint`: the settings."""
         return (self.model_dump(mode="json"),)
@@ -387,5 +403,8 @@ SAMPLERS = by_kind(
 )
 """Config of every sampler by its kind, those of other packages included."""
 
-SamplerConfig = tagged_union(SAMPLERS)
+if TYPE_CHECKING:
+    SamplerConfig: TypeAlias = Any  # of neighbors or of scenes: the data tell which
+else:
+    SamplerConfig = tagged_union(SAMPLERS)
 """Any sampler's config, told apart by ``kind``."""

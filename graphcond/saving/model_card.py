@@ -15,11 +15,10 @@ def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
         recipe: the resolved recipe.
         own_parts: names of the folders that travel with the model; see `graphcond.saving.bundled`.
     """
-    name = getattr(recipe.base, "model", recipe.base.kind)
     base = (
         "a base of its own, which is in `base/`"
         if BASE in own_parts
-        else (f"the frozen base `{name}`, whose weights are not in here")
+        else (f"the frozen base `{recipe.base.network}`, whose weights are not in here")
     )
     conditions = "\n".join(
         f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.without_graph} |"

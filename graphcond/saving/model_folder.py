@@ -14,7 +14,7 @@ from graphcond.io.files import read_json
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import without_null
 from graphcond.saving.bundled import found_in
-from graphcond.saving.instructg2i import is_release, read_release
+from graphcond.saving.instructg2i.layout import is_release
 
 FORMAT = 1
 """Version of the folder layout that `GraphModel.save_pretrained` writes."""
@@ -65,7 +65,11 @@ def saved_recipe(name_or_folder: str | Path) -> Recipe:
         InputError: no such model.
     """
     folder = local_folder(name_or_folder)
-    return read_release(folder).recipe if is_release(folder) else read_manifest(folder).recipe
+    if not is_release(folder):
+        return read_manifest(folder).recipe
+    from graphcond.saving.instructg2i.read import read_release  # reads weights, so it needs torch
+
+    return read_release(folder).recipe
 
 
 def read_manifest(folder: Path) -> Manifest:

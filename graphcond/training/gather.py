@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from graphcond.bases import Base
+from graphcond.context import NeighborContext
 from graphcond.data.contexts import AnySource, Sampled
 from graphcond.data.dataset import Dataset
 from graphcond.errors import InputError
@@ -108,13 +110,13 @@ class Gatherer:
             prompts = cached_prompts(base, texts, progress)
         digests = [digest for _, digest in pictures]
         chosen = [part for context in contexts.values() for part in context.parts]
-        identity = fingerprint(targets, digests, texts, *chosen, *self._relations(contexts))
+        relations: list[object] = []
+        for condition in self.recipe.conditions:
+            if condition.encoder.relations_read():
+                neighbors = cast("NeighborContext", contexts[condition.name])
+                relations += [condition.encoder.relations_read(), neighbors.relations]
+        identity = fingerprint(targets, digests, texts, *chosen, *relations)
         return Examples(self.data, targets, latents, prompts, self.sources, contexts, identity)
-
-    def _relations(self, contexts: Contexts) -> list[object]:
-        """The relations that encoders read, which are part of what a run is trained on."""
-        read = [c for c in self.recipe.conditions if getattr(c.encoder, "relations", False)]
-        return [p for c in read for p in (c.encoder.relations, getattr(contexts[c.name], "relations", None))]
 
     def _resolution(self, base: Base) -> int:
         resolution, side = self.recipe.data.resolution, base.facts.pixels_per_latent

@@ -128,7 +128,7 @@ def _build_model(
     recipe: Recipe, gatherer: Gatherer, device: torch.device, report: Report, *, resumed: bool
 ) -> GraphModel:
     # CLIP's own projection, where an encoder starts from it; embeddings from a file have none.
-    starts = any(getattr(c.encoder, "init", None) == "clip" for c in recipe.conditions)
+    starts = any("text_projection" in condition.encoder.needs for condition in recipe.conditions)
     from_file = isinstance(recipe.features, FileFeatures)
     with report.stage("model", "Loading the base"):
         model = GraphModel.build(

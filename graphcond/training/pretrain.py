@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import nn
 
+from graphcond.encoders import Encoder
 from graphcond.errors import TrainingError
 from graphcond.objectives import Objective, ObjectiveResult
 from graphcond.progress import Progress
@@ -24,7 +25,7 @@ Log = Callable[[Mapping[str, Any]], None]
 
 def pretrain(
     stage: StageConfig,
-    encoder: nn.Module,
+    encoder: Encoder[Any, Any],
     trained: StageScenes,
     held_out: StageScenes,
     log: Log,
@@ -56,7 +57,7 @@ def pretrain(
 
 def _loop(
     stage: StageConfig,
-    encoder: nn.Module,
+    encoder: Encoder[Any, Any],
     objective: Objective,
     scenes: tuple[StageScenes, StageScenes],
     log: Log,
@@ -98,7 +99,7 @@ def _loop(
 
 @torch.no_grad()
 def judge(
-    stage: StageConfig, encoder: nn.Module, objective: Objective, scenes: StageScenes
+    stage: StageConfig, encoder: Encoder[Any, Any], objective: Objective, scenes: StageScenes
 ) -> dict[str, float]:
     """Mean figures over ``scenes``."""
     encoder.train(False)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphcond import encoders, objectives
 from graphcond.data.dataset import SceneDataset
 from graphcond.data.open import open_data
+from graphcond.encoders import Encoder
 from graphcond.errors import InputError
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.io.cache import cache_entry, cached
@@ -174,7 +175,7 @@ def _data_of(stage: StageConfig, gatherer: Gatherer, own: tuple[Rows, Rows]) -> 
     return gatherer, *own
 
 
-def _key(stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: Rows) -> str:
+def _key(stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], rows: Rows) -> str:
     """Names what a stage leads to by everything that it follows from."""
     condition = next(c for c in gatherer.recipe.conditions if c.name == stage.condition)
     looks = "pictures" in stage.objective.needs
@@ -198,7 +199,7 @@ def _key(stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: Rows)
 
 
 def _train(
-    stage: StageConfig, gatherer: Gatherer, encoder: nn.Module, rows: tuple[Rows, Rows], log: Log
+    stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], rows: tuple[Rows, Rows], log: Log
 ) -> StageResult:
     order = np.random.default_rng(seed_of(stage.seed, Purpose.VALIDATION))
     judged = np.sort(order.permutation(rows[1])[: stage.validation_samples])

@@ -324,7 +324,10 @@ def test_another_sampler_for_graphs_with_edges(release: Path, tmp_path: Path, sa
 
 
 def test_samplers_that_do_not_do(release: Path, tmp_path: Path) -> None:
-    for sampler, message in (("pppr", "there is no 'pppr'"), ("semantic", "'text_image' compares texts")):
+    for sampler, message in (
+        ("pppr", "there is no 'pppr'"),
+        ("semantic", "'semantic' compares embeddings of texts"),
+    ):
         assert message in complaint(release, "--out", tmp_path / "model", "--sampler", sampler)
     with_release = complaint(release, "--to-release", tmp_path / "back", "--sampler", "ppr")
     assert "goes with --out" in with_release

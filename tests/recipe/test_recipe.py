@@ -268,7 +268,7 @@ def test_the_picture_half_of_clip_embeds_no_texts_to_compare(
     values["conditions"][0]["sampler"] = {"kind": "semantic_ppr"} | (
         {"similarity": similarity} if similarity else {}
     )
-    with pytest.raises(InputError, match=r"conditions.0.sampler.similarity: 'text_.*use consensus"):
+    with pytest.raises(InputError, match=r"conditions.0.sampler: .* embeddings of texts,.*consensus"):
         parse_recipe(values)
     values["conditions"][0]["sampler"]["similarity"] = {"kind": "consensus"}
     parse_recipe(values)

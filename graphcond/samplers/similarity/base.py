@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from graphcond.attributed_graph import LazyRows, NodeEmbeddings
+from graphcond.attributed_graph import Column, LazyRows, NodeEmbeddings
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
 
 if TYPE_CHECKING:
     from graphcond.samplers.similarity.gathered import Gathered
-
-Column: TypeAlias = Literal["pictures", "texts", "extra"]
 
 _NAMES = {"pictures": "picture embeddings", "texts": "text embeddings", "extra": "precomputed embeddings"}
 

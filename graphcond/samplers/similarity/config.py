@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.attributed_graph import Column, NodeEmbeddings
 from graphcond.config import ComponentConfig, by_kind, tagged_union
 
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ class SimilarityFields(ComponentConfig):
     needs_candidates: ClassVar[bool] = False
     """True if scores depend on the set of candidates, so that they need a graph to propose it."""
 
-    reads: ClassVar[frozenset[str]] = frozenset({"pictures", "texts"})
-    """The parts of `NodeEmbeddings` that are compared."""
+    reads: ClassVar[frozenset[Column]] = frozenset()
+    """The parts of `NodeEmbeddings` that are compared; not known where a plug-in does not say it."""
 
-    def columns(self) -> frozenset[str]:
-        """The parts of `NodeEmbeddings` that are compared with these settings."""
+    def columns(self) -> frozenset[Column]:
+        """The parts of `NodeEmbeddings` that are compared, or may be."""
+        return self.requires() or frozenset({"pictures", "texts"})
+
+    def requires(self) -> frozenset[Column]:
+        """The parts of `NodeEmbeddings` without which `build` fails, as far as that is known."""
         return self.reads
 
     @classmethod
@@ -47,6 +51,7 @@ class TextImageConfig(SimilarityFields):
     """The target's text against the candidates' pictures."""
 
     component = "graphcond.samplers.similarity.cosine:TextImageSimilarity"
+    reads = frozenset({"pictures", "texts"})
     kind: Literal["text_image"] = "text_image"
 
 
@@ -88,7 +93,10 @@ GROUP = "graphcond.similarities"
 
 SIMPLE = (TextImageConfig, TextTextConfig, ConsensusConfig, ImageImageConfig, EmbeddingConfig)
 
-SimpleSimilarityConfig: Any = tagged_union(by_kind(SIMPLE, GROUP, SimilarityFields))
+if TYPE_CHECKING:
+    SimpleSimilarityConfig: TypeAlias = SimilarityFields
+else:
+    SimpleSimilarityConfig = tagged_union(by_kind(SIMPLE, GROUP, SimilarityFields))
 """Any of these similarities' configs, or another package's, told apart by ``kind``."""
 
 
@@ -106,9 +114,10 @@ class BlendConfig(SimilarityFields):
     """Weight of PageRank, as a share of the best candidate's; the similarity has the rest. CLIP's cosines of
     texts with pictures lie close together, so a small weight changes much."""
 
-    def columns(self) -> frozenset[str]:
+    def requires(self) -> frozenset[Column]:
         """Those of the other similarity."""
-        return self.similarity.columns()
+        required: frozenset[Column] = self.similarity.requires()
+        return required
 
     def build(self, embeddings: NodeEmbeddings | None) -> Similarity:
         """The weighted sum over ``embeddings``."""
@@ -119,5 +128,8 @@ class BlendConfig(SimilarityFields):
 SIMILARITIES = by_kind((*SIMPLE, BlendConfig), GROUP, SimilarityFields)
 """Config of every similarity by its kind, those of other packages included."""
 
-SimilarityConfig = tagged_union(SIMILARITIES)
+if TYPE_CHECKING:
+    SimilarityConfig: TypeAlias = SimilarityFields
+else:
+    SimilarityConfig = tagged_union(SIMILARITIES)
 """Any similarity's config, told apart by ``kind``."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Float, Float32
 
-from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.attributed_graph import Column, NodeEmbeddings
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import Ranking
-from graphcond.samplers.similarity.base import Column, Similarity
+from graphcond.samplers.similarity.base import Similarity
 
 if TYPE_CHECKING:
     from graphcond.samplers.similarity.gathered import Gathered

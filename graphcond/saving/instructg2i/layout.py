@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QFORMER = Path("gnn", "ckpt.pt")
 PROJECTOR = Path("image_proj_model", "ckpt.pt")

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from graphcond.adapters.config import PromptTokenConfig
 from graphcond.bases.base_files import base_files, copy_files, write_index
 from graphcond.bases.loading import quiet_loading
 from graphcond.encoders.config import GraphQFormerConfig
@@ -115,8 +116,9 @@ def _foreign_settings(condition: ConditionConfig, weights: dict[str, torch.Tenso
         return [f"an encoder of kind {encoder.kind}"]
     plain = {"neighbor_self_attention", "normalize_embeddings", "relations"}
     found = [f"encoder.{name}" for name in sorted(plain) if getattr(encoder, name)]
-    if injector.kind != "prompt_tokens" or injector.place != "append":
-        found.append(f"an injector of kind {injector.kind}, place {getattr(injector, 'place', None)}")
+    if injector != PromptTokenConfig():
+        settings = ", ".join(f"{name} {value}" for name, value in injector.model_dump().items())
+        found.append(f"an injector of {settings}")
     if not _release_finds(weights):
         found.append(
             f"encoder.cross_attention_every: {encoder.cross_attention_every} (its code needs one that "

@@ -124,7 +124,7 @@ def test_with_the_null_of_the_release_ours_draws_the_same_from_both(
     (condition,) = recipe_values(sd_folder)["conditions"]
     features = {"kind": "clip", "model": str(clip_folder)}
     for null in ("zeros", "absent"):
-        model = small_model(sd_folder, features=features, conditions=[condition | {"null": null}])
+        model = small_model(sd_folder, features=features, conditions=[condition | {"without_graph": null}])
         model.to_release(tmp_path / null)
         back = GraphPipeline.from_pretrained(tmp_path / null)
         apart = np.abs(draw(GraphPipeline(model)) - draw(back)).max()
