@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from diffusers import SchedulerMixin
@@ -21,13 +21,10 @@ from torch import Tensor, nn
 
 from graphcond.bases.config import BaseFacts, SiteKind
 from graphcond.bases.noise_process import NoiseProcess
+from graphcond.bases.sites import Addition, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import TextTokens
-
-Addition = Callable[[Tensor], Tensor | None]
-"""Features (b, tokens, width) of a site to what is added to them; None for nothing."""
-
 
 class Attachment(Protocol):
     """An addition that is attached to a site."""
@@ -187,13 +184,43 @@ class Base(ABC):
             network.to(device)
 
     def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
-        """Run the denoiser on this attention kernel from now on."""
-        switch: Any = self.denoiser
-        if attention == "xformers":
-            switch.enable_xformers_memory_efficient_attention()
-        else:
-            switch.disable_xformers_memory_efficient_attention()
-        self.attention = attention
+        """Run the denoiser on this attention kernel from now on.
+
+        Raises:
+            InputError: it has no other kernel than its own.
+        """
+        if attention != "sdpa":
+            raise InputError(
+                f"{type(self).__name__} does not run on it",
+                place=f"base.attention: {attention}",
+                remedy="set base.attention to 'sdpa'",
+            )
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute the denoiser's activations in the backward pass from now on.
+
+        What injectors placed inside it is shown the same groundings again.
+        """
+        denoiser: Any = self.denoiser
+        denoiser.enable_gradient_checkpointing(recomputed)
+
+    def placed(
+        self,
+        device: torch.device | str,
+        attention: Literal["sdpa", "xformers"],
+        *,
+        gradient_checkpointing: bool,
+    ) -> Self:
+        """This base on a device, with an attention kernel, and with or without gradient checkpointing.
+
+        Raises:
+            InputError: it does not run on that kernel.
+        """
+        self.to(torch.device(device))
+        self.set_attention(attention)
+        if gradient_checkpointing:
+            self.enable_gradient_checkpointing()
+        return self
 
     def new_scheduler(self) -> SchedulerMixin:
         """A scheduler of the base's own kind, with no state."""

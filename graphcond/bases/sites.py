@@ -1,25 +1,24 @@
-"""How groundings reach the modules that injectors place inside a diffusers UNet.
+"""How groundings reach the modules that injectors place inside a denoiser, and where these add to it.
 
-They travel as an argument of every transformer block (an entry of diffusers' ``cross_attention_kwargs``),
-and a hook at the block fills their slots from it. A block that gradient checkpointing runs again in the
-backward pass, long after the denoiser call, is therefore shown the same groundings.
+Slots are filled while the denoiser runs. A block that gradient checkpointing runs again in the backward pass,
+long after the denoiser call, is shown the groundings of its first run.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from graphcond.denoiser_inputs import Grounding, GroundingSlot
 
-GROUNDING = "graphcond_grounding"
-"""The entry of ``cross_attention_kwargs`` that holds the groundings."""
-
+_GROUNDING: ContextVar[Mapping[GroundingSlot, Grounding]] = ContextVar("grounding", default={})
 _BLOCK_ARGUMENTS = tuple(inspect.signature(BasicTransformerBlock.forward).parameters)[1:]
 
 
@@ -28,54 +27,31 @@ def transformer_blocks(unet: nn.Module) -> dict[str, BasicTransformerBlock]:
     return {name: block for name, block in unet.named_modules() if isinstance(block, BasicTransformerBlock)}
 
 
-def block_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a transformer block by name, however it was called."""
-    return {**dict(zip(_BLOCK_ARGUMENTS, args, strict=False)), **kwargs}
-
-
-def install_grounding(unet: nn.Module) -> None:
-    """Let the transformer blocks of ``unet`` fill slots from their arguments while they run."""
-    for block in transformer_blocks(unet).values():
-        filler = _SlotFiller()
-        block.register_forward_pre_hook(filler.before, with_kwargs=True)
-        block.register_forward_hook(filler.after, always_call=True)
-
-
 @contextmanager
 def filled(grounding: Mapping[GroundingSlot, Grounding]) -> Iterator[None]:
-    """Fill slots, and give them back what they held in the end."""
-    before = _fill(grounding)
+    """Fill slots, and restore in the end what they held before."""
+    before = {slot: slot.value for slot in grounding}
+    token = _GROUNDING.set(grounding)
+    for slot, value in grounding.items():
+        slot.value = value
     try:
         yield
     finally:
-        _fill(before)
+        for slot, held in before.items():
+            slot.value = held
+        _GROUNDING.reset(token)
 
 
-class _SlotFiller:
-    def __init__(self) -> None:
-        self._before: Mapping[GroundingSlot, Grounding | None] = {}
+def recomputed(module: nn.Module, *args: Any) -> Any:
+    """Run ``module`` without keeping its activations; the backward pass runs it again in the same slots.
 
-    def before(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        named = block_arguments(args, kwargs)
-        options = named.get("cross_attention_kwargs")
-        if not options or GROUNDING not in options:
-            return None
-        self._before = _fill(options[GROUNDING])
-        rest = {name: value for name, value in options.items() if name != GROUNDING}
-        return (), {**named, "cross_attention_kwargs": rest or None}
-
-    def after(self, module: nn.Module, args: Any, output: Any) -> None:
-        _fill(self._before)
-        self._before = {}
-
-
-def _fill(values: Mapping[GroundingSlot, Grounding | None]) -> dict[GroundingSlot, Grounding | None]:
-    before = {slot: slot.value for slot in values}
-    for slot, value in values.items():
-        slot.value = value
-    return before
+    It is what diffusers' models take as ``gradient_checkpointing_func``.
+    """
+    grounding = _GROUNDING.get()
+    # The backward pass may run in another thread, where the context variable has its default.
+    return checkpoint(
+        module, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), filled(grounding))
+    )
 
 
 Addition = Callable[[Tensor], Tensor | None]
@@ -108,7 +84,9 @@ class BetweenAttentions:
             handle.remove()
 
     def _enter(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._entered = block_arguments(args, kwargs)["hidden_states"]
+        # Checkpointed blocks are called with positions, others with names.
+        named = {**dict(zip(_BLOCK_ARGUMENTS, args, strict=False)), **kwargs}
+        self._entered = named["hidden_states"]
 
     def _add(self, attention: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         if self._entered is None:

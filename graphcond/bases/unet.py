@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +17,7 @@ from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
 from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
 from graphcond.bases.config import BaseFacts, SiteKind, predicted_by
 from graphcond.bases.noise_process import process_of
-from graphcond.bases.sites import (
-    GROUNDING,
-    BetweenAttentions,
-    filled,
-    install_grounding,
-    transformer_blocks,
-)
+from graphcond.bases.sites import BetweenAttentions, filled, transformer_blocks
 from graphcond.bases.token_weights import install_token_weights
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import module_version
@@ -69,7 +63,7 @@ class UNetBase(Base):
     """A frozen ``UNet2DConditionModel`` with a KL autoencoder.
 
     Args:
-        unet: the denoiser; it gets the hooks of `token_weights` and `sites` (graphcond.bases).
+        unet: the denoiser; it gets the hooks of `graphcond.bases.token_weights`.
         vae: pictures to latents and back.
         text_encoders: prompts to context tokens.
         token_count: n, tokens in an encoded prompt.
@@ -114,21 +108,14 @@ class UNetBase(Base):
         self.unet, self.vae = unet, vae
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = _no_conditions
         install_token_weights(unet)
-        install_grounding(unet)
 
-    def placed(
-        self,
-        device: torch.device | str,
-        attention: Literal["sdpa", "xformers"],
-        *,
-        gradient_checkpointing: bool,
-    ) -> Self:
-        """This base on a device, with an attention kernel, and with or without gradient checkpointing."""
-        self.to(torch.device(device))
-        self.set_attention(attention)
-        if gradient_checkpointing:
-            self.unet.enable_gradient_checkpointing()
-        return self
+    def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
+        """Run the UNet on this attention kernel from now on."""
+        if attention == "xformers":
+            self.unet.enable_xformers_memory_efficient_attention()
+        else:
+            self.unet.disable_xformers_memory_efficient_attention()
+        self.attention = attention
 
     def sites(self, kind: SiteKind) -> Mapping[str, Site]:
         """Cross-attentions (``attn2``), transformer blocks, and the feature maps of skip connections."""
@@ -162,10 +149,7 @@ class UNetBase(Base):
             return self.vae.decode(scaled).sample.float()
 
     def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
-        """One call of the UNet.
-
-        Slots are filled while it runs, and again wherever gradient checkpointing recomputes a block.
-        """
+        """One call of the UNet."""
         context, weight = inputs.context, inputs.context_weight
         if weight is not None and self.attention == "xformers":
             missing = -context.shape[1] % XFORMERS_KEY_MULTIPLE
@@ -176,7 +160,6 @@ class UNetBase(Base):
                 inputs.timestep,
                 encoder_hidden_states=context.to(self.dtype),
                 encoder_attention_mask=weight,
-                cross_attention_kwargs={GROUNDING: inputs.grounding} if inputs.grounding else None,
                 **self._residuals(inputs.residuals),
                 **self.conditions(inputs),
             ).sample

@@ -138,7 +138,7 @@ def test_a_trained_copy_moves_to_a_base_of_its_shape_only(base, tmp_path: Path) 
 
 
 def test_it_checkpoints_as_the_base_does(base) -> None:
-    base.unet.enable_gradient_checkpointing()
+    base.enable_gradient_checkpointing()
     injector = awake(base)
     assert injector.controlnet.is_gradient_checkpointing
     injector.eject()

@@ -42,7 +42,7 @@ def test_filled_everywhere_in_the_denoiser_and_emptied(base, slot, inputs) -> No
 
 
 def test_filled_again_where_a_block_is_recomputed(base, slot, inputs) -> None:
-    base.unet.enable_gradient_checkpointing()
+    base.enable_gradient_checkpointing()
     sample = inputs.sample.requires_grad_(True)
     output = base.denoise(replace(inputs, sample=sample))
     seen = []

@@ -268,7 +268,7 @@ def test_gradient_checkpointing_changes_no_gradient(base, kind: str) -> None:
     gradients = []
     for enable in (False, True):
         if enable:
-            base.unet.enable_gradient_checkpointing()
+            base.enable_gradient_checkpointing()
         read = signal(injector, base)
         if read is not None:
             leaf(read).requires_grad_(True)
