@@ -15,6 +15,7 @@ from graphcond.evaluation.metrics.oracle import OracleReader
 from graphcond.evaluation.metrics.registry import Networks, networks_of
 from graphcond.evaluation.scene_detector import SceneDetector
 from graphcond.features.clip import ClipExtractor, DinoExtractor, FeatureExtractor
+from graphcond.features.load import Extractors
 from graphcond.guidance import GraphGuidance
 
 
@@ -54,15 +55,26 @@ class EvaluationProtocol:
         oracle: OracleReader | None = None,
         detector: SceneDetector | None = None,
         metrics: tuple[str, ...] | None = None,
+        extractors: Extractors | None = None,
     ) -> Networks:
         """Load the networks that ``metrics`` (the protocol's own if None) need, and no others.
+
+        Args:
+            device: where the networks run.
+            oracle: of the art world.
+            detector: of scene graphs.
+            metrics: names.
+            extractors: of the model under evaluation, whose CLIP is used where it is the protocol's too.
 
         Raises:
             InputError: a metric does not exist, or a network cannot be loaded.
         """
         needed = networks_of(metrics or self.metrics)
         with_clip = "clip" in needed or ("distribution" in needed and self.distribution == "clip")
-        clip = ClipExtractor.from_pretrained(self.clip, device=device) if with_clip else None
+        clip = None
+        if with_clip:
+            clip = None if extractors is None else extractors.loaded_from(self.clip)
+            clip = clip or ClipExtractor.from_pretrained(self.clip, device=device)
         distribution: FeatureExtractor | None = None
         if "distribution" in needed:
             distribution = clip if self.distribution == "clip" else InceptionExtractor(device)

@@ -69,7 +69,9 @@ def evaluate_model(
         detector = OracleDetector.load()
     oracle = art_oracle() if "oracle" in needed else None
     facts = [fact for fact in FACTS if oracle is not None and fact in data.attributes]
-    networks = protocol.load_networks(device=device, oracle=oracle, detector=detector)
+    networks = protocol.load_networks(
+        device=device, oracle=oracle, detector=detector, extractors=pipe.model.extractors
+    )
     metrics: Sequence[Metric] = build_metrics(protocol.metrics, networks)
     targets = targets_of(data, rows[: protocol.samples], protocol.resolution, facts)
     notes: tuple[str, ...] = ()

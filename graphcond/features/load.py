@@ -108,6 +108,16 @@ class Extractors:
             )
         return self.pictures
 
+    def loaded_from(self, name: str) -> ClipExtractor | None:
+        """The CLIP of the features where it is that of ``name``, to spare a second load."""
+        match self.features:
+            case TinyFeatures() if name == "tiny":
+                return self.clip
+            case ClipFeatures(model=model) if name == model:
+                return self.clip
+            case _:
+                return None
+
     def of_nodes(
         self, pictures: Sequence[Path | None], texts: Sequence[str], progress: Progress | None = None
     ) -> NodeEmbeddings:

@@ -20,6 +20,7 @@ from graphcond.errors import InputError
 from graphcond.evaluation import get_protocol
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.evaluation.targets import evaluate_model, targets_of
+from graphcond.features.clip import ClipExtractor
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
@@ -63,6 +64,19 @@ def test_three_arms_are_scored_by_the_users_detector(model: Path, scenes: SceneS
     assert report.figure("graph", "diversity").mean > 0
     assert report.networks["sg_iou"] == "echo"
     assert f"object_occurrence: {objects} objects in 3 graphs" in report.cautions
+
+
+def test_drawing_and_scoring_share_a_network(
+    model: Path, scenes: SceneSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = ClipExtractor.from_pretrained
+    monkeypatch.setattr(
+        ClipExtractor, "from_pretrained", lambda name, **options: loaded.append(name) or load(name, **options)
+    )
+    protocol = replace(get_protocol("scenes"), steps=1, metrics=("diversity",))
+    evaluate_model(GraphPipeline.from_pretrained(model), scenes, np.arange(2), protocol)
+    assert loaded == ["tiny"]
 
 
 def test_boxes_may_be_kept_from_the_model(
