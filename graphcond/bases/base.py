@@ -26,6 +26,7 @@ from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import TextTokens
 
+
 class Attachment(Protocol):
     """An addition that is attached to a site."""
 

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock
@@ -18,7 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from graphcond.denoiser_inputs import Grounding, GroundingSlot
 
-_GROUNDING: ContextVar[Mapping[GroundingSlot, Grounding]] = ContextVar("grounding", default={})
+_GROUNDING: ContextVar[Mapping[GroundingSlot, Grounding]] = ContextVar(
+    "grounding", default=MappingProxyType({})
+)
 _BLOCK_ARGUMENTS = tuple(inspect.signature(BasicTransformerBlock.forward).parameters)[1:]
 
 
