@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from graphcond.errors import InputError
 
@@ -76,7 +76,7 @@ class AttributedGraph:
 
     nodes: NodeTable
     indptr: Int64[np.ndarray, " nodes_plus_1"]
-    indices: Int[np.ndarray, " edges"]
+    indices: Integer[np.ndarray, " edges"]
     weights: Float32[np.ndarray, " edges"] | None = None
     edge_types: UInt8[np.ndarray, " edges"] | None = None
     edge_type_names: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class AttributedGraph:
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def neighbors(self, node: int) -> Int[np.ndarray, " degree"]:
+    def neighbors(self, node: int) -> Integer[np.ndarray, " degree"]:
         """Rows next to ``node``, ascending."""
         return self.indices[self.indptr[node] : self.indptr[node + 1]]
 

@@ -6,22 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
 
-import tests.typecheck  # noqa: F401 - the hook looks it up by name
+from tests.typecheck import check_package
 
-# Shapes and types in the signatures of these modules are checked at every call that a test makes.
-install_import_hook(
-    [
-        "graphcond.adapters",
-        "graphcond.guidance",
-        "graphcond.condition",
-        "graphcond.encoders",
-        "graphcond.guidance",
-        "graphcond.bases.token_weights",
-    ],
-    "tests.typecheck.check",
-)
+check_package("graphcond")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

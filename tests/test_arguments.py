@@ -21,6 +21,7 @@ from graphcond.pipeline import (
     texts_of,
 )
 from tests.builders import small_model, some_features
+from tests.typecheck import unchecked
 
 PICTURE = Image.new("RGB", (8, 8))
 
@@ -110,6 +111,6 @@ def test_the_pipeline_refuses(
     sd_folder: Path, clip_folder: Path, options: dict[str, Any], message: str
 ) -> None:
     pipe = GraphPipeline(small_model(sd_folder, features={"kind": "clip", "model": str(clip_folder)}))
-    with pytest.raises(InputError) as caught:
+    with unchecked(), pytest.raises(InputError) as caught:
         pipe("a star", **{"num_inference_steps": 2, **options})
     assert message in str(caught.value)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from diffusers import SchedulerMixin
@@ -27,6 +27,7 @@ from graphcond.errors import InputError
 from graphcond.signals import TextTokens
 
 
+@runtime_checkable
 class Attachment(Protocol):
     """An addition that is attached to a site."""
 

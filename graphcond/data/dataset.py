@@ -23,7 +23,7 @@ from graphcond.recipe import ConditionConfig, Recipe
 from graphcond.recipe.sections import AnyData
 from graphcond.scene_graph import SceneGraph, SceneSet
 
-Rows = Int64[np.ndarray, " n"]
+Rows = Int64[np.ndarray, " _"]
 
 VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
 """Names under which a split for validation is known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ BATCH = 64
 RESOLUTION = 64
 
 
+@runtime_checkable
 class ShapeOracle(Protocol):
     """Finds coloured shapes; `graphcond.worlds.scene_oracle.SceneOracle` does."""
 

@@ -19,7 +19,8 @@ from graphcond.objectives.base import (
 from graphcond.objectives.relations import RULES, shortfall, stated
 from graphcond.scene_graph import Box, holds
 
-Boxes = Float[Tensor, "*b 4"]
+Boxes = Float[Tensor, "*#b 4"]
+"""x0 y0 x1 y1 each; two tensors of boxes broadcast against each other."""
 _Pairwise = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -31,7 +32,7 @@ class Overlap(NamedTuple):
     covered: Float[Tensor, "*b"]
 
 
-def area(boxes: Boxes) -> Float[Tensor, "*b"]:
+def area(boxes: Boxes) -> Float[Tensor, "*#b"]:
     """Share of the picture; 0 for a box turned inside out."""
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -59,6 +59,7 @@ class StageConfig(Config):
         return TrainingConfig(**{name: getattr(self, name) for name in shared})
 
 
+@runtime_checkable
 class _Condition(Protocol):
     name: str
     encoder: Any

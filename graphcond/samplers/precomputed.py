@@ -90,7 +90,7 @@ def _check_graph(stored: NeighborFile, graph: AttributedGraph, path: Path) -> No
     known_rows(context.targets, len(graph), name=f"{path}: target")
     known_rows(context.neighbors[context.present], len(graph), name=f"{path}: neighbor")
     relations = np.empty(0, np.int16) if context.relations is None else context.relations
-    known_rows(relations, len(graph.relation_names) + 1, name=f"{path}: relation")
+    known_rows(relations.ravel(), len(graph.relation_names) + 1, name=f"{path}: relation")
 
 
 def _check_enough(stored: NeighborFile, path: Path, neighbors: int, *, require_picture: bool) -> None:

@@ -36,7 +36,7 @@ class RankingConstraints:
     divisor: Float64[np.ndarray, " nodes"] | None = None
 
     @property
-    def arrays(self) -> tuple[Bool[np.ndarray, " nodes"], Float64[np.ndarray, " nodes"]]:
+    def arrays(self) -> tuple[Bool[np.ndarray, " nodes"], Float64[np.ndarray, " nodes_or_0"]]:
         """``allowed`` and ``divisor`` as compiled code reads them; a missing divisor is an empty array."""
         return self.allowed, np.empty(0) if self.divisor is None else self.divisor
 

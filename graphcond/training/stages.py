@@ -86,7 +86,7 @@ VERSION = 1
 SHOWN = ("log_every", "validate_every", "validation_samples", "then", "name", "condition")
 """Settings of a stage that do not change what it trains."""
 
-Rows = Int64[np.ndarray, " n"]
+Rows = Int64[np.ndarray, " _"]
 Log = Callable[[Mapping[str, Any]], None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from graphcond.cli.sample_all import sample_all
 from graphcond.errors import InputError, WriteError
 from graphcond.graphs import load_graph, save_world
+from graphcond.precompute import plan_of
 from graphcond.samplers import PPRSamplerConfig, PrecomputedSamplerConfig, with_relations
 from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.worlds import ArtWorld
@@ -34,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.setattr("graphcond.precompute.plan.plan_of.__kwdefaults__", {"seed": 0, "shard_size": 7})
+    monkeypatch.setattr("graphcond.precompute.plan_of", partial(plan_of, shard_size=7))
 
 
 def run(*arguments: object) -> str:

@@ -44,7 +44,9 @@ def chosen(graph: AttributedGraph, *, neighbors: int = 3, first: int = 1, **quot
 
 def by_hand(graph: AttributedGraph, neighbors: int, **quotas: dict[str, int]) -> list[list[int]]:
     """The full ranking of each target, walked through one by one."""
-    full = with_relations(graph, exact(graph, len(graph)).sample(np.arange(len(graph)), None))  # type: ignore[arg-type]
+    full = with_relations(
+        graph, exact(graph, len(graph)).sample(np.arange(len(graph)), np.random.default_rng(0))
+    )
     assert full.relations is not None
     assert graph.nodes.types is not None
     answers = []

@@ -137,7 +137,7 @@ def _ends(
     return as_rows(pairs[0], "'edge_index'", place), as_rows(pairs[1], "'edge_index'", place)
 
 
-def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " edges"]], place: object) -> int:
+def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " _"]], place: object) -> int:
     """The number of nodes, as PyG counts: ``num_nodes``, else the length of a column, else by the edges."""
     masks = [key for key in columns if str(key).endswith(MASK)]
     known = (*FEATURES.values(), "y", "id", "text", "image", *masks)
@@ -312,7 +312,7 @@ def _hetero(
     graph: AttributedGraph,
     sources: Int64[np.ndarray, " edges"],
     types: pa.DictionaryArray,
-    features: Mapping[str, Shaped[np.ndarray, "nodes d"]],
+    features: Mapping[str, Shaped[np.ndarray, "nodes _"]],
 ) -> dict[Any, Any]:
     """The dict of a `HeteroData`: a part for each type of nodes, and for each relation between two types."""
     names, code = types.dictionary.to_pylist(), np.asarray(types.indices).astype(np.int64)
@@ -340,7 +340,7 @@ def _hetero(
 def _nodes(
     graph: AttributedGraph,
     rows: Int64[np.ndarray, " n"],
-    features: Mapping[str, Shaped[np.ndarray, "nodes d"]],
+    features: Mapping[str, Shaped[np.ndarray, "nodes _"]],
 ) -> dict[str, Any]:
     import torch
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Integer
 from numba import njit
 
 from graphcond.samplers.affiliation.graph import AffiliationGraph
@@ -44,8 +44,8 @@ TILE = 128
 class Links(NamedTuple):
     """The pairs of values that meet, and their entries in M; each pair is stored from both sides."""
 
-    indptr: Int64[np.ndarray, " values_plus_1"]
-    others: Int64[np.ndarray, " links"]
+    indptr: Integer[np.ndarray, " values_plus_1"]
+    others: Integer[np.ndarray, " links"]
     entries: Float64[np.ndarray, " links"]
 
 
@@ -75,7 +75,7 @@ def eliminate(implied: AffiliationGraph, profiles: Profiles, alpha: float) -> So
     if core.sum() > CORE:
         return None
     owners = np.repeat(np.arange(len(profiles)), lengths)
-    own = np.bincount(profiles.lists[1].astype(np.int64), spread[owners], values)
+    own = np.bincount(profiles.lists[1].astype(np.int64), spread[owners], values).astype(np.float64)
     weights = np.where(own > 0, implied.value_weights, 1.0)
     pivots = 1 / (1 / weights - (1 - alpha) * own)
     place = np.where(core, np.cumsum(core) - 1, -1)
@@ -88,7 +88,7 @@ def _link(profiles: Profiles, spread: Float64[np.ndarray, " profiles"], values: 
     """The entries of M off its diagonal: what each profile contributes, summed over profiles."""
     left, right, entries = _pairs(profiles.lists, spread)
     keys, which = np.unique(left * values + right, return_inverse=True)
-    entries = np.bincount(which, entries, len(keys))
+    entries = np.bincount(which, entries, len(keys)).astype(np.float64)
     rows = np.concatenate((keys // values, keys % values))
     order = np.argsort(rows, kind="stable")
     indptr = np.searchsorted(rows[order], np.arange(values + 1))

@@ -78,7 +78,9 @@ class AffiliationGraph:
     def strengths(self) -> Float64[np.ndarray, " nodes"]:
         """The sum of the weights of all implied edges of each node."""
         rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        return np.bincount(rows, (self.value_weights * (self.sizes - 1))[self.values], minlength=len(self))
+        pulls = (self.value_weights * (self.sizes - 1))[self.values]
+        # Of no rows at all, bincount makes integers.
+        return np.bincount(rows, pulls, minlength=len(self)).astype(np.float64)
 
     @property
     def implied_edges(self) -> int:

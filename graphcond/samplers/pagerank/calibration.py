@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -101,6 +101,7 @@ class Choice:
         return PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE)
 
 
+@runtime_checkable
 class PageRank(Protocol):
     """Ranks nodes by their personalized PageRank."""
 

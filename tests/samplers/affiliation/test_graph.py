@@ -106,4 +106,6 @@ def test_an_empty_separator_is_refused() -> None:
 )
 def test_lists_that_do_not_fit_are_refused(indptr: list[int], values: list[int], kinds: list[int]) -> None:
     with pytest.raises(InputError, match="do not fit"):
-        AffiliationGraph(np.array(indptr, np.int64), np.array(values), np.array(kinds), {"artist": 1.0})
+        AffiliationGraph(
+            np.array(indptr, np.int64), np.array(values, int), np.array(kinds, int), {"artist": 1.0}
+        )

@@ -9,6 +9,7 @@ import pytest
 from graphcond.errors import InputError
 from graphcond.samplers.pagerank.walk import RandomWalk
 from tests.samplers.toy_graphs import toy_graph
+from tests.typecheck import unchecked
 
 EDGES = [(0, 1), (1, 2), (3, 1)]
 
@@ -59,14 +60,16 @@ def test_any_width_of_index_will_do(width: type) -> None:
         ({"indices": np.array([1, 0, 2, 3, 1])}, "offsets do not fit"),
         ({"indptr": np.array([0, 1, 4, 5, 6])}, "offsets do not fit"),
         ({"indptr": np.array([0, 4, 1, 5, 6, 6])}, "offsets do not fit"),
-        ({"weights": np.array([1, 1, 1, 1, 1, -1])}, "at least 0"),
-        ({"weights": np.array([1, 1, 1, 1, 1, np.nan])}, "finite"),
-        ({"weights": np.ones(5)}, "one for each edge"),
+        ({"weights": np.array([1, 1, 1, 1, 1, -1], np.float32)}, "at least 0"),
+        ({"weights": np.array([1, 1, 1, 1, 1, np.nan], np.float32)}, "finite"),
+        ({"weights": np.ones(5, np.float32)}, "one for each edge"),
     ],
 )
 def test_broken_arrays_never_reach_compiled_code(arrays: dict[str, np.ndarray], problem: str) -> None:
+    with unchecked():
+        graph = replace(toy_graph(5, EDGES), **arrays)
     with pytest.raises(InputError, match=problem):
-        RandomWalk.on(replace(toy_graph(5, EDGES), **arrays))
+        RandomWalk.on(graph)
 
 
 def test_a_graph_may_be_empty() -> None:

@@ -9,6 +9,7 @@ from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import Ranking, Similarity
 from graphcond.samplers.similarity.base import check_rows, unit_rows
+from tests.typecheck import unchecked
 
 PICTURES = np.array([[0, 0], [1, 0], [0, 1], [-1, 0]], np.float16)
 
@@ -62,7 +63,10 @@ def test_a_query_of_another_width_is_refused() -> None:
 
 
 def test_embeddings_are_one_row_for_each_node() -> None:
-    with pytest.raises(InputError, match=r"picture embeddings have the shape \(4,\).*one row for each"):
+    with (
+        unchecked(),
+        pytest.raises(InputError, match=r"picture embeddings have the shape \(4,\).*one row for each"),
+    ):
         Fixed(NodeEmbeddings(np.ones(4)))
 
 

@@ -14,13 +14,14 @@ from graphcond.samplers import (
     TextImageSimilarity,
     TextTextSimilarity,
 )
+from tests.typecheck import unchecked
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NOTHING = [0.0, 0.0]
 EMBEDDINGS = NodeEmbeddings(
     pictures=np.array([NOTHING, EAST, NORTH, WEST], np.float16),
     texts=np.array([NORTH, EAST, EAST, EAST], np.float16) * 7,
-    extra=np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2], [-1, -1, 0]]),
+    extra=np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2], [-1, -1, 0]], np.float32),
 )
 
 
@@ -80,10 +81,10 @@ def test_embedding_compares_rows_of_any_embedding() -> None:
 
 
 def test_texts_and_pictures_must_share_a_space() -> None:
-    with pytest.raises(InputError, match="texts are 3 wide and pictures 2"):
+    with unchecked(), pytest.raises(InputError, match="texts are 3 wide and pictures 2"):
         TextImageSimilarity(NodeEmbeddings(pictures=np.ones((2, 2)), texts=np.ones((2, 3))))
 
 
 def test_texts_and_pictures_must_be_of_the_same_nodes() -> None:
-    with pytest.raises(InputError, match="1 texts and 2 pictures"):
+    with unchecked(), pytest.raises(InputError, match="1 texts and 2 pictures"):
         TextImageSimilarity(NodeEmbeddings(pictures=np.ones((2, 2)), texts=np.ones((1, 2))))

@@ -13,6 +13,7 @@ from graphcond.errors import InputError
 from graphcond.pipeline import GraphPipeline
 from tests.release_folder import write_release_folder
 from tests.saving.releases import draw, pictures
+from tests.typecheck import unchecked
 
 SEVERAL = [pictures(2), pictures(5)]
 
@@ -32,6 +33,7 @@ def given(count: int, *, absent: int = 0) -> NeighborFeatures:
 
 
 @pytest.mark.parametrize("scales", [(1.5, 3), np.array([1.5, 3.0]), torch.tensor([1.5, 3.0])])
+@unchecked()
 def test_scales_come_in_any_sequence(pipe: GraphPipeline, scales: Any) -> None:
     wanted = draw(pipe, neighbors=SEVERAL, graph_guidance_scale=[1.5, 3.0])
     assert np.array_equal(draw(pipe, neighbors=SEVERAL, graph_guidance_scale=scales), wanted)
@@ -68,7 +70,7 @@ def test_the_mode_changes_the_picture_only_where_there_is_a_graph(pipe: GraphPip
     ],
 )
 def test_what_is_refused(pipe: GraphPipeline, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with unchecked(), pytest.raises(InputError) as caught:
         draw(pipe, **options)
     assert message in str(caught.value)
 
