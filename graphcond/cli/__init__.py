@@ -51,8 +51,10 @@ def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     _quiet_libraries()
     python_format = warnings.formatwarning
-    warnings.formatwarning = lambda message, category, *where: (
-        f"note: {message}\n" if issubclass(category, Notice) else python_format(message, category, *where)
+    warnings.formatwarning = lambda message, category, *where, **line: (
+        f"note: {message}\n"
+        if issubclass(category, Notice)
+        else python_format(message, category, *where, **line)
     )
     try:
         _run()

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from graphcond.cli import app, main
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.recipe import find_recipe
 
 COMMANDS = [
@@ -153,6 +154,15 @@ def test_a_reader_that_leaves_is_no_failure(command: str) -> None:
     done = subprocess.run(ours, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_libraries_may_format_warnings_as_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    run(monkeypatch, "--help")
+    assert warnings.formatwarning(Notice("read"), Notice, "file.py", 1, line="x") == "note: read\n"
+    assert "file.py:1" in warnings.formatwarning(
+        "old", UserWarning, "file.py", 1, line="x"
+    )  # as DGL calls it
 
 
 def test_a_notice_is_one_line(tmp_path: Path) -> None:
