@@ -69,6 +69,7 @@ def test_a_match_on_a_class_of_one_world_is_a_kind_test(tmp_path: Path) -> None:
     "test",
     [
         "isinstance(signal, GraphTokens)",
+        "isinstance(found, GraphFormat)",
         "isinstance(x, str)",
         "a is None",
         "kind is SceneFormat.COCO",
