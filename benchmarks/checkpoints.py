@@ -15,7 +15,16 @@ from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel
+from torch import nn
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+)
 
 from graphcond.bases.config import TINY_FOLDER
 
@@ -26,30 +35,41 @@ TOKEN_IDS = {"vocab_size": 49408, "bos_token_id": 740, "eos_token_id": 741, "pad
 
 @dataclass(frozen=True)
 class BaseShape:
-    """A Stable Diffusion model; `heads` is diffusers' ``attention_head_dim``, which counts heads here."""
+    """A Stable Diffusion model.
+
+    Levels run from fine to coarse: their widths, the transformer blocks behind each layer (0 for none), and
+    the heads, which diffusers calls ``attention_head_dim``. ``second`` is the text encoder that SDXL adds.
+    """
 
     name: str
     prediction: Literal["epsilon", "v_prediction"]
     pixels: int
-    token_width: int
-    heads: int | tuple[int, ...]
     text: Mapping[str, Any]
-    blocks: tuple[int, ...] = (320, 640, 1280, 1280)
-    vae_blocks: tuple[int, ...] = (128, 256, 512, 512)
-    linear_projection: bool = False
+    heads: tuple[int, ...]
+    second: Mapping[str, Any] | None = None
+    widths: tuple[int, ...] = (320, 640, 1280, 1280)
+    depths: tuple[int, ...] = (1, 1, 1, 0)
+    vae_widths: tuple[int, ...] = (128, 256, 512, 512)
+    linear_projection: bool = True
     norm_groups: int = 32
+    latent_scale: float = 0.18215
+
+    @property
+    def token_width(self) -> int:
+        """Width of the context: the text encoders' states side by side."""
+        return sum(text["hidden_size"] for text in (self.text, self.second) if text is not None)
 
     def tiny(self) -> BaseShape:
         """The same structure, 64 px, 32 wide."""
-        heads = self.heads if isinstance(self.heads, int) else (1, 2, 2, 2)
         return replace(
             self,
             pixels=64,
-            token_width=32,
-            heads=heads,
             text={**self.text, **_TINY_TEXT},
-            blocks=(32,) * 4,
-            vae_blocks=(8,) * 4,
+            heads=(2,) * len(self.heads),
+            second=None if self.second is None else {**self.second, **_TINY_TEXT, "projection_dim": 32},
+            widths=(32,) * len(self.widths),
+            depths=tuple(min(depth, 2) for depth in self.depths),
+            vae_widths=(8,) * 4,
             norm_groups=8,
         )
 
@@ -80,20 +100,28 @@ def _layers(width: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
 
 _TINY_TEXT = _layers(32, 64, 2, 2)
 
-SD15 = BaseShape("sd15", "epsilon", 512, 768, 8, _layers(768, 3072, 12, 12))
+_VIT_L = _layers(768, 3072, 12, 12)
+_BIG_G = {**_layers(1280, 5120, 32, 20), "hidden_act": "gelu"}
+
+SD15 = BaseShape("sd15", "epsilon", 512, _VIT_L, (8, 8, 8, 8), linear_projection=False)
 SD21 = BaseShape(
-    "sd21",
-    "v_prediction",
-    768,
+    "sd21", "v_prediction", 768, {**_layers(1024, 4096, 23, 16), "hidden_act": "gelu"}, (5, 10, 20, 20)
+)
+SDXL = BaseShape(
+    "sdxl",
+    "epsilon",
     1024,
-    (5, 10, 20, 20),
-    {**_layers(1024, 4096, 23, 16), "hidden_act": "gelu"},
-    linear_projection=True,
+    _VIT_L,
+    (5, 10, 20),
+    second={**_BIG_G, "projection_dim": 1280},
+    widths=(320, 640, 1280),
+    depths=(0, 2, 10),
+    latent_scale=0.13025,
 )
 CLIP_L = ClipShape(
     "clip-vit-large-patch14",
     768,
-    _layers(768, 3072, 12, 12),
+    _VIT_L,
     {**_layers(1024, 4096, 24, 16), "image_size": 224, "patch_size": 14},
 )
 CLIP_H = ClipShape(
@@ -104,29 +132,54 @@ CLIP_H = ClipShape(
 )
 
 
+CLIP_G = ClipShape(
+    "clip-vit-bigg-14",
+    1280,
+    _BIG_G,
+    {**_layers(1664, 8192, 48, 16), "hidden_act": "gelu", "image_size": 224, "patch_size": 14},
+)
+
+
 def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
     """A Stable Diffusion folder in diffusers' layout, in fp16; weights are drawn on ``device``."""
     torch.manual_seed(0)
+    sides = ["CrossAttn" if depth else "" for depth in shape.depths]
+    added: dict[str, Any] = {}
+    if shape.second is not None:
+        added = {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": shape.second["projection_dim"] + 6 * 256,
+        }
+    parts: dict[str, nn.Module] = {}
     with torch.device(device):
-        unet = UNet2DConditionModel(
+        parts["unet"] = UNet2DConditionModel(
             sample_size=shape.pixels // 8,
-            block_out_channels=shape.blocks,
+            block_out_channels=shape.widths,
+            down_block_types=tuple(f"{side}DownBlock2D" for side in sides),
+            up_block_types=tuple(f"{side}UpBlock2D" for side in reversed(sides)),
+            transformer_layers_per_block=tuple(max(1, depth) for depth in shape.depths),
             cross_attention_dim=shape.token_width,
             attention_head_dim=shape.heads,
             use_linear_projection=shape.linear_projection,
             norm_num_groups=shape.norm_groups,
+            **added,
         )
-        vae = AutoencoderKL(
+        parts["vae"] = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=shape.vae_blocks,
+            block_out_channels=shape.vae_widths,
             norm_num_groups=shape.norm_groups,
             layers_per_block=2,
             sample_size=shape.pixels,
-            scaling_factor=0.18215,
+            scaling_factor=shape.latent_scale,
         )
-        text = CLIPTextModel(CLIPTextConfig(**TOKEN_IDS, **shape.text))
-    for part, name in ((unet, "unet"), (vae, "vae"), (text, "text_encoder")):
+        parts["text_encoder"] = CLIPTextModel(CLIPTextConfig(**TOKEN_IDS, **shape.text))
+        if shape.second is not None:
+            second = CLIPTextConfig(**TOKEN_IDS, **shape.second)
+            parts["text_encoder_2"] = CLIPTextModelWithProjection(second)
+            _copy_tokenizer("tokenizer", folder / "tokenizer_2")
+    for name, part in parts.items():
         part.half().save_pretrained(folder / name)
     DDIMScheduler(
         beta_start=0.00085,
@@ -138,6 +191,10 @@ def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
         prediction_type=shape.prediction,
     ).save_pretrained(folder / "scheduler")
     _copy_tokenizer("tokenizer", folder / "tokenizer")
+    index = {
+        "_class_name": "StableDiffusionPipeline" if shape.second is None else "StableDiffusionXLPipeline"
+    }
+    (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     return folder
 
 

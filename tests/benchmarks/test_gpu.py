@@ -16,6 +16,7 @@ from benchmarks.gpu import _note_unfinished, append, main, outcomes, report, tab
 from benchmarks.gpu_parts import (
     FIRST,
     FOLDERS,
+    LAST,
     PARTS,
     Figures,
     Items,
@@ -65,7 +66,7 @@ def test_fp16_loses_gradients_unless_the_loss_is_scaled(setup: Setup) -> None:
     assert zeros["fp16"] > 0.1 > 0.01 > zeros["fp16 x 2^16"]
 
 
-@pytest.mark.parametrize("name", ["instructg2i", "sgcond-v"])
+@pytest.mark.parametrize("name", ["instructg2i", "sgcond-v", "instructg2i-sdxl"])
 def test_a_recipe_trains_in_the_precision_it_asks_for(setup: Setup, name: str) -> None:
     figures = measured("recipes", name, setup)
     assert figures["precision"] == "bf16, bf16"
@@ -78,7 +79,7 @@ def test_a_recipe_trains_in_the_precision_it_asks_for(setup: Setup, name: str) -
 def test_the_checkpoints_of_recipes_are_there_or_it_is_said_that_they_are_not(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert set(FIRST) <= set(shipped_recipes())
+    assert {*FIRST, *LAST} <= set(shipped_recipes())
     for model in (one for one in recipe_overrides(setup, "sgcond-v") if ".model=" in one):
         assert Path(model.split("=")[1]).is_dir()
     monkeypatch.delitem(FOLDERS, "google-bert/bert-base-uncased")
