@@ -1,1 +1,1 @@
-"""Data."""
+"""Graphs and sets of scenes as training, drawing and evaluation read them."""

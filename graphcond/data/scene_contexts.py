@@ -22,7 +22,7 @@ from graphcond.samplers.scene_triples import ATTRIBUTE_PREDICATE
 from graphcond.scene_graph import SceneGraph, SceneSet
 
 EMPTY = SampledScene(words=(), objects=0, triples=(), boxes=())
-"""A scene that says nothing."""
+"""A scene without any word."""
 
 
 def words_of(scene: SceneGraph) -> Iterator[str]:
@@ -90,7 +90,7 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
         """Sampled scenes as encoders read them, in float32.
 
         Raises:
-            InputError: a word was not embedded.
+            InputError: ``words`` is closed and lacks a word of them.
         """
         return scene_features(context, self.words)
 
@@ -99,18 +99,22 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
         return shuffled_scenes(context, seed)
 
     def identity(self) -> tuple[object, ...]:
-        """Everything that scenes and their embeddings follow from, the sampler's settings excepted."""
+        """The scenes, the embeddings of their words and the seed; the sampler's settings are left out."""
         graphs = self.scenes.graphs
         masks = [graph.masks for graph in graphs if graph.masks is not None]
         return (
-            *(tuple(graphs), tuple(graph.masks is not None for graph in graphs)),
-            *(np.concatenate(masks) if masks else None, self.words.words, self.words.vectors, self.seed),
+            tuple(graphs),
+            tuple(graph.masks is not None for graph in graphs),
+            np.concatenate(masks) if masks else None,
+            self.words.words,
+            self.words.vectors,
+            self.seed,
         )
 
 
 @dataclass(frozen=True)
 class SceneReader:
-    """Reads any scene graph, with words that training never saw, for drawing.
+    """Reads any scene graph for drawing. Words that were not seen in training also work.
 
     Args:
         sampler: chooses what is kept of a scene, the same in every call.
@@ -128,12 +132,17 @@ class SceneReader:
 
 
 def shuffled_scenes(context: SceneContext, seed: int) -> SceneContext:
-    """The control: every target gets another's scene, none one that says the same as its own.
+    """The control: every target gets the scene of another one that differs from its own.
 
-    Who could only get such a one (a target alone, or one of more than half that say the same) gets an
-    empty scene.
+    A target gets an empty scene where every scene left is equal to its own: where it is alone, or where more
+    than half of the scenes are equal.
     """
-    rng, said = np.random.default_rng(seed), [_said(scene) for scene in context.scenes]
+    # Equal scenes stand together in a random order. A shift by the size of the largest group then leads from
+    # each scene into another group, as long as no group holds more than half of them.
+    rng, said = (
+        np.random.default_rng(seed),
+        [(scene.words, scene.objects, scene.triples) for scene in context.scenes],
+    )
     count, sizes = len(said), Counter(said)
     group = dict(zip(sizes, rng.permutation(len(sizes)).tolist(), strict=True))
     order = sorted(rng.permutation(count).tolist(), key=lambda row: group[said[row]])
@@ -143,7 +152,3 @@ def shuffled_scenes(context: SceneContext, seed: int) -> SceneContext:
         donor = order[(place + shift) % count]
         scenes[row] = EMPTY if said[donor] == said[row] else context.scenes[donor]
     return SceneContext(tuple(scenes))
-
-
-def _said(scene: SampledScene) -> tuple[object, ...]:
-    return scene.words, scene.objects, scene.triples

@@ -88,7 +88,7 @@ class ModelPictures:
 
     def make(self, rows: Int64[np.ndarray, " b"], arm: Arm, seed: int) -> Sequence[Image.Image]:
         """One picture for each row."""
-        texts = self._texts()
+        texts = next(iter(self.contexts.values())).texts
         graphs = (
             None if arm == "no_graph" else {name: self.features(rows, arm, name) for name in self.contexts}
         )
@@ -107,9 +107,6 @@ class ModelPictures:
         """The contexts of ``rows`` as the encoder of the condition ``name`` reads them."""
         places = np.array([self._place[row] for row in rows.tolist()], np.int64)
         return self.contexts[name].features(self._chosen[arm][name].take(places))
-
-    def _texts(self) -> Sequence[str]:
-        return next(iter(self.contexts.values())).texts
 
 
 def noise_of(rows: Int64[np.ndarray, " b"], seed: int) -> list[torch.Generator]:

@@ -48,14 +48,10 @@ class EvaluationReport:
 
     def to_markdown(self) -> str:
         """The report as a Markdown table."""
-        from graphcond.evaluation.report import to_markdown
-
         return to_markdown(self)
 
     def print(self) -> None:
         """Print the report as a table on the terminal."""
-        from graphcond.evaluation.report import print_report
-
         print_report(self)
 
 
