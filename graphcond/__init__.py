@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from graphcond.encoders import SentenceConfig as SentenceConfig
     from graphcond.encoders import TripleGCNConfig as TripleGCNConfig
     from graphcond.encoders import TripleTransformerConfig as TripleTransformerConfig
+    from graphcond.errors import GraphcondError as GraphcondError
     from graphcond.errors import InputError as InputError
+    from graphcond.errors import StorageError as StorageError
+    from graphcond.errors import TrainingError as TrainingError
     from graphcond.evaluation.evaluate import evaluate as evaluate
     from graphcond.features.clip import ClipExtractor as ClipExtractor
     from graphcond.features.clip_vision import ClipVisionExtractor as ClipVisionExtractor

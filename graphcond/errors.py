@@ -1,4 +1,12 @@
-"""Errors that people meet: one sentence that names the place and the remedy."""
+"""Errors that people meet: one sentence that names the place and the remedy.
+
+    GraphcondError
+    ├── InputError      the input must change: a file, a setting, an argument
+    ├── StorageError    the disk is full, or a place refuses to be written
+    └── TrainingError   training cannot go on
+
+The command line prints each as one line and exits with 2. Anything else is an error of graphcond itself.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +14,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class InputError(ValueError):
-    """The user's input is at fault: a file, a recipe, a graph, a picture, a checkpoint, an argument.
-
-    The command line prints it as one line and exits with 2.
+class GraphcondError(Exception):
+    """What graphcond raises for a person to read; catch it to catch all of them.
 
     Args:
-        problem: what is wrong, without a final period.
+        problem: what is wrong, as a sentence without a final period: "expected X, got Y".
         place: where: a file, ``file:line``, a recipe path, an option.
         remedy: what to do about it, as a short imperative.
     """
@@ -27,11 +33,15 @@ class InputError(ValueError):
         return f"{where}{self.problem}{what_to_do}"
 
 
-class WriteError(InputError):
+class InputError(GraphcondError, ValueError):
+    """The input must change: a file, a recipe, a graph, a picture, a checkpoint, an argument."""
+
+
+class StorageError(GraphcondError):
     """A file or a folder cannot be written: the place refuses, or its disk is full."""
 
 
-class TrainingError(InputError):
+class TrainingError(GraphcondError):
     """Training cannot go on (a loss that is not a number); what was saved before stays usable."""
 
 

@@ -11,7 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.features.clip import ClipExtractor
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
@@ -150,7 +150,7 @@ def test_a_failed_save_keeps_the_old_model(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("graphcond.model.write_json", full_disk)
-    with pytest.raises(WriteError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         model.save_pretrained(copy)
     assert sorted(copy.rglob("*")) == before
     assert [path.name for path in copy.parent.iterdir()] == ["model"]

@@ -131,7 +131,7 @@ def copy_files(source: Path, files: list[Path], out: Path, progress: Progress | 
     """Copy ``files`` of ``source`` to the same places of ``out``; ``progress`` gets the megabytes done.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     sizes = [(source / file).stat().st_size / 1e6 for file in files]
     with writing(out):

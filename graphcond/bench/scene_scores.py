@@ -36,7 +36,7 @@ def keep_scores(run: Path, key: str, scores: Scores, examples: Sequence[Image.Im
     """Write scores and example pictures into a run folder, whole or not at all.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     with atomic_folder(run / FOLDER) as folder:
         for number, picture in enumerate(examples):

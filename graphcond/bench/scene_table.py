@@ -66,7 +66,7 @@ def write_bench(bench: SceneBench, examples: SceneExamples, out: Path) -> None:
     """scenes.json, scenes.md and scenes.png.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     write_json(out / "scenes.json", bench.to_json())
     with atomic_file(out / "scenes.md") as temporary:

@@ -18,10 +18,10 @@ from graphcond.cli.many_values import ManyValues
 from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
 from graphcond.cli.train import train_command
-from graphcond.errors import InputError, Notice
+from graphcond.errors import GraphcondError, Notice
 
-DONE, OURS, USERS, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done, our fault, the user's input, Ctrl-C."""
+DONE, INTERNAL_ERROR, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done; an error of graphcond itself; an error that the user can mend; Ctrl-C."""
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 """How torch says it, on a CPU and on a GPU."""
@@ -58,9 +58,9 @@ def main() -> None:
     )
     try:
         _run()
-    except InputError as error:
+    except GraphcondError as error:
         _complain(f"error: {error}")
-        sys.exit(USERS)
+        sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         _complain("stopped")
         sys.exit(INTERRUPTED)
@@ -70,18 +70,18 @@ def main() -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"error: {place}{error.strerror or error}")
-        sys.exit(USERS)
+        sys.exit(USAGE_ERROR)
     except Exception as error:
         if _out_of_memory(error):
             _complain(f"error: not enough memory ({error}). Make fewer or smaller things at once")
-            sys.exit(USERS)
+            sys.exit(USAGE_ERROR)
         if os.environ.get("GRAPHCOND_DEBUG"):
             traceback.print_exc()
         _complain(
             f"graphcond failed: {type(error).__name__}: {error}",
             "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints.",
         )
-        sys.exit(OURS)
+        sys.exit(INTERNAL_ERROR)
 
 
 def _run() -> None:

@@ -165,7 +165,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
 
         Raises:
             InputError: the sampler needs what a target lacks.
-            WriteError: the cache cannot be written.
+            StorageError: the cache cannot be written.
         """
         first = self.sample(targets[:0])
         shape = (len(targets), first.neighbors.shape[1])

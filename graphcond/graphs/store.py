@@ -277,7 +277,7 @@ def check_replaceable(folder: Path, root: Path | None = None) -> None:
 
     Raises:
         InputError: ``folder`` is a file, holds something else, or holds ``root``, the pictures' folder.
-        WriteError: the folder cannot be written.
+        StorageError: the folder cannot be written.
     """
     if would_lose(folder, MANIFEST):
         raise InputError(

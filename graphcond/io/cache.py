@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.io.files import atomic_folder, default_cache_folder
 
 Arrays = dict[str, np.ndarray]
@@ -49,7 +49,7 @@ def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
             process, so they are compared with the free space first.
 
     Raises:
-        WriteError: the cache folder cannot be written, or its disk is too small.
+        StorageError: the cache folder cannot be written, or its disk is too small.
     """
     folder = default_cache_folder() / room / key
     try:
@@ -58,8 +58,8 @@ def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
             if needed > free:
                 raise OSError(f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
             yield new
-    except WriteError as error:
-        raise WriteError(
+    except StorageError as error:
+        raise StorageError(
             f"the cache {error.problem}",
             place=folder,
             remedy="make room, or set GRAPHCOND_CACHE to another folder",
@@ -92,7 +92,7 @@ def cached_arrays(key: str, layouts: Mapping[str, Layout], fill: Callable[[Array
         fill: writes into empty arrays; called only if the cache has no whole set under ``key``.
 
     Raises:
-        WriteError: as `cache_entry`.
+        StorageError: as `cache_entry`.
     """
 
     def read(folder: Path) -> Arrays:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 
 Role = Literal["new", "old"]
 """A temporary name holds a new version that is being written, or an old one that it replaces."""
@@ -88,7 +88,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Partial files of killed processes of this machine are deleted at the first write to the folder.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     path = Path(path)
     with writing(path):
@@ -114,7 +114,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     of killed processes of this machine are deleted at the first write beside them.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     with writing(path):
         path = Path(path).resolve()  # a link stays one
@@ -138,17 +138,17 @@ def writing(path: Path) -> Iterator[None]:
     """Tell in one sentence if the block cannot write ``path``, or a file that belongs to it.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     try:
         yield
-    except WriteError as error:  # of a temporary file inside
-        raise WriteError(error.problem, place=path, remedy=error.remedy) from error
+    except StorageError as error:  # of a temporary file inside
+        raise StorageError(error.problem, place=path, remedy=error.remedy) from error
     except Exception as error:
         told = any(words in str(error) for words in REFUSED) and not isinstance(error, InputError)
         if not (told or isinstance(error, OSError)):
             raise
-        raise WriteError(
+        raise StorageError(
             f"cannot be written ({getattr(error, 'strerror', None) or error})",
             place=path,
             remedy="choose another place, or make room on its disk",
@@ -159,7 +159,7 @@ def check_writable(path: Path) -> None:
     """Check before long work that a file can be written at ``path``; nothing is written.
 
     Raises:
-        WriteError: a folder stands there, or the place refuses.
+        StorageError: a folder stands there, or the place refuses.
     """
     with writing(path):
         if path.is_dir():
@@ -176,7 +176,7 @@ def check_new_folder(path: Path, *, remedy: str) -> None:
 
     Raises:
         InputError: something stands there already.
-        WriteError: the place refuses.
+        StorageError: the place refuses.
     """
     if would_lose(path):
         raise InputError("exists already", place=path, remedy=remedy)
@@ -222,7 +222,7 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically.
 
     Raises:
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from jaxtyping import Int64
 from graphcond import samplers
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs.store import FolderState
 from graphcond.io.files import check_writable, read_json, write_json, writing
 from graphcond.io.fingerprint import fingerprint, source_version
@@ -88,7 +88,7 @@ class Plan:
 
         Raises:
             InputError: the folder has shards of other settings.
-            WriteError: the folder cannot be written.
+            StorageError: the folder cannot be written.
         """
         check_writable(self.out)
         if not self._has_shards():
@@ -105,7 +105,7 @@ class Plan:
 
         Raises:
             InputError: the folder has shards of other settings by now.
-            WriteError: the folder cannot be written, or the disk is full.
+            StorageError: the folder cannot be written, or the disk is full.
         """
         self.check()
         if not self._has_shards():
@@ -139,7 +139,7 @@ class Plan:
         """Join the shards into the neighbor file.
 
         Raises:
-            WriteError: the file cannot be written, or the disk is full.
+            StorageError: the file cannot be written, or the disk is full.
         """
         # Written in the folder of the shards and then moved: a killed process leaves nothing beside ``out``.
         whole = self.folder / f"whole.{os.getpid()}"
@@ -147,7 +147,7 @@ class Plan:
             with writing(self.out):
                 write_neighbors(whole, NeighborContext.join(parts), self.about)
                 whole.replace(self.out)
-        except WriteError:
+        except StorageError:
             # Another process may have written the same file and deleted the shards; then all is well.
             if not self.is_done():
                 raise

@@ -13,7 +13,7 @@ from threading import Thread
 
 import numpy as np
 
-from graphcond.errors import InputError
+from graphcond.errors import GraphcondError, InputError
 from graphcond.precompute.plan import Plan
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
@@ -90,7 +90,7 @@ def precompute(
     Raises:
         InputError: the file or the folder of shards has other settings, a worker died, or the graph folder
             was changed.
-        WriteError: a file cannot be written, or the disk is full.
+        StorageError: a file cannot be written, or the disk is full.
     """
     if plan.is_done():
         plan.clear()
@@ -156,7 +156,7 @@ def _finish(plan: Plan) -> bool:
     return True
 
 
-_state: list[tuple[Plan, NeighborSampler | InputError]] = []
+_state: list[tuple[Plan, NeighborSampler | GraphcondError]] = []
 """In a worker process: its plan and its sampler, or the error why there is none."""
 
 
@@ -164,14 +164,14 @@ def _start(plan: Plan, make: MakeSampler) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     try:
         _state.append((plan, make()))
-    except InputError as error:
+    except GraphcondError as error:
         # Raised by the first shard instead: of a worker that fails here a pool only says that it ended.
         _state.append((plan, error))
 
 
 def _work(shard: int) -> int:
     plan, sampler = _state[0]
-    if isinstance(sampler, InputError):
+    if isinstance(sampler, GraphcondError):
         raise sampler
     return _write(plan, sampler, shard)
 

@@ -41,7 +41,8 @@ def check_recipe(
     """
     recipe = load_recipe(name_or_path, base=base, overrides=overrides)
     if recipe.tiny:
-        load_recipe(name_or_path, base="tiny", overrides=overrides)
+        with warnings.catch_warnings(action="ignore", category=Notice):  # given above already
+            load_recipe(name_or_path, base="tiny", overrides=overrides)
     return recipe
 
 

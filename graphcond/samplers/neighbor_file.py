@@ -47,7 +47,7 @@ def write_neighbors(path: Path, context: NeighborContext, about: Mapping[str, An
     """Write a neighbor file, atomically; the same content gives the same bytes.
 
     Raises:
-        WriteError: the file cannot be written, or the disk is full.
+        StorageError: the file cannot be written, or the disk is full.
     """
     from safetensors.numpy import save_file
 

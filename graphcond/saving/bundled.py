@@ -63,7 +63,7 @@ def copy_parts(
 
     Raises:
         InputError: a part is no longer where it was read from.
-        WriteError: the place refuses, or its disk is full.
+        StorageError: the place refuses, or its disk is full.
     """
     for part, source in parts.items():
         copy_files(source, files_of(part, _present(source), base), model / part, progress)

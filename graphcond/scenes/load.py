@@ -172,7 +172,7 @@ def write_scene(scene: SceneGraph, path: Path | str) -> None:
     """Write ``scene`` in the friendly form, atomically; masks are left out.
 
     Raises:
-        WriteError: the file cannot be written, or its disk is full.
+        StorageError: the file cannot be written, or its disk is full.
     """
     # A line for each key, relation and box: short rows that people can edit.
     keys = []

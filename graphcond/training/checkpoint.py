@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphcond.errors import InputError, TrainingError, WriteError
+from graphcond.errors import InputError, StorageError, TrainingError
 from graphcond.io.files import atomic_folder, read_json, write_json
 from graphcond.io.tensors import load_tensors
 from graphcond.model import GraphModel
@@ -138,8 +138,8 @@ def written(checkpoints: Path, place: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError, WriteError) as error:
-        problem = error.problem if isinstance(error, WriteError) else f"cannot be written ({error})"
+    except (OSError, SafetensorError, StorageError) as error:
+        problem = error.problem if isinstance(error, StorageError) else f"cannot be written ({error})"
         usable = list_checkpoints(checkpoints)
         before = f"; the checkpoint {usable[-1].name} is still usable" if usable else ""
         raise TrainingError(

@@ -79,7 +79,7 @@ def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
 
     Raises:
         InputError: ``out`` holds something already.
-        WriteError: nothing can be written there.
+        StorageError: nothing can be written there.
     """
     if out is None:
         out = Path("outputs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"

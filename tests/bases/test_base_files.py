@@ -11,7 +11,7 @@ from diffusers import PNDMScheduler, StableDiffusionPipeline
 from graphcond.bases import StableDiffusionConfig, TinyConfig
 from graphcond.bases.base_files import base_files, copy_files, model_files, write_index
 from graphcond.bases.config import TINY_FOLDER
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 
 READ = ["config.json", "merges.txt", "model.safetensors", "model-00001-of-00002.safetensors"]
 LEFT = [
@@ -100,7 +100,7 @@ def test_links_are_copied_as_what_they_show(crowded: Path, tmp_path: Path) -> No
 
 def test_a_place_that_refuses_is_named(crowded: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match="file"):
+    with pytest.raises(StorageError, match="file"):
         copy_files(crowded, base_files(StableDiffusionConfig, crowded), tmp_path / "file")
 
 

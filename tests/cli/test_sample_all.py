@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from graphcond.cli.sample_all import sample_all
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs import load_graph, save_world
 from graphcond.precompute import plan_of
 from graphcond.samplers import PPRSamplerConfig, PrecomputedSamplerConfig, with_relations
@@ -137,7 +137,7 @@ def test_graphs_of_next_to_nothing(tmp_path: Path, nodes: str) -> None:
 @pytest.mark.parametrize("out", ["", "file/neighbors.safetensors"])
 def test_a_place_that_cannot_be_written(world: Path, tmp_path: Path, out: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"cannot be written .*Choose another place"):
+    with pytest.raises(StorageError, match=r"cannot be written .*Choose another place"):
         run(world, "--out", tmp_path / out, *PPR)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 

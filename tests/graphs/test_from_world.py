@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from graphcond.attributed_graph import EdgeList, NodeTable
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs import inspect_graph, save_world
 from graphcond.io.pictures import open_picture
 from tests.graphs.graphs import edge_list
@@ -55,7 +55,7 @@ def test_a_world_moves_with_its_pictures(tmp_path: Path) -> None:
 
 def test_a_world_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     save_world(Dots(), tmp_path / "world")
-    with pytest.raises(WriteError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         save_world(Dots(fail_at=2), tmp_path / "world")
     assert inspect_graph(tmp_path / "world").missing_pictures == []
     save_world(Dots(), tmp_path / "world", directed=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcond.attributed_graph import NodeTable
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs import build_graph, open_graph, save_graph
 from graphcond.graphs.store import check_sums, read_manifest
 from tests.graphs.graphs import assert_same, edge_list, edge_pairs, node_table, rich_graph
@@ -97,7 +97,7 @@ def test_a_failed_save_keeps_the_folder(folder: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("graphcond.graphs.store._write_nodes", full_disk)
-    with pytest.raises(WriteError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         save_graph(build_graph(node_table(3), edge_list([])), folder)
     assert_same(open_graph(folder), rich_graph())
     assert [entry.name for entry in folder.parent.iterdir()] == ["graph"]
@@ -208,5 +208,5 @@ def test_no_graph_folder(tmp_path: Path, folder: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         save_graph(rich_graph(), tmp_path / "file" / "graph")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphcond.errors import InputError
+from graphcond.errors import StorageError
 from graphcond.io import cache as cache_module
 from graphcond.io.cache import Arrays, Layout, cache_entry, cached, cached_arrays
 from graphcond.io.files import default_cache_folder
@@ -65,7 +65,7 @@ def test_a_failed_fill_leaves_nothing() -> None:
 def test_a_full_disk_is_seen_before_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "_free_bytes", lambda folder: 10)
     fill = Filler()
-    with pytest.raises(InputError, match="GB are needed") as error:
+    with pytest.raises(StorageError, match="GB are needed") as error:
         cached_arrays("key", LAYOUTS, fill)
     assert "GRAPHCOND_CACHE" in str(error.value)
     assert fill.calls == 0
@@ -74,7 +74,7 @@ def test_a_full_disk_is_seen_before_writing(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="the cache cannot be written"):
+    with pytest.raises(StorageError, match="the cache cannot be written"):
         cached_arrays("key", LAYOUTS, Filler())
 
 

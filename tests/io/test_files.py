@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from graphcond.errors import InputError, WriteError, did_you_mean
+from graphcond.errors import InputError, StorageError, did_you_mean
 from graphcond.io.files import (
     atomic_file,
     atomic_folder,
@@ -103,18 +103,21 @@ def test_errors_read_as_sentences() -> None:
 def test_what_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(WriteError, match=r"file/a: cannot be written \(.*\)\. Choose another place"):
+    with pytest.raises(StorageError, match=r"file/a: cannot be written \(.*\)\. Choose another place"):
         write_json(tmp_path / "file" / "a", 1)
-    with pytest.raises(WriteError, match="folder: cannot be written"):
+    with pytest.raises(StorageError, match="folder: cannot be written"):
         write_json(tmp_path / "folder", 1)
-    with pytest.raises(WriteError, match="file/a: cannot be written"), atomic_folder(tmp_path / "file" / "a"):
+    with (
+        pytest.raises(StorageError, match="file/a: cannot be written"),
+        atomic_folder(tmp_path / "file" / "a"),
+    ):
         pass
     assert names(tmp_path) == ["file", "folder"]
 
 
 def test_a_full_disk_names_what_was_to_be_written(tmp_path: Path) -> None:
     with (
-        pytest.raises(WriteError, match=r"model: cannot be written \(No space left on device\)"),
+        pytest.raises(StorageError, match=r"model: cannot be written \(No space left on device\)"),
         atomic_folder(tmp_path / "model") as new,
         atomic_file(new / "weights"),
     ):
@@ -131,7 +134,7 @@ def test_a_full_disk_as_the_libraries_tell_it(tmp_path: Path, save: Callable[[Pa
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with (
-            pytest.raises(WriteError, match=r"model: cannot be written .* make room on its disk"),
+            pytest.raises(StorageError, match=r"model: cannot be written .* make room on its disk"),
             atomic_file(tmp_path / "model") as new,
         ):
             save(new)
@@ -144,7 +147,7 @@ def test_a_full_disk_as_the_libraries_tell_it(tmp_path: Path, save: Callable[[Pa
 def test_a_place_can_be_tried_before(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(WriteError, match=f"{path}: cannot be written"):
+    with pytest.raises(StorageError, match=f"{path}: cannot be written"):
         check_writable(tmp_path / path)
     check_writable(tmp_path / "new" / "deep" / "a")
     assert names(tmp_path) == ["file", "folder"]
@@ -152,7 +155,7 @@ def test_a_place_can_be_tried_before(tmp_path: Path, path: str) -> None:
 
 def test_a_place_that_refuses_is_found_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
-    with pytest.raises(WriteError, match="Permission denied"):
+    with pytest.raises(StorageError, match="Permission denied"):
         check_writable(tmp_path / "a")
 
 

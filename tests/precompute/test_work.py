@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs import save_graph
 from graphcond.graphs.store import folder_state
 from graphcond.precompute import Plan, Share, plan_of, precompute
@@ -221,7 +221,7 @@ def test_a_disk_that_fills(out: Path, undisturbed: bytes) -> None:
     for most in (100, 500, 1700):  # the plan, a shard, the file
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
         try:
-            with pytest.raises(WriteError, match=r"cannot be written .*make room on its disk"):
+            with pytest.raises(StorageError, match=r"cannot be written .*make room on its disk"):
                 precompute(plan(out), make)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -12,7 +12,7 @@ import pytest
 from diffusers import StableDiffusionPipeline
 
 from graphcond.bases import BASES
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.saving.bundled import check_apart, copy_parts, files_of, found_in, named_in
@@ -224,7 +224,7 @@ def test_a_full_disk_keeps_the_old_model(
 
     loaded = GraphModel.from_pretrained(model)
     monkeypatch.setattr(shutil, "copyfile", full)
-    with pytest.raises(WriteError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         loaded.save_pretrained(model)
     assert same(model, picture)
     assert [path.name for path in model.parent.iterdir()] == ["model"]

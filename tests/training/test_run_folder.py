@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.recipe import Recipe
 from graphcond.training.run_folder import check_same_recipe, new_run
 from tests.training.toys import toy_condition, toy_recipe
@@ -29,7 +29,7 @@ def test_a_run_that_cannot_be_written_is_refused_at_once(recipe: Recipe, tmp_pat
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="exists already"):
         new_run(recipe, tmp_path / "file")
-    with pytest.raises(WriteError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         new_run(recipe, tmp_path / "file" / "run")
 
 

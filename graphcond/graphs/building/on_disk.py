@@ -232,7 +232,7 @@ def build_folder(
     Raises:
         InputError: as `read_source` and `build_graph`; the memory is too little for the nodes, or given for
             a format that is read whole.
-        WriteError: the folder cannot be written, or its disk is full.
+        StorageError: the folder cannot be written, or its disk is full.
     """
     folder, kind = Path(folder), detect(source)
     check_replaceable(folder)  # once before the long reading, and again when the pictures' folder is known

@@ -275,7 +275,7 @@ def write_pyg(graph: AttributedGraph, file: Path | str) -> None:
     `Data.from_dict(torch.load(file))` makes a graph of it, or `HeteroData.from_dict` if nodes have types.
 
     Raises:
-        WriteError: the file cannot be written, or its disk is full.
+        StorageError: the file cannot be written, or its disk is full.
     """
     import torch
 

@@ -49,7 +49,7 @@ def export_edges(graph: AttributedGraph, file: Path | str, progress: Progress | 
 
     Raises:
         InputError: the file has another ending.
-        WriteError: the file cannot be written, or its disk is full.
+        StorageError: the file cannot be written, or its disk is full.
     """
     file = Path(file)
     ending = next((ending for ending in ENDINGS if file.name.endswith(ending)), None)

@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int64
 
 from graphcond.attributed_graph import ABSENT
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.io.cache import cache_entry, cached
 from graphcond.io.files import read_json, write_json
 from graphcond.io.fingerprint import fingerprint, source_version
@@ -142,7 +142,7 @@ def calibrated(
     if choice is None:
         choice = _chosen(walk, wanted, alpha, precision, threads)
         # If the cache cannot be written, the next process chooses again.
-        with suppress(WriteError), cache_entry("pagerank", key) as folder:
+        with suppress(StorageError), cache_entry("pagerank", key) as folder:
             choice.write(folder)
     return choice.build(walk, alpha)
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs import build_folder, open_graph, read_source, save_graph
 from graphcond.graphs.building.on_disk import Room
 from graphcond.graphs.store import check_sums, read_manifest
@@ -235,7 +235,7 @@ def test_a_disk_that_fills(links: Path, limit: int) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
-        with pytest.raises(WriteError, match=r"graph: cannot be written .*make room on its disk"):
+        with pytest.raises(StorageError, match=r"graph: cannot be written .*make room on its disk"):
             build_folder(links, out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -247,7 +247,7 @@ def test_a_disk_that_fills(links: Path, limit: int) -> None:
 def test_a_full_disk_is_named(links: Path) -> None:
     with (
         patch("graphcond.graphs.building.on_disk.SortedRuns._file", lambda *_: Path("/dev/full")),
-        pytest.raises(WriteError, match=r"cannot be written \(No space left on device\)"),
+        pytest.raises(StorageError, match=r"cannot be written \(No space left on device\)"),
     ):
         build_folder(links, links.parent / "graph")
 

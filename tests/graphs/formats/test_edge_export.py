@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from graphcond.attributed_graph import AttributedGraph, NodeTable
-from graphcond.errors import InputError, WriteError
+from graphcond.errors import InputError, StorageError
 from graphcond.graphs import build_graph, export_edges, open_graph, read_tables, save_graph
 from graphcond.graphs.formats import tables as edge_export
 from tests.graphs.graphs import assert_same, edge_list, node_table
@@ -91,7 +91,7 @@ def test_a_disk_that_fills_leaves_what_was_there(
 
     whole = edge_export._blocks(graph())
     monkeypatch.setattr(edge_export, "_blocks", blocks)
-    with pytest.raises(WriteError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         export_edges(graph(), file)
     assert [entry.name for entry in tmp_path.iterdir()] == [file.name]
     assert file.read_text() == "old"
