@@ -236,8 +236,10 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel], position: str)
             return f"{path}: is missing, add it{there}"
         case "value_error":
             error = problem["ctx"]["error"]
-            message = error.problem if isinstance(error, InputError) else str(error)
-            return f"{path}: {message}" if path else message
+            if not isinstance(error, InputError):
+                return f"{path}: {error}" if path else str(error)
+            where = path or error.place
+            return error.problem if where is None else f"{where}: {error.problem}"
         case _:
             message = problem["msg"].replace("Input should be", "expected", 1)
             return f"{path}: {message[:1].lower()}{message[1:]}, got {shown(problem['input'])}"

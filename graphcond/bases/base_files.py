@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-from graphcond.bases.config import BaseFacts, BaseFields, predicted_by
+from graphcond.bases.config import BASES, BaseFacts, BaseFields, predicted_by
 from graphcond.errors import InputError
 from graphcond.io.files import write_json, writing
 from graphcond.progress import Progress
@@ -24,31 +25,165 @@ INDEX = "model_index.json"
 
 LAYOUT = "give a Stable Diffusion model in diffusers' folder layout"
 
+FAMILIES = {
+    "StableDiffusionPipeline": "a Stable Diffusion 1.x or 2.x model",
+    "StableDiffusionXLPipeline": "an SDXL model",
+    "StableDiffusionXLImg2ImgPipeline": "an SDXL refiner",
+}
+"""What the models of some diffusers pipelines are called."""
+
+PURPOSES = {5: "depth maps", 7: "upscaling", 8: "edits by instruction (InstructPix2Pix)", 9: "inpainting"}
+"""What a UNet is for that reads so many channels."""
+
+_STEMS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 _WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
+_ANY_VARIANT = re.compile(r"\w+?(\.(?P<before>\w+))?(-\d+-of-\d+(\.(?P<behind>\w+))?)?\.safetensors")
 
 
-def stable_diffusion_facts(model: str, *, revision: str | None = None) -> BaseFacts | None:
-    """The facts of a Stable Diffusion folder, or of a hub model that is downloaded; None otherwise.
+def check_folder(config: type[BaseFields], model: str, variant: str | None) -> None:
+    """Check that the files of a base are there, as far as they are on this machine.
+
+    Args:
+        config: of the kind of base.
+        model: a folder; of a hub id nothing is checked.
+        variant: of the weight files.
 
     Raises:
-        InputError: a folder that is there, but is no Stable Diffusion model.
+        InputError: names the files that are there, and the setting to use.
     """
-    names = ("unet/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json")
-    unet, text, scheduler = (read_config(model, name, revision=revision) for name in names)
-    vae = read_config(model, "vae/config.json", revision=revision)
+    folder = Path(model)
+    unpack = (
+        f"unpack it once in Python: diffusers.{config.index['_class_name']}"
+        ".from_single_file(FILE).save_pretrained(FOLDER); then give that folder"
+    )
+    if folder.is_file():
+        raise InputError("is a single file, expected a folder", place=folder, remedy=unpack)
+    if not folder.is_dir():
+        return
+    cached = [folder] if (folder / "snapshots").is_dir() else sorted(folder.glob("models--*"))
+    if snapshots := [str(snapshot) for one in cached if (snapshot := _snapshot(one)) is not None]:
+        raise InputError(
+            "is the root of a hub cache",
+            place=folder,
+            remedy=f"give a snapshot in it: {', '.join(snapshots)}",
+        )
+    if missing := [part for part in config.parts if not (folder / part).is_dir()]:
+        index = read_config(model, INDEX) if (folder / INDEX).is_file() else None
+        pipeline = (index or {}).get("_class_name")
+        if pipeline is not None and pipeline != config.index["_class_name"]:
+            raise _foreign(pipeline, folder)
+        files = sorted(file.name for file in folder.glob("*.safetensors"))
+        problem = f"has no folder '{missing[0]}'"
+        raise InputError(
+            f"{problem}; it has the single file {files[0]}" if files else problem,
+            place=folder,
+            remedy=unpack if files else LAYOUT,
+        )
+    for part, (library, class_name) in config.parts.items():
+        if library in _STEMS and not class_name.endswith(("Tokenizer", "SchedulerMixin")):
+            _check_weights(folder / part, _STEMS[library], variant)
+
+
+def _check_weights(folder: Path, stem: str, variant: str | None) -> None:
+    matches = (_ANY_VARIANT.fullmatch(file.name) for file in folder.glob(f"{stem}*.safetensors"))
+    variants = {match["before"] or match["behind"] or "" for match in matches if match}
+    if (variant or "") in variants:
+        return
+    names = sorted(file.name for file in folder.iterdir() if file.suffix != ".json")
+    expected = ".".join(part for part in (stem, variant, "safetensors") if part)
+    settings = [f"set base.variant to {one}" if one else "leave base.variant out" for one in sorted(variants)]
+    raise InputError(
+        f"expected {expected}, found {', '.join(names) or 'no weights'}",
+        place=folder,
+        remedy=" or ".join(settings) or "save the model again with its weights as safetensors",
+    )
+
+
+def _snapshot(cached: Path) -> Path | None:
+    """The folder of a model in the hub's cache: that of the branch main, or the newest."""
+    main = cached / "refs" / "main"
+    if main.is_file() and (named := cached / "snapshots" / main.read_text(encoding="utf-8").strip()).is_dir():
+        return named
+    found = sorted((cached / "snapshots").glob("*"), key=lambda snapshot: snapshot.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def check_unet(
+    config: type[BaseFields], unet: Mapping[str, Any], vae: Mapping[str, Any], predicts: str, *, place: object
+) -> None:
+    """Check that a UNet is one that this kind of base draws with.
+
+    Args:
+        config: of the kind of base.
+        unet: config of the UNet.
+        vae: config of the autoencoder.
+        predicts: what the UNet predicts, as the scheduler tells.
+        place: for the error.
+
+    Raises:
+        InputError: it is not; where another kind of base loads it, that kind is named.
+    """
+    pipeline = "StableDiffusionPipeline"
+    if unet.get("addition_embed_type") == "text_time":
+        pipeline = "StableDiffusionXLPipeline"
+        # The refiner reads five numbers of size and score, and the tokens of the pooled text's encoder alone.
+        numbers = 5 * unet["addition_time_embed_dim"]
+        if unet["projection_class_embeddings_input_dim"] - numbers == unet["cross_attention_dim"]:
+            pipeline = "StableDiffusionXLImg2ImgPipeline"
+    if pipeline != config.index["_class_name"]:
+        raise _foreign(pipeline, place)
+    channels, latents = unet["in_channels"], vae["latent_channels"]
+    if channels != latents:
+        raise InputError(
+            f"expected a UNet that reads the {latents} channels of the latents, found one for "
+            f"{PURPOSES.get(channels, 'another purpose')}, which reads {channels}",
+            place=place,
+            remedy="use the text-to-picture model that it was made from",
+        )
+    if predicts == "flow":
+        raise InputError(
+            "its scheduler is one for flow matching, with which no such model was trained",
+            place=place,
+            remedy="restore the scheduler of the original model",
+        )
+
+
+def _foreign(pipeline: str, place: object) -> InputError:
+    """The error for a model of another pipeline than the base's."""
+    kinds = [kind for kind, config in BASES.items() if config.index.get("_class_name") == pipeline]
+    return InputError(
+        f"is {FAMILIES.get(pipeline, f'a model for {pipeline}')}",
+        place=place,
+        remedy=f"set base.kind to {kinds[0]}" if kinds else f"use a model for one of {', '.join(BASES)}",
+    )
+
+
+def unet_facts(config: type[BaseFields], model: str, *, revision: str | None = None) -> BaseFacts | None:
+    """The facts of a folder of Stable Diffusion or SDXL, or of a hub model that is downloaded.
+
+    None for a hub model that is not.
+
+    Raises:
+        InputError: a folder that is there, but is not of this kind.
+    """
+    read = partial(read_config, model, revision=revision)
+    unet, vae, text = read("unet/config.json"), read("vae/config.json"), read("text_encoder/config.json")
+    scheduler = read("scheduler/scheduler_config.json")
     if unet is None or text is None or scheduler is None or vae is None:
         return None
     try:
-        pixels = 2 ** (len(vae["block_out_channels"]) - 1)
-        return BaseFacts(
-            token_width=int(unet["cross_attention_dim"]),
+        second = read("text_encoder_2/config.json") if "text_encoder_2" in config.parts else None
+        return facts_of(
+            config,
+            unet,
+            vae,
+            scheduler,
             token_count=int(text["max_position_embeddings"]),
-            latent_channels=int(unet["in_channels"]),
-            pixels_per_latent=pixels,
-            default_size=int(unet["sample_size"]) * pixels,
-            multiple=2 ** (len(unet["block_out_channels"]) - 1) * pixels,
-            predicts=predicted_by(str(scheduler.get("_class_name")), scheduler),
+            pooled=None if second is None else int(second["projection_dim"]),
+            place=model,
         )
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"its config files do not give its sizes ({type(error).__name__}: {error})",
@@ -57,17 +192,43 @@ def stable_diffusion_facts(model: str, *, revision: str | None = None) -> BaseFa
         ) from None
 
 
-def sdxl_facts(model: str, *, revision: str | None = None) -> BaseFacts | None:
-    """The facts of an SDXL folder, or of a hub model that is downloaded; None otherwise.
+def facts_of(
+    config: type[BaseFields],
+    unet: Mapping[str, Any],
+    vae: Mapping[str, Any],
+    scheduler: Mapping[str, Any],
+    *,
+    token_count: int,
+    pooled: int | None,
+    place: object,
+) -> BaseFacts:
+    """The facts that the configs of a base's parts give.
+
+    Args:
+        config: of the kind of base.
+        unet: config of the denoiser.
+        vae: config of the autoencoder.
+        scheduler: config of the noise solver, with its ``_class_name``.
+        token_count: tokens in an encoded prompt.
+        pooled: width of the pooled text that SDXL reads.
+        place: for the error.
 
     Raises:
-        InputError: a folder that is there, but is not an SDXL base model.
+        InputError: they are configs of another kind of base.
     """
-    facts = stable_diffusion_facts(model, revision=revision)
-    second = read_config(model, "text_encoder_2/config.json", revision=revision)
-    if facts is None or second is None:
-        return None
-    return replace(facts, extras={"pooled": (int(second["projection_dim"]),)})
+    predicts = predicted_by(str(scheduler.get("_class_name")), scheduler)
+    check_unet(config, unet, vae, predicts, place=place)
+    pixels = 2 ** (len(vae["block_out_channels"]) - 1)
+    return BaseFacts(
+        token_width=int(unet["cross_attention_dim"]),
+        token_count=token_count,
+        latent_channels=int(unet["in_channels"]),
+        pixels_per_latent=pixels,
+        default_size=int(unet["sample_size"]) * pixels,
+        multiple=2 ** (len(unet["block_out_channels"]) - 1) * pixels,
+        predicts=predicts,
+        extras={} if pooled is None else {"pooled": (pooled,)},
+    )
 
 
 def read_config(model: str, name: str, *, revision: str | None = None) -> dict[str, Any] | None:

@@ -117,6 +117,13 @@ class BaseFields(ComponentConfig):
         """The model, as the user would name it."""
         return self.kind
 
+    def check(self) -> None:
+        """Check that the files are there and are those of such a base, as far as they are on this machine.
+
+        Raises:
+            InputError: names what is wrong, and the setting to use.
+        """
+
     @abstractmethod
     def facts(self) -> BaseFacts | None:
         """The facts, if they can be read without a download; None otherwise.
@@ -158,16 +165,10 @@ STABLE_DIFFUSION_INDEX: Mapping[str, object] = {
 }
 
 
-class StableDiffusionConfig(BaseFields):
-    """Any Stable Diffusion 1.x or 2.x model in diffusers' folder layout."""
+class FolderFields(BaseFields):
+    """Config of a base that lies in a folder or on the hub, in diffusers' layout."""
 
-    component = "graphcond.bases.stable_diffusion:StableDiffusionBase"
-    sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
-    parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
-    index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
-
-    kind: Literal["stable_diffusion"] = "stable_diffusion"
-    model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    model: str
     """A folder, or a model id on the Hugging Face hub."""
     revision: str | None = None
     """A branch, tag or commit of the hub model."""
@@ -179,11 +180,17 @@ class StableDiffusionConfig(BaseFields):
         """As the setting `model` says."""
         return self.model
 
+    def check(self) -> None:
+        """Check a folder of the model."""
+        from graphcond.bases.base_files import check_folder
+
+        check_folder(type(self), self.model, self.variant)
+
     def facts(self) -> BaseFacts | None:
         """The facts that the model's config files give."""
-        from graphcond.bases.base_files import stable_diffusion_facts
+        from graphcond.bases.base_files import unet_facts
 
-        return stable_diffusion_facts(self.model, revision=self.revision)
+        return unet_facts(type(self), self.model, revision=self.revision)
 
     def folder(self) -> Path:
         """The folder, or that of a hub model that is downloaded."""
@@ -193,13 +200,26 @@ class StableDiffusionConfig(BaseFields):
 
     def build(self, *, device: torch.device) -> Base:
         """Load the model, frozen."""
-        from graphcond.bases.stable_diffusion import StableDiffusionBase
-
+        self.check()
         settings = self.model_dump(exclude={"kind", "model"})
-        return StableDiffusionBase.from_pretrained(self.model, device=device, **settings)
+        base: Base = self.component_class().from_pretrained(self.model, device=device, **settings)
+        return base
 
 
-class StableDiffusionXLConfig(BaseFields):
+class StableDiffusionConfig(FolderFields):
+    """Any Stable Diffusion 1.x or 2.x model in diffusers' folder layout."""
+
+    component = "graphcond.bases.stable_diffusion:StableDiffusionBase"
+    sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
+    index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
+
+    kind: Literal["stable_diffusion"] = "stable_diffusion"
+    model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    """A folder, or a model id on the Hugging Face hub."""
+
+
+class StableDiffusionXLConfig(FolderFields):
     """Any SDXL base model in diffusers' folder layout; not its refiner."""
 
     component = "graphcond.bases.stable_diffusion_xl:StableDiffusionXLBase"
@@ -219,34 +239,6 @@ class StableDiffusionXLConfig(BaseFields):
     kind: Literal["sdxl"] = "sdxl"
     model: str = "stabilityai/stable-diffusion-xl-base-1.0"
     """A folder, or a model id on the Hugging Face hub."""
-    revision: str | None = None
-    """A branch, tag or commit of the hub model."""
-    variant: str | None = None
-    """The variant of the weight files, such as `fp16`."""
-
-    @property
-    def network(self) -> str:
-        """As the setting `model` says."""
-        return self.model
-
-    def facts(self) -> BaseFacts | None:
-        """The facts that the model's config files give."""
-        from graphcond.bases.base_files import sdxl_facts
-
-        return sdxl_facts(self.model, revision=self.revision)
-
-    def folder(self) -> Path:
-        """The folder, or that of a hub model that is downloaded."""
-        from graphcond.bases.base_files import local_folder
-
-        return local_folder(self.model, revision=self.revision)
-
-    def build(self, *, device: torch.device) -> Base:
-        """Load the model, frozen."""
-        from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase
-
-        settings = self.model_dump(exclude={"kind", "model"})
-        return StableDiffusionXLBase.from_pretrained(self.model, device=device, **settings)
 
 
 class TinyConfig(BaseFields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
@@ -12,7 +12,13 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphcond.bases.attention import choose_attention
-from graphcond.bases.config import TINY_FOLDER, AttentionChoice, DType
+from graphcond.bases.config import (
+    TINY_FOLDER,
+    AttentionChoice,
+    BaseFields,
+    DType,
+    StableDiffusionConfig,
+)
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
 from graphcond.bases.unet import UNetBase
 from graphcond.io.fingerprint import fingerprint, module_version
@@ -29,6 +35,8 @@ class StableDiffusionBase(UNetBase):
         tokenizer: text to ids.
         scheduler: the noise solver that `new_scheduler` copies.
     """
+
+    config: ClassVar[type[BaseFields]] = StableDiffusionConfig
 
     def __init__(
         self,

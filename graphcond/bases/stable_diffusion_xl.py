@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from graphcond.bases.attention import choose_attention
 from graphcond.bases.base_files import INDEX, read_config
-from graphcond.bases.config import AttentionChoice, DType
+from graphcond.bases.config import AttentionChoice, BaseFields, DType, StableDiffusionXLConfig
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
 from graphcond.bases.unet import UNetBase
 from graphcond.denoiser_inputs import DenoiserInputs
@@ -38,6 +38,7 @@ class StableDiffusionXLBase(UNetBase):
         zeros_for_empty: an empty prompt is all zeros, as the model was trained without text.
     """
 
+    config: ClassVar[type[BaseFields]] = StableDiffusionXLConfig
     lora_mixin: ClassVar[Any] = StableDiffusionXLLoraLoaderMixin
 
     def __init__(
@@ -50,14 +51,13 @@ class StableDiffusionXLBase(UNetBase):
         scheduler: SchedulerMixin,
         zeros_for_empty: bool = True,
     ) -> None:
-        pooled = text_encoders[1].config.projection_dim
         super().__init__(
             unet=unet,
             vae=vae,
             text_encoders=text_encoders,
             token_count=min(text_encoders[0].config.max_position_embeddings, tokenizers[0].model_max_length),
             scheduler=scheduler,
-            extras={"pooled": (pooled,)},
+            pooled=text_encoders[1].config.projection_dim,
         )
         self.text_encoders, self.tokenizers = text_encoders, tokenizers
         self.zeros_for_empty = zeros_for_empty

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
 from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
-from graphcond.bases.config import BaseFacts, SiteKind, predicted_by
+from graphcond.bases.base_files import facts_of
+from graphcond.bases.config import BaseFields, SiteKind
 from graphcond.bases.noise_process import process_of
 from graphcond.bases.sites import BetweenAttentions, filled, transformer_blocks
 from graphcond.bases.token_weights import install_token_weights
@@ -68,7 +69,7 @@ class UNetBase(Base):
         text_encoders: prompts to context tokens.
         token_count: n, tokens in an encoded prompt.
         scheduler: the noise solver that `new_scheduler` copies.
-        extras: what the denoiser reads of a prompt beside its tokens; see `BaseFacts.extras`.
+        pooled: width of the pooled text that SDXL reads.
 
     Attributes:
         conditions: further arguments of the UNet and of its copies, which a family makes of the inputs.
@@ -76,6 +77,8 @@ class UNetBase(Base):
 
     lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
     denoiser_name: ClassVar[str] = "unet"
+    config: ClassVar[type[BaseFields]]
+    """The config of this kind of base."""
 
     def __init__(
         self,
@@ -85,18 +88,16 @@ class UNetBase(Base):
         text_encoders: Sequence[nn.Module],
         token_count: int,
         scheduler: SchedulerMixin,
-        extras: Mapping[str, tuple[int, ...]] | None = None,
+        pooled: int | None = None,
     ) -> None:
-        pixels = 2 ** (len(vae.config.block_out_channels) - 1)
-        facts = BaseFacts(
-            token_width=unet.config.cross_attention_dim,
+        facts = facts_of(
+            self.config,
+            unet.config,
+            vae.config,
+            {**scheduler.config, "_class_name": type(scheduler).__name__},
             token_count=token_count,
-            latent_channels=unet.config.in_channels,
-            pixels_per_latent=pixels,
-            default_size=unet.config.sample_size * pixels,
-            multiple=2 ** (len(unet.config.block_out_channels) - 1) * pixels,
-            predicts=predicted_by(type(scheduler).__name__, scheduler.config),
-            extras=extras or {},
+            pooled=pooled,
+            place=type(self).__name__,
         )
         super().__init__(
             denoiser=unet,

@@ -115,6 +115,7 @@ class Recipe(Config):
             raise ValueError("conditions: two have the same name; rename one")
         if LORA in names:
             raise ValueError(f"conditions: '{LORA}' is the name of the LoRA's own group; choose another")
+        self.base.check()
         facts = self.base.facts()
         for number, condition in enumerate(self.conditions):
             check_condition(f"conditions.{number}", condition, facts)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from graphcond.bases import StableDiffusionConfig
+from graphcond.bases import StableDiffusionBase, StableDiffusionConfig
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from tests.tiny_checkpoints import write_sd_folder
@@ -115,8 +115,10 @@ def test_the_padding_of_a_prompt_is_known_and_shown(sd_folder: Path) -> None:
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
 def test_a_missing_part_is_named(copy: Path, part: str) -> None:
     shutil.rmtree(copy / part)
-    with pytest.raises(InputError, match=rf"its {part} cannot be loaded"):
+    with pytest.raises(InputError, match=rf"has no folder '{part}'"):
         StableDiffusionConfig(model=str(copy)).build(device=CPU)
+    with pytest.raises(InputError, match=rf"its {part} cannot be loaded"):
+        StableDiffusionBase.from_pretrained(str(copy))
 
 
 def test_truncated_weights_are_named(copy: Path) -> None:
@@ -131,7 +133,7 @@ def test_pickled_weights_are_not_loaded(copy: Path) -> None:
     weights.unlink()
     torch.save({}, copy / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(InputError, match="its unet cannot be loaded"):
-        StableDiffusionConfig(model=str(copy)).build(device=CPU)
+        StableDiffusionBase.from_pretrained(str(copy))
 
 
 def test_an_unknown_scheduler_is_named(copy: Path) -> None:
