@@ -53,7 +53,7 @@ class Part:
 
 PARTS = {
     "prepare": Part("Random checkpoints", 90, (Table({"gb": "GB", "seconds": "s"}),)),
-    "tests": Part("Tests marked gpu", 60, (Table({"outcome": "outcome"}),)),
+    "tests": Part("Tests marked gpu", 100, (Table({"outcome": "outcome"}),)),
     "injectors": Part(
         "Injectors",
         150,

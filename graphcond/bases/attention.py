@@ -18,7 +18,11 @@ XFORMERS_KEY_MULTIPLE = 8
 
 
 def why_not_xformers(device: torch.device) -> str | None:
-    """Why xformers cannot serve ``device``, or None if it can. Imports it in a probe: it may fail anyhow."""
+    """Why xformers cannot serve ``device``, or None if it can.
+
+    Importing it proves little: beside a torch that it was not built for, xformers imports with a warning and
+    has no kernels. So one small call is made.
+    """
     try:
         version("xformers")
     except PackageNotFoundError:
@@ -28,7 +32,22 @@ def why_not_xformers(device: torch.device) -> str | None:
         return f"xformers {version('xformers')} cannot be imported ({reason})"
     if device.type != "cuda":
         return f"xformers has no kernels for the device '{device.type}'"
+    try:
+        call_xformers(device)
+    except Exception as error:  # whatever its dispatcher and its kernels raise
+        first = str(error).strip().partition("\n")[0].rstrip(":.") or type(error).__name__
+        beside = f"xformers {version('xformers')} has no kernel that runs beside torch {torch.__version__}"
+        return f"{beside} ({first})"
     return None
+
+
+def call_xformers(device: torch.device) -> None:
+    """One small attention with what the bases need of it: float32 and an additive mask."""
+    from xformers.ops import memory_efficient_attention
+
+    tokens = torch.zeros(1, XFORMERS_KEY_MULTIPLE, 1, 32, device=device)
+    mask = torch.zeros(1, 1, XFORMERS_KEY_MULTIPLE, XFORMERS_KEY_MULTIPLE, device=device)
+    memory_efficient_attention(tokens, tokens, tokens, attn_bias=mask)
 
 
 def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention:

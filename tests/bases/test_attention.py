@@ -33,6 +33,7 @@ def test_xformers_where_it_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch, s
     with pytest.raises(InputError, match=r"base\.attention: xformers: .*Set base\.attention"):
         StableDiffusionConfig(model=str(sd_folder), attention="xformers").build(device=CPU)
     pretend_xformers(monkeypatch, SimpleNamespace())
+    monkeypatch.setattr(attention, "call_xformers", lambda device: None)
     assert "no kernels for the device 'cpu'" in str(why_not_xformers(CPU))
     assert why_not_xformers(CUDA) is None
     assert choose_attention("auto", CUDA) == "xformers"
@@ -42,6 +43,22 @@ def test_a_broken_xformers_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     pretend_xformers(monkeypatch, None)
     assert "cannot be imported" in str(why_not_xformers(CUDA))
     assert choose_attention("auto", CUDA) == "sdpa"
+
+
+def test_an_xformers_without_kernels_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built for another torch it imports, and its first call fails, as seen on an H200."""
+
+    def fails(device: torch.device) -> None:
+        raise NotImplementedError(
+            "No operator found for `memory_efficient_attention_forward`:\n  query : ..."
+        )
+
+    pretend_xformers(monkeypatch, SimpleNamespace())
+    monkeypatch.setattr(attention, "call_xformers", fails)
+    assert "has no kernel that runs beside torch" in str(why_not_xformers(CUDA))
+    assert choose_attention("auto", CUDA) == "sdpa"
+    with pytest.raises(InputError, match="No operator found"):
+        choose_attention("xformers", CUDA)
 
 
 @torch.no_grad()
