@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from graphcond.adapters import INJECTORS, Injector
 from graphcond.bases import BASES
+from graphcond.bases.attention import why_not_xformers
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import GraphTokens, LayoutMap, Signal
 
@@ -314,11 +315,26 @@ def test_two_of_a_kind_stack(base) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@torch.no_grad()
+def test_cuda_gives_what_the_cpu_gives(base, kind: str) -> None:
+    injector = build(kind)
+    injector.inject(base)
+    wake(injector)
+    here = run(base, injector)
+    base.to(torch.device("cuda"))
+    injector.to("cuda")
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        there = base.denoise(injector.apply(on_gpu(inputs(base)), on_gpu(signal(injector, base))))
+    assert torch.allclose(there.cpu(), here, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kinds", PAIRS)
 def test_xformers_gives_what_sdpa_gives(base, kinds: tuple[str, str]) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    pytest.importorskip("xformers")
+    if reason := why_not_xformers(torch.device("cuda")):
+        pytest.skip(reason)
     base.to(torch.device("cuda"))
     injectors = awake_pair(base, kinds)
     outputs = []
@@ -326,13 +342,20 @@ def test_xformers_gives_what_sdpa_gives(base, kinds: tuple[str, str]) -> None:
         base.set_attention(attention)
         both = on_gpu(inputs(base))
         for injector in injectors:
-            read = signal(injector, base)
-            both = injector.apply(both, None if read is None else on_gpu(read), 0.5)
+            both = injector.apply(both, on_gpu(signal(injector, base)), 0.5)
         with torch.no_grad():
             outputs.append(base.denoise(both))
     assert torch.allclose(*outputs, atol=1e-3)
 
 
 def on_gpu(value: Any) -> Any:
-    moved = {name: each.cuda() for name, each in vars(value).items() if isinstance(each, torch.Tensor)}
-    return replace(value, **moved)
+    """The value with its tensors on the GPU, those in its mappings too."""
+    if isinstance(value, torch.Tensor):
+        return value.cuda()
+    if isinstance(value, dict):
+        return {name: on_gpu(each) for name, each in value.items()}
+    return (
+        replace(value, **{name: on_gpu(each) for name, each in vars(value).items()})
+        if is_dataclass(value)
+        else value
+    )
