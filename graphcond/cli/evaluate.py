@@ -94,16 +94,15 @@ def evaluate(
 def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
     """What a model is evaluated on: ``path`` as its recipe would read it, or the recipe's own data."""
     from graphcond.recipe.sections import MmagData, SceneData
-    from graphcond.samplers import SceneSamplerConfig
 
     if path is None:
         if recipe.data.left_open:
             raise InputError("is needed: the model names no data", place="--graph", remedy="name the folder")
         return recipe.data
     forbidden = recipe.data.forbidden_splits
-    if not any(isinstance(condition.sampler, SceneSamplerConfig) for condition in recipe.conditions):
+    if not recipe.data.has_scenes:
         return MmagData(path=path, forbidden_splits=forbidden)
-    if isinstance(recipe.data, SceneData):
+    if recipe.data.kind == "scenes":
         return recipe.data.model_copy(update={"path": path, "format": None, "pictures": None})
     return SceneData(path=path, forbidden_splits=forbidden)
 

@@ -18,7 +18,7 @@ from graphcond.errors import InputError
 from graphcond.features.load import Extractors
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
-from graphcond.recipe.sections import FileFeatures, mirrors
+from graphcond.recipe.sections import mirrors
 from graphcond.saving.model_folder import saved_recipe
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
@@ -129,7 +129,7 @@ def _build_model(
 ) -> GraphModel:
     # CLIP's own projection, where an encoder starts from it; embeddings from a file have none.
     starts = any("text_projection" in condition.encoder.needs for condition in recipe.conditions)
-    from_file = isinstance(recipe.features, FileFeatures)
+    from_file = "extra" in recipe.features.columns
     with report.stage("model", "Loading the base"):
         model = GraphModel.build(
             recipe,
