@@ -1,4 +1,4 @@
-"""What samplers, encoders, injectors and bases have in common: a frozen config tagged by ``kind``.
+"""Configs of parts: frozen, tagged by ``kind``; the registry of plug-ins; pydantic errors as sentences.
 
 Configs live in a room's ``config.py``, which imports neither torch nor numba, and name their class by its
 path; `ComponentConfig.make` imports it. ``Config.build(...)`` receives what only the caller knows (a token

@@ -63,7 +63,7 @@ class Targets:
             are known.
         texts: the prompts.
         facts: named facts to be recognized, such as the artist; one value for each row.
-        scenes: what each picture should show; empty where targets are no scenes.
+        scenes: what each picture should show; empty where targets are not scenes.
 
     Raises:
         InputError: fewer than two targets, or columns of different lengths.

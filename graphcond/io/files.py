@@ -213,7 +213,7 @@ def check_replaceable(path: Path, *known: Path | str) -> None:
 def _check_parent(path: Path) -> None:
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -272,7 +272,7 @@ def inside(root: Path, relative: str, *, place: object = None) -> str:
     try:
         resolved = (root / clean).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise InputError(f"{relative!r} is no path", place=place, remedy="mend the name") from None
+        raise InputError(f"{relative!r} is not a path", place=place, remedy="mend the name") from None
     if clean.is_absolute() or not resolved.is_relative_to(root.resolve()):
         raise InputError(
             f"the path '{relative}' leaves the folder {root}",

@@ -111,19 +111,20 @@ class SceneInput:
     @property
     def json(self) -> Any:
         """The `document` of a JSON file; None for folders and other files, JSON Lines among them."""
-        return self.document if self._looks_like_json else None
+        return self.document if self._is_json and self.path.suffix != ".jsonl" else None
 
     @property
     def first(self) -> Any:
         """The value of the first scene of a JSON or JSON Lines file; None for folders and other files."""
-        if self.path.is_dir() or not (self.path.suffix == ".jsonl" or self._looks_like_json):
-            return None
-        return self.rows[0][1] if self.rows else None
+        return self.rows[0][1] if self._is_json and self.rows else None
 
     @cached_property
-    def _looks_like_json(self) -> bool:
-        if self.path.is_dir() or self.path.suffix in (".json", ".jsonl"):
-            return self.path.suffix == ".json" and not self.path.is_dir()
+    def _is_json(self) -> bool:
+        """Told by the suffix or the first character, so that formats of other files are never parsed."""
+        if self.path.is_dir():
+            return False
+        if self.path.suffix in (".json", ".jsonl"):
+            return True
         try:
             with self.path.open("rb") as file:
                 start = file.read(64)

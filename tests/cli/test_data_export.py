@@ -120,7 +120,7 @@ def test_neighbors_of_another_graph(tmp_path: Path, neighbors: Path) -> None:
         ),
         (["--out", "edges.csv", "--split", "test"], "--split: goes with metadata.jsonl only"),
         (["--out", "metadata.jsonl", "--neighbors", "nowhere"], "nowhere: no such file"),
-        (["--out", "/dev/null/edges.csv"], "/dev/null is no folder"),
+        (["--out", "/dev/null/edges.csv"], "/dev/null is not a folder"),
     ],
 )
 def test_bad_options(folder: Path, arguments: list[str], problem: str) -> None:

@@ -89,7 +89,7 @@ def test_links_may_not_leave_it_either(tmp_path: Path) -> None:
 def test_names_that_are_no_paths(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("loop", "a\0b"):
-        with pytest.raises(InputError, match=r"row 2: .* is no path"):
+        with pytest.raises(InputError, match=r"row 2: .* is not a path"):
             inside(tmp_path, name, place="row 2")
 
 

@@ -84,7 +84,7 @@ def test_other_keys(tmp_path: Path) -> None:
             r":2: the neighbor 'no.png' is not a file",
         ),
         ({"center": "c d.png", "text": "t", "neighbors": ["x" * 999]}, r":2: the neighbor .* is not a file"),
-        ({"center": "c\0d.png", "text": "t", "neighbors": []}, r":2: .* is no path"),
+        ({"center": "c\0d.png", "text": "t", "neighbors": []}, r":2: .* is not a path"),
         ({"center": ".", "text": "t", "neighbors": []}, r":2: the target '.' is not a file"),
         ({"center": "../x.png", "text": "t", "neighbors": []}, r":2: the path '../x.png' leaves"),
         (

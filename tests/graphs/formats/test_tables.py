@@ -147,7 +147,7 @@ GOOD_NODES, GOOD_EDGES = "id,text\na,1\nb,2\n", "src,dst\na,b\n"
         ("id,text\na,1\n,2\n", GOOD_EDGES, r"nodes\.csv, row 2: 'id' is empty"),
         ("id,text\na,1\nb,2\na,3\n", GOOD_EDGES, r"nodes\.csv, row 3: the id 'a' occurs a second time"),
         ("id,text,image\na,1,x.png\nb,2,../x.png\n", GOOD_EDGES, r"nodes\.csv, row 2: the path .* leaves"),
-        ("id,text,image\na,1,x\0.png\n", GOOD_EDGES, r"nodes\.csv, row 1: .* is no path"),
+        ("id,text,image\na,1,x\0.png\n", GOOD_EDGES, r"nodes\.csv, row 1: .* is not a path"),
         (GOOD_NODES, "src,dst\na,b\nb,z\n", r"edges\.csv, row 2: there is no node 'z'"),
         (GOOD_NODES, "src,dst\na,\n", r"edges\.csv, row 1: 'dst' is empty"),
         (GOOD_NODES, "src,to\na,b\n", r"edges\.csv: there is no column 'dst'.*--column dst="),
