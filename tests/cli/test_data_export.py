@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from graphcond.attributed_graph import ABSENT
 from graphcond.cli.data import app
-from graphcond.errors import InputError
+from graphcond.errors import GraphcondError
 from graphcond.graphs import load_graph, save_graph
 from graphcond.samplers import PPRSampler
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
@@ -29,7 +29,7 @@ def output_of(*arguments: object) -> str:
 
 def error_of(*arguments: object) -> str:
     result = data(*arguments)
-    assert isinstance(result.exception, InputError), result.exception
+    assert isinstance(result.exception, GraphcondError), result.exception
     return str(result.exception)
 
 
