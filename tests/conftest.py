@@ -37,11 +37,27 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny Stable Diffusion 2.x folder: v-prediction, linear projections."""
+    from tests.tiny_checkpoints import write_sd_folder
+
+    return write_sd_folder(tmp_path_factory.mktemp("sd2"), prediction="v_prediction")
+
+
+@pytest.fixture(scope="session")
 def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random tiny SDXL folder: cross-attention 24 + 32 wide, 64 px."""
     from tests.tiny_checkpoints import write_sdxl_folder
 
     return write_sdxl_folder(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="session")
+def sana_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny folder of Sana's transformer with T5: flow matching, tokens 24 wide, 64 px."""
+    from tests.tiny_checkpoints import write_sana_folder
+
+    return write_sana_folder(tmp_path_factory.mktemp("sana"))
 
 
 @pytest.fixture(scope="session")

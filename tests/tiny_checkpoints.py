@@ -8,9 +8,12 @@ from typing import Literal
 
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
     DDIMScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SanaTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -26,6 +29,9 @@ from transformers import (
     CLIPVisionConfig,
     Dinov2Config,
     Dinov2Model,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
@@ -91,6 +97,54 @@ def write_sdxl_folder(folder: Path, *, cross_widths: tuple[int, int] = (24, 32),
     pipeline.save_pretrained(folder)
     write_tokenizer(folder / "tokenizer")
     write_tokenizer(folder / "tokenizer_2", pad="!")
+    return folder
+
+
+def write_sana_folder(folder: Path, *, seed: int = 0) -> Path:
+    """A folder of Sana's transformer with a T5 text encoder: flow matching, 6 latent channels, 64 px."""
+    tokenizer = T5Tokenizer(
+        [(piece, 0.0) for piece in ("<pad>", "</s>", "<unk>")]
+        + [(piece, -2.0) for piece in ("▁", *"abcdefghijklmnopqrstuvwxyz")],
+        extra_ids=0,
+    )
+    pixels, patch = 8, 2
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        parts = {
+            "transformer": SanaTransformer2DModel(
+                sample_size=PICTURE_SIZE // pixels,
+                patch_size=patch,
+                in_channels=6,
+                out_channels=6,
+                num_layers=2,
+                num_attention_heads=4,
+                attention_head_dim=8,
+                num_cross_attention_heads=2,
+                cross_attention_head_dim=16,
+                cross_attention_dim=32,
+                caption_channels=24,
+            ),
+            "vae": AutoencoderDC(
+                latent_channels=6,
+                attention_head_dim=4,
+                encoder_block_types=("ResBlock",) * 3 + ("EfficientViTBlock",),
+                decoder_block_types=("ResBlock",) * 3 + ("EfficientViTBlock",),
+                encoder_block_out_channels=(12,) * 4,
+                decoder_block_out_channels=(12,) * 4,
+                encoder_qkv_multiscales=((), (), (), (5,)),
+                decoder_qkv_multiscales=((), (), (), (5,)),
+                encoder_layers_per_block=(1,) * 4,
+                decoder_layers_per_block=(1,) * 4,
+                scaling_factor=0.5,
+            ),
+            "text_encoder": T5EncoderModel(
+                T5Config(vocab_size=len(tokenizer), d_model=24, d_ff=48, d_kv=8, num_heads=3, num_layers=2)
+            ),
+        }
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(folder / "scheduler")
     return folder
 
 

@@ -186,7 +186,8 @@ class UNetBase(Base):
     def _residuals(self, residuals: Mapping[str, Tensor]) -> dict[str, Any]:
         if not residuals:
             return {}
-        *down, mid = (residuals[name].to(self.dtype) for name in self.sites("encoder_level"))
+        nothing = torch.zeros((), device=self.device)
+        *down, mid = (residuals.get(name, nothing).to(self.dtype) for name in self.sites("encoder_level"))
         return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": mid}
 
     def _levels(self) -> Iterator[Site]:

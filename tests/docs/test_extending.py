@@ -93,7 +93,7 @@ def test_write_an_injector(
 ) -> None:
     package = installed("write-an-injector.md")
     monkeypatch.setitem(suite.INJECTORS, "feature_shift", package.FeatureShiftConfig)
-    monkeypatch.setitem(suite.ROWS, "feature_shift", {})
+    monkeypatch.setitem(suite.INJECTOR_ROWS, "feature_shift", {})
     for check in INJECTORS:
         base = StableDiffusionBase.from_pretrained(str(sd_folder))
         check(base, "feature_shift")

@@ -1,0 +1,177 @@
+"""Sana behind graphcond's contract of a base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderDC, SanaTransformer2DModel, SchedulerMixin
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import T5EncoderModel, T5Tokenizer
+
+from graphcond.bases.base import Base, LatentMoments, Site
+from graphcond.bases.config import BaseFacts, DType, SiteKind
+from graphcond.bases.loading import DTYPES, load_part, load_scheduler
+from graphcond.bases.noise_process import Flow
+from graphcond.bases.sites import Addition, filled
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.io.fingerprint import fingerprint, module_version
+from graphcond.signals import TextTokens
+
+
+class SanaBase(Base):
+    """A frozen Sana model.
+
+    Args:
+        transformer: the denoiser.
+        vae: the autoencoder, which is deterministic.
+        text_encoder: prompts to context tokens.
+        tokenizer: text to ids.
+        scheduler: the noise solver that `new_scheduler` copies.
+        facts: sizes.
+    """
+
+    masks_padding: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        transformer: SanaTransformer2DModel,
+        vae: AutoencoderDC,
+        text_encoder: T5EncoderModel,
+        tokenizer: T5Tokenizer,
+        scheduler: SchedulerMixin,
+        facts: BaseFacts,
+    ) -> None:
+        super().__init__(
+            denoiser=transformer,
+            others=(vae, text_encoder),
+            scheduler=scheduler,
+            facts=facts,
+            process=Flow(scheduler, patch=transformer.config.patch_size),
+        )
+        self.transformer, self.vae = transformer, vae
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str,
+        *,
+        facts: BaseFacts,
+        device: torch.device,
+        dtype: DType,
+        gradient_checkpointing: bool,
+    ) -> SanaBase:
+        """Load a model.
+
+        Raises:
+            InputError: a part is missing or damaged.
+        """
+        options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+        return cls(
+            transformer=load_part(SanaTransformer2DModel, folder, "transformer", **options),
+            vae=load_part(AutoencoderDC, folder, "vae", **options),
+            text_encoder=load_part(T5EncoderModel, folder, "text_encoder", **options),
+            tokenizer=load_part(T5Tokenizer, folder, "tokenizer"),
+            scheduler=load_scheduler(folder),
+            facts=facts,
+        ).placed(device, "sdpa", gradient_checkpointing=gradient_checkpointing)
+
+    def sites(self, kind: SiteKind) -> Mapping[str, Site]:
+        """Cross-attentions, and the places before them."""
+        stride, found = self.transformer.config.patch_size, {}
+        for number, block in enumerate(self.transformer.transformer_blocks):
+            name, width = f"transformer_blocks.{number}", block.attn2.inner_dim
+            if kind == "cross_attention":
+                name = f"{name}.attn2"
+                found[name] = Site(name, kind, width, block.attn2, block.attn2.heads, stride)
+            elif kind == "block":
+                attach = partial(BeforeCrossAttention, block.attn2)
+                found[name] = Site(name, kind, width, block, block.attn1.heads, stride, attach=attach)
+        return found
+
+    @torch.no_grad()
+    def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
+        """Token ids, hidden states, and which tokens are not padding."""
+        found = self.tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=self.facts.token_count,
+            truncation=True,
+            return_tensors="pt",
+        ).to(self.text_encoder.device)
+        hidden = self.text_encoder(found.input_ids, attention_mask=found.attention_mask).last_hidden_state
+        return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
+
+    @torch.no_grad()
+    def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
+        """The latents of pictures with values in -1..1."""
+        latents = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent
+        latents = latents * self.vae.config.scaling_factor
+        return LatentMoments(latents, torch.zeros_like(latents))
+
+    @torch.no_grad()
+    def decode_latents(
+        self, latents: Float[Tensor, "b channels height width"]
+    ) -> Float[Tensor, "b 3 pixel_height pixel_width"]:
+        """Pictures in float32, values about -1..1."""
+        return self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample.float()
+
+    def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
+        """One call of the transformer. A token of weight w counts w times in the softmax."""
+        bias = None
+        if inputs.context_weight is not None:
+            bias = inputs.context_weight.log().clamp(min=-10000).to(self.dtype)[:, None]
+        with filled(inputs.grounding):
+            return self.transformer(
+                inputs.sample.to(self.dtype),
+                encoder_hidden_states=inputs.context.to(self.dtype),
+                encoder_attention_mask=bias,
+                timestep=inputs.timestep * self.transformer.config.timestep_scale,
+            ).sample
+
+    def pictures_version(self) -> str:
+        """Of the autoencoder."""
+        return module_version(self.vae, self.vae.config)
+
+    def prompts_version(self) -> str:
+        """Of tokenizer and text encoder."""
+        tokenizer = self.tokenizer.backend_tokenizer.to_str()
+        return fingerprint(module_version(self.text_encoder, self.text_encoder.config.to_dict()), tokenizer)
+
+
+class BeforeCrossAttention:
+    """Hooks that add to the features that a block's cross-attention reads, until `remove` is called.
+
+    The block computes ``x + attn2(x)``, and with an addition a it must compute ``(x + a) + attn2(x + a)``. So
+    x + a goes into the attention, and a is added to its output. Several additions add up.
+
+    Args:
+        attention: the block's ``attn2``.
+        addition: called with x in every pass through the block, recomputed ones too.
+    """
+
+    def __init__(self, attention: nn.Module, addition: Addition) -> None:
+        self._addition = addition
+        self._added: Tensor | None = None
+        self._handles = [
+            attention.register_forward_pre_hook(self._enter),
+            attention.register_forward_hook(self._leave, always_call=True),
+        ]
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _enter(self, attention: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        self._added = self._addition(args[0])
+        return None if self._added is None else (args[0] + self._added, *args[1:])
+
+    def _leave(self, attention: nn.Module, args: Any, output: Any) -> Tensor | None:
+        added, self._added = self._added, None
+        return None if added is None or output is None else output + added

@@ -1,0 +1,111 @@
+"""Bases and injectors as the conformance suites run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from graphcond_sana.config import SanaConfig
+
+from graphcond.adapters import INJECTORS, Injector
+from graphcond.bases import Base, BaseFields, StableDiffusionConfig, StableDiffusionXLConfig
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.signals import GraphTokens, LayoutMap, Signal
+
+LAYOUT_WIDTH = 5
+HEIGHT, WIDTH = 8, 12
+"""Of latents; not a square."""
+
+INJECTOR_ROWS: dict[str, dict[str, Any]] = {
+    "prompt_tokens": {},
+    "gated_self_attention": {},
+    "controlnet": {"layout_width": LAYOUT_WIDTH},
+    "lora": {"rank": 4},
+}
+
+
+@dataclass(frozen=True)
+class BaseRow:
+    """A base of the suites.
+
+    Args:
+        config: of its kind.
+        folder: the fixture that writes a random one.
+        settings: of the config.
+    """
+
+    config: type[BaseFields]
+    folder: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def made(self, request: pytest.FixtureRequest, **settings: Any) -> BaseFields:
+        """The config of the random base."""
+        folder = str(request.getfixturevalue(self.folder))
+        return self.config(model=folder, **(self.settings | settings))
+
+    def allows(self, injector: str) -> bool:
+        """Whether the base publishes the sites that an injector needs."""
+        needed = INJECTORS[injector].needs_sites
+        return not needed or bool(needed & self.config.sites)
+
+
+BASE_ROWS = {
+    "stable_diffusion": BaseRow(StableDiffusionConfig, "sd_folder"),
+    "stable_diffusion_2": BaseRow(StableDiffusionConfig, "sd2_folder"),
+    "sdxl": BaseRow(StableDiffusionXLConfig, "sdxl_folder"),
+    "sana": BaseRow(SanaConfig, "sana_folder", {"tokens": 40}),  # of the package in examples/your_own_base
+}
+
+
+def build(kind: str) -> Injector:
+    return INJECTORS[kind](**INJECTOR_ROWS[kind]).build()
+
+
+def inputs(base: Base) -> DenoiserInputs:
+    """Two samples, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.randn(2, base.facts.latent_channels, HEIGHT, WIDTH, generator=generator)
+    timesteps = base.process.timesteps(torch.tensor([0.3, 0.7]), "uniform", (HEIGHT, WIDTH))
+    return base.inputs(sample, timesteps, base.encode_prompt(["a star", "a tree by the sea"]))
+
+
+def signal(injector: Injector, base: Base, present: tuple[bool, bool] = (True, True)) -> Signal | None:
+    """What ``injector`` reads, the same at every call."""
+    generator, there = torch.Generator().manual_seed(1), torch.tensor(present)
+    if injector.reads is None:
+        return None
+    if injector.reads is LayoutMap:
+        features = torch.randn(2, LAYOUT_WIDTH, 16, 16, generator=generator)
+        return LayoutMap(features * there[:, None, None, None], there)
+    tokens = torch.randn(2, 6, base.facts.token_width, generator=generator)
+    boxed = torch.tensor([True, True, False, True, True, False]).expand(2, 6)
+    boxes = torch.rand(2, 6, 4, generator=generator) / 2
+    boxes[..., 2:] += 0.5
+    return GraphTokens(tokens, there[:, None].expand(2, 6), boxes, boxed)
+
+
+def leaf(signal: Signal) -> torch.Tensor:
+    return signal.features if isinstance(signal, LayoutMap) else signal.tokens
+
+
+def wake(injector: Injector) -> None:
+    """Give trained weights known values away from their start, so that they act."""
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in injector.trainable_parameters().values():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+
+
+def state(base: Base) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in base.denoiser.state_dict().items()}
+
+
+def hooks(base: Base) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in base.denoiser.modules())
+
+
+@torch.no_grad()
+def run(base: Base, injector: Injector, scale: float = 1.0, **options: Any) -> torch.Tensor:
+    return base.denoise(injector.apply(inputs(base), signal(injector, base, **options), scale))
