@@ -31,6 +31,14 @@ class TextTokens:
     present: Bool[Tensor, "b n"] | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def attended(self, masks_padding: bool) -> Bool[Tensor, "b n"]:
+        """True for the tokens that a denoiser attends to: all, or those that are present."""
+        import torch  # recipes are read without it
+
+        if masks_padding and self.present is not None:
+            return self.present
+        return torch.ones_like(self.ids, dtype=torch.bool)
+
     def select(self, rows: Tensor) -> TextTokens:
         """The prompts named by ``rows`` (indices or a mask)."""
         return TextTokens(

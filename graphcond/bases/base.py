@@ -285,7 +285,7 @@ class Base(ABC):
         self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, text: TextTokens
     ) -> DenoiserInputs:
         """What the denoiser reads of a noisy sample and a prompt, before any injector adds to it."""
-        weight = text.present.float() if self.masks_padding and text.present is not None else None
+        weight = text.attended(True).float() if self.masks_padding else None
         return DenoiserInputs(sample, timestep, text.hidden, context_weight=weight, extras=text.extras)
 
     @abstractmethod

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from graphcond.config import ComponentConfig, registered, tagged_union
+from graphcond.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -75,24 +76,35 @@ def predicted_by(class_name: str, config: Mapping[str, object]) -> str:
     return str(prediction)
 
 
-def why_not_trained(predicts: str, timesteps: str, min_snr_gamma: float | None) -> str | None:
-    """Why a denoiser cannot be trained in this way, as a sentence that names the setting; None if it can.
+def check_training(predicts: str, timesteps: str, min_snr_gamma: float | None) -> None:
+    """Check that a denoiser can be trained in this way.
 
     Args:
         predicts: what it predicts.
         timesteps: ``auto`` for the process's own distribution, or the name of one.
         min_snr_gamma: of min-SNR weighting; None without.
+
+    Raises:
+        InputError: names the setting that does not fit.
     """
     if predicts not in TIMESTEPS:
-        return f"base: it predicts '{predicts}'; use a base that predicts {', '.join(TIMESTEPS)}"
-    if timesteps != "auto" and timesteps not in TIMESTEPS[predicts]:
-        known = ", ".join(("auto", *TIMESTEPS[predicts]))
-        return (
-            f"training.timesteps: '{timesteps}' does not fit a base that predicts '{predicts}'; use {known}"
+        raise InputError(
+            f"expected a base that predicts {', '.join(TIMESTEPS)}, got one that predicts '{predicts}'",
+            place="base",
+            remedy="use another base",
+        )
+    if timesteps not in ("auto", *TIMESTEPS[predicts]):
+        raise InputError(
+            f"'{timesteps}' does not fit a base that predicts '{predicts}'",
+            place="training.timesteps",
+            remedy=f"use {', '.join(('auto', *TIMESTEPS[predicts]))}",
         )
     if predicts == "flow" and min_snr_gamma is not None:
-        return "training.min_snr_gamma: a base with flow matching has no such weight; leave it out"
-    return None
+        raise InputError(
+            "min-SNR weights are not defined for a base with flow matching",
+            place="training.min_snr_gamma",
+            remedy="leave it out",
+        )
 
 
 class BaseFields(ComponentConfig):
@@ -100,6 +112,8 @@ class BaseFields(ComponentConfig):
 
     sites: ClassVar[frozenset[SiteKind]]
     """The kinds of sites that the base publishes."""
+    text_tower: ClassVar[bool] = False
+    """True if the base has a CLIP text encoder that an encoder may start from; see `Base.text_tower`."""
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """The folders that the base consists of, each with the library and class of its content."""
     index: ClassVar[Mapping[str, object]] = {}
@@ -211,6 +225,7 @@ class StableDiffusionConfig(FolderFields):
 
     component = "graphcond.bases.stable_diffusion:StableDiffusionBase"
     sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
+    text_tower = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
 
@@ -224,6 +239,7 @@ class StableDiffusionXLConfig(FolderFields):
 
     component = "graphcond.bases.stable_diffusion_xl:StableDiffusionXLBase"
     sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
+    text_tower = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {
         **STABLE_DIFFUSION,
         "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
@@ -246,6 +262,7 @@ class TinyConfig(BaseFields):
 
     component = StableDiffusionConfig.component
     sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
+    text_tower = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
 

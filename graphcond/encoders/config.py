@@ -47,6 +47,9 @@ class EncoderFields(ComponentConfig):
     gives: ClassVar[type[Signal]] = GraphTokens
     """The signal that it gives."""
 
+    needs_text_tower: ClassVar[bool] = False
+    """True if the encoder starts from a CLIP text encoder of the base."""
+
     offers: ClassVar[frozenset[str]] = frozenset()
     """Methods by which a pretraining objective may train it."""
 
@@ -86,7 +89,10 @@ class EncoderFields(ComponentConfig):
             InputError: it does not fit the base.
         """
         encoder: Encoder[Any, Any] = self.make(
-            feature_width=feature_width, token_width=base.facts.token_width, encode_prompt=base.encode_prompt
+            feature_width=feature_width,
+            token_width=base.facts.token_width,
+            encode_prompt=base.encode_prompt,
+            masks_padding=base.masks_padding,
         )
         return encoder
 
@@ -124,6 +130,7 @@ class GraphQFormerConfig(RelatingFields):
     """A CLIP text transformer whose every n-th layer also attends to the neighbors' embeddings."""
 
     component = "graphcond.encoders.graph_qformer:GraphQFormer"
+    needs_text_tower = True
     kind: Literal["graph_qformer"] = "graph_qformer"
     tokens_per_neighbor: int = Field(4, ge=1, le=256)
     """Tokens that each neighbor's embedding is projected to."""
@@ -416,6 +423,7 @@ class TripleTransformerConfig(EncoderFields):
             token_width=base.facts.token_width,
             width=self.node_width,
             sentence=base.encode_prompt if self.added_to else None,
+            masks_padding=base.masks_padding,
         )
         return encoder
 

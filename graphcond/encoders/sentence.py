@@ -19,18 +19,21 @@ class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):
 
     Args:
         encode_prompt: the base's `encode_prompt`.
+        masks_padding: hide the padding of the sentence, as the base hides that of prompts.
     """
 
     reads = SceneFeatures
     gives = GraphTokens
 
-    def __init__(self, encode_prompt: Callable[[Sequence[str]], TextTokens]) -> None:
+    def __init__(
+        self, encode_prompt: Callable[[Sequence[str]], TextTokens], *, masks_padding: bool = False
+    ) -> None:
         super().__init__()
-        self._encode = encode_prompt
+        self._encode, self.masks_padding = encode_prompt, masks_padding
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c), as many as a prompt has; hidden for an empty scene. ``text`` is not read."""
         with torch.no_grad():
-            hidden = self._encode(context.sentences).hidden
-        spoken = torch.tensor([bool(sentence) for sentence in context.sentences], device=hidden.device)
-        return GraphTokens(hidden, spoken[:, None].expand(hidden.shape[:2]))
+            sentence = self._encode(context.sentences)
+        spoken = torch.tensor([bool(one) for one in context.sentences], device=sentence.hidden.device)
+        return GraphTokens(sentence.hidden, spoken[:, None] & sentence.attended(self.masks_padding))

@@ -104,6 +104,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         triples: positions beside the first.
         sentence: the base's `encode_prompt`, to give the sentence with the graph added to it.
         graph_weight: weight of the graph beside the sentence.
+        masks_padding: hide the padding of the sentence, as the base hides that of prompts.
     """
 
     reads = SceneFeatures
@@ -120,10 +121,11 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         triples: int = 6,
         sentence: Callable[[Sequence[str]], TextTokens] | None = None,
         graph_weight: float = 0.2,
+        masks_padding: bool = False,
     ) -> None:
         super().__init__()
         self.triples, self.embedding_width = triples, token_width
-        self._sentence, self.graph_weight = sentence, graph_weight
+        self._sentence, self.graph_weight, self.masks_padding = sentence, graph_weight, masks_padding
         self.read_words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
         self.read_attributes = nn.Linear(feature_width, width, bias=False)
         self.read_predicates = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
@@ -144,9 +146,10 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         if self._sentence is None:
             return GraphTokens(self.out(states), present)
         with torch.no_grad():
-            hidden = self._sentence(context.sentences).hidden
+            sentence = self._sentence(context.sentences)
         graph = self.graph_weight * self.out(states[:, :1])
-        return GraphTokens(hidden + graph.to(hidden.dtype), present[:, :1].expand(hidden.shape[:2]))
+        hidden = sentence.hidden + graph.to(sentence.hidden.dtype)
+        return GraphTokens(hidden, present[:, :1] & sentence.attended(self.masks_padding))
 
     def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b c"]:
         """Each scene as one vector, its first token; of an empty scene, what that position says alone."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphcond.attributed_graph import Column
-from graphcond.bases.config import BaseFacts, why_not_trained
+from graphcond.bases.config import BaseFacts, BaseFields
 from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
 from graphcond.samplers.similarity.config import SIMILARITIES
 from graphcond.signals import GraphTokens
@@ -110,31 +110,24 @@ def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
         )
 
 
-def check_sites(place: str, injector: Any, base: Any) -> None:
-    """Check that the base publishes a site of a kind that ``injector`` can attach to.
+def check_base(place: str, condition: Any, base: BaseFields) -> None:
+    """Check that the base has what the encoder and the injector of a condition need.
 
     Raises:
-        ValueError: it does not.
+        ValueError: it has no CLIP text encoder, or no site of a kind that the injector can attach to.
     """
-    needed: frozenset[str] = getattr(injector, "needs_sites", frozenset())
-    published: frozenset[str] = base.sites
-    if needed and not needed & published:
+    encoder, injector = condition.encoder, condition.injector
+    if encoder.needs_text_tower and not base.text_tower:
         raise ValueError(
-            f"{place}: '{injector.kind}' needs sites of the kind {' or '.join(sorted(needed))}, "
-            f"the base '{base.kind}' has {', '.join(sorted(published)) or 'none'}; "
-            "choose another injector or base"
+            f"{place}.encoder: '{encoder.kind}' starts from a CLIP text encoder, and the base "
+            f"'{base.kind}' has none; choose another encoder or base"
         )
-
-
-def check_objective(facts: BaseFacts | None, training: Any) -> None:
-    """Check that the base can be trained as ``training`` says, as far as its files tell.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    misfit = facts and why_not_trained(facts.predicts, training.timesteps, training.min_snr_gamma)
-    if misfit:
-        raise ValueError(misfit)
+    if injector.needs_sites and not injector.needs_sites & base.sites:
+        raise ValueError(
+            f"{place}.injector: '{injector.kind}' needs sites of the kind "
+            f"{' or '.join(sorted(injector.needs_sites))}, the base '{base.kind}' has "
+            f"{', '.join(sorted(base.sites)) or 'none'}; choose another injector or base"
+        )
 
 
 def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:

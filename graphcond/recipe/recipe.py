@@ -12,17 +12,17 @@ from pydantic import Field, model_validator
 
 from graphcond.adapters import InjectorConfig, LoraConfig
 from graphcond.bases import BASES, BaseConfig
+from graphcond.bases.config import check_training
 from graphcond.config import Config
 from graphcond.encoders import EncoderConfig
 from graphcond.errors import InputError, Notice
 from graphcond.io.files import atomic_file
 from graphcond.recipe.checks import (
+    check_base,
     check_condition,
     check_data,
     check_features,
     check_known,
-    check_objective,
-    check_sites,
 )
 from graphcond.recipe.sections import (
     ClipFeatures,
@@ -119,8 +119,9 @@ class Recipe(Config):
         facts = self.base.facts()
         for number, condition in enumerate(self.conditions):
             check_condition(f"conditions.{number}", condition, facts)
-            check_sites(f"conditions.{number}.injector", condition.injector, self.base)
-        check_objective(facts, self.training)
+            check_base(f"conditions.{number}", condition, self.base)
+        if facts is not None:
+            check_training(facts.predicts, self.training.timesteps, self.training.min_snr_gamma)
         check_data(self.data, self.conditions)
         check_features(self.features, self.conditions)
         check_flip(self.data, self.training)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 
 from graphcond.bases.attention import choose_attention
-from graphcond.bases.config import why_not_trained
+from graphcond.bases.config import check_training
 from graphcond.data.contexts import Sampled
 from graphcond.data.dataset import Dataset
 from graphcond.data.open import open_data
@@ -139,11 +139,8 @@ def _build_model(
         )
         if recipe.start_from is not None and not resumed:
             model.start_from(recipe.start_from)
-    misfit = why_not_trained(
-        model.base.facts.predicts, recipe.training.timesteps, recipe.training.min_snr_gamma
-    )
-    if misfit is not None:
-        raise InputError(misfit, place=f"recipe '{recipe.name}'")
+    training = recipe.training
+    check_training(model.base.facts.predicts, training.timesteps, training.min_snr_gamma)
     for parameter in all_parameters(model.trainable_parameters()):
         parameter.data = parameter.data.float()
     return model

@@ -162,3 +162,19 @@ def test_text_is_not_read(encoder) -> None:
         for hidden in (torch.zeros(1, 2, 8), torch.ones(1, 2, 8))
     )
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [row for row in ROWS if row[0] == "sentence" or "added_to" in row[1]]
+)
+def test_the_padding_of_a_sentence_is_hidden_where_the_base_hides_that_of_prompts(
+    sd_folder: Path, kind: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, context = small_base(sd_folder), features_of([PAIR, EMPTY])
+    words = base.encode_prompt(context.sentences).present
+    for masked in (False, True):
+        monkeypatch.setattr(type(base), "masks_padding", masked)
+        encoder = ENCODERS[kind](**settings).build(feature_width=WORD_WIDTH, base=base)
+        present = encode(encoder, base, context).present
+        assert present[0].tolist() == (words[0] if masked else torch.ones_like(words[0])).tolist()
+        assert not present[1].any()

@@ -174,6 +174,13 @@ def test_a_base_without_the_sites_of_an_injector_is_refused(
     assert "the base 'stable_diffusion' has block" in said
 
 
+def test_a_base_without_the_text_encoder_of_an_encoder_is_refused(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BASES["stable_diffusion"], "text_tower", False)
+    assert "conditions.0.encoder: 'graph_qformer' starts from a CLIP text encoder" in complaint(sd)
+
+
 def test_a_scheduler_of_another_process_is_refused_when_drawing(sd_folder: Path) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler
 
