@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace as Parts
 from typing import Any, get_args
 
 import pytest
@@ -22,7 +23,7 @@ from graphcond.encoders import ENCODERS
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
-from graphcond.recipe.checks import check_sites
+from graphcond.recipe.checks import check_base
 from graphcond.signals import LayoutMap
 from graphcond.training.objective import sample_losses
 from tests.builders import some_features
@@ -388,7 +389,9 @@ def test_training_lowers_the_loss_and_leaves_the_base(base: Base, kind: str) -> 
 def test_an_injector_without_sites_is_refused_before_anything_is_loaded(request, row: str, kind: str) -> None:
     config = BASE_ROWS[row].made(request)
     with pytest.raises(ValueError, match=f"'{kind}' needs sites of the kind .*'{config.kind}' has"):
-        check_sites("conditions.0.injector", INJECTORS[kind](), config)
+        check_base(
+            "conditions.0", Parts(injector=INJECTORS[kind](), encoder=ENCODERS["neighbor_mean"]()), config
+        )
     with pytest.raises(InputError, match="has no sites of the kind"):
         build(kind).inject(config.build(device=CPU))
 
