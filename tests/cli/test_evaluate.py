@@ -15,6 +15,7 @@ from graphcond.graphs import build_graph, save_graph, save_world
 from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe
 from graphcond.worlds import ArtWorld
+from tests.plugins import BRIGHTNESS, install
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,17 @@ def test_json_and_single_metrics(model: Path, graph: Path) -> None:
     args = ("--limit", 3, "--steps", 1, "--metric", "style_accuracy", "--json")
     printed = json.loads(invoke("evaluate", model, "--graph", graph, *args).stdout.strip().splitlines()[-1])
     assert list(printed["separate"]["arms"]["graph"]) == ["style_accuracy"]
+
+
+def test_a_metric_of_another_package(
+    model: Path, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"graphcond.metrics": "brightness = shining:Brightness"}
+    install(monkeypatch, tmp_path, "shining", BRIGHTNESS, entry)
+    args = ("--limit", 3, "--steps", 1, "--metric", "brightness", "--json")
+    printed = json.loads(invoke("evaluate", model, "--graph", graph, *args).stdout.strip().splitlines()[-1])
+    assert 0 < printed["separate"]["arms"]["graph"]["brightness"]["mean"] < 255
+    assert printed["separate"]["networks"] == {"brightness": "no network"}
 
 
 def test_bad_input(model: Path, graph: Path, tmp_path: Path) -> None:

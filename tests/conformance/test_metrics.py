@@ -31,7 +31,7 @@ from graphcond.evaluation.metrics.registry import METRICS
 from graphcond.evaluation.metrics.scene import SceneMetric
 from graphcond.scene_graph import SceneGraph
 from tests.evaluation.doubles import COLORS, ColorOracle, MeanColor, plain
-from tests.plugins import install
+from tests.plugins import BRIGHTNESS, install
 
 COUNT = 12
 TRUTH = [COLORS[row % 3] for row in range(COUNT)]
@@ -187,21 +187,6 @@ def test_it_leaves_pictures_alone(name: str) -> None:
     before = content()
     build(name).evidence(RIGHT, seed=0)
     assert content() == before
-
-
-BRIGHTNESS = '''
-import numpy as np
-from graphcond.evaluation import SampleMetric
-
-
-class Brightness(SampleMetric):
-    """Mean level of a picture, 0..255."""
-
-    name = "brightness"
-
-    def score(self, samples):
-        return np.array([np.asarray(picture).mean() for picture in samples.pictures.pictures])
-'''
 
 
 def plugin(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[str], None]:
