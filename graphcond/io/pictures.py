@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,43 +17,108 @@ from graphcond.errors import InputError
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused as decompression bombs; Pillow's own limit of about 179 megapixels."""
 
+FORMATS = (
+    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX"),
+    *("PNG", "PPM", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
+)
+"""What is read, by Pillow's names: formats that Pillow decodes itself. For EPS it would start Ghostscript,
+whatever the name of the file says, and files may come from anywhere."""
+
+BAND_PIXELS = 2**24
+"""Larger pictures are converted in bands of rows, so that copies stay small beside the picture."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is turned."""
+
+WHITE_16_BIT = 65535
+"""The white of pictures with 16 bits a channel; those with 32 hold the same values."""
+
 
 def open_picture(path: Path, *, longest: int | None = None) -> Image.Image:
     """Read a picture as RGB: rotated as EXIF says, transparency laid on white.
 
     Args:
-        path: any format that Pillow reads.
+        path: a file in one of `FORMATS`.
         longest: scale down so that the longer side has at most this many pixels. JPEG files are
             decoded at a lower size where that is enough, so very large ones stay cheap.
 
     Raises:
-        InputError: missing, a folder, truncated, no picture at all, or too large to decode safely.
+        InputError: missing, not a regular file, truncated, not a picture, or too large to decode safely.
     """
     with _decoded(path, longest) as picture:
-        return _shrink(to_rgb(picture), longest)
+        times = 1 if longest is None else max(1, max(picture.size) // (2 * longest))
+        rgb = to_rgb(picture, reduce_by=times if _pixels(picture) > BAND_PIXELS else 1)
+        if longest is not None and max(rgb.size) > longest:
+            rgb.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+        return rgb
 
 
 def read_picture(path: Path) -> Image.Image:
     """Read a picture as it is: in its own mode, not turned, at its full size.
 
     Raises:
-        InputError: missing, a folder, truncated, no picture at all, or too large to decode safely.
+        InputError: missing, not a regular file, truncated, not a picture, or too large to decode safely.
     """
     with _decoded(path) as picture:
         picture.getexif()  # kept with the picture; some formats cannot be asked once the file is closed
         return picture
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """``picture`` upright and in RGB, whatever its mode; transparent parts become white."""
-    picture = ImageOps.exif_transpose(picture)
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, which is not decoded.
+
+    Raises:
+        InputError: missing, not a regular file, or not a picture.
+    """
+    with _opened(path) as picture:
+        return picture.size
+
+
+def to_rgb(picture: Image.Image, *, reduce_by: int = 1) -> Image.Image:
+    """``picture`` upright and in RGB, whatever its mode; transparent parts become white.
+
+    White is 65535 in pictures of 16 bits (and of 32) a channel, and 1 in pictures of floating-point numbers
+    unless they hold larger ones, where it is 255.
+
+    Args:
+        picture: in any mode.
+        reduce_by: the mean of so many pixels each way becomes one.
+    """
+    width, height = picture.size
+    unit = 1.0 if picture.mode == "F" and float(np.nanmax(np.asarray(picture))) <= 1 else 255.0
+    rows = max(1, BAND_PIXELS // (width * reduce_by)) * reduce_by
+    if rows >= height and reduce_by == 1:
+        rgb = _band_to_rgb(picture, unit)
+    else:
+        rgb = Image.new("RGB", (-(-width // reduce_by), -(-height // reduce_by)))
+        for top in range(0, height, rows):
+            band = picture.crop((0, top, width, min(top + rows, height)))
+            band.info = picture.info  # a palette's transparency is in it
+            rgb.paste(_band_to_rgb(band, unit).reduce(reduce_by), (0, top // reduce_by))
+    rgb.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
+    return ImageOps.exif_transpose(rgb)
+
+
+def _band_to_rgb(picture: Image.Image, unit: float) -> Image.Image:
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         canvas = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(canvas, picture.convert("RGBA")).convert("RGB")
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        levels = np.asarray(picture, np.float32)
-        return Image.fromarray((levels / max(float(levels.max()), 1.0) * 255).astype(np.uint8)).convert("RGB")
+    white = unit if picture.mode == "F" else WHITE_16_BIT if picture.mode.startswith("I") else None
+    if white is not None:
+        levels = np.nan_to_num(np.asarray(picture, np.float32)) * (255 / white)
+        return Image.fromarray(levels.clip(0, 255).round().astype(np.uint8)).convert("RGB")
     return picture.convert("RGB")
+
+
+@cache
+def _built_in() -> tuple[str, ...]:
+    """Those of `FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _pixels(picture: Image.Image) -> int:
+    return picture.size[0] * picture.size[1]
 
 
 def to_square(picture: Image.Image, size: int) -> Image.Image:
@@ -76,13 +142,24 @@ def from_pixels(pixels: Float32[np.ndarray, "3 height width"]) -> Image.Image:
 @contextmanager
 def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
     """The decoded picture; JPEG files at a lower size where at least ``longest`` pixels are left."""
+    with _opened(path) as picture:
+        if longest is not None:
+            picture.draft("RGB", (longest, longest))
+        picture.load()
+        yield picture
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture as its header says; whatever goes wrong with it, then or later, becomes an InputError."""
     try:
+        if (
+            path.exists() and not path.is_dir() and not path.is_file()
+        ):  # reading a FIFO or a device may never end
+            raise InputError("is not a regular file", place=path, remedy="replace it by a PNG or JPEG file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of `MAX_PIXELS`
-            with Image.open(path) as picture:
-                if longest is not None:
-                    picture.draft("RGB", (longest, longest))
-                picture.load()
+            with Image.open(path, formats=_built_in()) as picture:
                 yield picture
     except FileNotFoundError:
         raise InputError("no such picture", place=path, remedy="check the path") from None
@@ -94,11 +171,7 @@ def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
         ) from None
     except UnidentifiedImageError:
         raise InputError("is not a picture", place=path, remedy="replace it by a PNG or JPEG file") from None
-    except (OSError, ValueError, SyntaxError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise anything: AVIF's a RuntimeError, struct's its own
         raise InputError(f"cannot be decoded ({error})", place=path, remedy="replace the file") from None
-
-
-def _shrink(picture: Image.Image, longest: int | None) -> Image.Image:
-    if longest is not None and max(picture.size) > longest:
-        picture.thumbnail((longest, longest), Image.Resampling.BICUBIC)
-    return picture

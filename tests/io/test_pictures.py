@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.io.pictures import from_pixels, open_picture, read_picture, to_pixels, to_rgb, to_square
+from graphcond.io.pictures import (
+    from_pixels,
+    open_picture,
+    picture_size,
+    read_picture,
+    to_pixels,
+    to_rgb,
+    to_square,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +90,7 @@ def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
 def test_sixteen_bits_keep_their_contrast(tmp_path: Path) -> None:
     levels = np.array([[0, 20000, 40000]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "a.png")
-    assert open_picture(tmp_path / "a.png").tobytes()[::3] == bytes([0, 127, 255])
+    assert open_picture(tmp_path / "a.png").tobytes()[::3] == bytes([0, 78, 156])
 
 
 def write_png(file: Path) -> None:
@@ -141,3 +150,65 @@ def test_pixels_and_back() -> None:
     assert pixels.shape == (3, 5, 7)
     assert (pixels.min() >= -1, pixels.max() <= 1) == (True, True)
     assert from_pixels(pixels).tobytes() == picture.tobytes()
+
+
+def test_eps_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would hand the file to whatever ``gs`` is on the path, under any name of the file."""
+    ran = tmp_path / "ran"
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    file = tmp_path / "a.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n")
+    for read in (open_picture, read_picture, picture_size):
+        with pytest.raises(InputError, match="is not a picture"):
+            read(file)
+    assert not ran.exists()
+
+
+def test_a_fifo_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is not a regular file"):
+            open_picture(path)
+
+
+@pytest.mark.parametrize("brightest", [65535, 600])
+def test_sixteen_bits_mean_the_same_in_every_picture(tmp_path: Path, brightest: int) -> None:
+    levels = np.array([[0, 600, brightest]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    assert open_picture(tmp_path / "a.png").getpixel((1, 0)) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(("levels", "expected"), [([0, 0.5, 1], 128), ([0, 127.6, 255], 128)])
+def test_floating_point_is_not_black(tmp_path: Path, levels: list[float], expected: int) -> None:
+    Image.fromarray(np.array([[*levels, np.nan]], np.float32)).save(tmp_path / "a.tiff")
+    picture = open_picture(tmp_path / "a.tiff")
+    assert [picture.getpixel((x, 0))[0] for x in range(4)] == [0, expected, 255, 0]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_large_pictures_are_converted_in_bands(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = Image.fromarray(np.arange(35 * 23, dtype=np.uint8).reshape(23, 35))
+    picture = grey.convert("I").convert(mode) if mode in ("I;16", "F") else grey.convert(mode)
+    picture.getexif()[0x0112] = 6
+    whole = to_rgb(picture)
+    monkeypatch.setattr("graphcond.io.pictures.BAND_PIXELS", 100)
+    assert whole.size == (23, 35)
+    assert to_rgb(picture).tobytes() == whole.tobytes()
+    assert to_rgb(picture, reduce_by=3).size == (8, 12)
+    lying = whole.rotate(90, expand=True).reduce(3).rotate(-90, expand=True)
+    assert np.abs(np.asarray(to_rgb(picture, reduce_by=3), np.float32) - np.asarray(lying)).max() <= 1
+
+
+def test_a_decoder_may_raise_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AVIF's raises a RuntimeError for damaged files."""
+
+    def fails(self: Image.Image) -> None:
+        raise RuntimeError("Failed to decode frame 0")
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fails)
+    with pytest.raises(InputError, match=r"a\.png: cannot be decoded \(Failed"):
+        open_picture(tmp_path / "a.png")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel
 
 from graphcond.errors import InputError
 from graphcond.io.optional import optional
+from graphcond.io.pictures import picture_size
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
 from graphcond.scenes.jsonfile import at, checked, read_strict
@@ -105,7 +105,7 @@ def _read_split(file: Path, vocabulary: Vocabulary, gallery: Gallery | None) -> 
                     name = path.decode("utf-8", "replace") if isinstance(path, bytes) else str(path)
                     names.insert(0, name)
                 picture = gallery.find(*names)
-            size = _size(gallery.folder / picture) if gallery and picture else None
+            size = picture_size(gallery.folder / picture) if gallery and picture else None
             graph = _graph(arrays, row, int(starts[row]), vocabulary, size)
             records.append(SceneRecord(graph, str(image), picture, split=split))
     return records
@@ -139,14 +139,6 @@ def _graph(
             boxes=tuple(boxes),
         )
     )
-
-
-def _size(picture: Path) -> Size | None:
-    try:
-        with Image.open(picture) as opened:
-            return float(opened.width), float(opened.height)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise InputError("the file is not a picture", place=picture, remedy="replace the file") from None
 
 
 def _read_arrays(file: Path) -> dict[str, Any]:
