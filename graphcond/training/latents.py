@@ -19,7 +19,7 @@ from graphcond.io.pictures import open_picture, to_pixels, to_square
 from graphcond.progress import Progress
 from graphcond.signals import TextTokens
 
-BATCH = 16
+PICTURES_AT_ONCE = 16
 """Pictures that go through the VAE at once."""
 
 Moments = Float[np.ndarray, "n views 2 channels height width"]
@@ -75,8 +75,8 @@ def _encode_all(
     progress: Progress | None,
 ) -> None:
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
+        for start in range(0, len(paths), PICTURES_AT_ONCE):
+            batch = paths[start : start + PICTURES_AT_ONCE]
             pixels = torch.from_numpy(np.stack(list(pool.map(lambda path: _pixels(path, resolution), batch))))
             for view in range(into.shape[1]):
                 moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
@@ -90,7 +90,7 @@ def _pixels(path: Path, resolution: int) -> Float32[np.ndarray, "3 height width"
     return to_pixels(to_square(open_picture(path, longest=2 * resolution), resolution))
 
 
-BATCH = 64
+TEXTS_AT_ONCE = 64
 """Texts that go through the text encoder at once."""
 
 
@@ -135,8 +135,8 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
     }
 
     def fill(arrays: Arrays) -> None:
-        for start in range(0, len(distinct), BATCH):
-            tokens = base.encode_prompt(distinct[start : start + BATCH])
+        for start in range(0, len(distinct), TEXTS_AT_ONCE):
+            tokens = base.encode_prompt(distinct[start : start + TEXTS_AT_ONCE])
             end = start + tokens.ids.shape[0]
             arrays["ids"][start:end] = tokens.ids.cpu().numpy()
             arrays["hidden"][start:end] = tokens.hidden.float().cpu().numpy()

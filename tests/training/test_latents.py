@@ -53,6 +53,11 @@ def test_moments_are_the_vaes_upright_and_mirrored(
         torch.testing.assert_close(torch.from_numpy(np.array(moments[:, view, 1])), expected.std)
 
 
+def test_pictures_are_encoded_in_small_batches(sd_folder: Path, tmp_path: Path, encoded: list[int]) -> None:
+    cached_latents(base_of(sd_folder), pictures(tmp_path, 20), resolution=64, mirrored=False)
+    assert encoded == [16, 4]
+
+
 def test_encoded_once_until_something_changes(sd_folder: Path, tmp_path: Path, encoded: list[int]) -> None:
     base, chosen = base_of(sd_folder), pictures(tmp_path)
     for _ in range(2):
