@@ -96,7 +96,8 @@ def to_rgb(picture: Image.Image, *, reduce_by: int = 1) -> Image.Image:
             band.info = picture.info  # a palette's transparency is in it
             rgb.paste(_band_to_rgb(band, unit).reduce(reduce_by), (0, top // reduce_by))
     rgb.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
-    return ImageOps.exif_transpose(rgb)
+    ImageOps.exif_transpose(rgb, in_place=True)  # a copy only where it is turned
+    return rgb
 
 
 def _band_to_rgb(picture: Image.Image, unit: float) -> Image.Image:
