@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from graphcond.adapters import LoraInjector
 from graphcond.bases import Base
+from graphcond.bases.base import check_published
 from graphcond.condition import Condition
 from graphcond.context import Context
 from graphcond.errors import InputError
@@ -86,7 +87,9 @@ class GraphModel:
             InputError: the base cannot be loaded, or parts do not fit it.
         """
         device = torch.device(device)
-        base = base or recipe.base.build(device=device)
+        if base is None:
+            base = recipe.base.build(device=device)
+            check_published(base, recipe.base)
         with _seeded(recipe.training.seed):
             conditions = [
                 _build_condition(c, base, feature_width, text_projection).to(device)

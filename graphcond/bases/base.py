@@ -19,7 +19,7 @@ from diffusers.loaders import SanaLoraLoaderMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from graphcond.bases.config import BaseFacts, SiteKind
+from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
 from graphcond.bases.noise_process import NoiseProcess
 from graphcond.bases.sites import Addition, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
@@ -327,3 +327,23 @@ class Base(ABC):
         found = self.lora_mixin.lora_state_dict(dict(weights))
         found = found[0] if isinstance(found, tuple) else found
         return {key.removeprefix(f"{self.denoiser_name}."): value for key, value in found.items()}
+
+
+def check_published(base: Base, config: BaseFields) -> None:
+    """Check that a loaded base is what its config told the recipe check.
+
+    Raises:
+        InputError: it lacks sites of a kind, or its tokens or predictions are others.
+    """
+    facts = config.facts() or base.facts  # none are known of a hub model that is downloaded by loading it
+    told: dict[str, object] = {f"sites '{kind}'": True for kind in sorted(config.sites)}
+    found: dict[str, object] = {f"sites '{kind}'": bool(base.sites(kind)) for kind in config.sites}
+    for name in ("token_width", "predicts"):
+        told[name], found[name] = getattr(facts, name), getattr(base.facts, name)
+    for name, value in told.items():
+        if found[name] != value:
+            raise InputError(
+                f"{type(config).__name__} says {value}, {type(base).__name__} has {found[name]}",
+                place=f"base '{config.kind}', {name}",
+                remedy="mend the package that the base comes from",
+            )

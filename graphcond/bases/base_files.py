@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-from graphcond.bases.config import BASES, BaseFacts, BaseFields, predicted_by
+from graphcond.bases.config import BASES, BaseFacts, BaseFields, FolderFields, predicted_by
 from graphcond.errors import InputError
 from graphcond.io.files import write_json, writing
 from graphcond.progress import Progress
@@ -23,7 +22,7 @@ from graphcond.progress import Progress
 INDEX = "model_index.json"
 """What diffusers reads first."""
 
-LAYOUT = "give a Stable Diffusion model in diffusers' folder layout"
+LAYOUT = "give a model of this kind of base in diffusers' folder layout"
 
 FAMILIES = {
     "StableDiffusionPipeline": "a Stable Diffusion 1.x or 2.x model",
@@ -34,6 +33,9 @@ FAMILIES = {
 
 PURPOSES = {5: "depth maps", 7: "upscaling", 8: "edits by instruction (InstructPix2Pix)", 9: "inpainting"}
 """What a UNet is for that reads so many channels."""
+
+WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Processor", "SchedulerMixin")
+"""Ends of the names of classes whose folders hold settings alone."""
 
 _STEMS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 _WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
@@ -52,8 +54,9 @@ def check_folder(config: type[BaseFields], model: str, variant: str | None) -> N
         InputError: names the files that are there, and the setting to use.
     """
     folder = Path(model)
+    pipeline = config.index.get("_class_name", "DiffusionPipeline")
     unpack = (
-        f"unpack it once in Python: diffusers.{config.index['_class_name']}"
+        f"unpack it once in Python: diffusers.{pipeline}"
         ".from_single_file(FILE).save_pretrained(FOLDER); then give that folder"
     )
     if folder.is_file():
@@ -69,9 +72,9 @@ def check_folder(config: type[BaseFields], model: str, variant: str | None) -> N
         )
     if missing := [part for part in config.parts if not (folder / part).is_dir()]:
         index = read_config(model, INDEX) if (folder / INDEX).is_file() else None
-        pipeline = (index or {}).get("_class_name")
-        if pipeline is not None and pipeline != config.index["_class_name"]:
-            raise _foreign(pipeline, folder)
+        found = (index or {}).get("_class_name", pipeline)
+        if found != pipeline:
+            raise _foreign(found, folder)
         files = sorted(file.name for file in folder.glob("*.safetensors"))
         problem = f"has no folder '{missing[0]}'"
         raise InputError(
@@ -80,7 +83,7 @@ def check_folder(config: type[BaseFields], model: str, variant: str | None) -> N
             remedy=unpack if files else LAYOUT,
         )
     for part, (library, class_name) in config.parts.items():
-        if library in _STEMS and not class_name.endswith(("Tokenizer", "SchedulerMixin")):
+        if library in _STEMS and not class_name.endswith(WEIGHTLESS):
             _check_weights(folder / part, _STEMS[library], variant)
 
 
@@ -109,7 +112,7 @@ def _snapshot(cached: Path) -> Path | None:
 
 
 def check_unet(
-    config: type[BaseFields], unet: Mapping[str, Any], vae: Mapping[str, Any], predicts: str, *, place: object
+    config: type[BaseFields], unet: Mapping[str, Any], vae: Mapping[str, Any], *, place: object
 ) -> None:
     """Check that a UNet is one that this kind of base draws with.
 
@@ -117,7 +120,6 @@ def check_unet(
         config: of the kind of base.
         unet: config of the UNet.
         vae: config of the autoencoder.
-        predicts: what the UNet predicts, as the scheduler tells.
         place: for the error.
 
     Raises:
@@ -140,12 +142,6 @@ def check_unet(
             place=place,
             remedy="use the text-to-picture model that it was made from",
         )
-    if predicts == "flow":
-        raise InputError(
-            "its scheduler is one for flow matching, with which no such model was trained",
-            place=place,
-            remedy="restore the scheduler of the original model",
-        )
 
 
 def _foreign(pipeline: str, place: object) -> InputError:
@@ -158,41 +154,33 @@ def _foreign(pipeline: str, place: object) -> InputError:
     )
 
 
-def unet_facts(config: type[BaseFields], model: str, *, revision: str | None = None) -> BaseFacts | None:
-    """The facts of a folder of Stable Diffusion or SDXL, or of a hub model that is downloaded.
-
-    None for a hub model that is not.
+def folder_facts(config: FolderFields) -> BaseFacts | None:
+    """The facts of a base in a folder, or of a hub model that is downloaded; None for one that is not.
 
     Raises:
-        InputError: a folder that is there, but is not of this kind.
+        InputError: the files are there, but are not those of such a base.
     """
-    read = partial(read_config, model, revision=revision)
-    unet, vae, text = read("unet/config.json"), read("vae/config.json"), read("text_encoder/config.json")
-    scheduler = read("scheduler/scheduler_config.json")
-    if unet is None or text is None or scheduler is None or vae is None:
+    found = {}
+    for part, (_, class_name) in config.parts.items():
+        name = "scheduler_config" if part == "scheduler" else "config"
+        if part == "scheduler" or not class_name.endswith(WEIGHTLESS):
+            found[part] = read_config(config.model, f"{part}/{name}.json", revision=config.revision)
+    known = {part: values for part, values in found.items() if values is not None}
+    if len(known) < len(found):
         return None
     try:
-        second = read("text_encoder_2/config.json") if "text_encoder_2" in config.parts else None
-        return facts_of(
-            config,
-            unet,
-            vae,
-            scheduler,
-            token_count=int(text["max_position_embeddings"]),
-            pooled=None if second is None else int(second["projection_dim"]),
-            place=model,
-        )
+        return config.facts_of(known)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # of whatever kind, where a file has other keys or values
         raise InputError(
             f"its config files do not give its sizes ({type(error).__name__}: {error})",
-            place=model,
+            place=config.model,
             remedy=LAYOUT,
         ) from None
 
 
-def facts_of(
+def unet_facts(
     config: type[BaseFields],
     unet: Mapping[str, Any],
     vae: Mapping[str, Any],
@@ -202,7 +190,7 @@ def facts_of(
     pooled: int | None,
     place: object,
 ) -> BaseFacts:
-    """The facts that the configs of a base's parts give.
+    """The facts that the configs of the parts of Stable Diffusion or SDXL give.
 
     Args:
         config: of the kind of base.
@@ -216,8 +204,7 @@ def facts_of(
     Raises:
         InputError: they are configs of another kind of base.
     """
-    predicts = predicted_by(str(scheduler.get("_class_name")), scheduler)
-    check_unet(config, unet, vae, predicts, place=place)
+    check_unet(config, unet, vae, place=place)
     pixels = 2 ** (len(vae["block_out_channels"]) - 1)
     return BaseFacts(
         token_width=int(unet["cross_attention_dim"]),
@@ -226,7 +213,7 @@ def facts_of(
         pixels_per_latent=pixels,
         default_size=int(unet["sample_size"]) * pixels,
         multiple=2 ** (len(unet["block_out_channels"]) - 1) * pixels,
-        predicts=predicts,
+        predicts=predicted_by(str(scheduler.get("_class_name")), scheduler),
         extras={} if pooled is None else {"pooled": (pooled,)},
     )
 

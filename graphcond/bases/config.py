@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from graphcond.config import ComponentConfig, registered, tagged_union
 from graphcond.errors import InputError
@@ -112,6 +112,8 @@ class BaseFields(ComponentConfig):
 
     sites: ClassVar[frozenset[SiteKind]]
     """The kinds of sites that the base publishes."""
+    predicts: ClassVar[frozenset[str]] = frozenset(TIMESTEPS)
+    """What denoisers of this kind may predict, as in `BaseFacts`; another scheduler is refused."""
     text_tower: ClassVar[bool] = False
     """True if the base has a CLIP text encoder that an encoder may start from; see `Base.text_tower`."""
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -202,9 +204,17 @@ class FolderFields(BaseFields):
 
     def facts(self) -> BaseFacts | None:
         """The facts that the model's config files give."""
-        from graphcond.bases.base_files import unet_facts
+        from graphcond.bases.base_files import folder_facts
 
-        return unet_facts(type(self), self.model, revision=self.revision)
+        return folder_facts(self)
+
+    @abstractmethod
+    def facts_of(self, parts: Mapping[str, Mapping[str, Any]]) -> BaseFacts:
+        """The facts that the config files of the parts give.
+
+        Args:
+            parts: the content of each part's file, tokenizers and processors left out.
+        """
 
     def folder(self) -> Path:
         """The folder, or that of a hub model that is downloaded."""
@@ -220,12 +230,32 @@ class FolderFields(BaseFields):
         return base
 
 
-class StableDiffusionConfig(FolderFields):
+class UNetFields(FolderFields):
+    """Config of a base whose denoiser is diffusers' ``UNet2DConditionModel``."""
+
+    sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
+    predicts: ClassVar[frozenset[str]] = frozenset({"epsilon", "v_prediction"})
+    text_tower = True
+
+    def facts_of(self, parts: Mapping[str, Mapping[str, Any]]) -> BaseFacts:
+        """The facts that the config files of the parts give."""
+        from graphcond.bases.base_files import unet_facts
+
+        return unet_facts(
+            type(self),
+            parts["unet"],
+            parts["vae"],
+            parts["scheduler"],
+            token_count=int(parts["text_encoder"]["max_position_embeddings"]),
+            pooled=int(parts["text_encoder_2"]["projection_dim"]) if "text_encoder_2" in parts else None,
+            place=self.model,
+        )
+
+
+class StableDiffusionConfig(UNetFields):
     """Any Stable Diffusion 1.x or 2.x model in diffusers' folder layout."""
 
     component = "graphcond.bases.stable_diffusion:StableDiffusionBase"
-    sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
-    text_tower = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
 
@@ -234,12 +264,10 @@ class StableDiffusionConfig(FolderFields):
     """A folder, or a model id on the Hugging Face hub."""
 
 
-class StableDiffusionXLConfig(FolderFields):
+class StableDiffusionXLConfig(UNetFields):
     """Any SDXL base model in diffusers' folder layout; not its refiner."""
 
     component = "graphcond.bases.stable_diffusion_xl:StableDiffusionXLBase"
-    sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
-    text_tower = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {
         **STABLE_DIFFUSION,
         "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
@@ -262,6 +290,7 @@ class TinyConfig(BaseFields):
 
     component = StableDiffusionConfig.component
     sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
+    predicts: ClassVar[frozenset[str]] = StableDiffusionConfig.predicts
     text_tower = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX

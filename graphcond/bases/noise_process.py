@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,11 +27,24 @@ class NoiseProcess(ABC):
 
     Args:
         scheduler: of the base; its config says everything.
+
+    Raises:
+        InputError: it is a scheduler for another process.
     """
+
+    name: ClassVar[str]
+    """What the process is called."""
 
     def __init__(self, scheduler: SchedulerMixin) -> None:
         self.config = scheduler.config
         self.predicts = predicted_by(type(scheduler).__name__, scheduler.config)
+        if (self.predicts == "flow") != (self.name == Flow.name):
+            raise InputError(
+                f"expected one for {self.name}, got {type(scheduler).__name__}, which is made for a denoiser "
+                f"that predicts '{self.predicts}'",
+                place="the base's scheduler",
+                remedy="restore the scheduler of the original model",
+            )
         self.steps: int = scheduler.config.num_train_timesteps
 
     @abstractmethod
@@ -71,12 +84,10 @@ class NoiseProcess(ABC):
         name, expected = type(scheduler).__name__, self.predicts
         found = predicted_by(name, scheduler.config)
         if found != expected:
-            families = ("flow matching", "diffusion")
-            wanted = families[0] if expected == "flow" else families[1]
             raise InputError(
                 f"{name} is made for a denoiser that predicts '{found}', the base predicts '{expected}'",
                 place="scheduler",
-                remedy=f"use a scheduler for {wanted} with the settings of the base: "
+                remedy=f"use a scheduler for {self.name} with the settings of the base: "
                 "SchedulerClass.from_config(model.base.scheduler.config)",
             )
 
@@ -89,6 +100,8 @@ class NoiseProcess(ABC):
 
 class Diffusion(NoiseProcess):
     """x_t = sqrt(a_t) x + sqrt(1 - a_t) e; the denoiser predicts e, or the velocity (arXiv 2202.00512)."""
+
+    name: ClassVar[str] = "diffusion"
 
     @cached_property
     def _chain(self) -> DDPMScheduler:
@@ -135,6 +148,8 @@ class Flow(NoiseProcess):
         scheduler: of the base.
         patch: side, in latents, of the square that one picture token stands for.
     """
+
+    name: ClassVar[str] = "flow matching"
 
     def __init__(self, scheduler: SchedulerMixin, *, patch: int = 1) -> None:
         super().__init__(scheduler)
@@ -197,15 +212,3 @@ class Flow(NoiseProcess):
         low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
         first, last = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
         return float(first + (last - first) * (tokens - low) / (high - low))
-
-
-def process_of(scheduler: SchedulerMixin, *, patch: int = 1) -> NoiseProcess:
-    """The process that a base's own scheduler solves.
-
-    Args:
-        scheduler: of the base.
-        patch: as for `Flow`.
-    """
-    if predicted_by(type(scheduler).__name__, scheduler.config) == "flow":
-        return Flow(scheduler, patch=patch)
-    return Diffusion(scheduler)

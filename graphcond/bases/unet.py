@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
 from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
-from graphcond.bases.base_files import facts_of
+from graphcond.bases.base_files import unet_facts
 from graphcond.bases.config import BaseFields, SiteKind
-from graphcond.bases.noise_process import process_of
+from graphcond.bases.noise_process import Diffusion
 from graphcond.bases.sites import BetweenAttentions, filled, transformer_blocks
 from graphcond.bases.token_weights import install_token_weights
 from graphcond.denoiser_inputs import DenoiserInputs
@@ -90,7 +90,7 @@ class UNetBase(Base):
         scheduler: SchedulerMixin,
         pooled: int | None = None,
     ) -> None:
-        facts = facts_of(
+        facts = unet_facts(
             self.config,
             unet.config,
             vae.config,
@@ -104,7 +104,7 @@ class UNetBase(Base):
             others=(vae, *text_encoders),
             scheduler=scheduler,
             facts=facts,
-            process=process_of(scheduler),
+            process=Diffusion(scheduler),
         )
         self.unet, self.vae = unet, vae
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = _no_conditions

@@ -130,6 +130,19 @@ def check_base(place: str, condition: Any, base: BaseFields) -> None:
         )
 
 
+def check_process(base: BaseFields, facts: BaseFacts) -> None:
+    """Check that the scheduler in the files of a base is one for such a base.
+
+    Raises:
+        ValueError: it is made for a denoiser that predicts something else.
+    """
+    if facts.predicts not in base.predicts:
+        raise ValueError(
+            f"base: a base of the kind '{base.kind}' predicts {' or '.join(sorted(base.predicts))}, "
+            f"the scheduler in its files is one for {facts.predicts}; restore that of the original model"
+        )
+
+
 def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
     """See that settings by name are for names that exist.
 

@@ -23,6 +23,7 @@ from graphcond.recipe.checks import (
     check_data,
     check_features,
     check_known,
+    check_process,
 )
 from graphcond.recipe.sections import (
     ClipFeatures,
@@ -121,6 +122,7 @@ class Recipe(Config):
             check_condition(f"conditions.{number}", condition, facts)
             check_base(f"conditions.{number}", condition, self.base)
         if facts is not None:
+            check_process(self.base, facts)
             check_training(facts.predicts, self.training.timesteps, self.training.min_snr_gamma)
         check_data(self.data, self.conditions)
         check_features(self.features, self.conditions)

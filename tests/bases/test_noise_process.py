@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphcond.bases.config import TIMESTEPS, check_training, predicted_by
-from graphcond.bases.noise_process import Diffusion, Flow, NoiseProcess, process_of
+from graphcond.bases.noise_process import Diffusion, Flow, NoiseProcess
 from graphcond.errors import InputError
 
 EVERY = torch.arange(1000)
@@ -35,9 +35,9 @@ def scheduler(prediction: str, *, zero_terminal: bool = False) -> DDPMScheduler:
 
 
 PROCESSES = {
-    "epsilon": process_of(scheduler("epsilon")),
-    "v_prediction": process_of(scheduler("v_prediction")),
-    "flow": process_of(FlowMatchEulerDiscreteScheduler(shift=3.0)),
+    "epsilon": Diffusion(scheduler("epsilon")),
+    "v_prediction": Diffusion(scheduler("v_prediction")),
+    "flow": Flow(FlowMatchEulerDiscreteScheduler(shift=3.0)),
 }
 each_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers import AutoencoderDC, SanaTransformer2DModel, SchedulerMixin
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from transformers import T5EncoderModel, T5Tokenizer
 
 from graphcond.bases.base import Base, LatentMoments, Site
-from graphcond.bases.config import BaseFacts, DType, SiteKind
+from graphcond.bases.config import DType, SiteKind
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler
 from graphcond.bases.noise_process import Flow
 from graphcond.bases.sites import Addition, filled
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.signals import TextTokens
+from graphcond_sana.config import sana_facts
 
 
 class SanaBase(Base):
@@ -31,7 +32,7 @@ class SanaBase(Base):
         text_encoder: prompts to context tokens.
         tokenizer: text to ids.
         scheduler: the noise solver that `new_scheduler` copies.
-        facts: sizes.
+        tokens: of a prompt; longer prompts are cut.
     """
 
     masks_padding: ClassVar[bool] = True
@@ -44,41 +45,52 @@ class SanaBase(Base):
         text_encoder: T5EncoderModel,
         tokenizer: T5Tokenizer,
         scheduler: SchedulerMixin,
-        facts: BaseFacts,
+        tokens: int = 300,
     ) -> None:
+        process = Flow(scheduler, patch=transformer.config.patch_size)
+        facts = sana_facts(
+            transformer.config,
+            vae.config,
+            token_width=text_encoder.config.d_model,
+            token_count=tokens,
+            predicts=process.predicts,
+        )
         super().__init__(
             denoiser=transformer,
             others=(vae, text_encoder),
             scheduler=scheduler,
             facts=facts,
-            process=Flow(scheduler, patch=transformer.config.patch_size),
+            process=process,
         )
         self.transformer, self.vae = transformer, vae
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
 
     @classmethod
-    def from_folder(
+    def from_pretrained(
         cls,
-        folder: str,
+        name_or_folder: str,
         *,
-        facts: BaseFacts,
-        device: torch.device,
-        dtype: DType,
-        gradient_checkpointing: bool,
+        device: torch.device | str = "cpu",
+        dtype: DType = "fp32",
+        attention: Literal["auto", "sdpa"] = "auto",
+        revision: str | None = None,
+        variant: str | None = None,
+        gradient_checkpointing: bool = False,
+        tokens: int = 300,
     ) -> SanaBase:
-        """Load a model.
+        """Load a model, frozen; the settings are those of `SanaConfig`.
 
         Raises:
             InputError: a part is missing or damaged.
         """
-        options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": DTYPES[dtype]}
         return cls(
-            transformer=load_part(SanaTransformer2DModel, folder, "transformer", **options),
-            vae=load_part(AutoencoderDC, folder, "vae", **options),
-            text_encoder=load_part(T5EncoderModel, folder, "text_encoder", **options),
-            tokenizer=load_part(T5Tokenizer, folder, "tokenizer"),
-            scheduler=load_scheduler(folder),
-            facts=facts,
+            transformer=load_part(SanaTransformer2DModel, name_or_folder, "transformer", **options),
+            vae=load_part(AutoencoderDC, name_or_folder, "vae", **options),
+            text_encoder=load_part(T5EncoderModel, name_or_folder, "text_encoder", **options),
+            tokenizer=load_part(T5Tokenizer, name_or_folder, "tokenizer", revision=revision),
+            scheduler=load_scheduler(name_or_folder, revision=revision),
+            tokens=tokens,
         ).placed(device, "sdpa", gradient_checkpointing=gradient_checkpointing)
 
     def sites(self, kind: SiteKind) -> Mapping[str, Site]:
