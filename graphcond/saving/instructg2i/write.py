@@ -58,6 +58,7 @@ def write_release(
     check_replaceable(folder, QFORMER, PROJECTOR)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     check_fits(recipe, weights)
+    recipe.base.check()
     vision = load_vision()
     kind, source = type(recipe.base), recipe.base.folder()
     with atomic_folder(folder) as new:
