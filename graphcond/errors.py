@@ -1,4 +1,4 @@
-"""Errors that people meet: one sentence that names the place and the remedy.
+"""Errors for users: one sentence that names the place, the problem and the remedy.
 
     GraphcondError
     ├── InputError      the input must change: a file, a setting, an argument
@@ -15,12 +15,12 @@ from difflib import get_close_matches
 
 
 class GraphcondError(Exception):
-    """What graphcond raises for a person to read; catch it to catch all of them.
+    """Base class of the errors that graphcond raises for a user to read.
 
     Args:
-        problem: what is wrong, as a sentence without a final period: "expected X, got Y".
-        place: where: a file, ``file:line``, a recipe path, an option.
-        remedy: what to do about it, as a short imperative.
+        problem: the problem, as a sentence without a final period: "expected X, got Y".
+        place: a file, ``file:line``, a recipe path or an option.
+        remedy: the remedy, as a short imperative.
     """
 
     def __init__(self, problem: str, *, place: object = None, remedy: str | None = None) -> None:
@@ -42,11 +42,11 @@ class StorageError(GraphcondError):
 
 
 class TrainingError(GraphcondError):
-    """Training cannot go on (a loss that is not a number); what was saved before stays usable."""
+    """Training cannot continue (the loss is not a number); earlier checkpoints stay usable."""
 
 
 class Notice(FutureWarning):
-    """Something that still works and that the user should change; the command line prints it as one line."""
+    """A setting that still works but should be changed; the command line prints the notice as one line."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class GraphGuidance:
-    """How strongly the text and each graph steer.
+    """Scales of the text and of each graph, and how they are combined.
 
     Args:
         text: s_T.
@@ -138,7 +138,7 @@ def rescaled(guided: Prediction, conditional: Prediction, share: float) -> Predi
 class GuidedGraph:
     """One graph, ready for the denoiser.
 
-    ``unconditional`` is what stands beside the negative prompt in joint guidance.
+    ``unconditional`` is the signal that accompanies the negative prompt in joint guidance.
     """
 
     condition: Condition
@@ -178,7 +178,7 @@ class BranchCaller:
     def inputs(
         self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, branch: Branch
     ) -> DenoiserInputs:
-        """What the denoiser reads in one branch."""
+        """The denoiser's inputs in one branch."""
         text = self.text if branch.text else self.empty
         inputs = self.base.inputs(sample, timestep.expand(sample.shape[0]), text)
         for condition in self.conditions.values():

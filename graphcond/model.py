@@ -39,11 +39,11 @@ class GraphModel:
 
     Args:
         base: the frozen base.
-        conditions: what steers it.
+        conditions: the conditions of the base.
         feature_width: d, width of the embeddings of neighbors or words that the encoders read.
         lora: injected into the base already, or None.
         recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
-        parts: folders that are saved with the model, since nobody else has them;
+        parts: folders that are saved with the model, since they exist nowhere else;
             see `graphcond.saving.bundled`.
     """
 
@@ -122,11 +122,11 @@ class GraphModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the base lies."""
+        """The device of the base."""
         return self.base.device
 
     def trainable_parameters(self) -> dict[str, dict[str, nn.Parameter]]:
-        """What training changes: parameters by name, in one group per condition and one for LoRA."""
+        """The trainable parameters by name, in one group per condition and one for the LoRA."""
         groups = {name: condition.trainable_parameters() for name, condition in self.conditions.items()}
         if self.lora is not None:
             groups[LORA] = self.lora.trainable_parameters()
@@ -151,9 +151,9 @@ class GraphModel:
         return SceneTriplesSampler() if config is None else config.build()
 
     def most_neighbors(self, condition: str) -> int | None:
-        """How many neighbors a condition was trained with at most.
+        """The largest number of neighbors that a condition was trained with.
 
-        None for a model composed by hand, and where means stand in for neighbors.
+        None for a model composed by hand, and where means replace neighbors.
         """
         config = self._sampler_config(condition)
         return None if config is None or config.averages else config.neighbors
@@ -168,7 +168,7 @@ class GraphModel:
     def save_pretrained(self, folder: str | Path, *, progress: Progress | None = None) -> None:
         """Write the model as a folder: it appears whole or not at all.
 
-        The base's weights are only in it where nobody else has them;
+        The base's weights are in it only if they exist nowhere else;
             see `graphcond.saving.bundled`.
 
         Args:
@@ -259,7 +259,7 @@ class GraphModel:
 
         Args:
             name_or_folder: as for `from_pretrained`. Its base and its null are not taken over; a LoRA of this
-                model starts anew where that one has none.
+                model keeps its own initialization where that one has none.
 
         Raises:
             InputError: no such model, or its weights do not fit.

@@ -111,7 +111,7 @@ def graph_arguments(contexts: Mapping[str, Context] | None) -> dict[str, Any]:
 
 
 def check_steps(steps: int, at_most: int) -> None:
-    """See that a scheduler can make that many steps.
+    """Check that a scheduler can make that many steps.
 
     Raises:
         InputError: it cannot.
@@ -126,7 +126,7 @@ def check_steps(steps: int, at_most: int) -> None:
 
 
 def check_count(count: int, place: str) -> None:
-    """See that ``count`` is a whole number, 1 or more.
+    """Check that ``count`` is a whole number, 1 or more.
 
     Raises:
         InputError: it is not.
@@ -140,7 +140,7 @@ def check_count(count: int, place: str) -> None:
 
 
 def check_generators(generator: Generators, pictures: int) -> None:
-    """See that noise can be drawn from ``generator``.
+    """Check that noise can be drawn from ``generator``.
 
     Raises:
         InputError: it is no generator, or a list of another length.
@@ -161,7 +161,7 @@ def check_generators(generator: Generators, pictures: int) -> None:
 
 
 def check_choice(given: str, choices: Collection[str], place: str) -> None:
-    """See that ``given`` is one of ``choices``.
+    """Check that ``given`` is one of ``choices``.
 
     Raises:
         InputError: it is not.

@@ -59,7 +59,7 @@ class SceneSet:
         return replace(self, graphs=[replace(graph, boxes=(), masks=None) for graph in self.graphs])
 
     def picture_path(self, row: int) -> Path | None:
-        """Where the picture of scene ``row`` lies, or None if it has none."""
+        """The path of the picture of scene ``row``, or None if it has none."""
         picture = self.pictures[row]
         return None if picture is None else (self.root or Path()) / picture
 
@@ -210,7 +210,7 @@ class _Columns(BaseModel):
 
 @dataclass(frozen=True)
 class SceneGraph:
-    """What a picture shows: objects, their attributes, how they relate, and perhaps where they are.
+    """The content of a picture: objects, their attributes and relations, and optionally their boxes.
 
     Lists are taken for tuples, so ``SceneGraph(["sky", "grass"], [[0, "above", 1]])`` is a scene graph.
 
@@ -275,11 +275,11 @@ OPPOSITES: dict[SpatialPredicate, SpatialPredicate] = {
     "inside": "surrounding",
     "surrounding": "inside",
 }
-"""What holds from the other end of a relation."""
+"""The inverse of each relation."""
 
 
 def predicate(subject: Box, target: Box) -> SpatialPredicate:
-    """How ``subject`` lies to ``target``; exactly one predicate holds for every pair of boxes.
+    """The position of ``subject`` relative to ``target``: exactly one predicate for every pair of boxes.
 
     Containment comes first: a box that lies strictly within another is "inside" it, the other is
     "surrounding" it. Otherwise the direction from the target's centre to the subject's decides, in four
@@ -304,7 +304,7 @@ def predicate(subject: Box, target: Box) -> SpatialPredicate:
 
 
 def holds(relation: str, subject: Box, target: Box) -> bool:
-    """Whether ``relation`` is the spatial predicate that `predicate` gives; False for any other word."""
+    """True if ``relation`` is the spatial predicate that `predicate` returns; False for any other word."""
     return relation == predicate(subject, target)
 
 

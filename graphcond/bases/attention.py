@@ -1,4 +1,4 @@
-"""Which attention kernel the base runs on, and whether it can."""
+"""Choice of the base's attention kernel, and a check that it can run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def why_not_xformers(device: torch.device) -> str | None:
 
 
 def call_xformers(device: torch.device) -> None:
-    """One small attention with what the bases need of it: float32 and an additive mask."""
+    """Run one small attention with the features that bases need: float32 and an additive mask."""
     from xformers.ops import memory_efficient_attention
 
     tokens = torch.zeros(1, XFORMERS_KEY_MULTIPLE, 1, 32, device=device)

@@ -46,11 +46,11 @@ class Site:
 
     Args:
         name: unique among the sites of its kind: the name of ``module`` in the denoiser.
-        kind: what may be done here.
+        kind: the kind of attachment.
         width: channels of the features.
-        module: where it lies.
+        module: the module itself.
         heads: of the attention there; 1 where there is none.
-        stride: side, in latents, of the square that one feature stands for.
+        stride: side, in latents, of the square that one feature covers.
         text: the part of the sequence that is text, in joint attention.
         attach: for a ``block``: calls an addition with the site's features in every pass, recomputed ones
             included, and adds what it returns.
@@ -94,7 +94,7 @@ class EncoderCopy(nn.Module, ABC):
 
     @abstractmethod
     def zero_layers(self) -> Mapping[str, nn.Module]:
-        """The layers that the residuals come out of, by the name of their site."""
+        """The layers that produce the residuals, by the name of their site."""
 
     @abstractmethod
     def residuals(
@@ -154,7 +154,7 @@ class Base(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the denoiser lies."""
+        """The device of the denoiser."""
         return next(self.denoiser.parameters()).device
 
     @property
@@ -284,7 +284,7 @@ class Base(ABC):
     def inputs(
         self, sample: Float[Tensor, "b channels height width"], timestep: Tensor, text: TextTokens
     ) -> DenoiserInputs:
-        """What the denoiser reads of a noisy sample and a prompt, before any injector adds to it."""
+        """The denoiser's inputs for a noisy sample and a prompt, before any injector adds to them."""
         weight = text.attended(True).float() if self.masks_padding else None
         return DenoiserInputs(sample, timestep, text.hidden, context_weight=weight, extras=text.extras)
 

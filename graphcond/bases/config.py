@@ -35,7 +35,7 @@ TIMESTEPS: Mapping[str, tuple[str, ...]] = {
     "v_prediction": ("uniform", "high_noise"),
     "flow": ("logit_normal", "uniform", "high_noise"),
 }
-"""What a denoiser may predict, with the distributions of timesteps for its training, its own first."""
+"""The predictions of denoisers, each with its distributions of training timesteps, the default first."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class BaseFacts:
         token_width: c, width of the context tokens that the denoiser reads.
         token_count: n, tokens in an encoded prompt, padding included.
         latent_channels: channels of the latents.
-        pixels_per_latent: side of the square of pixels that one latent stands for.
+        pixels_per_latent: side of the square of pixels that one latent covers.
         default_size: side in pixels of the pictures that the denoiser was trained on.
         multiple: heights and widths of pictures in pixels are multiples of it.
-        predicts: what the denoiser predicts: a key of `TIMESTEPS`.
-        extras: what the denoiser reads of a prompt beside its tokens, by name, with the shape of one row.
+        predicts: the prediction type, a key of `TIMESTEPS`.
+        extras: tensors of a prompt beside its tokens, by name, with the shape of one row.
     """
 
     token_width: int
@@ -64,7 +64,7 @@ class BaseFacts:
 
 
 def predicted_by(class_name: str, config: Mapping[str, object]) -> str:
-    """What the denoiser behind a diffusers scheduler predicts, as in `BaseFacts`.
+    """The prediction type of the denoiser that a diffusers scheduler config is for, as in `BaseFacts`.
 
     Args:
         class_name: of the scheduler.
@@ -119,7 +119,7 @@ class BaseFields(ComponentConfig):
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """The folders that the base consists of, each with the library and class of its content."""
     index: ClassVar[Mapping[str, object]] = {}
-    """What diffusers' ``model_index.json`` says beside the parts: the pipeline, and parts left out."""
+    """The pipeline class and the omitted parts in diffusers' ``model_index.json``."""
 
     dtype: DType = "fp32"
     """Number format of the frozen weights."""
@@ -182,7 +182,7 @@ STABLE_DIFFUSION_INDEX: Mapping[str, object] = {
 
 
 class FolderFields(BaseFields):
-    """Config of a base that lies in a folder or on the hub, in diffusers' layout."""
+    """Config of a base in a folder or on the hub, in diffusers' layout."""
 
     model: str
     """A folder, or a model id on the Hugging Face hub."""

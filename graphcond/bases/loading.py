@@ -1,4 +1,4 @@
-"""Loading the parts of a diffusers folder or hub model, with errors that say what to do."""
+"""Loading the parts of a diffusers folder or hub model, with errors that name a remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """The number formats that `graphcond.bases.config.DType` names."""
 
 HUB_SECONDS = 10
-"""How long the hub may take to answer before what is downloaded has to do."""
+"""Seconds to wait for the hub before the downloaded files are used."""
 
 
 def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
@@ -89,7 +89,7 @@ def hub_options(model: str) -> dict[str, bool]:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Keep the libraries' loading bars, reports and warnings off the screen: what matters is raised."""
+    """Suppress the loading bars, reports and warnings of libraries; what matters is raised as an error."""
     libraries = (logging, diffusers.utils.logging)
     verbosities, bars = [one.get_verbosity() for one in libraries], logging.is_progress_bar_enabled()
     for one in libraries:
@@ -106,7 +106,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line without a final period."""
+    """The message of a library's error, in one line without a final period."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":.")
 
 

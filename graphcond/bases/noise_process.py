@@ -1,4 +1,4 @@
-"""How a base was trained to denoise: noising, target, weight of the loss, timesteps, fitting schedulers."""
+"""Noise processes of bases: noising, target, loss weight, timesteps, and the schedulers that fit."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class NoiseProcess(ABC):
 
     @abstractmethod
     def target(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
-        """What the denoiser should answer."""
+        """The training target of the denoiser."""
 
     @abstractmethod
     def loss_weight(self, timesteps: Times, min_snr_gamma: float) -> Float[Tensor, " b"]:
@@ -146,7 +146,7 @@ class Flow(NoiseProcess):
 
     Args:
         scheduler: of the base.
-        patch: side, in latents, of the square that one picture token stands for.
+        patch: side, in latents, of the square that one picture token covers.
     """
 
     name: ClassVar[str] = "flow matching"

@@ -124,7 +124,7 @@ class StableDiffusionXLBase(UNetBase):
         return TextTokens(found.input_ids, hidden, found.attention_mask.bool(), {"pooled": pooled})
 
     def _read(self, number: int, prompts: Sequence[str]) -> tuple[Any, Tensor, Tensor]:
-        """What one tokenizer finds; the first output of its encoder, and the states before its last layer."""
+        """Tokens of one tokenizer, the first output of its encoder, and the states before the last layer."""
         encoder = self.text_encoders[number]
         found = self.tokenizers[number](
             list(prompts),

@@ -20,7 +20,7 @@ Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """How pictures are drawn; None takes the recipe's scales and the base's size.
+    """Settings for drawing; None takes the recipe's scales and the base's size.
 
     Args:
         steps: denoising steps.

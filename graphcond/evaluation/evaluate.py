@@ -70,7 +70,7 @@ def make_pictures(
 
     Args:
         maker: makes them.
-        targets: what to draw.
+        targets: the targets to draw.
         arms: which arms.
         draws: pictures of each target; the further ones are the set's ``redrawn``.
         seed: of the noise.
@@ -104,7 +104,7 @@ def score_pictures(
 
     Raises:
         InputError: no metrics, an arm with more or fewer pictures than targets, or targets that lack
-            what a metric needs.
+            the facts that a metric needs.
     """
     _check(metrics, targets)
     samples = {arm: Samples(targets, made) for arm, made in pictures.items()}

@@ -1,4 +1,4 @@
-"""What an evaluation found: every figure of every arm, and what the graph added."""
+"""The result of an evaluation: every figure of every arm, and the differences between arms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from graphcond.evaluation.bootstrap import Measurement
 
 DIFFERENCES = (("graph", "no_graph"), ("graph", "shuffled_graph"))
-"""Pairs of arms whose difference is reported: what the graph adds, and what the *right* graph adds."""
+"""Pairs of arms whose difference is reported: the gain from the graph, and from the *right* graph."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class EvaluationReport:
     """Figures side by side, all over the same targets and seeds.
 
     Args:
-        title: what was evaluated, a protocol's name for instance.
+        title: the heading, for instance a protocol's name.
         n: how many targets.
         seed: of the pictures and the intervals.
         arms: arm, then metric, to its figure.
         differences: ``graph - no_graph`` and the like, then metric, to the paired difference.
         networks: metric to the network that looked.
         higher_is_better: metric to whether more is better.
-        cautions: what to keep in mind when reading.
+        cautions: caveats for the reader.
     """
 
     title: str

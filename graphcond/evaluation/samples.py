@@ -1,4 +1,4 @@
-"""What metrics look at: targets with their truth, and the pictures made for them."""
+"""Inputs of metrics: targets with their truth, and the pictures drawn for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PictureSet:
         return self._embeddings[extractor.identity]
 
     def detected(self, detector: SceneDetector, asked: Sequence[SceneGraph]) -> list[SceneGraph]:
-        """What ``detector`` sees in each picture; ``asked`` are the graphs they were made for.
+        """The graph that ``detector`` finds in each picture; ``asked`` are the graphs that were drawn.
 
         Raises:
             InputError: the detector fails.
@@ -63,7 +63,7 @@ class Targets:
             are known.
         texts: the prompts.
         facts: named facts to be recognized, such as the artist; one value for each row.
-        scenes: what each picture should show; empty where targets are not scenes.
+        scenes: the scene graph of each picture; empty if targets are not scenes.
 
     Raises:
         InputError: fewer than two targets, or columns of different lengths.

@@ -1,4 +1,4 @@
-"""What scene metrics need from a detector: the scene graph that it sees in a picture."""
+"""The contract of a detector for scene metrics: it finds the scene graph of a picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SceneDetector(Protocol):
 
     @property
     def identity(self) -> str:
-        """What reports call it; equal only for detectors that always agree."""
+        """Name in reports; equal only for detectors that always agree."""
 
     def detect(self, pictures: Sequence[Image.Image], asked: Sequence[SceneGraph]) -> Sequence[SceneGraph]:
         """The scene graph seen in each picture.

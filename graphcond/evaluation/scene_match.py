@@ -1,4 +1,4 @@
-"""Which object of a graph is which object of a picture, and what of the graph the picture then shows."""
+"""Matching the objects of a graph to those of a picture, and the part of the graph that the picture shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_ORDERS = 720
 
 @dataclass(frozen=True)
 class SceneMatch:
-    """What a picture shows of a graph.
+    """The part of a graph that a picture shows.
 
     Args:
         places: for each object of the graph, its place among the objects seen; None where it is not seen.
@@ -33,12 +33,12 @@ class SceneMatch:
 
     @property
     def related(self) -> bool:
-        """Whether all objects are seen and all relations hold."""
+        """True if all objects are seen and all relations hold."""
         return None not in self.places and all(self.relations)
 
     @property
     def right(self) -> bool:
-        """Whether all objects are seen with all their attributes, and all relations hold."""
+        """True if all objects are seen with all their attributes, and all relations hold."""
         return self.related and all(map(all, self.attributes))
 
 
@@ -52,7 +52,7 @@ def match_scene(wanted: SceneGraph, seen: SceneGraph) -> SceneMatch:
 
     Args:
         wanted: the graph.
-        seen: what a detector sees, surest first. A spatial relation may be stated from either end.
+        seen: the detected objects, most certain first. A spatial relation may be stated from either end.
     """
     stated: set[tuple[int | None, str, int | None]] = set()
     for subject, predicate, target in seen.relationships:
@@ -77,7 +77,7 @@ def match_scene(wanted: SceneGraph, seen: SceneGraph) -> SceneMatch:
 
 
 def same_word(first: str, second: str) -> bool:
-    """Whether two words are one, whatever their case."""
+    """True if two words are equal, ignoring case."""
     return first.casefold() == second.casefold()
 
 

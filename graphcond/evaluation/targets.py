@@ -29,7 +29,7 @@ from graphcond.scene_graph import SceneSet
 from graphcond.worlds.oracle import ArtOracle
 
 FACTS = ("artist", "subject")
-"""What the art world's oracle recognizes in a picture."""
+"""The facts that the art world's oracle recognizes in a picture."""
 
 
 def evaluate_model(
@@ -51,7 +51,7 @@ def evaluate_model(
 
     Args:
         pipe: the model.
-        data: what to draw.
+        data: the dataset whose rows are drawn.
         rows: nodes or scenes, at most as many as the protocol's samples.
         protocol: how to draw and what to score.
         forbidden: nodes that may not be neighbors.
@@ -94,7 +94,7 @@ def evaluate_model(
 
 
 def draw_settings(protocol: EvaluationProtocol, guidance: GraphGuidance | None) -> DrawSettings:
-    """How ``protocol`` draws with one of its ways of guiding."""
+    """The settings with which ``protocol`` draws in one of its guidance modes."""
     settings = DrawSettings(steps=protocol.steps, resolution=protocol.resolution)
     if guidance is None:
         return settings

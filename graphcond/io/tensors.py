@@ -114,7 +114,7 @@ def check_weights(
     place: object,
     remedy: str = "load it with the recipe it was saved with",
 ) -> None:
-    """See that ``found`` has the names and shapes of ``wanted``.
+    """Check that ``found`` has the names and shapes of ``wanted``.
 
     Raises:
         InputError: names what is missing, surplus or of another shape.

@@ -47,7 +47,7 @@ class ObjectiveConfig(ComponentConfig):
         return objective
 
     def check_encoder(self, encoder: Encoder[Any, Any], picture_width: int | None) -> None:
-        """See that the encoder has what the objective asks for, and that pictures have embeddings.
+        """Check that the encoder has what the objective asks for, and that pictures have embeddings.
 
         Raises:
             InputError: something is missing.

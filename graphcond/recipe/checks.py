@@ -23,7 +23,7 @@ COLUMNS: dict[Column, str] = {
 
 
 def check_condition(place: str, condition: Any, facts: BaseFacts | None) -> None:
-    """See that the parts of a condition fit each other and the base.
+    """Check that the parts of a condition fit each other and the base.
 
     Raises:
         ValueError: they do not.
@@ -35,7 +35,7 @@ def check_condition(place: str, condition: Any, facts: BaseFacts | None) -> None
 
 
 def check_context(place: str, sampler: Any, encoder: Any) -> None:
-    """See that ``encoder`` reads the context that ``sampler`` makes.
+    """Check that ``encoder`` reads the context that ``sampler`` makes.
 
     Raises:
         ValueError: it does not.
@@ -49,7 +49,7 @@ def check_context(place: str, sampler: Any, encoder: Any) -> None:
 
 
 def check_without_graph(place: str, encoder: Any, without_graph: str) -> None:
-    """See that what stands in for no graph can be made: zero tokens stand in for tokens only.
+    """Check that what stands in for no graph can be made: zero tokens stand in for tokens only.
 
     Raises:
         ValueError: it cannot.
@@ -62,7 +62,7 @@ def check_without_graph(place: str, encoder: Any, without_graph: str) -> None:
 
 
 def check_data(data: Any, conditions: Iterable[Any]) -> None:
-    """See that the data hold what the samplers choose from.
+    """Check that the data hold what the samplers choose from.
 
     Raises:
         ValueError: scenes are sampled from a graph of nodes, or the other way round.
@@ -79,7 +79,7 @@ def check_data(data: Any, conditions: Iterable[Any]) -> None:
 
 
 def check_signal(place: str, encoder: Any, injector: Any) -> None:
-    """See that ``injector`` reads the signal that ``encoder`` gives.
+    """Check that ``injector`` reads the signal that ``encoder`` gives.
 
     Raises:
         ValueError: it does not.
@@ -97,7 +97,7 @@ def check_signal(place: str, encoder: Any, injector: Any) -> None:
 
 
 def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
-    """See that the tokens of ``encoder`` are as wide as the base's, as far as its files tell.
+    """Check that the tokens of ``encoder`` are as wide as the base's, as far as its files tell.
 
     Raises:
         ValueError: they are not.
@@ -144,7 +144,7 @@ def check_process(base: BaseFields, facts: BaseFacts) -> None:
 
 
 def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
-    """See that settings by name are for names that exist.
+    """Check that settings by name are for names that exist.
 
     Raises:
         ValueError: one is not.
@@ -155,7 +155,7 @@ def check_known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
 
 
 def check_features(features: Any, conditions: Iterable[Any]) -> None:
-    """See that the features give the embeddings that a sampler compares.
+    """Check that the features give the embeddings that a sampler compares.
 
     Raises:
         ValueError: they do not.

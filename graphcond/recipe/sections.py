@@ -347,7 +347,7 @@ def mirrors(data: AnyData, training: TrainingConfig) -> bool:
 
 
 def check_flip(data: AnyData, training: TrainingConfig) -> None:
-    """See that no picture of a scene is mirrored.
+    """Check that no picture of a scene is mirrored.
 
     Raises:
         ValueError: they would be.

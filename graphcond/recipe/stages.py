@@ -66,7 +66,7 @@ class _Condition(Protocol):
 
 
 def check_stages(stages: Sequence[StageConfig], conditions: Sequence[_Condition]) -> None:
-    """See that every stage trains a condition of the recipe, with an objective that suits its encoder.
+    """Check that every stage trains a condition of the recipe, with an objective that suits its encoder.
 
     Raises:
         ValueError: it does not, or two stages have one name.

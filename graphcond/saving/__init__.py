@@ -1,1 +1,1 @@
-"""What others released, read and written in their layouts."""
+"""Saved models, and checkpoints of other systems in their own layouts."""

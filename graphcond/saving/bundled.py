@@ -1,4 +1,4 @@
-"""Parts that travel inside a saved model because nobody else has them: its base, its image encoder.
+"""Files bundled with a saved model because they exist nowhere else: its base, its image encoder.
 
 A recipe names them by their folder inside the model, ``./base`` and ``./image_encoder``.
 """
@@ -62,7 +62,7 @@ def copy_parts(
         progress: gets the megabytes done.
 
     Raises:
-        InputError: a part is no longer where it was read from.
+        InputError: a part no longer exists where it was read from.
         StorageError: the place refuses, or its disk is full.
     """
     for part, source in parts.items():

@@ -9,7 +9,7 @@ from graphcond.saving.bundled import BASE
 
 
 def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
-    """A model card: what the model is, how to use it, what its graph is and what stands in for none.
+    """A model card: what the model is, how to use it, what its graph is and what its null is.
 
     Args:
         recipe: the resolved recipe.

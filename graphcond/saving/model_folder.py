@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
     """What a saved model says about itself.
 
     Raises:
-        InputError: the folder is no saved model, or of another format.
+        InputError: the folder is not a saved model, or has another format.
     """
     place = folder / MANIFEST
     if not place.is_file():

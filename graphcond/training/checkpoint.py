@@ -1,4 +1,4 @@
-"""Checkpoints: a model folder with what training needs to go on, whole or not at all."""
+"""Checkpoints: a model folder and the training state, written atomically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAME = re.compile(r"step-\d{8}")
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run stands, and what a run that goes on must have in common with it.
+    """The progress of a run, and the facts that must be the same when it is resumed.
 
     Args:
         step: optimizer steps done.
@@ -45,7 +45,7 @@ class Standing:
 
 
 def checkpoint_folder(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The folder of the checkpoint of a step."""
     return checkpoints / f"step-{step:08d}"
 
 
@@ -69,7 +69,7 @@ def write_checkpoint(
 
     Args:
         checkpoints: the run's folder of checkpoints.
-        model: what to save.
+        model: the model to save.
         tensors: the optimizer's state, and the trained weights if the model is saved with others.
         standing: where the run stands.
         averaged: gives the model the weights that are to be saved.
@@ -90,7 +90,7 @@ def write_checkpoint(
 
 
 def read_standing(folder: Path) -> Standing:
-    """Where a checkpoint stands.
+    """The progress stored in a checkpoint.
 
     Raises:
         InputError: the checkpoint is damaged or of another version.
@@ -124,17 +124,17 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def remove_unfinished(checkpoints: Path) -> None:
-    """Remove what a kill left of a checkpoint that was being written."""
+    """Remove checkpoints that an interrupted run wrote in part."""
     for folder in checkpoints.glob(".*step-*"):  # a model inside it has a folder of its own at first
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def written(checkpoints: Path, place: Path) -> Iterator[None]:
-    """Say what a run can go on from if ``place`` cannot be written inside the block.
+    """Name the checkpoint to resume from if ``place`` cannot be written inside the block.
 
     Raises:
-        TrainingError: it cannot, because the disk is full or refuses.
+        TrainingError: it cannot be written: the disk is full, or writing is not permitted.
     """
     try:
         yield

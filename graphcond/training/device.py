@@ -1,4 +1,4 @@
-"""Where and in which number format a run computes, through accelerate."""
+"""The device and number format of a run, through accelerate."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from graphcond.recipe import TrainingConfig
 
 DEVICES = ("cpu", "cuda", "mps")
 PATIENCE = timedelta(days=1)
-"""How long processes wait while the first one fills the cache."""
+"""Time limit of processes that wait while the first one fills the cache."""
 
 
 @contextmanager
 def accelerated(config: TrainingConfig, device: str | None, log_folder: Path) -> Iterator[Accelerator]:
-    """An accelerator for one run; the next run in this process may choose another precision or device.
+    """An accelerator for one run; a later run in this process may choose another precision or device.
 
-    Arguments and errors as `build_accelerator`. A state of accelerate that stood before stays.
+    Arguments and errors as `build_accelerator`. An existing state of accelerate is kept.
     """
     foreign = bool(PartialState._shared_state)
     try:

@@ -60,7 +60,7 @@ class Examples:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the latents of mirrored pictures are there too."""
+        """True if the latents of mirrored pictures are included."""
         return self.latents.shape[1] > 1
 
     def batch(

@@ -32,7 +32,7 @@ class Gatherer:
 
     Args:
         recipe: names samplers and resolution.
-        data: where targets lie.
+        data: the dataset of the targets.
         extractors: of the recipe's features.
         sources: the data as each condition reads them.
         forbidden: rows that are never neighbors.

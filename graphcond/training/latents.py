@@ -44,7 +44,7 @@ def cached_latents(
 ) -> Moments:
     """The posterior of each picture, padded to a square of ``resolution`` pixels; memory-mapped.
 
-    A changed picture or autoencoder is computed anew.
+    If a picture or the autoencoder changed, its latents are computed again.
 
     Args:
         base: encodes them.

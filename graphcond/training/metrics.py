@@ -19,7 +19,7 @@ def append_record(file: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
-    """All lines; one that a kill left unfinished is passed over."""
+    """All lines; a line that an interrupted run left incomplete is skipped."""
     if not file.exists():
         return []
     records = (_parse(line) for line in file.read_text(encoding="utf-8").splitlines())
@@ -34,7 +34,7 @@ def cut_after(file: Path, step: int) -> None:
 
 
 def cut_stage(file: Path, stage: str) -> None:
-    """Remove what a stage wrote that was stopped: it is done again."""
+    """Remove the records of an interrupted stage, which runs again."""
     records = read_records(file)
     kept = [record for record in records if record.get("stage") != stage]
     if len(kept) < len(records):
@@ -44,7 +44,7 @@ def cut_stage(file: Path, stage: str) -> None:
 
 @dataclass
 class Recent:
-    """What happened since the last line: means over steps, sums over samples."""
+    """Figures since the last line: means over steps, sums over samples."""
 
     losses: list[float] = field(default_factory=list)
     trained: int = 0

@@ -20,7 +20,7 @@ from graphcond.signals import TextTokens
 
 @dataclass(frozen=True)
 class Drops:
-    """What is taken away from each sample."""
+    """The inputs that are dropped from each sample."""
 
     text: Bool[np.ndarray, " b"]
     graph: Bool[np.ndarray, " b"]
@@ -39,17 +39,17 @@ def drops_of(chance: Float64[np.ndarray, " b"], config: DropConfig) -> Drops:
 
 
 def gives_gradient(drops: Drops, *, always: bool) -> Bool[np.ndarray, " b"]:
-    """The samples worth computing: over a frozen base, one without its graph gives no gradient at all.
+    """The samples to compute: over a frozen base, a sample without its graph gives no gradient.
 
     Args:
-        drops: what each sample loses.
+        drops: the dropped inputs of each sample.
         always: something learns without a graph too; see `learns_without_graph`.
     """
     return np.ones_like(drops.graph) if always else ~drops.graph
 
 
 def learns_without_graph(conditions: Iterable[Condition], *, lora: bool) -> bool:
-    """Whether samples without graph give gradients: to a LoRA, or to an injector that reads null signals."""
+    """True if samples without a graph give gradients: to a LoRA, or to an injector that reads the null."""
     return lora or any(c.null == "zeros" and bool(c.injector.trainable_parameters()) for c in conditions)
 
 
@@ -82,7 +82,7 @@ def sample_losses(
 
 
 def without_graph(contexts: Mapping[str, Context], rows: Tensor | None = None) -> dict[str, Context]:
-    """``contexts`` with the graph of ``rows`` (a mask) taken away, or that of all samples."""
+    """``contexts`` without the graph of ``rows`` (a mask), or of all samples if it is None."""
     return {
         name: context.without(torch.ones_like(context.has_graph) if rows is None else rows)
         for name, context in contexts.items()

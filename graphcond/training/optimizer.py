@@ -14,7 +14,7 @@ from graphcond.recipe import TrainingConfig
 
 
 def rate_factor(config: TrainingConfig) -> Callable[[int], float]:
-    """What the learning rates are multiplied by in each step, counted from 0: warm-up, then the schedule."""
+    """The factor of the learning rates in each step, counted from 0: warm-up, then the schedule."""
     name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = get_scheduler(name, unused, num_warmup_steps=config.warmup, num_training_steps=config.steps)
@@ -25,7 +25,7 @@ Groups = Mapping[str, Mapping[str, nn.Parameter]]
 """Trained parameters by name, in one group per condition and one for LoRA."""
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW remembers of a parameter."""
+"""The state that AdamW keeps for a parameter."""
 
 FUSED = ("cpu", "cuda")
 """Devices whose fused AdamW is used; others take torch's default."""
@@ -68,7 +68,7 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, floa
 def gradient_norms(groups: Groups) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """The norm of each group's gradients, and those of the modules within it.
 
-    A module is what stands before the first dot of a parameter's name: ``encoder``, ``injector``.
+    A module is the part of a parameter's name before the first dot: ``encoder``, ``injector``.
     """
     squares: dict[str, dict[str, float]] = {name: {} for name in groups}
     keys = [(name, key) for name, group in groups.items() for key, p in group.items() if p.grad is not None]
@@ -101,7 +101,7 @@ def share_gradients(groups: Groups, accelerator: Accelerator) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.AdamW, groups: Groups) -> dict[str, Tensor]:
-    """What the optimizer remembers, by ``slot/group/parameter``."""
+    """The optimizer's state, by ``slot/group/parameter``."""
     return {
         f"{slot}/{key}": optimizer.state[parameter][slot].detach().cpu().contiguous()
         for key, parameter in _named(groups).items()
@@ -111,7 +111,7 @@ def optimizer_state(optimizer: torch.optim.AdamW, groups: Groups) -> dict[str, T
 
 
 def restore_optimizer(optimizer: torch.optim.AdamW, groups: Groups, state: Mapping[str, Tensor]) -> None:
-    """Take back what `optimizer_state` returned."""
+    """Restore the result of `optimizer_state`."""
     fused = optimizer.defaults["fused"]
     for key, parameter in _named(groups).items():
         if f"step/{key}" in state:
@@ -131,7 +131,7 @@ def weights_of(groups: Groups) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def restore_weights(groups: Groups, state: Mapping[str, Tensor]) -> None:
-    """Take back what `weights_of` returned."""
+    """Restore the result of `weights_of`."""
     for key, parameter in _named(groups).items():
         parameter.copy_(state[f"weight/{key}"])
 

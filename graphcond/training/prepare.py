@@ -32,11 +32,11 @@ from graphcond.training.stages import freeze_staged, run_stages
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and what it is trained and validated on.
+    """A model with its training and validation examples.
 
     Args:
-        data: where the targets lie.
-        model: what the stages left of it, its trained parameters in float32.
+        data: the dataset of the targets.
+        model: the model after the stages, its trained parameters in float32.
         train: the training examples; those of validation where nothing is trained.
         validation: examples for the validation loss and previews; each has a graph.
         held_out: whether no validation example is trained on.
@@ -54,7 +54,7 @@ class Prepared:
 
     @property
     def trains(self) -> bool:
-        """Whether the model has anything that training changes."""
+        """True if the model has trainable parameters."""
         return bool(self.model.trainable_parameters())
 
 
@@ -68,10 +68,10 @@ def prepare(
     run: RunFolder | None = None,
     resumed: RunFolder | None = None,
 ) -> Prepared:
-    """Open the data, build the model, run its stages, and compute once what stays the same in every step.
+    """Open the data, build the model, run its stages, and compute everything that is constant in training.
 
     Args:
-        recipe: what to train.
+        recipe: the recipe of the run.
         device: where to compute.
         report: shows the stages.
         data: in place of the recipe's data.

@@ -35,7 +35,7 @@ def pretrain(
 
     Args:
         stage: the objective, the steps and the optimizer.
-        encoder: what is trained; its frozen parameters stay.
+        encoder: the encoder to train; its frozen parameters stay.
         trained: scenes to train on.
         held_out: scenes to judge by; may be none.
         log: takes a line of figures.

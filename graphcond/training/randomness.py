@@ -1,6 +1,6 @@
-"""Chance without state: every random number of training is a function of the seed and of its place.
+"""Stateless randomness: every random number of training is a function of the seed and of its place.
 
-So a run that stops anywhere and goes on later draws what an unbroken run draws, and a batch draws the
+So a run that is stopped and resumed draws the same numbers as an uninterrupted run, and a batch draws the
 same numbers however it is divided into parts and over processes.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class Purpose(IntEnum):
-    """What a random number decides; each purpose has numbers of its own."""
+    """The purpose of a random number; each purpose has its own numbers."""
 
     ORDER = 0
     SAMPLE = 1
@@ -58,7 +58,7 @@ class BatchPlan:
 
 
 def order_of(seed: int, positions: Int64[np.ndarray, " b"], count: int) -> Int64[np.ndarray, " b"]:
-    """Which of ``count`` samples stands at each position: every epoch is another permutation."""
+    """The sample, of ``count``, at each position: every epoch is another permutation."""
     epochs, places = np.divmod(positions, count)
     return np.array(
         [
@@ -71,7 +71,7 @@ def order_of(seed: int, positions: Int64[np.ndarray, " b"], count: int) -> Int64
 
 @dataclass(frozen=True)
 class Draws:
-    """What chance decides about the samples of one forward pass; row ``i`` of all fields is sample ``i``.
+    """The random numbers for the samples of one forward pass; row ``i`` of all fields is sample ``i``.
 
     ``mirrored``, ``drop`` and ``time`` are uniform in 0..1 and decide on the flip, the drops and the
     timestep; ``posterior`` and ``noise`` are standard normal.

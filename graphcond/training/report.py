@@ -1,4 +1,4 @@
-"""What a person sees of a run: bars on a terminal, plain lines elsewhere."""
+"""The display of a run: progress bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rich.table import Table
 from graphcond.progress import Progress as Callback
 
 LINES = 20
-"""About how many lines a run writes about its steps where there is no terminal."""
+"""Approximate number of lines about its steps that a run writes without a terminal."""
 
 
 @dataclass
@@ -116,7 +116,7 @@ class StepBar:
         self.figures |= figures
 
     def advance(self, step: int) -> None:
-        """One step more is done."""
+        """Advance the bar to ``step``."""
         note = "  ".join(f"{name} {value}" for name, value in self.figures.items())
         self.progress.update(self.task, completed=step, note=note)
         every = max(1, self.total // LINES)

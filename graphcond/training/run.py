@@ -36,7 +36,7 @@ def write_untrained(
     """Write a model without trained parameters, with the validation loss and the preview it would get.
 
     Returns:
-        The validation figures as a record of kind ``validation``; nothing where none are asked for.
+        The validation figures as a record of kind ``validation``; empty if validation is off.
     """
     report.say(f"{recipe.name} has nothing to train; the model is written as it is")
     if not accelerator.is_main_process:
@@ -58,16 +58,16 @@ def write_untrained(
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What `train` leaves behind.
+    """The result of `train`.
 
     Args:
         model: the trained model, in evaluation mode; with an EMA, its average.
-        folder: the run folder; the model lies in its ``final``.
-        data: what it was trained on.
+        folder: the run folder; the model is in its ``final``.
+        data: the training data.
         example: row of a target to try the model on, held out where any is.
         seconds: by stage; ``training`` holds validation, previews and checkpoints too.
         metrics: the last lines of metrics.jsonl of this call, by kind: ``train`` and ``validation``.
-        warnings: sentences that say which graph is as good as not used.
+        warnings: one sentence for each sign that a graph is not used.
     """
 
     model: GraphModel
@@ -100,11 +100,11 @@ def train(
 ) -> TrainedRun:
     """Train the conditions (and the LoRA) of a recipe over its frozen base, after its stages.
 
-    A run that is resumed from its newest checkpoint ends, on one CPU process, with bit for bit the
-    weights of a run that was never stopped.
+    On one CPU process, a run that is resumed from its newest checkpoint ends with bit for bit the
+    weights of an uninterrupted run.
 
     Args:
-        recipe: what to train and how.
+        recipe: the recipe of the run.
         out: a new folder for the run; ``outputs/<recipe>-<date>-<time>`` unless given.
         resume: the folder of a run to continue, in place of ``out``.
         device: ``cpu``, ``cuda`` or ``mps``; the best there is unless given.
@@ -115,7 +115,7 @@ def train(
     Raises:
         InputError: something about the recipe, the data or the run folder is wrong.
         TrainingError: the loss stopped being a number, or a checkpoint could not be written.
-        KeyboardInterrupt: a person stopped the run; what was done is in a checkpoint.
+        KeyboardInterrupt: the user stopped the run; its progress is in a checkpoint.
     """
     run, checkpoint = (new_run(recipe, out), None) if resume is None else resumed_run(recipe, resume)
     with accelerated(recipe.training, device, run.root) as accelerator:

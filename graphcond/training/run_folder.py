@@ -1,4 +1,4 @@
-"""The folder of a run: where everything lies, how a run starts, and what a resumed one may change."""
+"""The folder of a run: its paths, starting and resuming, and the settings that a resumed run may change."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def stages(self) -> Path:
-        """What each stage before the main training left."""
+        """The result of each stage before the main training."""
         return self.root / "stages"
 
     @property
@@ -88,10 +88,10 @@ def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
 
 
 def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
-    """The folder of a run that goes on, and its newest checkpoint; None if it was stopped in its stages.
+    """The folder of a resumed run, and its newest checkpoint; None if the run was stopped in its stages.
 
     Raises:
-        InputError: the folder is no run, has no usable checkpoint, ran another recipe or further.
+        InputError: the folder is not a run, has no usable checkpoint, or ran another recipe or further.
     """
     run = RunFolder(folder)
     if not run.recipe.is_file():
@@ -114,7 +114,7 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
 
 
 def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
-    """See that a resumed run only changes what is harmless.
+    """Check that a resumed run only changes what is harmless.
 
     Raises:
         InputError: names the settings that differ.

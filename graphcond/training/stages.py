@@ -103,13 +103,13 @@ def run_stages(
     Args:
         recipe: names the stages.
         gatherer: the recipe's own data.
-        model: whose encoders are trained, and frozen afterwards where a stage says so.
+        model: the model whose encoders are trained, and frozen afterwards if a stage says so.
         trained: rows that a stage without data of its own trains on.
         held_out: rows that it is judged on.
         run: gets the results and their figures; None where another process writes them.
 
     Raises:
-        InputError: a stage's data are no scenes, or lack what its objective needs.
+        InputError: a stage's data are not scenes, or lack what its objective needs.
         TrainingError: the loss of a stage is not finite.
     """
     results = {}
@@ -150,7 +150,7 @@ def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
 
 
 def _freeze(recipe: Recipe, model: GraphModel, results: Mapping[str, StageResult]) -> None:
-    """Freeze what a stage trained, where it says so; what it did not reach is left to the main training."""
+    """Freeze the parameters that a stage trained, if it says so; the main training trains the others."""
     for stage in recipe.stages:
         parameters = dict(model.conditions[stage.condition].encoder.named_parameters())
         for name in results[stage.name].trained if stage.then == "freeze" else ():

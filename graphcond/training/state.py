@@ -1,4 +1,4 @@
-"""The state of a run beyond the model: what a checkpoint takes and gives back."""
+"""The state of a run beyond the model, which a checkpoint saves and restores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Ema:
     Args:
         groups: the trained parameters; their present values are where the average starts.
         decay: of the average once it is old.
-        steps: how many updates the present values stand for.
+        steps: the number of updates in the present values.
     """
 
     def __init__(self, groups: Groups, decay: float, *, steps: int = 0) -> None:
@@ -102,7 +102,7 @@ class TrainingState:
         return nullcontext() if self.ema is None else self.ema.applied()
 
     def standing(self) -> Standing:
-        """Where the run stands."""
+        """The progress of the run."""
         scaler = self._accelerator.scaler
         return Standing(
             self.step, self._effective_batch, self._data, {} if scaler is None else scaler.state_dict()

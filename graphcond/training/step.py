@@ -28,7 +28,7 @@ from graphcond.training.randomness import BatchPlan, Purpose, draws_of, order_of
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What one step was like, over all processes.
+    """Figures of one step, over all processes.
 
     Args:
         loss: mean over the samples that were trained on; None if there were none.
@@ -51,13 +51,13 @@ class Stepper:
     """Runs optimizer steps; the outcome of a step depends on its number and the weights alone.
 
     Args:
-        model: what to train.
-        examples: what to train on.
+        model: the model to train.
+        examples: the training examples.
         plan: how a step is divided.
         groups: the trained parameters.
         optimizer: over ``groups``, prepared by ``accelerator``.
         accelerator: of this process.
-        rate_factor: what learning rates are multiplied by in each step.
+        rate_factor: the factor of the learning rates in each step.
         always: whether samples without graph give gradients.
     """
 

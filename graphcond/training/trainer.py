@@ -32,7 +32,7 @@ from graphcond.training.validation import Validation, injector_figures, middle, 
 
 @dataclass
 class Interrupt:
-    """Whether a person asked to stop."""
+    """True after the user asked to stop."""
 
     asked: bool = False
 
@@ -63,11 +63,11 @@ class Trainer:
     """Trains what was prepared, and keeps the run folder.
 
     Args:
-        recipe: what to train and how.
+        recipe: the recipe of the run.
         prepared: model and examples.
         accelerator: of this process.
         run: where to write.
-        report: what a person sees.
+        report: the display of the run.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Trainer:
 
         Raises:
             TrainingError: a loss or gradient is not finite, or a checkpoint cannot be written.
-            KeyboardInterrupt: a person stopped the run; a checkpoint was written before.
+            KeyboardInterrupt: the user stopped the run; a checkpoint was written before.
         """
         device = self._accelerator.device
         with (
@@ -172,7 +172,7 @@ class Trainer:
         self._accelerator.wait_for_everyone()
 
     def _warn(self) -> None:
-        """Say what no loss shows: that the graph changes nothing."""
+        """Warn if the graph has no effect, which the loss alone does not show."""
         self.warnings = warnings_of(self._model, self.newest.get("validation"))
         for text in self.warnings:
             self._report.say(f"Warning: {text}")
@@ -246,7 +246,7 @@ class Trainer:
 
 
 def _flat(path: str, value: Any) -> dict[str, float]:
-    """Nested figures as ``a/b`` for a tracker; what is no number is left out."""
+    """Nested figures as ``a/b`` for a tracker; values that are not numbers are omitted."""
     if isinstance(value, dict):
         return {
             key: one for name, item in value.items() for key, one in _flat(f"{path}/{name}", item).items()

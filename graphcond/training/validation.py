@@ -20,14 +20,14 @@ from graphcond.training.randomness import Purpose, generator_of, seed_of
 from graphcond.training.state import train_mode
 
 FEWEST = 100
-"""A run is not judged in its middle before so many steps."""
+"""Steps below which a run gets no verdict in its middle."""
 
 
 def warnings_of(model: GraphModel, validation: Mapping[str, Any] | None) -> list[str]:
-    """A sentence for each sign that a graph is as good as not used.
+    """A sentence for each sign that a graph is not used.
 
     Args:
-        model: whose injectors are asked.
+        model: the model with the injectors.
         validation: the newest record of the validation loss; None where there is none.
     """
     reasons = [f"{name}: {reason}" for name, reason in _idle(model).items()]
@@ -38,7 +38,7 @@ def warnings_of(model: GraphModel, validation: Mapping[str, Any] | None) -> list
 
 
 def injector_figures(model: GraphModel) -> dict[str, dict[str, float]]:
-    """What each condition's injector shows of itself: gates, sizes of what it adds."""
+    """The figures of each condition's injector: gates, and sizes of what it adds."""
     found = {name: condition.injector.figures() for name, condition in model.conditions.items()}
     return {name: figures for name, figures in found.items() if figures}
 
@@ -69,12 +69,12 @@ class ValidationLoss:
 
     @property
     def graph_gap(self) -> float:
-        """What the graph takes off the loss."""
+        """The reduction of the loss by the graph."""
         return self.no_graph - self.graph
 
     @property
     def shuffled_gap(self) -> float:
-        """What a wrong graph adds to the loss."""
+        """The increase of the loss by a wrong graph."""
         return self.shuffled - self.graph
 
     def record(self) -> dict[str, object]:
@@ -94,10 +94,10 @@ def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
 class Validation:
     """Measures the same samples again and again; only the weights change.
 
-    Timesteps lie evenly in the distribution that training draws from.
+    Timesteps are evenly spaced quantiles of the distribution that training draws from.
 
     Args:
-        examples: what to validate on.
+        examples: the validation examples.
         config: the recipe's training.
     """
 

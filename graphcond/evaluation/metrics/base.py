@@ -43,7 +43,7 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool] = True
 
     looks_at_truths: ClassVar[bool] = False
-    """Whether it compares with the true pictures."""
+    """True if the metric compares with the true pictures."""
 
     draws: int = 1
     """Pictures of each target that it looks at: the first, then `PictureSet.redrawn`."""
@@ -58,7 +58,7 @@ class Metric(ABC):
 
     @abstractmethod
     def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " evidence"]:
-        """What the figure is made from.
+        """The quantities from which the figure is computed.
 
         The evidence of two arms over the same targets, subtracted, is that of their difference. Samples
         are paired so: a target that is hard for both arms does not widen the interval.
@@ -82,11 +82,11 @@ class Metric(ABC):
             )
 
     def caution(self, n: int) -> str | None:
-        """What to keep in mind when reading the figure over ``n`` samples."""
+        """Caveats for a figure over ``n`` samples."""
         return None
 
     def basis(self, targets: Targets) -> str | None:
-        """What is counted, where that is not the targets themselves."""
+        """The unit that is counted, if it is not the target itself."""
         return None
 
 

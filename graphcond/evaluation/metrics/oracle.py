@@ -27,7 +27,7 @@ class Oracle(Protocol):
         """An object with one attribute for each fact: the index of the answer for each picture."""
 
     def features(self, pixels: Float32[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
-        """Vectors whose distance says how different two pictures are."""
+        """Vectors whose distance measures how different two pictures are."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class OracleDistance(SampleMetric):
     net: OracleReader
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
-        """One distance for each sample, 0 for a picture that the oracle cannot tell from the true one."""
+        """One distance for each sample, 0 if the oracle sees no difference from the true picture."""
         made = self.net.features(samples.pictures)
         true = self.net.features(samples.targets.truths)
         return np.linalg.norm((made - true).astype(np.float64), axis=1)

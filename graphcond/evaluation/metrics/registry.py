@@ -33,7 +33,7 @@ from graphcond.features.clip import FeatureExtractor, TextExtractor
 
 @dataclass(frozen=True)
 class Networks:
-    """What metrics look through: extractors, a world's oracle, a detector of scene graphs.
+    """Networks that metrics need: extractors, a world's oracle, a detector of scene graphs.
 
     Only those that are asked for are needed. ``distribution`` is the feature network of FID and KID.
     """

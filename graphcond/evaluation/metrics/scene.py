@@ -1,4 +1,4 @@
-"""Metrics over scene graphs: what a detector sees in each picture, compared with the picture's graph."""
+"""Metrics over scene graphs: the graph that a detector finds in each picture against the requested graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SceneMetric(RatioMetric):
 
     @abstractmethod
     def chances(self, wanted: SceneGraph) -> int:
-        """How many of what is ``counted`` a graph holds."""
+        """The number of ``counted`` units in a graph."""
 
     @abstractmethod
     def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
@@ -58,7 +58,7 @@ class SceneMetric(RatioMetric):
             )
 
     def basis(self, targets: Targets) -> str | None:
-        """How many there are to count, in how many graphs."""
+        """The number of units, and the number of graphs that hold them."""
         found = [count for count in map(self.chances, targets.scenes) if count]
         return f"{self.name}: {sum(found):,} {self.counted} in {len(found):,} graphs"
 
@@ -156,10 +156,10 @@ class _SceneIoU(SceneMetric):
 
     @abstractmethod
     def items(self, graph: SceneGraph) -> Iterable[Hashable]:
-        """What of a graph is compared."""
+        """The part of a graph that is compared."""
 
     def chances(self, wanted: SceneGraph) -> int:
-        """What the graph holds."""
+        """The number of items in the requested graph."""
         return len(list(self.items(wanted)))
 
     def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:

@@ -18,8 +18,8 @@ def read_ckpt(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
     """The weights in ``file`` in float32, without the numbers of positions that older CLIPs save with them.
 
     Args:
-        file: what ``torch.save`` wrote.
-        prefix: what names start with; it is put before all of them if none has it.
+        file: a file written by ``torch.save``.
+        prefix: the prefix of all names; it is added to all of them if none has it.
 
     Raises:
         InputError: the file is damaged, or holds anything but finite weights.
@@ -40,7 +40,7 @@ def read_ckpt(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
 
 
 def _is_weight(value: object) -> bool:
-    """Whether ``value`` is a tensor of ordinary numbers that all stand in the file."""
+    """True if ``value`` is a dense tensor of numbers whose data are all in the file."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or not value.is_floating_point():
         return False
     return not value.is_meta and value.nbytes <= value.untyped_storage().nbytes()

@@ -1,4 +1,4 @@
-"""Where the files of a released checkpoint lie, and what their weights are called."""
+"""File names and weight names of a released checkpoint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PROJECTOR = Path("image_proj_model", "ckpt.pt")
 IMAGE_ENCODER = "image_encoder"
 
 TEXT_MODEL = "text_model."
-"""What the names of the Graph-QFormer's weights start with, in the release and in our `GraphQFormer`."""
+"""Prefixes of the names of the Graph-QFormer's weights, in the release and in our `GraphQFormer`."""
 
 OURS = "projector."
-"""What the names of the projector's weights start with in our `GraphQFormer`; in the release, nothing."""
+"""Prefix of the names of the projector's weights in our `GraphQFormer`; the release has none."""
 
 _CROSS_ATTENTION = re.compile(r"encoder\.layers\.(\d+)\.crossattention\.q_proj\.weight")
 
@@ -47,7 +47,7 @@ def cross_attention_every(names: Iterable[str], layers: int) -> int | None:
 
 
 def tokens_per_neighbor(projector: Mapping[str, Tensor]) -> int | None:
-    """How many tokens the projector makes of an embedding; None if its sizes do not say."""
+    """The number of tokens that the projector makes of an embedding; None if its shapes leave it open."""
     weights = [projector.get(name) for name in ("proj.weight", "norm.weight")]
     rows, width = (0 if one is None else one.shape[:1].numel() for one in weights)
     return rows // width if rows and width and rows % width == 0 else None

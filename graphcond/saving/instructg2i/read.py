@@ -36,7 +36,7 @@ BASE_KIND = "stable_diffusion"
 """The kind of the base in a checkpoint."""
 
 NEIGHBORS = 5
-"""Neighbors of a target in the data of the release. No file of a checkpoint says how many there were."""
+"""Neighbors of a target in the release's data. No file of a checkpoint records this number."""
 
 RESOLUTION = 256
 """Side in pixels of the pictures that the release was trained on, at most that of its base."""
@@ -47,7 +47,7 @@ class Release:
     """A released checkpoint, read and checked; its base and its image encoder stay in their files.
 
     Args:
-        recipe: the checkpoint as a recipe of ours.
+        recipe: the checkpoint as a graphcond recipe.
         feature_width: d, width of the image encoder's embeddings.
         encoder: the weights of our `GraphQFormer`, in float32.
         parts: folders that belong to the checkpoint alone: ``base``, and ``image_encoder`` if it is one.
@@ -75,7 +75,7 @@ def read_release(
         sampler: the kind that chooses them from a graph, where no pictures are given.
 
     Raises:
-        InputError: a part is missing, a file is damaged or is no tensor file, or weights do not fit.
+        InputError: a part is missing, a file is damaged or not a tensor file, or weights do not fit.
     """
     folder = Path(folder).resolve()
     facts = _checked_facts(folder)

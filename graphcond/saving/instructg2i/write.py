@@ -1,4 +1,4 @@
-"""A model of ours in the layout of the InstructG2I release, for code that reads only that."""
+"""A graphcond model in the layout of the InstructG2I release, for code that reads only that layout."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write_release(
 
 
 def check_fits(recipe: Recipe, weights: dict[str, torch.Tensor]) -> None:
-    """See that the release can say all that ``recipe`` says.
+    """Check that the release's layout can express every setting of ``recipe``.
 
     Args:
         recipe: of the model.
@@ -129,7 +129,7 @@ def _foreign_settings(condition: ConditionConfig, weights: dict[str, torch.Tenso
 
 
 def _release_finds(weights: dict[str, torch.Tensor]) -> bool:
-    """Whether the release's code, which divides numbers of layers, finds the layers that read neighbors."""
+    """True if the release's code, which computes from layer counts, finds the layers that read neighbors."""
     reading = reading_layers(weights)
     layers = sum("self_attn.q_proj.weight" in name for name in weights)
     return reading == list(range(0, layers, layers // len(reading)))
