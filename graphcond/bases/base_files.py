@@ -1,4 +1,4 @@
-"""The files of a base: what they say, where they lie, and a copy of them. Nothing here loads torch."""
+"""The files of a base: their facts, their locations, and copies of them. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graphcond.io.files import write_json, writing
 from graphcond.progress import Progress
 
 INDEX = "model_index.json"
-"""What diffusers reads first."""
+"""The index file of a diffusers folder."""
 
 LAYOUT = "give a model of this kind of base in diffusers' folder layout"
 
@@ -29,10 +29,10 @@ FAMILIES = {
     "StableDiffusionXLPipeline": "an SDXL model",
     "StableDiffusionXLImg2ImgPipeline": "an SDXL refiner",
 }
-"""What the models of some diffusers pipelines are called."""
+"""Common names of the models of some diffusers pipelines."""
 
 PURPOSES = {5: "depth maps", 7: "upscaling", 8: "edits by instruction (InstructPix2Pix)", 9: "inpainting"}
-"""What a UNet is for that reads so many channels."""
+"""Purpose of a UNet by its number of input channels."""
 
 WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Processor", "SchedulerMixin")
 """Ends of the names of classes whose folders hold settings alone."""
