@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, Int64, Integer, UInt8
 from graphcond.errors import InputError
 
 ABSENT = -1
-"""What pads a row of neighbors where a target has fewer than asked for."""
+"""Padding of a row of neighbors where a target has fewer than requested."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class AttributedGraph:
     """A multimodal attributed graph: nodes with a text and a picture, edges in CSR form.
 
     The neighbors of node ``i`` are ``indices[indptr[i]:indptr[i + 1]]``, sorted, without repeats and
-    without self-loops. Arrays may be memory maps; nobody writes into them.
+    without self-loops. Arrays may be memory maps and must not be written to.
 
     ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`. They are
-    kept as the source gives them, so a row may name its own node: who samples from them leaves it out.
+    kept as the source gives them, so a row may name its own node; samplers skip it.
     """
 
     nodes: NodeTable
@@ -98,7 +98,7 @@ class AttributedGraph:
 
     @property
     def relation_names(self) -> tuple[str, ...]:
-        """What the relations of a `NeighborContext` are called, from 1 on.
+        """Names of the relations of a `NeighborContext`, from 1 on.
 
         They are the edge types. In a directed graph those of edges that lead back follow, as ``rev_<type>``.
         """
@@ -106,7 +106,7 @@ class AttributedGraph:
         return (*names, *(f"rev_{name}" for name in names)) if self.directed else names
 
     def picture_path(self, node: int) -> Path | None:
-        """Where the picture of ``node`` lies, or None if it has none."""
+        """The path of the picture of ``node``, or None if it has none."""
         picture = self.nodes.pictures[node]
         return None if picture is None else (self.root or Path()) / picture
 
@@ -142,7 +142,7 @@ Column: TypeAlias = Literal["pictures", "texts", "extra"]
 
 @dataclass(frozen=True)
 class NodeEmbeddings:
-    """What is known of every node as vectors; row ``i`` belongs to row ``i`` of the `NodeTable`.
+    """Embeddings of all nodes; row ``i`` belongs to row ``i`` of the `NodeTable`.
 
     Arrays may be float16 memory maps. Rows of nodes without a picture are zero in ``pictures``.
     ``pictures`` and ``texts`` share one space (CLIP's, say); ``extra`` is any other embedding. Each may also
@@ -154,7 +154,7 @@ class NodeEmbeddings:
     extra: Float[np.ndarray, "nodes e"] | LazyRows | None = None
 
     def identity(self) -> tuple[object, ...]:
-        """What `graphcond.io.fingerprint.fingerprint` names these embeddings by."""
+        """The value that identifies these embeddings in `graphcond.io.fingerprint.fingerprint`."""
         tables = (self.pictures, self.texts, self.extra)
         return tuple(table.identity if isinstance(table, LazyRows) else table for table in tables)
 
@@ -165,9 +165,9 @@ def rows_named(
     """The rows of ``ids``.
 
     Args:
-        ids: what to look up.
+        ids: the ids to look up.
         index: the row of every id.
-        noun: what an id names, for the error.
+        noun: the thing that an id names, for the error.
         place: where it is looked for, for the error.
 
     Raises:

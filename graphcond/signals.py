@@ -1,4 +1,4 @@
-"""What encoders return and injectors read: tokens or a layout; and the tokens of prompts.
+"""The outputs of encoders, which injectors read (tokens or a layout), and the tokens of prompts.
 
 Axis names in shapes: ``b`` targets in a batch, ``n`` tokens, ``c`` token width.
 """
@@ -23,7 +23,7 @@ class TextTokens:
         ids: token ids.
         hidden: the context tokens that the denoiser reads.
         present: False where a token is padding; None where the base does not tell.
-        extras: what else the denoiser reads of a prompt, by name, with a row for each prompt.
+        extras: further tensors of a prompt that the denoiser reads, by name, with a row for each prompt.
     """
 
     ids: Int64[Tensor, "b n"]
@@ -51,10 +51,10 @@ class TextTokens:
 
 @dataclass(frozen=True)
 class GraphTokens:
-    """The signal of a token encoder. ``present`` is False where a token stands for nothing.
+    """The signal of a token encoder. ``present`` is False for padding tokens.
 
     Tokens of objects may know where their object is: ``boxes`` (x0 y0 x1 y1 in 0..1) where ``boxed``.
-    Both are None for tokens that stand for no place.
+    Both are None for tokens without a place.
     """
 
     tokens: Float[Tensor, "b n c"]
@@ -82,4 +82,4 @@ class LayoutMap:
 
 
 Signal: TypeAlias = GraphTokens | LayoutMap
-"""What encoders give and injectors read."""
+"""An output of an encoder, which an injector reads."""

@@ -213,7 +213,7 @@ def _draw_tag(
     taken: list[Rectangle],
     side: int,
 ) -> Rectangle:
-    """Write a box's name into its upper left corner, below names that stand there already."""
+    """Write a box's name into its upper left corner, below names that are already there."""
     words = " ".join([*scene.attributes_of(position), scene.objects[position]])
     text = cut(words, face, 0.5 * side)
     width, height = face.getlength(text) + 0.7 * face.size, line_height(face)

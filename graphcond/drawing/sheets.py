@@ -103,7 +103,7 @@ def contact_sheet(
         row_labels: one for each row, or none.
         column_labels: one for each column, or none.
         title: a headline.
-        subtitle: what to look for, in smaller grey letters.
+        subtitle: a hint for the reader, in smaller grey letters.
         cell: side of a picture's place in pixels; pictures keep their proportions.
         group_starts: columns before which the gap is wider.
 

@@ -159,7 +159,7 @@ class ClipExtractor(PretrainedExtractor):
         Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
 
         Raises:
-            InputError: the model is not there, is damaged, or is no complete CLIP.
+            InputError: the model is missing, damaged, or not a complete CLIP.
         """
         folder = TINY_FOLDER / "clip" if name == "tiny" else name
         if _model_type(Path(folder)) == "clip_vision_model":
@@ -184,7 +184,7 @@ class ClipExtractor(PretrainedExtractor):
         return self.model.text_projection.weight.detach().float().cpu()
 
     def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """One embedding for each text, not normalized; what exceeds CLIP's text length is cut off."""
+        """One embedding for each text, not normalized; texts are cut to CLIP's text length."""
         return self._in_batches(texts, self._encode_texts)
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
@@ -214,7 +214,7 @@ class DinoExtractor(PretrainedExtractor):
         Without a ``preprocessor_config.json`` pictures are scaled to 256 and cropped to 224, as DINOv2's are.
 
         Raises:
-            InputError: the model is not there, is damaged, or is no DINOv2.
+            InputError: the model is missing, damaged, or not a DINOv2.
         """
         model = load_network(Dinov2Model, name, device, dtype)
         processor = load_processor(BitImageProcessorPil, name, size={"shortest_edge": 256})
@@ -230,7 +230,7 @@ class DinoExtractor(PretrainedExtractor):
 
 
 def _model_type(folder: Path) -> Any:
-    """What a model's config says it is; None where it says nothing, which loading complains of."""
+    """The model type in a model's config; None if the config does not say it, which fails on loading."""
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError):
@@ -238,7 +238,7 @@ def _model_type(folder: Path) -> Any:
 
 
 def tokenizer_settings(tokenizer: Any) -> str:
-    """All that decides how ``tokenizer`` cuts a text up, whatever it has been used for."""
+    """The settings that determine how ``tokenizer`` splits a text, independent of its use so far."""
     settings = json.loads(tokenizer.backend_tokenizer.to_str())
     del settings["padding"], settings["truncation"]  # what the last call used
     return json.dumps(settings, sort_keys=True)

@@ -20,8 +20,8 @@ from graphcond.io.pictures import to_rgb
 class ClipVisionExtractor(PretrainedExtractor):
     """CLIP's projected picture embeddings (``image_embeds``) before normalization.
 
-    Pictures are prepared as CLIP's own preprocessing does it and in no other way: what is transparent
-    shows the colour that lies under it, and nothing is turned upright.
+    Pictures are prepared by CLIP's own preprocessing and in no other way: a transparent pixel
+    shows the colour that is stored under it, and pictures are not turned upright.
     """
 
     @classmethod
@@ -33,7 +33,7 @@ class ClipVisionExtractor(PretrainedExtractor):
         Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
 
         Raises:
-            InputError: the model is not there, is damaged, or is no CLIP.
+            InputError: the model is missing, damaged, or not a CLIP.
         """
         options = {"config": vision_config(name)}
         model = load_network(CLIPVisionModelWithProjection, name, device, dtype, **options)

@@ -1,4 +1,4 @@
-"""Embeddings that somebody computed before: one array, one row for each node."""
+"""Precomputed embeddings: one array, one row for each node."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ Item = TypeVar("Item")
 
 FILE = "features.sqlite"
 BATCH = 32
-"""How many pictures are held decoded at once, and how many embeddings are written in one transaction."""
+"""The number of pictures held decoded at once, and of embeddings written in one transaction."""
 
 KEYS_AT_ONCE = 500
 """Content keys in one query; SQLite takes a few hundred parameters in every version."""
 
 SETTLED = 2.0
-"""Seconds since the last change after which a file's times are trusted to tell of the next one: file systems
+"""Seconds since the last change after which a file's times are trusted to show the next one: file systems
 keep times in steps, and a file may change twice within one of them."""
 
 LONGEST = 2048
@@ -53,7 +53,7 @@ class FeatureCache:
     Each write is a transaction: a kill loses at most the batch that was being written.
 
     Args:
-        folder: where the file lies; `default_cache_folder` if None.
+        folder: the folder of the file; `default_cache_folder` if None.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -147,13 +147,13 @@ class FeatureCache:
 
 
 class EmbeddingTable(Generic[Item]):
-    """One embedding for each item, computed when its row is first asked for; zero where there is no item.
+    """One embedding for each item, computed when its row is first requested; zero for a missing item.
 
     Stands in for a float32 array of shape (items, d): it has ``shape`` and ``dtype``, gives rows by their
     numbers, and `numpy.asarray` computes all of them. Threads may share it.
 
     Args:
-        items: what to embed, None for a row of zeros.
+        items: the items to embed; None gives a row of zeros.
         width: d.
         network: names the network and the kind of item; embeddings are kept under it.
         keys: a name for the content of each item; items with the same name are embedded once.
@@ -315,7 +315,7 @@ def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _file_state(path: Path) -> tuple[str, bool]:
-    """What changes whenever the file does, and whether the next change is sure to show in it.
+    """A mark that changes with the file, and True if the mark is certain to show the next change.
 
     Raises:
         InputError: the file cannot be found.

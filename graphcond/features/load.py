@@ -28,10 +28,10 @@ from graphcond.recipe.sections import (
 )
 
 PictureExtractor: TypeAlias = ClipExtractor | ClipVisionExtractor
-"""What embeds neighbor pictures."""
+"""An extractor for the pictures of neighbors."""
 
 WordExtractor: TypeAlias = ClipExtractor | TextModelExtractor
-"""What embeds the words of scene graphs."""
+"""An extractor for the words of scene graphs."""
 
 
 class Extractors:
@@ -121,7 +121,7 @@ class Extractors:
     def of_nodes(
         self, pictures: Sequence[Path | None], texts: Sequence[str], progress: Progress | None = None
     ) -> NodeEmbeddings:
-        """The embeddings of nodes: rows are computed when they are asked for, or stand in the features' file.
+        """The embeddings of nodes: rows are computed when requested, or are read from the features' file.
 
         Args:
             pictures: the picture file of each node.

@@ -1,4 +1,4 @@
-"""Loading the networks that make embeddings, and their preprocessing, with errors that say what to do."""
+"""Loading the networks that make embeddings, and their preprocessing, with errors that name a remedy."""
 
 from __future__ import annotations
 

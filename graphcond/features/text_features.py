@@ -21,7 +21,7 @@ TINY_BERT = "tiny-bert"
 """The name of the small BERT inside the package."""
 
 LONGEST = 512
-"""Tokens of one text that are read at most; what exceeds them, or the model's own limit, is cut off."""
+"""Largest number of tokens of a text; longer texts, also those over the model's own limit, are cut."""
 
 
 class TextModelExtractor(FrozenNetwork):

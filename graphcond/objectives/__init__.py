@@ -1,4 +1,4 @@
-"""Objectives that bring an encoder somewhere before the main training: boxes and masks, a CLIP space."""
+"""Objectives that pretrain an encoder: boxes and masks, or a CLIP space."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The contract of a pretraining objective: what a stage before the main training brings an encoder to."""
+"""The contract of a pretraining objective: the loss of a stage before the main training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from graphcond.context import SceneContext, SceneFeatures
 
 @dataclass(frozen=True)
 class PretrainBatch:
-    """What an objective sees of some scenes.
+    """A batch of scenes for an objective.
 
     Args:
         context: the scenes, with the boxes and masks that are known.
-        scenes: what ``context`` was read from: its words, of which objectives know some by name.
+        scenes: the sampled scenes of ``context``, with their words, some of which objectives know by name.
         pictures: CLIP embeddings of their pictures.
         texts: CLIP embeddings of their sentences.
         negatives: each scene with a swap in it; any scene, an empty one say, where none exists.

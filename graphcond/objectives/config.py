@@ -1,4 +1,4 @@
-"""What a recipe may say of a pretraining objective. Nothing here imports torch."""
+"""Configs of pretraining objectives. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from graphcond.objectives.base import Objective
 
 Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
-"""What an objective wants in its batches, beside the scenes themselves.
+"""The parts of a batch that an objective needs, beside the scenes themselves.
 
 - ``boxes``: boxes of the objects in the context (masks too, where the data has them).
 - ``pictures``: CLIP embeddings of the scenes' pictures.
@@ -27,7 +27,7 @@ class ObjectiveConfig(ComponentConfig):
     """Config of an objective, with what a recipe is checked by before the objective's module is imported."""
 
     needs: ClassVar[frozenset[Need]]
-    """What must be in every batch, beside the context and its scenes."""
+    """The required parts of every batch, beside the context and its scenes."""
 
     asks: ClassVar[str]
     """The method that an encoder must have for it."""
@@ -36,7 +36,7 @@ class ObjectiveConfig(ComponentConfig):
         """The objective for an encoder.
 
         Args:
-            encoder: what will be trained.
+            encoder: the encoder to train.
             picture_width: d, width of CLIP's embeddings; may be None where no picture is needed.
 
         Raises:
@@ -47,7 +47,7 @@ class ObjectiveConfig(ComponentConfig):
         return objective
 
     def check_encoder(self, encoder: Encoder[Any, Any], picture_width: int | None) -> None:
-        """Check that the encoder has what the objective asks for, and that pictures have embeddings.
+        """Check that the encoder has the methods that the objective calls, and that pictures have embeddings.
 
         Raises:
             InputError: something is missing.
@@ -80,7 +80,7 @@ class LayoutObjectiveConfig(ObjectiveConfig):
     relation: NonNegativeFloat = 5.0
     """Weight of the stated relations that predicted boxes break."""
     overlap: NonNegativeFloat = 0.5
-    """Weight of the overlap of objects that ought to lie apart."""
+    """Weight of the overlap of objects that should be apart."""
 
 
 class TripleContrastConfig(ObjectiveConfig):
@@ -93,7 +93,7 @@ class TripleContrastConfig(ObjectiveConfig):
     graph_weight: NonNegativeFloat = 0.2
     """Weight of the graph's embedding beside the text's."""
     margin: NonNegativeFloat = 0.2
-    """How much nearer the right pair must be."""
+    """Margin by which the right pair must be closer."""
     swap: NonNegativeFloat = 5.0
     """Weight of the loss against the swapped scene."""
 

@@ -38,7 +38,7 @@ def area(boxes: Boxes) -> Float[Tensor, "*#b"]:
 
 
 def overlap(one: Boxes, other: Boxes) -> Overlap:
-    """How boxes x0 y0 x1 y1 overlap, pair by pair (GIoU: Rezatofighi et al., arXiv 1902.09630)."""
+    """Overlap of boxes x0 y0 x1 y1, pair by pair (GIoU: Rezatofighi et al., arXiv 1902.09630)."""
     shared = area(_box(torch.maximum, torch.minimum, one, other))
     hull = area(_box(torch.minimum, torch.maximum, one, other)).clamp(min=1e-6)
     first, second = area(one), area(other)
@@ -56,7 +56,7 @@ DIRECTIONS = {RULES.index("left of"): "left of", RULES.index("above"): "above", 
 
 
 class LayoutObjective(Objective):
-    """Teaches an encoder where the objects of a graph may lie, and what shape they have.
+    """Trains an encoder to predict the boxes and masks of a graph's objects.
 
     Known boxes cost their mean absolute difference and 1 - GIoU (sg2im: the squared difference), known
     masks their cross-entropy. Many layouts keep one graph, and regression alone settles on their middle,
@@ -104,7 +104,7 @@ class LayoutObjective(Objective):
 
 
 def kept_relations(boxes: Float[Tensor, "b n 4"], relations: Int64[Tensor, "r 4"]) -> list[bool]:
-    """Whether each spatial relation holds between boxes, by the rule that made it (`spatial.predicate`)."""
+    """True where a spatial relation holds between boxes, by the rule of `scene_graph.predicate`."""
     places = boxes.detach().cpu().tolist()
     return [
         holds(DIRECTIONS[rule], Box(*places[scene][first]), Box(*places[scene][second]))
@@ -144,7 +144,7 @@ def _mask_loss(
 def _overlap_loss(
     boxes: Float[Tensor, "b n 4"], context: SceneFeatures, relations: Int64[Tensor, "r 4"]
 ) -> Float[Tensor, ""]:
-    """The mean covered share over pairs of objects that ought to lie apart."""
+    """The mean covered share over pairs of objects that should be apart."""
     here, truth = context.is_object, context.boxes
     apart = (here[:, :, None] & here[:, None, :]).triu(diagonal=1)
     nested = relations[relations[:, 3] == INSIDE]

@@ -43,10 +43,10 @@ LEAST_GAP = 0.02
 """By how much of the picture a direction or a containment must hold before it costs nothing."""
 
 SLOPE = 1.3
-"""How many times farther apart two objects must be along a direction than across it (1 is the diagonal)."""
+"""Least ratio of the distance of two objects along a direction to that across it (1 is the diagonal)."""
 
 LEAST_RATIO = 1.4
-"""How many times longer, by the root of its area, a bigger object must be."""
+"""Least ratio of the lengths (roots of areas) of a bigger object and a smaller one."""
 
 
 def stated(scenes: SceneContext, device: torch.device) -> Int64[Tensor, "r 4"]:

@@ -1,4 +1,4 @@
-"""What has to fit between the parts of a recipe; checked before any weight is loaded."""
+"""Checks that the parts of a recipe fit each other, before any weight is loaded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from graphcond.samplers.similarity.config import SIMILARITIES
 from graphcond.signals import GraphTokens
 
 READERS = {NeighborContext: NeighborFeatures, SceneContext: SceneFeatures}
-"""What encoders read of the context that a sampler makes."""
+"""The features that encoders read, by the context that a sampler makes."""
 
 COLUMNS: dict[Column, str] = {
     "pictures": "embeddings of pictures",
     "texts": "embeddings of texts",
     "extra": "embeddings from a file",
 }
-"""How errors call the tables of `NodeEmbeddings`."""
+"""Names of the tables of `NodeEmbeddings` in errors."""
 
 
 def check_condition(place: str, condition: Any, facts: BaseFacts | None) -> None:
@@ -49,7 +49,7 @@ def check_context(place: str, sampler: Any, encoder: Any) -> None:
 
 
 def check_without_graph(place: str, encoder: Any, without_graph: str) -> None:
-    """Check that what stands in for no graph can be made: zero tokens stand in for tokens only.
+    """Check that the null can be made: zero tokens can replace only tokens.
 
     Raises:
         ValueError: it cannot.

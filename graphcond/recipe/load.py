@@ -94,5 +94,5 @@ def _renamed(path: list[str], value: Any) -> tuple[list[str], Any]:
 
 
 def _names_data(path: list[str]) -> bool:
-    """Whether an override says which graph, so that no world takes its place."""
+    """True if an override names the graph, so that a world must not replace it."""
     return path in (["data"], ["data", "kind"], ["data", "path"])

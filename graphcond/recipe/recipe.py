@@ -40,7 +40,7 @@ from graphcond.samplers import SamplerConfig
 
 WithoutGraph = Literal["absent", "zeros"]
 LORA = "lora"
-"""What learning rates and files call the LoRA."""
+"""Name of the LoRA in learning rates and files."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -49,7 +49,7 @@ class ConditionConfig(Config):
     """Sampler, encoder and injector under one name."""
 
     name: Name
-    """What guidance scales, learning rates and files call this condition."""
+    """Name of this condition in guidance scales, learning rates and files."""
     sampler: SamplerConfig
     """Chooses context from the graph."""
     encoder: EncoderConfig
@@ -57,7 +57,7 @@ class ConditionConfig(Config):
     injector: InjectorConfig
     """Feeds the signal to the denoiser."""
     without_graph: WithoutGraph = "absent"
-    """What stands in for no graph: nothing at all, or zero tokens as in the InstructG2I release."""
+    """The null, in place of a missing graph: nothing at all, or zero tokens as in the InstructG2I release."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,35 +79,35 @@ def without_null(condition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Recipe(Config):
-    """Everything that a run needs to know; checked as a whole before any weight is loaded."""
+    """All settings of a run, checked as a whole before any weight is loaded."""
 
     name: str = Field(pattern=r"^[^/\\]+$")
     """Name of the recipe, without slashes; run folders are called after it."""
     description: str = ""
-    """One line on what the recipe is."""
+    """A description in one line."""
     base: BaseConfig = Field(default_factory=next(iter(BASES.values())))
     """The frozen model."""
     data: DataConfig = MmagData()
     """The graph."""
     features: FeaturesConfig = ClipFeatures()
-    """Where embeddings of neighbors, or of the words of scene graphs, come from."""
+    """Source of the embeddings of neighbors, or of the words of scene graphs."""
     conditions: tuple[ConditionConfig, ...] = Field(min_length=1)
-    """What steers the base."""
+    """The conditions of the base."""
     lora: LoraConfig | None = None
     """A low-rank update of the base, trained beside the conditions."""
     start_from: str | None = Field(None, min_length=1)
     """A saved model of the same conditions, or a released checkpoint of InstructG2I: a folder or hub id whose
     trained weights this training starts with."""
     stages: tuple[StageConfig, ...] = ()
-    """What is trained before the denoising objective of ``training``, in order."""
+    """Stages before the denoising objective of ``training``, in order."""
     guidance: GuidanceConfig = GuidanceConfig()
     """Default scales."""
     training: TrainingConfig = TrainingConfig()
-    """How it is trained."""
+    """Settings of the trainer."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    """How it is scored."""
+    """Settings of the evaluation."""
     tiny: dict[str, Any] = Field(default_factory=dict)
-    """Settings that `--base tiny` changes, by path: what suits a base that trains in minutes."""
+    """Settings that `--base tiny` changes, by path, to suit a base that trains in minutes."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Recipe:

@@ -33,21 +33,21 @@ def _no_is_a_word(value: object) -> object:
 
 
 class DataFields(ComponentConfig):
-    """Config of data, with what the rest of a recipe asks of them."""
+    """Config of data, with the facts that the rest of a recipe needs."""
 
     @property
     def has_scenes(self) -> bool:
-        """Whether the data are scene graphs, not an attributed graph."""
+        """True if the data are scene graphs, not an attributed graph."""
         return False
 
     @property
     def place(self) -> Path | None:
-        """Where the data lie; None where they are drawn, or where that is left open."""
+        """Path of the data; None if they are drawn, or if the path is left open."""
         return None
 
     @property
     def left_open(self) -> bool:
-        """Whether the user has yet to say where the data lie."""
+        """True if the user must still give the path."""
         return False
 
     @property
@@ -57,7 +57,7 @@ class DataFields(ComponentConfig):
 
 
 class FolderData(DataFields):
-    """Data that lie somewhere."""
+    """Data at a path."""
 
     path: Path | None = None
     """Folder of the graph. A recipe may leave it open for `--set data.path=...`."""
@@ -69,7 +69,7 @@ class FolderData(DataFields):
 
     @property
     def left_open(self) -> bool:
-        """Whether there is no path."""
+        """True if the path is missing."""
         return self.path is None
 
 
@@ -92,11 +92,11 @@ class SceneData(FolderData):
     path: Path | None = None
     """A file or a folder of scene graphs. A recipe may leave it open for `--set data.path=...`."""
     format: str | None = None
-    """Name of the format; told from the files unless given."""
+    """Name of the format; detected from the files unless given."""
     pictures: Path | None = None
     """Folder of the pictures; beside the graphs unless given."""
     prompt: str = "an image"
-    """The prompt of every scene that has none of its own, so that the graph alone says what to draw."""
+    """The prompt of every scene that has no prompt, so that the graph alone determines the content."""
     prompt_from: Literal["fixed", "caption"] = "fixed"
     """`caption`: a scene's own caption is its prompt, where the source has one."""
     resolution: PositiveInt = 256
@@ -104,7 +104,7 @@ class SceneData(FolderData):
     train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
     """Splits whose scenes are trained on; a source without splits is used whole."""
     forbidden_splits: tuple[str, ...] = ("test",)
-    """Splits that are never trained on; they validate where there is no validation split."""
+    """Splits that are never trained on; they are used for validation if there is no validation split."""
     seed: Seed = 0
     """Decides what a format leaves open (relations made from boxes, say)."""
 
@@ -124,7 +124,7 @@ class WorldData(DataFields):
 
     kind: Literal["world"] = "world"
     world: Literal["art", "scenes"] = "art"
-    """Which world: paintings by artists, or scenes of coloured shapes."""
+    """The world: paintings by artists, or scenes of coloured shapes."""
     paintings_per_artist: PositiveInt = 100
     """Size of the art world."""
     noise: Fraction = 0.5
@@ -153,12 +153,12 @@ DataConfig = Annotated[AnyData, Field(discriminator="kind")]
 
 
 class FeatureFields(ComponentConfig):
-    """Config of features, with what the rest of a recipe asks of them."""
+    """Config of features, with the facts that the rest of a recipe needs."""
 
     columns: ClassVar[frozenset[Column]] = frozenset()
     """The embeddings of nodes that the features give."""
     on_tiny: ClassVar[str] = "tiny"
-    """The kind that `--base tiny` takes in their place."""
+    """The kind that `--base tiny` uses instead."""
 
     @property
     def network(self) -> str:
@@ -167,7 +167,7 @@ class FeatureFields(ComponentConfig):
 
 
 class ModelFeatures(FeatureFields):
-    """Features by a network of which there are many."""
+    """Features by a network that the user chooses."""
 
     model: str
     """A folder, or a model id on the Hugging Face hub."""
@@ -237,7 +237,7 @@ FeaturesConfig = Annotated[AnyFeatures, Field(discriminator="kind")]
 
 
 class GuidanceConfig(Config):
-    """How strongly text and graphs steer; see `graphcond.guidance.GraphGuidance`."""
+    """Guidance scales of text and graphs; see `graphcond.guidance.GraphGuidance`."""
 
     text: float = 7.5
     """s_T, scale of the text."""
@@ -248,9 +248,9 @@ class GuidanceConfig(Config):
     rescale: Fraction = 0.0
     """Pull the spread of the guided prediction back to that of the conditional one (arXiv 2305.08891)."""
     start: Fraction = 0.0
-    """Graphs steer from this fraction of the steps ..."""
+    """Graph guidance starts at this fraction of the steps ..."""
     end: Fraction = 1.0
-    """... to this one."""
+    """... and ends at this one."""
 
     def graph_scale(self, condition: str) -> float:
         """s_G of a condition."""
@@ -258,7 +258,7 @@ class GuidanceConfig(Config):
 
 
 class DropConfig(Config):
-    """How often training leaves a condition out, so that guidance has something to compare with."""
+    """Probabilities of dropping the text or the graph in training, which guidance requires."""
 
     text: Probability = 0.05
     """Only the text is dropped."""
@@ -275,7 +275,7 @@ class DropConfig(Config):
 
 
 class TrainingConfig(Config):
-    """What the trainer does. Steps are optimizer steps."""
+    """Settings of the trainer. Steps are optimizer steps."""
 
     steps: PositiveInt = 20_000
     """Optimizer steps."""
@@ -309,7 +309,7 @@ class TrainingConfig(Config):
     """Mirror half of the pictures. Unless given, those of attributed graphs are, and those of scene graphs
     are not: a mirrored picture breaks "left of"."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of an average of the trained weights, which is what gets saved; off unless given."""
+    """Decay of an average of the trained weights, which is then the saved model; off unless given."""
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], BeforeValidator(_no_is_a_word)] = "no"
     """Number format of the trained modules' computation."""
     seed: Seed = 0
@@ -335,14 +335,14 @@ class TrainingConfig(Config):
 
 
 class EvaluationConfig(Config):
-    """How a model of this recipe is scored unless told otherwise."""
+    """The default evaluation of a model of this recipe."""
 
     protocol: str = "instructg2i"
     """Name of a protocol of `graphcond.evaluation`."""
 
 
 def mirrors(data: AnyData, training: TrainingConfig) -> bool:
-    """Whether half of the pictures are mirrored in training."""
+    """True if half of the pictures are mirrored in training."""
     return not data.has_scenes if training.flip is None else training.flip
 
 

@@ -1,4 +1,4 @@
-"""Stages before the main training: each brings one condition's encoder somewhere with its own objective."""
+"""Stages before the main training: each trains one condition's encoder with its own objective."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class StageConfig(Config):
-    """One stage: its data, what it trains, its objective and its steps.
+    """One stage: its data, its condition, its objective and its steps.
 
-    A stage that is done is not done again: what it trained lies in the run folder under its name.
+    The result of a finished stage is used again; it is in the run folder under the stage's name.
     """
 
     name: StageName
-    """What the run folder and the logs call it."""
+    """Name in the run folder and in the logs."""
     condition: str
     """The condition whose encoder it trains, by name."""
     objective: AnyObjectiveConfig
-    """What it brings the encoder to."""
+    """The objective that the encoder is trained for."""
     data: DataConfig | None = None
-    """Other data than the recipe's own."""
+    """Data to use in place of the recipe's own."""
     steps: PositiveInt = 2_000
     """Optimizer steps."""
     batch_size: int = Field(default=64, ge=1, le=65_536)
@@ -43,7 +43,7 @@ class StageConfig(Config):
     max_gradient_norm: PositiveFloat = 1.0
     """Gradients are clipped to this norm."""
     then: Literal["train", "freeze"] = "train"
-    """What the main training does with the encoder: fine-tune it, or leave it as the stage left it."""
+    """Fine-tune the encoder in the main training, or freeze what the stage trained."""
     log_every: PositiveInt = 50
     """Steps between lines of the stage's metrics."""
     validate_every: PositiveInt | None = 500

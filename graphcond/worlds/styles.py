@@ -21,7 +21,7 @@ class Inks(NamedTuple):
 
 @dataclass(frozen=True)
 class Style:
-    """How an artist paints.
+    """The style of an artist.
 
     Args:
         movement: the school that the artist belongs to.
