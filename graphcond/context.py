@@ -1,4 +1,4 @@
-"""What samplers return and what encoders read.
+"""The contexts that samplers return, and the features that encoders read.
 
 Axis names in shapes: ``b`` targets in a batch, ``k`` neighbors of a target, ``d`` feature width,
 ``n`` nodes of a scene graph, ``t`` triples. Nothing here imports torch at run time.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NeighborContext:
-    """What a neighbor sampler returns: for each target its chosen neighbors, best first.
+    """The output of a neighbor sampler: for each target its chosen neighbors, best first.
 
     Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` says what joins a
     neighbor to its target: 0 no edge, r the r-th of the graph's ``relation_names``, counted from 1. It is
@@ -37,7 +37,7 @@ class NeighborContext:
 
     @property
     def present(self) -> Bool[np.ndarray, "b k"]:
-        """True where a neighbor stands, False where the row is padded."""
+        """True for a neighbor, False for padding."""
         return np.asarray(self.neighbors != ABSENT)
 
     @property
@@ -129,13 +129,13 @@ class NeighborFeatures:
         return self.present.any(1)
 
     def without(self, rows: Bool[Tensor, " b"]) -> NeighborFeatures:
-        """The same features with the neighbors of ``rows`` (a mask) taken away."""
+        """The same features without the neighbors of ``rows`` (a mask)."""
         return replace(self, present=self.present & ~rows[:, None])
 
 
 @dataclass(frozen=True)
 class SampledScene:
-    """What a scene sampler keeps of one scene graph.
+    """The part of one scene graph that a scene sampler keeps.
 
     Args:
         words: the labels of the nodes: objects first, then their attributes, each a node of its own.
@@ -154,7 +154,7 @@ class SampledScene:
 
 @dataclass(frozen=True)
 class SceneContext:
-    """What a scene sampler returns: one sampled scene for each target. A scene without words is empty."""
+    """The output of a scene sampler: one sampled scene for each target. A scene without words is empty."""
 
     scenes: tuple[SampledScene, ...]
 
@@ -176,7 +176,7 @@ class SceneContext:
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """A `SceneContext` as an encoder reads it: embedded words, and who stands in which relation.
+    """A `SceneContext` as an encoder reads it: embedded words, and the relations between them.
 
     Args:
         nodes: the words' embeddings; zero where padded.
@@ -248,4 +248,4 @@ class SceneFeatures:
 
 
 Context: TypeAlias = NeighborFeatures | SceneFeatures
-"""What encoders read."""
+"""An input of encoders."""

@@ -1,4 +1,4 @@
-"""The command line. Heavy imports wait inside the commands, so that ``--help`` answers at once."""
+"""The command line. Heavy imports are inside the commands, so that ``--help`` answers at once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from graphcond.cli.train import train_command
 from graphcond.errors import GraphcondError, Notice
 
 DONE, INTERNAL_ERROR, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done; an error of graphcond itself; an error that the user can mend; Ctrl-C."""
+"""Exit codes: success; an internal error; an error that the user can correct; Ctrl-C."""
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
-"""How torch says it, on a CPU and on a GPU."""
+"""Torch's messages for too little memory, on a CPU and on a GPU."""
 
 app = typer.Typer(
     name="graphcond",
@@ -107,14 +107,14 @@ def _complain(*lines: str) -> None:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether numpy or torch asked for more memory than there is; torch says so in words only."""
+    """True if numpy or torch ran out of memory; for torch only the message tells."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
 
 
 def _quiet_libraries() -> None:
-    """Progress bars are ours; those of the libraries would draw over them."""
+    """Switch the libraries' progress bars off; they would draw over graphcond's own."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")

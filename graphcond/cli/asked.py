@@ -1,4 +1,4 @@
-"""What ``graphcond generate`` is asked to draw: a prompt, nodes of a graph, pictures, or scene graphs."""
+"""The request of ``graphcond generate``: a prompt, nodes of a graph, pictures, or scene graphs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_SCENES = 64
 
 @dataclass(frozen=True)
 class Asked:
-    """What the options name, checked when it is made.
+    """The values of the options, validated on construction.
 
     Args:
         prompt: the text, instead of the source's own.
@@ -48,7 +48,7 @@ class Asked:
         _check_complete(self)
 
     def scenes(self) -> list[SceneGraph]:
-        """The scene graphs to draw; none where the picture is no scene's.
+        """The scene graphs to draw; empty if the request has no scene.
 
         Raises:
             InputError: the file cannot be read, has no such scene or more than `MOST_SCENES`, or a scene has
@@ -67,7 +67,7 @@ class Asked:
         """The text, the source's own unless one is given, and the neighbors of each graph.
 
         Raises:
-            InputError: a node, a graph or a picture cannot be had, or ``pipe`` does not read it.
+            InputError: a node, a graph or a picture cannot be read, or ``pipe`` does not take it.
         """
         if self.graph is not None:
             text, graphs = _nodes(pipe, self.graph, self.targets, watch)

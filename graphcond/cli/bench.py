@@ -18,7 +18,7 @@ app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
 def samplers(
     base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
     model: Annotated[
-        Path | None, typer.Option(help="A model trained on the art world; trained anew unless given.")
+        Path | None, typer.Option(help="A model trained on the art world; one is trained unless given.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the table and its picture.")] = Path(
         "outputs/bench/samplers"

@@ -1,4 +1,4 @@
-"""What `graphcond doctor` finds: libraries, device, kernels, the packaged base, the cache."""
+"""The checks of `graphcond doctor`: libraries, device, kernels, the packaged base, the cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numba"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the check-up: what was looked at, its state, and what to do about it."""
+    """One line of the report: the checked item, its state, and a remedy."""
 
     name: str
     state: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def check_up() -> list[Finding]:
-    """Everything worth knowing about this installation; never raises for what is missing."""
+    """All checks of this installation. A missing part raises no error."""
     return [
         Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *(_library(name) for name in ("graphcond", *LIBRARIES)),

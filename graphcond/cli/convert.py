@@ -1,4 +1,4 @@
-"""graphcond convert: checkpoints of other systems to models of ours, and back."""
+"""graphcond convert: checkpoints of other systems to graphcond models, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphcond.io.files import check_new_folder
 if TYPE_CHECKING:
     from graphcond.model import GraphModel
 
-app = typer.Typer(no_args_is_help=True, help="Checkpoints of other systems to models of ours, and back.")
+app = typer.Typer(no_args_is_help=True, help="Checkpoints of other systems to graphcond models, and back.")
 
 
 @app.callback()
@@ -24,7 +24,7 @@ def _group() -> None:
 @app.command()
 def instructg2i(
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A released checkpoint; with --to-release, a model of ours.")
+        str, typer.Argument(metavar="SRC", help="A released checkpoint, or a graphcond model to release.")
     ],
     out: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Folder of the model to write; a new one.")
@@ -50,7 +50,7 @@ def instructg2i(
         ),
     ] = None,
 ) -> None:
-    """Turn a checkpoint of InstructG2I into one of our models, or a model of ours into such a checkpoint.
+    """Convert a checkpoint of InstructG2I to a graphcond model, or a graphcond model to such a checkpoint.
 
     SRC is a folder or a hub id. The release trains the whole UNet, so the new model carries it as a base of
     its own.

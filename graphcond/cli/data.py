@@ -249,7 +249,7 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _some(entries: Sequence[str] | Sequence[tuple[str, str]], shown: int = 3) -> str:
-    """How many there are, and the first of them."""
+    """The number of items, and the first of them."""
     names = [entry if isinstance(entry, str) else " and ".join(entry) for entry in entries[:shown]]
     more = ", ..." if len(entries) > shown else ""
     return f"{len(entries)}: {', '.join(names)}{more}" if entries else "none"

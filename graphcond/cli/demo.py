@@ -40,7 +40,7 @@ def demo(
 
 
 def in_words(report: DemoReport, out: Path) -> str:
-    """What was seen, and what to try next."""
+    """Print the results, and commands to try next."""
     style, subject = report.style_accuracy, report.subject_accuracy
     model, graph, command = out / "model", out / "graph", _this_command()
     return f"""
@@ -66,5 +66,5 @@ Try next
 
 
 def _this_command() -> str:
-    """How a person calls graphcond here: by its name if a shell would find it."""
+    """The command that runs graphcond here: its name if a shell finds it."""
     return "graphcond" if which("graphcond") else os.path.relpath(sys.argv[0])

@@ -92,7 +92,7 @@ def evaluate(
 
 
 def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
-    """What a model is evaluated on: ``path`` as its recipe would read it, or the recipe's own data."""
+    """The data for the evaluation: ``path`` as the model's recipe would read it, or the recipe's own data."""
     from graphcond.recipe.sections import MmagData, SceneData
 
     if path is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from graphcond.scene_graph import SceneGraph
 
 SCENES_AT_ONCE = 8
-"""Scenes that are drawn in one go."""
+"""Scenes that are drawn in one batch."""
 
 
 def generate(
@@ -146,7 +146,7 @@ def _draw(
 
 
 def _share(progress: Progress, go: int, goes: int) -> Progress:
-    """What counts the steps of one go, as those of all goes together."""
+    """A callback for the steps of one batch that reports the steps of all batches together."""
     return lambda step, steps: progress(go * steps + step, goes * steps)
 
 
@@ -167,7 +167,7 @@ def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:
 
 
 def _picture_format(out: Path) -> str:
-    """What the file's name says it is, in Pillow's words, if it can be written."""
+    """Pillow's name of the format of the file, from the file's suffix, if Pillow can write it."""
     from PIL import Image
 
     from graphcond.io.files import check_writable
@@ -180,7 +180,7 @@ def _picture_format(out: Path) -> str:
 
 
 def _write(picture: Any, out: Path, kind: str, made: dict[str, Any]) -> None:
-    """The picture; in a PNG also what made it."""
+    """Write the picture; a PNG also holds the settings that produced it."""
     from PIL.PngImagePlugin import PngInfo
 
     from graphcond.io.files import atomic_file

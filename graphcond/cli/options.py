@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they are read."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from graphcond.errors import InputError, did_you_mean
 
 MAX_SEED = 2**63 - 1
-"""What torch's generators take."""
+"""The range of seeds of torch's generators."""
 
 
 def base_name(base: str | None) -> Literal["tiny"] | None:

@@ -1,4 +1,4 @@
-"""Samplers as the command line names them: a kind, settings, and what embeds the nodes."""
+"""Samplers on the command line: a kind, settings, and the embeddings of the nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
 
 KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, hop_mean, random, given or precomputed"
-"""What ``--sampler`` takes, for its help: asking the samplers themselves would import numba."""
+"""The kinds for the help of ``--sampler``; the list of samplers itself would import numba."""
 
 Source = Annotated[
     Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
@@ -51,7 +51,7 @@ def sampler_config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
 
 
 def embed(graph: AttributedGraph, features: str, watch: Watch) -> NodeEmbeddings:
-    """The embeddings of the nodes by a CLIP, computed when they are asked for, or from a file.
+    """The embeddings of the nodes by a CLIP, computed when requested, or from a file.
 
     Raises:
         InputError: the CLIP, the file or a picture cannot be read.

@@ -1,4 +1,4 @@
-"""From a graph on disk to what encoders read: embeddings of nodes, sampled and shuffled contexts."""
+"""From a graph on disk to the inputs of encoders: embeddings of nodes, sampled and shuffled contexts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BATCH = 256
 """Targets of one call of the sampler."""
 
 Sampled: TypeAlias = NeighborContext | SceneContext
-"""What samplers return."""
+"""The contexts that samplers return."""
 
 Chosen = TypeVar("Chosen", bound=Sampled)
 Read = TypeVar("Read", bound=Context)
@@ -64,11 +64,11 @@ class ContextSource(ABC, Generic[Chosen, Read]):
     def sample_once(
         self, rows: Int64[np.ndarray, " b"], named: Sequence[object], progress: Progress | None = None
     ) -> Chosen:
-        """As `sample`; kept between runs where sampling takes long.
+        """As `sample`; cached between runs if sampling takes long.
 
         Args:
-            rows: which.
-            named: what the answers follow from beside `identity`: the sampler's settings.
+            rows: the rows to sample for.
+            named: the sampler's settings, which with `identity` determine the result.
             progress: called after each batch.
         """
         return self.sample(rows)
@@ -78,7 +78,7 @@ class ContextSource(ABC, Generic[Chosen, Read]):
         """Contexts as encoders read them, in float32 on the CPU."""
 
     def features_of(self, *ids: str) -> Read:
-        """The contexts of ``ids`` as encoders read them: what `GraphPipeline` draws with.
+        """The contexts of ``ids`` as encoders read them, for `GraphPipeline`.
 
         Raises:
             InputError: an id does not exist.
@@ -91,7 +91,7 @@ class ContextSource(ABC, Generic[Chosen, Read]):
 
     @abstractmethod
     def identity(self) -> tuple[object, ...]:
-        """What `fingerprint` names this source by, the settings of its sampler excepted."""
+        """The value that identifies this source in `fingerprint`, without the settings of its sampler."""
 
 
 AnySource: TypeAlias = ContextSource[Any, Any]
@@ -150,7 +150,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         return rows_named(ids, self.graph.nodes.index, noun="node", place=self.graph.root)
 
     def sample(self, targets: Int64[np.ndarray, " b"]) -> NeighborContext:
-        """The neighbors of ``targets``: the same for a target in whatever batch it comes.
+        """The neighbors of ``targets``, which do not depend on the batch that a target is in.
 
         Where the graph has edge types, relations are told.
         """
@@ -159,12 +159,12 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     def sample_once(
         self, targets: Int64[np.ndarray, " b"], named: Sequence[object], progress: Progress | None = None
     ) -> NeighborContext:
-        """As `sample`, from the cache where the same was sampled before.
+        """As `sample`, from the cache if the same was sampled before.
 
-        Sampled anew when the graph, the embeddings, the sampler or its settings change.
+        It is sampled again when the graph, the embeddings, the sampler or its settings change.
 
         Raises:
-            InputError: the sampler needs what a target lacks.
+            InputError: a target lacks something that the sampler needs.
             StorageError: the cache cannot be written.
         """
         first = self.sample(targets[:0])
@@ -186,7 +186,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         return NeighborContext(targets, **cached_arrays(f"neighbors-{key}", layouts, fill))
 
     def features(self, context: NeighborContext) -> NeighborFeatures:
-        """What the sampler has encoders read, in float32: embeddings of neighbors, or means of them.
+        """The sampler's features for encoders, in float32: embeddings of neighbors, or means of them.
 
         Means have no relations.
         """
@@ -204,7 +204,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         return shuffled(context, seed)
 
     def identity(self) -> tuple[object, ...]:
-        """Everything that neighbors and their embeddings follow from, the sampler's settings excepted."""
+        """Everything that determines neighbors and their embeddings, except the sampler's settings."""
         return (graph_identity(self.graph), *self.embeddings.identity(), self.seed)
 
     def _read(self) -> Float[np.ndarray, "nodes d"] | LazyRows:

@@ -1,4 +1,4 @@
-"""Graphs and sets of scenes with one face: what training, drawing and evaluation ask of their data."""
+"""One interface to graphs and to sets of scenes, for training, drawing and evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from graphcond.scene_graph import SceneGraph, SceneSet
 Rows = Int64[np.ndarray, " _"]
 
 VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
-"""Names under which a split for validation is known."""
+"""Common names of a split for validation."""
 
 
 class Dataset(ABC):
@@ -36,19 +36,19 @@ class Dataset(ABC):
     """
 
     noun: ClassVar[str]
-    """One row in words: node, scene."""
+    """The word for one row: node, scene."""
 
     chosen: ClassVar[str]
-    """What samplers choose for a row, in words."""
+    """The word for what samplers choose for a row."""
 
     embedded: ClassVar[str]
-    """What extractors embed, in words."""
+    """The word for what extractors embed."""
 
     graph_of: ClassVar[str]
-    """What a row must have to be conditioned, in words."""
+    """The word for what a row must have to be conditioned."""
 
     drawn_from: ClassVar[str]
-    """What a row must have to be drawn and scored, in words."""
+    """The word for what a row must have to be drawn and scored."""
 
     content: ClassVar[str]
     """The kind of data, in words."""
@@ -57,10 +57,10 @@ class Dataset(ABC):
     """The context that samplers of such data make."""
 
     may_mirror: ClassVar[bool]
-    """Whether a mirrored picture still fits its graph."""
+    """True if a mirrored picture still fits its graph."""
 
     relation_names: tuple[str, ...] = ()
-    """What the relations of a `NeighborContext` are called, from 1 on."""
+    """Names of the relations of a `NeighborContext`, from 1 on."""
 
     @property
     @abstractmethod
@@ -142,7 +142,7 @@ class Dataset(ABC):
 
         Args:
             splits: names.
-            place: where they were named, for the error; the data's folder unless given.
+            place: the source of the names, for the error; the data's folder unless given.
 
         Raises:
             InputError: the data have splits, but no row is in one of these.
@@ -231,7 +231,7 @@ class Dataset(ABC):
             recipe: names features and samplers.
             extractors: of the recipe's features, to load each network once; new ones unless given.
             forbidden: rows that samplers never choose.
-            whole: embed all rows now, as training needs them; else rows are embedded when they are asked for.
+            whole: embed all rows now, which training needs; else rows are embedded when requested.
             progress: called while rows are embedded.
 
         Raises:
@@ -255,11 +255,11 @@ class Dataset(ABC):
         whole: bool,
         progress: Progress | None,
     ) -> dict[str, AnySource]:
-        """As `views`, once samplers are known to read such data."""
+        """As `views`, after the check that samplers read such data."""
 
     @abstractmethod
     def _can_be_drawn(self, row: int) -> bool:
-        """Whether a row has what is `drawn_from`."""
+        """True for rows that have what is named by `drawn_from`."""
 
     def _with_picture(self, rows: Rows) -> Rows:
         pictures = self.columns.pictures
@@ -303,7 +303,7 @@ class GraphDataset(Dataset):
         return self._graph.nodes.attributes
 
     def embed(self, extractors: Extractors, progress: Progress | None = None) -> NodeEmbeddings:
-        """The embeddings of the nodes; pictures and texts are embedded when their rows are asked for.
+        """The embeddings of the nodes; pictures and texts are embedded when their rows are requested.
 
         Raises:
             InputError: the network or the file of the features cannot be loaded.

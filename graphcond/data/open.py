@@ -23,21 +23,21 @@ SETTINGS = {
     "art": {name: name for name in ("noise", "paintings_per_artist", "resolution", "seed")},
     "scenes": {"count": "scenes", "resolution": "resolution", "seed": "seed"},
 }
-"""What each world is made of, and what a recipe calls that."""
+"""For each world, its arguments and the recipe's settings that give them."""
 
 
 def open_data(
     config: AnyData, *, progress: Progress | None = None, say: Callable[[str], None] | None = None
 ) -> Dataset:
-    """What a recipe trains on: read from its path, or a world that is drawn when it is first needed.
+    """The data of a recipe: read from its path, or a world that is drawn when it is first needed.
 
     Args:
         config: a recipe's ``data``.
         progress: called while pictures of a world are drawn.
-        say: takes a sentence about each thing that is missing or looks wrong in files of scene graphs.
+        say: called with a sentence for each missing or suspicious item in files of scene graphs.
 
     Raises:
-        InputError: no path is set, nothing readable stands there, or the world cannot be drawn.
+        InputError: no path is set, the path cannot be read, or the world cannot be drawn.
     """
     if config.kind == "world":
         return _open_world(config, progress)

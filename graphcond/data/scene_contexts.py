@@ -1,4 +1,4 @@
-"""From scene graphs to what encoders read: embedded words, sampled and shuffled scenes."""
+"""From scene graphs to the inputs of encoders: embedded words, sampled and shuffled scenes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
     def sample(
         self, rows: Int64[np.ndarray, " b"], generator: np.random.Generator | None = None
     ) -> SceneContext:
-        """What is kept of the scenes in ``rows``: the same in whatever batch a scene comes.
+        """The sampled scenes of ``rows``, which do not depend on the batch that a scene is in.
 
         Without ``generator`` it is the same in every call, too.
         """
@@ -99,7 +99,7 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
         return shuffled_scenes(context, seed)
 
     def identity(self) -> tuple[object, ...]:
-        """The scenes, the embeddings of their words and the seed; the sampler's settings are left out."""
+        """The scenes, the embeddings of their words and the seed, without the sampler's settings."""
         graphs = self.scenes.graphs
         masks = [graph.masks for graph in graphs if graph.masks is not None]
         return (

@@ -1,4 +1,4 @@
-"""A padded batch of sampled scenes, its words embedded: what encoders of scenes read."""
+"""A padded batch of sampled scenes with embedded words, the input of scene encoders."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def scene_features(context: SceneContext, words: WordTable) -> SceneFeatures:
 
 
 def graph_of(scene: SampledScene) -> SceneGraph:
-    """A sampled scene as a scene graph again: what was kept, its attributes with their objects."""
+    """A sampled scene as a scene graph again: the kept part, attributes with their objects."""
     attributes: list[list[str]] = [[] for _ in range(scene.objects)]
     for subject, _, target in scene.triples:
         if target >= scene.objects:

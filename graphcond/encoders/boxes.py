@@ -1,4 +1,4 @@
-"""Where in the picture an object may lie: boxes predicted from what a graph says of it."""
+"""Boxes of objects, predicted from the graph."""
 
 from __future__ import annotations
 

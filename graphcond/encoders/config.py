@@ -1,4 +1,4 @@
-"""What a recipe may say of an encoder. Nothing here imports torch."""
+"""Configs of encoders. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class EncoderFields(ComponentConfig):
 
     @classmethod
     def has(cls, method: str) -> bool:
-        """Whether the encoder has ``method``, as far as is known before it is imported."""
+        """True if the encoder has ``method``, as far as can be told before it is imported."""
         return method in cls.offers or (isinstance(cls.component, type) and hasattr(cls.component, method))
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What must be loaded for `build`, beside the base."""
+        """The networks that `build` needs, beside the base."""
         return frozenset()
 
     def token_width(self) -> int | None:
@@ -68,7 +68,7 @@ class EncoderFields(ComponentConfig):
         return None
 
     def relations_read(self) -> bool | tuple[str, ...]:
-        """Which relations of neighbors are read: none, those of the graph (True), or those of these names."""
+        """The relations of neighbors that are read: none, all of the graph (True), or the named ones."""
         return False
 
     def with_relations(self, names: tuple[str, ...]) -> EncoderFields:
@@ -98,7 +98,7 @@ class EncoderFields(ComponentConfig):
 
 
 class RelatingFields(EncoderFields):
-    """What encoders that tell neighbors apart by their relation to the target let their user choose."""
+    """The settings of encoders that distinguish neighbors by their relation to the target."""
 
     relations: Relations = False
     """Tell neighbors apart by their relation to the target: `true` takes the names from the graph."""
@@ -237,7 +237,7 @@ class NeighborMeanConfig(RelatingFields):
 
 
 class ObjectTokensConfig(EncoderFields):
-    """What every encoder of objects lets its user choose."""
+    """The common settings of encoders of objects."""
 
     component: ClassVar[str | type[Any]] = "graphcond.encoders.object_tokens:ObjectTokens"
     reads = SceneFeatures
@@ -245,7 +245,7 @@ class ObjectTokensConfig(EncoderFields):
     node_width: int = Field(128, ge=1, le=65_536)
     """Width of the vectors inside the graph network."""
     predict_boxes: bool = False
-    """Predict where objects without a given box lie, and tell it to the injector."""
+    """Predict a box for objects without one, and pass it to the injector."""
 
     @abstractmethod
     def network(self, input_width: int) -> GraphNetwork:

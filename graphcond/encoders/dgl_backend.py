@@ -34,7 +34,7 @@ def require_dgl() -> Any:
 
 
 def uses_dgl(backend: Backend, device: torch.device) -> bool:
-    """Whether ``backend`` means DGL on ``device``; ``auto`` does on a CPU where DGL can be imported."""
+    """True if ``backend`` selects DGL on ``device``; ``auto`` does on a CPU if DGL can be imported."""
     if backend == "auto":
         return device.type == "cpu" and why_no_dgl() is None
     return backend == "dgl"

@@ -14,7 +14,7 @@ from graphcond.encoders.scene_graphs import PackedScenes, pack
 
 
 class GraphLayer(nn.Module, ABC):
-    """One round in which the nodes of a graph hear of each other along its triples.
+    """One round of messages between the nodes of a graph along its triples.
 
     It reads and gives vectors of one width. ``predicate_parts`` says how many such vectors a triple has:
     one, or one for each direction in which it is read (from subject to object, then back).

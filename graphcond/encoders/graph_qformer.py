@@ -15,7 +15,7 @@ from graphcond.encoders.text_transformer import MultiHeadAttention, TextTransfor
 from graphcond.signals import GraphTokens, TextTokens
 
 PASS_THROUGH = 3.0
-"""How much a neighbor's state counts beside the prompt's own where ``start_from_clip`` adds them."""
+"""Weight of the neighbor state relative to the prompt state under ``start_from_clip``."""
 
 
 class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
@@ -86,7 +86,7 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
     def start_from_clip(
         self, empty_prompt: Int64[Tensor, "1 n"], text_projection: Float[Tensor, "d w"]
     ) -> None:
-        """Read a neighbor's picture embedding as the text state it stands for, from the first step on.
+        """Read a neighbor's picture embedding as the text state with that meaning, from the first step on.
 
         CLIP projects the text state at the end of a prompt into the space that it shares with pictures;
         the pseudo-inverse of that projection leads back. Each neighbor token starts as that state, and the

@@ -1,4 +1,4 @@
-"""A scene graph as a map of the picture: each object's vector where the object lies (sg2im)."""
+"""A scene graph as a map of the picture: each object's vector at the place of the object (sg2im)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def spread(
 def _shares(
     low: Float[Tensor, "*b"], high: Float[Tensor, "*b"], side: int, size: int, samples: int
 ) -> Float[Tensor, "*b size side"]:
-    """How much each of ``side`` mask pixels counts in each of ``size`` cells, along one axis."""
+    """The weight of each of ``side`` mask pixels in each of ``size`` cells, along one axis."""
     points = (torch.arange(size * samples, device=low.device, dtype=low.dtype) + 0.5) / (size * samples)
     length = (high - low).clamp(min=1e-4)[..., None]
     places = (points - low[..., None]) / length * (side - 1)

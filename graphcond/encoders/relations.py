@@ -1,4 +1,4 @@
-"""What an encoder makes of the relation between a target and its neighbor: a learned vector."""
+"""The relation between a target and its neighbor as a learned vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A padded batch of scenes as one graph in several pieces: what graph networks compute on."""
+"""A padded batch of scenes as one graph in several pieces, the input of graph networks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def summed(
 
 
 def counted(targets: Int64[Tensor, " m"], count: int) -> Float[Tensor, " count"]:
-    """How many messages each of ``count`` nodes gets."""
+    """The number of messages to each of ``count`` nodes."""
     return torch.bincount(targets, minlength=count).float()
 
 

@@ -14,8 +14,8 @@ from graphcond.signals import GraphTokens, TextTokens
 class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):
     """Graph tokens are the hidden states of the scene's sentence, as those of a prompt. Nothing is trained.
 
-    A sentence longer than the text encoder reads (77 tokens in Stable Diffusion, about eight relations) is
-    cut: what exceeds it does not steer.
+    A sentence that is longer than the text encoder reads (77 tokens in Stable Diffusion, about eight
+    relations) is cut.
 
     Args:
         encode_prompt: the base's `encode_prompt`.

@@ -89,7 +89,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     A triple is head + relation - tail, so that "a above b" and "b above a" differ. Head and tail are an
     object's word and the mean of its attributes, each projected; Structure-CLIP's heads and tails are words
     alone, which leaves open *which* of two circles lies above. Attributes are triples too, objects in no
-    triple stand for themselves. What exceeds ``triples`` is not read: relations go first. A learned first
+    triple are read on their own. Triples beyond ``triples`` are not read: relations go first. A learned first
     position gathers the scene.
 
     It gives that position's state and one token for each triple; or, with ``sentence``, the hidden states
@@ -152,7 +152,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         return GraphTokens(hidden, present[:, :1] & sentence.attended(self.masks_padding))
 
     def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b c"]:
-        """Each scene as one vector, its first token; of an empty scene, what that position says alone."""
+        """Each scene as one vector, its first token; for an empty scene, the token of that position alone."""
         return self.out(self._states(context)[0][:, 0])
 
     def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Bool[Tensor, "b m"]]:

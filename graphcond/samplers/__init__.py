@@ -1,4 +1,4 @@
-"""Samplers: they choose, from a graph, what matters for one picture."""
+"""Samplers: they choose the part of a graph that matters for one picture."""
 
 from typing import TYPE_CHECKING
 

@@ -102,7 +102,7 @@ class KHopSamplerConfig(NeighborSamplerConfig):
     kind: Literal["khop"] = "khop"
 
     hops: int = Field(1, ge=1)
-    """How many steps away from the target a neighbor may be."""
+    """Largest number of steps from the target to a neighbor."""
 
 
 class HopMeanSamplerConfig(NeighborSamplerConfig):
@@ -116,7 +116,7 @@ class HopMeanSamplerConfig(NeighborSamplerConfig):
     """Most nodes that are averaged, over all steps."""
 
     hops: int = Field(2, ge=1, le=64)
-    """How many steps away from the target a neighbor may be; each has a mean of its own."""
+    """Largest number of steps from the target to a neighbor; each step has its own mean."""
 
 
 class PrecomputedSamplerConfig(NeighborSamplerConfig):
@@ -142,7 +142,7 @@ class QuotasConfig(Config):
     """Most neighbors by the type of their node."""
 
     relations: dict[str, Quota] = Field(default_factory=dict)
-    """Most neighbors by the type of the edge that joins them to the target."""
+    """Most neighbors by the type of their edge to the target."""
 
     @property
     def any(self) -> bool:
@@ -166,7 +166,7 @@ class PPRFields(NeighborSamplerConfig):
     """Share of the nodes found that must belong to the exact best, on average; 1 is exact."""
 
     method: Literal["auto", "push", "exact"] = "auto"
-    """How PageRank is computed: `auto` is the fastest with that precision, `exact` reads the whole graph."""
+    """The method for PageRank: `auto` is the fastest with that precision, `exact` reads the whole graph."""
 
     epsilon: float | None = Field(None, ge=1e-12, le=1e-2)
     """Largest residual per degree that a push leaves, instead of a precision; lower is slower."""
@@ -242,7 +242,7 @@ class SemanticPPRSamplerConfig(PPRFields):
     """Number of nodes that PageRank proposes to the similarity."""
 
     similarity: SimilarityConfig = TextImageConfig()
-    """How candidates are compared with the target."""
+    """The comparison of candidates with the target."""
 
     diversity: float = Field(0.0, ge=0, le=1)
     """Weight of the neighbors' similarity to each other, which counts against them (maximal marginal
@@ -279,7 +279,7 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
     kind: Literal["semantic"] = "semantic"
 
     similarity: SimilarityConfig = TextImageConfig()
-    """How nodes are compared with the target; not `consensus` or `blend`, which need a graph's candidates."""
+    """The comparison of nodes with the target; `consensus` and `blend` need candidates and are not possible."""
 
     def columns(self) -> frozenset[Column]:
         """Those that the similarity compares."""

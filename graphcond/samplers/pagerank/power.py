@@ -99,7 +99,7 @@ class PowerIteration:
 
     @property
     def steps(self) -> int:
-        """How many times all edges are read for a block of targets."""
+        """The number of times that all edges are read for a block of targets."""
         return len(self._factors)
 
     def solve(self, target: int) -> Float64[np.ndarray, " nodes"]:

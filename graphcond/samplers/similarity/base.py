@@ -43,7 +43,7 @@ class Similarity(ABC):
         """
 
     def scores(self, context: NeighborContext) -> Float32[np.ndarray, "b k"]:
-        """How well each candidate fits its target: the cosine; 0 where there is no candidate.
+        """The similarity of each candidate to its target: the cosine; 0 for padding.
 
         Raises:
             InputError: a target lacks the picture or text of its query, or an embedding is not finite.
