@@ -279,7 +279,7 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
     kind: Literal["semantic"] = "semantic"
 
     similarity: SimilarityConfig = TextImageConfig()
-    """The comparison of nodes with the target; `consensus` and `blend` need candidates and are not possible."""
+    """The comparison of nodes with the target; not `consensus` or `blend`, which need candidates."""
 
     def columns(self) -> frozenset[Column]:
         """Those that the similarity compares."""
