@@ -144,10 +144,12 @@ def registered(
             found = point.load()
         except Exception as error:  # a plug-in may raise anything at import
             raise InputError(
-                f"cannot be imported: {error}", place=place, remedy="mend or uninstall it"
+                f"the plug-in cannot be imported: {error}", place=place, remedy="mend or uninstall it"
             ) from error
         if not accepts(found):
-            raise InputError(f"is not {expected}", place=place, remedy=f"point the entry at {expected}")
+            raise InputError(
+                f"the plug-in is not {expected}", place=place, remedy=f"point the entry at {expected}"
+            )
         if entries.setdefault(name(found), found) is not found:
             raise InputError(
                 f"the name '{name(found)}' exists already",

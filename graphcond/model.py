@@ -109,8 +109,7 @@ class GraphModel:
         """
         if self._recipe is None:
             raise InputError(
-                "was composed by hand and has no recipe, which this needs",
-                place="the model",
+                "the model was composed by hand and has no recipe, which this needs",
                 remedy="write its parts as a recipe and build it with GraphModel.build",
             )
         return self._recipe
@@ -304,7 +303,9 @@ class GraphModel:
     def _load_release(self, release: Release, *, remedy: str) -> None:
         place = release.parts[BASE]
         if len(self.conditions) > 1:
-            raise InputError("has one condition, the model several", place=place, remedy="name one only")
+            raise InputError(
+                "the release has one condition, the model several", place=place, remedy="name one only"
+            )
         (condition,) = self.conditions.values()
         check_weights(release.encoder, condition.encoder.state_dict(), place=place, remedy=remedy)
         condition.encoder.load_state_dict(release.encoder)

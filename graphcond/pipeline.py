@@ -119,7 +119,7 @@ def check_steps(steps: int, at_most: int) -> None:
     check_count(steps, "num_inference_steps")
     if steps > at_most:
         raise InputError(
-            f"{steps} is more than the {at_most} steps of the base's noise",
+            f"expected at most {at_most} steps, as many as the base's noise has, got {steps}",
             place="num_inference_steps",
             remedy=f"use {at_most} or fewer; 50 are plenty",
         )
@@ -134,9 +134,11 @@ def check_count(count: int, place: str) -> None:
     try:
         enough = index(count) >= 1
     except TypeError:
-        raise InputError(f"{count!r} is no whole number", place=place, remedy="use 1 or more") from None
+        raise InputError(
+            f"expected a whole number, got {count!r}", place=place, remedy="use 1 or more"
+        ) from None
     if not enough:
-        raise InputError(f"{count} is too few", place=place, remedy="use 1 or more")
+        raise InputError(f"expected at least 1, got {count}", place=place, remedy="use 1 or more")
 
 
 def check_generators(generator: Generators, pictures: int) -> None:
@@ -148,13 +150,13 @@ def check_generators(generator: Generators, pictures: int) -> None:
     each = generator if isinstance(generator, list) else [generator]
     if not all(one is None or isinstance(one, torch.Generator) for one in each):
         raise InputError(
-            f"is a {type(generator).__name__}",
+            f"expected a torch.Generator, got a {type(generator).__name__}",
             place="generator",
             remedy="give a torch.Generator, or a list of one per picture",
         )
     if isinstance(generator, list) and len(generator) != pictures:
         raise InputError(
-            f"{len(generator)} generators for {pictures} pictures",
+            f"expected one or {pictures} generators, got {len(generator)}",
             place="generator",
             remedy="give one, or one per picture",
         )
@@ -473,7 +475,9 @@ class GraphPipeline:
             return NeighborFeatures(features, present).to(self.model.device)
         if len(relations) != len(pictures):
             raise InputError(
-                f"{len(relations)} for {len(pictures)} pictures", place="relations", remedy="give one each"
+                f"expected {len(pictures)} relations, one for each picture, got {len(relations)}",
+                place="relations",
+                remedy="give one each",
             )
         names = tuple(sorted({*relations} - {""}))
         ids = torch.tensor([[("", *names).index(relation) for relation in relations]], dtype=torch.long)
@@ -497,7 +501,7 @@ class GraphPipeline:
             negatives *= len(prompts)
         if len(negatives) != len(prompts):
             raise InputError(
-                f"{len(negatives)} for {len(prompts)} prompts",
+                f"expected one or {len(prompts)} negative prompts, got {len(negatives)}",
                 place="negative_prompt",
                 remedy="give one, or one each",
             )
@@ -540,7 +544,7 @@ class GraphPipeline:
         most = self.model.most_neighbors(condition)
         if most is not None and given > most:
             raise InputError(
-                f"{given} in one graph, the model was trained with {most} at most",
+                f"expected at most {most} neighbors of one target, as in training, got {given}",
                 place="neighbors",
                 remedy=f"give {most} or fewer",
             )
@@ -566,7 +570,7 @@ class GraphPipeline:
         scales = tuple(np.ravel(given).tolist()) * (len(graphs) if np.ndim(given) == 0 else 1)
         if len(scales) != len(graphs):
             raise InputError(
-                f"{len(scales)} scales for {len(graphs)} graphs",
+                f"expected {len(graphs)} scales, one for each graph, got {len(scales)}",
                 place="graph_guidance_scale",
                 remedy="give one scale per graph",
             )
@@ -583,7 +587,7 @@ class GraphPipeline:
         if latents is None:
             return randn_tensor(shape, generator=generator, device=base.device, dtype=base.dtype)
         if tuple(latents.shape) != shape:
-            raise InputError(f"are of shape {tuple(latents.shape)} instead of {shape}", place="latents")
+            raise InputError(f"expected the shape {shape}, got {tuple(latents.shape)}", place="latents")
         return latents.to(base.device, base.dtype)
 
     def _side(self, name: str, pixels: int | None, drawn: int | None) -> int:
@@ -640,7 +644,9 @@ def _one_row_each(features: Rows, rows: int, copies: int, place: str) -> Rows:
         return features
     if have not in (1, rows // copies):
         raise InputError(
-            f"{have} graphs for {rows} pictures", place=place, remedy="give one row or scene per prompt"
+            f"expected {rows} graphs, one for each picture, got {have}",
+            place=place,
+            remedy="give one row or scene per prompt",
         )
     times = rows if have == 1 else copies
     return features.select(torch.arange(have, device=features.present.device).repeat_interleave(times))

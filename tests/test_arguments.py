@@ -80,9 +80,13 @@ def test_counts_generators_and_choices() -> None:
     for wrong in (0, -1, 1.5, "3", None):
         with pytest.raises(InputError, match=r"copies: .* Use 1 or more"):
             check_count(wrong, "copies")
-    with pytest.raises(InputError, match="1001 is more than the 1000 steps"):
+    with pytest.raises(InputError, match=r"expected at most 1000 steps, .* got 1001"):
         check_steps(1001, 1000)
-    for generator, message in [([torch.Generator()], "1 generators for 2"), (5, "is a int"), ((), "tuple")]:
+    for generator, message in [
+        ([torch.Generator()], "expected one or 2 generators, got 1"),
+        (5, "expected a torch.Generator, got a int"),
+        ((), "tuple"),
+    ]:
         with pytest.raises(InputError, match=message):
             check_generators(generator, 2)
     check_generators([torch.Generator()] * 2, 2)
@@ -93,13 +97,13 @@ def test_counts_generators_and_choices() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_inference_steps": 1001}, "more than the 1000 steps"),
-        ({"num_images_per_prompt": 0}, "num_images_per_prompt: 0 is too few"),
+        ({"num_inference_steps": 1001}, "expected at most 1000 steps"),
+        ({"num_images_per_prompt": 0}, "num_images_per_prompt: expected at least 1, got 0"),
         ({"output_type": "jpg"}, "output_type"),
-        ({"height": 64.0}, "height: 64.0 is no whole number"),
-        ({"width": -8}, "width: -8 is too few"),
-        ({"generator": [torch.Generator()] * 2}, "2 generators for 1 pictures"),
-        ({"latents": torch.zeros(1, 4, 8, 9)}, "latents: are of shape"),
+        ({"height": 64.0}, "height: expected a whole number, got 64.0"),
+        ({"width": -8}, "width: expected at least 1, got -8"),
+        ({"generator": [torch.Generator()] * 2}, "expected one or 1 generators, got 2"),
+        ({"latents": torch.zeros(1, 4, 8, 9)}, "latents: expected the shape"),
         ({"guidance_scale": float("inf")}, "not all finite"),
         ({"guidance_scale": 1e38}, "no finite values. Use lower scales"),
         ({"neighbors": PICTURE}, "a graph is a list of pictures, not Image"),

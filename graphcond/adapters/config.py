@@ -91,7 +91,7 @@ class ControlNetConfig(InjectorFields):
         """
         if None not in (signal_width, self.layout_width) and signal_width != self.layout_width:
             raise InputError(
-                f"is {self.layout_width}, the encoder gives {signal_width} channels",
+                f"expected {self.layout_width} channels, the encoder gives {signal_width}",
                 place="injector.layout_width",
                 remedy="leave it out",
             )

@@ -82,7 +82,7 @@ class ControlNetInjector(Injector[LayoutMap]):
         width = self.layout_width
         if width is None:
             raise InputError(
-                "does not know how many channels the layouts have",
+                "the number of channels of the layouts is not known",
                 place="controlnet.layout_width",
                 remedy="give it the width of the encoder's layouts",
             )

@@ -340,7 +340,7 @@ def read_gligen(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, T
     ours = {_our_name(name): tensor for name, tensor in found.items() if _is_gligen(name)}
     if not ours:
         raise InputError(
-            "has no gated self-attention (no 'fuser', no 'position_net')",
+            "the UNet has no gated self-attention (no 'fuser', no 'position_net')",
             place=place,
             remedy="give the UNet of a GLIGEN model in diffusers' layout",
         )
@@ -364,7 +364,7 @@ def _read(folder: Path) -> dict[str, Tensor]:
     files = [whole] if whole.is_file() else sorted(inner.glob(f"{_STEM}*.safetensors"))
     if not files:
         raise InputError(
-            f"has no {_STEM}.safetensors",
+            f"the folder has no {_STEM}.safetensors",
             place=inner,
             remedy="give the folder of a GLIGEN UNet, its weights as safetensors",
         )

@@ -82,7 +82,7 @@ def experiments_of(
             )
     chosen = [name for name in SGCOND if name in names]
     if not chosen:
-        raise InputError("names no experiment", place="--only", remedy=f"choose from {', '.join(SGCOND)}")
+        raise InputError("no experiment is named", place="--only", remedy=f"choose from {', '.join(SGCOND)}")
     overrides = [f"training.seed={seed}", f"data.seed={seed}"]
     found = [
         Experiment(name, load_recipe(name, base=base, overrides=overrides), out / "runs" / name)
@@ -91,7 +91,7 @@ def experiments_of(
     for other in found[1:]:
         if other.recipe.data != found[0].recipe.data:
             raise InputError(
-                f"{other.name} and {found[0].name} read other data",
+                f"{other.name} reads other data than {found[0].name}",
                 place="experiments",
                 remedy="compare recipes whose data are the same",
             )

@@ -79,7 +79,7 @@ def open_exam(
     data = open_data(recipe.data, progress=watch("drawing the world"))
     rows = data.held_out(recipe.data)
     if len(rows) < 2:
-        raise InputError("holds out fewer than two scenes", place="data", remedy="add a test split")
+        raise InputError("fewer than two scenes are held out", place="data", remedy="add a test split")
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
     return SceneExam(
         scenes=data.scenes,

@@ -69,7 +69,7 @@ def swap_test(
     """
     if not pairs or len(no_graph) < 2:
         raise InputError(
-            f"{len(pairs)} pairs and {len(no_graph)} pictures without graph are too few",
+            f"expected one pair and two pictures without graph, got {len(pairs)} and {len(no_graph)}",
             place="swap test",
             remedy="give a pair and two pictures at least",
         )

@@ -81,37 +81,39 @@ class Asked:
 def _check_one_source(asked: Asked) -> None:
     if asked.scene is not None and (asked.graph is not None or asked.targets or asked.neighbors):
         raise InputError(
-            "give a scene or a graph of pictures, not both",
+            "a scene and a graph of pictures exclude each other",
             place="--scene",
             remedy="drop one; a model with both kinds of conditions is used from Python",
         )
     if asked.graph is not None and asked.neighbors:
         raise InputError(
-            "give a graph or neighbors, not both", place="--graph, --neighbors", remedy="drop one"
+            "a graph and neighbors exclude each other", place="--graph, --neighbors", remedy="drop one"
         )
 
 
 def _check_complete(asked: Asked) -> None:
     if asked.graph is not None and not asked.targets:
-        raise InputError("says which graph, but not which node", place="--graph", remedy="add --target ID")
+        raise InputError("the graph is named, but no node of it", place="--graph", remedy="add --target ID")
     if asked.targets and asked.graph is None:
-        raise InputError("names a node, but no graph", place="--target", remedy="add --graph DIR")
+        raise InputError("a node is named, but no graph", place="--target", remedy="add --graph DIR")
     if asked.prompt is None and asked.graph is None and asked.scene is None:
-        raise InputError("is missing", place="--prompt", remedy="say what to draw")
+        raise InputError("the prompt is missing", place="--prompt", remedy="say what to draw")
     if asked.index is not None and asked.scene is None:
-        raise InputError("names a scene, but no file", place="--index", remedy="add --scene FILE")
+        raise InputError("a scene is named, but no file", place="--index", remedy="add --scene FILE")
 
 
 def _check_drawable(scenes: Sequence[SceneGraph], file: Path, first: int) -> None:
     if len(scenes) > MOST_SCENES:
         raise InputError(
-            f"holds {len(scenes)} scenes, at most {MOST_SCENES} are drawn together",
+            f"the file holds {len(scenes)} scenes, at most {MOST_SCENES} are drawn together",
             place=file,
             remedy="choose one with --index",
         )
     for number, scene in enumerate(scenes, first):
         if not scene.objects:
-            raise InputError("has no objects", place=f"{file}: scene {number}", remedy="name at least one")
+            raise InputError(
+                "the scene has no objects", place=f"{file}: scene {number}", remedy="name at least one"
+            )
 
 
 def _nodes(

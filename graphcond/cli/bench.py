@@ -36,7 +36,7 @@ def samplers(
     from graphcond.progress import progress_bars
 
     if base_name(base) is None:
-        raise InputError("needs a base", place="--base", remedy="use tiny")
+        raise InputError("the base is missing", place="--base", remedy="use tiny")
     pipe = GraphPipeline.from_pretrained(model if model is not None else _train(out, seed))
     with progress_bars() as watch:
         bench, examples = bench_samplers(pipe, limit=limit, seed=seed, watch=watch)

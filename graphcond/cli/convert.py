@@ -62,7 +62,7 @@ def instructg2i(
         graphcond convert instructg2i models/mine --to-release checkpoints/mine
     """
     if not source:
-        raise InputError("is empty", place="SRC", remedy="name a folder or hub id")
+        raise InputError("the name is empty", place="SRC", remedy="name a folder or hub id")
     target = _only_one(out, to_release)
     if to_release and (image_encoder or neighbors or sampler):
         raise InputError(
@@ -83,7 +83,9 @@ def _only_one(out: Path | None, to_release: Path | None) -> Path:
     target = out or to_release
     if target is None or (out and to_release):
         raise InputError(
-            "say which way, and once", place="--out, --to-release", remedy="give one of the two a folder"
+            "exactly one of the two options must be given",
+            place="--out, --to-release",
+            remedy="give one of the two a folder",
         )
     return target
 
@@ -96,7 +98,9 @@ def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
 
     folder = local_folder(source)
     if (folder / MANIFEST).is_file():
-        raise InputError("is a model of ours already", place=source, remedy="use it, or --to-release DIR")
+        raise InputError(
+            "the folder is a graphcond model already", place=source, remedy="use it, or --to-release DIR"
+        )
     with progress_bars() as watch:
         with during(watch, "loading"):
             model = GraphModel.from_release(read_release(folder, **options))

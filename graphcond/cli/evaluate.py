@@ -97,7 +97,9 @@ def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
 
     if path is None:
         if recipe.data.left_open:
-            raise InputError("is needed: the model names no data", place="--graph", remedy="name the folder")
+            raise InputError(
+                "the model names no data, so a folder is needed", place="--graph", remedy="name the folder"
+            )
         return recipe.data
     forbidden = recipe.data.forbidden_splits
     if not recipe.data.has_scenes:

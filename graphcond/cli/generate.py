@@ -174,7 +174,11 @@ def _picture_format(out: Path) -> str:
 
     kind = Image.registered_extensions().get(out.suffix.lower())
     if kind is None:
-        raise InputError("is no picture format", place=f"--out {out}", remedy="end the name in .png or .jpg")
+        raise InputError(
+            "the name does not end like a picture file",
+            place=f"--out {out}",
+            remedy="end the name in .png or .jpg",
+        )
     check_writable(out)
     return kind
 

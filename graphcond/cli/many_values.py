@@ -51,7 +51,9 @@ def _values(option: str, rest: list[str]) -> list[str]:
     while rest and (not rest[0].startswith("-") or _is_number(rest[0])):
         values.append(rest.pop(0))
     if not values:
-        raise InputError("needs a value", place=option, remedy="name one or more after it, or leave it out")
+        raise InputError(
+            "the option needs a value", place=option, remedy="name one or more after it, or leave it out"
+        )
     return values
 
 

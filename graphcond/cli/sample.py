@@ -132,7 +132,9 @@ def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], fi
 
     kind = Image.registered_extensions().get(file.suffix.lower())
     if kind is None:
-        raise InputError("is no picture format", place=file, remedy="end the name in .png or .jpg")
+        raise InputError(
+            "the name does not end like a picture file", place=file, remedy="end the name in .png or .jpg"
+        )
     rows = [row, *(graph.nodes.index[neighbor["id"]] for neighbor in chosen)]
     paths = [graph.picture_path(node) for node in rows]
     pictures = [None if path is None else open_picture(path, longest=LONGEST) for path in paths]

@@ -65,7 +65,9 @@ def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Pa
 
     if name is None and resume is None:
         raise InputError(
-            "is missing", place="RECIPE", remedy="give a YAML file or a name from `graphcond recipe list`"
+            "the recipe is missing",
+            place="RECIPE",
+            remedy="give a YAML file or a name from `graphcond recipe list`",
         )
     if name is not None:
         return load_recipe(name, base=base_name(base), overrides=overrides)
@@ -77,7 +79,9 @@ def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Pa
 def _recipe_of(run: Path) -> Path:
     file = run / "recipe.yaml"
     if not file.is_file():
-        raise InputError("is no run folder", place=run, remedy="give the folder that holds recipe.yaml")
+        raise InputError(
+            "the folder is not a run folder", place=run, remedy="give the folder that holds recipe.yaml"
+        )
     return file
 
 

@@ -119,7 +119,7 @@ class RelatingFields(EncoderFields):
         """
         if self.relations is True:
             raise InputError(
-                "are those of the graph that the model is trained on, which is not known here",
+                "the relations are those of the graph that the model is trained on, which is not known here",
                 place="encoder.relations",
                 remedy="name them: relations: [...]",
             )
@@ -186,7 +186,8 @@ class GraphQFormerConfig(RelatingFields):
         text = tower.config
         if self.width not in (None, base.facts.token_width):
             raise InputError(
-                f"{self.width} does not fit, the base reads tokens of width {base.facts.token_width}",
+                f"the width {self.width} does not fit, the base reads tokens of width "
+                f"{base.facts.token_width}",
                 place="encoder.width",
                 remedy="leave it out to follow the base",
             )

@@ -164,7 +164,7 @@ class ClipExtractor(PretrainedExtractor):
         folder = TINY_FOLDER / "clip" if name == "tiny" else name
         if _model_type(Path(folder)) == "clip_vision_model":
             raise InputError(
-                "is the picture half of a CLIP alone",
+                "the folder holds the picture half of a CLIP alone",
                 place=folder,
                 remedy="use features of kind clip_vision, or a whole CLIP",
             )

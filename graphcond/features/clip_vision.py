@@ -62,7 +62,7 @@ def vision_config(name: str | Path) -> CLIPVisionConfig:
         InputError: the config is missing or damaged.
     """
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
-        raise InputError("has no config.json", place=name, remedy="name the folder of a CLIP")
+        raise InputError("the folder has no config.json", place=name, remedy="name the folder of a CLIP")
     config: CLIPVisionConfig = load_pretrained(CLIPVisionConfig, name)
     config.projection_dim = load_pretrained(CLIPConfig, name).projection_dim  # its half may name a default
     return config

@@ -46,7 +46,7 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
     except Exception as error:  # a damaged file raises anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"cannot be read as embeddings ({reason})",
+            f"the file cannot be read as embeddings ({reason})",
             place=path,
             remedy="save one array of shape (nodes, width) as .npy",
         ) from error
@@ -74,13 +74,13 @@ def _checked(embeddings: np.ndarray, rows: int, path: Path) -> Float[np.ndarray,
     right = embeddings.ndim == 2 and embeddings.shape[1] > 0
     if not right or embeddings.dtype not in (np.float16, np.float32):
         raise InputError(
-            f"holds {embeddings.dtype} of shape {embeddings.shape}",
+            f"the file holds {embeddings.dtype} of shape {embeddings.shape}",
             place=path,
             remedy="save float32 or float16 of shape (nodes, width)",
         )
     if len(embeddings) != rows:
         raise InputError(
-            f"has {len(embeddings)} rows for {rows} nodes",
+            f"the file has {len(embeddings)} rows for {rows} nodes",
             place=path,
             remedy="write one row for each node, in the order of the nodes",
         )

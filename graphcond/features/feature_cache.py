@@ -323,7 +323,9 @@ def _file_state(path: Path) -> tuple[str, bool]:
     try:
         found = path.stat()
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+        raise InputError(
+            f"the file cannot be read ({error.strerror})", place=path, remedy="check the path"
+        ) from None
     changed = max(found.st_mtime_ns, found.st_ctime_ns)
     state = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     return state, time.time_ns() - changed > SETTLED * 1e9

@@ -34,7 +34,7 @@ def load_network(
     missing = [key for key in report["missing_keys"] if unread is None or unread not in key]
     if missing:
         raise InputError(
-            f"is no complete {kind.__name__}: {len(missing)} weights are missing, "
+            f"the model is not a complete {kind.__name__}: {len(missing)} weights are missing, "
             f"among them '{min(missing)}'",
             place=name,
             remedy="name a folder or hub id of that kind of model",

@@ -251,15 +251,21 @@ def read_text(path: Path, *, encoding: str = "utf-8", most: float = math.inf) ->
     try:
         if Path(path).stat().st_size > most:
             raise InputError(
-                f"is larger than {most / 1e9:.0f} GB", place=path, remedy="split it into several files"
+                f"the file is larger than {most / 1e9:.0f} GB",
+                place=path,
+                remedy="split it into several files",
             )
         return Path(path).read_text(encoding=encoding)
     except FileNotFoundError:
         raise InputError("no such file", place=path, remedy="check the path") from None
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+        raise InputError(
+            f"the file cannot be read ({error.strerror})", place=path, remedy="check the path"
+        ) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
+        raise InputError(
+            f"the file is not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8"
+        ) from None
 
 
 def inside(root: Path, relative: str, *, place: object = None) -> str:

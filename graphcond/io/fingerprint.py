@@ -88,4 +88,6 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", place=path, remedy="check the path") from None
+        raise InputError(
+            f"the file cannot be read ({error.strerror})", place=path, remedy="check the path"
+        ) from None

@@ -165,14 +165,22 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise InputError("no such picture", place=path, remedy="check the path") from None
     except IsADirectoryError:
-        raise InputError("is a folder", place=path, remedy="name the pictures in it") from None
+        raise InputError(
+            "expected a picture, got a folder", place=path, remedy="name the pictures in it"
+        ) from None
     except Image.DecompressionBombError:
         raise InputError(
-            f"has more than {MAX_PIXELS / 1e6:.0f} megapixels", place=path, remedy="scale it down first"
+            f"the picture has more than {MAX_PIXELS / 1e6:.0f} megapixels",
+            place=path,
+            remedy="scale it down first",
         ) from None
     except UnidentifiedImageError:
-        raise InputError("is not a picture", place=path, remedy="replace it by a PNG or JPEG file") from None
+        raise InputError(
+            "the file is not a picture", place=path, remedy="replace it by a PNG or JPEG file"
+        ) from None
     except (InputError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything: AVIF's a RuntimeError, struct's its own
-        raise InputError(f"cannot be decoded ({error})", place=path, remedy="replace the file") from None
+        raise InputError(
+            f"the picture cannot be decoded ({error})", place=path, remedy="replace the file"
+        ) from None

@@ -67,14 +67,15 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
         raise
     except (pickle.UnpicklingError, LookupError, EOFError):
         raise InputError(
-            "is damaged, or holds more than tensors, lists and dicts and is not opened: it could run code",
+            "the file is damaged, or holds more than tensors, lists and dicts and is not opened: "
+            "it could run code",
             place=path,
             remedy="save tensors, lists and dicts",
         ) from None
     except Exception as error:  # a damaged file raises anything
         reason = str(error).strip().partition(". ")[0] or type(error).__name__
         raise InputError(
-            f"cannot be read: {reason}", place=path, remedy="fetch or write the file again"
+            f"the file cannot be read: {reason}", place=path, remedy="fetch or write the file again"
         ) from None
 
 
@@ -104,7 +105,9 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
             "no such file", place=file, remedy="the model is incomplete; save or copy it again"
         ) from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"is damaged ({error})", place=file, remedy="save or copy it again") from None
+        raise InputError(
+            f"the file is damaged ({error})", place=file, remedy="save or copy it again"
+        ) from None
 
 
 def check_weights(

@@ -60,7 +60,7 @@ class ObjectiveConfig(ComponentConfig):
             )
         if "pictures" in self.needs and picture_width is None:
             raise InputError(
-                "needs CLIP embeddings of pictures and sentences",
+                "the objective needs CLIP embeddings of pictures and sentences",
                 place=f"objective '{self.kind}'",
                 remedy="take features from a CLIP model",
             )

@@ -105,7 +105,8 @@ def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
     width = encoder.token_width()
     if width is not None and facts is not None and width != facts.token_width:
         raise ValueError(
-            f"{place}.width: {width} does not fit, the base reads tokens of width {facts.token_width}; "
+            f"{place}.width: the width {width} does not fit, the base reads tokens of width "
+            f"{facts.token_width}; "
             "leave it out to follow the base"
         )
 

@@ -29,7 +29,7 @@ def assignment(text: str) -> tuple[list[str], Any]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"'{text}' is no assignment", place="--set", remedy="write --set a.b=c")
+        raise InputError(f"'{text}' is not an assignment", place="--set", remedy="write --set a.b=c")
     try:
         return path.strip().split("."), parse_yaml(value)
     except yaml.YAMLError:

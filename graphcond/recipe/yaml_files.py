@@ -48,14 +48,16 @@ def read_yaml(path: Path) -> Any:
         with path.open(encoding="utf-8") as stream:
             return parse_yaml(stream)
     except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8") from None
+        raise InputError(
+            f"the file is not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8"
+        ) from None
     except OSError as error:
         raise InputError(error.strerror or str(error), place=path, remedy="check the path") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         problem = getattr(error, "problem", None) or str(error)
-        raise InputError(f"not YAML: {problem}", place=where, remedy="mend that line") from None
+        raise InputError(f"the file is not YAML: {problem}", place=where, remedy="mend that line") from None
 
 
 def parse_yaml(text: TextIO | str) -> Any:

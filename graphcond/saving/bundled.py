@@ -80,7 +80,7 @@ def check_apart(parts: Mapping[str, Path], model: Path) -> None:
     for part, source in parts.items():
         if model.resolve().is_relative_to(source.resolve()):
             raise InputError(
-                f"is where the model's own {part} lies", place=model, remedy="save it in another folder"
+                f"the model's own {part} lies in this folder", place=model, remedy="save it in another folder"
             )
 
 

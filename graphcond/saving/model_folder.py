@@ -83,18 +83,18 @@ def read_manifest(folder: Path) -> Manifest:
         inside = folder / "final"
         known = (inside / MANIFEST).is_file()
         remedy = f"did you mean {inside}?" if known else "give the folder of a trained model"
-        raise InputError(f"has no {MANIFEST}", place=folder, remedy=remedy)
+        raise InputError(f"the folder has no {MANIFEST}", place=folder, remedy=remedy)
     manifest = read_json(place)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise InputError(
-            f"is of format {found}, this version reads {FORMAT}",
+            f"the model is of format {found}, this version reads {FORMAT}",
             place=place,
             remedy="use the version that wrote it",
         )
     width = manifest.get("feature_width")
     if not isinstance(width, int) or width < 1:
-        raise InputError("names no feature_width", place=place, remedy="save the model again")
+        raise InputError("the file names no feature_width", place=place, remedy="save the model again")
     values = manifest.get("recipe")
     if isinstance(values, dict) and isinstance(values.get("conditions"), list):
         values["conditions"] = [without_null(c) if isinstance(c, dict) else c for c in values["conditions"]]

@@ -101,10 +101,10 @@ def read_standing(folder: Path) -> Standing:
     except (InputError, TypeError):
         standing = None
     if standing is None:
-        raise InputError("is damaged", place=folder / STATE, remedy=GO_BACK)
+        raise InputError("the checkpoint is damaged", place=folder / STATE, remedy=GO_BACK)
     if standing.format != FORMAT:
         raise InputError(
-            f"is of format {standing.format}, this version reads {FORMAT}",
+            f"the checkpoint is of format {standing.format}, this version reads {FORMAT}",
             place=folder / STATE,
             remedy="use the version that wrote it",
         )

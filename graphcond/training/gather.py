@@ -122,7 +122,7 @@ class Gatherer:
         resolution, side = self.recipe.data.resolution, base.facts.pixels_per_latent
         if resolution % side:
             raise InputError(
-                f"{resolution} is not a multiple of {side}",
+                f"expected a multiple of {side}, got {resolution}",
                 place="data.resolution",
                 remedy=f"use a multiple of {side}",
             )

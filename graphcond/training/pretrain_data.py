@@ -108,7 +108,7 @@ def _clip(stage: StageConfig, extractors: Extractors) -> ClipExtractor:
         return extractors.clip
     except InputError as error:
         raise InputError(
-            f"needs a CLIP for pictures and sentences: {error.problem}",
+            f"the objective needs a CLIP for pictures and sentences: {error.problem}",
             place=f"stages.{stage.name}.objective",
             remedy=error.remedy,
         ) from error
@@ -118,7 +118,7 @@ def _check_boxes(stage: StageConfig, scenes: StageScenes) -> None:
     known = any(box is not None for scene in scenes.context.scenes for box in scene.boxes)
     if len(scenes) and not known:
         raise InputError(
-            "needs boxes, and no scene has any",
+            "the objective needs boxes, and no scene has any",
             place=f"stages.{stage.name}.objective",
             remedy="name data with boxes for this stage",
         )

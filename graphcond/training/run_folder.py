@@ -95,14 +95,16 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
     """
     run = RunFolder(folder)
     if not run.recipe.is_file():
-        raise InputError("is no run folder", place=folder, remedy="give the folder that holds recipe.yaml")
+        raise InputError(
+            "the folder is not a run folder", place=folder, remedy="give the folder that holds recipe.yaml"
+        )
     check_same_recipe(load_recipe(run.recipe), recipe, place=run.recipe)
     remove_unfinished(run.checkpoints)
     checkpoints = list_checkpoints(run.checkpoints)
     if not checkpoints and recipe.stages:
         return run, None
     if not checkpoints:
-        raise InputError("has no checkpoint", place=folder, remedy="start the run anew")
+        raise InputError("the run has no checkpoint", place=folder, remedy="start the run anew")
     done = read_standing(checkpoints[-1]).step
     if done > recipe.training.steps:
         raise InputError(

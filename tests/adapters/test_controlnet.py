@@ -47,9 +47,9 @@ def awake(base, seed: int = 2, **options) -> ControlNetInjector:
 def test_the_encoder_says_how_wide_layouts_are(base) -> None:
     assert ControlNetConfig().build(signal_width=7).layout_width == 7
     assert ControlNetConfig(layout_width=3).build().layout_width == 3
-    with pytest.raises(InputError, match="the encoder gives 7 channels"):
+    with pytest.raises(InputError, match="expected 3 channels, the encoder gives 7"):
         ControlNetConfig(layout_width=3).build(signal_width=7)
-    with pytest.raises(InputError, match="how many channels"):
+    with pytest.raises(InputError, match="the number of channels"):
         ControlNetConfig().build().inject(base)
     injector = ControlNetConfig(layout_width=3).build()
     injector.inject(base)

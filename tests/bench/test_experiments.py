@@ -99,7 +99,7 @@ def test_the_seven_read_the_same_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["sgcond-x"], "Did you mean 'sgcond-"), ([], "names no experiment")],
+    [(["sgcond-x"], "Did you mean 'sgcond-"), ([], "no experiment is named")],
 )
 def test_what_is_no_experiment(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -112,7 +112,7 @@ def test_other_data_do_not_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return load_recipe("instructg2i", base="tiny", overrides=extra)
 
     monkeypatch.setattr(experiments, "load_recipe", load)
-    with pytest.raises(InputError, match="sgcond-ii and sgcond-i read other data"):
+    with pytest.raises(InputError, match="sgcond-ii reads other data than sgcond-i"):
         experiments_of(["sgcond-i", "sgcond-ii"], tmp_path)
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from graphcond.bench import experiments, run_scenes, scenes
 from graphcond.cli import app
-from graphcond.errors import InputError
+from graphcond.errors import GraphcondError
 from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe
 from graphcond.scene_graph import SceneGraph
@@ -93,12 +93,12 @@ def test_bad_input_is_said_before_anything_is_trained(trainer: SavesUntrained, t
     file.write_text("")
     cases = [
         (["--only", "sgcond-x"], "there is no experiment 'sgcond-x'"),
-        (["--only", " , "], "names no experiment"),
+        (["--only", " , "], "no experiment is named"),
         (["--base", "huge"], "there is no base 'huge'"),
         (["--out", str(file)], "cannot be written"),
     ]
     for args, message in cases:
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(GraphcondError) as caught:
             CliRunner().invoke(
                 app, ["bench", "scenes", "--out", str(tmp_path), *args], catch_exceptions=False
             )

@@ -11,6 +11,7 @@ import pytest
 
 from graphcond.cli.asked import MOST_SCENES, Asked
 from graphcond.errors import InputError
+from graphcond.recipe.sections import SceneData, WorldData
 from graphcond.scene_graph import SceneGraph
 
 FOLDER, FILE = Path("graph"), Path("scene.json")
@@ -19,15 +20,18 @@ FOLDER, FILE = Path("graph"), Path("scene.json")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "--prompt: is missing"),
-        ({"neighbors": [["a.png"]]}, "--prompt: is missing"),
-        ({"graph": FOLDER}, "--graph: says which graph, but not which node"),
-        ({"targets": ["7"], "prompt": "x"}, "--target: names a node, but no graph"),
-        ({"graph": FOLDER, "targets": ["7"], "neighbors": [["a.png"]]}, "--graph, --neighbors: give a graph"),
-        ({"scene": FILE, "graph": FOLDER, "targets": ["7"]}, "--scene: give a scene or a graph"),
-        ({"scene": FILE, "neighbors": [["a.png"]]}, "--scene: give a scene or a graph"),
-        ({"scene": FILE, "targets": ["7"]}, "--scene: give a scene or a graph"),
-        ({"index": 0, "prompt": "x"}, "--index: names a scene, but no file"),
+        ({}, "--prompt: the prompt is missing"),
+        ({"neighbors": [["a.png"]]}, "--prompt: the prompt is missing"),
+        ({"graph": FOLDER}, "--graph: the graph is named, but no node of it"),
+        ({"targets": ["7"], "prompt": "x"}, "--target: a node is named, but no graph"),
+        (
+            {"graph": FOLDER, "targets": ["7"], "neighbors": [["a.png"]]},
+            "--graph, --neighbors: a graph and neighbors",
+        ),
+        ({"scene": FILE, "graph": FOLDER, "targets": ["7"]}, "--scene: a scene and a graph"),
+        ({"scene": FILE, "neighbors": [["a.png"]]}, "--scene: a scene and a graph"),
+        ({"scene": FILE, "targets": ["7"]}, "--scene: a scene and a graph"),
+        ({"index": 0, "prompt": "x"}, "--index: a scene is named, but no file"),
     ],
 )
 def test_options_that_do_not_go_together(options: dict[str, Any], message: str) -> None:
@@ -51,7 +55,9 @@ def test_scenes_that_cannot_be_drawn(tmp_path: Path) -> None:
     file.write_text(json.dumps([{"objects": ["star"]}, {"objects": ["__image__"]}]))
     assert len(Asked(scene=file, index=0).scenes()) == 1
     for index in (None, 1):
-        with pytest.raises(InputError, match=r"some.json: scene 1: has no objects. Name at least one"):
+        with pytest.raises(
+            InputError, match=r"some.json: scene 1: the scene has no objects. Name at least one"
+        ):
             Asked(scene=file, index=index).scenes()
     file.write_text(json.dumps([{"objects": ["star"]}] * (MOST_SCENES + 1)))
     with pytest.raises(InputError, match=r"holds 65 scenes, at most 64 .* Choose one with --index"):
@@ -60,8 +66,10 @@ def test_scenes_that_cannot_be_drawn(tmp_path: Path) -> None:
 
 
 def test_a_scene_is_drawn_with_the_prompt_that_its_model_knows() -> None:
-    pipe = cast(Any, SimpleNamespace(model=SimpleNamespace(recipe=SimpleNamespace(data=None))))
+    pipe = cast(
+        Any, SimpleNamespace(model=SimpleNamespace(recipe=SimpleNamespace(data=WorldData(world="scenes"))))
+    )
     assert Asked(scene=FILE).prompt_and_graphs(pipe, lambda task: print) == ("an image", [])
-    pipe.model.recipe.data = SimpleNamespace(prompt="a photo")
+    pipe.model.recipe.data = SceneData(prompt="a photo")
     assert Asked(scene=FILE).prompt_and_graphs(pipe, lambda task: print) == ("a photo", [])
     assert Asked("a drawing", scene=FILE).prompt_and_graphs(pipe, lambda task: print) == ("a drawing", [])

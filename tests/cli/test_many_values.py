@@ -16,7 +16,7 @@ def test_gather_takes_values_up_to_the_next_option() -> None:
         "--graph-scale", "1.5", "--graph-scale", "-2", "--seed", "1",
     ]  # fmt: skip
     for option in ("--neighbors", "--graph-scale"):
-        with pytest.raises(InputError, match=f"{option}: needs a value"):
+        with pytest.raises(InputError, match=f"{option}: the option needs a value"):
             gather([option, "--steps", "1"])
 
 

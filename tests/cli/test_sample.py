@@ -211,7 +211,7 @@ def test_bad_input_is_named(folder: Path, arguments: list[str], problem: str) ->
 
 def test_an_embedding_file_of_other_nodes(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "nodes.npy", np.ones((4, 2), np.float32))
-    with pytest.raises(InputError, match=r"nodes\.npy: has 4 rows for 5 nodes"):
+    with pytest.raises(InputError, match=r"nodes\.npy: the file has 4 rows for 5 nodes"):
         run(folder, "--target", "001", "--sampler", "semantic_ppr", "--features", tmp_path / "nodes.npy")
 
 

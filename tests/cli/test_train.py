@@ -68,10 +68,10 @@ def test_resumes_with_the_runs_own_recipe(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_bad_input(recipe: Path, tmp_path: Path) -> None:
-    assert "RECIPE: is missing" in error_of()
+    assert "RECIPE: the recipe is missing" in error_of()
     assert "no such recipe" in error_of("instructg2")
     assert "did you mean 'steps'" in error_of(recipe, "--set", "training.step=3").lower()
-    assert "is no run folder" in error_of("--resume", tmp_path)
+    assert "is not a run folder" in error_of("--resume", tmp_path)
     assert "a resumed run stays where it is" in error_of("--resume", tmp_path, "--out", tmp_path / "x")
     assert "a resumed run keeps its base" in error_of("--resume", tmp_path, "--base", "tiny")
     assert "there is no base 'tini'" in error_of(recipe, "--base", "tini")

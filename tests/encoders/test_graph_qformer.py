@@ -153,5 +153,5 @@ def test_a_projection_that_does_not_fit(base) -> None:
 
 
 def test_a_width_that_does_not_fit_the_base(base) -> None:
-    with pytest.raises(InputError, match=r"encoder\.width: 17 does not fit"):
+    with pytest.raises(InputError, match=r"encoder\.width: the width 17 does not fit"):
         build(base, width=17, init="random")

@@ -88,7 +88,9 @@ def test_no_relation_never_learns_anything() -> None:
 
 @every_kind
 def test_names_are_needed_to_build(kind: str, base) -> None:
-    with pytest.raises(InputError, match=r"encoder\.relations: are those of the graph.*Name them"):
+    with pytest.raises(
+        InputError, match=r"encoder\.relations: the relations are those of the graph.*Name them"
+    ):
         built(kind, base, relations=True)
     assert built(kind, base, relations=False).relations is None
 

@@ -122,9 +122,9 @@ def test_loading_keeps_the_verbosity_of_transformers(clip_folder: Path) -> None:
 
 
 def test_another_model_is_refused(clip_folder: Path, dino_folder: Path) -> None:
-    with pytest.raises(InputError, match="is no complete CLIPModel"):
+    with pytest.raises(InputError, match="is not a complete CLIPModel"):
         ClipExtractor.from_pretrained(dino_folder)
-    with pytest.raises(InputError, match="is no complete Dinov2Model"):
+    with pytest.raises(InputError, match="is not a complete Dinov2Model"):
         DinoExtractor.from_pretrained(clip_folder)
 
 

@@ -192,7 +192,7 @@ def test_missing_and_broken_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.png"):
         cached_pictures(Counting(), [tmp_path / "nowhere.png"])
     (tmp_path / "text.jpg").write_text("no picture")
-    with pytest.raises(InputError, match=r"text\.jpg: is not a picture"):
+    with pytest.raises(InputError, match=r"text\.jpg: the file is not a picture"):
         cached_pictures(Counting(), [tmp_path / "text.jpg"])
 
 

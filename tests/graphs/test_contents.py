@@ -39,7 +39,7 @@ def test_same(graph: AttributedGraph) -> None:
 def test_undecodable(graph: AttributedGraph) -> None:
     calls: list[tuple[int, int]] = []
     broken = undecodable_pictures(graph, lambda done, total: calls.append((done, total)))
-    assert broken == {5: "is not a picture"}
+    assert broken == {5: "the file is not a picture"}
     assert calls[-1] == (5, 5)
 
 

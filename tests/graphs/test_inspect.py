@@ -45,7 +45,7 @@ def test_a_report(folder: Path) -> None:
         "with_picture": 3,
         "with_given_neighbors": 2,
         "missing_pictures": [],
-        "undecodable_pictures": {"d": "is not a picture"},
+        "undecodable_pictures": {"d": "the file is not a picture"},
         "shared_pictures": [("ü c", "a")],
         "given_targets": [("a", "ü c"), ("ü c", "a")],
         "given_held_out": [("a", "ü c")],

@@ -164,7 +164,7 @@ def test_text_says_why_it_cannot_be_read(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfone")
     assert read_text(file, encoding="utf-8-sig", most=6) == "one"
     assert read_text(file) == "\ufeffone"
-    with pytest.raises(InputError, match=r"a\.txt: is larger than 0 GB. Split it"):
+    with pytest.raises(InputError, match=r"a\.txt: the file is larger than 0 GB. Split it"):
         read_text(file, most=5)
     with pytest.raises(InputError, match="cannot be read"):
         read_text(tmp_path)

@@ -82,7 +82,7 @@ def test_nothing_is_executed(tmp_path: Path, recwarn: pytest.WarningsRecorder, w
 )
 def test_what_is_no_such_file(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.pt").write_bytes(content)
-    with pytest.raises(InputError, match=rf"a\.pt: {message}"):
+    with pytest.raises(InputError, match=rf"a\.pt: the file {message}"):
         load_torch_file(tmp_path / "a.pt")
 
 

@@ -55,8 +55,8 @@ def test_bad_settings_name_their_path_and_a_remedy(override: str, path: str, rem
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.steps", "is no assignment"),
-        ("=3", "is no assignment"),
+        ("training.steps", "is not an assignment"),
+        ("=3", "is not an assignment"),
         ("conditions.nobody.without_graph=zeros", "there is no 'conditions.nobody'"),
         ("training.steps.more=3", "is a value, not a section"),
         ("name=[", "is not YAML"),
@@ -172,7 +172,9 @@ def test_a_width_that_does_not_fit_the_base(tmp_path: Path) -> None:
     base = write_sd_folder(tmp_path / "sd")
     values = recipe_values(base)
     values["conditions"][0]["encoder"]["width"] = 17
-    with pytest.raises(InputError, match=r"conditions\.0\.encoder\.width: 17 does not fit.*width 32"):
+    with pytest.raises(
+        InputError, match=r"conditions\.0\.encoder\.width: the width 17 does not fit.*width 32"
+    ):
         parse_recipe(values)
 
 

@@ -145,7 +145,7 @@ def test_a_model_may_be_saved_onto_itself(model: Path, picture: np.ndarray) -> N
 def test_a_release_is_not_overwritten(release: Path, tmp_path: Path, inside: str) -> None:
     folder = Path(shutil.copytree(release, tmp_path / "release"))
     before = sorted(folder.rglob("*"))
-    with pytest.raises(InputError, match="is where the model's own base lies"):
+    with pytest.raises(InputError, match="the model's own base lies in this folder"):
         GraphModel.from_pretrained(folder).save_pretrained(folder / inside)
     assert sorted(folder.rglob("*")) == before
 

@@ -86,7 +86,7 @@ def test_a_size_that_the_vae_cannot_halve(
     sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
 ) -> None:
     recipe = toy_recipe(sd_folder, clip_folder, data={"kind": "mmag", "resolution": 60})
-    with pytest.raises(InputError, match=r"data\.resolution: 60 is not a multiple of 8"):
+    with pytest.raises(InputError, match=r"data\.resolution: expected a multiple of 8, got 60"):
         prepare_toy(recipe, toy_graph)
 
 

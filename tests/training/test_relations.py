@@ -92,7 +92,7 @@ def test_relations_of_pictures_are_given_by_name(folder: Path, typed: Attributed
     assert features.relations is not None
     assert [(0, *features.relation_names)[place] for place in features.relations[0]] == ["far", 0, "near"]
     assert pipe.embed(pictures).relations is None
-    with pytest.raises(InputError, match="relations: 1 for 3 pictures"):
+    with pytest.raises(InputError, match="relations: expected 3 relations, one for each picture, got 1"):
         pipe.embed(pictures, ["far"])
 
 

@@ -132,7 +132,7 @@ def test_another_recipe_is_refused(
 def test_a_folder_without_a_run_is_refused(
     sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
-    assert "is no run folder" in refusal(tmp_path, toy_graph, toy_recipe(sd_folder, clip_folder))
+    assert "is not a run folder" in refusal(tmp_path, toy_graph, toy_recipe(sd_folder, clip_folder))
 
 
 def test_a_run_without_checkpoints_is_refused(

@@ -27,7 +27,7 @@ def read_ckpt(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
     found = load_torch_file(file)
     if not isinstance(found, Mapping):
         raise InputError(
-            f"holds a {type(found).__name__}, not weights by their names", place=file, remedy=AGAIN
+            f"expected weights by their names, got a {type(found).__name__}", place=file, remedy=AGAIN
         )
     weights = {name: one for name, one in found.items() if not str(name).endswith("position_ids")}
     for name, one in weights.items():

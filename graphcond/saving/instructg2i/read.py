@@ -113,7 +113,7 @@ def read_release(
 def _checked_facts(folder: Path) -> BaseFacts:
     for part in (*map(Path, BASES[BASE_KIND].parts), PROJECTOR, QFORMER):
         if not (folder / part).exists():
-            raise InputError(f"has no '{part}'", place=folder, remedy=AGAIN)
+            raise InputError(f"the release has no '{part}'", place=folder, remedy=AGAIN)
     facts = BASES[BASE_KIND].model_validate({"model": str(folder)}).facts()
     assert facts is not None, "a folder always tells its facts"
     return facts
@@ -125,7 +125,7 @@ def _image_encoder(folder: Path, given: str | Path | None) -> str:
         return str(path.resolve())
     if given is None:
         raise InputError(
-            f"has no folder '{IMAGE_ENCODER}'",
+            f"the release has no folder '{IMAGE_ENCODER}'",
             place=folder,
             remedy="name the CLIP that it was trained with: graphcond convert instructg2i --image-encoder",
         )
@@ -153,7 +153,9 @@ def _every(folder: Path, qformer: Mapping[str, Tensor], layers: int) -> int:
     every = cross_attention_every(qformer, layers)
     if every is None:
         raise InputError(
-            "has no cross-attention in layers 0, n, 2n and so on", place=folder / QFORMER, remedy=AGAIN
+            "the Graph-QFormer has no cross-attention in layers 0, n, 2n and so on",
+            place=folder / QFORMER,
+            remedy=AGAIN,
         )
     return every
 

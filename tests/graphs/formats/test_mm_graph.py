@@ -123,7 +123,7 @@ def test_a_file_cut_short(tmp_path: Path, name: str) -> None:
     folder = write(tmp_path, FILES)
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=rf"{name}: cannot be read"):
+    with pytest.raises(InputError, match=rf"{name}: the file cannot be read"):
         load_graph(folder)
 
 

@@ -49,8 +49,8 @@ def test_parameters_and_ordered_dicts_are_weights_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([torch.ones(2)], "holds a list, not weights by their names"),
-        (torch.ones(2), "holds a Tensor, not weights by their names"),
+        ([torch.ones(2)], "expected weights by their names, got a list"),
+        (torch.ones(2), "expected weights by their names, got a Tensor"),
         ({"state_dict": WEIGHTS}, "what it calls 'state_dict' is no weight"),
         (WEIGHTS | {"epoch": 3}, "what it calls 'epoch' is no weight"),
         (WEIGHTS | {7: torch.ones(1)}, "what it calls 7 is no weight"),

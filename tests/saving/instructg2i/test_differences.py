@@ -75,7 +75,7 @@ def test_a_base_in_half_precision_may_be_handed_over(folder: Path, pipe: GraphPi
 
 
 def test_more_neighbors_than_in_training(pipe: GraphPipeline) -> None:
-    with pytest.raises(InputError, match="6 in one graph, the model was trained with 5 at most"):
+    with pytest.raises(InputError, match="expected at most 5 neighbors of one target, as in training, got 6"):
         draw(pipe, neighbors=[picture(number) for number in range(6)])
 
 

@@ -57,14 +57,26 @@ def test_the_mode_changes_the_picture_only_where_there_is_a_graph(pipe: GraphPip
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neighbors": SEVERAL, "graph_guidance_scale": [1.5]}, "1 scales for 2 graphs"),
-        ({"neighbors": SEVERAL, "graph_guidance_scale": [1.5, 2, 3]}, "3 scales for 2 graphs"),
-        ({"neighbors": pictures(2), "graph_guidance_scale": [1.5, 2]}, "2 scales for 1 graphs"),
-        ({"neighbors": None, "graph_guidance_scale": [1.5]}, "1 scales for 0 graphs"),
+        (
+            {"neighbors": SEVERAL, "graph_guidance_scale": [1.5]},
+            "expected 2 scales, one for each graph, got 1",
+        ),
+        (
+            {"neighbors": SEVERAL, "graph_guidance_scale": [1.5, 2, 3]},
+            "expected 2 scales, one for each graph, got 3",
+        ),
+        (
+            {"neighbors": pictures(2), "graph_guidance_scale": [1.5, 2]},
+            "expected 1 scales, one for each graph, got 2",
+        ),
+        ({"neighbors": None, "graph_guidance_scale": [1.5]}, "expected 0 scales, one for each graph, got 1"),
         ({"neighbors": SEVERAL, "guidance_mode": "joint"}, "joint guidance takes one graph, not 2"),
         ({"guidance_mode": "guide"}, "there is no 'guide'"),
-        ({"neighbors": [pictures(1), pictures(6)]}, "6 in one graph, the model was trained with 5 at most"),
-        ({"neighbors": given(6)}, "6 in one graph, the model was trained with 5 at most"),
+        (
+            {"neighbors": [pictures(1), pictures(6)]},
+            "expected at most 5 neighbors of one target, as in training, got 6",
+        ),
+        ({"neighbors": given(6)}, "expected at most 5 neighbors of one target, as in training, got 6"),
         ({"neighbors": [*pictures(1), pictures(1)]}, "pictures and other things are mixed"),
         ({"neighbors": ["one.png"]}, "a graph is a list of pictures, not str"),
     ],

@@ -124,7 +124,7 @@ def test_a_whole_clip_may_be_the_image_encoder(untouched: Path, tmp_path: Path) 
 def test_a_missing_part_is_named(release: Path, part: str) -> None:
     gone = release / part
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    assert f"{release}: has no" in complaint(release)
+    assert f"{release}: the release has no" in complaint(release)
     assert f"'{part}'" in complaint(release)
 
 
