@@ -8,6 +8,7 @@ Other packages add kinds through the entry points named in each room's ``config.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import reduce
 from importlib import import_module
@@ -106,6 +107,32 @@ def _complete(config: type[ComponentConfig], contract: type[ComponentConfig]) ->
     for name, method in vars(contract).items():
         if isinstance(method, FunctionType | classmethod | property) and not hasattr(config, name):
             setattr(config, name, method)
+
+
+def lazy_registry(
+    module: str, registry: str, union: str, load: Callable[[], Mapping[str, type[ComponentConfig]]]
+) -> Callable[[str], Any]:
+    """``__getattr__`` of a module whose registry, and the pydantic type over it, are made when first used.
+
+    Whoever imports a plug-in's module imports this module on the way. If that loaded plug-ins, they would be
+    looked for in the module that is only half imported.
+
+    Args:
+        module: ``__name__`` of the module.
+        registry: the name of the registry.
+        union: the name of the type that accepts any of its configs, told apart by ``kind``.
+        load: makes the registry.
+    """
+
+    def get(name: str) -> Any:
+        if name not in (registry, union):
+            raise AttributeError(f"module '{module}' has no attribute '{name}'")
+        this = sys.modules[module]
+        value = load() if name == registry else tagged_union(getattr(this, registry))
+        vars(this)[name] = value
+        return value
+
+    return get
 
 
 def tagged_union(kinds: Mapping[str, type[ComponentConfig]]) -> Any:

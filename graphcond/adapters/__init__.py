@@ -21,5 +21,3 @@ if TYPE_CHECKING:
     from graphcond.adapters.prompt_tokens import PromptTokenInjector as PromptTokenInjector
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
-
-import graphcond.adapters.config  # noqa: F401 - plug-ins load before any module of this room

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from graphcond.bases.config import SiteKind
-from graphcond.config import ComponentConfig, by_kind, tagged_union
+from graphcond.config import ComponentConfig, by_kind, lazy_registry
 from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, LayoutMap, Signal
 
@@ -122,15 +122,18 @@ class LoraConfig(InjectorFields):
         return injector
 
 
-INJECTORS = by_kind(
-    (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig),
-    "graphcond.injectors",
-    InjectorFields,
-)
-"""Every injector config by its kind, plug-ins included."""
+def _injectors() -> dict[str, type[ComponentConfig]]:
+    return by_kind(
+        (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig),
+        "graphcond.injectors",
+        InjectorFields,
+    )
+
 
 if TYPE_CHECKING:
+    INJECTORS: dict[str, type[ComponentConfig]]
+    """Every injector config by its kind, plug-ins included."""
     InjectorConfig: TypeAlias = InjectorFields
+    """The pydantic type of an injector in a recipe."""
 else:
-    InjectorConfig = tagged_union(INJECTORS)
-"""The pydantic type of an injector in a recipe."""
+    __getattr__ = lazy_registry(__name__, "INJECTORS", "InjectorConfig", _injectors)

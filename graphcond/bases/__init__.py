@@ -16,5 +16,3 @@ if TYPE_CHECKING:
     from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase as StableDiffusionXLBase
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
-
-import graphcond.bases.config  # noqa: F401 - plug-ins load before any module of this room

@@ -14,7 +14,7 @@ from typing import Any
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-from graphcond.bases.config import BASES, BaseFacts, BaseFields, FolderFields, predicted_by
+from graphcond.bases.config import BaseFacts, BaseFields, FolderFields, predicted_by
 from graphcond.errors import InputError
 from graphcond.io.files import write_json, writing
 from graphcond.progress import Progress
@@ -146,6 +146,8 @@ def check_unet(
 
 def _foreign(pipeline: str, place: object) -> InputError:
     """The error for a model of another pipeline than the base's."""
+    from graphcond.bases.config import BASES  # it loads plug-ins, whose modules may be importing this one
+
     kinds = [kind for kind, config in BASES.items() if config.index.get("_class_name") == pipeline]
     return InputError(
         f"is {FAMILIES.get(pipeline, f'a model for {pipeline}')}",

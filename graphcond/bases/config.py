@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from graphcond.config import ComponentConfig, registered, tagged_union
+from graphcond.config import ComponentConfig, lazy_registry, registered
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
@@ -313,14 +313,24 @@ class TinyConfig(BaseFields):
         return StableDiffusionConfig(model=str(TINY_FOLDER), **self.model_dump(exclude={"kind"}))
 
 
-BASES: dict[str, type[BaseFields]] = registered(
-    (StableDiffusionConfig, StableDiffusionXLConfig, TinyConfig),
-    "graphcond.bases",
-    name=lambda config: config.kind_name(),
-    accepts=lambda found: isinstance(found, type) and issubclass(found, BaseFields),
-    expected="a BaseFields config",
-)
-"""Every base config by its kind, plug-ins included."""
+def _bases() -> dict[str, type[BaseFields]]:
+    return registered(
+        (StableDiffusionConfig, StableDiffusionXLConfig, TinyConfig),
+        "graphcond.bases",
+        name=lambda config: config.kind_name(),
+        accepts=lambda found: (
+            isinstance(found, type)
+            and issubclass(found, BaseFields)
+            and getattr(found, "sites", None) is not None
+        ),
+        expected="a BaseFields config that names its `sites`",
+    )
 
-BaseConfig = tagged_union(BASES)
-"""The pydantic type of a base in a recipe."""
+
+if TYPE_CHECKING:
+    BASES: dict[str, type[BaseFields]]
+    """Every base config by its kind, plug-ins included."""
+    BaseConfig: TypeAlias = BaseFields
+    """The pydantic type of a base in a recipe."""
+else:
+    __getattr__ = lazy_registry(__name__, "BASES", "BaseConfig", _bases)

@@ -28,5 +28,3 @@ if TYPE_CHECKING:
     from graphcond.encoders.triple_transformer import TripleTransformer as TripleTransformer
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
-
-import graphcond.encoders.config  # noqa: F401 - plug-ins load before any module of this room

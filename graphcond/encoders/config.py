@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from jaxtyping import Float
 from pydantic import BeforeValidator, Field, NonNegativeFloat, model_validator
 
-from graphcond.config import ComponentConfig, by_kind, tagged_union
+from graphcond.config import ComponentConfig, by_kind, lazy_registry
 from graphcond.context import Context, NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, LayoutMap, Signal
@@ -429,25 +429,28 @@ class TripleTransformerConfig(EncoderFields):
         return encoder
 
 
-ENCODERS = by_kind(
-    (
-        GraphQFormerConfig,
-        NeighborMeanConfig,
-        TripleGCNConfig,
-        GCNConfig,
-        SageConfig,
-        GatConfig,
-        SentenceConfig,
-        LayoutConfig,
-        TripleTransformerConfig,
-    ),
-    "graphcond.encoders",
-    EncoderFields,
-)
-"""Every encoder config by its kind, plug-ins included."""
+def _encoders() -> dict[str, type[ComponentConfig]]:
+    return by_kind(
+        (
+            GraphQFormerConfig,
+            NeighborMeanConfig,
+            TripleGCNConfig,
+            GCNConfig,
+            SageConfig,
+            GatConfig,
+            SentenceConfig,
+            LayoutConfig,
+            TripleTransformerConfig,
+        ),
+        "graphcond.encoders",
+        EncoderFields,
+    )
+
 
 if TYPE_CHECKING:
+    ENCODERS: dict[str, type[ComponentConfig]]
+    """Every encoder config by its kind, plug-ins included."""
     EncoderConfig: TypeAlias = EncoderFields
+    """The pydantic type of an encoder in a recipe."""
 else:
-    EncoderConfig = tagged_union(ENCODERS)
-"""The pydantic type of an encoder in a recipe."""
+    __getattr__ = lazy_registry(__name__, "ENCODERS", "EncoderConfig", _encoders)

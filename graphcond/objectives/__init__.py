@@ -18,5 +18,3 @@ if TYPE_CHECKING:
     from graphcond.objectives.triple_contrast import TripleContrast as TripleContrast
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
-
-import graphcond.objectives.config  # noqa: F401 - plug-ins load before any module of this room

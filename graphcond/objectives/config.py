@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import NonNegativeFloat
 
-from graphcond.config import ComponentConfig, by_kind, tagged_union
+from graphcond.config import ComponentConfig, by_kind, lazy_registry
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
@@ -104,11 +104,14 @@ class TripleContrastConfig(ObjectiveConfig):
         return objective
 
 
-OBJECTIVES = by_kind((LayoutObjectiveConfig, TripleContrastConfig), "graphcond.objectives", ObjectiveConfig)
-"""Every objective config by its kind, plug-ins included."""
+def _objectives() -> dict[str, type[ComponentConfig]]:
+    return by_kind((LayoutObjectiveConfig, TripleContrastConfig), "graphcond.objectives", ObjectiveConfig)
+
 
 if TYPE_CHECKING:
+    OBJECTIVES: dict[str, type[ComponentConfig]]
+    """Every objective config by its kind, plug-ins included."""
     AnyObjectiveConfig: TypeAlias = ObjectiveConfig
+    """The pydantic type of an objective in a recipe."""
 else:
-    AnyObjectiveConfig = tagged_union(OBJECTIVES)
-"""The pydantic type of an objective in a recipe."""
+    __getattr__ = lazy_registry(__name__, "OBJECTIVES", "AnyObjectiveConfig", _objectives)

@@ -53,5 +53,3 @@ if TYPE_CHECKING:
     from graphcond.samplers.similarity.cosine import TextTextSimilarity as TextTextSimilarity
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)
-
-import graphcond.samplers.config  # noqa: F401 - plug-ins load before any module of this room

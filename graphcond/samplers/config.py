@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from pydantic import Field, field_validator
 
 from graphcond.attributed_graph import AttributedGraph, Column, NodeEmbeddings
-from graphcond.config import ComponentConfig, Config, by_kind, tagged_union
+from graphcond.config import ComponentConfig, Config, by_kind, lazy_registry
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.errors import InputError
 from graphcond.samplers.similarity.config import SimilarityConfig, TextImageConfig
@@ -384,27 +384,30 @@ class SceneTriplesConfig(SceneSamplerConfig):
     """Keep attributes, each as a triple (object, "is", attribute)."""
 
 
-SAMPLERS = by_kind(
-    (
-        SemanticPPRSamplerConfig,
-        PPRSamplerConfig,
-        AffiliationPPRSamplerConfig,
-        SemanticSamplerConfig,
-        KHopSamplerConfig,
-        HopMeanSamplerConfig,
-        RandomSamplerConfig,
-        GivenSamplerConfig,
-        PrecomputedSamplerConfig,
-        SceneTriplesConfig,
-    ),
-    "graphcond.samplers",
-    NeighborSamplerConfig,
-    SceneSamplerConfig,
-)
-"""Config of every sampler by its kind, those of other packages included."""
+def _samplers() -> dict[str, type[ComponentConfig]]:
+    return by_kind(
+        (
+            SemanticPPRSamplerConfig,
+            PPRSamplerConfig,
+            AffiliationPPRSamplerConfig,
+            SemanticSamplerConfig,
+            KHopSamplerConfig,
+            HopMeanSamplerConfig,
+            RandomSamplerConfig,
+            GivenSamplerConfig,
+            PrecomputedSamplerConfig,
+            SceneTriplesConfig,
+        ),
+        "graphcond.samplers",
+        NeighborSamplerConfig,
+        SceneSamplerConfig,
+    )
+
 
 if TYPE_CHECKING:
+    SAMPLERS: dict[str, type[ComponentConfig]]
+    """Config of every sampler by its kind, those of other packages included."""
     SamplerConfig: TypeAlias = Any  # of neighbors or of scenes: the data tell which
+    """Any sampler's config, told apart by ``kind``."""
 else:
-    SamplerConfig = tagged_union(SAMPLERS)
-"""Any sampler's config, told apart by ``kind``."""
+    __getattr__ = lazy_registry(__name__, "SAMPLERS", "SamplerConfig", _samplers)

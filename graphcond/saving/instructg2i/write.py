@@ -87,8 +87,9 @@ def check_fits(recipe: Recipe, weights: dict[str, torch.Tensor]) -> None:
     if len(recipe.conditions) > 1:
         problems.append("several conditions")
     problems += _foreign_settings(recipe.conditions[0], weights)
-    if getattr(recipe.base, "variant", None) is not None:
-        problems.append(f"base.variant: {recipe.base.variant}")
+    variant = getattr(recipe.base, "variant", None)
+    if variant is not None:
+        problems.append(f"base.variant: {variant}")
     if problems:
         raise InputError(
             f"the release has no place for {', '.join(problems)}",
