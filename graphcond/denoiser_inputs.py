@@ -7,7 +7,9 @@ Axis names in shapes: ``b`` targets in a batch, ``l`` length of the denoiser's c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from jaxtyping import Bool, Float, Int64
@@ -31,11 +33,18 @@ class Grounding:
 class GroundingSlot:
     """Where modules inside the denoiser find their injector's `Grounding` during a denoiser call.
 
-    `graphcond.bases.Base.denoise` fills it from `DenoiserInputs.grounding` and empties it after the call.
-    One injector owns one slot.
+    `graphcond.bases.Base.denoise` shows them `DenoiserInputs.grounding` for the length of the call and to its
+    own thread, since others may run the same denoiser at the same time. One injector owns one slot.
     """
 
-    value: Grounding | None = None
+    @property
+    def value(self) -> Grounding | None:
+        """The grounding of the denoiser call that runs in this thread; None without."""
+        return SHOWN.get().get(self)
+
+
+SHOWN: ContextVar[Mapping[GroundingSlot, Grounding]] = ContextVar("SHOWN", default=MappingProxyType({}))
+"""The groundings of the denoiser call that runs in this thread."""
 
 
 @dataclass(frozen=True)

@@ -109,12 +109,15 @@ class GraphGuidance:
         return needed or (Branch(text=True, graph=None, weight=1.0),)
 
     def combine(self, branches: Sequence[Branch], predictions: Sequence[Prediction]) -> Prediction:
-        """The guided prediction."""
+        """The guided prediction; summed in float32 at least, since half precision doubles the rounding error."""
+        precise = torch.promote_types(predictions[0].dtype, torch.float32)
         guided = sum(
-            (branch.weight * prediction for branch, prediction in zip(branches, predictions, strict=True)),
-            start=torch.zeros_like(predictions[0]),
+            (branch.weight * one.to(precise) for branch, one in zip(branches, predictions, strict=True)),
+            start=torch.zeros_like(predictions[0], dtype=precise),
         )
-        return rescaled(guided, predictions[-1], self.rescale) if self.rescale else guided
+        if self.rescale:
+            guided = rescaled(guided, predictions[-1].to(precise), self.rescale)
+        return guided.to(predictions[0].dtype)
 
     def predict(
         self, fraction: float, call: Callable[[Sequence[Branch]], Sequence[Prediction]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
@@ -615,16 +616,18 @@ class GraphPipeline:
         on_step: Progress | None,
     ) -> Tensor:
         size = latents.shape[2], latents.shape[3]
-        self.model.base.process.set_timesteps(self.scheduler, steps, device=latents.device, size=size)
-        timesteps = self.scheduler.timesteps
-        latents = latents * getattr(self.scheduler, "init_noise_sigma", 1.0)  # flow matching starts at 1
-        scaled = getattr(self.scheduler, "scale_model_input", lambda sample, timestep: sample)
-        draws = "generator" in signature(self.scheduler.step).parameters
+        # A scheduler keeps state from step to step, and several threads may draw with one pipeline.
+        scheduler = deepcopy(self.scheduler)
+        self.model.base.process.set_timesteps(scheduler, steps, device=latents.device, size=size)
+        timesteps = scheduler.timesteps
+        latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)  # flow matching starts at 1
+        scaled = getattr(scheduler, "scale_model_input", lambda sample, timestep: sample)
+        draws = "generator" in signature(scheduler.step).parameters
         options = {"generator": generator} if draws else {}
         for number, timestep in enumerate(timesteps):
             sample = scaled(latents, timestep)
             prediction = guidance.predict(number / len(timesteps), partial(caller, sample, timestep))
-            latents = self.scheduler.step(prediction, timestep, latents, **options).prev_sample
+            latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
             if on_step is not None:
                 on_step(number + 1, len(timesteps))
         if not latents.isfinite().all():
@@ -633,6 +636,12 @@ class GraphPipeline:
 
     def _pictures(self, latents: Tensor, output_type: str) -> Any:
         pixels = self.model.base.decode_latents(latents).cpu().numpy()
+        if not np.isfinite(pixels).all():
+            raise InputError(
+                "the decoded picture has values that are not finite",
+                place="base",
+                remedy="set base.dtype to bf16 or fp32",
+            )
         if output_type == "np":
             return ((pixels + 1) / 2).clip(0, 1).transpose(0, 2, 3, 1)
         return [from_pixels(picture) for picture in pixels]

@@ -116,3 +116,20 @@ def test_rescale_brings_back_the_spread() -> None:
 def test_bad_settings(settings: dict) -> None:
     with pytest.raises(InputError, match="guidance"):
         GraphGuidance(**settings)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
+    """The sum errs by the last rounding alone, not by that of each term."""
+    guidance = GraphGuidance(text=7.5, graphs=(1.5,))
+    branches = guidance.branches()
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(1, 4, 32, 32, generator=generator)
+    predictions = [
+        (common + 0.05 * torch.randn(common.shape, generator=generator)).to(dtype) for _ in branches
+    ]
+    exact = sum(branch.weight * one.double() for branch, one in zip(branches, predictions, strict=True))
+    combined = guidance.combine(branches, predictions)
+    assert combined.dtype == dtype
+    error = (combined.double() - exact).abs() / exact.abs()
+    assert error.max() <= torch.finfo(dtype).eps / 2 + 1e-6

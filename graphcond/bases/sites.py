@@ -9,19 +9,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
-from types import MappingProxyType
+from threading import local
 from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from graphcond.denoiser_inputs import Grounding, GroundingSlot
+from graphcond.denoiser_inputs import SHOWN, Grounding, GroundingSlot
 
-_GROUNDING: ContextVar[Mapping[GroundingSlot, Grounding]] = ContextVar(
-    "grounding", default=MappingProxyType({})
-)
 _BLOCK_ARGUMENTS = tuple(inspect.signature(BasicTransformerBlock.forward).parameters)[1:]
 
 
@@ -32,17 +28,12 @@ def transformer_blocks(unet: nn.Module) -> dict[str, BasicTransformerBlock]:
 
 @contextmanager
 def filled(grounding: Mapping[GroundingSlot, Grounding]) -> Iterator[None]:
-    """Fill slots, and restore in the end what they held before."""
-    before = {slot: slot.value for slot in grounding}
-    token = _GROUNDING.set(grounding)
-    for slot, value in grounding.items():
-        slot.value = value
+    """Show the slots' groundings to this thread, and in the end what it was shown before."""
+    token = SHOWN.set(grounding)
     try:
         yield
     finally:
-        for slot, held in before.items():
-            slot.value = held
-        _GROUNDING.reset(token)
+        SHOWN.reset(token)
 
 
 def recomputed(module: nn.Module, *args: Any) -> Any:
@@ -50,7 +41,7 @@ def recomputed(module: nn.Module, *args: Any) -> Any:
 
     It is what diffusers' models take as ``gradient_checkpointing_func``.
     """
-    grounding = _GROUNDING.get()
+    grounding = SHOWN.get()
     # The backward pass may run in another thread, where the context variable has its default.
     return checkpoint(
         module, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), filled(grounding))
@@ -74,7 +65,7 @@ class BetweenAttentions:
 
     def __init__(self, block: Any, addition: Addition) -> None:
         self._addition = addition
-        self._entered: Tensor | None = None
+        self._entered = local()  # several threads may run one denoiser
         self._handles = [
             block.register_forward_pre_hook(self._enter, with_kwargs=True),
             block.attn1.register_forward_hook(self._add),
@@ -89,13 +80,14 @@ class BetweenAttentions:
     def _enter(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # Checkpointed blocks are called with positions, others with names.
         named = {**dict(zip(_BLOCK_ARGUMENTS, args, strict=False)), **kwargs}
-        self._entered = named["hidden_states"]
+        self._entered.features = named["hidden_states"]
 
     def _add(self, attention: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-        if self._entered is None:
+        entered: Tensor | None = getattr(self._entered, "features", None)
+        if entered is None:
             return None
-        added = self._addition(output + self._entered)
+        added = self._addition(output + entered)
         return None if added is None else output + added
 
     def _leave(self, block: nn.Module, args: Any, output: Any) -> None:
-        self._entered = None
+        self._entered.features = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from copy import deepcopy
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -21,6 +23,7 @@ from graphcond.bases.noise_process import Diffusion
 from graphcond.bases.sites import BetweenAttentions, filled, transformer_blocks
 from graphcond.bases.token_weights import install_token_weights
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import Notice
 from graphcond.io.fingerprint import module_version
 
 
@@ -144,10 +147,26 @@ class UNetBase(Base):
     def decode_latents(
         self, latents: Float[Tensor, "b channels height width"]
     ) -> Float[Tensor, "b 3 pixel_height pixel_width"]:
-        """Pictures in float32, values about -1..1."""
+        """Pictures in float32, values about -1..1.
+
+        An autoencoder that overflows in half precision, as SDXL's does, decodes again in float32.
+        """
+        scaled = latents / self.vae.config.scaling_factor
         with torch.no_grad():
-            scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-            return self.vae.decode(scaled).sample.float()
+            pixels = self.vae.decode(scaled.to(self.vae.dtype)).sample.float()
+            if self.vae.dtype == torch.float16 and not pixels.isfinite().all():
+                warnings.warn(
+                    "base: the autoencoder overflows in fp16 and decodes in float32; bf16 would not",
+                    Notice,
+                    stacklevel=2,
+                )
+                pixels = self._vae_in_float32.decode(scaled.float()).sample
+        return pixels
+
+    @cached_property
+    def _vae_in_float32(self) -> AutoencoderKL:
+        # A copy: casting the autoencoder itself would disturb other threads that decode.
+        return deepcopy(self.vae).float()
 
     def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
         """One call of the UNet."""

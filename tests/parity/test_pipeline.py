@@ -10,6 +10,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError, Notice
 from graphcond.pipeline import GraphPipeline
 from tests.builders import small_model, some_features
 
@@ -132,3 +133,26 @@ def test_joint_guidance_runs_the_encoder_on_zero_embeddings(sd_folder: Path) -> 
         low, high = (base.denoise(DenoiserInputs(latents, t.expand(1), context)) for context in contexts)
     wanted = scheduler.step(low + 4.0 * (high - low), t, latents).prev_sample
     assert (got - wanted).abs().max() < 1e-4
+
+
+def test_an_autoencoder_that_overflows_in_fp16_decodes_in_float32(sd_folder: Path) -> None:
+    """As SDXL's does; before, the picture came out black and the command said nothing."""
+    model = small_model(sd_folder)
+    base = type(model.base).from_pretrained(str(sd_folder), dtype="fp16")
+    with torch.no_grad():
+        base.vae.decoder.conv_in.weight.mul_(3e4)
+        base.vae.decoder.conv_in.bias.mul_(3e4)
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(Notice, match="overflows in fp16"):
+        pixels = base.decode_latents(latents.half())
+    assert pixels.isfinite().all()
+    assert pixels.std() > 0
+    assert base.vae.dtype == torch.float16
+
+
+def test_pixels_that_are_not_finite_are_no_picture(sd_folder: Path) -> None:
+    pipe = GraphPipeline(small_model(sd_folder))
+    with torch.no_grad():
+        pipe.model.base.vae.decoder.conv_out.bias.fill_(float("inf"))
+    with pytest.raises(InputError, match="values that are not finite"):
+        ours(pipe)
