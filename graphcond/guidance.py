@@ -109,7 +109,7 @@ class GraphGuidance:
         return needed or (Branch(text=True, graph=None, weight=1.0),)
 
     def combine(self, branches: Sequence[Branch], predictions: Sequence[Prediction]) -> Prediction:
-        """The guided prediction; summed in float32 at least, since half precision doubles the rounding error."""
+        """The guided prediction; summed in float32 at least: half precision doubles the error."""
         precise = torch.promote_types(predictions[0].dtype, torch.float32)
         guided = sum(
             (branch.weight * one.to(precise) for branch, one in zip(branches, predictions, strict=True)),
