@@ -72,7 +72,7 @@ class GraphGuidance:
             )
         if not 0 <= self.start < self.end <= 1:
             raise InputError(
-                f"start {self.start} and end {self.end} are no interval",
+                f"start {self.start} and end {self.end} are not an interval",
                 place="guidance",
                 remedy="use 0 <= start < end <= 1",
             )

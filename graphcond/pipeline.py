@@ -45,7 +45,7 @@ Scene: TypeAlias = SceneGraph | Sequence[SceneGraph] | SceneFeatures
 """The scene of all pictures, a scene for each prompt, or their features with a row per prompt."""
 
 Scenes: TypeAlias = Scene | Mapping[str, Scene] | None
-"""What every condition that reads scenes gets, or what each one gets, by its name."""
+"""The scenes for all conditions that read scenes, or those of each condition by its name."""
 
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 
@@ -54,12 +54,12 @@ def texts_of(given: Any, place: str) -> list[str]:
     """One text or several, as a list.
 
     Raises:
-        InputError: there is none, or one is no string.
+        InputError: there is none, or one is not a string.
     """
     texts = [given] if isinstance(given, str) or not isinstance(given, Sequence) else list(given)
     wrong = [text for text in texts if not _is_text(text)]
     if wrong or not texts:
-        problem = f"{wrong[0]!r} is no text" if wrong else "there is none"
+        problem = f"{wrong[0]!r} is not a text" if wrong else "there is none"
         raise InputError(problem, place=place, remedy="give a string or a list of strings")
     return texts
 
@@ -112,7 +112,7 @@ def graph_arguments(contexts: Mapping[str, Context] | None) -> dict[str, Any]:
 
 
 def check_steps(steps: int, at_most: int) -> None:
-    """Check that a scheduler can make that many steps.
+    """Check that the scheduler supports ``steps``.
 
     Raises:
         InputError: it cannot.
@@ -146,7 +146,7 @@ def check_generators(generator: Generators, pictures: int) -> None:
     """Check that noise can be drawn from ``generator``.
 
     Raises:
-        InputError: it is no generator, or a list of another length.
+        InputError: it is not a generator, or it is a list of another length.
     """
     each = generator if isinstance(generator, list) else [generator]
     if not all(one is None or isinstance(one, torch.Generator) for one in each):
@@ -174,7 +174,7 @@ def check_choice(given: str, choices: Collection[str], place: str) -> None:
 
 
 def _is_text(text: object) -> bool:
-    """Tokenizers take no lone surrogates, which some JSON and file names hold."""
+    """True for strings without lone surrogates, which some JSON and file names hold and tokenizers refuse."""
     return isinstance(text, str) and not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
@@ -238,10 +238,10 @@ class GraphArgument:
 
     Args:
         name: of the argument.
-        reads: the features that it leads to; conditions that read them are meant.
-        content: what it takes, in words.
-        alternative: what to do where no condition reads such graphs.
-        parse: the graphs of one condition as a list: features, or a list of what is embedded.
+        reads: the features that result; the argument is for conditions that read them.
+        content: the word for the graphs that it takes.
+        alternative: the remedy if no condition reads such graphs.
+        parse: returns the graphs of one condition as a list: features, or lists of items to embed.
         shared: whether a value without names goes to all conditions.
         null: the graph beside the negative prompt in joint guidance; None where that branch has no graph.
     """
@@ -281,7 +281,7 @@ Rows = TypeVar("Rows", NeighborFeatures, SceneFeatures)
 
 @dataclass(frozen=True)
 class PipelineOutput:
-    """Pictures: a list, an array (b, height, width, 3) with values in 0..1, or latents, as was asked for."""
+    """Pictures by ``output_type``: a list, an array (b, height, width, 3) with values in 0..1, or latents."""
 
     images: Any
 
@@ -310,7 +310,7 @@ class GraphPipeline:
         device: torch.device | str = "cpu",
         base: Base | None = None,
     ) -> GraphPipeline:
-        """A pipeline from what `save_pretrained` wrote, or from a released checkpoint of InstructG2I.
+        """A pipeline from a saved model, or from a released checkpoint of InstructG2I.
 
         Args:
             name_or_folder: a folder, or an id on the Hugging Face hub.
@@ -330,7 +330,7 @@ class GraphPipeline:
 
         Args:
             base: the frozen base.
-            conditions: what steers it.
+            conditions: the conditions of the base.
             extractor: whose embeddings the encoders read.
         """
         return cls(GraphModel(base, conditions, feature_width=extractor.width), extractor)
@@ -421,7 +421,7 @@ class GraphPipeline:
             on_step: called after each step with its number and the number of steps.
 
         Raises:
-            InputError: an argument is not what it should be, sizes or graphs do not fit, or the scales
+            InputError: an argument has a wrong type or value, sizes or graphs do not fit, or the scales
                 are so large that the picture has no finite values.
         """
         check_choice(output_type, get_args(OutputType), "output_type")
@@ -462,7 +462,7 @@ class GraphPipeline:
 
         Args:
             pictures: of the neighbors.
-            relations: what joins each to the target, "" for nothing; encoders with ``relations`` read it.
+            relations: the edge type between each and the target, or ""; for encoders with ``relations``.
 
         Raises:
             InputError: there are more or fewer relations than pictures.
@@ -485,7 +485,7 @@ class GraphPipeline:
         return NeighborFeatures(features, present, ids, names).to(self.model.device)
 
     def read(self, scene: SceneGraph | Sequence[SceneGraph], condition: str) -> SceneFeatures:
-        """What a condition reads of one scene graph, or of several (a row for each).
+        """The features that a condition reads of one scene graph, or of several (a row for each).
 
         Raises:
             InputError: the model embeds no words.
@@ -592,7 +592,7 @@ class GraphPipeline:
         return latents.to(base.device, base.dtype)
 
     def _side(self, name: str, pixels: int | None, drawn: int | None) -> int:
-        """The side in pixels that is asked for, else that of given latents, else the base's own."""
+        """The requested side in pixels, else that of the given latents, else the base's own."""
         facts = self.model.base.facts
         if pixels is None:
             given = (drawn or 0) * facts.pixels_per_latent

@@ -58,9 +58,9 @@ class Injector(nn.Module, ABC, Generic[Read]):
         return dict(self.named_parameters())
 
     def figures(self) -> dict[str, float]:
-        """What a training log should show beside the loss, by name: gates, sizes of what is added."""
+        """Figures for the training log beside the loss, by name: gates, sizes of what is added."""
         return {}
 
     def unused(self) -> str | None:
-        """A sentence that says why this injector as good as adds nothing now, or None if it does."""
+        """Why the injector has no effect at present, as a sentence, or None if it has one."""
         return None

@@ -1,4 +1,4 @@
-"""What a recipe may say of an injector. Nothing here imports torch."""
+"""Configs of injectors. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
 class InjectorFields(ComponentConfig):
-    """Config of an injector, with what a recipe is checked by before the injector's module is imported."""
+    """Config of an injector, with facts that a recipe is checked by before the injector is imported."""
 
     reads: ClassVar[type[Signal] | None]
     """The signal that the injector reads; None for one that is the same for every graph."""
@@ -45,7 +45,7 @@ class InjectorFields(ComponentConfig):
 
 
 class PromptTokenConfig(InjectorFields):
-    """Append graph tokens to the prompt's tokens, or let them stand in their place."""
+    """Append graph tokens to the prompt's tokens, or put them in their place."""
 
     component = "graphcond.adapters.prompt_tokens:PromptTokenInjector"
     reads = GraphTokens

@@ -47,7 +47,7 @@ NEAR_ZERO = 0.001
 class ControlNetInjector(Injector[LayoutMap]):
     """A copy of the denoiser's encoder that reads the layout and adds to every skip connection.
 
-    Zero convolutions stand before and behind it, so that at the start it adds nothing. It shares no weight
+    There are zero convolutions before and after it, so that at the start it adds nothing. It shares no weight
     with the base and reads the prompt's tokens alone, whatever other conditions put behind or over them.
     A target without layout gets the base's own output, bit for bit. Residuals of several add up.
 
@@ -67,7 +67,7 @@ class ControlNetInjector(Injector[LayoutMap]):
         self._ratios: dict[str, Tensor] = {}
 
     def inject(self, base: Base) -> None:
-        """Copy the encoder half of ``base``, in float32; what was injected into other models is not copied.
+        """Copy the encoder half of ``base``, in float32, without modules that other injectors added.
 
         The copy of an earlier injection is kept: a trained one moves to another base of the same shape.
 
@@ -103,7 +103,7 @@ class ControlNetInjector(Injector[LayoutMap]):
         self._injected = True
 
     def eject(self) -> None:
-        """Nothing to restore: the copy stands beside the base and stays here."""
+        """Nothing to restore: the copy is separate from the base and is kept."""
         self._injected = False
 
     def apply(  # type: ignore[override]
@@ -124,7 +124,7 @@ class ControlNetInjector(Injector[LayoutMap]):
         return replace(inputs, residuals=residuals)
 
     def figures(self) -> dict[str, float]:
-        """Norm of the residuals in the last call, before ``scale``, relative to what they are made from.
+        """Norm of the residuals in the last call, before ``scale``, relative to the features they come from.
 
         That is the output of each zero convolution over its input, the copy's features at that level,
         which begin as the base's own; the mean over levels. Missing before the first call.

@@ -24,7 +24,7 @@ from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import GraphTokens, Signal
 
 FREQUENCIES = 8
-"""How many frequencies a coordinate is written in."""
+"""Number of frequencies in the encoding of a coordinate."""
 
 HIDDEN = 512
 """Width of the hidden layers, as released."""
@@ -41,7 +41,7 @@ def box_fourier(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n f"]:
 
 
 def keep_scale(layer: nn.Linear) -> None:
-    """Start a layer so that what goes through it keeps its scale, and without a bias.
+    """Initialize a layer so that its output has the scale of its input, and without a bias.
 
     torch's own start shrinks it and adds a bias, so that after a few layers all tokens look alike; the gates
     then have little to open for.
@@ -85,8 +85,8 @@ class PositionNet(nn.Module):
         """Tokens for gated self-attention.
 
         Args:
-            embeddings: what stands there.
-            embedded: True where ``embeddings`` says so.
+            embeddings: the embeddings of the slots.
+            embedded: True where a slot has an embedding.
             boxes: x0 y0 x1 y1 in 0..1.
             boxed: True where a box is known.
         """
@@ -103,13 +103,13 @@ NEAR_ZERO = 0.01
 class GatedSelfAttentionInjector(Injector[GraphTokens]):
     """Lets every transformer block of the denoiser look at graph tokens between its two attentions.
 
-    Its layers stand beside the denoiser and hooks carry what they add into it, so attention kernels, LoRA
+    Its layers are kept beside the denoiser, and hooks add their output to it, so attention kernels, LoRA
     and other injectors may come and go. Several add in the order in which they were injected. A target
     without graph, or at ``scale`` 0, gets the base's own output, bit for bit.
 
     Args:
         absent: tokens that are not present are hidden (``masked``), or shown as GLIGEN's learned nulls
-            (``null``), with which released GLIGEN weights give what GLIGEN gives.
+            (``null``), with which released GLIGEN weights give the result of GLIGEN.
         slots: with ``null``, how many tokens are shown at least; nulls fill up the rest.
     """
 
@@ -126,7 +126,7 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
 
     @property
     def injected(self) -> bool:
-        """Whether its layers are in a denoiser now."""
+        """True if the layers are injected in a denoiser."""
         return bool(self._attached)
 
     def inject(self, base: Base) -> None:
@@ -269,7 +269,7 @@ def _filled_up(signal: GraphTokens, slots: int) -> GraphTokens:
 
 
 class GatedBlock(nn.Module):
-    """What stands between a block's self- and cross-attention; gates are 0 at the start.
+    """The layer between a block's self- and cross-attention; gates are 0 at the start.
 
     v + tanh(alpha) * SelfAttention([v, h])[: len(v)], then v + tanh(beta) * FF(v). Parameters are named
     as in GLIGEN's released UNets (diffusers' layout): alpha is ``alpha_attn``, beta ``alpha_dense``.
@@ -293,7 +293,7 @@ class GatedBlock(nn.Module):
         self.alpha_dense = nn.Parameter(torch.zeros(()))
 
     def forward(self, visual: Float[Tensor, "b v w"], grounding: Grounding) -> Float[Tensor, "b v w"]:
-        """What the layer adds to ``visual``; both gates are multiplied by the grounding's strength."""
+        """The layer's residual for ``visual``; both gates are multiplied by the grounding's strength."""
         strength = grounding.strength.to(visual)[:, None, None]
         keys = torch.cat([visual, self.linear(grounding.tokens.to(visual))], dim=1)
         seen = self.attn(

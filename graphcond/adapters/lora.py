@@ -66,7 +66,7 @@ class LoraInjector(Injector[Signal]):
 
     @property
     def injected(self) -> bool:
-        """Whether the update is in a denoiser now."""
+        """True if the update is injected in a denoiser."""
         return self._base is not None
 
     def inject(self, base: Base) -> None:
@@ -136,7 +136,7 @@ class LoraInjector(Injector[Signal]):
         base.write_lora(folder, convert_state_dict_to_diffusers(weights), _plain(self._peft_config.to_dict()))
 
     def load_weights(self, folder: Path) -> None:
-        """Read what `save_weights` wrote into the injected layers.
+        """Load the file of `save_weights` into the injected layers.
 
         Raises:
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.

@@ -23,7 +23,7 @@ class PromptTokenInjector(Injector[GraphTokens]):
     not ``present`` count nothing, so that a target without graph gets the base's own output.
 
     Args:
-        place: ``append`` shows the graph's tokens beside the prompt's. ``replace`` lets them stand in place
+        place: ``append`` puts the graph's tokens after the prompt's. ``replace`` puts them in place
             of the prompt's tokens, which count ``1 - scale`` (at least 0) where there is a graph.
     """
 
@@ -72,7 +72,7 @@ def _weights(
 def _faded(
     inputs: DenoiserInputs, prompt_length: int, rows: Bool[Tensor, " b"], weight: float
 ) -> Float[Tensor, "b l"]:
-    """Weights of the context in which the prompt of ``rows`` counts ``weight`` times what it did."""
+    """Token weights of the context, with those of the prompt multiplied by ``weight`` in ``rows``."""
     before = inputs.context_weight
     if before is None:
         before = torch.ones(inputs.context.shape[:2], device=inputs.context.device)

@@ -23,7 +23,7 @@ SGCOND: tuple[str, ...] = tuple(f"sgcond-{number}" for number in ("i", "ii", "ii
 """SGCond's seven experiments, as recipes."""
 
 FACTS = "bench.json"
-"""Beside a finished run: what it was trained on and how long that took."""
+"""File beside a finished run: the identity of its training, and the seconds that it took."""
 
 Trainer = Callable[..., Any]
 
@@ -50,13 +50,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class ExperimentFacts:
-    """What a table says of an experiment beside its figures.
+    """The facts about an experiment in a table, beside its figures.
 
     Args:
         name: of the recipe.
-        conditioning: what the graph becomes: encoders, and whose embeddings they read.
-        enters: how that reaches the denoiser: injectors.
-        parameters: how many numbers were trained, in stages before the main training too.
+        conditioning: the encoded form of the graph: encoders, and the embeddings that they read.
+        enters: the injectors that pass it to the denoiser.
+        parameters: number of trained parameters, including stages before the main training.
         seconds: from recipe to trained model; None where the run was interrupted and resumed.
     """
 
@@ -73,7 +73,7 @@ def experiments_of(
     """The recipes of these names, to be trained in folders of ``out``.
 
     Raises:
-        InputError: no name, one that is no experiment or stands there twice, or recipes whose data differ.
+        InputError: no name, an unknown name, a name given twice, or recipes whose data differ.
     """
     for name in names:
         if name not in SGCOND:
@@ -99,10 +99,10 @@ def experiments_of(
 
 
 def train_experiment(experiment: Experiment, *, trainer: Trainer = train) -> bool:
-    """Train a recipe unless that is done; a run that was interrupted goes on.
+    """Train a recipe unless it is trained already; an interrupted run is resumed.
 
     Returns:
-        whether anything was trained. A run of another recipe, or over another base, is done anew.
+        whether anything was trained. A run of another recipe, or over another base, is repeated.
     """
     facts, run = experiment.folder / FACTS, RunFolder(experiment.folder)
     wanted = _identity(experiment.recipe)
@@ -122,7 +122,7 @@ def train_experiment(experiment: Experiment, *, trainer: Trainer = train) -> boo
 
 
 def facts_of(experiment: Experiment, pipe: GraphPipeline) -> ExperimentFacts:
-    """What a table says of a trained experiment."""
+    """The facts of a trained experiment for a table."""
     recipe = experiment.recipe
     groups = pipe.model.trainable_parameters().values()
     kept = _read(experiment.folder / FACTS)
@@ -147,7 +147,7 @@ def _identity(recipe: Recipe) -> str:
 
 
 def _beginning(facts: Path) -> Path:
-    """Where the identity of a run stands that is not finished; beside its folder, which must be new."""
+    """The file with the identity of an unfinished run; beside the run's folder, which must be new."""
     return facts.parent.with_name(f".{facts.parent.name}.begun.json")
 
 
@@ -164,7 +164,7 @@ def _trained(facts: Path) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a file of ours holds, nothing where there is none or it is broken."""
+    """The content of one of our files; empty if it is missing or broken."""
     try:
         content = read_json(path)
     except InputError:

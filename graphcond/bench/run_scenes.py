@@ -1,4 +1,4 @@
-"""From seven recipes to a comparison: train each, then examine each; what is done is found again."""
+"""From seven recipes to a comparison: train each, then evaluate each; finished work is used again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_scenes(
     """Train and examine experiments whose data are the same.
 
     Args:
-        experiments: what to compare.
+        experiments: the experiments to compare.
         limit: held-out graphs, at most.
         pairs: of the swap test.
         seed: of the graphs, the pairs, the noise and the intervals.
@@ -33,8 +33,8 @@ def run_scenes(
         trainer: trains a recipe, as `graphcond.training.train` does.
 
     Raises:
-        InputError: a recipe cannot be trained, its data are no scene graphs, or the detector fails.
-        KeyboardInterrupt: a person stopped it; another call goes on from there.
+        InputError: a recipe cannot be trained, its data are not scene graphs, or the detector fails.
+        KeyboardInterrupt: the user stopped it; another call continues from there.
     """
     with progress_bars() as watch:
         exam = open_exam(

@@ -1,4 +1,4 @@
-"""Which sampler gives the better pictures? One model and the same noise, at three levels of noise edges."""
+"""Comparison of samplers by the pictures of one model from the same noise, at three levels of noise edges."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RIVALS: Mapping[str, Mapping[str, Any]] = {
     "semantic_ppr (text)": {"kind": "semantic_ppr", "similarity": {"kind": "text_image"}},
     "semantic_ppr (consensus)": {"kind": "semantic_ppr", "similarity": {"kind": "consensus"}},
 }
-"""What is compared: every way to choose five neighbors, and the mean of each of two steps as a control."""
+"""The compared samplers: every way to choose five neighbors, and the means of two steps as a control."""
 
 BATCH = 40
 STEPS = 8
@@ -57,7 +57,7 @@ class SamplerRow:
 
 @dataclass(frozen=True)
 class SamplerBench:
-    """All rows, and what they say about the order that the paper found."""
+    """All rows, and a comparison with the order that the paper found."""
 
     rows: tuple[SamplerRow, ...]
     findings: tuple[str, ...]
@@ -146,7 +146,7 @@ def _score(
 
 
 def to_markdown(bench: SamplerBench) -> str:
-    """The table for a README, then what it shows."""
+    """The table for a README, followed by its findings."""
     lines = [
         f"n = {bench.n} held-out targets at each level, the same noise for every sampler; 95 % intervals.",
         "",

@@ -1,4 +1,4 @@
-"""What every scene experiment is put to: graphs and swaps that none was trained on."""
+"""The test of every scene experiment: graphs and swaps that none was trained on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SceneExamples:
     Args:
         targets: the graphs with their true pictures.
         made: the pictures of each experiment.
-        detector: says which picture is right.
+        detector: judges which picture is right.
     """
 
     targets: Targets
@@ -37,7 +37,7 @@ class SceneExamples:
 
 @dataclass(frozen=True)
 class SceneExam:
-    """What every experiment is put to: graphs and pairs that none was trained on.
+    """The test of every experiment: graphs and pairs that none was trained on.
 
     Args:
         scenes: the scene world.

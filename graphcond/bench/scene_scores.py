@@ -1,4 +1,4 @@
-"""What was measured of one experiment, kept beside its run so that it is not measured again."""
+"""The scores of one experiment, kept beside its run so that they are not measured again."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def keep_scores(run: Path, key: str, scores: Scores, examples: Sequence[Image.Im
 
 
 def kept_scores(run: Path, key: str) -> tuple[Scores, list[Image.Image]] | None:
-    """What `keep_scores` wrote under the same key; None where that is missing, of another key or broken."""
+    """The scores that `keep_scores` wrote under the same key; None if there are no such scores."""
     folder = run / FOLDER
     try:
         content: Any = read_json(folder / CONTENT)

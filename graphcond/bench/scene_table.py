@@ -27,7 +27,7 @@ ARM_ORDER = ("graph", "no_graph", "shuffled_graph")
 
 
 def to_markdown(bench: SceneBench) -> str:
-    """The tables for a document, then what they show."""
+    """The tables for a document, followed by their findings."""
     return "\n".join(
         [
             f"n = {bench.n} held-out graphs, the same graphs and noise for every experiment and arm, "

@@ -1,4 +1,4 @@
-"""What the comparison of scene recipes shows, and what falls short of what it should."""
+"""Findings of the comparison of scene recipes, and the marks that recipes miss."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ TEXT_ONLY = "sgcond-i"
 
 MEASURE = "relation_accuracy"
 WANTED_GAIN = 0.25
-"""How far the relation accuracy of the best graph recipe should stand above no graph and a wrong one."""
+"""Margin by which the best graph recipe's relation accuracy should exceed no graph and a wrong graph."""
 
 WANTED_OCCURRENCE = 0.8
-"""Which share of the objects should be in the picture."""
+"""Share of the objects that should be in the picture."""
 
 CONTROLS = ("no_graph", "shuffled_graph")
 
 
 def scene_findings(rows: Sequence[SceneRow]) -> Iterator[str]:
-    """What the figures say: the best graph recipe, what it should reach, the swaps, what falls short."""
+    """The findings: the best graph recipe, whether it reaches its marks, the swaps, and the missed marks."""
     graph_rows = [row for row in rows if row.facts.name != TEXT_ONLY]
     if graph_rows:
         best = max(graph_rows, key=lambda row: row.figure(MEASURE).mean)

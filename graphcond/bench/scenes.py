@@ -40,10 +40,10 @@ METRICS = tuple(name for name in SCENES.metrics if name not in ("box_iou", "dive
 BATCH = 40
 STEPS = 8
 DIVERSE = 24
-"""How many graphs are drawn a second time, to see how diverse their pictures are."""
+"""Number of graphs that are drawn a second time, to measure the diversity of their pictures."""
 
 EXAMPLES = 6
-"""How many graphs the picture shows."""
+"""Number of graphs in the picture."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SceneRow:
         return self.scores.report.figure(arm, metric)
 
     def gain(self, metric: str, over: str) -> Measurement:
-        """What the graph adds to a figure, target by target, over another arm."""
+        """The gain in a figure from the graph over another arm, paired by target."""
         return self.scores.report.differences[f"graph - {over}"][metric]
 
 
@@ -68,7 +68,7 @@ class SceneBench:
 
     Args:
         rows: one for each experiment.
-        findings: what they say, sentence by sentence.
+        findings: the findings, one sentence each.
         n: held-out graphs.
         pairs: of the swap test.
         steps: denoising steps.
@@ -88,7 +88,7 @@ class SceneBench:
 
 
 def examine(experiment: Experiment, exam: SceneExam, *, watch: Watch) -> tuple[SceneRow, list[Image.Image]]:
-    """Draw and score with a trained experiment, or find what an earlier call measured.
+    """Draw and score with a trained experiment, or load the scores of an earlier call.
 
     Returns:
         the row, and the pictures of the first graphs.

@@ -33,7 +33,7 @@ class SwapResult:
     Args:
         both: both pictures show both objects in the relation that their graph states.
         objects: both pictures show both objects.
-        chance: what ``both`` is when the two pictures of a pair are drawn without graph, from different
+        chance: the value of ``both`` if the two pictures of a pair are drawn without a graph, from different
             noise. A model that reads which objects there are, but not which is which, draws the same
             picture twice and gets none right.
     """
@@ -53,11 +53,11 @@ def swap_test(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> SwapResult:
-    """Draw each graph and its swap from the same noise, and see whether both come out right.
+    """Draw each graph and its swap from the same noise, and measure whether both pictures are right.
 
     Args:
         pipe: a model that reads scene graphs.
-        detector: reads scene graphs off pictures.
+        detector: finds the scene graph of a picture.
         pairs: graphs and their swaps.
         no_graph: pictures that the same model draws without graph, for the chance level.
         settings: how to draw.
@@ -86,7 +86,7 @@ def swap_test(
 def pairs_right(
     detector: SceneDetector, pairs: Sequence[Pair], there: Pictures, back: Pictures, *, related: bool = True
 ) -> Bool[np.ndarray, " pairs"]:
-    """Whether both pictures of each pair show their objects and, if ``related``, their relation."""
+    """True where both pictures of a pair show their objects and, if ``related``, their relation."""
     right = np.ones(len(pairs), bool)
     for side, pictures in enumerate((there, back)):
         graphs = [pair[side] for pair in pairs]

@@ -21,7 +21,7 @@ SATURATED = 0.99
 
 
 def paper_order(rows: Sequence[Any]) -> Iterator[str]:
-    """One sentence for each level of noise: which pairs stand as in the paper, which do not, which tie."""
+    """One sentence for each level of noise: the pairs in the paper's order, those against it, and ties."""
     for level, group in groupby(rows, key=lambda row: row.noise):
         figures = {row.sampler: row.figures[MEASURE] for row in group}
         held = [pair for pair in CHAIN if figures[pair[1]].low > figures[pair[0]].high]

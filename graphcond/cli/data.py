@@ -180,7 +180,9 @@ def _convert(argument: str, value: str, kind: Any) -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:
         raise InputError(
-            f"'{value}' is no {kind.__name__}", place=f"--set {argument}", remedy="choose another value"
+            f"expected {kind.__name__}, got '{value}'",
+            place=f"--set {argument}",
+            remedy="choose another value",
         ) from None
 
 

@@ -34,7 +34,7 @@ def features(
         typer.echo("\n".join(find_features(source)) or "there are none")
         return
     if out.suffix != ".npy":
-        raise InputError(f"'{out.name}' is no .npy file", place="--out", remedy="end the name in .npy")
+        raise InputError(f"'{out.name}' is not a .npy file", place="--out", remedy="end the name in .npy")
     import numpy as np
 
     from graphcond.io.files import atomic_file

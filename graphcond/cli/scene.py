@@ -60,7 +60,7 @@ def show(
     from graphcond.scenes import draw_graph, read_scene, read_scenes
 
     if out.suffix.lower() != ".png":
-        raise InputError(f"'{out.name}' is no PNG", place="--out", remedy="end its name in .png")
+        raise InputError(f"'{out.name}' is not a PNG file", place="--out", remedy="end its name in .png")
     check_writable(out)
     scenes = read_scenes(source) if index is None else [read_scene(source, index)]
     picture = draw_graph(scenes[0], size, boxes=True) if len(scenes) == 1 else _sheet(scenes, source.name)

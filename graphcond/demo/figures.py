@@ -1,4 +1,4 @@
-"""The demo's two pictures: what a graph does, and what its scale does."""
+"""The demo's two pictures: the effect of a graph, and the effect of its scale."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw_grid(
     judge: ArtJudge,
     file: Path,
 ) -> None:
-    """A few targets: some neighbors, the true picture, what each arm drew and whether the style is right."""
+    """A few targets: some neighbors, the true picture, each arm's picture and whether its style is right."""
     verdicts = {arm: judge.verdict(rows, pictures) for arm, pictures in drawn.items()}
     (name,) = maker.contexts
     chosen = maker.context("graph", name)

@@ -18,7 +18,7 @@ from graphcond.evaluation.targets import FACTS, art_oracle
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the oracle says about pictures of known targets, picture by picture."""
+    """The oracle's verdicts on pictures of known targets, picture by picture."""
 
     style: Float[np.ndarray, " n"]
     subject: Float[np.ndarray, " n"]
@@ -46,7 +46,7 @@ class ArtJudge:
         self.reader = art_oracle()
 
     def verdict(self, rows: Int64[np.ndarray, " n"], pictures: Sequence[Image.Image]) -> Verdict:
-        """Whether each picture is in the style of its node's artist, and shows its subject."""
+        """True for pictures in the style of their node's artist, and for those that show their subject."""
         seen = PictureSet(pictures)
         right = {
             fact: np.array(self.reader.tell(seen, fact)) == np.array(self.facts(rows)[fact]) for fact in FACTS

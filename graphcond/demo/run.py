@@ -1,4 +1,4 @@
-"""Train the graph adapter on the tiny base, draw held-out paintings, and say what came of it."""
+"""Train the graph adapter on the tiny base, draw held-out paintings, and measure the result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How much the demo does; None trains as long as the recipe says."""
+    """Size of the demo; None trains as many steps as the recipe says."""
 
     training_steps: int | None = None
     paintings_per_artist: int = 100
@@ -53,7 +53,7 @@ QUICK = DemoSize(training_steps=60, paintings_per_artist=60, held_out=40, unseen
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo measured; ``report.json`` holds it.
+    """The figures of the demo, as in ``report.json``.
 
     Accuracies are shares of held-out nodes. ``by_graph_scale`` is the style accuracy at each s_G.
     """
@@ -80,7 +80,7 @@ def run_demo(
     """Run the whole demo into ``out``: graph, run, model, grid.png, guidance.png and report.json.
 
     Args:
-        out: folder for everything; what an earlier demo left there is replaced.
+        out: folder for everything; the output of an earlier demo there is replaced.
         seed: of the world, the training and the noise.
         quick: fewer steps and pictures, to see that everything works.
         device: where to train and draw.

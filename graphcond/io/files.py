@@ -110,7 +110,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside ``path``; it takes the place of ``path`` if the block succeeds.
 
-    A folder that already stands at ``path`` is only removed once the new one is complete. Partial folders
+    An existing folder at ``path`` is only removed once the new one is complete. Partial folders
     of killed processes of this machine are deleted at the first write beside them.
 
     Raises:
@@ -159,7 +159,7 @@ def check_writable(path: Path) -> None:
     """Check before long work that a file can be written at ``path``; nothing is written.
 
     Raises:
-        StorageError: a folder stands there, or the place refuses.
+        StorageError: there is a folder at ``path``, or writing is not permitted.
     """
     with writing(path):
         if path.is_dir():
@@ -171,11 +171,11 @@ def check_new_folder(path: Path, *, remedy: str) -> None:
     """Check before long work that a new folder can be made at ``path``; nothing is written.
 
     Args:
-        path: nothing may stand there, but for an empty folder.
-        remedy: what to do if something does.
+        path: a path that is free, or an empty folder.
+        remedy: the remedy if it is not.
 
     Raises:
-        InputError: something stands there already.
+        InputError: the path is occupied.
         StorageError: the place refuses.
     """
     if would_lose(path):
@@ -185,7 +185,7 @@ def check_new_folder(path: Path, *, remedy: str) -> None:
 
 
 def would_lose(path: Path, *known: Path | str) -> bool:
-    """Whether writing a folder at ``path`` would lose something.
+    """True if writing a folder at ``path`` would destroy something.
 
     False if the path is free, is an empty folder, or holds every file in ``known``, which marks it as a
     folder of the same kind.

@@ -40,10 +40,10 @@ def find_format(
     """The one format of ``given``.
 
     Args:
-        given: what formats look at.
+        given: the path or value to detect.
         formats: all formats, by name.
         place: the path, for the error.
-        noun: what is to be read, such as "a graph".
+        noun: the thing to read, such as "a graph".
         several: the remedy if the path has the signs of several formats.
         remedy: the remedy if it has the signs of none.
 

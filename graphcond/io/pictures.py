@@ -135,7 +135,7 @@ def to_pixels(picture: Image.Image) -> Float32[np.ndarray, "3 height width"]:
 
 
 def from_pixels(pixels: Float32[np.ndarray, "3 height width"]) -> Image.Image:
-    """The picture of values in -1..1; what lies outside is cut off."""
+    """The picture of values in -1..1; values outside are clamped."""
     levels = (np.clip(pixels, -1.0, 1.0) + 1.0) * 127.5
     return Image.fromarray(levels.round().astype(np.uint8).transpose(1, 2, 0))
 

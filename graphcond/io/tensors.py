@@ -22,10 +22,10 @@ _NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", 
 
 
 def pick_device(device: str | None, *, place: object = "device") -> torch.device:
-    """The device of that name; CUDA or Apple's where there is one, else the CPU, if there is no name.
+    """The device of that name; without a name, CUDA or Apple's GPU if there is one, else the CPU.
 
     Raises:
-        InputError: there is no such device, or not on this machine.
+        InputError: the device does not exist, or not on this machine.
     """
     import torch
 
@@ -44,11 +44,11 @@ def pick_device(device: str | None, *, place: object = "device") -> torch.device
 
 
 def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:
-    """What ``path`` holds: tensors, numpy arrays, numbers, strings, lists and dicts of these.
+    """The content of ``path``: tensors, numpy arrays, numbers, strings, lists and dicts of these.
 
     Args:
         path: a file of `torch.save`.
-        classes: further classes that may stand in it; their state is set, nothing is called.
+        classes: further classes that may occur in it; their state is set, and nothing is called.
         in_memory: read the tensors; otherwise they stay on the disk until they are looked at.
 
     Raises:
@@ -80,7 +80,7 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
 
 
 def _numpy_classes() -> list[Any]:
-    """What a pickled numpy array of numbers is made of; numpy before 2 called the module otherwise."""
+    """The classes and functions in a pickled numpy array; numpy before 2 used another module name."""
     multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
     makers = [
         (multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")
@@ -120,7 +120,7 @@ def check_weights(
     """Check that ``found`` has the names and shapes of ``wanted``.
 
     Raises:
-        InputError: names what is missing, surplus or of another shape.
+        InputError: names the weights that are missing, surplus or of another shape.
     """
     problems = [f"'{name}' is missing" for name in wanted.keys() - found.keys()]
     problems += [f"'{name}' is surplus" for name in found.keys() - wanted.keys()]

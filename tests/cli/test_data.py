@@ -92,7 +92,7 @@ def test_build_a_world(tmp_path: Path) -> None:
     ("arguments", "problem"),
     [
         (["art", "--set", "nois=0.2"], "has no argument 'nois'. Did you mean 'noise'?"),
-        (["art", "--set", "noise=much"], "--set noise: 'much' is no float"),
+        (["art", "--set", "noise=much"], "--set noise: expected float, got 'much'"),
         (["art", "--set", "noise=2"], "noise must be a share"),
         (["art", "--set", "noise"], "'noise' is not NAME=VALUE"),
         (["art", "--column", "id=key"], "a world has no columns"),

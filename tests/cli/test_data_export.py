@@ -136,7 +136,7 @@ def test_features(tmp_path: Path) -> None:
     assert told == f"{tmp_path / 'f.npy'}: 2 rows of 4, float16\n"
     assert np.load(tmp_path / "f.npy").shape == (2, 4)
     assert "has 2 vectors for each node" in error_of("features", file, "--out", tmp_path / "f.npy")
-    assert "'f.pt' is no .npy file" in error_of("features", file, "--out", tmp_path / "f.pt")
+    assert "'f.pt' is not a .npy file" in error_of("features", file, "--out", tmp_path / "f.pt")
 
 
 def test_features_that_are_not_finite_are_not_written(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_what_cannot_be_shown(tmp_path: Path) -> None:
     file = write(tmp_path / "s.json", [SHEEP])
     out = tmp_path / "graph.png"
     assert "there is no scene 3" in error_of("show", file, "--out", out, "--index", 3)
-    assert "'graph.jpg' is no PNG" in error_of("show", file, "--out", tmp_path / "graph.jpg")
+    assert "'graph.jpg' is not a PNG file" in error_of("show", file, "--out", tmp_path / "graph.jpg")
     assert "no such file" in error_of("show", tmp_path / "gone.json", "--out", out)
     write(tmp_path / "bad.json", {"objects": ["sky"], "relationships": [[0, "by", 1]]})
     assert "bad.json: relationships[0]: points to object 1" in error_of(

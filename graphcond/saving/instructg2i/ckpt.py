@@ -32,7 +32,7 @@ def read_ckpt(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
     weights = {name: one for name, one in found.items() if not str(name).endswith("position_ids")}
     for name, one in weights.items():
         if not (isinstance(name, str) and _is_weight(one)):
-            raise InputError(f"what it calls {name!r} is no weight", place=file, remedy=AGAIN)
+            raise InputError(f"the entry {name!r} is not a weight", place=file, remedy=AGAIN)
         if not one.isfinite().all():
             raise InputError(f"'{name}' holds values that are not finite", place=file, remedy=AGAIN)
     named = any(name.startswith(prefix) for name in weights)
