@@ -171,7 +171,7 @@ def registered(
             found = point.load()
         except Exception as error:  # a plug-in may raise anything at import
             raise InputError(
-                f"the plug-in cannot be imported: {error}", place=place, remedy="mend or uninstall it"
+                f"the plug-in cannot be imported: {error}", place=place, remedy="correct or uninstall it"
             ) from error
         if not accepts(found):
             raise InputError(

@@ -345,5 +345,5 @@ def check_published(base: Base, config: BaseFields) -> None:
             raise InputError(
                 f"{type(config).__name__} says {value}, {type(base).__name__} has {found[name]}",
                 place=f"base '{config.kind}', {name}",
-                remedy="mend the package that the base comes from",
+                remedy="correct the package that the base comes from",
             )

@@ -52,7 +52,7 @@ def detect_scenes(
         raise InputError(
             f"fails: {error or type(error).__name__}",
             place=f"detector '{detector.identity}'",
-            remedy="mend the detector",
+            remedy="correct the detector",
         ) from error
     if len(seen) != len(pictures) or not all(isinstance(graph, SceneGraph) for graph in seen):
         raise InputError(

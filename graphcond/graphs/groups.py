@@ -98,7 +98,7 @@ def source_of(
             raise InputError(
                 f"no column is called '{theirs}' (there is {', '.join(sorted(found)) or 'none'})",
                 place=place,
-                remedy=f"mend '{name}={theirs}'",
+                remedy=f"correct '{name}={theirs}'",
             )
     names = {**keys, **(columns or {})}
     total = sum(group.count for group in groups.nodes.values())
@@ -293,7 +293,7 @@ def check_room(nodes: int, place: object) -> int:
         raise InputError(
             f"there are {nodes} nodes, and {free / 2**30:.1f} GiB of memory do not hold so many",
             place=place,
-            remedy="mend that number, or number the nodes in the edges from 0 without gaps",
+            remedy="correct that number, or number the nodes in the edges from 0 without gaps",
         )
     return nodes
 
@@ -354,7 +354,7 @@ def edge_list(groups: Groups, names: Mapping[str, str], place: object) -> EdgeLi
                 raise InputError(
                     f"edge {edge}{of_edges(kind)} ends at node {ends[edge]}, and there are {count} nodes",
                     place=place,
-                    remedy="mend the edge, or give all nodes",
+                    remedy="correct the edge, or give all nodes",
                 )
             found.append(ends + starts[end])
     return EdgeList(

@@ -238,7 +238,7 @@ def read_json(path: Path) -> object:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(
-            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="mend that line"
+            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="correct that line"
         ) from None
 
 
@@ -278,7 +278,7 @@ def inside(root: Path, relative: str, *, place: object = None) -> str:
     try:
         resolved = (root / clean).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise InputError(f"{relative!r} is not a path", place=place, remedy="mend the name") from None
+        raise InputError(f"{relative!r} is not a path", place=place, remedy="correct the name") from None
     if clean.is_absolute() or not resolved.is_relative_to(root.resolve()):
         raise InputError(
             f"the path '{relative}' leaves the folder {root}",

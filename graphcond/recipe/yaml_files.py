@@ -57,7 +57,9 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         problem = getattr(error, "problem", None) or str(error)
-        raise InputError(f"the file is not YAML: {problem}", place=where, remedy="mend that line") from None
+        raise InputError(
+            f"the file is not YAML: {problem}", place=where, remedy="correct that line"
+        ) from None
 
 
 def parse_yaml(text: TextIO | str) -> Any:

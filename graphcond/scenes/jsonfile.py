@@ -63,17 +63,19 @@ def parse_strict(text: str, place: object) -> Any:
         return value
     except json.JSONDecodeError as error:
         where = f"{place}:{error.lineno}" if "\n" in text else place
-        raise InputError(f"the text is not JSON: {error.msg}", place=where, remedy="mend that line") from None
+        raise InputError(
+            f"the text is not JSON: {error.msg}", place=where, remedy="correct that line"
+        ) from None
     except RecursionError:
         raise InputError(
             "the JSON is nested too deeply", place=place, remedy="write fewer brackets"
         ) from None
     except UnicodeEncodeError:
         raise InputError(
-            "the JSON holds half a surrogate pair (\\ud...)", place=place, remedy="mend it"
+            "the JSON holds half a surrogate pair (\\ud...)", place=place, remedy="correct it"
         ) from None
     except ValueError as error:
-        raise InputError(f"the text is not JSON: {error}", place=place, remedy="mend it") from None
+        raise InputError(f"the text is not JSON: {error}", place=place, remedy="correct it") from None
 
 
 def rows_of(value: Any, file: Path) -> list[tuple[str, Any]]:
@@ -100,7 +102,7 @@ def checked(model: type[Row], value: Any, place: object) -> Row:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise as_input_error(error, model, place, position="[{}]", remedy="mend the file") from None
+        raise as_input_error(error, model, place, position="[{}]", remedy="correct the file") from None
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def decode_runs(given: dict[str, Any]) -> Bool[np.ndarray, "height width"]:
         raise InputError(
             f"counts cover {sum(runs)} of {height * width} pixels",
             place="segmentation",
-            remedy="mend the size",
+            remedy="correct the size",
         )
     inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(inside, runs).reshape(width, height).T

@@ -82,10 +82,10 @@ def read_meta(folder: Path) -> Meta:
         return Meta.model_validate(yaml.safe_load(read_text(file)))
     except yaml.YAMLError as error:
         raise InputError(
-            f"the file is not YAML ({str(error).splitlines()[0]})", place=file, remedy="mend it"
+            f"the file is not YAML ({str(error).splitlines()[0]})", place=file, remedy="correct it"
         ) from None
     except ValidationError as error:
-        raise as_input_error(error, Meta, file, remedy="mend it") from None
+        raise as_input_error(error, Meta, file, remedy="correct it") from None
 
 
 _TRUE = {"1", "1.0", "true"}
@@ -170,7 +170,7 @@ def _edges(
         for field, kind in zip(fields, links.etype[::2], strict=True):
             column = _need(table, field, file)
             if kind not in ids:
-                raise InputError(f"there are no nodes of type '{kind}'", place=file, remedy=f"mend {META}")
+                raise InputError(f"there are no nodes of type '{kind}'", place=file, remedy=f"correct {META}")
             rows = pc.index_in(column, value_set=ids[kind].combine_chunks())
             if rows.null_count:
                 row = int(pc.index(rows.is_null(), True).as_py())
@@ -237,7 +237,7 @@ def _vectors(column: pa.ChunkedArray, name: str, place: Path) -> Float32[np.ndar
     for number, row in enumerate(rows):
         if row is None or len(row) != width:
             raise InputError(
-                f"expected {width} numbers as '{name}' of row {number + 1}", place=place, remedy="mend it"
+                f"expected {width} numbers as '{name}' of row {number + 1}", place=place, remedy="correct it"
             )
     return np.array(rows, np.float32).reshape(len(rows), width)
 

@@ -194,7 +194,7 @@ class _Pictures:
             raise InputError(
                 f"the {role} '{name}' is not a file in {self.folder}",
                 place=place,
-                remedy="add the picture or mend the name",
+                remedy="add the picture or correct the name",
             )
         self.known[name] = (self.prefix / clean).as_posix()
         return self.known[name]

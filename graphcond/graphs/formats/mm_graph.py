@@ -139,7 +139,7 @@ def _known(folder: Path) -> dict[str, Any]:
             raise InputError(
                 f"the {len(rows)} nodes are not numbered from 0 without gaps",
                 place=file,
-                remedy="mend the file, or take it away to have row numbers as ids",
+                remedy="correct the file, or take it away to have row numbers as ids",
             )
         ids = list(found)
         known["id"] = [str(ids[place]) for place in np.argsort(rows).tolist()]

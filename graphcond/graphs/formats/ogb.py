@@ -107,7 +107,7 @@ def _check_names(kinds: Iterable[str], place: Path) -> None:
     """Types are names of folders, and may not lead out of ``raw``."""
     for kind in kinds:
         if not kind.replace("-", "_").isidentifier():
-            raise InputError(f"'{kind}' is not the name of a type", place=place, remedy="mend the file")
+            raise InputError(f"'{kind}' is not the name of a type", place=place, remedy="correct the file")
 
 
 def _edges(raw: Path) -> dict[EdgeType, EdgeGroup]:
@@ -117,7 +117,7 @@ def _edges(raw: Path) -> dict[EdgeType, EdgeGroup]:
         rows = read_csv(triplets, header=False)
         if rows.num_columns != 3:
             raise InputError(
-                f"expected 3 columns, got {rows.num_columns}", place=triplets, remedy="mend the file"
+                f"expected 3 columns, got {rows.num_columns}", place=triplets, remedy="correct the file"
             )
         kinds = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
         _check_names(chain.from_iterable(kinds), triplets)

@@ -149,7 +149,7 @@ def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " _"]], 
         else:
             count = 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)
     except TypeError as error:
-        raise InputError(f"the nodes cannot be counted ({error})", place=place, remedy="mend it") from None
+        raise InputError(f"the nodes cannot be counted ({error})", place=place, remedy="correct it") from None
     return check_room(count, place or "the graph")
 
 

@@ -165,7 +165,7 @@ class EdgeFile:
                         raise InputError(
                             f"no column is called '{theirs}'",
                             place=self.file if self.table is None else self.file.parent,
-                            remedy=f"mend '{name}={theirs}'",
+                            remedy=f"correct '{name}={theirs}'",
                         )
             yield self._edges(batch, columns)
             if progress is not None:

@@ -143,7 +143,7 @@ def _reading(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the file cannot be read: {error}", place=file, remedy="mend the file") from None
+        raise InputError(f"the file cannot be read: {error}", place=file, remedy="correct the file") from None
 
 
 _READERS: dict[str, Callable[[Path, int, list[str] | None], Blocks]] = {
@@ -156,7 +156,7 @@ SUFFIXES = tuple(_READERS)
 """Endings of files with tables."""
 
 
-_MEND_LINE = "mend or delete that line"
+_MEND_LINE = "correct or delete that line"
 
 
 def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -412,10 +412,10 @@ def _array(file: Path, kind: pa.DataType, columns: int | None) -> np.ndarray:
     table = read_csv(file, header=False, kind=kind)
     if columns is not None and table.num_columns not in (0, columns):
         raise InputError(
-            f"expected {columns} columns, got {table.num_columns}", place=file, remedy="mend the file"
+            f"expected {columns} columns, got {table.num_columns}", place=file, remedy="correct the file"
         )
     if any(column.null_count for column in table.columns):
-        raise InputError("a cell is empty", place=file, remedy="mend the file")
+        raise InputError("a cell is empty", place=file, remedy="correct the file")
     array = np.empty((table.num_rows, table.num_columns or columns or 0), kind.to_pandas_dtype())
     for number, column in enumerate(table.columns):
         array[:, number] = column.to_numpy()

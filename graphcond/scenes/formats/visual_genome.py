@@ -305,14 +305,14 @@ class _Scene:
                 remedy=f"add it, or {place.rpartition('.')[2]}_id",
             )
         if key not in self.places:
-            raise InputError(f"there is no object {key:.40}", place=f"{place}_id", remedy="mend the id")
+            raise InputError(f"there is no object {key:.40}", place=f"{place}_id", remedy="correct the id")
         return self.places[key]
 
     def _box(self, thing: Thing, place: str) -> Box | None:
         if self.size is None or thing.w is None:
             return None
         if thing.x is None or thing.y is None or thing.h is None:
-            raise InputError("x, y, w and h must all be numbers", place=place, remedy="mend the box")
+            raise InputError("x, y, w and h must all be numbers", place=place, remedy="correct the box")
         return read_box(
             (thing.x, thing.y, thing.w, thing.h), "xywh pixels", self.size, place=place, clip=True
         )
