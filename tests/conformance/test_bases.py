@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -316,10 +316,15 @@ def test_gradient_checkpointing_changes_no_gradient_and_none_reaches_the_base(ba
 def test_only_schedulers_of_its_own_process_are_taken(base: Base) -> None:
     pipe = GraphPipeline(GraphModel(base, [], feature_width=FEATURE_WIDTH))
     size = base.facts.default_size
-    picture = pipe("a star", num_inference_steps=2, output_type="np").images
-    assert picture.shape == (1, size, size, 3)
-    foreign = DDIMScheduler() if base.facts.predicts == "flow" else FlowMatchEulerDiscreteScheduler()
-    pipe.scheduler = foreign
+    flows = base.facts.predicts == "flow"
+    settings = (
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction"} if flows else base.scheduler.config
+    )
+    for scheduler in (base.new_scheduler(), DPMSolverMultistepScheduler.from_config(settings)):
+        pipe.scheduler = scheduler
+        picture = pipe("a star", num_inference_steps=2, output_type="np").images
+        assert picture.shape == (1, size, size, 3)
+    pipe.scheduler = foreign = DDIMScheduler() if flows else FlowMatchEulerDiscreteScheduler()
     with pytest.raises(InputError, match=f"{type(foreign).__name__} .*'{base.facts.predicts}'"):
         pipe("a star", num_inference_steps=2)
 
