@@ -2,7 +2,8 @@
 
 Configs live in a room's ``config.py``, which imports neither torch nor numba, and name their class by its
 path; `ComponentConfig.make` imports it. ``Config.build(...)`` receives what only the caller knows (a token
-width, a graph). Built parts take plain arguments and never see a config.
+width, a graph). Built parts take plain arguments and never see a config; their arguments' default values come
+from `model_construct`, so that a setting has one.
 Other packages add kinds through the entry points named in each room's ``config.py``.
 """
 

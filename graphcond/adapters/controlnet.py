@@ -12,10 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
+from graphcond.adapters.config import ControlNetConfig
 from graphcond.bases.base import Base, EncoderCopy
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import LayoutMap, Signal
+
+DEFAULT = ControlNetConfig.model_construct()
 
 
 class LayoutEmbedding(nn.Module):
@@ -59,7 +62,7 @@ class ControlNetInjector(Injector[LayoutMap]):
 
     reads: ClassVar[type[Signal]] = LayoutMap
 
-    def __init__(self, *, layout_width: int | None = None, guess_mode: bool = False) -> None:
+    def __init__(self, *, layout_width: int | None = None, guess_mode: bool = DEFAULT.guess_mode) -> None:
         super().__init__()
         self.layout_width, self.guess_mode = layout_width, guess_mode
         self.controlnet: Any = None

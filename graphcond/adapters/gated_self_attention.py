@@ -16,12 +16,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
-from graphcond.adapters.config import Absent
+from graphcond.adapters.config import Absent, GatedSelfAttentionConfig
 from graphcond.bases.base import Attachment, Base, Site
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import GraphTokens, Signal
+
+DEFAULT = GatedSelfAttentionConfig.model_construct()
 
 FREQUENCIES = 8
 """Number of frequencies in the encoding of a coordinate."""
@@ -115,7 +117,7 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
 
     reads: ClassVar[type[Signal]] = GraphTokens
 
-    def __init__(self, *, absent: Absent = "masked", slots: int = 30) -> None:
+    def __init__(self, *, absent: Absent = DEFAULT.absent, slots: int = DEFAULT.slots) -> None:
         super().__init__()
         self.absent, self.slots = absent, slots
         self.position_net: PositionNet | None = None

@@ -14,12 +14,14 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
 from graphcond.adapters.base import Injector
-from graphcond.adapters.config import ATTENTION_PROJECTIONS
+from graphcond.adapters.config import LoraConfig
 from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import Signal
+
+DEFAULT = LoraConfig.model_construct()
 
 WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name of a LoRA file."""
@@ -45,11 +47,11 @@ class LoraInjector(Injector[Signal]):
     def __init__(
         self,
         *,
-        rank: int = 16,
+        rank: int = DEFAULT.rank,
         alpha: float | None = None,
-        targets: tuple[str, ...] = ATTENTION_PROJECTIONS,
-        dropout: float = 0.0,
-        weight_decomposed: bool = False,
+        targets: tuple[str, ...] = DEFAULT.targets,
+        dropout: float = DEFAULT.dropout,
+        weight_decomposed: bool = DEFAULT.weight_decomposed,
         name: str = "graphcond",
     ) -> None:
         super().__init__()

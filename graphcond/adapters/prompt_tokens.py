@@ -10,10 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from graphcond.adapters.base import Injector
-from graphcond.adapters.config import Place
+from graphcond.adapters.config import Place, PromptTokenConfig
 from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import GraphTokens, Signal
+
+DEFAULT = PromptTokenConfig.model_construct()
 
 
 class PromptTokenInjector(Injector[GraphTokens]):
@@ -29,7 +31,7 @@ class PromptTokenInjector(Injector[GraphTokens]):
 
     reads: ClassVar[type[Signal]] = GraphTokens
 
-    def __init__(self, *, place: Place = "append") -> None:
+    def __init__(self, *, place: Place = DEFAULT.place) -> None:
         super().__init__()
         self.place = place
 

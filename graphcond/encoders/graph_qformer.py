@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import Encoder
+from graphcond.encoders.config import GraphQFormerConfig
 from graphcond.encoders.relations import RelationEmbedding
 from graphcond.encoders.text_transformer import MultiHeadAttention, TextTransformer, TransformerShape
 from graphcond.signals import GraphTokens, TextTokens
+
+DEFAULT = GraphQFormerConfig.model_construct()
 
 PASS_THROUGH = 3.0
 """Weight of the neighbor state relative to the prompt state under ``start_from_clip``."""
@@ -43,11 +46,11 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         shape: TransformerShape,
         feature_width: int,
         token_width: int,
-        tokens_per_neighbor: int = 4,
-        cross_attention_every: int = 2,
-        zero_start: bool = True,
-        neighbor_self_attention: bool = False,
-        normalize_embeddings: bool = False,
+        tokens_per_neighbor: int = DEFAULT.tokens_per_neighbor,
+        cross_attention_every: int = DEFAULT.cross_attention_every,
+        zero_start: bool = DEFAULT.zero_start,
+        neighbor_self_attention: bool = DEFAULT.neighbor_self_attention,
+        normalize_embeddings: bool = DEFAULT.normalize_embeddings,
         relations: tuple[str, ...] = (),
     ) -> None:
         super().__init__()

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from graphcond.context import SceneFeatures
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.boxes import BoxHead
+from graphcond.encoders.config import LayoutConfig
 from graphcond.encoders.graph_network import GraphNetwork
 from graphcond.signals import LayoutMap, TextTokens
+
+DEFAULT = LayoutConfig.model_construct()
 
 
 def warped_masks(
@@ -117,7 +120,12 @@ class Layout(Encoder[SceneFeatures, LayoutMap]):
     gives = LayoutMap
 
     def __init__(
-        self, network: GraphNetwork, *, channels: int = 128, size: int = 64, given_boxes: bool = True
+        self,
+        network: GraphNetwork,
+        *,
+        channels: int = DEFAULT.channels,
+        size: int = 64,
+        given_boxes: bool = DEFAULT.given_boxes,
     ) -> None:
         super().__init__()
         self.network, self.placing = network, deepcopy(network)

@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import Encoder
+from graphcond.encoders.config import NeighborMeanConfig
 from graphcond.encoders.relations import RelationEmbedding
 from graphcond.signals import GraphTokens, TextTokens
+
+DEFAULT = NeighborMeanConfig.model_construct()
 
 
 class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
@@ -30,8 +33,8 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
         *,
         feature_width: int,
         token_width: int,
-        tokens: int = 4,
-        hidden: int = 512,
+        tokens: int = DEFAULT.tokens,
+        hidden: int = DEFAULT.hidden,
         relations: tuple[str, ...] = (),
     ) -> None:
         super().__init__()

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from graphcond.context import SceneFeatures
 from graphcond.encoders.base import Encoder
+from graphcond.encoders.config import TripleTransformerConfig
 from graphcond.signals import GraphTokens, TextTokens
+
+DEFAULT = TripleTransformerConfig.model_construct()
 
 ItemKind: TypeAlias = Literal["relation", "attribute", "object"]
 
@@ -116,11 +119,11 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         feature_width: int,
         token_width: int,
         width: int = 256,
-        layers: int = 6,
-        heads: int = 4,
-        triples: int = 6,
+        layers: int = DEFAULT.layers,
+        heads: int = DEFAULT.heads,
+        triples: int = DEFAULT.triples,
         sentence: Callable[[Sequence[str]], TextTokens] | None = None,
-        graph_weight: float = 0.2,
+        graph_weight: float = DEFAULT.graph_weight,
         masks_padding: bool = False,
     ) -> None:
         super().__init__()

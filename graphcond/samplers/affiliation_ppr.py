@@ -11,8 +11,11 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.config import AffiliationPPRSamplerConfig
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
+
+DEFAULT = AffiliationPPRSamplerConfig.model_construct()
 
 
 class AffiliationPPRSampler(NeighborSampler):
@@ -50,14 +53,14 @@ class AffiliationPPRSampler(NeighborSampler):
         graph: AttributedGraph,
         *,
         attributes: Mapping[str, float],
-        separator: str = "|",
-        edges: float = 0.0,
-        neighbors: int = 5,
-        alpha: float = 0.15,
-        tolerance: float = 1e-6,
-        degree_normalized: bool = False,
-        threads: int = 1,
-        require_picture: bool = True,
+        separator: str = DEFAULT.separator,
+        edges: float = DEFAULT.edges,
+        neighbors: int = DEFAULT.neighbors,
+        alpha: float = DEFAULT.alpha,
+        tolerance: float = DEFAULT.tolerance,
+        degree_normalized: bool = DEFAULT.degree_normalized,
+        threads: int = DEFAULT.threads,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.

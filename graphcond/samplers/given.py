@@ -9,7 +9,10 @@ from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.config import GivenSamplerConfig
 from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_rows
+
+DEFAULT = GivenSamplerConfig.model_construct()
 
 
 class GivenSampler(NeighborSampler):
@@ -29,8 +32,8 @@ class GivenSampler(NeighborSampler):
         self,
         graph: AttributedGraph,
         *,
-        neighbors: int = 5,
-        require_picture: bool = True,
+        neighbors: int = DEFAULT.neighbors,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         if graph.given is None:

@@ -7,8 +7,11 @@ from jaxtyping import Bool, Float, Float32, Int64
 
 from graphcond.attributed_graph import AttributedGraph, LazyRows
 from graphcond.context import NeighborContext
+from graphcond.samplers.config import HopMeanSamplerConfig
 from graphcond.samplers.khop import SteppingSampler
 from graphcond.samplers.ranking import Ranking, best_first
+
+DEFAULT = HopMeanSamplerConfig.model_construct()
 
 
 class HopMeanSampler(SteppingSampler):
@@ -36,9 +39,9 @@ class HopMeanSampler(SteppingSampler):
         self,
         graph: AttributedGraph,
         *,
-        neighbors: int = 64,
-        hops: int = 2,
-        require_picture: bool = True,
+        neighbors: int = DEFAULT.neighbors,
+        hops: int = DEFAULT.hops,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         super().__init__(

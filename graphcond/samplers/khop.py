@@ -10,8 +10,11 @@ from jaxtyping import Int64
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.config import KHopSamplerConfig
 from graphcond.samplers.pagerank.walk import check_edges
 from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
+
+DEFAULT = KHopSamplerConfig.model_construct()
 
 
 class SteppingSampler(NeighborSampler):
@@ -32,9 +35,9 @@ class SteppingSampler(NeighborSampler):
         self,
         graph: AttributedGraph,
         *,
-        neighbors: int = 5,
-        hops: int = 1,
-        require_picture: bool = True,
+        neighbors: int = DEFAULT.neighbors,
+        hops: int = DEFAULT.hops,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         check_edges(len(graph), graph.indptr, graph.indices)

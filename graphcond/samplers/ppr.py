@@ -11,12 +11,15 @@ from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
+from graphcond.samplers.config import PPRSamplerConfig
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
 
 if TYPE_CHECKING:
     from graphcond.samplers.pagerank.calibration import PageRank
+
+DEFAULT = PPRSamplerConfig.model_construct()
 
 EPSILON = 1e-6
 """Default of the largest residual per degree that ``push`` leaves."""
@@ -52,15 +55,15 @@ class PPRSampler(Extensible):
         self,
         graph: AttributedGraph,
         *,
-        neighbors: int = 5,
-        alpha: float = 0.15,
-        precision: float = 0.99,
-        method: Literal["auto", "push", "exact"] = "auto",
+        neighbors: int = DEFAULT.neighbors,
+        alpha: float = DEFAULT.alpha,
+        precision: float = DEFAULT.precision,
+        method: Literal["auto", "push", "exact"] = DEFAULT.method,
         epsilon: float | None = None,
-        degree_normalized: bool = False,
-        require_picture: bool = True,
+        degree_normalized: bool = DEFAULT.degree_normalized,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
-        threads: int = 1,
+        threads: int = DEFAULT.threads,
     ) -> None:
         # Imported here: numba takes half a second, which commands that sample nothing should not wait.
         from graphcond.samplers.pagerank.calibration import calibrated

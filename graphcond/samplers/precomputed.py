@@ -11,8 +11,11 @@ from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.config import PrecomputedSamplerConfig
 from graphcond.samplers.neighbor_file import NeighborFile, graph_identity, read_neighbors
 from graphcond.samplers.ranking import choosable, known_rows
+
+DEFAULT = PrecomputedSamplerConfig.model_construct()
 
 WRITE_AGAIN = "write it again with graphcond sample-all"
 
@@ -39,8 +42,8 @@ class PrecomputedSampler(NeighborSampler):
         graph: AttributedGraph,
         path: str | Path,
         *,
-        neighbors: int = 5,
-        require_picture: bool = True,
+        neighbors: int = DEFAULT.neighbors,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         path = Path(path)

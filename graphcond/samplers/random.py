@@ -8,7 +8,10 @@ from jaxtyping import Int64
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.config import RandomSamplerConfig
 from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
+
+DEFAULT = RandomSamplerConfig.model_construct()
 
 
 class RandomSampler(NeighborSampler):
@@ -28,8 +31,8 @@ class RandomSampler(NeighborSampler):
         self,
         graph: AttributedGraph,
         *,
-        neighbors: int = 5,
-        require_picture: bool = True,
+        neighbors: int = DEFAULT.neighbors,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         self._nodes, self._neighbors = len(graph), neighbors

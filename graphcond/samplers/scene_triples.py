@@ -15,7 +15,10 @@ from jaxtyping import Int64
 
 from graphcond.context import SampledScene, SceneContext
 from graphcond.samplers.base import SceneSampler
+from graphcond.samplers.config import SceneTriplesConfig
 from graphcond.scene_graph import Relationship, SceneGraph
+
+DEFAULT = SceneTriplesConfig.model_construct()
 
 ATTRIBUTE_PREDICATE = "is"
 """The predicate between an object and its attribute."""
@@ -35,7 +38,13 @@ class SceneTriplesSampler(SceneSampler):
         attributes: False leaves attributes out.
     """
 
-    def __init__(self, *, objects: int = 30, triples: int = 60, attributes: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        objects: int = DEFAULT.objects,
+        triples: int = DEFAULT.triples,
+        attributes: bool = DEFAULT.attributes,
+    ) -> None:
         self._objects, self._triples, self._attributes = objects, triples, attributes
 
     def sample(self, scenes: Sequence[SceneGraph], generator: np.random.Generator | None) -> SceneContext:

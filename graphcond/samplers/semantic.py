@@ -8,9 +8,11 @@ from jaxtyping import Int64
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
-from graphcond.samplers.config import no_candidates
+from graphcond.samplers.config import SemanticSamplerConfig, no_candidates
 from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable, known_rows
 from graphcond.samplers.similarity.base import Similarity, check_rows, dots, unit_rows
+
+DEFAULT = SemanticSamplerConfig.model_construct()
 
 NODES_AT_ONCE = 8192
 QUERIES_AT_ONCE = 64
@@ -43,8 +45,8 @@ class SemanticSampler(NeighborSampler):
         graph: AttributedGraph,
         similarity: Similarity,
         *,
-        neighbors: int = 5,
-        require_picture: bool = True,
+        neighbors: int = DEFAULT.neighbors,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
     ) -> None:
         check_rows(similarity, len(graph))

@@ -11,10 +11,13 @@ from jaxtyping import Int64
 from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
+from graphcond.samplers.config import SemanticPPRSamplerConfig
 from graphcond.samplers.ppr import PPRSampler
 from graphcond.samplers.quotas import Extensible
 from graphcond.samplers.shared_work import in_parts
 from graphcond.samplers.similarity.base import Similarity, check_rows
+
+DEFAULT = SemanticPPRSamplerConfig.model_construct()
 
 CANDIDATES_AT_ONCE = 2048
 """Number of embeddings that a thread holds in memory and compares at once."""
@@ -52,17 +55,17 @@ class SemanticPPRSampler(Extensible):
         graph: AttributedGraph,
         similarity: Similarity,
         *,
-        candidates: int = 50,
-        neighbors: int = 5,
-        diversity: float = 0.0,
-        alpha: float = 0.15,
-        precision: float = 0.99,
-        method: Literal["auto", "push", "exact"] = "auto",
+        candidates: int = DEFAULT.candidates,
+        neighbors: int = DEFAULT.neighbors,
+        diversity: float = DEFAULT.diversity,
+        alpha: float = DEFAULT.alpha,
+        precision: float = DEFAULT.precision,
+        method: Literal["auto", "push", "exact"] = DEFAULT.method,
         epsilon: float | None = None,
-        degree_normalized: bool = False,
-        require_picture: bool = True,
+        degree_normalized: bool = DEFAULT.degree_normalized,
+        require_picture: bool = DEFAULT.require_picture,
         forbidden: Int64[np.ndarray, " f"] | None = None,
-        threads: int = 1,
+        threads: int = DEFAULT.threads,
     ) -> None:
         check_rows(similarity, len(graph))
         if not 0 <= diversity <= 1:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphcond.adapters import LoraInjector
-from graphcond.adapters.lora import ATTENTION_PROJECTIONS
+from graphcond.adapters.config import ATTENTION_PROJECTIONS
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from tests.builders import small_base
