@@ -1,4 +1,4 @@
-"""A condition: encoder and injector under one name, with what stands in for no graph."""
+"""A condition: encoder and injector under one name, with their null for a missing graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Condition(nn.Module):
     """Turns the context of targets into a change of the denoiser's inputs.
 
     Args:
-        name: what guidance scales and files call this condition.
+        name: the name of this condition in guidance scales and files.
         encoder: context to signal.
         injector: signal to denoiser.
         null: ``absent`` hides the tokens of a target without graph, so that the base answers as if
@@ -63,7 +63,7 @@ class Condition(nn.Module):
         return inputs if signal is None else self.injector.apply(inputs, signal, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """What training changes, by name: of the encoder what it did not freeze, and of the injector."""
+        """The trained parameters by name: those of the encoder that are not frozen, and the injector's."""
         encoder = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}
         return {f"encoder.{name}": p for name, p in encoder.items()} | {
             f"injector.{name}": p for name, p in self.injector.trainable_parameters().items()

@@ -56,8 +56,8 @@ class ComponentConfig(Config):
 
         Args:
             without: fields that the class does not take.
-            given: what only the caller knows. The class gets what its ``__init__`` names; a value here
-                replaces the field of the same name.
+            given: values that only the caller has. The class gets those that its ``__init__`` names; they
+                replace fields of the same name.
         """
         component = self.component_class()
         fields = type(self).model_fields.keys() - {"kind", *without}
@@ -121,7 +121,7 @@ def lazy_registry(
     Args:
         module: ``__name__`` of the module.
         registry: the name of the registry.
-        union: the name of the type that accepts any of its configs, told apart by ``kind``.
+        union: the name of the type that accepts any of its configs, distinguished by ``kind``.
         load: makes the registry.
     """
 
@@ -137,7 +137,7 @@ def lazy_registry(
 
 
 def tagged_union(kinds: Mapping[str, type[ComponentConfig]]) -> Any:
-    """A pydantic type that accepts any of ``kinds``, told apart by ``kind``."""
+    """A pydantic type that accepts any of ``kinds``, distinguished by ``kind``."""
     configs = tuple(kinds.values())
     return Annotated[reduce(or_, configs), Field(discriminator="kind")] if len(configs) > 1 else configs[0]
 

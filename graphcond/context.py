@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class NeighborContext:
     """The output of a neighbor sampler: for each target its chosen neighbors, best first.
 
-    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` says what joins a
-    neighbor to its target: 0 no edge, r the r-th of the graph's ``relation_names``, counted from 1. It is
-    None until `graphcond.samplers.with_relations` fills it in.
+    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` gives the edge type between
+    each neighbor and its target: 0 for no edge, r for the r-th of the graph's ``relation_names``, counted from 1.
+    It is None until `graphcond.samplers.with_relations` fills it in.
     """
 
     targets: Int64[np.ndarray, " b"]

@@ -31,7 +31,7 @@ class Grounding:
 
 
 class GroundingSlot:
-    """Where modules inside the denoiser find their injector's `Grounding` during a denoiser call.
+    """The place from which modules inside the denoiser read their injector's `Grounding` during a call.
 
     `graphcond.bases.Base.denoise` shows them `DenoiserInputs.grounding` for the length of the call and to its
     own thread, since others may run the same denoiser at the same time. One injector owns one slot.

@@ -35,7 +35,7 @@ from graphcond.saving.model_folder import FORMAT, MANIFEST, local_folder, read_m
 
 
 class GraphModel:
-    """A base with its conditions: what a recipe describes, or what was composed by hand.
+    """A base with its conditions, built from a recipe or composed by hand.
 
     Args:
         base: the frozen base.

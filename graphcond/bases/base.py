@@ -293,7 +293,7 @@ class Base(ABC):
         """One call of the denoiser, with everything in ``inputs`` acting as `DenoiserInputs` says."""
 
     def copy_encoder(self, embedding: Callable[[int], nn.Module]) -> EncoderCopy:
-        """A float32 copy of the denoiser's encoder half without what was injected into it.
+        """A float32 copy of the denoiser's encoder half, without injected modules.
 
         Args:
             embedding: makes, for the width of the copy's first features, the module that a hint goes through
@@ -330,7 +330,7 @@ class Base(ABC):
 
 
 def check_published(base: Base, config: BaseFields) -> None:
-    """Check that a loaded base is what its config told the recipe check.
+    """Check that a loaded base has the facts that its config gave to the recipe check.
 
     Raises:
         InputError: it lacks sites of a kind, or its tokens or predictions are others.

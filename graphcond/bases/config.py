@@ -40,7 +40,7 @@ TIMESTEPS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """The sizes of a base and what it predicts; a config tells them before any weight is loaded.
+    """The sizes and the prediction type of a base, which a config gives before any weight is loaded.
 
     Args:
         token_width: c, width of the context tokens that the denoiser reads.
@@ -80,7 +80,7 @@ def check_training(predicts: str, timesteps: str, min_snr_gamma: float | None) -
     """Check that a denoiser can be trained in this way.
 
     Args:
-        predicts: what it predicts.
+        predicts: its prediction type.
         timesteps: ``auto`` for the process's own distribution, or the name of one.
         min_snr_gamma: of min-SNR weighting; None without.
 
@@ -113,7 +113,7 @@ class BaseFields(ComponentConfig):
     sites: ClassVar[frozenset[SiteKind]]
     """The kinds of sites that the base publishes."""
     predicts: ClassVar[frozenset[str]] = frozenset(TIMESTEPS)
-    """What denoisers of this kind may predict, as in `BaseFacts`; another scheduler is refused."""
+    """Prediction types of denoisers of this kind, as in `BaseFacts`; other schedulers are refused."""
     text_tower: ClassVar[bool] = False
     """True if the base has a CLIP text encoder that an encoder may start from; see `Base.text_tower`."""
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -137,7 +137,7 @@ class BaseFields(ComponentConfig):
         """Check that the files are there and are those of such a base, as far as they are on this machine.
 
         Raises:
-            InputError: names what is wrong, and the setting to use.
+            InputError: names the problem, and the setting to use.
         """
 
     @abstractmethod

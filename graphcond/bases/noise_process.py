@@ -21,7 +21,7 @@ Times = Int64[Tensor, " b"] | Float[Tensor, " b"]
 
 
 class NoiseProcess(ABC):
-    """The forward process of a base, and what its denoiser predicts.
+    """The forward process of a base, and the prediction of its denoiser.
 
     Timesteps run from 0 (clean) to `steps` (noise), in the unit in which the base's schedulers count.
 
@@ -33,7 +33,7 @@ class NoiseProcess(ABC):
     """
 
     name: ClassVar[str]
-    """What the process is called."""
+    """Name of the process."""
 
     def __init__(self, scheduler: SchedulerMixin) -> None:
         self.config = scheduler.config
@@ -189,7 +189,7 @@ class Flow(NoiseProcess):
     def set_timesteps(
         self, scheduler: SchedulerMixin, steps: int, *, device: torch.device, size: tuple[int, int]
     ) -> None:
-        """As for any scheduler; one whose shift depends on the picture's size is told it."""
+        """As for any scheduler; a scheduler whose shift depends on the picture's size gets the size."""
         if not scheduler.config.get("use_dynamic_shifting"):
             scheduler.set_timesteps(steps, device=device)
             return

@@ -28,7 +28,7 @@ def transformer_blocks(unet: nn.Module) -> dict[str, BasicTransformerBlock]:
 
 @contextmanager
 def filled(grounding: Mapping[GroundingSlot, Grounding]) -> Iterator[None]:
-    """Show the slots' groundings to this thread, and in the end what it was shown before."""
+    """Set the slots' groundings for this thread, and restore the previous ones afterwards."""
     token = SHOWN.set(grounding)
     try:
         yield
@@ -49,7 +49,7 @@ def recomputed(module: nn.Module, *args: Any) -> Any:
 
 
 Addition = Callable[[Tensor], Tensor | None]
-"""Features (b, tokens, width) to what is added to them; None for nothing."""
+"""A function from features (b, tokens, width) to the residual that is added to them, or None."""
 
 
 class BetweenAttentions:

@@ -87,7 +87,8 @@ def main() -> None:
 def _run() -> None:
     """Run the command.
 
-    Typer and rich call it a failure if nobody reads on (``| head``), we do not; of Ctrl-C typer says nothing.
+    Typer and rich treat a closed pipe (``| head``) as a failure; here it is a success. On Ctrl-C typer prints
+    nothing.
     """
     try:
         app()

@@ -61,7 +61,7 @@ def scenes(
     """Train and score SGCond's seven experiments on the scene world: objects, attributes, relations, swaps.
 
     Takes about half an hour on two CPU cores. What is trained or scored already is found again in --out, so
-    a call that was stopped goes on.
+    a call that was stopped continues.
 
     Example: graphcond bench scenes --base tiny --out outputs/scenes --only sgcond-i,sgcond-v
     """

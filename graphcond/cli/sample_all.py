@@ -41,7 +41,7 @@ def sample_all(
 ) -> None:
     """Sample the neighbors of all targets into a file that recipes read.
 
-    A killed run goes on where it was when it is started again, and ends in the same file. Several machines
+    A killed run continues where it was when it is started again, and gives the same file. Several machines
     that share a disk: give each its --shard, or accelerate launch -m graphcond sample-all ...; the last to
     finish writes the file.
 

@@ -75,7 +75,7 @@ def show(
 def inspect(
     source: Source,
     pictures: Annotated[
-        Path | None, typer.Option("--pictures", metavar="DIR", help="Where the pictures lie.")
+        Path | None, typer.Option("--pictures", metavar="DIR", help="Folder of the pictures.")
     ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="The format, where its content does not tell.")

@@ -219,8 +219,8 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
     """The control: every target gets the neighbors of another one with their relations, none its own.
 
-    A neighbor that is the target itself is taken out. With one target there is nobody to swap with,
-    and its row comes back empty.
+    A neighbor that is the target itself is removed. The row of a single target becomes empty, since there is no
+    other target to swap with.
     """
     count = len(context.targets)
     order = np.random.default_rng(seed).permutation(count)

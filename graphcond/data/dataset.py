@@ -199,7 +199,7 @@ class Dataset(ABC):
         return rows
 
     def checked(self, targets: Rows) -> Rows:
-        """``targets`` that somebody named, as training targets.
+        """Explicitly named ``targets``, as training targets.
 
         Raises:
             InputError: there are none, one is not a row, or one has no picture.

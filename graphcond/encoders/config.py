@@ -35,7 +35,7 @@ def _checked(value: Any) -> Any:
 
 
 Relations: TypeAlias = Annotated[bool | tuple[str, ...], BeforeValidator(_checked)]
-"""An encoder's setting: no relations, those of the graph that it is trained on, or those with these names."""
+"""An encoder's setting: no relations, those of the training graph, or those with these names."""
 
 
 class EncoderFields(ComponentConfig):

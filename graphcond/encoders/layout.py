@@ -31,7 +31,7 @@ def warped_masks(
 
     Args:
         boxes: x0 y0 x1 y1 in 0..1.
-        masks: what is spread, 0..1.
+        masks: the masks to spread, 0..1.
         size: cells a side.
         samples: points a side of each cell; more for coarse pictures, where points alone miss objects.
     """

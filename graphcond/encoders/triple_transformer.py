@@ -82,7 +82,7 @@ def mean_attribute(context: SceneFeatures) -> Float[Tensor, "b n d"]:
 
 
 def _at(values: Bool[Tensor, "b n"], places: Int64[Tensor, "b t"]) -> Bool[Tensor, "b t"]:
-    """``values`` at ``places``; False where there are no nodes at all."""
+    """``values`` at ``places``; False if there are no nodes."""
     return values.gather(1, places) if values.shape[1] else torch.zeros_like(places, dtype=torch.bool)
 
 

@@ -55,7 +55,7 @@ class PictureSet:
 
 @dataclass(frozen=True)
 class Targets:
-    """The nodes or scenes to make pictures for, and what is known about them.
+    """The nodes or scenes to draw, and the known facts about them.
 
     Args:
         rows: rows of the graph's node table, or of the scene set.

@@ -28,7 +28,7 @@ class SceneDetector(Protocol):
         Args:
             pictures: RGB pictures.
             asked: the graph that each picture was made for. It says which words to look for and which
-                pairs of objects to relate; what is seen must not depend on it otherwise.
+                pairs of objects to relate; the result must not depend on it otherwise.
 
         Returns:
             one graph for each picture: all objects seen, with attributes and boxes where it knows them, and

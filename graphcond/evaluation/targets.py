@@ -61,7 +61,7 @@ def evaluate_model(
         watch: progress, by task.
 
     Raises:
-        InputError: a network cannot be loaded, the detector fails, or the data lack what is scored.
+        InputError: a network cannot be loaded, the detector fails, or the data lack a fact that is scored.
     """
     data, device = as_dataset(data), pipe.model.device
     needed = networks_of(protocol.metrics)

@@ -63,7 +63,7 @@ class TextExtractor(FeatureExtractor, TextEmbedder, Protocol):
 
 
 class FrozenNetwork(ABC):
-    """A transformers model that turns what it is given into embeddings, batch by batch.
+    """A transformers model that computes embeddings, batch by batch.
 
     Args:
         model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.

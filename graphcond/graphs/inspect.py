@@ -1,4 +1,4 @@
-"""Counts of a graph, and a search for what is wrong with it."""
+"""Counts of a graph, and a search for problems in it."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX"),
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
 )
-"""What is read, by Pillow's names: formats that Pillow decodes itself. For EPS it would start Ghostscript,
-whatever the name of the file says, and files may come from anywhere."""
+"""Formats that are read, by Pillow's names: those that Pillow decodes itself. EPS is not among them: Pillow would
+start Ghostscript for it, whatever the file's name, and files may come from untrusted sources."""
 
 BAND_PIXELS = 2**24
 """Larger pictures are converted in bands of rows, so that copies stay small beside the picture."""

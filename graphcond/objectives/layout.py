@@ -61,7 +61,7 @@ class LayoutObjective(Objective):
     Known boxes cost their mean absolute difference and 1 - GIoU (sg2im: the squared difference), known
     masks their cross-entropy. Many layouts keep one graph, and regression alone settles on their middle,
     which may keep nothing. So two terms speak of the prediction itself: a hinge on each geometric relation
-    that the graph states (`graphcond.objectives.relations`), which needs no boxes at all, and the share of
+    that the graph states (`graphcond.objectives.relations`), which needs no boxes, and the share of
     the smaller object that another one covers, but for pairs that are stated or known to overlap.
 
     Works for any encoder with ``predicted_boxes(context)``; masks are taught where it also has

@@ -408,6 +408,6 @@ if TYPE_CHECKING:
     SAMPLERS: dict[str, type[ComponentConfig]]
     """Config of every sampler by its kind, those of other packages included."""
     SamplerConfig: TypeAlias = Any  # of neighbors or of scenes: the data tell which
-    """Any sampler's config, told apart by ``kind``."""
+    """Any sampler's config, distinguished by ``kind``."""
 else:
     __getattr__ = lazy_registry(__name__, "SAMPLERS", "SamplerConfig", _samplers)

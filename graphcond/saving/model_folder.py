@@ -1,4 +1,4 @@
-"""The folder of a saved model: where it comes from and what its manifest says."""
+"""The folder of a saved model: finding it and reading its manifest."""
 
 from __future__ import annotations
 

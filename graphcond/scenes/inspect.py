@@ -18,7 +18,7 @@ class SceneReport:
     ``object_classes``, ``predicate_classes`` and ``attribute_classes`` are numbers of different words. They
     leave out sg2im's dummies, which published vocabularies count. The ``frequent_*`` hold the most frequent
     words.
-    ``notes`` are sentences about scenes that were dropped, and about what is missing or looks wrong.
+    ``notes`` are sentences about dropped scenes, and about missing or suspicious data.
     """
 
     scenes: int

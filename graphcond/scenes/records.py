@@ -1,4 +1,4 @@
-"""The contract of a format of scenes: its record, what its reader is given, and what the reader returns."""
+"""The contract of a format of scenes: its record, and the input and the result of its reader."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SceneRecord:
 class SceneSource:
     """The scenes of a source as its format gives them.
 
-    ``notes`` are sentences about scenes that were dropped, and about what is missing or looks wrong.
+    ``notes`` are sentences about dropped scenes, and about missing or suspicious data.
     """
 
     records: Sequence[SceneRecord]

@@ -21,7 +21,7 @@ from graphcond.model import GraphModel
 
 STATE, TENSORS = "training_state.json", "training_state.safetensors"
 FORMAT = 1
-GO_BACK = "delete that checkpoint to go on from the one before"
+GO_BACK = "delete that checkpoint to continue from the one before"
 _NAME = re.compile(r"step-\d{8}")
 
 

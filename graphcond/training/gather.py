@@ -50,7 +50,7 @@ class Gatherer:
     def of(
         cls, recipe: Recipe, data: Dataset, extractors: Extractors, report: Report, what: str = ""
     ) -> Gatherer:
-        """Over ``data``, all of it embedded; ``what`` says in the report what it is for.
+        """Over ``data``, all of it embedded; ``what`` names the purpose in the report.
 
         Raises:
             InputError: the features cannot be computed, or a sampler does not read such data.

@@ -27,7 +27,7 @@ def read_records(file: Path) -> list[dict[str, Any]]:
 
 
 def cut_after(file: Path, step: int) -> None:
-    """Remove what was written after ``step``: a resumed run writes it again."""
+    """Remove the records after ``step``, which a resumed run writes again."""
     kept = [record for record in read_records(file) if record["step"] <= step]
     with atomic_file(file) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")

@@ -157,7 +157,7 @@ def _fit(
     if checkpoint is not None:
         trainer.state.restore(checkpoint)
     if trainer.state.step == recipe.training.steps:
-        report.say(f"All {trainer.state.step} steps are done already; raise training.steps to go on")
+        report.say(f"All {trainer.state.step} steps are done already; raise training.steps to continue")
     _begin(run, recipe, trainer.state.step, accelerator)
     _summarize(report, run, recipe, prepared, trainer, accelerator)
     trainer.fit()

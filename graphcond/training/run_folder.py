@@ -104,7 +104,7 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
     if not checkpoints and recipe.stages:
         return run, None
     if not checkpoints:
-        raise InputError("the run has no checkpoint", place=folder, remedy="start the run anew")
+        raise InputError("the run has no checkpoint", place=folder, remedy="start a new run")
     done = read_standing(checkpoints[-1]).step
     if done > recipe.training.steps:
         raise InputError(
@@ -116,7 +116,7 @@ def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
 
 
 def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
-    """Check that a resumed run only changes what is harmless.
+    """Check that a resumed run only changes settings that may change.
 
     Raises:
         InputError: names the settings that differ.

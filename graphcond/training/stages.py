@@ -127,7 +127,7 @@ def run_stages(
             gatherer.report.say(f"Stage {stage.name}: done before")
         else:
             if run is not None:
-                recipe.save(run.recipe)  # a run that is stopped in its stages goes on from here
+                recipe.save(run.recipe)  # a run that is stopped in its stages resumes from here
                 cut_stage(run.metrics, stage.name)
             result = _train(stage, source, encoder, (rows, others), _logger(run, stage))
             with cache_entry("training", f"stage-{key}") as folder:

@@ -76,7 +76,7 @@ class ArtWorld:
     Args:
         seed: determines truth, edges and pictures.
         paintings_per_artist: a twelfth of the number of nodes.
-        noise: share of edges that join paintings of different artists; `NOISE_LEVELS` names three.
+        noise: share of edges between paintings of different artists; `NOISE_LEVELS` names three.
         resolution: side of the pictures in pixels.
         series_length: number of paintings in a series of an artist.
         degree: average number of edges of a node that stay with its artist.
@@ -190,7 +190,7 @@ def _link_paintings(
         year: number of the year of each node, (N,).
         museum: number of the museum of each node, (N,).
         degree: average number of same-artist edges of a node.
-        noise: share of all edges that join different artists, in [0, 1).
+        noise: share of all edges that link different artists, in [0, 1).
         rng: determines the edges.
     """
     links: Links = {}

@@ -22,7 +22,7 @@ from graphcond.evaluation.samples import Samples, Targets
 
 
 class Metric(ABC):
-    """Compares the pictures made for targets with what is known about the targets.
+    """Compares the pictures drawn for targets with the known facts about the targets.
 
     Derive from `SampleMetric`, `RatioMetric` or `SetMetric`. Other packages offer theirs under the entry
     point ``graphcond.metrics``.
@@ -123,7 +123,7 @@ class RatioMetric(Metric):
     def measure(
         self, evidence: Float64[np.ndarray, " resamples_plus_1"], n: int, *, seed: int
     ) -> Measurement:
-        """The figure of all samples; 0 where there was no chance at all."""
+        """The figure of all samples; 0 if there was no chance."""
         return Measurement(self.name, float(evidence[0]), *percentile_interval(evidence[1:]), n)
 
 

@@ -32,7 +32,7 @@ class Oracle(Protocol):
 
 @dataclass(frozen=True)
 class OracleReader:
-    """An oracle together with what its answers mean.
+    """An oracle together with the meaning of its answers.
 
     Args:
         oracle: reads pixels in -1..1.
@@ -68,7 +68,7 @@ class OracleReader:
 
 
 class OracleAccuracy(SampleMetric):
-    """Share of samples in which the oracle sees what is true of the target, 0..1."""
+    """Share of samples in which the oracle recognizes the target's true fact, 0..1."""
 
     network = "oracle"
     net: OracleReader

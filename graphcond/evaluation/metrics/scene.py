@@ -139,7 +139,7 @@ class RelationAccuracy(SceneMetric):
 class FoundRelationAccuracy(RelationAccuracy):
     """The same among the relations whose ends are both in the picture; 0 where no such relation is left.
 
-    It tells a model that draws the objects but puts them anywhere from one that leaves objects out. Arms
+    It distinguishes a model that draws the objects at wrong places from one that omits objects. Arms
     that show other objects are scored on other relations.
     """
 
@@ -152,7 +152,7 @@ class FoundRelationAccuracy(RelationAccuracy):
 
 
 class _SceneIoU(SceneMetric):
-    """Mean over the graphs that hold any of what is compared, 0..1."""
+    """Mean over the graphs that have anything to compare, 0..1."""
 
     @abstractmethod
     def items(self, graph: SceneGraph) -> Iterable[Hashable]:

@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     SimpleSimilarityConfig: TypeAlias = SimilarityFields
 else:
     SimpleSimilarityConfig = tagged_union(by_kind(SIMPLE, GROUP, SimilarityFields))
-"""Any of these similarities' configs, or another package's, told apart by ``kind``."""
+"""Any of these similarities' configs, or another package's, distinguished by ``kind``."""
 
 
 class BlendConfig(SimilarityFields):
@@ -132,4 +132,4 @@ if TYPE_CHECKING:
     SimilarityConfig: TypeAlias = SimilarityFields
 else:
     SimilarityConfig = tagged_union(SIMILARITIES)
-"""Any similarity's config, told apart by ``kind``."""
+"""Any similarity's config, distinguished by ``kind``."""
