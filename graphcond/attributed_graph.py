@@ -113,7 +113,7 @@ class AttributedGraph:
 
 @runtime_checkable
 class LazyRows(Protocol):
-    """Stands in for a matrix of vectors, and computes rows when they are first asked for."""
+    """A substitute for a matrix of vectors that computes rows when they are first requested."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -146,7 +146,7 @@ class NodeEmbeddings:
 
     Arrays may be float16 memory maps. Rows of nodes without a picture are zero in ``pictures``.
     ``pictures`` and ``texts`` share one space (CLIP's, say); ``extra`` is any other embedding. Each may also
-    be a table that computes rows when they are asked for.
+    be a table that computes rows when they are requested.
     """
 
     pictures: Float[np.ndarray, "nodes d"] | LazyRows | None = None

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class NeighborContext:
     """The output of a neighbor sampler: for each target its chosen neighbors, best first.
 
-    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` gives the edge type between
-    each neighbor and its target: 0 for no edge, r for the r-th of the graph's ``relation_names``, counted from 1.
-    It is None until `graphcond.samplers.with_relations` fills it in.
+    Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` gives the edge type
+    between each neighbor and its target: 0 for no edge, r for the r-th of the graph's ``relation_names``,
+    counted from 1. It is None until `graphcond.samplers.with_relations` fills it in.
     """
 
     targets: Int64[np.ndarray, " b"]
@@ -138,7 +138,7 @@ class SampledScene:
     """The part of one scene graph that a scene sampler keeps.
 
     Args:
-        words: the labels of the nodes: objects first, then their attributes, each a node of its own.
+        words: the labels of the nodes: objects first, then their attributes, each as a separate node.
         objects: how many of ``words`` are objects.
         triples: positions in ``words``; an attribute comes as (object, "is", attribute).
         boxes: of the objects, None where not known.
@@ -180,11 +180,11 @@ class SceneFeatures:
 
     Args:
         nodes: the words' embeddings; zero where padded.
-        present: True where a node stands.
+        present: True for nodes, False for padding.
         is_object: True for objects, False for attributes and padding.
         triples: positions of subject and object in ``nodes``; 0 where padded.
         predicates: the predicates' embeddings.
-        related: True where a triple stands.
+        related: True for triples, False for padding.
         boxes: of the nodes, x0 y0 x1 y1 in 0..1; 0 where not known.
         boxed: True where a box is known.
         sentences: each scene written out; "" for an empty scene.

@@ -175,7 +175,7 @@ class GraphModel:
             progress: called while such parts are copied, with megabytes.
 
         Raises:
-            InputError: a part of the model is gone or stands at ``folder``, or anything but a model does.
+            InputError: a part of the model is missing or inside ``folder``, or the folder holds other files.
         """
         check_apart(self.parts, Path(folder))
         check_replaceable(Path(folder), MANIFEST)

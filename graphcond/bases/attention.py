@@ -54,7 +54,7 @@ def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention
     """The kernel that ``choice`` means on ``device``; ``auto`` takes xformers where it runs.
 
     Raises:
-        InputError: xformers was asked for and cannot run.
+        InputError: xformers was requested and cannot run.
     """
     if choice == "sdpa":
         return "sdpa"

@@ -109,7 +109,7 @@ class EncoderCopy(nn.Module, ABC):
 
         Args:
             inputs: of the denoiser.
-            hint: goes through the copy's embedding; as large as the latents.
+            hint: the input of the copy's embedding; as large as the latents.
             scale: multiplies the residuals.
             guess_mode: weigh them from 0.1 at the finest level to 1 at the coarsest.
         """
@@ -296,7 +296,7 @@ class Base(ABC):
         """A float32 copy of the denoiser's encoder half, without injected modules.
 
         Args:
-            embedding: makes, for the width of the copy's first features, the module that a hint goes through
+            embedding: makes, for the width of the copy's first features, the module that reads a hint
                 before it is added to them.
         """
         raise NotImplementedError(f"{type(self).__name__} publishes no encoder_level sites")

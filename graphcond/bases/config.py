@@ -213,7 +213,7 @@ class FolderFields(BaseFields):
         """The facts that the config files of the parts give.
 
         Args:
-            parts: the content of each part's file, tokenizers and processors left out.
+            parts: the content of each part's file, without tokenizers and processors.
         """
 
     def folder(self) -> Path:

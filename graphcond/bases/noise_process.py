@@ -156,7 +156,7 @@ class Flow(NoiseProcess):
         self.patch = patch
 
     def timesteps(self, uniform: Float[Tensor, " b"], kind: str, size: tuple[int, int]) -> Times:
-        """S times `steps`; by itself logit-normal and shifted."""
+        """S times `steps`; logit-normal and shifted by default."""
         if kind == "uniform":
             return uniform * self.steps
         if kind == "high_noise":

@@ -105,7 +105,7 @@ class StableDiffusionXLBase(UNetBase):
 
     @property
     def tower_columns(self) -> slice:
-        """Its states stand behind those of the first text encoder."""
+        """Its states come after those of the first text encoder."""
         return slice(self.text_encoders[0].config.hidden_size, self.facts.token_width)
 
     @torch.no_grad()

@@ -185,7 +185,7 @@ class UNetBase(Base):
             ).sample
 
     def copy_encoder(self, embedding: Callable[[int], nn.Module]) -> UNetEncoderCopy:
-        """Diffusers' ControlNet with the weights of the UNet, LoRA left out."""
+        """Diffusers' ControlNet with the weights of the UNet, without LoRA."""
         copy = UNetEncoderCopy.from_unet(self.unet, load_weights_from_unet=False)
         copy.controlnet_cond_embedding = embedding(copy.config.block_out_channels[0])
         copy.levels, copy.conditions = tuple(self.sites("encoder_level")), self.conditions

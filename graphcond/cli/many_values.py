@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 from graphcond.errors import InputError
 
 _TOGETHER = "\0"
-"""Joins the values that stand after one ``--neighbors``; no file name can hold it."""
+"""Separates the values of one ``--neighbors``; a file name cannot contain it."""
 
 
 class ManyValues(TyperCommand):
@@ -25,7 +25,7 @@ def gather(args: Sequence[str]) -> list[str]:
     """``--neighbors a b`` as one value, ``--graph-scale 1 2`` as the option given twice.
 
     Raises:
-        InputError: no value stands after one of them.
+        InputError: one of them has no value.
     """
     gathered: list[str] = []
     rest = list(args)

@@ -105,7 +105,7 @@ def embed_graph(
 ) -> NodeEmbeddings:
     """Embed every picture and text of a graph, each distinct content once; ``cache`` keeps them between runs.
 
-    Texts are left out where ``extractor`` embeds pictures only.
+    Texts are not embedded if ``extractor`` embeds pictures only.
 
     Raises:
         InputError: a picture is missing or cannot be decoded.
@@ -219,8 +219,8 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
 def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
     """The control: every target gets the neighbors of another one with their relations, none its own.
 
-    A neighbor that is the target itself is removed. The row of a single target becomes empty, since there is no
-    other target to swap with.
+    A neighbor that is the target itself is removed. The row of a single target becomes empty, since there is
+    no other target to swap with.
     """
     count = len(context.targets)
     order = np.random.default_rng(seed).permutation(count)

@@ -137,7 +137,7 @@ def shuffled_scenes(context: SceneContext, seed: int) -> SceneContext:
     A target gets an empty scene where every scene left is equal to its own: where it is alone, or where more
     than half of the scenes are equal.
     """
-    # Equal scenes stand together in a random order. A shift by the size of the largest group then leads from
+    # Equal scenes are grouped in a random order. A shift by the size of the largest group then leads from
     # each scene into another group, as long as no group holds more than half of them.
     rng, said = (
         np.random.default_rng(seed),

@@ -53,7 +53,7 @@ class Rectangle(NamedTuple):
 
 @dataclass(frozen=True)
 class Arrow:
-    """A curve that ends in a head; its label stands on it, or above its middle if ``above``."""
+    """A curve that ends in a head; its label is on it, or above its middle if ``above``."""
 
     points: list[Point]
     above: bool = False

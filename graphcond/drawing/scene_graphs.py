@@ -19,7 +19,7 @@ COLORS = ("#2f6fde", "#d2452d", "#2c8a4b", "#9a4fc4", "#c77c0a", "#0f8b9c", "#c2
 """Borders of nodes and boxes, by position."""
 
 MOST_DRAWN = 60
-"""Most objects of one drawing, and at most a tenth of its side; the number of the others stands below it."""
+"""Most objects of one drawing, and at most a tenth of its side; the number of the others is below it."""
 
 READABLE = ((9, 256), (16, 400), (MOST_DRAWN, 640))
 """Most objects that can be read in a drawing of this side, in pixels."""

@@ -35,7 +35,7 @@ class BoxHead(nn.Module):
 
 
 class BoxPredictor(nn.Module):
-    """A box for each node of a graph, from a graph network of its own.
+    """A box for each node of a graph, from a separate graph network.
 
     Args:
         network: gives a vector for each node.

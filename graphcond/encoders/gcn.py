@@ -26,7 +26,7 @@ class GraphConvolution(nn.Module):
         backend: ``auto`` takes DGL on a CPU where it is installed, torch otherwise.
 
     Raises:
-        InputError: DGL is asked for and cannot be imported.
+        InputError: DGL is requested and cannot be imported.
     """
 
     def __init__(self, width: int, backend: Backend = "auto") -> None:

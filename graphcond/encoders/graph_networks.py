@@ -38,7 +38,7 @@ def build_graph_network(
         backend: read by ``gcn``; the others know torch alone.
 
     Raises:
-        InputError: DGL is asked for and cannot be imported.
+        InputError: DGL is requested and cannot be imported.
     """
     settings: dict[str, Any] = {"node_width": width}
     if layers is not None:

@@ -70,7 +70,7 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         """Take over all weights that a transformers ``CLIPTextModel`` of the same shape has.
 
         Args:
-            text_encoder: with or without a projection, which is left out.
+            text_encoder: with or without a projection, which is not used.
             columns: the part of a token that its states fill; the rest starts at zero.
         """
         weights = {key.removeprefix("text_model."): value for key, value in text_encoder.state_dict().items()}

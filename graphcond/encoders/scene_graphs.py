@@ -20,7 +20,7 @@ class PackedScenes:
         predicates: vectors of the triples.
         subjects: row in ``nodes`` of each triple's subject.
         objects: row in ``nodes`` of each triple's object.
-        present: where the nodes stood in the batch.
+        present: the positions of the nodes in the batch.
     """
 
     nodes: Float[Tensor, "p d"]
@@ -34,7 +34,7 @@ class PackedScenes:
         return replace(self, nodes=nodes, predicates=predicates)
 
     def unpack(self) -> Float[Tensor, "b n d"]:
-        """The nodes' vectors where they stood in the batch; zero where nothing stood."""
+        """The nodes' vectors at their positions in the batch; zero at the others."""
         padded = self.nodes.new_zeros(*self.present.shape, self.nodes.shape[-1])
         return padded.masked_scatter(self.present[..., None], self.nodes)
 

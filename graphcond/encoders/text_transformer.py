@@ -62,7 +62,7 @@ class TextTransformer(nn.Module):
 
 
 class LayerStack(nn.Module):
-    """Layers one after another; a module of its own because the release's names say ``encoder.layers``."""
+    """Layers one after another; a separate module because the release's names are ``encoder.layers``."""
 
     def __init__(self, layers: Iterable[QFormerLayer]) -> None:
         super().__init__()

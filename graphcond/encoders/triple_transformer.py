@@ -24,13 +24,13 @@ ITEM_KINDS: tuple[ItemKind, ...] = ("relation", "attribute", "object")
 
 @dataclass(frozen=True)
 class Items:
-    """The items of a batch, those that stand first in each row.
+    """The items of a batch, which are first in each row.
 
     Args:
         ends: positions of head and tail among the scene's nodes; a lone object has itself as both.
         predicates: embeddings of the predicates; zero for lone objects.
         kinds: numbers of the kinds in `ITEM_KINDS`.
-        present: True where an item stands.
+        present: True for items, False for padding.
     """
 
     ends: Int64[Tensor, "b m 2"]

@@ -1,4 +1,4 @@
-"""The picture half of a CLIP by itself, as the InstructG2I release ships it."""
+"""The vision network of a CLIP alone, as the InstructG2I release ships it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ClipVisionExtractor(PretrainedExtractor):
 
 
 def vision_config(name: str | Path) -> CLIPVisionConfig:
-    """The sizes of a CLIP's picture half, given by itself or in a whole CLIP, without loading any weight.
+    """The sizes of a CLIP's vision network, given alone or in a whole CLIP, without loading any weight.
 
     Raises:
         InputError: the config is missing or damaged.

@@ -1,4 +1,4 @@
-"""Embeddings that are computed when they are asked for, each once, and kept on disk between runs."""
+"""Embeddings that are computed when they are requested, each once, and kept on disk between runs."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class EmbeddingTable(Generic[Item]):
         keys: a name for the content of each item; items with the same name are embedded once.
         embed: one embedding for each item.
         cache: keeps embeddings between runs; None keeps none.
-        progress: called while rows are computed, counting the distinct contents that were asked for.
+        progress: called while rows are computed, counting the distinct contents that were requested.
     """
 
     dtype = np.dtype(np.float32)

@@ -125,7 +125,7 @@ class Extractors:
 
         Args:
             pictures: the picture file of each node.
-            texts: the text of each node; left out where the network embeds pictures only.
+            texts: the text of each node; not used if the network embeds pictures only.
             progress: called while rows are computed.
 
         Raises:

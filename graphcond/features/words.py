@@ -14,7 +14,7 @@ from graphcond.progress import Progress
 
 
 class WordTable:
-    """Distinct words and their embeddings, each computed when it is first asked for.
+    """Distinct words and their embeddings, each computed when it is first requested.
 
     A word is embedded as it is: "standing on" is one.
 

@@ -318,12 +318,12 @@ def mask_of(
 
 
 def of_nodes(kind: str) -> str:
-    """The type in an error, to stand after "nodes"; empty for `PLAIN`."""
+    """The type in an error, after the word "nodes"; empty for `PLAIN`."""
     return f" of '{kind}'" if kind != PLAIN else ""
 
 
 def of_edges(kind: EdgeType) -> str:
-    """The type in an error, to stand after "edges"; empty for `PLAIN`."""
+    """The type in an error, after the word "edges"; empty for `PLAIN`."""
     return f" of {named(kind)}" if kind[1] != PLAIN else ""
 
 
@@ -422,7 +422,7 @@ def _edge_types(groups: Groups, key: str, place: object) -> list[str] | None:
 
 
 def is_mirrored(edges: EdgeList) -> bool:
-    """Return True if edges have weights, and each stands in both directions with the same weight."""
+    """Return True if edges have weights, and each is stored in both directions with the same weight."""
     if edges.weights is None:
         return False
     there = np.lexsort((edges.weights, edges.targets, edges.sources))

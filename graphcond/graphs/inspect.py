@@ -123,7 +123,7 @@ def _paths(graph: AttributedGraph) -> dict[int, Path]:
 def draw_degrees(graph: AttributedGraph, file: Path | str) -> None:
     """Draw a histogram of degrees, both axes logarithmic, as PNG.
 
-    Degree 0 stands at the left edge, since it has no logarithm.
+    Degree 0 is drawn at the left edge, since it has no logarithm.
 
     Raises:
         InputError: the graph has no nodes.

@@ -80,7 +80,7 @@ def read_source(path: Path | str, columns: Mapping[str, str] | None = None) -> G
         columns: what the format's columns are called in the files, where they differ.
 
     Raises:
-        InputError: as `detect`, or what stands there is broken.
+        InputError: as `detect`, or the files are broken.
     """
     return detect(path).read(Path(path), columns)
 
@@ -89,7 +89,7 @@ def load_graph(path: Path | str) -> AttributedGraph:
     """Open a graph folder, or read any other source as an undirected graph in memory.
 
     Raises:
-        InputError: as `detect`, or what stands there is broken.
+        InputError: as `detect`, or the files are broken.
     """
     return open_graph(path) if is_graph_folder(path) else read_source(path).graph()
 

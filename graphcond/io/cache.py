@@ -1,4 +1,4 @@
-"""Results that are computed once and kept in the cache folder, each in a folder of its own.
+"""Results that are computed once and kept in the cache folder, each in its own folder.
 
 An entry appears whole or not at all. An entry that cannot be read, whatever its damage, counts as missing: it
 is computed again and replaced. A cache that cannot be written is an error that names ``GRAPHCOND_CACHE``.

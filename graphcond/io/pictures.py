@@ -21,8 +21,8 @@ FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX"),
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
 )
-"""Formats that are read, by Pillow's names: those that Pillow decodes itself. EPS is not among them: Pillow would
-start Ghostscript for it, whatever the file's name, and files may come from untrusted sources."""
+"""Formats that are read, by Pillow's names: those that Pillow decodes itself. EPS is not among them: Pillow
+would start Ghostscript for it, whatever the file's name, and files may come from untrusted sources."""
 
 BAND_PIXELS = 2**24
 """Larger pictures are converted in bands of rows, so that copies stay small beside the picture."""
@@ -152,7 +152,7 @@ def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The picture as its header says; whatever goes wrong with it, then or later, becomes an InputError."""
+    """The opened picture; an error of Pillow, now or on later reading, becomes an InputError."""
     try:
         if (
             path.exists() and not path.is_dir() and not path.is_file()

@@ -109,7 +109,7 @@ class SampleMetric(Metric):
 class RatioMetric(Metric):
     """A metric that counts within each sample: its figure is all hits over all chances of the samples.
 
-    The interval resamples whole samples, so what stands or falls together within one stays together.
+    The interval resamples whole samples, so correlated chances within one sample stay together.
     """
 
     @abstractmethod

@@ -35,7 +35,7 @@ from graphcond.features.clip import FeatureExtractor, TextExtractor
 class Networks:
     """Networks that metrics need: extractors, a world's oracle, a detector of scene graphs.
 
-    Only those that are asked for are needed. ``distribution`` is the feature network of FID and KID.
+    Only those that the metrics use are needed. ``distribution`` is the feature network of FID and KID.
     """
 
     clip: TextExtractor | None = None

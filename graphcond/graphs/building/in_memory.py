@@ -61,7 +61,7 @@ class Arcs:
     def merged(self) -> Arcs:
         """Sorted arcs without repeats: the weights of a key are summed in float64, its first type stays.
 
-        Arcs whose weight is 0 after that are left out.
+        Arcs whose weight is 0 after that are dropped.
 
         Raises:
             InputError: a sum is too large for float32.
@@ -97,9 +97,9 @@ def check_count(nodes: int) -> None:
 
 
 def arcs_of(edges: EdgeList, types: UInt8[np.ndarray, " edges"] | None, *, directed: bool) -> Arcs:
-    """The arcs of ``edges``, self-loops left out; an undirected edge gives two.
+    """The arcs of ``edges`` without self-loops; an undirected edge gives two.
 
-    Arcs of one key stand in the order of their edges, whichever end of an undirected edge comes first.
+    Arcs of one key are in the order of their edges, whichever end of an undirected edge comes first.
 
     Args:
         edges: pairs of rows below `MAX_NODES`.

@@ -1,4 +1,4 @@
-"""Folders as OGB unpacks them: ``raw/edge.csv.gz`` and what stands beside it (Hu et al., arXiv 2005.00687).
+"""Folders as OGB unpacks them: ``raw/edge.csv.gz`` and its companions (Hu et al., arXiv 2005.00687).
 
 Graphs with one type of nodes have their files in ``raw``; graphs with several have ``raw/relations`` and a
 folder for each type, like ogbn-mag. Ids come from ``mapping``, or are row numbers. OGB has no texts: a table

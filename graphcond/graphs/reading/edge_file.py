@@ -49,7 +49,7 @@ class NodeIds:
         numbers = None if self._places is None else _numbers(ids)
         if self._places is None or numbers is None:
             return _index(ids, self.array)
-        # The last entry of the array is ABSENT, and stands for all numbers beyond.
+        # The last entry of the array is ABSENT, for all numbers beyond.
         return self._places[np.minimum(numbers, len(self._places) - 1)]
 
     def met(self, sources: pa.Array, targets: pa.Array) -> Int64[np.ndarray, "edges 2"]:
@@ -68,7 +68,7 @@ class NodeIds:
         if self._places is None:
             return
         numbers = _numbers(ids)
-        size = 0 if numbers is None else int(numbers.max(initial=-1)) + 2  # the last stands for all beyond
+        size = 0 if numbers is None else int(numbers.max(initial=-1)) + 2  # the last is for all beyond
         if numbers is None or size > SPARSE * (first + len(ids)) + 2:
             self._places = None  # for good: the hash serves from here on
             return
