@@ -14,6 +14,7 @@ from graphcond.attributed_graph import EdgeList
 from graphcond.objectives.layout import area, overlap
 from graphcond.samplers.pagerank.kernels import offer
 from graphcond.samplers.ranking import Ranking, best_first
+from graphcond.signals import GraphTokens
 from scripts.house import PACKAGE, files_of, tree_of
 from tests.typecheck import unchecked
 
@@ -25,8 +26,9 @@ from tests.typecheck import unchecked
         lambda: EdgeList(np.arange(3), np.arange(4)),
         lambda: Ranking(np.arange(3), np.ones(3)),
         lambda: area(torch.ones(2, 5)),
+        lambda: GraphTokens(torch.ones(2, 3, 4), torch.ones(2, 5, dtype=torch.bool)),
     ],
-    ids=["function", "dataclass", "named tuple", "alias"],
+    ids=["function", "dataclass", "named tuple", "alias", "types alone"],
 )
 def test_arrays_that_do_not_fit_their_annotation_are_refused(call: Callable[[], object]) -> None:
     with pytest.raises(TypeCheckError):

@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 from typing import Any, ForwardRef, get_args
 
 import jaxtyping
+import torch
 from beartype import BeartypeConf, beartype
 
 MARK = "__checked__"
@@ -40,31 +41,39 @@ def has_shape(hint: object) -> bool:
     return any(has_shape(part) for part in get_args(hint))
 
 
+ONLY_TYPES = {"torch": torch, "Tensor": torch.Tensor}
+"""Names that modules without torch import for type checkers alone."""
+
+
 def resolved(function: Callable[..., Any], module: str) -> dict[str, Any]:
-    """The annotations of a function, those left out that name what is not imported or not yet defined."""
+    """The annotations of a function; any type where they name what is not imported or not yet defined."""
     hints = {}
     for name, hint in getattr(function, "__annotations__", {}).items():
         text = hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint
         try:
-            hints[name] = eval(text, vars(sys.modules[module])) if isinstance(text, str) else text
+            names = ONLY_TYPES | vars(sys.modules[module])
+            hints[name] = eval(text, names) if isinstance(text, str) else text
         except (NameError, AttributeError, TypeError):
-            continue
+            hints[name] = Any
     return hints
 
 
 def checked(thing: Any) -> Any:
     """A function or class that checks the shapes that it is called with; itself where it has none."""
     if not inspect.isclass(thing):
-        shaped = any(map(has_shape, resolved(thing, thing.__module__).values()))
-        return jaxtyping.jaxtyped(thing, typechecker=check_types) if shaped else thing
+        return _checked(thing, thing.__module__, check_types)
     maker = "__init__" if dataclasses.is_dataclass(thing) else "__new__" if hasattr(thing, "_fields") else ""
     if maker in vars(thing):
-        function = getattr(thing, maker)
-        hints = resolved(function, thing.__module__)
-        if any(map(has_shape, hints.values())):
-            function.__annotations__ = hints
-            setattr(thing, maker, jaxtyping.jaxtyped(function, typechecker=check_shapes))
+        setattr(thing, maker, _checked(getattr(thing, maker), thing.__module__, check_shapes))
     return thing
+
+
+def _checked(function: Any, module: str, typechecker: Callable[..., Any]) -> Any:
+    hints = resolved(function, module)
+    if not any(map(has_shape, hints.values())):
+        return function
+    function.__annotations__ = hints
+    return jaxtyping.jaxtyped(function, typechecker=typechecker)
 
 
 @contextmanager
