@@ -1,4 +1,4 @@
-"""Personalized PageRank, 50 best nodes, alpha 0.15: graphcond beside what one can install, in one run.
+"""Personalized PageRank, 50 best nodes, alpha 0.15: graphcond and other libraries, in one run.
 
     pip install -c constraints.txt -r benchmarks/requirements.txt
     python benchmarks/bench_ppr.py --citeseer citeseer_edges.csv --out outputs/bench_ppr.md

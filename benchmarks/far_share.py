@@ -1,4 +1,4 @@
-"""How far the push's estimates are off for several values of FAR_SHARE, the constant of its correction.
+"""Errors of the push's estimates for several values of FAR_SHARE, the constant of its correction.
 
     python benchmarks/far_share.py
 

@@ -1,4 +1,4 @@
-"""What gpu.py measures: parts, each made of items that are measured one by one and fail one by one.
+"""The parts that gpu.py measures; each consists of items that are measured, and may fail, separately.
 
 Weights are random and of the published shapes (`checkpoints`): speed and memory are those of the real models,
 pictures show nothing. A random network has no outliers, so half precision that is finite here may still

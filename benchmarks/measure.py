@@ -1,4 +1,4 @@
-"""One method on one graph, in a process of its own, so that its memory is its own.
+"""One method on one graph, in a separate process, so that its memory can be measured.
 
     python benchmarks/measure.py GRAPH_FOLDER METHOD TARGETS.npy RIGHT.npz SECONDS
 

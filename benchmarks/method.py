@@ -1,4 +1,4 @@
-"""What every row of the benchmark's table is measured through, ours and the peers'."""
+"""The common interface of all methods in the benchmark's table, graphcond's and the peers'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""graphcond's rows of the table, through its public interface, and the floor that the memory sets."""
+"""graphcond's rows of the table, through its public interface, and the lower bound set by the memory."""
 
 from __future__ import annotations
 

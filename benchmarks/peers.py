@@ -1,4 +1,4 @@
-"""What one can install for personalized PageRank, each behind the same few lines.
+"""Other libraries for personalized PageRank, each behind the same interface.
 
 A peer's ``prepare(graph)`` does once what can be done once and gives ``rank(targets, setting)``: the 50 best
 nodes of each target. Settings go from cheap to dear; the benchmark takes the first with precision@50 of at

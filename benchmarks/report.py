@@ -1,4 +1,4 @@
-"""The tables of bench_ppr.py and what became of the aims."""
+"""The tables of bench_ppr.py, and whether its aims are met."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two graphs at once, a scale for each: a square of pictures that goes from one artist to another.
+"""Two graphs at once, with a scale for each: a square of pictures between two artists.
 
 Run it after `make demo`:
 

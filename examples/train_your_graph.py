@@ -1,4 +1,4 @@
-"""From your own folder of pictures and links to a trained model and a picture of what it learned.
+"""From your own folder of pictures and links to a trained model and a picture that it draws.
 
     python examples/train_your_graph.py paintings/ --steps 600
 

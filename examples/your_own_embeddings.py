@@ -1,4 +1,4 @@
-"""Steer by any embedding of your nodes in place of CLIP's: a graph network's, an audio model's, a user's.
+"""Condition on any embedding of your nodes in place of CLIP's: a graph network's, an audio model's, a user's.
 
 Run it after `make demo`:
 

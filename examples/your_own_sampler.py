@@ -1,4 +1,4 @@
-"""A sampler of your own, beside those of graphcond: neighbors over edges of the types you trust.
+"""Your own sampler: neighbors over edges of the types that you trust.
 
 Run it after `make demo`:
 

@@ -48,7 +48,7 @@ class Condition(nn.Module):
 
         Args:
             text: prompts (b, n).
-            like: any signal of this condition, whose token count the null takes.
+            like: a signal whose number of tokens the null should match.
         """
         if self.null == "absent":
             return None

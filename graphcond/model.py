@@ -109,7 +109,7 @@ class GraphModel:
         """
         if self._recipe is None:
             raise InputError(
-                "the model was composed by hand and has no recipe, which this needs",
+                "this needs a recipe, and the model was composed by hand without one",
                 remedy="write its parts as a recipe and build it with GraphModel.build",
             )
         return self._recipe

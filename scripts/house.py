@@ -1,4 +1,4 @@
-"""Measure the house: how much code there is, how it is cut, and whether the rooms keep apart.
+"""Measure the package: its size, its structure, and imports between its rooms.
 
     python scripts/house.py
     python scripts/house.py --list single-callers

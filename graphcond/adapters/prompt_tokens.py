@@ -21,7 +21,7 @@ DEFAULT = PromptTokenConfig.model_construct()
 class PromptTokenInjector(Injector[GraphTokens]):
     """Appends graph tokens to the context that cross-attention reads.
 
-    ``scale`` is how much a graph token counts in the softmax beside a prompt token. Tokens that are
+    ``scale`` is the weight of a graph token in the softmax relative to a prompt token. Tokens that are
     not ``present`` count nothing, so that a target without graph gets the base's own output.
 
     Args:

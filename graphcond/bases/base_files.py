@@ -114,7 +114,7 @@ def _snapshot(cached: Path) -> Path | None:
 def check_unet(
     config: type[BaseFields], unet: Mapping[str, Any], vae: Mapping[str, Any], *, place: object
 ) -> None:
-    """Check that a UNet is one that this kind of base draws with.
+    """Check that a UNet fits this kind of base.
 
     Args:
         config: of the kind of base.

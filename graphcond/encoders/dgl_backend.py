@@ -1,4 +1,4 @@
-"""DGL, where it is there: it is optional, and old builds of it break beside a newer torch."""
+"""DGL, if it is installed: it is optional, and old builds fail with a newer torch."""
 
 from __future__ import annotations
 

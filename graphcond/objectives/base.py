@@ -53,7 +53,7 @@ class ObjectiveResult:
 class Objective(nn.Module, ABC):
     """Scores an encoder on a batch of scenes.
 
-    Its own parameters (a projection, say) are trained beside the encoder's and thrown away with the stage.
+    Its own parameters (such as a projection) are trained with the encoder's and discarded after the stage.
     What of an encoder gets no gradient from it is left to the main training.
     """
 

@@ -46,5 +46,5 @@ pipe("a prompt", neighbors=[picture, another]).images[0].save("picture.png")
 ```
 
 `graphcond.json` holds the resolved recipe: data, training, guidance and seeds. Check the licences of the
-base and of the pictures in the graph before you share what it makes.
+base and of the pictures in the graph before you share its pictures.
 """
