@@ -30,7 +30,6 @@ from graphcond import (
     RandomSampler,
     load_graph,
 )
-from graphcond.attributed_graph import NodeEmbeddings
 from graphcond.errors import did_you_mean
 from graphcond.samplers import NeighborSamplerConfig, Ranking, answer_each, best_first, choosable
 
@@ -83,19 +82,10 @@ class EdgeTypeSampler(NeighborSampler):
 class EdgeTypeSamplerConfig(NeighborSamplerConfig):
     """Neighbors over edges of some types."""
 
+    component = EdgeTypeSampler
     kind: Literal["edge_type"] = "edge_type"
     types: tuple[str, ...]
     """The types that count."""
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: np.ndarray | None = None,
-    ) -> EdgeTypeSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        return EdgeTypeSampler(graph, forbidden=forbidden, **self.model_dump(exclude={"kind"}))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
