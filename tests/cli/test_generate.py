@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from graphcond.cli import app
 from graphcond.cli.generate import _draw, _sheet
 from graphcond.errors import InputError
+from graphcond.features.clip import ClipExtractor
 from graphcond.scene_graph import Box, SceneGraph
 from tests.builders import small_model
 
@@ -150,6 +151,20 @@ def test_a_node_of_a_graph(model: Path, paintings: Path, tmp_path: Path) -> None
         2,
     )
     assert both["graphs"] == 2
+
+
+def test_a_node_costs_its_neighbors_not_its_graph(
+    model: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "cache"))
+    embedded: list[int] = []
+    embed = ClipExtractor.embed_pictures
+    monkeypatch.setattr(
+        ClipExtractor, "embed_pictures", lambda clip, some: embedded.append(len(some)) or embed(clip, some)
+    )
+    monkeypatch.setattr(ClipExtractor, "embed_texts", pytest.fail)
+    run(model, tmp_path / "a.png", "--graph", paintings, "--target", "p 0.png")
+    assert embedded == [3]
 
 
 def test_without_graph(model: Path, tmp_path: Path) -> None:
