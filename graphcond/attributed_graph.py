@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from graphcond.errors import InputError
+from graphcond.io.files import file_inside
 
 ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""
@@ -106,9 +107,12 @@ class AttributedGraph:
         return (*names, *(f"rev_{name}" for name in names)) if self.directed else names
 
     def picture_path(self, node: int) -> Path | None:
-        """The path of the picture of ``node``, or None if it has none."""
-        picture = self.nodes.pictures[node]
-        return None if picture is None else (self.root or Path()) / picture
+        """The path of the picture of ``node``, or None if it has none.
+
+        Raises:
+            InputError: it would leave the graph's root folder.
+        """
+        return file_inside(self.root, self.nodes.pictures[node])
 
 
 @runtime_checkable

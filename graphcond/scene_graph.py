@@ -24,6 +24,7 @@ from pydantic import (
 from graphcond.attributed_graph import _rows_in
 from graphcond.config import as_input_error, shown
 from graphcond.errors import InputError
+from graphcond.io.files import file_inside
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class SceneSet:
         return replace(self, graphs=[replace(graph, boxes=(), masks=None) for graph in self.graphs])
 
     def picture_path(self, row: int) -> Path | None:
-        """The path of the picture of scene ``row``, or None if it has none."""
-        picture = self.pictures[row]
-        return None if picture is None else (self.root or Path()) / picture
+        """The path of the picture of scene ``row``, or None if it has none.
+
+        Raises:
+            InputError: it would leave the set's root folder.
+        """
+        return file_inside(self.root, self.pictures[row])
 
 
 MASK_SIDE = 16

@@ -18,6 +18,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.features.feature_cache import EmbeddingTable, FeatureCache
 from graphcond.features.load import Extractors
 from graphcond.features.words import WordTable
+from graphcond.io.files import file_inside
 from graphcond.progress import Progress
 from graphcond.recipe import ConditionConfig, Recipe
 from graphcond.recipe.sections import AnyData
@@ -125,9 +126,12 @@ class Dataset(ABC):
         return len(self.columns)
 
     def picture_path(self, row: int) -> Path | None:
-        """The picture file of ``row``, None if it has no picture."""
-        picture = self.columns.pictures[row]
-        return None if picture is None else (self.root or Path()) / picture
+        """The picture file of ``row``, None if it has no picture.
+
+        Raises:
+            InputError: it would leave the dataset's root folder.
+        """
+        return file_inside(self.root, self.columns.pictures[row])
 
     def rows_of(self, *ids: str) -> Rows:
         """The rows of ``ids``.

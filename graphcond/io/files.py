@@ -288,6 +288,17 @@ def inside(root: Path, relative: str, *, place: object = None) -> str:
     return clean.as_posix()
 
 
+def file_inside(root: Path | None, relative: str | None) -> Path | None:
+    """The path of a file that data name relative to their folder; None for no file.
+
+    Data come from anywhere: a graph folder that was edited may name any file of this machine.
+
+    Raises:
+        InputError: it would leave the folder.
+    """
+    return None if relative is None else (root or Path()) / inside(root or Path(), relative)
+
+
 def _sync(file: Path) -> None:
     with file.open("rb") as handle:
         os.fsync(handle.fileno())

@@ -82,8 +82,10 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's content.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or is a device or a pipe, which may never end.
     """
+    if path.exists() and not path.is_file():
+        raise InputError("is not a regular file", place=path, remedy="check the path")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

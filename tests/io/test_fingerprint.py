@@ -60,3 +60,8 @@ def test_a_new_wording_is_the_same_code() -> None:
     assert code_of(code) == code_of(worded)
     for changed in (code.replace(b"x + 1", b"x + 2"), code.replace(b"= 3", b'= "3"')):
         assert code_of(code) != code_of(changed)
+
+
+def test_a_device_has_no_digest() -> None:
+    with pytest.raises(InputError, match="is not a regular file"):
+        file_digest(Path("/dev/zero"))
