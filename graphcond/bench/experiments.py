@@ -105,14 +105,17 @@ def train_experiment(experiment: Experiment, *, trainer: Trainer = train) -> boo
         whether anything was trained. A run of another recipe, or over another base, is repeated.
     """
     facts, run = experiment.folder / FACTS, RunFolder(experiment.folder)
-    wanted = _identity(experiment.recipe)
-    if _trained(facts) == wanted and experiment.model.is_dir():
+    # A name that changes whenever the recipe or the packaged base does.
+    weights = [file_digest(file) for file in sorted(TINY_FOLDER.rglob("*.safetensors"))]
+    wanted = fingerprint(experiment.recipe.to_yaml(), *weights)
+    if _read(facts).get("trained") == wanted and experiment.model.is_dir():
         return False
-    resumed = _begun(facts) == wanted and bool(list_checkpoints(run.checkpoints))
+    begun = _read(_beginning(facts)).get("trained") == wanted
+    resumed = begun and bool(list_checkpoints(run.checkpoints))
     if not resumed:
         shutil.rmtree(experiment.folder, ignore_errors=True)
     started = time.perf_counter()
-    _announce(facts, wanted)
+    write_json(_beginning(facts), {"trained": wanted})
     where = {"resume": experiment.folder} if resumed else {"out": experiment.folder}
     trainer(experiment.recipe, **where)
     seconds = None if resumed else round(time.perf_counter() - started, 1)
@@ -128,7 +131,7 @@ def facts_of(experiment: Experiment, pipe: GraphPipeline) -> ExperimentFacts:
     kept = _read(experiment.folder / FACTS)
     return ExperimentFacts(
         name=experiment.name,
-        conditioning=f"{_kinds(c.encoder for c in recipe.conditions)} over {_words(recipe)}",
+        conditioning=f"{_kinds(c.encoder for c in recipe.conditions)} over {recipe.features.network}",
         enters=_kinds([*(c.injector for c in recipe.conditions), *([recipe.lora] if recipe.lora else [])]),
         parameters=sum(p.numel() for group in groups for p in group.values()),
         seconds=kept.get("seconds"),
@@ -140,27 +143,9 @@ def weights_of(experiment: Experiment) -> str:
     return fingerprint(*(file_digest(file) for file in sorted(experiment.model.rglob("*.safetensors"))))
 
 
-def _identity(recipe: Recipe) -> str:
-    """A name that changes whenever the recipe or the packaged base does."""
-    weights = [file_digest(file) for file in sorted(TINY_FOLDER.rglob("*.safetensors"))]
-    return fingerprint(recipe.to_yaml(), *weights)
-
-
 def _beginning(facts: Path) -> Path:
     """The file with the identity of an unfinished run; beside the run's folder, which must be new."""
     return facts.parent.with_name(f".{facts.parent.name}.begun.json")
-
-
-def _announce(facts: Path, wanted: str) -> None:
-    write_json(_beginning(facts), {"trained": wanted})
-
-
-def _begun(facts: Path) -> str | None:
-    return _read(_beginning(facts)).get("trained")
-
-
-def _trained(facts: Path) -> str | None:
-    return _read(facts).get("trained")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -174,7 +159,3 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _kinds(configs: Any) -> str:
     return " + ".join(dict.fromkeys(config.kind for config in configs))
-
-
-def _words(recipe: Recipe) -> str:
-    return recipe.features.network

@@ -152,16 +152,13 @@ def to_markdown(bench: SamplerBench) -> str:
         "",
         f"| noise edges | sampler | {SHARE} ↑ | {STYLE} ↑ | {DISTANCE} ↓ |",
         "|---|---|---:|---:|---:|",
-        *(f"| {row.noise} | {row.sampler} | {_cells(row)} |" for row in bench.rows),
-        "",
-        *(f"- {finding}" for finding in bench.findings),
     ]
+    for row in bench.rows:
+        figures = [row.figures[name] for name in (SHARE, *METRICS)]
+        cells = " | ".join(f"{f.mean:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in figures)
+        lines.append(f"| {row.noise} | {row.sampler} | {cells} |")
+    lines += ["", *(f"- {finding}" for finding in bench.findings)]
     return "\n".join(lines) + "\n"
-
-
-def _cells(row: SamplerRow) -> str:
-    figures = [row.figures[name] for name in (SHARE, *METRICS)]
-    return " | ".join(f"{f.mean:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in figures)
 
 
 def write_bench(bench: SamplerBench, examples: Mapping[str, Sequence[Image.Image]], out: Path) -> None:

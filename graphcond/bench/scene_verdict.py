@@ -28,9 +28,17 @@ def scene_findings(rows: Sequence[SceneRow]) -> Iterator[str]:
     graph_rows = [row for row in rows if row.facts.name != TEXT_ONLY]
     if graph_rows:
         best = max(graph_rows, key=lambda row: row.figure(MEASURE).mean)
-        yield _best(best, graph_rows)
+        ours, found = best.figure(MEASURE), best.figure("object_occurrence")
+        others = [row for row in graph_rows if row is not best]
+        ties = [row.facts.name for row in others if row.figure(MEASURE).high >= ours.low]
+        close = f"; intervals overlap with {', '.join(ties)}" if ties else ""
+        yield f"best graph recipe by relation accuracy: {best.facts.name}, {spoken(ours)}{close}"
         yield from (_gain(best, control) for control in CONTROLS)
-        yield _occurrence(best)
+        reached = "reaches" if found.mean >= WANTED_OCCURRENCE else "is short of"
+        yield (
+            f"object occurrence of {best.facts.name}: {spoken(found)}, "
+            f"which {reached} the {100 * WANTED_OCCURRENCE:.0f} % wanted"
+        )
         yield _swap(rows, graph_rows)
     shortfalls = [text for row in rows if (text := _shortfall(row))]
     yield (
@@ -38,13 +46,6 @@ def scene_findings(rows: Sequence[SceneRow]) -> Iterator[str]:
         if shortfalls
         else "every experiment reaches all of these marks"
     )
-
-
-def _best(best: SceneRow, rows: Sequence[SceneRow]) -> str:
-    ours = best.figure(MEASURE)
-    ties = [row.facts.name for row in rows if row is not best and row.figure(MEASURE).high >= ours.low]
-    close = f"; intervals overlap with {', '.join(ties)}" if ties else ""
-    return f"best graph recipe by relation accuracy: {best.facts.name}, {spoken(ours)}{close}"
 
 
 def _gain(best: SceneRow, control: str) -> str:
@@ -59,15 +60,6 @@ def _gain(best: SceneRow, control: str) -> str:
     return (
         f"relation accuracy of {best.facts.name} over {control.replace('_', ' ')}: "
         f"{100 * gain.mean:+.0f} points [{100 * gain.low:+.0f}, {100 * gain.high:+.0f}], {verdict}"
-    )
-
-
-def _occurrence(best: SceneRow) -> str:
-    found = best.figure("object_occurrence")
-    reached = "reaches" if found.mean >= WANTED_OCCURRENCE else "is short of"
-    return (
-        f"object occurrence of {best.facts.name}: {spoken(found)}, "
-        f"which {reached} the {100 * WANTED_OCCURRENCE:.0f} % wanted"
     )
 
 

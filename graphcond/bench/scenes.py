@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int64
 from PIL import Image
 
 from graphcond import evaluation, worlds
@@ -20,7 +17,6 @@ from graphcond.data.dataset import SceneDataset
 from graphcond.evaluation import (
     Measurement,
     PictureSet,
-    Targets,
     build_metrics,
     make_pictures,
     score_pictures,
@@ -95,7 +91,16 @@ def examine(experiment: Experiment, exam: SceneExam, *, watch: Watch) -> tuple[S
     """
     pipe = GraphPipeline.from_pretrained(experiment.model)
     facts = facts_of(experiment, pipe)
-    key = _key(experiment, exam)
+    key = fingerprint(
+        weights_of(experiment),
+        exam.targets.rows,
+        len(exam.pairs),
+        exam.seed,
+        exam.detector.identity,
+        (STEPS, DIVERSE, EXAMPLES, METRICS),
+        source_version(evaluation),
+        source_version(worlds),
+    )
     kept = kept_scores(experiment.folder, key)
     if kept is not None:
         return SceneRow(facts, kept[0]), kept[1]
@@ -131,27 +136,8 @@ def score(
         seed=exam.seed,
         progress=watch(f"{name}: swaps"),
     )
-    diversity = _diversity(pictures, again, few, exam.seed)
+    both = {arm: PictureSet(made.pictures[: len(few)], [again[arm]]) for arm, made in pictures.items()}
+    metric = Diversity(ClipExtractor.from_pretrained("tiny"))
+    twice = score_pictures(both, few, [metric], seed=exam.seed)
+    diversity = {arm: figures["diversity"] for arm, figures in twice.arms.items()}
     return Scores(report, diversity, swap), list(pictures["graph"].pictures[:EXAMPLES])
-
-
-def _diversity(
-    first: Mapping[str, PictureSet], again: Mapping[str, PictureSet], few: Targets, seed: int
-) -> dict[str, Measurement]:
-    both = {arm: PictureSet(made.pictures[: len(few)], [again[arm]]) for arm, made in first.items()}
-    report = score_pictures(both, few, [Diversity(ClipExtractor.from_pretrained("tiny"))], seed=seed)
-    return {arm: figures["diversity"] for arm, figures in report.arms.items()}
-
-
-def _key(experiment: Experiment, exam: SceneExam) -> str:
-    rows: Int64[np.ndarray, " n"] = exam.targets.rows
-    return fingerprint(
-        weights_of(experiment),
-        rows,
-        len(exam.pairs),
-        exam.seed,
-        exam.detector.identity,
-        (STEPS, DIVERSE, EXAMPLES, METRICS),
-        source_version(evaluation),
-        source_version(worlds),
-    )

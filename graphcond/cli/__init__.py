@@ -49,7 +49,11 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
-    _quiet_libraries()
+    # Progress bars are ours; those of the libraries would draw over them.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     python_format = warnings.formatwarning
     warnings.formatwarning = lambda message, category, *where, **line: (
         f"note: {message}\n"
@@ -112,11 +116,3 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
-
-
-def _quiet_libraries() -> None:
-    """Switch the libraries' progress bars off; they would draw over graphcond's own."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

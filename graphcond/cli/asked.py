@@ -11,7 +11,6 @@ from graphcond.errors import InputError
 
 if TYPE_CHECKING:
     from graphcond.context import NeighborFeatures
-    from graphcond.data.contexts import AnySource
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import Watch
     from graphcond.scene_graph import SceneGraph
@@ -44,8 +43,26 @@ class Asked:
     index: int | None = None
 
     def __post_init__(self) -> None:
-        _check_one_source(self)
-        _check_complete(self)
+        if self.scene is not None and (self.graph is not None or self.targets or self.neighbors):
+            raise InputError(
+                "a scene and a graph of pictures exclude each other",
+                place="--scene",
+                remedy="drop one; a model with both kinds of conditions is used from Python",
+            )
+        if self.graph is not None and self.neighbors:
+            raise InputError(
+                "a graph and neighbors exclude each other", place="--graph, --neighbors", remedy="drop one"
+            )
+        if self.graph is not None and not self.targets:
+            raise InputError(
+                "the graph is named, but no node of it", place="--graph", remedy="add --target ID"
+            )
+        if self.targets and self.graph is None:
+            raise InputError("a node is named, but no graph", place="--target", remedy="add --graph DIR")
+        if self.prompt is None and self.graph is None and self.scene is None:
+            raise InputError("the prompt is missing", place="--prompt", remedy="say what to draw")
+        if self.index is not None and self.scene is None:
+            raise InputError("a scene is named, but no file", place="--index", remedy="add --scene FILE")
 
     def scenes(self) -> list[SceneGraph]:
         """The scene graphs to draw; empty if the request has no scene.
@@ -60,7 +77,16 @@ class Asked:
             return []
         one = self.index is not None
         scenes = [read_scene(self.scene, self.index)] if one else read_scenes(self.scene)
-        _check_drawable(scenes, self.scene, self.index or 0)
+        if len(scenes) > MOST_SCENES:
+            raise InputError(
+                f"the file holds {len(scenes)} scenes, at most {MOST_SCENES} are drawn together",
+                place=self.scene,
+                remedy="choose one with --index",
+            )
+        for number, scene in enumerate(scenes, self.index or 0):
+            if not scene.objects:
+                place = f"{self.scene}: scene {number}"
+                raise InputError("the scene has no objects", place=place, remedy="name at least one")
         return scenes
 
     def prompt_and_graphs(self, pipe: GraphPipeline, watch: Watch) -> tuple[str, list[NeighborFeatures]]:
@@ -69,51 +95,16 @@ class Asked:
         Raises:
             InputError: a node, a graph or a picture cannot be read, or ``pipe`` does not take it.
         """
+        from graphcond.io.pictures import read_picture
+
         if self.graph is not None:
             text, graphs = _nodes(pipe, self.graph, self.targets, watch)
-        elif self.scene is not None:
-            text, graphs = _trained_prompt(pipe), []
+        elif self.scene is not None:  # a model of scenes was trained with one prompt for all
+            text, graphs = pipe.model.recipe.data.default_prompt, []
         else:
-            text, graphs = "", [_pictures(pipe, files) for files in self.neighbors]
+            groups = ([read_picture(Path(file)) for file in files] for files in self.neighbors)
+            text, graphs = "", [pipe.embed(pictures) for pictures in groups]
         return text if self.prompt is None else self.prompt, graphs
-
-
-def _check_one_source(asked: Asked) -> None:
-    if asked.scene is not None and (asked.graph is not None or asked.targets or asked.neighbors):
-        raise InputError(
-            "a scene and a graph of pictures exclude each other",
-            place="--scene",
-            remedy="drop one; a model with both kinds of conditions is used from Python",
-        )
-    if asked.graph is not None and asked.neighbors:
-        raise InputError(
-            "a graph and neighbors exclude each other", place="--graph, --neighbors", remedy="drop one"
-        )
-
-
-def _check_complete(asked: Asked) -> None:
-    if asked.graph is not None and not asked.targets:
-        raise InputError("the graph is named, but no node of it", place="--graph", remedy="add --target ID")
-    if asked.targets and asked.graph is None:
-        raise InputError("a node is named, but no graph", place="--target", remedy="add --graph DIR")
-    if asked.prompt is None and asked.graph is None and asked.scene is None:
-        raise InputError("the prompt is missing", place="--prompt", remedy="say what to draw")
-    if asked.index is not None and asked.scene is None:
-        raise InputError("a scene is named, but no file", place="--index", remedy="add --scene FILE")
-
-
-def _check_drawable(scenes: Sequence[SceneGraph], file: Path, first: int) -> None:
-    if len(scenes) > MOST_SCENES:
-        raise InputError(
-            f"the file holds {len(scenes)} scenes, at most {MOST_SCENES} are drawn together",
-            place=file,
-            remedy="choose one with --index",
-        )
-    for number, scene in enumerate(scenes, first):
-        if not scene.objects:
-            raise InputError(
-                "the scene has no objects", place=f"{file}: scene {number}", remedy="name at least one"
-            )
 
 
 def _nodes(
@@ -130,24 +121,11 @@ def _nodes(
         raise InputError("the model has several conditions", place="--graph", remedy="use it from Python")
     progress = watch(f"embedding {data.embedded}")
     (source,) = data.views(model.recipe, model.extractors, progress=progress).values()
-    return data.texts[rows[0]], [_neighbors(source, node, folder) for node in nodes]
-
-
-def _neighbors(source: AnySource, node: str, folder: Path) -> NeighborFeatures:
-    features: NeighborFeatures = source.features_of(node)
-    if not features.present.any():
-        raise InputError(
-            f"the node '{node}' has no neighbors", place=folder, remedy="choose another, or --neighbors"
-        )
-    return features
-
-
-def _pictures(pipe: GraphPipeline, files: Sequence[str]) -> NeighborFeatures:
-    from graphcond.io.pictures import read_picture
-
-    return pipe.embed([read_picture(Path(file)) for file in files])
-
-
-def _trained_prompt(pipe: GraphPipeline) -> str:
-    """The prompt that a model of scenes was trained with."""
-    return pipe.model.recipe.data.default_prompt
+    graphs: list[NeighborFeatures] = []
+    for node in nodes:
+        graphs.append(source.features_of(node))
+        if not graphs[-1].present.any():
+            raise InputError(
+                f"the node '{node}' has no neighbors", place=folder, remedy="choose another, or --neighbors"
+            )
+    return data.texts[rows[0]], graphs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -34,10 +35,17 @@ def samplers(
     from graphcond.bench.samplers import bench_samplers, to_markdown, write_bench
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
+    from graphcond.recipe import load_recipe
+    from graphcond.training import train
 
     if base_name(base) is None:
         raise InputError("the base is missing", place="--base", remedy="use tiny")
-    pipe = GraphPipeline.from_pretrained(model if model is not None else _train(out, seed))
+    if model is None:
+        seeds = [f"training.seed={seed}", f"data.seed={seed}"]
+        recipe = load_recipe("instructg2i", base="tiny", overrides=seeds)
+        shutil.rmtree(out / "run", ignore_errors=True)
+        model = train(recipe, out=out / "run").folder / "final"
+    pipe = GraphPipeline.from_pretrained(model)
     with progress_bars() as watch:
         bench, examples = bench_samplers(pipe, limit=limit, seed=seed, watch=watch)
     write_bench(bench, examples, out)
@@ -77,14 +85,3 @@ def scenes(
     bench, examples = run_scenes(experiments, limit=limit, pairs=pairs, seed=seed)
     write_bench(bench, examples, out)
     print(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
-
-
-def _train(out: Path, seed: int) -> Path:
-    import shutil
-
-    from graphcond.recipe import load_recipe
-    from graphcond.training import train
-
-    recipe = load_recipe("instructg2i", base="tiny", overrides=[f"training.seed={seed}", f"data.seed={seed}"])
-    shutil.rmtree(out / "run", ignore_errors=True)
-    return train(recipe, out=out / "run").folder / "final"

@@ -29,25 +29,24 @@ class Finding:
 
 def check_up() -> list[Finding]:
     """All checks of this installation. A missing part raises no error."""
-    return [
-        Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        *(_library(name) for name in ("graphcond", *LIBRARIES)),
-        _device(),
-        Finding(
-            "attention", f"{choose_attention('auto', pick_device(None))} (what base.attention: auto takes)"
-        ),
-        _xformers(),
-        _dgl(),
-        _tiny_base(),
-        _cache(),
-    ]
-
-
-def _library(name: str) -> Finding:
-    try:
-        return Finding(name, version(name))
-    except PackageNotFoundError:
-        return Finding(name, "not installed", fine=False, advice=f"pip install {name}")
+    found = [Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    for name in ("graphcond", *LIBRARIES):
+        try:
+            found.append(Finding(name, version(name)))
+        except PackageNotFoundError:
+            found.append(Finding(name, "not installed", fine=False, advice=f"pip install {name}"))
+    attention = f"{choose_attention('auto', pick_device(None))} (what base.attention: auto takes)"
+    found += [_device(), Finding("attention", attention), _xformers(), _dgl()]
+    weights = list(TINY_FOLDER.rglob("*.safetensors"))
+    if weights:
+        size = sum(path.stat().st_size for path in weights) / 2**20
+        found.append(Finding("tiny base", f"{size:.1f} MiB in the package"))
+    else:
+        found.append(Finding("tiny base", "missing", fine=False, advice="reinstall graphcond"))
+    folder = default_cache_folder()
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9
+    advice = "may be deleted at any time; GRAPHCOND_CACHE moves it"
+    return [*found, Finding("cache", f"{folder}, {size:.1f} GB", advice=advice)]
 
 
 def _device() -> Finding:
@@ -82,19 +81,3 @@ def _dgl() -> Finding:
             "dgl", f"{found} cannot be imported ({reason})", fine=False, advice="pip install dgl==1.1.3"
         )
     return Finding("dgl", found)
-
-
-def _cache() -> Finding:
-    folder = default_cache_folder()
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9
-    return Finding(
-        "cache", f"{folder}, {size:.1f} GB", advice="may be deleted at any time; GRAPHCOND_CACHE moves it"
-    )
-
-
-def _tiny_base() -> Finding:
-    weights = list(TINY_FOLDER.rglob("*.safetensors"))
-    if not weights:
-        return Finding("tiny base", "missing", fine=False, advice="reinstall graphcond")
-    size = sum(path.stat().st_size for path in weights) / 2**20
-    return Finding("tiny base", f"{size:.1f} MiB in the package")

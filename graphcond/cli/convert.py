@@ -63,7 +63,13 @@ def instructg2i(
     """
     if not source:
         raise InputError("the name is empty", place="SRC", remedy="name a folder or hub id")
-    target = _only_one(out, to_release)
+    target = out or to_release
+    if target is None or (out and to_release):
+        raise InputError(
+            "exactly one of the two options must be given",
+            place="--out, --to-release",
+            remedy="give one of the two a folder",
+        )
     if to_release and (image_encoder or neighbors or sampler):
         raise InputError(
             "goes with --out", place="--image-encoder, --neighbors, --sampler", remedy="leave it out"
@@ -77,17 +83,6 @@ def instructg2i(
     else:
         lines = _to_release(source, target)
     typer.echo("\n".join(lines))
-
-
-def _only_one(out: Path | None, to_release: Path | None) -> Path:
-    target = out or to_release
-    if target is None or (out and to_release):
-        raise InputError(
-            "exactly one of the two options must be given",
-            place="--out, --to-release",
-            remedy="give one of the two a folder",
-        )
-    return target
 
 
 def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:

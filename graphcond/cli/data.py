@@ -18,7 +18,7 @@ from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph
-    from graphcond.graphs import GraphReport, World
+    from graphcond.graphs import GraphReport
 
 app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=True)
 
@@ -146,44 +146,29 @@ def _build_source(
 
 
 def _build_world(name: str, out: Path, directed: bool, arguments: dict[str, str]) -> dict[str, Any]:
-    from graphcond.graphs import save_world
+    from pydantic import TypeAdapter, ValidationError
 
-    world = _make_world(name, arguments)
+    from graphcond.graphs import save_world
+    from graphcond.worlds import ArtWorld
+
+    make = {"art": ArtWorld}[name]
+    kinds, values = get_type_hints(make), {}
+    for argument, value in arguments.items():
+        if argument not in kinds:
+            problem = f"the world '{name}' has no argument '{argument}'"
+            raise InputError(problem, place="--set", remedy=did_you_mean(argument, kinds))
+        try:
+            values[argument] = TypeAdapter(kinds[argument]).validate_python(value)
+        except ValidationError:
+            problem = f"expected {kinds[argument].__name__}, got '{value}'"
+            raise InputError(problem, place=f"--set {argument}", remedy="choose another value") from None
+    try:
+        world = make(**values)
+    except ValueError as error:
+        raise InputError(str(error), place="--set", remedy="choose another value") from None
     with progress_bars() as watch:
         graph = save_world(world, out, directed=directed, progress=watch("drawing pictures"))
     return _counts(graph, out)
-
-
-def _make_world(name: str, arguments: dict[str, str]) -> World:
-    from graphcond.worlds import ArtWorld
-
-    world = {"art": ArtWorld}[name]
-    kinds = get_type_hints(world)
-    for argument in arguments:
-        if argument not in kinds:
-            raise InputError(
-                f"the world '{name}' has no argument '{argument}'",
-                place="--set",
-                remedy=did_you_mean(argument, kinds),
-            )
-    values = {key: _convert(key, value, kinds[key]) for key, value in arguments.items()}
-    try:
-        return world(**values)
-    except ValueError as error:
-        raise InputError(str(error), place="--set", remedy="choose another value") from None
-
-
-def _convert(argument: str, value: str, kind: Any) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError:
-        raise InputError(
-            f"expected {kind.__name__}, got '{value}'",
-            place=f"--set {argument}",
-            remedy="choose another value",
-        ) from None
 
 
 def _pairs(options: list[str] | None, place: str) -> dict[str, str]:
@@ -217,7 +202,7 @@ def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, A
 
 
 def _report_rows(report: GraphReport) -> dict[str, object]:
-    degree = report.degree
+    degree, undecodable = report.degree, report.undecodable_pictures
     rows: dict[str, object] = {
         "nodes": report.nodes,
         "edges": f"{report.edges} ({'directed' if report.directed else 'undirected'})",
@@ -232,18 +217,14 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
         "nodes with a picture": report.with_picture,
         "nodes with given neighbors": report.with_given_neighbors,
         "missing pictures": _some(report.missing_pictures),
-        "broken pictures": _broken(report),
+        "broken pictures": "not looked at (--pictures)"
+        if undecodable is None
+        else _some([f"{node}: {reason}" for node, reason in undecodable.items()]),
         "leak: held-out pictures seen in training": _some(report.shared_pictures),
         "leak: targets among their given neighbors": _some(report.given_targets),
         "leak: held-out nodes given as neighbors": _some(report.given_held_out),
     }
     return {name: entry for name, entry in rows.items() if entry != ""}
-
-
-def _broken(report: GraphReport) -> str:
-    if report.undecodable_pictures is None:
-        return "not looked at (--pictures)"
-    return _some([f"{node}: {reason}" for node, reason in report.undecodable_pictures.items()])
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -52,22 +52,27 @@ def export(
         graphcond data export graphs/shop --out shop/metadata.jsonl --neighbors neighbors.safetensors
     """
     _check_options(out, neighbors, split)
-    from graphcond.graphs import load_graph
+    from graphcond.graphs import export_edges, load_graph
 
     graph = load_graph(folder)
     if neighbors is not None:
         told = _export_metadata(graph, neighbors, out, split)
     elif out.suffix == PYG:
-        told = _export_pyg(graph, out)
+        from graphcond.graphs.formats.pyg import write_pyg
+
+        write_pyg(graph, out)
+        kind = "Data" if graph.nodes.types is None else "HeteroData"
+        told = f"{len(graph)} nodes, for {kind}.from_dict(torch.load('{out.name}'))"
     else:
-        told = _export_edges(graph, out)
+        with progress_bars() as watch:
+            told = f"{export_edges(graph, out, watch('writing edges'))} edges"
     typer.echo(f"{out}: {told}")
 
 
 def _check_options(out: Path, neighbors: Path | None, split: Sequence[str] | None) -> None:
     if not out.name.endswith((*EDGES, PYG, METADATA)):
         raise InputError(
-            f"'{out.suffix}' is nothing to export to",
+            f"'{out.suffix}' is not an export format",
             place="--out",
             remedy=f"end it in {', '.join((*EDGES, PYG, METADATA))}",
         )
@@ -81,21 +86,6 @@ def _check_options(out: Path, neighbors: Path | None, split: Sequence[str] | Non
             remedy="sample them with graphcond sample-all and add --neighbors FILE",
         )
     check_writable(out)
-
-
-def _export_edges(graph: AttributedGraph, out: Path) -> str:
-    from graphcond.graphs import export_edges
-
-    with progress_bars() as watch:
-        return f"{export_edges(graph, out, watch('writing edges'))} edges"
-
-
-def _export_pyg(graph: AttributedGraph, out: Path) -> str:
-    from graphcond.graphs.formats.pyg import write_pyg
-
-    write_pyg(graph, out)
-    kind = "Data" if graph.nodes.types is None else "HeteroData"
-    return f"{len(graph)} nodes, for {kind}.from_dict(torch.load('{out.name}'))"
 
 
 def _export_metadata(graph: AttributedGraph, stored: Path, out: Path, split: Sequence[str] | None) -> str:

@@ -42,7 +42,9 @@ def demo(
 def in_words(report: DemoReport, out: Path) -> str:
     """Print the results, and commands to try next."""
     style, subject = report.style_accuracy, report.subject_accuracy
-    model, graph, command = out / "model", out / "graph", _this_command()
+    model, graph = out / "model", out / "graph"
+    # How a person calls graphcond here: by its name if a shell would find it.
+    command = "graphcond" if which("graphcond") else os.path.relpath(sys.argv[0])
     return f"""
 What was seen, over {report.n} paintings that training never used as targets:
   With their graph, {style["graph"]:.0%} of the pictures are in the style of the right artist;
@@ -63,8 +65,3 @@ Try next
   {command} sample {graph} --target painting-000007 --picture neighbors.png
   {command} recipe show instructg2i
 """
-
-
-def _this_command() -> str:
-    """The command that runs graphcond here: its name if a shell finds it."""
-    return "graphcond" if which("graphcond") else os.path.relpath(sys.argv[0])

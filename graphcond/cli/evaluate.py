@@ -12,9 +12,6 @@ import typer
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from graphcond.evaluation import EvaluationReport
     from graphcond.recipe import Recipe
     from graphcond.recipe.sections import AnyData
 
@@ -81,7 +78,7 @@ def evaluate(
         reports = evaluate_model(
             pipe, data, rows, chosen, forbidden=forbidden, boxes=boxes, seed=seed, watch=watch
         )
-    content = _content(reports)
+    content = {name: report.to_json() for name, report in reports.items()}
     if out is not None:
         write_json(out, content)
     if as_json:
@@ -107,7 +104,3 @@ def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
     if recipe.data.kind == "scenes":
         return recipe.data.model_copy(update={"path": path, "format": None, "pictures": None})
     return SceneData(path=path, forbidden_splits=forbidden)
-
-
-def _content(reports: Mapping[str, EvaluationReport]) -> dict[str, object]:
-    return {name: report.to_json() for name, report in reports.items()}

@@ -73,47 +73,32 @@ def generate(
 
         graphcond generate outputs/scenes/sgcond-v/final --scene scene.json --seed 3
     """
-    from graphcond.progress import progress_bars
+    from graphcond.io.tensors import pick_device
+    from graphcond.pipeline import GraphPipeline
+    from graphcond.progress import during, progress_bars
 
     asked = Asked(prompt, graph, target or (), [apart(group) for group in neighbors or ()], scene, index)
     scenes, kind = asked.scenes(), _picture_format(out)
-    options = {
+    modes = ["separate", "joint"]
+    if mode is not None and mode not in modes:
+        raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
+    options: dict[str, Any] = {
         "negative_prompt": negative_prompt,
         "guidance_scale": text_scale,
-        "graph_guidance_scale": _one_or_each(graph_scale),
-        "guidance_mode": _mode(mode),
+        "graph_guidance_scale": graph_scale[0] if graph_scale and len(graph_scale) == 1 else graph_scale,
+        "guidance_mode": mode,
         "num_inference_steps": steps,
         "height": size,
         "width": size,
     }
     with progress_bars() as watch:
-        pipe = _load(model, device, watch)
+        with during(watch, "loading"):
+            pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
         text, graphs = asked.prompt_and_graphs(pipe, watch)
         pictures = _draw(pipe, text, graphs, scenes, watch, seed=seed, **options)
     made = {"out": str(out), "prompt": text, "graphs": len(graphs) or len(scenes), "seed": seed}
     _write(pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures), out, kind, made)
     print(json.dumps(made) if as_json else f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}")
-
-
-def _load(model: str, device: str | None, watch: Watch) -> GraphPipeline:
-    from graphcond.io.tensors import pick_device
-    from graphcond.pipeline import GraphPipeline
-    from graphcond.progress import during
-
-    with during(watch, "loading"):
-        return GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
-
-
-def _one_or_each(scales: list[float] | None) -> float | list[float] | None:
-    return scales[0] if scales and len(scales) == 1 else scales
-
-
-def _mode(mode: str | None) -> Any:
-    if mode not in (None, "separate", "joint"):
-        raise InputError(
-            f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, ["separate", "joint"])
-        )
-    return mode
 
 
 def _draw(
@@ -132,6 +117,11 @@ def _draw(
     pictures: list[Any] = []
     starts = range(0, max(len(scenes), 1), SCENES_AT_ONCE)
     for go, start in enumerate(starts):
+        bar = watch("drawing")
+
+        def count(step: int, steps: int, bar: Progress = bar, go: int = go) -> None:
+            bar(go * steps + step, len(starts) * steps)  # one bar for all goes
+
         part = list(scenes[start : start + SCENES_AT_ONCE])
         noise = [torch.Generator("cpu").manual_seed(seed) for _ in range(max(len(part), 1))]
         pictures += pipe(
@@ -139,15 +129,10 @@ def _draw(
             list(graphs) or None,
             scene=part or None,
             generator=noise,
-            on_step=_share(watch("drawing"), go, len(starts)),
+            on_step=count,
             **options,
         ).images
     return pictures
-
-
-def _share(progress: Progress, go: int, goes: int) -> Progress:
-    """A callback for the steps of one batch that reports the steps of all batches together."""
-    return lambda step, steps: progress(go * steps + step, goes * steps)
 
 
 def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:

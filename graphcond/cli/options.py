@@ -14,7 +14,7 @@ def base_name(base: str | None) -> Literal["tiny"] | None:
     """The base that ``--base`` names.
 
     Raises:
-        InputError: there is no such base.
+        InputError: the base is unknown.
     """
     if base is None:
         return None

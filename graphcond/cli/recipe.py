@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from graphcond.cli.options import base_name
-
-if TYPE_CHECKING:
-    from graphcond.recipe import Recipe
 
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
@@ -56,12 +52,19 @@ def show(
 
     Example: graphcond recipe show instructg2i --base tiny > my.yaml
     """
+    from graphcond.recipe import load_recipe, parse_recipe
     from graphcond.recipe.yaml_files import find_recipe
 
-    if not (resolved or base or overrides or as_json or Path(name).is_dir()):
+    if Path(name).is_dir():
+        from graphcond.saving.model_folder import saved_recipe
+
+        values = saved_recipe(name).model_dump(mode="json")
+        recipe = parse_recipe(values, base=base_name(base), overrides=overrides or (), place=name)
+    elif resolved or base or overrides or as_json:
+        recipe = load_recipe(name, base=base_name(base), overrides=overrides or ())
+    else:
         print(find_recipe(name).read_text(encoding="utf-8"), end="")
         return
-    recipe = _recipe_of(name, base, overrides or ())
     print(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
 
 
@@ -101,14 +104,3 @@ def schema(
         print(json.dumps(Recipe.model_json_schema(), indent=2))
     else:
         write_json(out, Recipe.model_json_schema())
-
-
-def _recipe_of(name: str, base: str | None, overrides: Sequence[str]) -> Recipe:
-    from graphcond.recipe import load_recipe, parse_recipe
-
-    if not Path(name).is_dir():
-        return load_recipe(name, base=base_name(base), overrides=overrides)
-    from graphcond.saving.model_folder import saved_recipe
-
-    values = saved_recipe(name).model_dump(mode="json")
-    return parse_recipe(values, base=base_name(base), overrides=overrides, place=name)

@@ -15,8 +15,6 @@ from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, emb
 from graphcond.errors import InputError
 
 if TYPE_CHECKING:
-    from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
-    from graphcond.progress import Watch
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
 
 
@@ -56,6 +54,7 @@ def sample_all(
     import numpy as np
 
     from graphcond.data.dataset import GraphDataset
+    from graphcond.features.feature_cache import EmbeddingTable
     from graphcond.graphs import load_graph
     from graphcond.graphs.store import folder_state
     from graphcond.precompute import plan_of, precompute, share_of
@@ -70,7 +69,11 @@ def sample_all(
         raise InputError("the graph has no splits", place="--split", remedy="leave it out")
     targets = np.arange(len(data)) if split is None else data.rows(split, place="--split")
     with progress_bars() as watch:
-        embeddings = _embed_all(graph, config, features, watch) if config.reads_embeddings else None
+        embeddings = embed(graph, features, watch) if config.reads_embeddings else None
+        # All rows that are compared, now: workers then find them in the cache, and compute none twice.
+        for name, table in vars(embeddings).items() if embeddings is not None else ():
+            if name in config.columns() and isinstance(table, EmbeddingTable):
+                table.fill()
         plan = replace(plan_of(out, graph, config, embeddings, targets, seed=seed), source=source)
         done = precompute(
             plan,
@@ -84,19 +87,6 @@ def sample_all(
         typer.echo(f"neighbors of {len(plan.targets)} targets: {out}")
     else:
         typer.echo(f"share {share.index} of {share.count} is done; the last to finish writes {out}")
-
-
-def _embed_all(
-    graph: AttributedGraph, config: NeighborSamplerConfig, features: str, watch: Watch
-) -> NodeEmbeddings:
-    """All rows that are compared, now: workers then find them in the cache, and compute none twice."""
-    from graphcond.features.feature_cache import EmbeddingTable
-
-    embeddings = embed(graph, features, watch)
-    for name, table in vars(embeddings).items():
-        if name in config.columns() and isinstance(table, EmbeddingTable):
-            table.fill()
-    return embeddings
 
 
 def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> NeighborSampler:

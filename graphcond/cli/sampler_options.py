@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from graphcond.progress import Watch
     from graphcond.samplers import NeighborSamplerConfig
 
-EMBEDDING_FILES = (".npy", ".safetensors", ".pt")
-
 KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, hop_mean, random, given or precomputed"
 """The kinds for the help of ``--sampler``; importing the samplers for it takes a third of a second."""
 
@@ -38,16 +36,24 @@ def sampler_config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
     """The config that ``--sampler`` and ``--set`` describe.
 
     Raises:
-        InputError: there is no such sampler of neighbors, or no such setting, or one is missing.
+        InputError: no sampler of neighbors has this name, or a setting is unknown or missing.
     """
+    from pydantic import ValidationError
+
+    from graphcond.config import as_input_error
+    from graphcond.recipe.overrides import override
     from graphcond.samplers import SAMPLERS, NeighborSamplerConfig
 
     kinds = {name: config for name, config in SAMPLERS.items() if issubclass(config, NeighborSamplerConfig)}
     if kind not in kinds:
         raise InputError(f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, kinds))
     config = kinds[kind]
-    needed = any(field.is_required() for field in config.model_fields.values())
-    return _adjusted(config, settings) if settings or needed else config.model_validate({})
+    values: dict[str, Any] = {"kind": config.kind_name()}
+    override(values, settings)
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        raise as_input_error(error, config, "--set") from None
 
 
 def embed(graph: AttributedGraph, features: str, watch: Watch) -> NodeEmbeddings:
@@ -59,28 +65,14 @@ def embed(graph: AttributedGraph, features: str, watch: Watch) -> NodeEmbeddings
     from graphcond.attributed_graph import NodeEmbeddings
     from graphcond.bases.config import TINY_FOLDER
     from graphcond.features.clip import ClipExtractor
-    from graphcond.features.embedding_files import load_embeddings
+    from graphcond.features.embedding_files import FORMATS, load_embeddings
     from graphcond.features.feature_cache import FeatureCache
     from graphcond.features.load import node_embeddings
 
-    if features.endswith(EMBEDDING_FILES):
+    if features.endswith(FORMATS):
         return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
     extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
     paths = [graph.picture_path(node) for node in range(len(graph))]
     return node_embeddings(
         extractor, paths, graph.nodes.texts, FeatureCache(), watch("embedding pictures and texts")
     )
-
-
-def _adjusted(config: type[NeighborSamplerConfig], settings: Sequence[str]) -> NeighborSamplerConfig:
-    from pydantic import ValidationError
-
-    from graphcond.config import as_input_error
-    from graphcond.recipe.overrides import override
-
-    values: dict[str, Any] = {"kind": config.kind_name()}
-    override(values, settings)
-    try:
-        return config.model_validate(values)
-    except ValidationError as error:
-        raise as_input_error(error, config, "--set") from None

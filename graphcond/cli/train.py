@@ -12,7 +12,6 @@ from graphcond.errors import InputError
 
 if TYPE_CHECKING:
     from graphcond.recipe import Recipe
-    from graphcond.training import TrainedRun
 
 
 def train_command(
@@ -51,12 +50,24 @@ def train_command(
 
         graphcond train --resume outputs/instructg2i-20250101-120000 --set training.steps=10000
     """
+    from graphcond.data.dataset import SceneDataset
     from graphcond.training import train
 
     if resume is not None and out is not None:
         raise InputError("a resumed run stays where it is", place="--out", remedy="leave it out")
     chosen = _recipe(recipe, base, set_ or [], resume)
-    _tell(train(chosen, out=out, resume=resume, device=device), chosen)
+    run = train(chosen, out=out, resume=resume, device=device)
+    gap = run.metrics.get("validation", {}).get("graph_gap")
+    if gap is not None:
+        print(f"graph gap: {gap:.4f} (what the graph takes off the validation loss)")
+    # An example that draws a target of the run, held out where any is.
+    place, model = str(chosen.data.place or run.data.root), str(run.folder / "final")
+    if isinstance(run.data, SceneDataset):
+        options = ["--scene", place, "--index", str(run.example)]
+    else:
+        options = ["--graph", place, "--target", run.data.ids[run.example]]
+    print(f"model: {model}")
+    print(f"try: {shlex.join(['graphcond', 'generate', model, *options])}")
 
 
 def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Path | None) -> Recipe:
@@ -73,32 +84,11 @@ def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Pa
         return load_recipe(name, base=base_name(base), overrides=overrides)
     if base is not None:
         raise InputError("a resumed run keeps its base", place="--base", remedy="leave it out")
-    return load_recipe(_recipe_of(Path(str(resume))), overrides=overrides)
-
-
-def _recipe_of(run: Path) -> Path:
-    file = run / "recipe.yaml"
+    file = Path(str(resume)) / "recipe.yaml"
     if not file.is_file():
         raise InputError(
-            "the folder is not a run folder", place=run, remedy="give the folder that holds recipe.yaml"
+            "the folder is not a run folder",
+            place=file.parent,
+            remedy="give the folder that holds recipe.yaml",
         )
-    return file
-
-
-def _tell(run: TrainedRun, recipe: Recipe) -> None:
-    model = run.folder / "final"
-    gap = run.metrics.get("validation", {}).get("graph_gap")
-    if gap is not None:
-        print(f"graph gap: {gap:.4f} (what the graph takes off the validation loss)")
-    print(f"model: {model}")
-    print(f"try: {shlex.join(['graphcond', 'generate', str(model), *_example(run, recipe)])}")
-
-
-def _example(run: TrainedRun, recipe: Recipe) -> list[str]:
-    """Options that draw a target of the run, held out where any is."""
-    from graphcond.data.dataset import SceneDataset
-
-    place = str(recipe.data.place or run.data.root)
-    if isinstance(run.data, SceneDataset):
-        return ["--scene", place, "--index", str(run.example)]
-    return ["--graph", place, "--target", run.data.ids[run.example]]
+    return load_recipe(file, overrides=overrides)

@@ -36,15 +36,19 @@ def draw_grid(
     """A few targets: some neighbors, the true picture, each arm's picture and whether its style is right."""
     verdicts = {arm: judge.verdict(rows, pictures) for arm, pictures in drawn.items()}
     (name,) = maker.contexts
-    chosen = maker.context("graph", name)
+    chosen, wrong = maker.context("graph", name), maker.context("shuffled_graph", name)
+    # Only targets whose shuffled graph is not, by chance, by their own artist.
+    share = dict(zip(wrong.targets.tolist(), same_artist_share(graph, wrong).tolist(), strict=True))
+    shown = _one_of_each_artist(graph, rows, np.array([share[row] == 0 for row in rows.tolist()]))
     sheet = []
-    shown = _one_of_each_artist(graph, rows, _wrong_is_anothers(graph, maker, rows))
     for place in shown:
         row = int(rows[place])
         neighbors = chosen.neighbors[np.flatnonzero(chosen.targets == row)[0]]
+        there = [_picture(graph, int(one)) for one in neighbors[neighbors != ABSENT][:SHOWN_NEIGHBORS]]
         sheet.append(
             [
-                *_neighbor_pictures(graph, neighbors),
+                *there,
+                *[None] * (SHOWN_NEIGHBORS - len(there)),
                 _picture(graph, row),
                 *(Cell(drawn[arm][place], good=bool(verdicts[arm].style[place])) for arm in drawn),
             ]
@@ -99,7 +103,10 @@ def draw_guidance(
         title=f"Two graphs at once: {_artist(graph, first)} and {_artist(graph, third)}",
         subtitle="One scale for each graph: the first row and the first column belong to one artist alone.",
     )
-    _save(_stacked(top, bottom), file)
+    sheet = Image.new("RGB", (max(top.width, bottom.width), top.height + bottom.height), "white")
+    sheet.paste(top, (0, 0))
+    sheet.paste(bottom, (0, top.height))
+    _save(sheet, file)
 
 
 def _mix(
@@ -139,23 +146,6 @@ def _one_of_each_artist(
     return [chosen[artist] for artist in sorted(chosen)][:ROWS]
 
 
-def _wrong_is_anothers(
-    graph: AttributedGraph, maker: ModelPictures, rows: Int64[np.ndarray, " n"]
-) -> Bool[np.ndarray, " n"]:
-    """Targets whose shuffled graph is not, by chance, by the target's own artist."""
-    (name,) = maker.contexts
-    wrong = maker.context("shuffled_graph", name)
-    share = dict(zip(wrong.targets.tolist(), same_artist_share(graph, wrong).tolist(), strict=True))
-    return np.array([share[row] == 0 for row in rows.tolist()])
-
-
-def _neighbor_pictures(
-    graph: AttributedGraph, neighbors: Int64[np.ndarray, " k"]
-) -> list[Image.Image | None]:
-    there = [int(row) for row in neighbors if row != ABSENT][:SHOWN_NEIGHBORS]
-    return [_picture(graph, row) for row in there] + [None] * (SHOWN_NEIGHBORS - len(there))
-
-
 def _picture(graph: AttributedGraph, row: int) -> Image.Image | None:
     path = graph.picture_path(row)
     return None if path is None else open_picture(path)
@@ -167,13 +157,6 @@ def _label(graph: AttributedGraph, row: int) -> str:
 
 def _artist(graph: AttributedGraph, row: Int64[np.ndarray, " 1"]) -> str:
     return graph.nodes.attributes["artist"][int(row[0])]
-
-
-def _stacked(top: Image.Image, bottom: Image.Image) -> Image.Image:
-    sheet = Image.new("RGB", (max(top.width, bottom.width), top.height + bottom.height), "white")
-    sheet.paste(top, (0, 0))
-    sheet.paste(bottom, (0, top.height))
-    return sheet
 
 
 def _save(sheet: Image.Image, file: Path) -> None:

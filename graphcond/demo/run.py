@@ -25,7 +25,7 @@ from graphcond.graphs import save_world
 from graphcond.io.files import write_json
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import progress_bars
-from graphcond.recipe import Recipe, load_recipe
+from graphcond.recipe import load_recipe
 from graphcond.training import train
 from graphcond.worlds import ARTISTS, ArtWorld
 
@@ -91,7 +91,10 @@ def run_demo(
     with clock.measure("world"), progress_bars() as watch:
         world = ArtWorld(seed=seed, paintings_per_artist=size.paintings_per_artist)
         graph = save_world(world, out / "graph", progress=watch("painting the world"))
-    recipe = _recipe(graph, seed, size)
+    settings = [f"data={{kind: mmag, path: {str(graph.root)!r}, resolution: 64}}", f"training.seed={seed}"]
+    if size.training_steps is not None:
+        settings.append(f"training.steps={size.training_steps}")
+    recipe = load_recipe("instructg2i", base="tiny", overrides=settings)
     shutil.rmtree(out / "run", ignore_errors=True)
     with clock.measure("training"):
         run = train(recipe, out=out / "run", graph=graph, device=device, console=console)
@@ -113,16 +116,6 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 1)
-
-
-def _recipe(graph: AttributedGraph, seed: int, size: DemoSize) -> Recipe:
-    settings = [
-        f"data={{kind: mmag, path: {str(graph.root)!r}, resolution: 64}}",
-        f"training.seed={seed}",
-    ]
-    if size.training_steps is not None:
-        settings.append(f"training.steps={size.training_steps}")
-    return load_recipe("instructg2i", base="tiny", overrides=settings)
 
 
 def _draw_and_score(

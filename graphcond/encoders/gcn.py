@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -45,12 +43,9 @@ class GraphConvolution(nn.Module):
         sources, targets = torch.cat([sources, loops]), torch.cat([targets, loops])
         if uses_dgl(self.backend, nodes.device):
             return self._by_dgl(nodes, sources, targets) + self.bias
-        return self._by_torch(nodes, sources, targets) + self.bias
-
-    def _by_torch(self, nodes: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
         out_degrees, in_degrees = counted(sources, len(nodes)), counted(targets, len(nodes))
         sent = (nodes @ self.weight) * out_degrees.rsqrt()[:, None]
-        return summed(sent[sources], targets, len(nodes)) * in_degrees.rsqrt()[:, None]
+        return summed(sent[sources], targets, len(nodes)) * in_degrees.rsqrt()[:, None] + self.bias
 
     def _by_dgl(self, nodes: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
         dgl = require_dgl()
@@ -58,20 +53,17 @@ class GraphConvolution(nn.Module):
             return nodes.float() @ self.weight.float()
         width = len(self.weight)
         convolution = dgl.nn.pytorch.GraphConv(width, width, norm="both", weight=False, bias=False)
-        graph = _on_device(dgl, dgl.graph((sources.cpu(), targets.cpu()), num_nodes=len(nodes)), nodes)
+        graph = dgl.graph((sources.cpu(), targets.cpu()), num_nodes=len(nodes))
+        try:
+            graph = graph.to(nodes.device)
+        except dgl.DGLError as error:
+            raise InputError(
+                f"this DGL cannot compute on {nodes.device.type}",
+                place="encoder.backend: dgl",
+                remedy="use backend: auto, which takes torch there with the same weights",
+            ) from error
         with torch.autocast(nodes.device.type, enabled=False):  # DGL's CPU kernels know no bf16
             return convolution(graph, nodes.float(), weight=self.weight.float())
-
-
-def _on_device(dgl: Any, graph: Any, like: Tensor) -> Any:
-    try:
-        return graph.to(like.device)
-    except dgl.DGLError as error:
-        raise InputError(
-            f"this DGL cannot compute on {like.device.type}",
-            place="encoder.backend: dgl",
-            remedy="use backend: auto, which takes torch there with the same weights",
-        ) from error
 
 
 class GCNLayer(GraphLayer):
@@ -93,18 +85,12 @@ class GCNLayer(GraphLayer):
     def forward(self, graph: PackedScenes) -> PackedScenes:
         """Nodes and both halves of the predicates after one convolution."""
         there, back = graph.predicates.chunk(2, dim=-1)
-        nodes = torch.cat([graph.nodes, there, back])
-        new = nodes + self.convolution(self.norm(nodes), *_ways(graph)).relu()
+        nodes, count = torch.cat([graph.nodes, there, back]), len(graph.subjects)
+        # Edges subject -> there -> object and object -> back -> subject, by the places in `nodes`.
+        there_at = len(graph.nodes) + torch.arange(count, device=graph.subjects.device)
+        back_at = there_at + count
+        sources = torch.cat([graph.subjects, there_at, graph.objects, back_at])
+        targets = torch.cat([there_at, graph.objects, back_at, graph.subjects])
+        new = nodes + self.convolution(self.norm(nodes), sources, targets).relu()
         objects, there, back = new.split([len(graph.nodes), len(there), len(back)])
         return graph.having(objects, torch.cat([there, back], dim=-1))
-
-
-def _ways(graph: PackedScenes) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " m"]]:
-    """Edges subject -> there -> object and object -> back -> subject."""
-    count = len(graph.subjects)
-    there = len(graph.nodes) + torch.arange(count, device=graph.subjects.device)
-    back = there + count
-    return (
-        torch.cat([graph.subjects, there, graph.objects, back]),
-        torch.cat([there, graph.objects, back, graph.subjects]),
-    )

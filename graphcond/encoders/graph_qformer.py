@@ -115,7 +115,9 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         )[0, 1]
         back = torch.linalg.pinv(text_projection)
         rest = norm(before) - back @ (text_projection @ norm(before))
-        proj.weight.copy_((back / norm.weight[:, None]).repeat(tokens, 1) * _nearly_one(proj.weight))
+        # Factors near 1 tell the tokens of one neighbor apart, so that they can learn to differ.
+        factors = 1 + 0.02 * torch.randn_like(proj.weight)
+        proj.weight.copy_((back / norm.weight[:, None]).repeat(tokens, 1) * factors)
         proj.bias.copy_(((rest - norm.bias) / norm.weight).repeat(tokens))
         last = self.text_model.encoder.last_cross_attention()
         for linear, gain in ((last.v_proj, 1.0), (last.out_proj, PASS_THROUGH * float(before.std()))):
@@ -145,11 +147,6 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         if self.to_tokens is not None:
             tokens = self.to_tokens(tokens)
         return GraphTokens(tokens, some[:, None].expand(tokens.shape[:2]))
-
-
-def _nearly_one(like: Tensor) -> Tensor:
-    """Factors that tell the tokens of one neighbor apart, so that they can learn to differ."""
-    return 1 + 0.02 * torch.randn_like(like)
 
 
 class NeighborProjector(nn.Module):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from einops import rearrange
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import Encoder
@@ -50,14 +49,11 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
 
     def forward(self, context: NeighborFeatures, text: TextTokens) -> GraphTokens:
         """Graph tokens (b, tokens, c); hidden for targets without any neighbor."""
-        mean = self._mean(context)
-        tokens = self.norm(rearrange(self.mlp(mean), "b (n c) -> b n c", n=self.tokens))
-        return GraphTokens(tokens, context.present.any(dim=1)[:, None].expand(tokens.shape[:2]))
-
-    def _mean(self, context: NeighborFeatures) -> Float[Tensor, "b d"]:
         here = context.present[..., None].to(self.norm.weight.dtype)
         embeddings = context.embeddings.to(here.dtype)
         if self.relations is not None:
             # Vectors that were added would not say which neighbor they belong to: a mean forgets that.
             embeddings = embeddings * (1 + self.relations(context))
-        return (embeddings * here).sum(1) / here.sum(1).clamp(min=1)
+        mean = (embeddings * here).sum(1) / here.sum(1).clamp(min=1)
+        tokens = self.norm(rearrange(self.mlp(mean), "b (n c) -> b n c", n=self.tokens))
+        return GraphTokens(tokens, context.present.any(dim=1)[:, None].expand(tokens.shape[:2]))

@@ -31,17 +31,17 @@ class RelationEmbedding(nn.Module):
         Relations are known by name, since every graph numbers its own. One that is not among ``names``
         counts as none, and a warning says so.
         """
-        rows = torch.tensor(self._rows(context.relation_names), device=context.present.device)
-        known = torch.zeros_like(context.present, dtype=torch.long)
-        return self.table(known if context.relations is None else rows[context.relations])
-
-    def _rows(self, names: tuple[str, ...]) -> list[int]:
-        """The table's row for each relation of a graph; the first is for none."""
+        names = context.relation_names
         unknown = [name for name in names if name not in self.names]
         if unknown:
             warnings.warn(
                 f"relations of the graph that the encoder does not know count as none: {', '.join(unknown)} "
                 f"(it knows {', '.join(self.names)})",
-                stacklevel=3,
+                stacklevel=2,
             )
-        return [0, *(1 + self.names.index(name) if name in self.names else 0 for name in names)]
+        # The table's row for each relation of the graph; the first is for none.
+        rows = [0, *(1 + self.names.index(name) if name in self.names else 0 for name in names)]
+        known = torch.zeros_like(context.present, dtype=torch.long)
+        if context.relations is not None:
+            known = torch.tensor(rows, device=known.device)[context.relations]
+        return self.table(known)

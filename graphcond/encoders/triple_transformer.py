@@ -161,18 +161,15 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Bool[Tensor, "b m"]]:
         context = context.to(dtype=self.first.dtype)
         items = items_of(context, self.triples)
-        vectors = self.norm(self._vectors(context, items))
-        first = self.first.expand(len(vectors), 1, -1)
-        everywhere = torch.ones_like(first[..., 0], dtype=torch.bool)
-        hidden = ~torch.cat([everywhere, items.present], dim=1)
-        states = self.transformer(torch.cat([first, vectors], dim=1), src_key_padding_mask=hidden)
-        return states, torch.cat([context.has_graph[:, None], items.present], dim=1)
-
-    def _vectors(self, context: SceneFeatures, items: Items) -> Float[Tensor, "b m w"]:
-        """Head + relation - tail; a lone object is its head alone."""
+        # Each item as one vector: head + relation - tail; a lone object is its head alone.
         words = self.read_words(context.nodes) + self.read_attributes(mean_attribute(context))
         row = torch.arange(len(words), device=words.device)[:, None]
         head, tail = (words[row, items.ends[..., end]] for end in (0, 1))
         triple = (items.kinds < ITEM_KINDS.index("object"))[..., None]
         link = self.read_predicates(items.predicates) - tail
-        return head + link * triple + self.kinds[items.kinds]
+        vectors = self.norm(head + link * triple + self.kinds[items.kinds])
+        first = self.first.expand(len(vectors), 1, -1)
+        everywhere = torch.ones_like(first[..., 0], dtype=torch.bool)
+        hidden = ~torch.cat([everywhere, items.present], dim=1)
+        states = self.transformer(torch.cat([first, vectors], dim=1), src_key_padding_mask=hidden)
+        return states, torch.cat([context.has_graph[:, None], items.present], dim=1)

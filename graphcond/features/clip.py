@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Whatever embeds pictures. Any object with these members will do."""
+    """A network that embeds pictures. Any object with these members is accepted."""
 
     @property
     def identity(self) -> str:
@@ -43,7 +43,7 @@ class FeatureExtractor(Protocol):
 
 @runtime_checkable
 class TextEmbedder(Protocol):
-    """Whatever embeds texts: words of scene graphs, say."""
+    """A network that embeds texts, such as words of scene graphs."""
 
     @property
     def identity(self) -> str:
@@ -83,7 +83,7 @@ class FrozenNetwork(ABC):
 
     @abstractmethod
     def _preprocessing(self) -> str:
-        """What, besides the weights, decides the embeddings."""
+        """The settings, besides the weights, that decide the embeddings."""
 
     @cached_property
     def identity(self) -> str:
@@ -133,7 +133,7 @@ class PretrainedExtractor(FrozenNetwork):
         return to_rgb(picture)
 
     def _preprocessing(self) -> str:
-        """What, besides the weights, decides the embeddings."""
+        """The settings, besides the weights, that decide the embeddings."""
         return str(self.processor.to_json_string())
 
 

@@ -12,6 +12,9 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.io.tensors import load_torch_file
 
+FORMATS = (".npy", ".safetensors", ".pt")
+"""Endings of the files that `load_embeddings` reads."""
+
 
 def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
     """Read an embedding matrix: ``.npy`` (memory-mapped), ``.safetensors`` or ``.pt`` with one tensor.
@@ -30,15 +33,14 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
             ``rows`` rows of finite floats.
     """
     path = Path(path)
-    read = _READERS.get(path.suffix)
-    if read is None:
+    if path.suffix not in FORMATS:
         raise InputError(
             f"'{path.suffix}' is not a format of embeddings",
             place=path,
-            remedy=did_you_mean(path.suffix, _READERS),
+            remedy=did_you_mean(path.suffix, FORMATS),
         )
     try:
-        embeddings = read(path)
+        embeddings = _read(path)
     except FileNotFoundError:
         raise InputError("no such file", place=path, remedy="check the path") from None
     except (InputError, MemoryError):
@@ -50,27 +52,6 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
             place=path,
             remedy="save one array of shape (nodes, width) as .npy",
         ) from error
-    return _checked(embeddings, rows, path)
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _read_safetensors(path: Path) -> np.ndarray:
-    if not path.exists():
-        raise FileNotFoundError(path)
-    tensors = load_file(path)
-    if len(tensors) != 1:
-        raise ValueError(f"{len(tensors)} tensors instead of one")
-    return as_array(next(iter(tensors.values())), "embeddings", path)
-
-
-def _read_pt(path: Path) -> np.ndarray:
-    return as_array(load_torch_file(path), "embeddings", path)
-
-
-def _checked(embeddings: np.ndarray, rows: int, path: Path) -> Float[np.ndarray, "rows d"]:
     right = embeddings.ndim == 2 and embeddings.shape[1] > 0
     if not right or embeddings.dtype not in (np.float16, np.float32):
         raise InputError(
@@ -88,4 +69,14 @@ def _checked(embeddings: np.ndarray, rows: int, path: Path) -> Float[np.ndarray,
     return embeddings
 
 
-_READERS = {".npy": _read_npy, ".safetensors": _read_safetensors, ".pt": _read_pt}
+def _read(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.suffix == ".pt":
+        return as_array(load_torch_file(path), "embeddings", path)
+    if not path.exists():
+        raise FileNotFoundError(path)
+    tensors = load_file(path)
+    if len(tensors) != 1:
+        raise ValueError(f"{len(tensors)} tensors instead of one")
+    return as_array(next(iter(tensors.values())), "embeddings", path)

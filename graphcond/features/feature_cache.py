@@ -72,8 +72,10 @@ class FeatureCache:
                     "SELECT content, vector, checksum FROM features "
                     f"WHERE extractor = ? AND content IN ({', '.join('?' * len(keys))})"
                 )
-                for content, *stored in database.execute(query, (extractor, *keys)):
-                    found[content] = self._vector(*stored)
+                for content, blob, checksum in database.execute(query, (extractor, *keys)):
+                    if zlib.crc32(blob) != checksum:
+                        raise self._damaged("an embedding does not match its checksum")
+                    found[content] = np.frombuffer(blob, "<f4")
         return found
 
     def put(self, extractor: str, embeddings: Mapping[str, Float32[np.ndarray, " d"]]) -> None:
@@ -132,11 +134,6 @@ class FeatureCache:
             ) from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
-
-    def _vector(self, blob: bytes, checksum: int) -> Float32[np.ndarray, " d"]:
-        if zlib.crc32(blob) != checksum:
-            raise self._damaged("an embedding does not match its checksum")
-        return np.frombuffer(blob, "<f4")
 
     def _damaged(self, how: str) -> InputError:
         return InputError(

@@ -82,10 +82,16 @@ class LayoutObjective(Objective):
     def forward(self, encoder: Any, batch: PretrainBatch) -> ObjectiveResult:
         """The loss of ``encoder`` on ``batch``; terms that nothing is known about are 0."""
         context = batch.context
-        boxes, masks = _predict(encoder, context)
+        if batch.scenes is None:
+            raise ValueError("the batch lacks scenes, whose words say which relations are geometric")
+        boxes, masks = (
+            encoder.predicted_layout(context)
+            if hasattr(encoder, "predicted_layout")
+            else (encoder.predicted_boxes(context), None)
+        )
         known = context.is_object & context.boxed
         truth = context.boxes.to(boxes.dtype)
-        relations = _relations(batch)
+        relations = stated(batch.scenes, context.present.device)
         near = overlap(boxes[known], truth[known])
         terms = {
             "box": _mean((boxes[known] - truth[known]).abs().mean(-1) + 1 - near.giou, boxes),
@@ -111,21 +117,6 @@ def kept_relations(boxes: Float[Tensor, "b n 4"], relations: Int64[Tensor, "r 4"
         for scene, first, second, rule in relations.tolist()
         if rule in DIRECTIONS
     ]
-
-
-def _predict(
-    encoder: Any, context: SceneFeatures
-) -> tuple[Float[Tensor, "b n 4"], Float[Tensor, "b n 16 16"] | None]:
-    if hasattr(encoder, "predicted_layout"):
-        boxes, masks = encoder.predicted_layout(context)
-        return boxes, masks
-    return encoder.predicted_boxes(context), None
-
-
-def _relations(batch: PretrainBatch) -> Int64[Tensor, "r 4"]:
-    if batch.scenes is None:
-        raise ValueError("the batch lacks scenes, whose words say which relations are geometric")
-    return stated(batch.scenes, batch.context.present.device)
 
 
 def _mask_loss(

@@ -69,20 +69,16 @@ def stated(scenes: SceneContext, device: torch.device) -> Int64[Tensor, "r 4"]:
 def shortfall(boxes: Float[Tensor, "b n 4"], relations: Int64[Tensor, "r 4"]) -> Float[Tensor, " r"]:
     """By how much each relation is missed, in shares of the picture's side; 0 where it clearly holds."""
     scene, first, second, rule = relations.unbind(1)
-    every = torch.stack(_hinges(boxes[scene, first], boxes[scene, second]), dim=1)
-    return every.gather(1, rule[:, None])[:, 0]
-
-
-def _hinges(one: Float[Tensor, "r 4"], other: Float[Tensor, "r 4"]) -> list[Float[Tensor, " r"]]:
-    """The shortfall of each rule of `RULES`, in their order."""
+    one, other = boxes[scene, first], boxes[scene, second]
     x, y = ((other[:, :2] + other[:, 2:] - one[:, :2] - one[:, 2:]) / 2).unbind(1)
     edges = torch.cat([other[:, :2] - one[:, :2], one[:, 2:] - other[:, 2:]], dim=1)
-    return [
+    hinges = [  # of each rule, in the order of `RULES`
         (LEAST_GAP + SLOPE * y.abs() - x).relu(),
         (LEAST_GAP + SLOPE * x.abs() - y).relu(),
         (LEAST_GAP + edges).relu().sum(1),
         (LEAST_RATIO * side(other) - side(one)).relu(),
     ]
+    return torch.stack(hinges, dim=1).gather(1, rule[:, None])[:, 0]
 
 
 def side(boxes: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:

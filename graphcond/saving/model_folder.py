@@ -26,7 +26,7 @@ _DOWNLOADED = ["*.json", "*.safetensors", "*.md", "*.txt", "gnn/*.pt", "image_pr
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a saved model says about itself.
+    """The facts that a saved model records about itself.
 
     Args:
         recipe: the resolved recipe.
@@ -73,7 +73,7 @@ def saved_recipe(name_or_folder: str | Path) -> Recipe:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a saved model says about itself.
+    """Read the facts that a saved model records about itself.
 
     Raises:
         InputError: the folder is not a saved model, or has another format.

@@ -46,7 +46,15 @@ def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Pa
     Raises:
         InputError: the device is not there, or cannot compute in that precision; TensorBoard is missing.
     """
-    _check_device(device)
+    if device is not None and device not in DEVICES:
+        raise InputError(
+            f"there is no device '{device}'",
+            place="device",
+            remedy="choose one GPU by CUDA_VISIBLE_DEVICES"
+            if device.startswith("cuda:")
+            else did_you_mean(device, DEVICES),
+        )
+    pick_device(device)
     if config.tensorboard and not is_tensorboard_available():
         raise InputError(
             "TensorBoard is not installed",
@@ -79,15 +87,3 @@ def _imprecise(precision: str, reason: str) -> InputError:
         place="training.mixed_precision",
         remedy="set it to 'no'",
     )
-
-
-def _check_device(device: str | None) -> None:
-    if device is not None and device not in DEVICES:
-        raise InputError(
-            f"there is no device '{device}'",
-            place="device",
-            remedy="choose one GPU by CUDA_VISIBLE_DEVICES"
-            if device.startswith("cuda:")
-            else did_you_mean(device, DEVICES),
-        )
-    pick_device(device)

@@ -94,6 +94,13 @@ class Gatherer:
         Raises:
             InputError: a picture cannot be read, or its size does not suit the base.
         """
+        resolution, side = self.recipe.data.resolution, base.facts.pixels_per_latent
+        if resolution % side:
+            raise InputError(
+                f"expected a multiple of {side}, got {resolution}",
+                place="data.resolution",
+                remedy=f"use a multiple of {side}",
+            )
         texts = [self.data.texts[target] for target in targets.tolist()]
         paths = [self.data.picture_path(target) for target in targets.tolist()]
         known = [path for path in paths if path is not None]
@@ -102,7 +109,7 @@ class Gatherer:
             latents = cached_latents(
                 base,
                 pictures,
-                resolution=self._resolution(base),
+                resolution=resolution,
                 mirrored=mirrored,
                 progress=progress,
             )
@@ -117,16 +124,6 @@ class Gatherer:
                 relations += [condition.encoder.relations_read(), neighbors.relations]
         identity = fingerprint(targets, digests, texts, *chosen, *relations)
         return Examples(self.data, targets, latents, prompts, self.sources, contexts, identity)
-
-    def _resolution(self, base: Base) -> int:
-        resolution, side = self.recipe.data.resolution, base.facts.pixels_per_latent
-        if resolution % side:
-            raise InputError(
-                f"expected a multiple of {side}, got {resolution}",
-                place="data.resolution",
-                remedy=f"use a multiple of {side}",
-            )
-        return resolution
 
 
 def has_graph(contexts: Contexts) -> Bool[np.ndarray, " n"]:

@@ -20,7 +20,10 @@ from graphcond.progress import Progress
 from graphcond.signals import TextTokens
 
 PICTURES_AT_ONCE = 16
-"""Pictures that go through the VAE at once."""
+"""Pictures that go through the VAE in one call."""
+
+TEXTS_AT_ONCE = 64
+"""Texts that go through the text encoder in one call."""
 
 Moments = Float[np.ndarray, "n views 2 channels height width"]
 """Mean and standard deviation of every picture, upright and, with two views, mirrored."""
@@ -60,38 +63,24 @@ def cached_latents(
     dtype = storage_type(base)
     shape = (len(paths), 1 + mirrored, 2, *base.latent_shape(resolution, resolution))
 
+    def pixels_of(path: Path) -> Float32[np.ndarray, "3 height width"]:
+        return to_pixels(to_square(open_picture(path, longest=2 * resolution), resolution))
+
     def fill(arrays: Arrays) -> None:
-        _encode_all(base, paths, resolution, arrays["moments"], progress)
+        into = arrays["moments"]
+        with ThreadPoolExecutor() as pool:
+            for start in range(0, len(paths), PICTURES_AT_ONCE):
+                batch = paths[start : start + PICTURES_AT_ONCE]
+                pixels = torch.from_numpy(np.stack(list(pool.map(pixels_of, batch))))
+                for view in range(into.shape[1]):
+                    moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
+                    both = torch.stack([moments.mean, moments.std], dim=1)
+                    into[start : start + len(batch), view] = both.float().cpu().numpy()
+                if progress is not None:
+                    progress(start + len(batch), len(paths))
 
     key = f"latents-{fingerprint(base.pictures_version(), resolution, mirrored, dtype.__name__, digests)}"
     return cached_arrays(key, {"moments": Layout(shape, dtype)}, fill)["moments"]
-
-
-def _encode_all(
-    base: Base,
-    paths: Sequence[Path],
-    resolution: int,
-    into: Moments,
-    progress: Progress | None,
-) -> None:
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), PICTURES_AT_ONCE):
-            batch = paths[start : start + PICTURES_AT_ONCE]
-            pixels = torch.from_numpy(np.stack(list(pool.map(lambda path: _pixels(path, resolution), batch))))
-            for view in range(into.shape[1]):
-                moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
-                both = torch.stack([moments.mean, moments.std], dim=1)
-                into[start : start + len(batch), view] = both.float().cpu().numpy()
-            if progress is not None:
-                progress(start + len(batch), len(paths))
-
-
-def _pixels(path: Path, resolution: int) -> Float32[np.ndarray, "3 height width"]:
-    return to_pixels(to_square(open_picture(path, longest=2 * resolution), resolution))
-
-
-TEXTS_AT_ONCE = 64
-"""Texts that go through the text encoder at once."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,13 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     """All lines; a line that an interrupted run left incomplete is skipped."""
     if not file.exists():
         return []
-    records = (_parse(line) for line in file.read_text(encoding="utf-8").splitlines())
-    return [record for record in records if record is not None]
+    records = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        with suppress(json.JSONDecodeError):
+            record = json.loads(line)
+            if isinstance(record, dict) and "step" in record:
+                records.append(record)
+    return records
 
 
 def cut_after(file: Path, step: int) -> None:
@@ -67,11 +73,3 @@ class Recent:
     def rate(self) -> float:
         """Samples per second, dropped ones included."""
         return self.samples / max(self.seconds, 1e-9)
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return record if isinstance(record, dict) and "step" in record else None

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import nn
 
 from graphcond.encoders import Encoder
@@ -69,13 +68,14 @@ def _loop(
     groups = {name: group for name, group in groups.items() if group}
     optimizer, factor = build_optimizer(groups, config), rate_factor(config)
     device, figures = next(encoder.parameters()).device, {}
+    size = min(stage.batch_size, len(trained))  # a scene twice in a batch would be its own opponent
     for step in range(stage.steps):
         torch.manual_seed(seed_of(stage.seed, Purpose.LAYERS, step))
         encoder.train()
         set_rates(optimizer, factor(step))
         optimizer.zero_grad()
-        batch = trained.batch(_rows(stage, step, len(trained)), device)
-        result = objective(encoder, batch)
+        rows = order_of(stage.seed, np.arange(step * size, (step + 1) * size), len(trained))
+        result = objective(encoder, trained.batch(rows, device))
         if not bool(result.loss.isfinite()):
             raise TrainingError(
                 f"the loss is {float(result.loss.detach())} at step {step + 1}",
@@ -110,11 +110,6 @@ def judge(
         for name, value in _figures(objective(encoder, scenes.batch(rows, device))).items():
             sums[name] = sums.get(name, 0.0) + value * len(rows)
     return {name: total / len(scenes) for name, total in sums.items()}
-
-
-def _rows(stage: StageConfig, step: int, count: int) -> Int64[np.ndarray, " b"]:
-    size = min(stage.batch_size, count)  # a scene twice in a batch would be its own opponent
-    return order_of(stage.seed, np.arange(step * size, (step + 1) * size), count)
 
 
 def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:

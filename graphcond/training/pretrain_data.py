@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -21,7 +20,6 @@ from graphcond.objectives import PretrainBatch
 from graphcond.progress import Progress
 from graphcond.recipe.stages import StageConfig
 from graphcond.samplers.hard_negatives import swapped
-from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.training.gather import Gatherer
 from graphcond.training.randomness import Purpose, seed_of
 
@@ -87,8 +85,13 @@ def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray
     needs, source = stage.objective.needs, cast(SceneContexts, gatherer.sources[stage.condition])
     rows = rows[source.sample(rows).has_graph]
     scenes = StageScenes(source, source.sample(rows))
-    if "boxes" in needs:
-        _check_boxes(stage, scenes)
+    boxes = (box for scene in scenes.context.scenes for box in scene.boxes)
+    if "boxes" in needs and len(scenes) and all(box is None for box in boxes):
+        raise InputError(
+            "the objective needs boxes, and no scene has any",
+            place=f"stages.{stage.name}.objective",
+            remedy="name data with boxes for this stage",
+        )
     if not needs - {"boxes"}:
         return scenes
     with gatherer.report.stage("features", f"Embedding what {stage.name} needs") as progress:
@@ -114,16 +117,6 @@ def _clip(stage: StageConfig, extractors: Extractors) -> ClipExtractor:
         ) from error
 
 
-def _check_boxes(stage: StageConfig, scenes: StageScenes) -> None:
-    known = any(box is not None for scene in scenes.context.scenes for box in scene.boxes)
-    if len(scenes) and not known:
-        raise InputError(
-            "the objective needs boxes, and no scene has any",
-            place=f"stages.{stage.name}.objective",
-            remedy="name data with boxes for this stage",
-        )
-
-
 def _negatives(
     stage: StageConfig,
     clip: ClipExtractor,
@@ -131,28 +124,18 @@ def _negatives(
     rows: Int64[np.ndarray, " n"],
     progress: Progress,
 ) -> Negatives:
-    scenes = [source.scenes.graphs[row] for row in rows.tolist()]
     found = [
-        swapped(scene, np.random.default_rng(seed_of(stage.seed, Purpose.STAGE, row)))
-        for scene, row in zip(scenes, rows.tolist(), strict=True)
+        swapped(source.scenes.graphs[row], np.random.default_rng(seed_of(stage.seed, Purpose.STAGE, row)))
+        for row in rows.tolist()
     ]
-    graphs = [
-        scene if negative is None else negative.scene for scene, negative in zip(scenes, found, strict=True)
-    ]
-    other = replace(source, scenes=replace(source.scenes, graphs=_placed(source.scenes, rows, graphs)))
+    graphs = list(source.scenes.graphs)
+    for row, negative in zip(rows.tolist(), found, strict=True):
+        if negative is not None:
+            graphs[row] = negative.scene
+    other = replace(source, scenes=replace(source.scenes, graphs=graphs))
     context = other.sample(rows)
     present = np.array([negative is not None for negative in found], np.bool_)
     return Negatives(other, context, present, _embedded(clip, other, context, progress))
-
-
-def _placed(
-    scenes: SceneSet, rows: Int64[np.ndarray, " n"], graphs: Sequence[SceneGraph]
-) -> list[SceneGraph]:
-    """All graphs of ``scenes``, with ``graphs`` in ``rows``."""
-    placed = list(scenes.graphs)
-    for row, graph in zip(rows.tolist(), graphs, strict=True):
-        placed[row] = graph
-    return placed
 
 
 def _embedded(

@@ -43,14 +43,17 @@ class Previews:
 
     def write(self, model: GraphModel, file: Path) -> None:
         """Draw the sheet of ``model`` as it is now."""
-        config = model.recipe.training
-        wrong = shuffled_contexts(self._examples, config.seed)
+        data = self._examples.data
+        wrong = shuffled_contexts(self._examples, model.recipe.training.seed)
         model.train(False)
         columns = [self._draw(model, contexts) for contexts in (None, self._examples.contexts, wrong)]
         train_mode(model)
-        graphs = self._graphs()
+        paths, size = [data.picture_path(target) for target in self._targets], self._resolution
+        truth = [to_square(open_picture(path, longest=2 * size), size) for path in paths if path is not None]
+        scenes = data.scene_graphs(self._examples.targets[self._rows])
+        graphs = [[draw_graph(scene, GRAPH_SIDE) for scene in scenes]] if scenes else []
         sheet = contact_sheet(
-            list(zip(*graphs, self._truth(), *columns, strict=True)),
+            list(zip(*graphs, truth, *columns, strict=True)),
             row_labels=self._texts(),
             column_labels=(GRAPH_COLUMN, *COLUMNS) if graphs else COLUMNS,
         )
@@ -74,16 +77,6 @@ class Previews:
     def _texts(self) -> list[str]:
         texts = self._examples.data.texts
         return [texts[target] for target in self._targets]
-
-    def _graphs(self) -> list[list[Image.Image]]:
-        """A column of drawn scene graphs; no column for other graphs."""
-        graphs = self._examples.data.scene_graphs(self._examples.targets[self._rows])
-        return [[draw_graph(graph, GRAPH_SIDE) for graph in graphs]] if graphs else []
-
-    def _truth(self) -> list[Image.Image]:
-        paths = [self._examples.data.picture_path(target) for target in self._targets]
-        size = self._resolution
-        return [to_square(open_picture(path, longest=2 * size), size) for path in paths if path is not None]
 
     @property
     def _targets(self) -> list[int]:

@@ -98,15 +98,13 @@ class Draws:
 
 def draws_of(seed: int, positions: Int64[np.ndarray, " b"], shape: tuple[int, int, int]) -> Draws:
     """The draws of the samples at ``positions``, for latents of ``shape``."""
-    rows = [_draw(generator_of(seed, Purpose.SAMPLE, position), shape) for position in positions.tolist()]
-    uniform = torch.stack([row[0] for row in rows])
-    normal = torch.stack([row[1] for row in rows])
+    uniform, normal = torch.empty(len(positions), 3), torch.empty(len(positions), 2, *shape)
+    for row, position in enumerate(positions.tolist()):
+        generator = generator_of(seed, Purpose.SAMPLE, position)
+        uniform[row] = torch.rand(3, generator=generator)
+        normal[row] = torch.randn((2, *shape), generator=generator)
     chances = uniform.double().numpy()
     return Draws(chances[:, 0], chances[:, 1], uniform[:, 2], normal[:, 0], normal[:, 1])
-
-
-def _draw(generator: torch.Generator, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    return torch.rand(3, generator=generator), torch.randn((2, *shape), generator=generator)
 
 
 @lru_cache(maxsize=2)

@@ -120,7 +120,8 @@ def train(
     run, checkpoint = (new_run(recipe, out), None) if resume is None else resumed_run(recipe, resume)
     with accelerated(recipe.training, device, run.root) as accelerator:
         run = RunFolder(broadcast_object_list([run.root])[0])
-        report = Report(_console(console, accelerator))
+        shown = console if console is not None else Console(stderr=True)
+        report = Report(shown if accelerator.is_main_process else Console(quiet=True))
         with accelerator.main_process_first():  # the others then find everything in the cache
             prepared = prepare(
                 *(recipe, accelerator.device, report),
@@ -162,12 +163,6 @@ def _fit(
     _summarize(report, run, recipe, prepared, trainer, accelerator)
     trainer.fit()
     return trainer.newest, trainer.warnings
-
-
-def _console(console: Console | None, accelerator: Accelerator) -> Console:
-    if not accelerator.is_main_process:
-        return Console(quiet=True)
-    return Console(stderr=True) if console is None else console
 
 
 def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) -> None:

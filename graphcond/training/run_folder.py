@@ -122,10 +122,11 @@ def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
         InputError: names the settings that differ.
     """
     before, after = (dict(_leaves(recipe.model_dump(mode="json"))) for recipe in (was, now))
+    free = tuple(f"{setting}." for setting in FREE)
     changed = [
         f"{path} was {before.get(path)!r} and is {after.get(path)!r}"
         for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path) and not _is_free(path)
+        if before.get(path) != after.get(path) and not f"{path}.".startswith(free)
     ]
     if changed:
         raise InputError(
@@ -133,10 +134,6 @@ def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
             place=place,
             remedy="resume with the run's own recipe, or start a new run",
         )
-
-
-def _is_free(path: str) -> bool:
-    return any(path == free or path.startswith(f"{free}.") for free in FREE)
 
 
 def _leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:

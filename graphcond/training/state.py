@@ -120,21 +120,6 @@ class TrainingState:
             InputError: it is damaged, or belongs to other data or another size of batch.
         """
         standing, tensors = read_standing(checkpoint), read_tensors(checkpoint)
-        self._check(standing, checkpoint)
-        self.model.load_weights(checkpoint)
-        if self.ema is not None:
-            self.ema = Ema(self.groups, self.ema.decay, steps=standing.step)
-            wanted = weights_of(self.groups)
-            check_weights(
-                {k: v for k, v in tensors.items() if k in wanted}, wanted, place=checkpoint / TENSORS
-            )
-            restore_weights(self.groups, tensors)
-        restore_optimizer(self.optimizer, self.groups, tensors)
-        if self._accelerator.scaler is not None and standing.scaler:
-            self._accelerator.scaler.load_state_dict(dict(standing.scaler))
-        self.step = standing.step
-
-    def _check(self, standing: Standing, checkpoint: Path) -> None:
         if standing.effective_batch != self._effective_batch:
             raise InputError(
                 f"its steps have {standing.effective_batch} samples, here {self._effective_batch}",
@@ -147,3 +132,15 @@ class TrainingState:
                 place=checkpoint,
                 remedy="restore pictures, texts and edges, or start a new run",
             )
+        self.model.load_weights(checkpoint)
+        if self.ema is not None:
+            self.ema = Ema(self.groups, self.ema.decay, steps=standing.step)
+            wanted = weights_of(self.groups)
+            check_weights(
+                {k: v for k, v in tensors.items() if k in wanted}, wanted, place=checkpoint / TENSORS
+            )
+            restore_weights(self.groups, tensors)
+        restore_optimizer(self.optimizer, self.groups, tensors)
+        if self._accelerator.scaler is not None and standing.scaler:
+            self._accelerator.scaler.load_state_dict(dict(standing.scaler))
+        self.step = standing.step

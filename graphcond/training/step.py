@@ -91,12 +91,14 @@ class Stepper:
             positions = self._plan.positions(step, part, self._accelerator.process_index)
             torch.manual_seed(seed_of(self._config.seed, Purpose.LAYERS, step, int(positions[0])))
             totals += self._backward(positions)
-        loss, trained = self._shared(totals)
+        if self._accelerator.num_processes > 1:
+            totals = self._accelerator.reduce(totals.float().to(self._accelerator.device), "sum")
+        loss, trained = totals.tolist()
         if not trained:
             return StepFigures(None, 0, rates, None, {}, {})
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}")
-        return StepFigures(loss / trained, trained, rates, *self._update(step))
+        return StepFigures(loss / trained, int(trained), rates, *self._update(step))
 
     def _backward(self, positions: Int64[np.ndarray, " b"]) -> Tensor:
         """Add the gradients of one forward pass; returns the sum of losses and the number of samples."""
@@ -125,12 +127,6 @@ class Stepper:
             losses = losses * process.loss_weight(timesteps, config.min_snr_gamma)
         self._accelerator.backward(losses.sum() / (config.batch_size * config.accumulate))
         return torch.tensor([losses.detach().sum().item(), len(rows)], dtype=torch.float64)
-
-    def _shared(self, totals: Tensor) -> tuple[float, int]:
-        if self._accelerator.num_processes > 1:
-            totals = self._accelerator.reduce(totals.float().to(self._accelerator.device), "sum")
-        loss, trained = totals.tolist()
-        return loss, int(trained)
 
     def _update(self, step: int) -> tuple[float, dict[str, float], dict[str, dict[str, float]]]:
         share_gradients(self._groups, self._accelerator)

@@ -114,16 +114,30 @@ class Trainer:
             while self.state.step < self._config.steps:
                 figures = self._step()
                 self._after_step(figures, bar)
-                if self.state.step < self._config.steps and self._stopped(interrupt):
-                    self._stop()
-        self._finish()
+                if self.state.step < self._config.steps:
+                    self._stop_if_asked(interrupt)
+        if self.state.ema is not None:
+            self.state.ema.keep()
+        self._model.train(False)
+        if self._accelerator.is_main_process:
+            with written(self._run.checkpoints, self._run.final):
+                self._model.save_pretrained(self._run.final)
+        self._accelerator.end_training()
 
     def _step(self) -> StepFigures:
         start = time.perf_counter()
         try:
             figures = self._take_step(self.state.step)
         except TrainingError as error:
-            raise self._explained(error) from error
+            usable = list_checkpoints(self._run.checkpoints)
+            last = (
+                f"the last good checkpoint is {usable[-1]}" if usable else "no checkpoint was written before"
+            )
+            raise TrainingError(
+                f"{error.problem}; {last}",
+                place=self._run.root,
+                remedy="lower training.learning_rate or use another mixed_precision, and look at the data",
+            ) from error
         self.state.advance()
         self._recent.add(figures, self.plan.effective, time.perf_counter() - start)
         return figures
@@ -133,9 +147,19 @@ class Trainer:
         if self._due(config.log_every):
             self._log(figures, bar)
         if self._due(config.validate_every):
-            self._validate(bar)
+            if self._accelerator.is_main_process:
+                with self._report.timed("validation"), self.state.averaged():
+                    found = self._validation(self._model, self._accelerator)
+                self._record("validation", found.record())
+                bar.note(gap=f"{found.graph_gap:.4f}")
+            self._accelerator.wait_for_everyone()
         if self.state.step in (middle(config.steps), config.steps):
-            self._warn()
+            # Say what no loss shows: that the graph changes nothing.
+            self.warnings = warnings_of(self._model, self.newest.get("validation"))
+            for text in self.warnings:
+                self._report.say(f"Warning: {text}")
+            if self.warnings:
+                self._record("warning", {"warnings": self.warnings})
         if self._due(config.preview_every):
             self._preview()
         if self._due(config.checkpoint_every) or self.state.step == config.steps:
@@ -162,22 +186,6 @@ class Trainer:
         self._record("train", record)
         loss = "-" if recent.loss is None else f"{recent.loss:.4f}"
         bar.note(loss=loss, rate=f"{recent.rate:.1f}/s")
-
-    def _validate(self, bar: StepBar) -> None:
-        if self._accelerator.is_main_process:
-            with self._report.timed("validation"), self.state.averaged():
-                found = self._validation(self._model, self._accelerator)
-            self._record("validation", found.record())
-            bar.note(gap=f"{found.graph_gap:.4f}")
-        self._accelerator.wait_for_everyone()
-
-    def _warn(self) -> None:
-        """Warn if the graph has no effect, which the loss alone does not show."""
-        self.warnings = warnings_of(self._model, self.newest.get("validation"))
-        for text in self.warnings:
-            self._report.say(f"Warning: {text}")
-        if self.warnings:
-            self._record("warning", {"warnings": self.warnings})
 
     def _preview(self) -> None:
         if self._config.preview_every is not None and self._accelerator.is_main_process:
@@ -212,37 +220,19 @@ class Trainer:
                 append_record(self._run.metrics, record)
             self._accelerator.log(_flat(kind, figures), step=self.state.step)
 
-    def _stopped(self, interrupt: Interrupt) -> bool:
-        if self._accelerator.num_processes == 1:
-            return interrupt.asked
-        asked = torch.tensor(float(interrupt.asked), device=self._accelerator.device)
-        return bool(self._accelerator.reduce(asked, "sum") > 0)
-
-    def _stop(self) -> None:
+    def _stop_if_asked(self, interrupt: Interrupt) -> None:
+        asked = interrupt.asked
+        if self._accelerator.num_processes > 1:  # all processes stop where one was asked to
+            flag = torch.tensor(float(asked), device=self._accelerator.device)
+            asked = bool(self._accelerator.reduce(flag, "sum") > 0)
+        if not asked:
+            return
         if not checkpoint_folder(self._run.checkpoints, self.state.step).is_dir():
             self._checkpoint()
         self._report.say(
             f"Stopped after step {self.state.step}; go on with: graphcond train --resume {self._run.root}"
         )
         raise KeyboardInterrupt
-
-    def _finish(self) -> None:
-        if self.state.ema is not None:
-            self.state.ema.keep()
-        self._model.train(False)
-        if self._accelerator.is_main_process:
-            with written(self._run.checkpoints, self._run.final):
-                self._model.save_pretrained(self._run.final)
-        self._accelerator.end_training()
-
-    def _explained(self, error: TrainingError) -> TrainingError:
-        usable = list_checkpoints(self._run.checkpoints)
-        last = f"the last good checkpoint is {usable[-1]}" if usable else "no checkpoint was written before"
-        return TrainingError(
-            f"{error.problem}; {last}",
-            place=self._run.root,
-            remedy="lower training.learning_rate or use another mixed_precision, and look at the data",
-        )
 
 
 def _flat(path: str, value: Any) -> dict[str, float]:

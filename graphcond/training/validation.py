@@ -30,7 +30,8 @@ def warnings_of(model: GraphModel, validation: Mapping[str, Any] | None) -> list
         model: the model with the injectors.
         validation: the newest record of the validation loss; None where there is none.
     """
-    reasons = [f"{name}: {reason}" for name, reason in _idle(model).items()]
+    unused = {name: condition.injector.unused() for name, condition in model.conditions.items()}
+    reasons = [f"{name}: {reason}" for name, reason in unused.items() if reason]
     gap = None if validation is None else validation["graph_gap"]
     if gap is not None and not gap > 0:
         reasons.append(f"with it the validation loss is no lower than without (graph_gap {gap:.2g})")
@@ -46,11 +47,6 @@ def injector_figures(model: GraphModel) -> dict[str, dict[str, float]]:
 def middle(steps: int) -> int | None:
     """The step after which a run of ``steps`` is judged once before its end; None for a short run."""
     return max(steps // 2, FEWEST) if steps > FEWEST else None
-
-
-def _idle(model: GraphModel) -> dict[str, str]:
-    reasons = {name: condition.injector.unused() for name, condition in model.conditions.items()}
-    return {name: reason for name, reason in reasons.items() if reason}
 
 
 @dataclass(frozen=True)

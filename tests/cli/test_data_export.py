@@ -111,7 +111,7 @@ def test_neighbors_of_another_graph(tmp_path: Path, neighbors: Path) -> None:
     [
         (
             ["--out", "edges.tsv"],
-            "--out: '.tsv' is nothing to export to. End it in .csv, .csv.gz, .parquet, .pt",
+            "--out: '.tsv' is not an export format. End it in .csv, .csv.gz, .parquet, .pt",
         ),
         (["--out", "metadata.jsonl"], "add --neighbors FILE"),
         (

@@ -212,7 +212,9 @@ def test_a_stage_with_data_of_its_own(
     without = replace(scenes, graphs=[replace(graph, boxes=(), masks=None) for graph in scenes.graphs])
     run_toy(recipe, without, tmp_path / "run")
     assert trained == ["layout"]
-    with pytest.raises(InputError, match=r"stages\.layout\.objective: needs boxes, and no scene has any"):
+    with pytest.raises(
+        InputError, match=r"layout\.objective: the objective needs boxes, and no scene has any"
+    ):
         run_toy(staged(sd_folder, clip_folder, layout_stage()), without, tmp_path / "other")
 
 

@@ -35,7 +35,7 @@ def reading_layers(names: Iterable[str]) -> list[int]:
 
 
 def cross_attention_every(names: Iterable[str], layers: int) -> int | None:
-    """The n of which layers 0, n, 2n ... attend to the neighbors; None if there is no such n.
+    """The n of which layers 0, n, 2n ... attend to the neighbors; None if no n fits.
 
     Args:
         names: of the Graph-QFormer's weights.

@@ -84,7 +84,19 @@ def read_release(
     qformer = read_ckpt(folder / QFORMER, prefix=TEXT_MODEL)
     projector = read_ckpt(folder / PROJECTOR)
     shape = TransformerShape.of(load_part(CLIPTextConfig, str(folder), "text_encoder"))
-    every, tokens = _every(folder, qformer, shape.layers), _tokens(folder, projector)
+    every, tokens = cross_attention_every(qformer, shape.layers), tokens_per_neighbor(projector)
+    if every is None:
+        raise InputError(
+            "the Graph-QFormer has no cross-attention in layers 0, n, 2n and so on",
+            place=folder / QFORMER,
+            remedy=AGAIN,
+        )
+    if tokens is None:
+        raise InputError(
+            "the sizes of 'proj.weight' and 'norm.weight' do not say how many tokens a neighbor becomes",
+            place=folder / PROJECTOR,
+            remedy=AGAIN,
+        )
     wanted = _expected(
         folder,
         shape=shape,
@@ -100,7 +112,7 @@ def read_release(
             folder,
             vision,
             resolution=min(RESOLUTION, facts.default_size),
-            sampler=_sampler(sampler, neighbors),
+            sampler={"kind": sampler, "neighbors": neighbors},
             tokens=tokens,
             every=every,
         ),
@@ -149,41 +161,16 @@ def _with_prefix(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor
     return {prefix + name: value for name, value in weights.items()}
 
 
-def _every(folder: Path, qformer: Mapping[str, Tensor], layers: int) -> int:
-    every = cross_attention_every(qformer, layers)
-    if every is None:
-        raise InputError(
-            "the Graph-QFormer has no cross-attention in layers 0, n, 2n and so on",
-            place=folder / QFORMER,
-            remedy=AGAIN,
-        )
-    return every
-
-
-def _tokens(folder: Path, projector: Mapping[str, Tensor]) -> int:
-    tokens = tokens_per_neighbor(projector)
-    if tokens is None:
-        raise InputError(
-            "the sizes of 'proj.weight' and 'norm.weight' do not say how many tokens a neighbor becomes",
-            place=folder / PROJECTOR,
-            remedy=AGAIN,
-        )
-    return tokens
-
-
 def _check(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
     check_weights(found, wanted, place=file, remedy="see that all parts come from one checkpoint")
-
-
-def _sampler(kind: str, neighbors: int) -> dict[str, Any]:
-    """Settings of a sampler that gets along without texts, which the image encoder does not embed."""
-    similarity = {"similarity": {"kind": "consensus"}} if kind == "semantic_ppr" else {}
-    return {"kind": kind, "neighbors": neighbors, **similarity}
 
 
 def _recipe(
     folder: Path, image_encoder: str, *, resolution: int, sampler: dict[str, Any], tokens: int, every: int
 ) -> Recipe:
+    if sampler["kind"] == "semantic_ppr":
+        # By default it compares texts, which the image encoder does not embed.
+        sampler = sampler | {"similarity": {"kind": "consensus"}}
     condition = {
         "name": "neighbors",
         "sampler": sampler,

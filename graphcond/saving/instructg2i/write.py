@@ -65,7 +65,10 @@ def write_release(
         copy_files(source, base_files(kind, source), new, progress)
         write_index(kind, new)
         _name_as_before(new / "text_encoder")
-        _write_vocabulary(new / "tokenizer")
+        if not (new / "tokenizer" / "vocab.json").is_file():
+            # The files of the older tokenizer, which a newer one does not need.
+            tokenizer = load_pretrained(CLIPTokenizer, new / "tokenizer")
+            tokenizer.backend_tokenizer.model.save(str(new / "tokenizer"))
         with quiet_loading():
             vision_network(vision).save_pretrained(new / IMAGE_ENCODER)
             vision.processor.save_pretrained(new / IMAGE_ENCODER)
@@ -121,19 +124,14 @@ def _foreign_settings(condition: ConditionConfig, weights: dict[str, torch.Tenso
     if injector != PromptTokenConfig():
         settings = ", ".join(f"{name} {value}" for name, value in injector.model_dump().items())
         found.append(f"an injector of {settings}")
-    if not _release_finds(weights):
+    # The release's code divides numbers of layers to find those that read neighbors.
+    reading, layers = reading_layers(weights), sum("self_attn.q_proj.weight" in name for name in weights)
+    if reading != list(range(0, layers, layers // len(reading))):
         found.append(
             f"encoder.cross_attention_every: {encoder.cross_attention_every} (its code needs one that "
             "divides the number of layers)"
         )
     return found
-
-
-def _release_finds(weights: dict[str, torch.Tensor]) -> bool:
-    """True if the release's code, which computes from layer counts, finds the layers that read neighbors."""
-    reading = reading_layers(weights)
-    layers = sum("self_attn.q_proj.weight" in name for name in weights)
-    return reading == list(range(0, layers, layers // len(reading)))
 
 
 def _save(weights: dict[str, torch.Tensor], ours: str, theirs: str, file: Path) -> None:
@@ -150,9 +148,3 @@ def _name_as_before(text_encoder: Path) -> None:
             save_file(
                 {TEXT_MODEL + name: one for name, one in weights.items()}, file, metadata={"format": "pt"}
             )
-
-
-def _write_vocabulary(tokenizer: Path) -> None:
-    """The files of the older tokenizer, which a newer one does not need."""
-    if not (tokenizer / "vocab.json").is_file():
-        load_pretrained(CLIPTokenizer, tokenizer).backend_tokenizer.model.save(str(tokenizer))
