@@ -16,7 +16,13 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SanaPipeline,
+)
+from graphcond_sana.base import SanaBase
 from graphcond_sana.config import SanaConfig
 from PIL import Image
 
@@ -24,6 +30,7 @@ from graphcond.bases.config import BaseFacts
 from graphcond.bases.noise_process import Diffusion, Flow
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
 from tests.builders import FEATURE_WIDTH, small_recipe
 from tests.plugins import write_package
 
@@ -114,6 +121,61 @@ def test_it_trains_resumes_saves_loads_and_draws(site: Path, sana_folder: Path, 
     assert (run / "final/lora/pytorch_lora_weights.safetensors").is_file()
     saved = json.loads((run / "final/graphcond.json").read_text())["recipe"]["base"]
     assert (saved["kind"], saved["model"], saved["tokens"]) == ("sana", str(sana_folder), 40)
+
+
+@pytest.fixture
+def base(sana_folder: Path) -> SanaBase:
+    return SanaConfig(model=str(sana_folder), tokens=40).build(device=CPU)
+
+
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+
+
+@pytest.mark.parametrize(
+    "scheduler", [FlowMatchEulerDiscreteScheduler(shift=3.0), DPMSolverMultistepScheduler(**FLOW)]
+)
+def test_a_picture_without_graph_is_that_of_diffusers(base: SanaBase, scheduler: Any) -> None:
+    pipe = GraphPipeline(GraphModel(base, [], feature_width=FEATURE_WIDTH))
+    pipe.scheduler = type(scheduler).from_config(scheduler.config)
+    options = {"num_inference_steps": 3, "guidance_scale": 4.5, "height": 64, "width": 96}
+    ours = pipe(
+        "a star", negative_prompt="tree", output_type="latent", generator=torch.manual_seed(7), **options
+    ).images
+    theirs = SanaPipeline(
+        tokenizer=base.tokenizer,
+        text_encoder=base.text_encoder,
+        vae=base.vae,
+        transformer=base.transformer,
+        scheduler=scheduler,
+    )
+    theirs.set_progress_bar_config(disable=True)
+    text, negative = base.encode_prompt(["a star"]), base.encode_prompt(["tree"])
+    expected = theirs(
+        negative_prompt=None,
+        prompt_embeds=text.hidden,
+        prompt_attention_mask=text.present,
+        negative_prompt_embeds=negative.hidden,
+        negative_prompt_attention_mask=negative.present,
+        output_type="latent",
+        generator=torch.manual_seed(7),
+        use_resolution_binning=False,
+        **options,
+    ).images
+    assert (ours - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@torch.no_grad()
+def test_an_addition_lies_between_the_attentions(base: SanaBase) -> None:
+    (site, *_), (block, *_) = base.sites("block").values(), base.transformer.transformer_blocks
+    features, added = torch.randn(2, 2, 12, site.width)
+    text, times = torch.randn(2, 5, site.width), torch.zeros(2, 6, site.width)
+    times[:, 2] = -block.scale_shift_table[2]  # closes the gate of self-attention, which then adds nothing
+    rest = {"encoder_hidden_states": text, "timestep": times.flatten(1), "height": 3, "width": 4}
+    expected = block(features + added, **rest)
+    handle = site.attach(lambda seen: added)
+    torch.testing.assert_close(block(features, **rest), expected)
+    handle.remove()
+    assert (block(features, **rest) - expected).abs().max() > 1e-2
 
 
 MISFITS: dict[str, dict[str, Any]] = {

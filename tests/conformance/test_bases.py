@@ -265,9 +265,14 @@ def test_what_is_added_at_a_block_comes_through_and_goes_again(base: Base) -> No
         nothing = site.attach(lambda features: None)
         assert torch.equal(base.denoise(inputs(base)), plain)
         nothing.remove()
+        seen: list[Tensor] = []
         something = site.attach(torch.ones_like)
+        after = site.attach(seen.append)
         assert (base.denoise(inputs(base)) - plain).abs().max() > 1e-5
         something.remove()
+        base.denoise(inputs(base))
+        torch.testing.assert_close(seen[0], seen[1] + 1)  # what was added before counts
+        after.remove()
         assert hooks(base) == before
     assert torch.equal(base.denoise(inputs(base)), plain)
 
