@@ -264,9 +264,9 @@ class Narrow(SanaConfig):
     [
         (
             Boastful,
-            "base 'sana', sites 'encoder_level': Boastful says True, SanaBase has False. Mend the package",
+            "base 'sana', sites 'encoder_level': Boastful says True, SanaBase has False",
         ),
-        (Narrow, "base 'sana', token_width: Narrow says 8, SanaBase has 24. Mend the package"),
+        (Narrow, "base 'sana', token_width: Narrow says 8, SanaBase has 24"),
     ],
 )
 def test_a_config_that_lies_is_found_out_when_a_model_is_built(

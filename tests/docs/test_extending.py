@@ -108,3 +108,13 @@ def test_write_an_injector(
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "graph_qformer > feature_shift" in done.stdout, done.stderr
+
+
+def test_add_a_base_shows_the_package_as_it_is() -> None:
+    package = ROOT / "examples/your_own_base"
+    files = [file for file in package.rglob("*.*") if file.suffix in (".py", ".toml", ".yaml")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    page = ROOT / "docs/add-a-base.md"
+    shown = [block for language in ("python", "toml", "yaml") for block in blocks(page, language)]
+    assert len(shown) >= 6
+    assert [block.text for block in shown if block.text not in text] == []
