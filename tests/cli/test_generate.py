@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from graphcond.cli import app
 from graphcond.cli.generate import _draw, _sheet
-from graphcond.errors import InputError
+from graphcond.errors import InputError, StorageError
 from graphcond.features.clip import ClipExtractor
 from graphcond.scene_graph import Box, SceneGraph
 from tests.builders import small_model
@@ -70,7 +70,7 @@ def run(model: Path, out: Path, *args: Any) -> dict[str, Any]:
 
 
 def complaint(model: Path, *args: Any) -> str:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises((InputError, StorageError)) as caught:
         CliRunner().invoke(
             app, ["generate", str(model), "--steps", "1", *map(str, args)], catch_exceptions=False
         )
@@ -194,7 +194,7 @@ def test_bad_input(model: Path, paintings: Path, tmp_path: Path) -> None:
         (["--prompt", "x", "--device", "meta"], "is not available"),
         (["--neighbors", picture], "--prompt: the prompt is missing"),
         (["--prompt", "x", "--neighbors", tmp_path], "got a folder"),
-        (["--prompt", "x", "--steps", "1001"], "more than the 1000 steps"),
+        (["--prompt", "x", "--steps", "1001"], "expected at most 1000 steps"),
         (["--prompt", "x", "--graph-scale", "nan", "--neighbors", picture], "not all finite"),
         (["--prompt", "x", "--out", text / "a.png"], "cannot be written"),
     ]

@@ -232,5 +232,5 @@ def test_text_features_have_no_clip_for_a_contrast(
     condition = scene_condition(encoder={"kind": "triple_transformer", "layers": 1})
     stage = layout_stage(objective={"kind": "triple_contrast"})
     recipe = staged(*(sd_folder, clip_folder), stage, conditions=[condition], features={"kind": "tiny_bert"})
-    with pytest.raises(InputError, match=r"stages\.layout\.objective: needs a CLIP"):
+    with pytest.raises(InputError, match=r"stages\.layout\.objective: the objective needs a CLIP"):
         run_toy(recipe, scenes, tmp_path / "run")
