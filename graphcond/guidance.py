@@ -208,16 +208,30 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
     """
     if len(inputs) == 1:
         return inputs[0]
+    lengths = {one.context.shape[1] if one.prompt_length is None else one.prompt_length for one in inputs}
+    if len(lengths) > 1:
+        raise ValueError(f"branches have prompts of unequal length: {sorted(lengths)} tokens")
     longest = max(one.context.shape[1] for one in inputs)
+    weights = [
+        torch.ones(one.context.shape[:2], device=one.context.device)
+        if one.context_weight is None
+        else one.context_weight
+        for one in inputs
+    ]
     plain = all(one.context_weight is None and one.context.shape[1] == longest for one in inputs)
+    slots = dict.fromkeys(slot for one in inputs for slot in one.grounding)
+    residuals = {name: residual for one in inputs for name, residual in one.residuals.items()}
     return DenoiserInputs(
         sample=torch.cat([one.sample for one in inputs]),
         timestep=torch.cat([one.timestep for one in inputs]),
         context=torch.cat([_padded(one.context, longest) for one in inputs]),
-        context_weight=None if plain else torch.cat([_padded(_weight(one), longest) for one in inputs]),
-        prompt_length=_prompt_length(inputs),
-        grounding=_groundings(inputs),
-        residuals=_residuals(inputs),
+        context_weight=None if plain else torch.cat([_padded(weight, longest) for weight in weights]),
+        prompt_length=lengths.pop(),
+        grounding={slot: _stacked_grounding(slot, inputs) for slot in slots},
+        residuals={
+            name: torch.cat([one.residuals.get(name, _zeros(like, one)) for one in inputs])
+            for name, like in residuals.items()
+        },
         extras={name: torch.cat([one.extras[name] for one in inputs]) for name in inputs[0].extras},
     )
 
@@ -227,51 +241,26 @@ def release_null(features: NeighborFeatures) -> NeighborFeatures:
     return NeighborFeatures(torch.zeros_like(features.embeddings), features.present)
 
 
-def _prompt_length(inputs: Sequence[DenoiserInputs]) -> int:
-    lengths = {one.context.shape[1] if one.prompt_length is None else one.prompt_length for one in inputs}
-    if len(lengths) > 1:
-        raise ValueError(f"branches have prompts of unequal length: {sorted(lengths)} tokens")
-    return lengths.pop()
-
-
-def _groundings(inputs: Sequence[DenoiserInputs]) -> dict[GroundingSlot, Grounding]:
-    slots = list(dict.fromkeys(slot for one in inputs for slot in one.grounding))
-    return {slot: _one_grounding([(one.grounding.get(slot), one) for one in inputs]) for slot in slots}
-
-
-def _one_grounding(parts: Sequence[tuple[Grounding | None, DenoiserInputs]]) -> Grounding:
-    some = max((part for part, _ in parts if part is not None), key=lambda part: part.tokens.shape[1])
-    rows = [part or _no_grounding(some, one.sample.shape[0]) for part, one in parts]
-    longest = some.tokens.shape[1]
+def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) -> Grounding:
+    given = [one.grounding.get(slot) for one in inputs]
+    like = max((one for one in given if one is not None), key=lambda one: one.tokens.shape[1])
+    parts = [
+        Grounding(_zeros(like.tokens, call), _zeros(like.present, call), _zeros(like.strength, call))
+        if part is None
+        else part
+        for part, call in zip(given, inputs, strict=True)
+    ]
+    longest = like.tokens.shape[1]
     return Grounding(
-        tokens=torch.cat([_padded(part.tokens, longest) for part in rows]),
-        present=torch.cat([_padded(part.present, longest) for part in rows]),
-        strength=torch.cat([part.strength for part in rows]),
+        tokens=torch.cat([_padded(part.tokens, longest) for part in parts]),
+        present=torch.cat([_padded(part.present, longest) for part in parts]),
+        strength=torch.cat([part.strength for part in parts]),
     )
 
 
-def _no_grounding(like: Grounding, rows: int) -> Grounding:
-    return Grounding(
-        like.tokens.new_zeros(rows, *like.tokens.shape[1:]),
-        like.present.new_zeros(rows, *like.present.shape[1:]),
-        like.strength.new_zeros(rows),
-    )
-
-
-def _residuals(inputs: Sequence[DenoiserInputs]) -> dict[str, Tensor]:
-    like = {name: residual for one in inputs for name, residual in one.residuals.items()}
-    return {
-        name: torch.cat(
-            [one.residuals.get(name, some.new_zeros(one.sample.shape[0], *some.shape[1:])) for one in inputs]
-        )
-        for name, some in like.items()
-    }
-
-
-def _weight(inputs: DenoiserInputs) -> Float[Tensor, "b l"]:
-    if inputs.context_weight is not None:
-        return inputs.context_weight
-    return torch.ones(inputs.context.shape[:2], device=inputs.context.device)
+def _zeros(like: Tensor, inputs: DenoiserInputs) -> Tensor:
+    """Zeros as wide as ``like``, with a row for each sample of ``inputs``."""
+    return like.new_zeros(inputs.sample.shape[0], *like.shape[1:])
 
 
 def _padded(tensor: Tensor, length: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import ControlNetConfig
-from graphcond.bases.base import Base, EncoderCopy
+from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import LayoutMap, Signal
@@ -121,8 +121,22 @@ class ControlNetInjector(Injector[LayoutMap]):
             return inputs
         if self.controlnet is None or not self._injected:
             raise RuntimeError("ControlNet is not injected")
-        residuals = dict(inputs.residuals)
-        for site, residual in self._residuals(self.controlnet, inputs, signal, scale).items():
+        features = signal.features
+        if features.shape[1] != self.layout_width:
+            raise InputError(
+                f"layouts have {features.shape[1]} channels, it was made for {self.layout_width}",
+                place="controlnet.layout_width",
+                remedy="build it with the width of the encoder's layouts",
+            )
+        size = inputs.sample.shape[2:]
+        if features.shape[2:] != size:
+            smaller = size[0] < features.shape[2] or size[1] < features.shape[3]
+            features = F.interpolate(features.float(), size=tuple(size), mode="bilinear", antialias=smaller)
+        with computed_like(inputs.context):
+            added = self.controlnet.residuals(inputs, features, scale=scale, guess_mode=self.guess_mode)
+        shown, residuals = signal.present[:, None, None, None], dict(inputs.residuals)
+        for site, residual in added.items():
+            residual = torch.where(shown, residual, 0.0)
             residuals[site] = residuals[site] + residual if site in residuals else residual
         return replace(inputs, residuals=residuals)
 
@@ -146,23 +160,6 @@ class ControlNetInjector(Injector[LayoutMap]):
             "so the layout hardly changes the picture: train longer or raise the learning rate"
         )
 
-    def _residuals(
-        self, copy: EncoderCopy, inputs: DenoiserInputs, layout: LayoutMap, scale: float
-    ) -> dict[str, Tensor]:
-        features = layout.features
-        if features.shape[1] != self.layout_width:
-            raise InputError(
-                f"layouts have {features.shape[1]} channels, it was made for {self.layout_width}",
-                place="controlnet.layout_width",
-                remedy="build it with the width of the encoder's layouts",
-            )
-        if features.shape[2:] != inputs.sample.shape[2:]:
-            features = _resized(features, inputs.sample.shape[2:])
-        with computed_like(inputs.context):
-            residuals = copy.residuals(inputs, features, scale=scale, guess_mode=self.guess_mode)
-        shown = layout.present[:, None, None, None]
-        return {site: torch.where(shown, residual, 0.0) for site, residual in residuals.items()}
-
 
 class _Ratio:
     """A hook that keeps the norm of a layer's output over that of its input."""
@@ -173,13 +170,6 @@ class _Ratio:
     @torch.no_grad()
     def __call__(self, module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
         self._ratios[self._level] = output.float().norm() / args[0].float().norm().clamp(min=1e-12)
-
-
-def _resized(
-    layout: Float[Tensor, "b c height width"], size: torch.Size
-) -> Float[Tensor, "b c new_height new_width"]:
-    smaller = size[0] < layout.shape[2] or size[1] < layout.shape[3]
-    return F.interpolate(layout.float(), size=tuple(size), mode="bilinear", antialias=smaller)
 
 
 def _shapes(copy: nn.Module) -> dict[str, torch.Size]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import Absent, GatedSelfAttentionConfig
-from graphcond.bases.base import Attachment, Base, Site
+from graphcond.bases.base import Attachment, Base
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
@@ -142,8 +142,26 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         """
         if self.injected:
             raise RuntimeError("gated self-attention is injected already; eject it first")
-        sites = base.required_sites("block")
-        self._build(sites, base.facts.token_width)
+        sites, token_width = base.required_sites("block"), base.facts.token_width
+        new = nn.ModuleDict(
+            {
+                key_of(name): GatedBlock(
+                    width=site.width,
+                    token_width=token_width,
+                    heads=site.heads,
+                    head_width=site.width // site.heads,
+                )
+                for name, site in sites.items()
+            }
+        )
+        if self.position_net is None:
+            self.position_net, self.blocks = PositionNet(token_width), new
+        elif _shapes(new) != _shapes(self.blocks):
+            raise InputError(
+                "its layers were made for a base of other widths",
+                place="gated self-attention",
+                remedy="inject a new one",
+            )
         self.to(device=base.device, dtype=torch.float32)
         self._attached = [
             site.attach(partial(self._added, name)) for name, site in sites.items() if site.attach is not None
@@ -165,7 +183,20 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         """
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
-        return replace(inputs, grounding={**inputs.grounding, self._slot: self._grounding(signal, scale)})
+        if self.position_net is None or not self.injected:
+            raise RuntimeError("gated self-attention is not injected")
+        tokens, present, boxes, boxed = signal.tokens, signal.present, signal.boxes, signal.boxed
+        if boxes is None or boxed is None:
+            boxes, boxed = tokens.new_zeros(*present.shape, 4), torch.zeros_like(present)
+        if self.absent == "null":  # nulls fill up the slots
+            missing = max(0, self.slots - tokens.shape[1])
+            tokens, boxes = F.pad(tokens, (0, 0, 0, missing)), F.pad(boxes, (0, 0, 0, missing))
+            present, boxed = F.pad(present, (0, missing)), F.pad(boxed, (0, missing))
+        with computed_like(tokens):
+            tokens = self.position_net(tokens, present, boxes.float(), boxed & present)
+        shown = torch.ones_like(present) if self.absent == "null" else present
+        grounding = Grounding(tokens, shown, signal.has_graph.to(tokens.dtype) * scale)
+        return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
 
     def load_gligen(self, weights: str | Path | dict[str, Tensor]) -> None:
         """Take position net and gated layers from a GLIGEN UNet in diffusers' layout.
@@ -216,41 +247,6 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
             self._ratios[name] = delta.norm().float() / (visual * shown).norm().float().clamp(min=1e-12)
         return delta
 
-    def _build(self, sites: Mapping[str, Site], token_width: int) -> None:
-        new = nn.ModuleDict(
-            {
-                key_of(name): GatedBlock(
-                    width=site.width,
-                    token_width=token_width,
-                    heads=site.heads,
-                    head_width=site.width // site.heads,
-                )
-                for name, site in sites.items()
-            }
-        )
-        if self.position_net is None:
-            self.position_net, self.blocks = PositionNet(token_width), new
-        elif _shapes(new) != _shapes(self.blocks):
-            raise InputError(
-                "its layers were made for a base of other widths",
-                place="gated self-attention",
-                remedy="inject a new one",
-            )
-
-    def _grounding(self, signal: GraphTokens, scale: float) -> Grounding:
-        if self.position_net is None or not self.injected:
-            raise RuntimeError("gated self-attention is not injected")
-        if self.absent == "null":
-            signal = _filled_up(signal, self.slots)
-        boxes, boxed = signal.boxes, signal.boxed
-        if boxes is None or boxed is None:
-            boxes = signal.tokens.new_zeros(*signal.tokens.shape[:2], 4)
-            boxed = torch.zeros_like(signal.present)
-        with computed_like(signal.tokens):
-            tokens = self.position_net(signal.tokens, signal.present, boxes.float(), boxed & signal.present)
-        present = torch.ones_like(signal.present) if self.absent == "null" else signal.present
-        return Grounding(tokens, present, signal.has_graph.to(tokens.dtype) * scale)
-
     def _gate(self, name: str) -> float:
         gates = torch.stack([getattr(block, name).detach() for block in self.blocks.values()])
         return gates.tanh().abs().mean().item()
@@ -258,16 +254,6 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in module.named_parameters()}
-
-
-def _filled_up(signal: GraphTokens, slots: int) -> GraphTokens:
-    missing = max(0, slots - signal.tokens.shape[1])
-    return GraphTokens(
-        F.pad(signal.tokens, (0, 0, 0, missing)),
-        F.pad(signal.present, (0, missing)),
-        None if signal.boxes is None else F.pad(signal.boxes, (0, 0, 0, missing)),
-        None if signal.boxed is None else F.pad(signal.boxed, (0, missing)),
-    )
 
 
 class GatedBlock(nn.Module):
@@ -297,11 +283,13 @@ class GatedBlock(nn.Module):
     def forward(self, visual: Float[Tensor, "b v w"], grounding: Grounding) -> Float[Tensor, "b v w"]:
         """The layer's residual for ``visual``; both gates are multiplied by the grounding's strength."""
         strength = grounding.strength.to(visual)[:, None, None]
+        own = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
+        visible = torch.cat([own, grounding.present.to(visual.device)], dim=1)[:, None]
         keys = torch.cat([visual, self.linear(grounding.tokens.to(visual))], dim=1)
         seen = self.attn(
             self.norm1(visual),
             encoder_hidden_states=self.norm1(keys),
-            attention_mask=_visible(grounding.present, visual),
+            attention_mask=visible,
         )
         first = strength * self.alpha_attn.tanh() * seen
         second = strength * self.alpha_dense.tanh() * self.ff(self.norm2(visual + first))
@@ -313,14 +301,7 @@ def key_of(block_name: str) -> str:
     return block_name.replace(".", "/")
 
 
-def _visible(present: Bool[Tensor, "b n"], visual: Float[Tensor, "b v w"]) -> Bool[Tensor, "b 1 keys"]:
-    """True for the keys that are seen: the block's own features, and the tokens that are present."""
-    own = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
-    return torch.cat([own, present.to(visual.device)], dim=1)[:, None]
-
-
 _STEM = "diffusion_pytorch_model"
-_POSITION_NET, _FUSER = "position_net.", ".fuser."
 
 
 def read_gligen(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, Tensor], object]:
@@ -338,8 +319,22 @@ def read_gligen(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, T
     if isinstance(weights, Mapping):
         found, place = dict(weights), "the state dict"
     else:
-        found, place = _read(Path(weights)), str(weights)
-    ours = {_our_name(name): tensor for name, tensor in found.items() if _is_gligen(name)}
+        folder, place = Path(weights), str(weights)
+        inner = folder / "unet" if (folder / "unet").is_dir() else folder
+        whole = inner / f"{_STEM}.safetensors"
+        files = [whole] if whole.is_file() else sorted(inner.glob(f"{_STEM}*.safetensors"))
+        if not files:
+            raise InputError(
+                f"the folder has no {_STEM}.safetensors",
+                place=inner,
+                remedy="give the folder of a GLIGEN UNet, its weights as safetensors",
+            )
+        found = {name: tensor for file in files for name, tensor in load_tensors(file).items()}
+    ours = {name: tensor for name, tensor in found.items() if name.startswith("position_net.")}
+    for name, tensor in found.items():
+        block, fuser, rest = name.partition(".fuser.")
+        if fuser:
+            ours[f"blocks.{key_of(block)}.{rest}"] = tensor
     if not ours:
         raise InputError(
             "the UNet has no gated self-attention (no 'fuser', no 'position_net')",
@@ -347,27 +342,3 @@ def read_gligen(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, T
             remedy="give the UNet of a GLIGEN model in diffusers' layout",
         )
     return ours, place
-
-
-def _is_gligen(name: str) -> bool:
-    return name.startswith(_POSITION_NET) or _FUSER in name
-
-
-def _our_name(name: str) -> str:
-    if name.startswith(_POSITION_NET):
-        return name
-    block, rest = name.split(_FUSER)
-    return f"blocks.{key_of(block)}.{rest}"
-
-
-def _read(folder: Path) -> dict[str, Tensor]:
-    inner = folder / "unet" if (folder / "unet").is_dir() else folder
-    whole = inner / f"{_STEM}.safetensors"
-    files = [whole] if whole.is_file() else sorted(inner.glob(f"{_STEM}*.safetensors"))
-    if not files:
-        raise InputError(
-            f"the folder has no {_STEM}.safetensors",
-            place=inner,
-            remedy="give the folder of a GLIGEN UNet, its weights as safetensors",
-        )
-    return {name: tensor for file in files for name, tensor in load_tensors(file).items()}

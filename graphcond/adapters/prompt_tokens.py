@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from graphcond.adapters.base import Injector
 from graphcond.adapters.config import Place, PromptTokenConfig
@@ -50,34 +48,14 @@ class PromptTokenInjector(Injector[GraphTokens]):
             return inputs
         tokens = signal.tokens.to(inputs.context.dtype)
         length = inputs.context.shape[1] if inputs.prompt_length is None else inputs.prompt_length
-        before = inputs.context_weight
-        if self.place == "replace":
-            before = _faded(inputs, length, signal.has_graph, max(0.0, 1 - scale))
-        return replace(
-            inputs,
-            prompt_length=length,
-            context=torch.cat([inputs.context, tokens], dim=1),
-            context_weight=_weights(inputs.context, before, signal, scale),
-        )
-
-
-def _weights(
-    context: Float[Tensor, "b l c"], before: Float[Tensor, "b l"] | None, signal: GraphTokens, scale: float
-) -> Float[Tensor, "b m"] | None:
-    if before is None and scale == 1 and bool(signal.present.all()):
-        return None
-    if before is None:
-        before = torch.ones(context.shape[:2], device=context.device)
-    return torch.cat([before, signal.present.to(before) * scale], dim=1)
-
-
-def _faded(
-    inputs: DenoiserInputs, prompt_length: int, rows: Bool[Tensor, " b"], weight: float
-) -> Float[Tensor, "b l"]:
-    """Token weights of the context, with those of the prompt multiplied by ``weight`` in ``rows``."""
-    before = inputs.context_weight
-    if before is None:
-        before = torch.ones(inputs.context.shape[:2], device=inputs.context.device)
-    factor = torch.ones_like(before)
-    factor[:, :prompt_length] = torch.where(rows[:, None], weight, 1.0)
-    return before * factor
+        weight = inputs.context_weight
+        if weight is None and (self.place == "replace" or scale != 1 or not bool(signal.present.all())):
+            weight = torch.ones(inputs.context.shape[:2], device=inputs.context.device)
+        if weight is not None and self.place == "replace":
+            factor = torch.ones_like(weight)
+            factor[:, :length] = torch.where(signal.has_graph[:, None], max(0.0, 1 - scale), 1.0)
+            weight = weight * factor
+        if weight is not None:
+            weight = torch.cat([weight, signal.present.to(weight) * scale], dim=1)
+        context = torch.cat([inputs.context, tokens], dim=1)
+        return replace(inputs, prompt_length=length, context=context, context_weight=weight)
