@@ -88,6 +88,12 @@ def test_missing_residuals_are_zeros_and_a_single_branch_is_left_alone(base) -> 
     assert stacked([plain]) is plain
 
 
+def test_extras_of_the_branches_stand_in_their_order(base) -> None:
+    plain = inputs(base)
+    one, two = (replace(plain, extras={"pooled": torch.full((2, 3), float(n))}) for n in (1, 2))
+    assert stacked([one, two]).extras["pooled"][:, 0].tolist() == [1, 1, 2, 2]
+
+
 def test_the_prompt_keeps_its_length(base) -> None:
     plain = inputs(base)
     longer = PromptTokenInjector().apply(plain, tokens(base, 3))

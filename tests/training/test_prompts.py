@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from graphcond.bases import StableDiffusionBase, StableDiffusionConfig
+from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase
 from graphcond.training.latents import cached_prompts
+from tests.tiny_checkpoints import write_sdxl_folder
 
 
 def test_each_distinct_text_is_encoded_once(
@@ -48,3 +50,17 @@ def test_prompts_of_a_bf16_base_lose_nothing_in_the_cache(
     table = cached_prompts(base, ["a star"])
     tokens = table.tokens(table.rows, torch.device("cpu"))
     assert torch.equal(tokens.hidden.to(torch.bfloat16), base.encode_prompt(["", "a star"]).hidden[1:])
+
+
+def test_the_cache_gives_back_the_padding_and_the_extras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "cache"))
+    base = StableDiffusionXLBase.from_pretrained(str(write_sdxl_folder(tmp_path / "sdxl")))
+    texts = ["a star", "a longer prompt", ""]
+    for _ in range(2):
+        table = cached_prompts(base, texts)
+        tokens, expected = table.tokens(table.rows, base.device), base.encode_prompt(texts)
+        assert torch.equal(tokens.present, expected.present)
+        assert tokens.extras.keys() == {"pooled"}
+        torch.testing.assert_close(tokens.extras["pooled"], expected.extras["pooled"])
