@@ -41,7 +41,12 @@ class Condition(nn.Module):
     def signal(self, context: Context, text: TextTokens) -> Signal:
         """The signal of every target; the null for those whose context is empty."""
         signal: Signal = self.encoder(context, text)
-        return _zeros_where_absent(signal) if self.null == "zeros" else signal
+        if self.null != "zeros":
+            return signal
+        if not isinstance(signal, GraphTokens):
+            raise TypeError("null 'zeros' is made of tokens")
+        tokens = signal.tokens * signal.present[..., None].to(signal.tokens.dtype)
+        return GraphTokens(tokens, torch.ones_like(signal.present))
 
     def null_signal(self, text: TextTokens, *, like: Signal | None = None) -> GraphTokens | None:
         """The signal of no graph for the targets of ``text``; None where nothing is to be injected.
@@ -68,10 +73,3 @@ class Condition(nn.Module):
         return {f"encoder.{name}": p for name, p in encoder.items()} | {
             f"injector.{name}": p for name, p in self.injector.trainable_parameters().items()
         }
-
-
-def _zeros_where_absent(signal: Signal) -> GraphTokens:
-    if not isinstance(signal, GraphTokens):
-        raise TypeError("null 'zeros' is made of tokens")
-    tokens = signal.tokens * signal.present[..., None].to(signal.tokens.dtype)
-    return GraphTokens(tokens, torch.ones_like(signal.present))

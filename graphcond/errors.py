@@ -25,12 +25,9 @@ class GraphcondError(Exception):
 
     def __init__(self, problem: str, *, place: object = None, remedy: str | None = None) -> None:
         self.problem, self.place, self.remedy = problem, place, remedy
-        super().__init__(self._sentence())
-
-    def _sentence(self) -> str:
-        where = f"{self.place}: " if self.place is not None else ""
-        what_to_do = f". {self.remedy[0].upper()}{self.remedy[1:]}" if self.remedy else ""
-        return f"{where}{self.problem}{what_to_do}"
+        where = f"{place}: " if place is not None else ""
+        what_to_do = f". {remedy[0].upper()}{remedy[1:]}" if remedy else ""
+        super().__init__(f"{where}{problem}{what_to_do}")
 
 
 class InputError(GraphcondError, ValueError):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,7 @@ from graphcond.io.files import atomic_folder, check_replaceable, write_json
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
-from graphcond.recipe.recipe import LORA, ConditionConfig
+from graphcond.recipe.recipe import LORA
 from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
 from graphcond.saving.bundled import BASE, check_apart, copy_parts, named_in
@@ -90,11 +89,17 @@ class GraphModel:
         if base is None:
             base = recipe.base.build(device=device)
             check_published(base, recipe.base)
-        with _seeded(recipe.training.seed):
-            conditions = [
-                _build_condition(c, base, feature_width, text_projection).to(device)
-                for c in recipe.conditions
-            ]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.training.seed)
+            conditions = []
+            for config in recipe.conditions:
+                encoder = config.encoder.build(
+                    feature_width=feature_width, base=base, text_projection=text_projection
+                )
+                injector = config.injector.build(signal_width=encoder.signal_width)
+                injector.inject(base)
+                condition = Condition(config.name, encoder, injector, null=config.without_graph)
+                conditions.append(condition.to(device))
             lora = None if recipe.lora is None else recipe.lora.build()
             if lora is not None:
                 lora.inject(base)
@@ -326,15 +331,6 @@ class GraphModel:
         }
 
 
-def _build_condition(
-    config: ConditionConfig, base: Base, feature_width: int, text_projection: Tensor | None
-) -> Condition:
-    encoder = config.encoder.build(feature_width=feature_width, base=base, text_projection=text_projection)
-    injector = config.injector.build(signal_width=encoder.signal_width)
-    injector.inject(base)
-    return Condition(config.name, encoder, injector, null=config.without_graph)
-
-
 def _save(module: nn.Module, file: Path) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if weights:
@@ -348,10 +344,3 @@ def _load(module: nn.Module, file: Path) -> None:
     found = load_tensors(file)
     check_weights(found, wanted, place=file)
     module.load_state_dict(found)
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

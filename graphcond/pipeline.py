@@ -57,7 +57,12 @@ def texts_of(given: Any, place: str) -> list[str]:
         InputError: there is none, or one is not a string.
     """
     texts = [given] if isinstance(given, str) or not isinstance(given, Sequence) else list(given)
-    wrong = [text for text in texts if not _is_text(text)]
+    # Some JSON and file names hold lone surrogates, which tokenizers refuse.
+    wrong = [
+        text
+        for text in texts
+        if not isinstance(text, str) or any("\ud800" <= sign <= "\udfff" for sign in text)
+    ]
     if wrong or not texts:
         problem = f"{wrong[0]!r} is not a text" if wrong else "there is none"
         raise InputError(problem, place=place, remedy="give a string or a list of strings")
@@ -171,11 +176,6 @@ def check_choice(given: str, choices: Collection[str], place: str) -> None:
     """
     if given not in choices:
         raise InputError(f"there is no '{given}'", place=place, remedy=did_you_mean(str(given), choices))
-
-
-def _is_text(text: object) -> bool:
-    """True for strings without lone surrogates, which some JSON and file names hold and tokenizers refuse."""
-    return isinstance(text, str) and not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _as_graphs(given: Any) -> list[list[Image.Image] | NeighborFeatures]:
@@ -428,7 +428,8 @@ class GraphPipeline:
         self.model.base.process.check_scheduler(self.scheduler)
         check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         check_count(num_images_per_prompt, "num_images_per_prompt")
-        mode = guidance_mode or self.model.guidance.mode
+        ours = self.model.guidance
+        mode = guidance_mode or ours.mode
         check_choice(mode, ("separate", "joint"), "guidance_mode")
         given = {
             argument: graphs_by_condition(value, self.model.reading(argument.reads), argument)
@@ -441,13 +442,13 @@ class GraphPipeline:
             prompt, "" if negative_prompt is None else negative_prompt, num_images_per_prompt
         )
         graphs = self._guided(given, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
-        guidance = self._guidance(
-            self._scales(graphs, graph_guidance_scale),
-            text=guidance_scale,
+        guidance = GraphGuidance(
+            graphs=self._scales(graphs, graph_guidance_scale),
+            text=ours.text if guidance_scale is None else guidance_scale,
             mode=mode if graphs else "separate",
-            rescale=guidance_rescale,
-            start=guidance_start,
-            end=guidance_end,
+            rescale=ours.rescale if guidance_rescale is None else guidance_rescale,
+            start=ours.start if guidance_start is None else guidance_start,
+            end=ours.end if guidance_end is None else guidance_end,
             batched=batched,
         )
         initial = self._initial_latents(text.ids.shape[0], height, width, generator, latents)
@@ -557,11 +558,6 @@ class GraphPipeline:
                 remedy="use the features that the model was trained with",
             )
         return features.to(self.model.device)
-
-    def _guidance(self, graphs: tuple[float, ...], *, batched: bool, **given: Any) -> GraphGuidance:
-        ours = self.model.guidance
-        settings = {name: getattr(ours, name) if value is None else value for name, value in given.items()}
-        return GraphGuidance(graphs=graphs, batched=batched, **settings)
 
     def _scales(
         self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None

@@ -34,7 +34,8 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
         InputError: the part is missing, incomplete, or of other shapes than its config says.
     """
     if "dtype" in options:
-        options |= {_dtype_option(kind): options.pop("dtype"), "use_safetensors": True}
+        name = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+        options |= {name: options.pop("dtype"), "use_safetensors": True}
     try:
         with quiet_loading():
             return kind.from_pretrained(model, subfolder=subfolder, **options, **hub_options(model))
@@ -108,10 +109,6 @@ def quiet_loading() -> Iterator[None]:
 def first_line(error: Exception) -> str:
     """The message of a library's error, in one line without a final period."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":.")
-
-
-def _dtype_option(kind: Any) -> str:
-    return "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
 
 
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:

@@ -162,12 +162,17 @@ class Flow(NoiseProcess):
         if kind == "high_noise":
             return uniform.sqrt() * self.steps
         share = torch.special.ndtri(uniform.double()).sigmoid()
-        shift = self._shift(size)
+        if not self.config.get("use_dynamic_shifting"):
+            shift = float(self.config.get("shift") or self.config.get("flow_shift") or 1.0)
+        elif self.config.get("time_shift_type", "exponential") == "exponential":
+            shift = math.exp(self._exponent(size))
+        else:
+            shift = self._exponent(size)
         return (shift * share / (1 + (shift - 1) * share)).float() * self.steps
 
     def noisy(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
         """(1 - s) x + s e."""
-        share = self._share(latents, timesteps)
+        share = (timesteps.to(latents.dtype) / self.steps).view(-1, 1, 1, 1)
         return (1 - share) * latents + share * noise
 
     def target(self, latents: Latents, noise: Latents, timesteps: Times) -> Latents:
@@ -195,15 +200,6 @@ class Flow(NoiseProcess):
             return
         sigmas = np.linspace(1.0, 1 / steps, steps)
         scheduler.set_timesteps(sigmas=sigmas, mu=self._exponent(size), device=device)
-
-    def _share(self, latents: Latents, timesteps: Times) -> Tensor:
-        return (timesteps.to(latents.dtype) / self.steps).view(-1, 1, 1, 1)
-
-    def _shift(self, size: tuple[int, int]) -> float:
-        if not self.config.get("use_dynamic_shifting"):
-            return float(self.config.get("shift") or self.config.get("flow_shift") or 1.0)
-        mu = self._exponent(size)
-        return math.exp(mu) if self.config.get("time_shift_type", "exponential") == "exponential" else mu
 
     def _exponent(self, size: tuple[int, int]) -> float:
         """Diffusers' mu, which grows from ``base_shift`` to ``max_shift`` with the number of tokens."""

@@ -110,7 +110,7 @@ class UNetBase(Base):
             process=Diffusion(scheduler),
         )
         self.unet, self.vae = unet, vae
-        self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = _no_conditions
+        self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = lambda inputs: {}
         install_token_weights(unet)
 
     def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
@@ -125,9 +125,12 @@ class UNetBase(Base):
         """Cross-attentions (``attn2``), transformer blocks, and the feature maps of skip connections."""
         if kind == "encoder_level":
             return {site.name: site for site in self._levels()}
-        found = {}
+        found, last = {}, len(self.unet.config.block_out_channels) - 1
         for name, block in transformer_blocks(self.unet).items():
-            heads, stride = block.num_attention_heads, self._stride(name)
+            part, number, *_ = name.split(".")
+            level = {"down_blocks": 0, "up_blocks": last}.get(part)  # None: the middle
+            stride = 2 ** (last if level is None else abs(level - int(number)))
+            heads = block.num_attention_heads
             if kind == "cross_attention" and block.attn2 is not None:
                 name = f"{name}.attn2"
                 found[name] = Site(name, kind, block.dim, block.attn2, heads, stride)
@@ -174,13 +177,19 @@ class UNetBase(Base):
         if weight is not None and self.attention == "xformers":
             missing = -context.shape[1] % XFORMERS_KEY_MULTIPLE
             context, weight = F.pad(context, (0, 0, 0, missing)), F.pad(weight, (0, missing))
+        residuals: dict[str, Any] = {}
+        if inputs.residuals:
+            nothing, sites = torch.zeros((), device=self.device), self.sites("encoder_level")
+            *down, mid = (inputs.residuals.get(site, nothing).to(self.dtype) for site in sites)
+            residuals["down_block_additional_residuals"] = tuple(down)
+            residuals["mid_block_additional_residual"] = mid
         with filled(inputs.grounding):
             return self.unet(
                 inputs.sample.to(self.dtype),
                 inputs.timestep,
                 encoder_hidden_states=context.to(self.dtype),
                 encoder_attention_mask=weight,
-                **self._residuals(inputs.residuals),
+                **residuals,
                 **self.conditions(inputs),
             ).sample
 
@@ -202,13 +211,6 @@ class UNetBase(Base):
         """Of the VAE."""
         return module_version(self.vae, self.vae.config)
 
-    def _residuals(self, residuals: Mapping[str, Tensor]) -> dict[str, Any]:
-        if not residuals:
-            return {}
-        nothing = torch.zeros((), device=self.device)
-        *down, mid = (residuals.get(name, nothing).to(self.dtype) for name in self.sites("encoder_level"))
-        return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": mid}
-
     def _levels(self) -> Iterator[Site]:
         """In the order of diffusers' ``down_block_additional_residuals``, the middle last."""
         widths = self.unet.config.block_out_channels
@@ -223,15 +225,3 @@ class UNetBase(Base):
                 yield Site(name, "encoder_level", width, module, stride=2 ** (number + 1))
         stride = 2 ** (len(widths) - 1)
         yield Site("mid_block", "encoder_level", widths[-1], self.unet.mid_block, stride=stride)
-
-    def _stride(self, block: str) -> int:
-        last = len(self.unet.config.block_out_channels) - 1
-        part, number, *_ = block.split(".")
-        level = {"down_blocks": 0, "up_blocks": last}.get(part)
-        if level is None:
-            return 2**last
-        return 2 ** abs(level - int(number))
-
-
-def _no_conditions(inputs: DenoiserInputs) -> dict[str, Any]:
-    return {}

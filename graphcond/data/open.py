@@ -14,8 +14,7 @@ from graphcond.io.cache import cache_entry, cached
 from graphcond.io.files import default_cache_folder
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
-from graphcond.recipe.sections import AnyData, SceneData, WorldData
-from graphcond.scene_graph import SceneSet
+from graphcond.recipe.sections import AnyData, WorldData
 from graphcond.scenes import load_scene_set, open_scene_folder, save_scene_world
 from graphcond.worlds.scenes import SceneWorld
 
@@ -46,25 +45,23 @@ def open_data(
         raise InputError("is not set", place="data.path", remedy=f"say where the {what}: --set data.path=...")
     if config.kind == "mmag":
         return GraphDataset(load_graph(config.path))
-    return SceneDataset(_open_scenes(config, config.path, say))
-
-
-def _open_scenes(config: SceneData, path: Path, say: Callable[[str], None] | None) -> SceneSet:
     scenes = load_scene_set(
-        path,
+        config.path,
         format=config.format,
         pictures=config.pictures,
         prompt=config.prompt,
         seed=config.seed,
         report=say,
     )
-    if config.prompt_from == "fixed":
-        return scenes
-    if scenes.captions is None:
-        raise InputError(
-            "the scenes have no captions", place="data.prompt_from", remedy="use 'fixed' with a data.prompt"
-        )
-    return replace(scenes, texts=[caption or config.prompt for caption in scenes.captions])
+    if config.prompt_from != "fixed":
+        if scenes.captions is None:
+            raise InputError(
+                "the scenes have no captions",
+                place="data.prompt_from",
+                remedy="use 'fixed' with a data.prompt",
+            )
+        scenes = replace(scenes, texts=[caption or config.prompt for caption in scenes.captions])
+    return SceneDataset(scenes)
 
 
 def _open_world(config: WorldData, progress: Progress | None) -> Dataset:

@@ -128,7 +128,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     file.chmod(0o644)  # some libraries write for their user only
                     _sync(file)
-            _swap(temporary, path)
+            # What stands at the path moves aside first: a folder cannot replace one that has content.
+            old = Path(tempfile.mkdtemp(prefix=temporary_prefix(path, "old"), dir=path.parent))
+            if path.exists():
+                path.replace(old / "was")
+            temporary.replace(path)
+            shutil.rmtree(old, ignore_errors=True)
+            delete_leftovers(path.parent, re.escape(path.name), "old")
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -302,12 +308,3 @@ def file_inside(root: Path | None, relative: str | None) -> Path | None:
 def _sync(file: Path) -> None:
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
-
-
-def _swap(new: Path, path: Path) -> None:
-    old = Path(tempfile.mkdtemp(prefix=temporary_prefix(path, "old"), dir=path.parent))
-    if path.exists():
-        path.replace(old / "was")
-    new.replace(path)
-    shutil.rmtree(old, ignore_errors=True)
-    delete_leftovers(path.parent, re.escape(path.name), "old")

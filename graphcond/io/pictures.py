@@ -47,7 +47,7 @@ def open_picture(path: Path, *, longest: int | None = None) -> Image.Image:
     """
     with _decoded(path, longest) as picture:
         times = 1 if longest is None else max(1, max(picture.size) // (2 * longest))
-        rgb = to_rgb(picture, reduce_by=times if _pixels(picture) > BAND_PIXELS else 1)
+        rgb = to_rgb(picture, reduce_by=times if picture.width * picture.height > BAND_PIXELS else 1)
         if longest is not None and max(rgb.size) > longest:
             rgb.thumbnail((longest, longest), Image.Resampling.BICUBIC)
         return rgb
@@ -116,10 +116,6 @@ def _built_in() -> tuple[str, ...]:
     """Those of `FORMATS` that this build of Pillow has."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def _pixels(picture: Image.Image) -> int:
-    return picture.size[0] * picture.size[1]
 
 
 def to_square(picture: Image.Image, size: int) -> Image.Image:
