@@ -110,7 +110,7 @@ def test_it_trains_resumes_saves_loads_and_draws(site: Path, sana_folder: Path, 
         ["train", recipe, "--out", str(run), "--device", "cpu"],
         ["train", "--resume", str(run), "--set", "training.steps=3", "--device", "cpu"],
         ["generate", str(run / "final"), "--prompt", "a star", "--steps", "2", "--out", str(picture)],
-        first="graphcond_sana.base",
+        first="graphcond_sana.config",
     )
     assert [one.code for one in told] == [0] * 4, told
     assert "neighbors: semantic_ppr > neighbor_mean > prompt_tokens" in told[0].out

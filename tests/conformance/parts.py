@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,16 @@ BASE_ROWS = {
     "sdxl": BaseRow(StableDiffusionXLConfig, "sdxl_folder"),
     "sana": BaseRow(SanaConfig, "sana_folder", {"tokens": 40}),  # of the package in examples/your_own_base
 }
+
+
+_LOADED: dict[str, Base] = {}
+
+
+def fresh(request: pytest.FixtureRequest, row: str) -> Base:
+    """A copy of the base of a row, which is loaded once."""
+    if row not in _LOADED:
+        _LOADED[row] = BASE_ROWS[row].made(request).build(device=torch.device("cpu"))
+    return deepcopy(_LOADED[row])
 
 
 def build(kind: str) -> Injector:

@@ -34,6 +34,7 @@ from tests.conformance.parts import (
     LAYOUT_WIDTH,
     WIDTH,
     build,
+    fresh,
     hooks,
     inputs,
     run,
@@ -52,14 +53,8 @@ each_pair = pytest.mark.parametrize(("row", "kind"), ALLOWED)
 
 
 @pytest.fixture
-def made(request: pytest.FixtureRequest, row: str):
-    """Makes the base of a row, with other settings than its own if asked."""
-    return lambda **settings: BASE_ROWS[row].made(request, **settings).build(device=CPU)
-
-
-@pytest.fixture
-def base(made) -> Base:
-    return made()
+def base(request: pytest.FixtureRequest, row: str) -> Base:
+    return fresh(request, row)
 
 
 def tokens_of(base: Base, count: int) -> Tensor:
@@ -145,8 +140,8 @@ def test_a_batch_of_samples_is_its_samples(base: Base) -> None:
 
 @each_base
 @torch.no_grad()
-def test_half_precision_is_near_single(made) -> None:
-    single, half = made(), made(dtype="bf16")
+def test_half_precision_is_near_single(request, row: str, base: Base) -> None:
+    single, half = base, BASE_ROWS[row].made(request, dtype="bf16").build(device=CPU)
     assert (single.dtype, half.dtype) == (torch.float32, torch.bfloat16)
     tokens = tokens_of(single, 3)
     wanted = single.denoise(with_tokens(single, tokens, 0.5))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -20,6 +22,7 @@ from graphcond.objectives import OBJECTIVES, LayoutObjectiveConfig, TripleContra
 from graphcond.samplers import SAMPLERS
 from graphcond.samplers.similarity.config import SIMILARITIES
 from graphcond.signals import LayoutMap
+from tests.plugins import write_package
 
 HEAVY = {"torch", "diffusers", "transformers", "numba", "xformers", "peft"}
 
@@ -137,3 +140,45 @@ def test_a_plugin_keeps_what_its_config_declares(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("graphcond.config.entry_points", lambda group: [_Point(OtherConfig)])
     assert by_kind((), "graphcond.injectors", InjectorFields)["other"].reads is None  # type: ignore[attr-defined]
+
+
+PACKAGE = """
+from typing import Literal
+from graphcond.adapters import InjectorFields
+from graphcond.bases import BaseFields
+from graphcond.encoders import EncoderFields
+from graphcond.objectives import ObjectiveConfig
+from graphcond.samplers import NeighborSamplerConfig
+
+class MySampler(NeighborSamplerConfig):
+    kind: Literal["mine"] = "mine"
+
+class MyEncoder(EncoderFields):
+    kind: Literal["mine"] = "mine"
+
+class MyInjector(InjectorFields):
+    kind: Literal["mine"] = "mine"
+
+class MyBase(BaseFields):
+    sites = frozenset({"block"})
+    kind: Literal["mine"] = "mine"
+
+class MyObjective(ObjectiveConfig):
+    kind: Literal["mine"] = "mine"
+"""
+
+
+def test_a_package_may_be_imported_before_graphcond(tmp_path: Path) -> None:
+    rooms = {name: f"graphcond.{name}s" for name in ("sampler", "encoder", "injector", "base", "objective")}
+    entries = {group: f"mine = mypackage:My{name.capitalize()}" for name, group in rooms.items()}
+    write_package(tmp_path, "mypackage", PACKAGE, entries)
+    script = (
+        "import mypackage; from graphcond.adapters import INJECTORS; from graphcond.bases import BASES;"
+        "from graphcond.encoders import ENCODERS; from graphcond.objectives import OBJECTIVES;"
+        "from graphcond.samplers import SAMPLERS; from graphcond.recipe import Recipe;"
+        "print(all('mine' in one for one in (INJECTORS, BASES, ENCODERS, OBJECTIVES, SAMPLERS)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr

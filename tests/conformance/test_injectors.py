@@ -16,6 +16,7 @@ from tests.conformance.parts import (
     BASE_ROWS,
     INJECTOR_ROWS,
     build,
+    fresh,
     hooks,
     inputs,
     leaf,
@@ -36,7 +37,7 @@ def base(request: pytest.FixtureRequest):
     refused = [k for k in (asked.get("kind"), *asked.get("kinds", ())) if k and not row.allows(k)]
     if refused:
         pytest.skip(f"it has no sites for {refused[0]}, which test_bases covers")
-    return row.made(request).build(device=torch.device("cpu"))
+    return fresh(request, request.param)
 
 
 @pytest.fixture(params=INJECTOR_ROWS)
