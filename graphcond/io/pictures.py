@@ -106,8 +106,8 @@ def _band_to_rgb(picture: Image.Image, unit: float) -> Image.Image:
         return Image.alpha_composite(canvas, picture.convert("RGBA")).convert("RGB")
     white = unit if picture.mode == "F" else WHITE_16_BIT if picture.mode.startswith("I") else None
     if white is not None:
-        levels = np.nan_to_num(np.asarray(picture, np.float32)) * (255 / white)
-        return Image.fromarray(levels.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+        levels = np.nan_to_num(np.asarray(picture, np.float32)) / white * 255
+        return Image.fromarray(levels.clip(0, 255).astype(np.uint8)).convert("RGB")
     return picture.convert("RGB")
 
 
