@@ -7,6 +7,21 @@ from pathlib import Path
 
 import pytest
 
+BRIGHTNESS = '''
+import numpy as np
+from graphcond.evaluation import SampleMetric
+
+
+class Brightness(SampleMetric):
+    """Mean level of a picture, 0..255."""
+
+    name = "brightness"
+
+    def score(self, samples):
+        return np.array([np.asarray(picture).mean() for picture in samples.pictures.pictures])
+'''
+"""A metric that needs no network."""
+
 
 def install(
     monkeypatch: pytest.MonkeyPatch, folder: Path, module: str, source: str, entries: dict[str, str]
