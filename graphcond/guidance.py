@@ -185,16 +185,15 @@ class BranchCaller:
         text = self.text if branch.text else self.empty
         inputs = self.base.inputs(sample, timestep.expand(sample.shape[0]), text)
         for condition in self.conditions.values():
-            inputs = condition.apply(inputs, self._signal(condition, text, branch))
+            graph = None if branch.graph is None else self.graphs[branch.graph]
+            signal: Signal | None
+            if graph is not None and graph.condition is condition:
+                signal = graph.signal if branch.text else graph.unconditional
+            else:
+                like = next((one.signal for one in self.graphs if one.condition is condition), None)
+                signal = condition.null_signal(text, like=like)
+            inputs = condition.apply(inputs, signal)
         return inputs
-
-    def _signal(self, condition: Condition, text: TextTokens, branch: Branch) -> Signal | None:
-        if branch.graph is not None:
-            graph = self.graphs[branch.graph]
-            if graph.condition is condition:
-                return graph.signal if branch.text else graph.unconditional
-        like = next((graph.signal for graph in self.graphs if graph.condition is condition), None)
-        return condition.null_signal(text, like=like)
 
 
 def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:

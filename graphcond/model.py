@@ -192,7 +192,15 @@ class GraphModel:
             if self.lora is not None:
                 self.lora.save_weights(new / LORA)
             copy_parts(self.parts, type(self.recipe.base), new, progress)
-            write_json(new / MANIFEST, self._manifest())
+            libraries = ("graphcond", "torch", "diffusers", "transformers", "peft")
+            manifest = {
+                "format": FORMAT,
+                "feature_width": self.feature_width,
+                "nulls": {name: condition.null for name, condition in self.conditions.items()},
+                "versions": {name: version(name) for name in libraries},
+                "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
+            }
+            write_json(new / MANIFEST, manifest)
             card = model_card(self.recipe, own_parts=tuple(self.parts))
             (new / "README.md").write_text(card, encoding="utf-8")
 
@@ -318,17 +326,6 @@ class GraphModel:
     def _sampler_config(self, condition: str) -> Any:
         configs = () if self._recipe is None else self._recipe.conditions
         return next((one.sampler for one in configs if one.name == condition), None)
-
-    def _manifest(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "feature_width": self.feature_width,
-            "nulls": {name: condition.null for name, condition in self.conditions.items()},
-            "versions": {
-                name: version(name) for name in ("graphcond", "torch", "diffusers", "transformers", "peft")
-            },
-            "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
-        }
 
 
 def _save(module: nn.Module, file: Path) -> None:

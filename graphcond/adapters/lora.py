@@ -135,7 +135,12 @@ class LoraInjector(Injector[Signal]):
         """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads."""
         base = self._injected_base()
         weights = get_peft_model_state_dict(base.denoiser, adapter_name=self.name)
-        base.write_lora(folder, convert_state_dict_to_diffusers(weights), _plain(self._peft_config.to_dict()))
+        # peft keeps names in sets, which JSON does not have.
+        config = {
+            key: sorted(value) if isinstance(value, set) else value
+            for key, value in self._peft_config.to_dict().items()
+        }
+        base.write_lora(folder, convert_state_dict_to_diffusers(weights), config)
 
     def load_weights(self, folder: Path) -> None:
         """Load the file of `save_weights` into the injected layers.
@@ -162,7 +167,3 @@ class LoraInjector(Injector[Signal]):
 
 def _adapters(denoiser: Any) -> tuple[str, ...]:
     return tuple(getattr(denoiser, "peft_config", {}))
-
-
-def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}

@@ -261,7 +261,11 @@ def local_folder(model: str, *, revision: str | None = None) -> Path:
 def model_files(folder: Path, parts: tuple[str, ...] = (".",)) -> list[Path]:
     """The settings, vocabularies and safetensors weights in ``parts`` of a folder, relative to it."""
     found = [file for part in parts for file in sorted((folder / part).iterdir()) if file.is_file()]
-    return [file.relative_to(folder) for file in found if _is_read(file)]
+    return [
+        file.relative_to(folder)
+        for file in found
+        if file.suffix in (".json", ".txt") or _WEIGHTS.fullmatch(file.name)
+    ]
 
 
 def base_files(config: type[BaseFields], folder: Path) -> list[Path]:
@@ -290,9 +294,3 @@ def copy_files(source: Path, files: list[Path], out: Path, progress: Progress | 
             shutil.copyfile(source / file, out / file)
             if progress is not None:
                 progress(ceil(sum(sizes[: number + 1])), ceil(sum(sizes)))
-
-
-def _is_read(file: Path) -> bool:
-    if file.suffix == ".safetensors":
-        return _WEIGHTS.fullmatch(file.name) is not None
-    return file.suffix in (".json", ".txt")

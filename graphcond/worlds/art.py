@@ -150,14 +150,26 @@ class ArtWorld:
         )
 
     def edges(self) -> EdgeList:
-        """Return undirected edges, each once, source below target, typed by why they exist."""
-        columns = {
-            name: np.unique([getattr(p, name) for p in self.paintings], return_inverse=True)[1]
+        """Return undirected edges, each once, source below target, typed by why they exist.
+
+        True edges stay with an artist; noise joins what has a year or a museum in common.
+        """
+        artist, series, year, museum = (
+            np.unique([getattr(p, name) for p in self.paintings], return_inverse=True)[1]
             for name in ("artist", "series", "year", "museum")
-        }
-        links = _link_paintings(
-            **columns, degree=self.degree, noise=self.noise, rng=np.random.default_rng([self.seed, 2])
         )
+        rng = np.random.default_rng([self.seed, 2])
+        links: Links = {}
+        true_edges = round(self.degree * len(self) / 2)
+        noisy_edges = round(true_edges * self.noise / (1 - self.noise))
+        _join(links, series, _members(series), round(SERIES_SHARE * true_edges), "same_series", rng)
+        _join(links, artist, _members(artist), true_edges, "same_artist", rng)
+        goal = len(links) + noisy_edges
+        some = len(links) + round(YEAR_SHARE * noisy_edges)
+        _join(links, year, _members(year), some, "same_year", rng, apart=artist)
+        # A museum is known for few of its paintings. They become hubs, which PageRank finds again and again.
+        hubs = {house: rng.permutation(works)[:HUBS_PER_MUSEUM] for house, works in _members(museum).items()}
+        _join(links, museum, hubs, goal, "same_museum", rng, apart=artist)
         pairs = np.array(list(links), np.int64).reshape(-1, 2)
         return EdgeList(pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.float32), list(links.values()))
 
@@ -170,41 +182,6 @@ class ArtWorld:
         """Return a node's title, or the caption that names its artist too, as the base was trained with."""
         painting = self.paintings[index]
         return f"a {painting.subject} by {painting.artist}" if named else painting.title
-
-
-def _link_paintings(
-    *,
-    artist: Groups,
-    series: Groups,
-    year: Groups,
-    museum: Groups,
-    degree: float,
-    noise: float,
-    rng: np.random.Generator,
-) -> Links:
-    """Link paintings; true edges stay with an artist, and noise joins what has a year or a museum in common.
-
-    Args:
-        artist: number of the artist of each node, (N,).
-        series: number of the series of each node, (N,).
-        year: number of the year of each node, (N,).
-        museum: number of the museum of each node, (N,).
-        degree: average number of same-artist edges of a node.
-        noise: share of all edges that link different artists, in [0, 1).
-        rng: determines the edges.
-    """
-    links: Links = {}
-    true_edges = round(degree * len(artist) / 2)
-    noisy_edges = round(true_edges * noise / (1 - noise))
-    _join(links, series, _members(series), round(SERIES_SHARE * true_edges), "same_series", rng)
-    _join(links, artist, _members(artist), true_edges, "same_artist", rng)
-    goal = len(links) + noisy_edges
-    some = len(links) + round(YEAR_SHARE * noisy_edges)
-    _join(links, year, _members(year), some, "same_year", rng, apart=artist)
-    # A museum is known for few of its paintings. They become hubs, which PageRank finds again and again.
-    hubs = {house: rng.permutation(works)[:HUBS_PER_MUSEUM] for house, works in _members(museum).items()}
-    _join(links, museum, hubs, goal, "same_museum", rng, apart=artist)
-    return links
 
 
 def _members(groups: Groups) -> dict[int, NDArray[np.int64]]:

@@ -46,7 +46,18 @@ def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 6
     # Large objects first, so that they do not hide small ones.
     for position in sorted(range(len(graph)), key=lambda n: -area(placed[n][0])):
         box, color = placed[position]
-        _object(canvas, graph.objects[position], box, _shift(color, shades[position]))
+        shape, shade = graph.objects[position], _shift(color, shades[position])
+        x, y = box.x0 + box.x1 - 1, box.y0 + box.y1 - 1
+        width, height = box.x1 - box.x0 - OUTLINE, box.y1 - box.y0 - OUTLINE
+        points = [(x + width * u, y + height * v) for u, v in SHAPES[shape]()]
+        canvas.fill(points, shade)
+        # The line is a darker tone; around black a lighter one.
+        red, green, blue = (channel * 11 // 20 for channel in shade)
+        line = (104, 104, 112) if max(shade) < 60 else (red, green, blue)
+        # A ring has two outlines: its points go round the rim and then round the hole.
+        turns = [points] if shape != "ring" else [points[: len(points) // 2], points[len(points) // 2 :]]
+        for turn in turns:
+            canvas.stroke(turn, line, 2 * OUTLINE)
     return canvas.finish()
 
 
@@ -62,20 +73,6 @@ def _ground(canvas: Canvas, base: Color, rng: np.random.Generator) -> None:
     elif kind == 2:
         level = float(rng.uniform(-0.5, 0.7))
         canvas.fill([(-1, level), (1, level), (1, 1), (-1, 1)], tones[1])
-
-
-def _object(canvas: Canvas, shape: str, box: Box, color: Color) -> None:
-    x, y = box.x0 + box.x1 - 1, box.y0 + box.y1 - 1
-    width, height = box.x1 - box.x0 - OUTLINE, box.y1 - box.y0 - OUTLINE
-    points = [(x + width * u, y + height * v) for u, v in SHAPES[shape]()]
-    canvas.fill(points, color)
-    # The line is a darker tone; around black a lighter one.
-    red, green, blue = (channel * 11 // 20 for channel in color)
-    line = (104, 104, 112) if max(color) < 60 else (red, green, blue)
-    # A ring has two outlines: its points go round the rim and then round the hole.
-    turns = [points] if shape != "ring" else [points[: len(points) // 2], points[len(points) // 2 :]]
-    for points in turns:
-        canvas.stroke(points, line, 2 * OUTLINE)
 
 
 def _box_and_color(graph: SceneGraph, position: int) -> tuple[Box, Color]:

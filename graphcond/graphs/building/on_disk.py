@@ -103,27 +103,26 @@ class SortedRuns:
         while first < nodes:
             done = up_to[first - 1] if first else 0
             end = max(int(np.searchsorted(up_to, done + most, side="right")), first + 1)
-            ends = [self._before(run, end) for run in range(len(starts))]
-            parts = [self._read(run, starts[run], ends[run]) for run in range(len(starts))]
+            parts = []
+            for run, start in enumerate(starts):
+                stop = self._lengths[run]
+                if stop and end < 2**32:  # a key holds the row of an arc in its upper half
+                    keys: UInt64[np.ndarray, " arcs"] = np.memmap(
+                        self._file("keys", run), COLUMNS["keys"], "r"
+                    )
+                    stop = int(np.searchsorted(keys, np.uint64(end << 32)))
+                # Read, not mapped: the pages of a map would count as memory of the process until its end.
+                columns = {
+                    name: np.fromfile(
+                        self._file(name, run), dtype, stop - start, offset=start * dtype.itemsize
+                    )
+                    for name, dtype in COLUMNS.items()
+                    if self._has[name]
+                }
+                parts.append(Arcs(**columns))
+                starts[run] = stop
             yield first, end, join_arcs(parts).sorted().merged()
-            first, starts = end, ends
-
-    def _before(self, run: int, row: int) -> int:
-        """The number of arcs of a run that start before ``row``."""
-        if not self._lengths[run]:
-            return 0
-        keys: UInt64[np.ndarray, " arcs"] = np.memmap(self._file("keys", run), COLUMNS["keys"], "r")
-        return int(np.searchsorted(keys, np.uint64(row << 32))) if row < 2**32 else len(keys)
-
-    def _read(self, run: int, start: int, end: int) -> Arcs:
-        # Read, not mapped: the pages of a map would count as memory of the process until its end.
-        return Arcs(
-            **{
-                name: np.fromfile(self._file(name, run), dtype, end - start, offset=start * dtype.itemsize)
-                for name, dtype in COLUMNS.items()
-                if self._has[name]
-            }
-        )
+            first = end
 
     def _file(self, name: str, run: int) -> Path:
         return self.folder / f"{run:06d}.{name}"

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from jaxtyping import Float32
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from graphcond.config import as_input_error
@@ -131,8 +130,18 @@ def dgl_csv_features(folder: Path) -> VectorReaders:
 def _features(tables: Mapping[str, pa.Table], name: str, place: Path) -> Any:
     nodes = {}
     for kind, table in tables.items():
-        found = name in table.column_names
-        columns = {name: _vectors(table[name], name, place)} if found else {}
+        columns: dict[str, Any] = {}
+        if name in table.column_names:
+            rows = [_parsed(text) for text in table[name].to_pylist()]
+            width = len(rows[0] or ()) if rows else 0
+            for number, row in enumerate(rows):
+                if row is None or len(row) != width:
+                    raise InputError(
+                        f"expected {width} numbers as '{name}' of row {number + 1}",
+                        place=place,
+                        remedy="correct it",
+                    )
+            columns[name] = np.array(rows, np.float32).reshape(len(rows), width)
         nodes[kind] = NodeGroup(table.num_rows, columns)
     return feature_rows(Groups(nodes, {}), name, place)
 
@@ -229,17 +238,6 @@ def _parsed(text: str) -> list[float] | None:
         return [float(number) for number in text.strip("[] ").split(",")]
     except ValueError:
         return None
-
-
-def _vectors(column: pa.ChunkedArray, name: str, place: Path) -> Float32[np.ndarray, "nodes d"]:
-    rows = [_parsed(text) for text in column.to_pylist()]
-    width = len(rows[0] or ()) if rows else 0
-    for number, row in enumerate(rows):
-        if row is None or len(row) != width:
-            raise InputError(
-                f"expected {width} numbers as '{name}' of row {number + 1}", place=place, remedy="correct it"
-            )
-    return np.array(rows, np.float32).reshape(len(rows), width)
 
 
 DGL_CSV = GraphFormat(

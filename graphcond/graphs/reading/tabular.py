@@ -78,7 +78,13 @@ def _read_csv(
     options = pa.csv.ReadOptions(use_threads=False, block_size=block, autogenerate_column_names=not header)
     with _reading(file):
         with pa.OSFile(str(file)) as raw, BufferedReader(_unpacked(raw, file)) as lines:
-            names = pa.csv.read_csv(pa.BufferReader(_header(lines)), options, parse).column_names
+            # The first line that is not empty, with the line breaks within its quotes.
+            first = b""
+            while line := lines.readline(LONGEST_HEADER):
+                first += line
+                if (first.strip() and first.count(b'"') % 2 == 0) or len(first) >= LONGEST_HEADER:
+                    break
+            names = pa.csv.read_csv(pa.BufferReader(first), options, parse).column_names
         yield pa.Table.from_arrays([pa.array([], kind)] * len(names), names), 0
         convert = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, kind),
@@ -91,16 +97,6 @@ def _read_csv(
         ):
             for batch in stream:
                 yield pa.Table.from_batches([batch]), raw.tell()
-
-
-def _header(lines: BufferedReader) -> bytes:
-    """The first line that is not empty, with the line breaks within its quotes."""
-    header = b""
-    while line := lines.readline(LONGEST_HEADER):
-        header += line
-        if (header.strip() and header.count(b'"') % 2 == 0) or len(header) >= LONGEST_HEADER:
-            break
-    return header
 
 
 def _unpacked(raw: pa.NativeFile, file: Path) -> pa.NativeFile:

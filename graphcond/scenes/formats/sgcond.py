@@ -48,13 +48,11 @@ def read_sgcond(rows: Sequence[tuple[str, Any]]) -> SceneSource:
     return SceneSource(records)
 
 
-def _is_pair(first: Any) -> bool:
-    return isinstance(first, list) and bool(first) and isinstance(first[0], list | dict)
-
-
 SGCOND = SceneFormat(
     name="sgcond",
     files="data.json of SGCond: [[[[x, y, w, h], ...], [label, ...]], ...]",
-    signs=lambda given: _is_pair(given.first),
+    signs=lambda given: (
+        isinstance(given.first, list) and bool(given.first) and isinstance(given.first[0], list | dict)
+    ),
     read=lambda given: read_sgcond(given.rows),
 )

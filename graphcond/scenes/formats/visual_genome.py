@@ -113,7 +113,15 @@ def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSou
     records = []
     for number, (image, row) in enumerate(files.images.items()):
         with at(f"{files.place}: image {image}" if image else f"{files.place}: entry {number}"):
-            records.append(_record(image, row, files, gallery))
+            scene, picture = _Scene(files, files.sizes.get(image)), checked(Picture, row, None)
+            for n, thing in enumerate(picture.objects):
+                scene.add(thing, f"objects[{n}]")
+            for n, thing in enumerate(picture.attributes):
+                scene.add(thing, f"attributes[{n}]")
+            for n, relation in enumerate(picture.relationships):
+                scene.relate(relation, f"relationships[{n}]")
+            path = gallery.find(*files.pictures.get(image, []), f"{image}.jpg")
+            records.append(SceneRecord(without_dummies(scene.graph()), image, path))
     notes = [*gallery.notes(), *(f"{count} {what}" for what, count in files.counted.items())]
     if not files.sizes:
         notes.append(f"{folder} holds no image_data.json: boxes are unknown, since they are in pixels")
@@ -194,7 +202,15 @@ class _Files:
     @classmethod
     def read(cls, folder: Path) -> _Files:
         place, images = _read_images(folder)
-        sizes, pictures = _read_image_data(folder / "image_data.json")
+        sizes: dict[str, Size] = {}
+        pictures: dict[str, list[str]] = {}
+        file = folder / "image_data.json"
+        for where, given in rows_of(read_strict(file), file) if file.is_file() else ():
+            row = checked(PictureData, given, where)
+            sizes[row.image_id] = (row.width, row.height)
+            # A picture lies at the last two parts of its address, or at the last.
+            parts = [part for part in (row.url or "").split("/") if part]
+            pictures[row.image_id] = ["/".join(parts[-2:]), parts[-1]] if len(parts) > 1 else []
         objects, predicates = (
             read_aliases(file) if (file := folder / name).is_file() else {}
             for name in ("object_alias.txt", "relationship_alias.txt")
@@ -221,30 +237,6 @@ def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
             remedy="name the files as Visual Genome does",
         )
     return place, images
-
-
-def _read_image_data(file: Path) -> tuple[dict[str, Size], dict[str, list[str]]]:
-    """Sizes and possible paths of pictures: the last two parts of the address, or the last."""
-    sizes: dict[str, Size] = {}
-    pictures: dict[str, list[str]] = {}
-    for place, given in rows_of(read_strict(file), file) if file.is_file() else ():
-        row = checked(PictureData, given, place)
-        sizes[row.image_id] = (row.width, row.height)
-        parts = [part for part in (row.url or "").split("/") if part]
-        pictures[row.image_id] = ["/".join(parts[-2:]), parts[-1]] if len(parts) > 1 else []
-    return sizes, pictures
-
-
-def _record(image: str, row: dict[str, list[Any]], files: _Files, gallery: Gallery) -> SceneRecord:
-    scene, picture = _Scene(files, files.sizes.get(image)), checked(Picture, row, None)
-    for n, thing in enumerate(picture.objects):
-        scene.add(thing, f"objects[{n}]")
-    for n, thing in enumerate(picture.attributes):
-        scene.add(thing, f"attributes[{n}]")
-    for n, relation in enumerate(picture.relationships):
-        scene.relate(relation, f"relationships[{n}]")
-    path = gallery.find(*files.pictures.get(image, []), f"{image}.jpg")
-    return SceneRecord(without_dummies(scene.graph()), image, path)
 
 
 class _Scene:
