@@ -195,7 +195,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_scene(tmp_path / "gone.json")
     (tmp_path / "latin.json").write_bytes('{"objects": ["Bäume"]}'.encode("latin-1"))
-    with pytest.raises(InputError, match=r"latin\.json: not UTF-8 \(byte 15\)"):
+    with pytest.raises(InputError, match=r"latin\.json: the file is not UTF-8 \(byte 15\)"):
         read_scene(tmp_path / "latin.json")
     with pytest.raises(InputError, match=r"b\.jsonl:2: the text is not JSON"):
         read_scenes(write(tmp_path / "b.jsonl", f"{json.dumps(SHEEP)}\n{{"))
