@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from graphcond.drawing.arrows import Arrow, Point, Rectangle, arrow_between, draw_arrow, free_place, loop_at
+from graphcond.drawing.arrows import Arrow, Rectangle, arrow_between, draw_arrow, free_place, loop_at
 from graphcond.drawing.graph_layout import lay_out_graph
 from graphcond.drawing.sheets import cut, extent, font, line_height, wrapped
 from graphcond.errors import InputError
@@ -84,8 +84,18 @@ def draw_boxes(scene: SceneGraph, size: int = 640) -> Image.Image:
     # Names come after all boxes, so that no border crosses them.
     tags: list[Rectangle] = []
     for box, n in known:
-        corner = margin + box.x0 * (side - 2 * margin), margin + box.y0 * (side - 2 * margin)
-        tags.append(_draw_tag(brush, scene, n, corner, face, tags, side))
+        text = cut(" ".join([*scene.attributes_of(n), scene.objects[n]]), face, 0.5 * side)
+        width, height = face.getlength(text) + 0.7 * face.size, line_height(face)
+        left = min(margin + box.x0 * (side - 2 * margin), side - width)
+        top = min(margin + box.y0 * (side - 2 * margin), side - height)
+        tag = Rectangle(left, top, left + width, top + height)
+        # A name stands in its box's upper left corner, below names that are already there.
+        while any(tag.overlaps(other) for other in tags) and tag.bottom + height < side:
+            tag = Rectangle(left, tag.top + height / 2, left + width, tag.bottom + height / 2)
+        brush.rectangle(tag, COLORS[n % len(COLORS)])
+        middle = ((tag.left + tag.right) / 2, (tag.top + tag.bottom) / 2)
+        brush.text(middle, text, PAPER, face, anchor="mm")
+        tags.append(tag)
     return _shrunk(canvas, size)
 
 
@@ -202,29 +212,6 @@ def _draw_labels(
         for n, line in enumerate(lines):
             at = ((place.left + place.right) / 2, place.top + (n + 0.5) * line_height(face))
             brush.text(at, line, INK, face, anchor="mm")
-
-
-def _draw_tag(
-    brush: ImageDraw.ImageDraw,
-    scene: SceneGraph,
-    position: int,
-    corner: Point,
-    face: ImageFont.FreeTypeFont,
-    taken: list[Rectangle],
-    side: int,
-) -> Rectangle:
-    """Write a box's name into its upper left corner, below names that are already there."""
-    words = " ".join([*scene.attributes_of(position), scene.objects[position]])
-    text = cut(words, face, 0.5 * side)
-    width, height = face.getlength(text) + 0.7 * face.size, line_height(face)
-    left, top = min(corner[0], side - width), min(corner[1], side - height)
-    tag = Rectangle(left, top, left + width, top + height)
-    while any(tag.overlaps(other) for other in taken) and tag.bottom + height < side:
-        tag = Rectangle(left, tag.top + height / 2, left + width, tag.bottom + height / 2)
-    brush.rectangle(tag, COLORS[position % len(COLORS)])
-    middle = ((tag.left + tag.right) / 2, (tag.top + tag.bottom) / 2)
-    brush.text(middle, text, PAPER, face, anchor="mm")
-    return tag
 
 
 def _text_size(side: int, count: int) -> int:
