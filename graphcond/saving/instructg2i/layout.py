@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+BASE_KIND = "stable_diffusion"
+"""The kind of the base in a checkpoint."""
+
 QFORMER = Path("gnn", "ckpt.pt")
 PROJECTOR = Path("image_proj_model", "ckpt.pt")
 IMAGE_ENCODER = "image_encoder"

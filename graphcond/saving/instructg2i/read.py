@@ -23,6 +23,7 @@ from graphcond.recipe import Recipe, parse_recipe
 from graphcond.saving.bundled import BASE
 from graphcond.saving.instructg2i.ckpt import AGAIN, read_ckpt
 from graphcond.saving.instructg2i.layout import (
+    BASE_KIND,
     IMAGE_ENCODER,
     OURS,
     PROJECTOR,
@@ -31,9 +32,6 @@ from graphcond.saving.instructg2i.layout import (
     cross_attention_every,
     tokens_per_neighbor,
 )
-
-BASE_KIND = "stable_diffusion"
-"""The kind of the base in a checkpoint."""
 
 NEIGHBORS = 5
 """Neighbors of a target in the release's data. No file of a checkpoint records this number."""

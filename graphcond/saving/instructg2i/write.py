@@ -11,6 +11,7 @@ from torch import nn
 from transformers import CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from graphcond.adapters.config import PromptTokenConfig
+from graphcond.bases import BASES
 from graphcond.bases.base_files import base_files, copy_files, write_index
 from graphcond.bases.loading import quiet_loading
 from graphcond.encoders.config import GraphQFormerConfig
@@ -24,6 +25,7 @@ from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import ConditionConfig
 from graphcond.saving.instructg2i.layout import (
+    BASE_KIND,
     IMAGE_ENCODER,
     OURS,
     PROJECTOR,
@@ -90,6 +92,8 @@ def check_fits(recipe: Recipe, weights: dict[str, torch.Tensor]) -> None:
     if len(recipe.conditions) > 1:
         problems.append("several conditions")
     problems += _foreign_settings(recipe.conditions[0], weights)
+    if recipe.base.parts != BASES[BASE_KIND].parts:
+        problems.append(f"a base of kind {recipe.base.kind}")
     variant = getattr(recipe.base, "variant", None)
     if variant is not None:
         problems.append(f"base.variant: {variant}")

@@ -169,6 +169,13 @@ def test_what_the_release_has_no_place_for(
     assert not list(tmp_path.iterdir())
 
 
+def test_another_kind_of_base_does_not_fit(sdxl_folder: Path, tmp_path: Path) -> None:
+    model = small_model(sdxl_folder, base={"kind": "sdxl", "model": str(sdxl_folder)})
+    with pytest.raises(InputError, match=r"no place for .*a base of kind sdxl"):
+        model.to_release(tmp_path / "written")
+    assert not list(tmp_path.iterdir())
+
+
 def test_neither_lora_nor_several_conditions_fit(sd_folder: Path, tmp_path: Path) -> None:
     (condition,) = recipe_values(sd_folder)["conditions"]
     two = [condition, condition | {"name": "others"}]
