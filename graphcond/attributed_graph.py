@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from graphcond.errors import InputError
-from graphcond.io.files import file_inside
+from graphcond.io.files import FilesInside, file_inside
 
 ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""
@@ -113,6 +113,11 @@ class AttributedGraph:
             InputError: it would leave the graph's root folder.
         """
         return file_inside(self.root, self.nodes.pictures[node])
+
+    @property
+    def picture_paths(self) -> Sequence[Path | None]:
+        """`picture_path` of every node; each path is checked when it is requested."""
+        return FilesInside(self.root, self.nodes.pictures)
 
 
 @runtime_checkable

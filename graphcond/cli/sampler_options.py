@@ -72,7 +72,5 @@ def embed(graph: AttributedGraph, features: str, watch: Watch) -> NodeEmbeddings
     if features.endswith(FORMATS):
         return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
     extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
-    paths = [graph.picture_path(node) for node in range(len(graph))]
-    return node_embeddings(
-        extractor, paths, graph.nodes.texts, FeatureCache(), watch("embedding pictures and texts")
-    )
+    progress = watch("embedding pictures and texts")
+    return node_embeddings(extractor, graph.picture_paths, graph.nodes.texts, FeatureCache(), progress)

@@ -110,9 +110,8 @@ def embed_graph(
     Raises:
         InputError: a picture is missing or cannot be decoded.
     """
-    paths = [graph.picture_path(node) for node in range(len(graph))]
     return NodeEmbeddings(
-        pictures=cached_pictures(extractor, paths, cache, progress),
+        pictures=cached_pictures(extractor, graph.picture_paths, cache, progress),
         texts=cached_texts(extractor, graph.nodes.texts, cache, progress)
         if isinstance(extractor, TextEmbedder)
         else None,

@@ -312,8 +312,7 @@ class GraphDataset(Dataset):
         Raises:
             InputError: the network or the file of the features cannot be loaded.
         """
-        pictures = [self.picture_path(row) for row in range(len(self))]
-        return extractors.of_nodes(pictures, self.texts, progress)
+        return extractors.of_nodes(self._graph.picture_paths, self.texts, progress)
 
     def view(
         self,

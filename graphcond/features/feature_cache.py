@@ -176,7 +176,7 @@ class EmbeddingTable(Generic[Item]):
         self._items, self._network, self._keys, self._cache = items, network, keys, cache
         self._embed, self._progress = embed, progress
         self._vectors = np.zeros(self.shape, np.float32)  # the system gives memory to rows that are written
-        self._known = np.fromiter((item is None for item in items), np.bool_, len(items))
+        self._known = np.zeros(len(items), np.bool_)
         self._row_of: dict[str, int] = {}
         self._lock = Lock()
 
@@ -211,10 +211,10 @@ class EmbeddingTable(Generic[Item]):
         if self._known[rows].all():
             return
         with self._lock:
-            missing = rows[~self._known[rows]].tolist()
-            item_of: dict[int, Any] = {row: self._items[row] for row in missing}
+            items = {row: self._items[row] for row in rows[~self._known[rows]].tolist()}
+            item_of: dict[int, Any] = {row: item for row, item in items.items() if item is not None}
             places: dict[str, list[int]] = {}
-            for row, key in zip(missing, self._keys(list(item_of.values())), strict=True):
+            for row, key in zip(item_of, self._keys(list(item_of.values())), strict=True):
                 places.setdefault(key, []).append(row)
             known = 0
             for keys in _parts(list(places), KEYS_AT_ONCE):
@@ -237,6 +237,7 @@ class EmbeddingTable(Generic[Item]):
                 known += len(batch)
                 if self._progress is not None:
                     self._progress(known, len(places))
+            self._known[rows] = True  # those without an item too, whose vectors stay zero
 
     def _keep(self, key: str, rows: list[int], vector: Float32[np.ndarray, " d"]) -> None:
         self._vectors[rows] = vector

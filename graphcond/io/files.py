@@ -11,11 +11,11 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from graphcond.errors import InputError, StorageError
 
@@ -303,6 +303,24 @@ def file_inside(root: Path | None, relative: str | None) -> Path | None:
         InputError: it would leave the folder.
     """
     return None if relative is None else (root or Path()) / inside(root or Path(), relative)
+
+
+class FilesInside(Sequence[Path | None]):
+    """The files of `file_inside` for many names.
+
+    Each is checked when it is requested: checking the pictures of a whole graph to read a few takes seconds.
+    """
+
+    def __init__(self, root: Path | None, names: Sequence[str | None]) -> None:
+        self._root, self._names = root, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return FilesInside(self._root, self._names[place])
+        return file_inside(self._root, self._names[place])
 
 
 def _sync(file: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from graphcond import SceneGraph, SceneSet, build_graph
 from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.errors import InputError
+from graphcond.io.files import FilesInside
 
 
 @pytest.fixture(params=["../secret.png", "/etc/hostname", "a/../../secret.png", "link/secret.png"])
@@ -40,3 +41,12 @@ def test_scenes(tmp_path: Path, leaving: str) -> None:
     scenes = SceneSet([SceneGraph(["a"])], ["1"], ["a"], [leaving], root=tmp_path / "data")
     with pytest.raises(InputError, match="leaves the folder"):
         scenes.picture_path(0)
+
+
+def test_paths_of_a_graph_are_checked_when_requested(tmp_path: Path, leaving: str) -> None:
+    paths = FilesInside(tmp_path / "data", ["a.png", None, leaving])
+    assert paths[:2][0] == tmp_path / "data" / "a.png"
+    assert paths[1] is None
+    assert len(paths) == 3
+    with pytest.raises(InputError, match="leaves the folder"):
+        paths[2]
