@@ -101,13 +101,7 @@ class StableDiffusionBase(UNetBase):
     @torch.no_grad()
     def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
         """Token ids and hidden states of ``prompts``. The denoiser attends to the padding too."""
-        found = self.tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=self.facts.token_count,
-            truncation=True,
-            return_tensors="pt",
-        ).to(self.text_encoder.device)
+        found = self.tokenized(self.tokenizer, prompts).to(self.text_encoder.device)
         hidden = self.text_encoder(found.input_ids).last_hidden_state
         return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
 

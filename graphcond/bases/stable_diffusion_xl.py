@@ -126,13 +126,7 @@ class StableDiffusionXLBase(UNetBase):
     def _read(self, number: int, prompts: Sequence[str]) -> tuple[Any, Tensor, Tensor]:
         """Tokens of one tokenizer, the first output of its encoder, and the states before the last layer."""
         encoder = self.text_encoders[number]
-        found = self.tokenizers[number](
-            list(prompts),
-            padding="max_length",
-            max_length=self.facts.token_count,
-            truncation=True,
-            return_tensors="pt",
-        ).to(encoder.device)
+        found = self.tokenized(self.tokenizers[number], prompts).to(encoder.device)
         answer = encoder(found.input_ids, output_hidden_states=True)
         return found, answer[0], answer.hidden_states[-2]
 

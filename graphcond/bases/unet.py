@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DCond
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers import BatchEncoding, CLIPTokenizer
 
 from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
 from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
@@ -139,6 +140,16 @@ class UNetBase(Base):
                 attach = partial(BetweenAttentions, block)
                 found[name] = Site(name, kind, block.dim, block, heads, stride, attach=attach)
         return found
+
+    def tokenized(self, tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> BatchEncoding:
+        """Token ids and attention mask of ``prompts``, padded and cut to `BaseFacts.token_count` tokens."""
+        return tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=self.facts.token_count,
+            truncation=True,
+            return_tensors="pt",
+        )
 
     def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
         """The VAE's posterior for pictures with values in -1..1."""
