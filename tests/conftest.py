@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,31 @@ check_package("graphcond")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--attacks", type=int, default=500, metavar="N", help="number of attacks in tests/attacks"
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what `tests/attacks` counted; the counts are in the reports, which also leave workers of xdist."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    counts = Counter[str]()
+    for report in reports:
+        if getattr(report, "when", None) == "teardown":
+            counts.update(
+                {name: number for name, number in report.user_properties if isinstance(number, int)}
+            )
+    if counts["inputs"] or counts["kills"]:
+        same = (
+            f"{counts['different']} end states differ" if counts["different"] else "end state bit-identical"
+        )
+        terminalreporter.write_line(
+            f"{counts['inputs']:,} inputs, {counts['tracebacks']} tracebacks, {counts['hangs']} hangs, "
+            f"{counts['half_written']} half-written; {counts['kills']} kills, {counts['lost']} lost, {same}"
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)
