@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what `tests/attacks` counted; the counts are in the reports, which also leave workers of xdist."""
+    """Print what `tests/attacks` counted; the reports bring it, which also leave the workers of xdist."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     counts = Counter[str]()
     for report in reports:
