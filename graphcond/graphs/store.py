@@ -22,6 +22,9 @@ from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError
 from graphcond.graphs.columns import from_arrow, to_arrow
+from graphcond.graphs.soundness import CHECKS, REBUILD, check_arrays, check_columns, check_strings
+from graphcond.io.arrays import load_array
+from graphcond.io.cache import passed_once
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
 from graphcond.io.fingerprint import file_digest
 
@@ -95,7 +98,6 @@ def write_array(handle: BinaryIO, array: np.ndarray) -> None:
 
 
 MANIFEST = "graph.json"
-REBUILD = "build it again with `graphcond data build`"
 
 AnyManifest = TypeVar("AnyManifest", bound=Config)
 
@@ -250,26 +252,39 @@ def save_graph(graph: AttributedGraph, folder: Path | str) -> None:
 def open_graph(folder: Path | str) -> AttributedGraph:
     """Open a graph folder; its arrays and columns are memory maps.
 
+    The first time, all of it is read and checked; that it passed is kept in the cache until a file changes.
+
     Raises:
-        InputError: the folder is missing, cut short, inconsistent or of another version.
+        InputError: the folder is missing, cut short, changed, inconsistent or of another version.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    stamps = [_stamp(folder / name) for name in (MANIFEST, *manifest.files.present())]
     arrays = {part: _open_array(folder, part) for part in ARRAYS if getattr(manifest.files, part)}
+    table = _open_nodes(folder / file_name("nodes"))
+    # Each file can be whole and still belong to another graph.
+    lengths = dict.fromkeys(ARRAYS, manifest.edges) | {"indptr": manifest.nodes + 1, "given": manifest.nodes}
+    if len(table) != manifest.nodes or any(len(arrays[part]) != lengths[part] for part in arrays):
+        raise InputError("the files and graph.json disagree", place=folder, remedy=REBUILD)
+    passed_once("graphs", (CHECKS, *stamps), lambda: _check_content(folder, manifest, arrays, table))
     root = manifest.pictures_root
-    graph = AttributedGraph(
-        nodes=_open_nodes(folder / file_name("nodes")),
+    return AttributedGraph(
+        nodes=_node_table(table),
         **arrays,
         edge_type_names=tuple(manifest.edge_types),
         directed=manifest.directed,
         root=None if root is None else Path(os.path.normpath(folder / root)),
     )
-    # Each file can be whole and still belong to another graph.
-    lengths = dict.fromkeys(ARRAYS, manifest.edges) | {"indptr": manifest.nodes + 1, "given": manifest.nodes}
-    whole = len(graph) == manifest.nodes and all(len(arrays[part]) == lengths[part] for part in arrays)
-    if not whole or graph.indptr[0] != 0 or graph.indptr[-1] != manifest.edges:
-        raise InputError("the files and graph.json disagree", place=folder, remedy=REBUILD)
-    return graph
+
+
+def _check_content(
+    folder: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray], table: pa.Table
+) -> None:
+    """Read every file. Whoever changes one can change its checksum too, so the content is also checked."""
+    check_sums(folder, manifest)
+    check_strings(table, folder / file_name("nodes"))
+    files = {part: folder / file_name(part) for part in arrays}
+    check_arrays(arrays, files, nodes=manifest.nodes, edge_types=len(manifest.edge_types))
 
 
 def check_replaceable(folder: Path, root: Path | None = None) -> None:
@@ -333,33 +348,34 @@ def _write_nodes(nodes: NodeTable, file: Path) -> None:
         writer.write_table(table)
 
 
-def _open_nodes(file: Path) -> NodeTable:
+def _open_nodes(file: Path) -> pa.Table:
+    """The node table as a memory map; the names and types of its columns are checked."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-        columns = {name: from_arrow(table[name]) for name in table.column_names}
-        others = [name for name in columns if name.startswith(ATTRIBUTE)]
-        return NodeTable(
-            ids=columns["id"],
-            texts=columns["text"],
-            pictures=columns["picture"],
-            types=columns.get("type"),
-            splits=columns.get("split"),
-            attributes={name.removeprefix(ATTRIBUTE): columns[name] for name in others},
-        )
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"the file cannot be read as a node table ({error})", place=file, remedy=REBUILD
         ) from None
+    check_columns(table, file)
+    return table
+
+
+def _node_table(table: pa.Table) -> NodeTable:
+    columns = {name: from_arrow(table[name]) for name in table.column_names}
+    others = [name for name in columns if name.startswith(ATTRIBUTE)]
+    return NodeTable(
+        ids=columns["id"],
+        texts=columns["text"],
+        pictures=columns["picture"],
+        types=columns.get("type"),
+        splits=columns.get("split"),
+        attributes={name.removeprefix(ATTRIBUTE): columns[name] for name in others},
+    )
 
 
 def _open_array(folder: Path, part: str) -> np.ndarray:
     file = folder / file_name(part)
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"the file cannot be read as an array ({error})", place=file, remedy=REBUILD
-        ) from None
+    array = load_array(file, remedy=REBUILD)
     kinds, dimensions = ARRAYS[part].split(), 2 if part == "given" else 1
     if array.dtype.str[1:] not in kinds or array.ndim != dimensions:
         known = " or ".join(np.dtype(kind).name for kind in kinds)
@@ -369,8 +385,8 @@ def _open_array(folder: Path, part: str) -> np.ndarray:
     return array
 
 
-Stamp: TypeAlias = tuple[int, int, int]
-"""Inode, size and time of the last change in nanoseconds."""
+Stamp: TypeAlias = tuple[int, int, int, int, int]
+"""Device, inode, size, and the times of the last change of content and of inode in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -412,7 +428,7 @@ def folder_state(source: Path | str) -> FolderState | None:
 
 def _stamp(file: Path) -> Stamp:
     found = file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @lru_cache

@@ -7,8 +7,8 @@ is computed again and replaced. A cache that cannot be written is an error that 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from numpy.lib.format import open_memmap
 
 from graphcond.errors import InputError, StorageError
 from graphcond.io.files import atomic_folder, default_cache_folder
+from graphcond.io.fingerprint import fingerprint
 
 Arrays = dict[str, np.ndarray]
 Result = TypeVar("Result")
@@ -36,6 +37,25 @@ def cached(room: str, key: str, read: Callable[[Path], Result]) -> Result | None
         return read(default_cache_folder() / room / key)
     except (InputError, OSError, ValueError, EOFError):
         return None
+
+
+def passed_once(room: str, parts: Sequence[object], check: Callable[[], None]) -> None:
+    """Run ``check``, unless it passed before for the same inputs.
+
+    That it passed is kept as an empty file in the cache; where that cannot be written, it runs each time.
+
+    Args:
+        room: the part of the cache.
+        parts: what the outcome depends on; see `graphcond.io.fingerprint.fingerprint`.
+        check: raises if something is wrong.
+    """
+    passed = default_cache_folder() / room / fingerprint(*parts)
+    if passed.is_file():
+        return
+    check()
+    with suppress(OSError):
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.touch()
 
 
 @contextmanager

@@ -1,0 +1,32 @@
+"""Files of numpy arrays from anywhere: nothing in them is executed, and damage is an error for the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from graphcond.errors import InputError
+
+
+def load_array(path: Path, *, remedy: str) -> np.ndarray:
+    """The array of an ``.npy`` file as a read-only memory map.
+
+    Raises:
+        InputError: the file is missing, damaged, no regular file or not one array of plain numbers.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise InputError("is not a regular file", place=path, remedy=remedy)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError("no such file", place=path, remedy=remedy) from None
+    except Exception as error:  # numpy evaluates the header as Python text: a damaged one raises anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"the file cannot be read as an array ({reason})", place=path, remedy=remedy
+        ) from None
+    if not isinstance(array, np.ndarray):
+        raise InputError("expected one array, got an archive of several", place=path, remedy=remedy)
+    return array
