@@ -47,6 +47,7 @@ LAYERS = [
         "context",
         "signals",
         "denoiser_inputs",
+        "intervals",
     },
     {"graphs", "scenes", "worlds", "drawing"},
     {"samplers", "bases"},
@@ -55,6 +56,7 @@ LAYERS = [
     {"recipe", "condition", "guidance"},
     {"features", "data", "model", "saving", "pipeline", "precompute"},
     {"training", "evaluation"},
+    {"report"},
     {"demo", "bench"},
     {"cli", "__main__"},
 ]

@@ -17,7 +17,7 @@ from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.training import train
 from graphcond.training.checkpoint import list_checkpoints
-from graphcond.training.run_folder import RunFolder
+from graphcond.training.paths import RunFolder
 
 SGCOND: tuple[str, ...] = tuple(f"sgcond-{number}" for number in ("i", "ii", "iii", "iv", "v", "vi", "vii"))
 """SGCond's seven experiments, as recipes."""

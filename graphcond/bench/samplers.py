@@ -19,9 +19,9 @@ from graphcond.data.open import open_data
 from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement, PictureSet, build_metrics, score_pictures
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
-from graphcond.evaluation.bootstrap import bootstrap_interval
 from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.targets import FACTS, art_oracle, targets_of
+from graphcond.intervals import bootstrap_interval
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Progress, Watch, silent
 from graphcond.recipe.sections import WorldData

@@ -14,7 +14,7 @@ from graphcond.data.dataset import SceneDataset
 from graphcond.errors import InputError
 from graphcond.evaluation import Measurement, PictureSet, SceneDetector, match_scene
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
-from graphcond.evaluation.bootstrap import bootstrap_interval
+from graphcond.intervals import bootstrap_interval
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Progress
 from graphcond.scene_graph import SceneGraph, SceneSet

@@ -5,7 +5,6 @@ offer theirs under the entry point ``graphcond.metrics``.
 """
 
 from graphcond.evaluation.arms import Arm
-from graphcond.evaluation.bootstrap import Measurement
 from graphcond.evaluation.evaluate import ARMS, PictureMaker, evaluate, make_pictures, score_pictures
 from graphcond.evaluation.metrics.base import Metric, RatioMetric, SampleMetric, SetMetric
 from graphcond.evaluation.metrics.oracle import Oracle, OracleReader
@@ -15,6 +14,7 @@ from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets
 from graphcond.evaluation.scene_detector import SceneDetector
 from graphcond.evaluation.scene_match import SceneMatch, match_scene
+from graphcond.intervals import Measurement
 
 __all__ = [
     "ARMS",

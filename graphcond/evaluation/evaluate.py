@@ -12,10 +12,10 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.evaluation.arms import Arm
-from graphcond.evaluation.bootstrap import Measurement
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
+from graphcond.intervals import Measurement
 from graphcond.progress import Watch, silent
 
 ARMS: tuple[Arm, ...] = get_args(Arm)

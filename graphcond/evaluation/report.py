@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from graphcond.evaluation.bootstrap import Measurement
+from graphcond.intervals import Measurement
 
 DIFFERENCES = (("graph", "no_graph"), ("graph", "shuffled_graph"))
 """Pairs of arms whose difference is reported: the gain from the graph, and from the *right* graph."""

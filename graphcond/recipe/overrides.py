@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -76,3 +76,16 @@ def _position(items: list[Any], part: str, path: str, place: object) -> int:
     if part.isdigit() and int(part) < len(items):
         return int(part)
     raise InputError(f"there is no '{path}'", place=place, remedy=did_you_mean(part, names))
+
+
+def leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a recipe by their paths; lists without mappings stay whole."""
+    if isinstance(values, Mapping) and values:
+        items = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list) and any(isinstance(item, Mapping) for item in values):
+        items = [(str(number), item) for number, item in enumerate(values)]
+    else:
+        yield path, values
+        return
+    for key, value in items:
+        yield from leaves(value, f"{path}.{key}" if path else key)

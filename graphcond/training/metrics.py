@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphcond.io.files import atomic_file
-from graphcond.training.step import StepFigures
+
+if TYPE_CHECKING:  # it loads torch
+    from graphcond.training.step import StepFigures
 
 
 def append_record(file: Path, record: Mapping[str, Any]) -> None:

@@ -24,9 +24,9 @@ from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import learns_without_graph
 from graphcond.training.optimizer import all_parameters
+from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
-from graphcond.training.run_folder import RunFolder
 from graphcond.training.stages import freeze_staged, run_stages
 
 

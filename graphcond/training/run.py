@@ -22,10 +22,11 @@ from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.training.device import accelerated
 from graphcond.training.metrics import append_record, cut_after
+from graphcond.training.paths import RunFolder
 from graphcond.training.prepare import Prepared, prepare
 from graphcond.training.preview import Previews
 from graphcond.training.report import Report
-from graphcond.training.run_folder import RunFolder, new_run, resumed_run
+from graphcond.training.run_folder import new_run, resumed_run
 from graphcond.training.trainer import Trainer
 from graphcond.training.validation import Validation
 

@@ -1,17 +1,16 @@
-"""The folder of a run: its paths, starting and resuming, and the settings that a resumed run may change."""
+"""The folder of a run: starting and resuming, and the settings that a resumed run may change."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from graphcond.errors import InputError
 from graphcond.io.files import check_new_folder
 from graphcond.recipe import Recipe, load_recipe
+from graphcond.recipe.overrides import leaves
 from graphcond.training.checkpoint import list_checkpoints, read_standing, remove_unfinished
+from graphcond.training.paths import RunFolder
 
 FREE = (
     "description",
@@ -35,43 +34,6 @@ FREE = (
 
 With another number of steps, a schedule other than ``constant`` follows the new number from then on.
 """
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Paths of a run."""
-
-    root: Path
-
-    @property
-    def recipe(self) -> Path:
-        """The resolved recipe."""
-        return self.root / "recipe.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON object per line."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def previews(self) -> Path:
-        """Contact sheets."""
-        return self.root / "previews"
-
-    @property
-    def checkpoints(self) -> Path:
-        """A model folder per kept step."""
-        return self.root / "checkpoints"
-
-    @property
-    def stages(self) -> Path:
-        """The result of each stage before the main training."""
-        return self.root / "stages"
-
-    @property
-    def final(self) -> Path:
-        """The trained model."""
-        return self.root / "final"
 
 
 def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
@@ -121,7 +83,7 @@ def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
     Raises:
         InputError: names the settings that differ.
     """
-    before, after = (dict(_leaves(recipe.model_dump(mode="json"))) for recipe in (was, now))
+    before, after = (dict(leaves(recipe.model_dump(mode="json"))) for recipe in (was, now))
     free = tuple(f"{setting}." for setting in FREE)
     changed = [
         f"{path} was {before.get(path)!r} and is {after.get(path)!r}"
@@ -134,15 +96,3 @@ def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
             place=place,
             remedy="resume with the run's own recipe, or start a new run",
         )
-
-
-def _leaves(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, Mapping) and values:
-        items = [(str(key), value) for key, value in values.items()]
-    elif isinstance(values, list) and any(isinstance(item, Mapping) for item in values):
-        items = [(str(number), item) for number, item in enumerate(values)]
-    else:
-        yield path, values
-        return
-    for key, value in items:
-        yield from _leaves(value, f"{path}.{key}" if path else key)

@@ -29,10 +29,10 @@ from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
 from graphcond.training.gather import Gatherer
 from graphcond.training.metrics import append_record, cut_stage
+from graphcond.training.paths import RunFolder
 from graphcond.training.pretrain import pretrain
 from graphcond.training.pretrain_data import gather_scenes
 from graphcond.training.randomness import Purpose, seed_of
-from graphcond.training.run_folder import RunFolder
 
 WEIGHTS, FACTS = "encoder.safetensors", "stage.json"
 

@@ -20,11 +20,11 @@ from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, w
 from graphcond.training.device import generators_kept
 from graphcond.training.metrics import Recent, append_record
 from graphcond.training.optimizer import rate_factor
+from graphcond.training.paths import RunFolder
 from graphcond.training.prepare import Prepared
 from graphcond.training.preview import Previews
 from graphcond.training.randomness import BatchPlan
 from graphcond.training.report import Report, StepBar
-from graphcond.training.run_folder import RunFolder
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
 from graphcond.training.validation import Validation, injector_figures, middle, warnings_of

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from graphcond.errors import InputError
-from graphcond.evaluation.bootstrap import (
+from graphcond.evaluation.samples import Samples, Targets
+from graphcond.intervals import (
     Measurement,
     bootstrap_interval,
     bootstrap_ratios,
@@ -18,7 +19,6 @@ from graphcond.evaluation.bootstrap import (
     half_sample_interval,
     percentile_interval,
 )
-from graphcond.evaluation.samples import Samples, Targets
 
 
 class Metric(ABC):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graphcond.evaluation.bootstrap import bootstrap_interval, half_sample_figures, half_sample_interval
+from graphcond.intervals import bootstrap_interval, half_sample_figures, half_sample_interval
 
 
 def test_bootstrap_matches_scipy() -> None:
