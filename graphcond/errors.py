@@ -43,7 +43,10 @@ class TrainingError(GraphcondError):
 
 
 class Notice(FutureWarning):
-    """A setting that still works but should be changed; the command line prints the notice as one line."""
+    """What a user should know although the work goes on; the command line prints it as one line.
+
+    A setting that should be changed, say, or a cache entry that was damaged.
+    """
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

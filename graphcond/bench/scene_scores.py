@@ -13,6 +13,7 @@ from graphcond.bench.swap import SwapResult
 from graphcond.errors import InputError
 from graphcond.evaluation import EvaluationReport, Measurement
 from graphcond.io.files import atomic_folder, read_json, write_json
+from graphcond.io.pictures import open_picture
 
 FOLDER, CONTENT = "scores", "scores.json"
 
@@ -51,7 +52,7 @@ def kept_scores(run: Path, key: str) -> tuple[Scores, list[Image.Image]] | None:
         content: Any = read_json(folder / CONTENT)
         if content["key"] != key:
             return None
-        pictures = [Image.open(file).convert("RGB") for file in sorted(folder.glob("*.png"))]
+        pictures = [open_picture(file) for file in sorted(folder.glob("*.png"))]
         return scores_from_json(content["scores"]), pictures
     except (InputError, OSError, KeyError, TypeError):
         return None

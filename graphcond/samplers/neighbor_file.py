@@ -19,6 +19,9 @@ from graphcond.io.fingerprint import fingerprint
 METADATA_KEY = "graphcond"
 """All metadata is under one key: safetensors does not order several, and equal runs must give equal bytes."""
 
+CHECKSUM = "checksum"
+"""Key of the metadata with the fingerprint of all else in the file."""
+
 DTYPES = {"targets": np.int64, "neighbors": np.int64, "scores": np.float32, "relations": np.int16}
 NEEDED = ("targets", "neighbors", "scores")
 """The arrays of every neighbor file; only those of graphs with edge types also hold relations."""
@@ -56,15 +59,16 @@ def write_neighbors(path: Path, context: NeighborContext, about: Mapping[str, An
         for name, array in vars(context).items()
         if array is not None
     }
+    record = {**about, CHECKSUM: _checksum(about, arrays)}
     with atomic_file(path) as temporary:
-        save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(about, sort_keys=True)})
+        save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(record, sort_keys=True)})
 
 
 def read_neighbors(path: Path) -> NeighborFile:
     """Read a neighbor file.
 
     Raises:
-        InputError: the file is missing, incomplete, or not a neighbor file.
+        InputError: the file is missing, incomplete, changed, or not a neighbor file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -79,9 +83,21 @@ def read_neighbors(path: Path) -> NeighborFile:
     count, shape = len(arrays["targets"]), arrays["neighbors"].shape
     right = all(array.dtype == DTYPES[name] for name, array in arrays.items())
     whole = all(array.shape == shape for name, array in arrays.items() if name != "targets")
-    if not (right and whole and len(shape) == 2 and shape[0] == count and isinstance(about, dict)):
+    plain = isinstance(about, dict) and isinstance(about.get("sampler", {}), dict)
+    if not (right and whole and len(shape) == 2 and shape[0] == count and plain):
         raise _damaged(path)
+    if about.pop(CHECKSUM, None) not in (None, _checksum(about, arrays)):  # older files have none
+        raise InputError(
+            "the file does not have its checksum: it was changed",
+            place=path,
+            remedy="delete it and write it with graphcond sample-all",
+        )
     return NeighborFile(NeighborContext(**arrays), about)
+
+
+def _checksum(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    named = [part for name, array in sorted(arrays.items()) for part in (name, array)]
+    return fingerprint(json.dumps(about, sort_keys=True), *named)
 
 
 def _damaged(path: Path) -> InputError:

@@ -9,7 +9,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.data import open as data_module
 from graphcond.data.dataset import SceneDataset
 from graphcond.data.open import open_data
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.graphs import save_graph
 from graphcond.io.files import default_cache_folder
 from graphcond.recipe.sections import MmagData, SceneData, TrainingConfig, WorldData, mirrors
@@ -57,7 +57,8 @@ def test_a_damaged_world_is_drawn_again(kind: str, tmp_path: Path, monkeypatch: 
     whole = open_data(config)
     (manifest,) = (default_cache_folder() / "worlds").glob("*/*.json")
     manifest.write_text("{")
-    again = open_data(config)
+    with pytest.warns(Notice, match="damaged"):
+        again = open_data(config)
     assert list(again.ids) == list(whole.ids)
     assert again.picture_path(0) == whole.picture_path(0)
 

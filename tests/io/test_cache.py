@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphcond.errors import StorageError
+from graphcond.errors import Notice, StorageError
 from graphcond.io import cache as cache_module
 from graphcond.io.cache import Arrays, Layout, cache_entry, cached, cached_arrays
 from graphcond.io.files import default_cache_folder
@@ -47,10 +47,37 @@ def test_what_is_damaged_or_of_another_shape_is_filled_again() -> None:
     cached_arrays("key", LAYOUTS, fill)
     file = default_cache_folder() / "training" / "key" / "b.npy"
     file.write_bytes(file.read_bytes()[:-8])
-    assert cached_arrays("key", LAYOUTS, fill)["b"].tolist() == [0, 1, 2, 3]
+    with pytest.warns(Notice, match="key is damaged and is computed again"):
+        assert cached_arrays("key", LAYOUTS, fill)["b"].tolist() == [0, 1, 2, 3]
     assert fill.calls == 2
-    cached_arrays("key", LAYOUTS | {"a": Layout((5, 2), np.float16)}, fill)
+    with pytest.warns(Notice, match="damaged"):
+        cached_arrays("key", LAYOUTS | {"a": Layout((5, 2), np.float16)}, fill)
     assert fill.calls == 3
+
+
+@pytest.mark.parametrize("name", ["a.npy", "b.npy", "SHA256SUMS"])
+def test_a_flipped_bit_is_never_believed(name: str) -> None:
+    fill = Filler()
+    cached_arrays("key", LAYOUTS, fill)
+    file = default_cache_folder() / "training" / "key" / name
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 7):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << place % 8
+        file.write_bytes(broken)
+        with pytest.warns(Notice, match="damaged"):
+            arrays = cached_arrays("key", LAYOUTS, fill)
+        assert (arrays["a"] == 1.5).all()
+        assert arrays["b"].tolist() == [0, 1, 2, 3]
+        assert file.read_bytes() == whole
+
+
+def test_an_entry_without_checksums_is_filled_again() -> None:
+    fill = Filler()
+    cached_arrays("key", LAYOUTS, fill)
+    (default_cache_folder() / "training" / "key" / "SHA256SUMS").unlink()
+    cached_arrays("key", LAYOUTS, fill)
+    assert fill.calls == 2
 
 
 def test_a_failed_fill_leaves_nothing() -> None:

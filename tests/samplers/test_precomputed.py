@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import PrecomputedSampler, PrecomputedSamplerConfig
-from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
+from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, write_neighbors
 from tests.samplers.toy_graphs import toy_graph
 from tests.typecheck import unchecked
 
@@ -120,6 +121,24 @@ def test_a_damaged_file_is_refused(file: Path, tmp_path: Path) -> None:
     for context in (uneven, narrow):
         with pytest.raises(InputError, match="not a neighbor file"):
             sample(write(tmp_path / "damaged", context))
+
+
+def test_a_flipped_bit_is_never_believed(file: Path) -> None:
+    whole = file.read_bytes()
+    stored = read_neighbors(file)
+    for place in range(0, len(whole), 5):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << place % 8
+        file.write_bytes(broken)
+        with suppress(InputError):
+            found = read_neighbors(file)
+            assert all(
+                np.array_equal(getattr(found.context, name), getattr(stored.context, name))
+                for name in ("targets", "neighbors", "scores")
+            )
+    file.write_bytes(whole[:-4] + b"\x00\x00\x80\x3f")  # the last score becomes 1
+    with pytest.raises(InputError, match="does not have its checksum"):
+        read_neighbors(file)
 
 
 def test_what_follows_from_it_is_named_by_the_content(file: Path) -> None:

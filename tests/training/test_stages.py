@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from graphcond.errors import InputError, TrainingError
+from graphcond.errors import InputError, Notice, TrainingError
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.training import stages as stages_module
@@ -187,7 +187,8 @@ def test_a_damaged_result_is_done_again(
     whole = run_toy(recipe, scenes, tmp_path / "one")
     for file in (tmp_path / "cache" / "training").glob("stage-*/encoder.safetensors"):
         file.write_bytes(file.read_bytes()[:40])
-    again = run_toy(recipe, scenes, tmp_path / "two")
+    with pytest.warns(Notice, match="damaged"):
+        again = run_toy(recipe, scenes, tmp_path / "two")
     assert trained == ["layout", "layout"]
     assert same(trained_weights(again), trained_weights(whole))
 
