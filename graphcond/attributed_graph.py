@@ -18,6 +18,7 @@ from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from graphcond.errors import InputError
 from graphcond.io.files import FilesInside, file_inside
+from graphcond.splits import rows_in
 
 ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""
@@ -47,8 +48,8 @@ class NodeTable:
         return {node_id: row for row, node_id in enumerate(self.ids)}
 
     def in_split(self, *splits: str) -> Int64[np.ndarray, " nodes"]:
-        """Rows whose split is one of ``splits``, ascending; none where the table has no splits."""
-        return _rows_in(self.splits, splits)
+        """As `graphcond.splits.rows_in`."""
+        return rows_in(self.splits, splits)
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,3 @@ def rows_named(
             remedy = f"did you mean '{nearest[0]}'?" if nearest else f"there are no {noun}s at all"
             raise InputError(f"there is no {noun} '{name}'", place=place, remedy=remedy)
     return np.array([index[name] for name in ids], np.int64)
-
-
-def _rows_in(column: Sequence[str] | None, splits: Sequence[str]) -> Int64[np.ndarray, " rows"]:
-    wanted = set(splits)
-    return np.array([row for row, split in enumerate(column or ()) if split in wanted], np.int64)

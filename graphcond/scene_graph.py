@@ -21,10 +21,10 @@ from pydantic import (
     ValidationInfo,
 )
 
-from graphcond.attributed_graph import _rows_in
 from graphcond.config import as_input_error, shown
 from graphcond.errors import InputError
 from graphcond.io.files import file_inside
+from graphcond.splits import rows_in
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class SceneSet:
         return {scene: row for row, scene in enumerate(self.ids)}
 
     def in_split(self, *splits: str) -> Int64[np.ndarray, " scenes"]:
-        """Rows whose split is one of ``splits``, ascending; none where the set has no splits."""
-        return _rows_in(self.splits, splits)
+        """As `graphcond.splits.rows_in`."""
+        return rows_in(self.splits, splits)
 
     def without_boxes(self) -> SceneSet:
         """The same scenes, without boxes and masks: only graphs tell where things are."""

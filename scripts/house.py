@@ -44,6 +44,7 @@ LAYERS = [
         "progress",
         "attributed_graph",
         "scene_graph",
+        "splits",
         "context",
         "signals",
         "denoiser_inputs",

@@ -60,6 +60,13 @@ def build(
             "and refuse it.",
         ),
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Make this share of the nodes, such as 0.1, the split test of a graph without splits.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build a graph folder.
@@ -85,11 +92,13 @@ def build(
             )
         if memory:
             raise InputError("a world is drawn in memory", place="--memory", remedy="leave the option out")
+        if hold_out is not None:
+            raise InputError("a world has splits", place="--hold-out", remedy="leave the option out")
         summary = _build_world(source, out, directed, _pairs(set_, "--set"))
     elif set_:
         raise InputError("only a world takes arguments", place="--set", remedy="leave the option out")
     else:
-        summary = _build_source(source, out, directed, _pairs(column, "--column"), memory)
+        summary = _build_source(source, out, directed, _pairs(column, "--column"), memory, hold_out)
     rows = {name.replace("_", " "): value for name, value in summary.items()}
     _show("graph folder written", rows, as_json, summary)
 
@@ -128,7 +137,12 @@ app.command()(features)
 
 
 def _build_source(
-    source: str, out: Path, directed: bool, columns: dict[str, str], memory: str | None
+    source: str,
+    out: Path,
+    directed: bool,
+    columns: dict[str, str],
+    memory: str | None,
+    hold_out: float | None,
 ) -> dict[str, Any]:
     from graphcond.graphs import build_folder
     from graphcond.graphs.building.on_disk import parse_memory
@@ -136,7 +150,9 @@ def _build_source(
 
     most = None if memory is None else parse_memory(memory)
     with progress_bars() as watch:
-        built = build_folder(source, out, columns=columns, directed=directed, memory=most, watch=watch)
+        built = build_folder(
+            source, out, columns=columns, directed=directed, memory=most, hold_out=hold_out, watch=watch
+        )
     return {
         **_counts(built.graph, out),
         "edges_read": built.edges_read,
@@ -207,6 +223,7 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
         "nodes": report.nodes,
         "edges": f"{report.edges} ({'directed' if report.directed else 'undirected'})",
         "splits": _listed(report.splits),
+        "held out": _held_out(report),
         "node types": _listed(report.node_types),
         "edge types": _listed(report.edge_types),
         "degree": f"min {degree.min}, median {degree.median:g}, mean {degree.mean:g}, "
@@ -225,6 +242,15 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
         "leak: held-out nodes given as neighbors": _some(report.given_held_out),
     }
     return {name: entry for name, entry in rows.items() if entry != ""}
+
+
+def _held_out(report: GraphReport) -> str:
+    """The nodes that are never neighbors in training; empty without splits."""
+    if not any(report.splits):
+        return "none: the graph has no splits (`data build --hold-out 0.1` makes them)"
+    if not report.held_out:
+        return "none: no split is called test; name the one to hold out in data.forbidden_splits"
+    return str(report.held_out)
 
 
 def _listed(counts: dict[str, int]) -> str:

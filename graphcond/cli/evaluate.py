@@ -99,6 +99,8 @@ def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
             )
         return recipe.data
     forbidden = recipe.data.forbidden_splits
+    if recipe.data.kind == "mmag":
+        return recipe.data.model_copy(update={"path": path})
     if not recipe.data.has_scenes:
         return MmagData(path=path, forbidden_splits=forbidden)
     if recipe.data.kind == "scenes":

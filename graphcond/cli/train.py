@@ -33,6 +33,10 @@ def train_command(
     out: Annotated[
         Path | None, typer.Option(metavar="RUN_DIR", help="Where to write; outputs/... unless given.")
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Hold out this share of data without splits, such as 0.1."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
     ] = None,
@@ -48,6 +52,8 @@ def train_command(
 
         graphcond train instructg2i --set data.path=graphs/paintings --set training.steps=5000
 
+        graphcond train instructg2i --set data.path=graphs/shop --hold-out 0.1
+
         graphcond train --resume outputs/instructg2i-20250101-120000 --set training.steps=10000
     """
     from graphcond.data.dataset import SceneDataset
@@ -55,7 +61,8 @@ def train_command(
 
     if resume is not None and out is not None:
         raise InputError("a resumed run stays where it is", place="--out", remedy="leave it out")
-    chosen = _recipe(recipe, base, set_ or [], resume)
+    shorthand = [] if hold_out is None else [f"data.hold_out={hold_out}"]
+    chosen = _recipe(recipe, base, [*(set_ or []), *shorthand], resume)
     run = train(chosen, out=out, resume=resume, device=device)
     gap = run.metrics.get("validation", {}).get("graph_gap")
     if gap is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -23,11 +24,9 @@ from graphcond.progress import Progress
 from graphcond.recipe import ConditionConfig, Recipe
 from graphcond.recipe.sections import AnyData
 from graphcond.scene_graph import SceneGraph, SceneSet
+from graphcond.splits import VALIDATION
 
 Rows = Int64[np.ndarray, " _"]
-
-VALIDATION_SPLITS = ("validation", "valid", "val", "dev")
-"""Common names of a split for validation."""
 
 
 class Dataset(ABC):
@@ -179,14 +178,26 @@ class Dataset(ABC):
         """The rows of the forbidden ``splits``, ascending; none where the data have no such split."""
         return self.columns.in_split(*splits)
 
+    def note_on_splits(self, config: AnyData) -> str | None:
+        """A sentence if the data have splits, and the recipe forbids none of them."""
+        found = Counter(split for split in self.columns.splits or () if split)
+        if not found or len(self.forbidden(*config.forbidden_splits)):
+            return None
+        splits = ", ".join(f"{name} {count}" for name, count in found.items())
+        named = f"no split is called {' or '.join(config.forbidden_splits)}"
+        return (
+            f"no {self.noun} is held out from training: the splits are {splits}, and "
+            f"{named if config.forbidden_splits else 'data.forbidden_splits is empty'}"
+        )
+
     def held_out(self, config: AnyData) -> Rows:
         """Rows with a picture to validate on, ascending: a validation split, else the forbidden splits.
 
         Empty where the data have neither. No row of a training split is among them.
         """
-        for splits in (VALIDATION_SPLITS, config.forbidden_splits):
-            names = [name for name in splits if name not in config.train_splits]
-            rows = self._with_picture(self.columns.in_split(*names))
+        trained = self.columns.in_split(*config.train_splits)
+        for splits in ((VALIDATION,), config.forbidden_splits):
+            rows = self._with_picture(np.setdiff1d(self.columns.in_split(*splits), trained))
             if len(rows):
                 return rows
         return np.empty(0, np.int64)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from graphcond import worlds
+from graphcond.attributed_graph import NodeTable
 from graphcond.data.dataset import Dataset, GraphDataset, SceneDataset
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, open_graph, save_world
@@ -14,9 +16,13 @@ from graphcond.io.cache import cache_entry, cached
 from graphcond.io.files import default_cache_folder
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
-from graphcond.recipe.sections import AnyData, WorldData
+from graphcond.recipe.sections import AnyData, MmagData, SceneData, WorldData
+from graphcond.scene_graph import SceneSet
 from graphcond.scenes import load_scene_set, open_scene_folder, save_scene_world
+from graphcond.splits import held_out_at_random
 from graphcond.worlds.scenes import SceneWorld
+
+Columns = TypeVar("Columns", NodeTable, SceneSet)
 
 SETTINGS = {
     "art": {name: name for name in ("noise", "paintings_per_artist", "resolution", "seed")},
@@ -44,7 +50,8 @@ def open_data(
         what = "scene graphs lie" if config.kind == "scenes" else "graph lies"
         raise InputError("is not set", place="data.path", remedy=f"say where the {what}: --set data.path=...")
     if config.kind == "mmag":
-        return GraphDataset(load_graph(config.path))
+        graph = load_graph(config.path)
+        return GraphDataset(replace(graph, nodes=_held_out(graph.nodes, config)))
     scenes = load_scene_set(
         config.path,
         format=config.format,
@@ -61,7 +68,16 @@ def open_data(
                 remedy="use 'fixed' with a data.prompt",
             )
         scenes = replace(scenes, texts=[caption or config.prompt for caption in scenes.captions])
-    return SceneDataset(scenes)
+    return SceneDataset(_held_out(scenes, config))
+
+
+def _held_out(columns: Columns, config: MmagData | SceneData) -> Columns:
+    """The rows, with a split where they have none and the recipe asks for one."""
+    if config.hold_out is None or any(columns.splits or ()):
+        return columns
+    seed = config.seed if config.kind == "scenes" else 0
+    splits = held_out_at_random(columns.pictures, config.hold_out, seed=seed, place="data.hold_out")
+    return replace(columns, splits=splits)
 
 
 def _open_world(config: WorldData, progress: Progress | None) -> Dataset:

@@ -20,8 +20,7 @@ from graphcond.io.files import atomic_file
 from graphcond.io.fingerprint import file_digest
 from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress, silent
-
-TRAIN = "train"
+from graphcond.splits import TEST, TRAIN, split_named
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ def find_leaks(graph: AttributedGraph, same: Int64[np.ndarray, " nodes"]) -> Lea
         graph: any graph.
         same: for every node the first node with the same picture, as `same_pictures` finds it.
     """
-    splits = graph.nodes.splits if graph.nodes.splits is not None else [""] * len(graph)
-    held_out = np.array([split not in (TRAIN, "") for split in splits], bool)
+    splits = set(graph.nodes.splits or ())
+    others = [split for split in splits if split_named(split) not in (TRAIN, "")]
+    held_out = np.zeros(len(graph), bool)
+    held_out[graph.nodes.in_split(*others)] = True
     training = {int(same[row]): int(row) for row in graph.nodes.in_split(TRAIN) if same[row] != ABSENT}
     tested = np.flatnonzero(held_out).tolist()
     shared = [(row, training[int(same[row])]) for row in tested if int(same[row]) in training]
@@ -175,14 +176,16 @@ class DegreeFigures:
 class GraphReport:
     """Counts, missing pictures and leaks of a graph; nodes are named by their ids.
 
-    ``undecodable_pictures`` is None if pictures were not decoded. The last three fields are the leaks of
-    `graphcond.graphs.inspect.Leaks`.
+    ``held_out`` counts the nodes of the split test, which are never neighbors in training unless a recipe
+    says otherwise. ``undecodable_pictures`` is None if pictures were not decoded. The last three fields
+    are the leaks of `graphcond.graphs.inspect.Leaks`.
     """
 
     nodes: int
     edges: int
     directed: bool
     splits: dict[str, int]
+    held_out: int
     node_types: dict[str, int]
     edge_types: dict[str, int]
     isolated: int
@@ -237,6 +240,7 @@ def inspect_graph(
         edges=len(graph.indices) // copies,
         directed=graph.directed,
         splits=dict(Counter(nodes.splits or ())),
+        held_out=len(nodes.in_split(TEST)),
         node_types=dict(Counter(nodes.types or ())),
         edge_types=types,
         isolated=int(isolated.sum()),

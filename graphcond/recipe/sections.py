@@ -20,6 +20,7 @@ from graphcond.config import ComponentConfig, Config
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -83,6 +84,8 @@ class MmagData(FolderData):
     """Splits whose nodes are training targets; a graph without splits is used whole."""
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits whose nodes may never be neighbors in training."""
+    hold_out: Share | None = None
+    """The share of the nodes of a graph without splits that becomes the split `test`."""
 
 
 class SceneData(FolderData):
@@ -105,6 +108,8 @@ class SceneData(FolderData):
     """Splits whose scenes are trained on; a source without splits is used whole."""
     forbidden_splits: tuple[str, ...] = ("test",)
     """Splits that are never trained on; they are used for validation if there is no validation split."""
+    hold_out: Share | None = None
+    """The share of scenes without splits that becomes the split `test`."""
     seed: Seed = 0
     """Decides what a format leaves open (relations made from boxes, say)."""
 

@@ -17,8 +17,6 @@ from graphcond.scenes.jsonfile import read_lines, read_strict, rows_of
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """sg2im adds to every scene an object for the whole picture, and a relation from each other object to it."""
 
-SPLITS = ("train", "val", "test")
-
 PROMPT = "an image"
 """The prompt of scenes without one: it names no object, so that pictures depend on the graph."""
 

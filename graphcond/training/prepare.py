@@ -90,13 +90,19 @@ def prepare(
             data = open_data(recipe.data, progress=progress, say=report.say)
     recipe = recipe.with_relations(data.relation_names)
     targets = data.targets(recipe.data) if targets is None else data.checked(targets)
+    note = data.note_on_splits(recipe.data)
+    if note is not None:
+        report.say(f"note: {note}")
     held_out = np.setdiff1d(data.held_out(recipe.data), targets)
     gatherer = Gatherer.of(recipe, data, Extractors(recipe.features, device), report)
     contexts = gatherer.contexts(targets, "training")
     found = has_graph(contexts)
     if not found.any():
+        apart = f" that is not held out ({len(gatherer.forbidden)} are)" if len(gatherer.forbidden) else ""
         raise InputError(
-            f"no training {data.noun} has {data.graph_of}", place="data", remedy="check its graphs"
+            f"no training {data.noun} has {data.graph_of}{apart}",
+            place="data",
+            remedy=f"give training {data.noun}s graphs of their own",
         )
     model = _build_model(recipe, gatherer, device, report, resumed=resumed is not None)
     if resumed is None:

@@ -195,7 +195,11 @@ def _summarize(
             **{f"trained parameters: {name}": f"{count:,}" for name, count in counts.items()},
             "targets": f"{len(prepared.train):,}{left_out}",
             "validated on": f"{len(prepared.validation)} "
-            + ("held-out targets" if prepared.held_out else "training targets (none are held out)"),
+            + (
+                "held-out targets"
+                if prepared.held_out
+                else "training targets (none are held out; --hold-out 0.1 makes a split where there is none)"
+            ),
             "effective batch": f"{trainer.plan.effective} = {config.batch_size} x {config.accumulate} passes"
             f" x {accelerator.num_processes} processes",
             "steps": f"{config.steps}{step}",

@@ -129,3 +129,21 @@ def test_inspect_a_broken_folder(paintings: Path, tmp_path: Path) -> None:
     assert "indices.npy: the file was cut short or changed: it has 0 bytes" in error_of(
         "inspect", tmp_path / "graph"
     )
+
+
+def test_nodes_of_a_graph_without_splits_are_held_out(tmp_path: Path) -> None:
+    (tmp_path / "nodes.csv").write_text("id,text\n" + "".join(f"{row},star\n" for row in range(20)))
+    (tmp_path / "edges.csv").write_text("src,dst\n0,1\n")
+    data("build", tmp_path, "--out", tmp_path / "graph", "--hold-out", "0.1")
+    inspected = json.loads(data("inspect", tmp_path / "graph", "--json").stdout)
+    assert (inspected["splits"], inspected["held_out"]) == ({"train": 18, "test": 2}, 2)
+    (tmp_path / "nodes.csv").write_text("id,text,split\n0,star,fold1\n1,star,Train\n")
+    assert "the nodes have the splits fold1, Train already" in error_of(
+        "build", tmp_path, "--out", tmp_path / "again", "--hold-out", "0.1"
+    )
+    data("build", tmp_path, "--out", tmp_path / "again")
+    assert "none: no split is called test" in " ".join(data("inspect", tmp_path / "again").output.split())
+
+
+def test_a_world_is_not_split_again(tmp_path: Path) -> None:
+    assert "a world has splits" in error_of("build", "art", "--out", tmp_path / "art", "--hold-out", "0.1")

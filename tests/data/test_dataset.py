@@ -56,8 +56,8 @@ def test_a_validation_split_is_preferred(graph: AttributedGraph) -> None:
 
 
 def test_a_split_that_is_not_there(graph: AttributedGraph) -> None:
-    with pytest.raises(InputError, match=r"train_splits: there is no split 'training'. Did you mean 'train'"):
-        GraphDataset(graph).targets(MmagData(train_splits=("training",)))
+    with pytest.raises(InputError, match=r"train_splits: there is no split 'trian'. Did you mean 'train'"):
+        GraphDataset(graph).targets(MmagData(train_splits=("trian",)))
 
 
 def test_targets_have_pictures(graph: AttributedGraph) -> None:

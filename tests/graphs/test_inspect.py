@@ -36,6 +36,7 @@ def test_a_report(folder: Path) -> None:
         "edges": 3,
         "directed": False,
         "splits": {"train": 2, "": 1, "test": 1},
+        "held_out": 1,
         "node_types": {"painting": 3, "museum": 1},
         "edge_types": {"style": 2, "year": 1},
         "isolated": 1,

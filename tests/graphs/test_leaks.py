@@ -51,3 +51,8 @@ def test_held_out_nodes_given_as_neighbors() -> None:
     leaks = find_leaks(graph(["train", "train", "test", "unseen", ""], given), ALL_DIFFERENT)
     assert leaks.given_held_out == [(0, 2), (1, 3), (2, 3)]
     assert leaks.given_targets == []
+
+
+def test_splits_in_any_spelling() -> None:
+    leaks = find_leaks(graph(["Train", "TRAIN ", "Testing", "Valid", ""]), np.array([0, 1, 1, 0, 0]))
+    assert leaks.shared_pictures == [(2, 1), (3, 0)]

@@ -116,3 +116,22 @@ def test_held_out_targets_that_have_no_neighbors_are_not_validated_on(
     prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), without_edges(toy_graph, *test))
     assert not prepared.held_out
     assert set(prepared.validation.targets.tolist()) <= set(range(NODES - TEST_NODES))
+
+
+@pytest.mark.parametrize("test", ["test", "Test", "TESTING"])
+def test_training_nodes_whose_only_neighbors_are_held_out_are_refused_in_any_spelling(
+    test: str, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+) -> None:
+    splits = ["train" if node % 4 < 2 else test for node in range(NODES)]  # neighbors are 2 and 4 apart
+    apart = [node for node in range(NODES) if splits[node] == "train"]
+    rows = [[n for n in toy_graph.neighbors(node).tolist() if n not in apart] for node in range(NODES)]
+    graph = replace(
+        toy_graph,
+        nodes=replace(toy_graph.nodes, splits=splits),
+        indptr=np.cumsum([0, *map(len, rows)]),
+        indices=np.concatenate(rows).astype(np.int32),
+        directed=True,
+    )
+    with pytest.raises(InputError, match="neighbor that is not held out") as caught:
+        prepare_toy(toy_recipe(sd_folder, clip_folder), graph)
+    assert "split" not in str(caught.value), "no advice to train on held-out nodes"

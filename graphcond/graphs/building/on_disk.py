@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import psutil
 from jaxtyping import Int64, UInt64
 from pydantic import ByteSize, TypeAdapter
 
-from graphcond.attributed_graph import AttributedGraph
+from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.building.in_memory import (
     Arcs,
@@ -37,6 +37,7 @@ from graphcond.graphs.store import (
 )
 from graphcond.io.files import atomic_folder
 from graphcond.progress import Progress, Watch, silent
+from graphcond.splits import held_out_at_random
 
 COLUMNS: dict[str, np.dtype] = {
     "keys": np.dtype(np.uint64),
@@ -212,6 +213,7 @@ def build_folder(
     columns: Mapping[str, str] | None = None,
     directed: bool = False,
     memory: int | None = None,
+    hold_out: float | None = None,
     watch: Watch = silent,
 ) -> Built:
     """Build a graph folder, whole or not at all; `build_graph` and `save_graph` give the same bytes.
@@ -226,11 +228,12 @@ def build_folder(
         columns: the names of the format's columns in the files, where they differ.
         directed: keep edges in the one row they start from.
         memory: bytes that the process may take in all, for tables only; by default half of the free memory.
+        hold_out: the share of the nodes that becomes the split ``test`` of a graph without splits.
         watch: reports the MiB that are read, and the nodes whose edges are merged.
 
     Raises:
         InputError: as `read_source` and `build_graph`; the memory is too little for the nodes, or given for
-            a format that is read whole.
+            a format that is read whole; ``hold_out`` is out of bounds, or the nodes have splits.
         StorageError: the folder cannot be written, or its disk is full.
     """
     folder, kind = Path(folder), detect(source)
@@ -244,6 +247,7 @@ def build_folder(
             )
         read = kind.read(Path(source), columns)
         graph = read.graph(directed=directed)
+        graph = replace(graph, nodes=_held_out(graph.nodes, hold_out))
         save_graph(graph, folder)
         return Built(graph, len(read.edges), int((read.edges.sources == read.edges.targets).sum()))
     edges = kind.stream(Path(source), columns)
@@ -254,7 +258,7 @@ def build_folder(
         runs = SortedRuns(temporary / "runs")
         reading = watch(f"reading {edges.file.name} (MiB)")
         spilled = spill_runs(edges, runs, room_within(memory), directed=directed, progress=reading)
-        nodes = edges.nodes  # those of a lone list of edges are known now
+        nodes = _held_out(edges.nodes, hold_out)  # those of a lone list of edges are known now
         merging = watch("merging edges of nodes")
         room = room_within(memory)  # smaller than before: the nodes are in memory by now
         arrays = merge_runs(runs, len(nodes), spilled.types, temporary, room, progress=merging)
@@ -263,6 +267,19 @@ def build_folder(
         graph = AttributedGraph(nodes, **arrays, edge_type_names=names, directed=directed, root=edges.root)
         write_graph(graph, temporary, folder)
     return Built(open_graph(folder), spilled.edges, spilled.self_loops)
+
+
+def _held_out(nodes: NodeTable, share: float | None) -> NodeTable:
+    if share is None:
+        return nodes
+    known = [split for split in dict.fromkeys(nodes.splits or ()) if split]
+    if known:
+        raise InputError(
+            f"the nodes have the splits {', '.join(known)} already",
+            place="--hold-out",
+            remedy="leave the option out, or remove their column of splits",
+        )
+    return replace(nodes, splits=held_out_at_random(nodes.pictures, share, place="--hold-out"))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """InstructG2I's folders: pictures beside a ``metadata.jsonl`` of targets and their neighbors.
 
 Each line is ``{"center": "a.jpg", "text": "...", "neighbors": ["b.jpg", ...]}``, as the release of arXiv
-2410.07157 reads it. Such folders named train, val and test in one folder are read as one graph with splits.
+2410.07157 reads it. Such folders that lie in one folder and are named after splits
+(train, validation, test, ...) are read as one graph.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
+from graphcond.splits import TRAIN, by_split, is_split
 
 
 def export_metadata(graph: AttributedGraph, context: NeighborContext, file: Path | str) -> None:
@@ -69,7 +71,6 @@ def _picture(graph: AttributedGraph, node: int, file: Path) -> str | None:
 
 
 METADATA = "metadata.jsonl"
-SPLITS = ("train", "val", "test")
 COLUMNS = ("center", "text", "neighbors")
 
 
@@ -77,8 +78,16 @@ def metadata_folders(folder: Path) -> dict[str, Path]:
     """The folders with a ``metadata.jsonl``, by split: ``folder`` itself, or its split folders."""
     if (folder / METADATA).is_file():
         name = folder.resolve().name
-        return {name if name in SPLITS else "train": folder}
-    return {split: folder / split for split in SPLITS if (folder / split / METADATA).is_file()}
+        return {name if is_split(name) else TRAIN: folder}
+    return by_split(_parts(folder))
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The folders in ``folder`` that hold a ``metadata.jsonl``."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries if (folder / entry.name / METADATA).is_file())
 
 
 def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
@@ -202,7 +211,7 @@ class _Pictures:
 
 METADATA_FOLDER = GraphFormat(
     name="metadata",
-    files=f"{METADATA}, also in train, val and test",
+    files=f"{METADATA}, also in train, validation and test",
     signs=lambda path: bool(metadata_folders(path)),
     read=read_metadata,
 )

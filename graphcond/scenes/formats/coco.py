@@ -22,6 +22,7 @@ from graphcond.scenes.boxes import Pixels, read_box
 from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict
 from graphcond.scenes.masks import mask_in_box
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
+from graphcond.splits import is_split, split_named
 
 SMALLEST = 0.02
 """Share of the picture that an object's box must exceed."""
@@ -130,7 +131,8 @@ def _read_group(
 ) -> tuple[list[SceneRecord], int]:
     """The scenes of a group of files, and the number of pictures that were dropped."""
     pictures, found, stuffed = _read_files(files)
-    split = next((split for split in ("train", "val", "test") if name.startswith(split)), None)
+    usual = split_named(name.rstrip("0123456789"))  # train2017, val2014
+    split = usual if is_split(usual) else None
     records, dropped = [], 0
     for number, picture in pictures.items():
         objects = [item for item in found[number] if item.label not in LEFT_OUT]

@@ -15,14 +15,8 @@ from pydantic import BaseModel
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict, rows_of
-from graphcond.scenes.records import (
-    SPLITS,
-    Gallery,
-    SceneFormat,
-    SceneRecord,
-    SceneSource,
-    without_dummies,
-)
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.splits import by_split
 
 
 class Item(BaseModel):
@@ -88,7 +82,7 @@ def read_laion(
 
 def _split_files(folder: Path) -> dict[str, Path]:
     """The JSON files of a folder that are named after a split."""
-    return {split: file for split in SPLITS if (file := folder / f"{split}.json").is_file()}
+    return by_split(folder.glob("*.json"))
 
 
 def _graph(entry: Entry) -> SceneGraph:

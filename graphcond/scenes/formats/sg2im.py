@@ -19,14 +19,8 @@ from graphcond.io.pictures import picture_size
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
 from graphcond.scenes.jsonfile import at, checked, read_strict
-from graphcond.scenes.records import (
-    SPLITS,
-    Gallery,
-    SceneFormat,
-    SceneRecord,
-    SceneSource,
-    without_dummies,
-)
+from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.splits import by_split, is_split
 
 VOCABULARY = "vocab.json"
 
@@ -55,14 +49,13 @@ def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
             index is not in the vocabulary.
     """
     folder = path if path.is_dir() else path.parent
-    files = [path] if path.is_file() else [folder / f"{split}.h5" for split in SPLITS]
+    files = [path] if path.is_file() else by_split(folder.glob("*.h5")).values()
     words = folder / VOCABULARY
     vocabulary = checked(Vocabulary, read_strict(words), words)
     records: list[SceneRecord] = []
     for file in files:
-        if file.is_file():
-            with at(file):
-                records += _read_split(file, vocabulary, gallery)
+        with at(file):
+            records += _read_split(file, vocabulary, gallery)
     notes = gallery.notes() if gallery else ()
     if gallery is None:
         notes = ("boxes are unknown: they are in pixels, and there is no folder of pictures for the sizes",)
@@ -92,7 +85,7 @@ def _read_split(file: Path, vocabulary: Vocabulary, gallery: Gallery | None) -> 
     counts = arrays["objects_per_image"]
     starts = np.concatenate([[0], np.cumsum(counts)])
     _check_counts(arrays, int(starts[-1]))
-    split = file.stem if file.stem in SPLITS else None
+    split = file.stem if is_split(file.stem) else None
     paths = arrays.get("image_paths")
     records = []
     for row, image in enumerate(arrays["image_ids"].tolist()):
@@ -194,8 +187,7 @@ SG2IM = SceneFormat(
     signs=lambda given: (
         given.path.is_file()
         if given.path.suffix in (".h5", ".hdf5")
-        else (given.path / VOCABULARY).is_file()
-        and any((given.path / f"{split}.h5").is_file() for split in SPLITS)
+        else (given.path / VOCABULARY).is_file() and bool(by_split(given.path.glob("*.h5")))
     ),
     read=lambda given: read_sg2im(given.path, given.gallery),
 )

@@ -142,3 +142,12 @@ def test_the_monet_example() -> None:
     assert all(path is not None and path.is_file() for path in map(graph.picture_path, range(9)))
     assert graph.given is not None
     np.testing.assert_array_equal(graph.given[4], [5, 6, 7, 8])
+
+
+@pytest.mark.parametrize("name", ["validation", "Valid", "dev", "TEST", "testing"])
+def test_split_folders_in_any_spelling(name: str, tmp_path: Path) -> None:
+    write_metadata(tmp_path / name, LINES[1:], PICTURES[1:2])
+    write_metadata(tmp_path / "train", LINES, PICTURES)
+    source = read_metadata(tmp_path)
+    assert source.nodes.ids == ["train/a.png", "train/b.png", f"{name}/b.png", "train/c d.png"]
+    assert source.nodes.splits == ["train", "train", name, ""]
