@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,8 @@ from graphcond.adapters import Injector
 from graphcond.context import Context
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import Encoder
-from graphcond.signals import GraphTokens, Signal, TextTokens
+from graphcond.errors import InputError
+from graphcond.signals import GraphTokens, Signal, TextTokens, why_no_zeros
 
 Null = Literal["absent", "zeros"]
 
@@ -24,7 +26,12 @@ class Condition(nn.Module):
         encoder: context to signal.
         injector: signal to denoiser.
         null: ``absent`` hides the tokens of a target without graph, so that the base answers as if
-            there were no condition; ``zeros`` shows zero tokens in their place (the InstructG2I release).
+            there were no condition; ``zeros`` shows zero tokens in their place (the InstructG2I release), as
+            many as the encoder gives for every graph.
+
+    Raises:
+        ValueError: the injector does not read what the encoder gives.
+        InputError: the null is ``zeros``, and the encoder's tokens have no fixed number.
     """
 
     def __init__(
@@ -33,32 +40,37 @@ class Condition(nn.Module):
         super().__init__()
         if encoder.gives is not injector.reads:
             raise ValueError(f"{type(injector).__name__} does not read what {type(encoder).__name__} gives")
-        if null == "zeros" and encoder.gives is not GraphTokens:
-            raise ValueError(f"null 'zeros' is made of tokens, which {type(encoder).__name__} does not give")
+        reason = why_no_zeros(encoder.gives, encoder.token_count) if null == "zeros" else None
+        if reason is not None:
+            raise InputError(
+                f"the null 'zeros' {reason}",
+                place=f"condition '{name}', {type(encoder).__name__}",
+                remedy="use the null 'absent'",
+            )
         self.name, self.null = name, null
         self.encoder, self.injector = encoder, injector
 
     def signal(self, context: Context, text: TextTokens) -> Signal:
         """The signal of every target; the null for those whose context is empty."""
         signal: Signal = self.encoder(context, text)
-        if self.null != "zeros":
+        null = self.null_signal(text)
+        if null is None or not isinstance(signal, GraphTokens):
             return signal
-        if not isinstance(signal, GraphTokens):
-            raise TypeError("null 'zeros' is made of tokens")
-        tokens = signal.tokens * signal.present[..., None].to(signal.tokens.dtype)
-        return GraphTokens(tokens, torch.ones_like(signal.present))
+        here = signal.has_graph[:, None]
+        return replace(
+            signal,
+            tokens=torch.where(here[..., None], signal.tokens, null.tokens.to(signal.tokens)),
+            present=torch.where(here, signal.present, null.present),
+            boxed=None if signal.boxed is None else signal.boxed & here,
+        )
 
-    def null_signal(self, text: TextTokens, *, like: Signal | None = None) -> GraphTokens | None:
-        """The signal of no graph for the targets of ``text``; None where nothing is to be injected.
-
-        Args:
-            text: prompts (b, n).
-            like: a signal whose number of tokens the null should match.
-        """
-        if self.null == "absent":
+    def null_signal(self, text: TextTokens) -> GraphTokens | None:
+        """The signal of no graph for the targets of ``text``; None where nothing is to be injected."""
+        count = self.encoder.token_count
+        if self.null == "absent" or count is None:
             return None
-        tokens = like.tokens if isinstance(like, GraphTokens) else text.hidden
-        tokens = tokens.new_zeros(text.hidden.shape[0], *tokens.shape[1:])
+        rows, length = text.ids.shape
+        tokens = text.hidden.new_zeros(rows, length if count == "prompt" else count, text.hidden.shape[-1])
         return GraphTokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
 
     def apply(  # type: ignore[override]

@@ -15,6 +15,7 @@ from functools import reduce
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import signature
+from numbers import Real
 from operator import or_
 from types import FunctionType, UnionType
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
@@ -237,6 +238,23 @@ def shown(given: object) -> str:
     except (ValueError, RecursionError):  # an integer of thousands of digits, a list in itself
         words = f"a {type(given).__name__}"
     return words if len(words) <= LONGEST_VALUE else f"{words[: LONGEST_VALUE - 1]}…"
+
+
+def as_number(given: Any, place: str) -> float:
+    """A number of Python, numpy or torch as a float. A text or a bool is not one.
+
+    Raises:
+        InputError: it is something else.
+    """
+    plain = given.item() if getattr(given, "ndim", None) == 0 else given
+    try:
+        if isinstance(plain, Real) and not isinstance(plain, bool):
+            return float(plain)
+    except OverflowError:
+        pass
+    raise InputError(
+        f"expected a number, got {shown(given)}", place=place, remedy="give a number such as 1.5"
+    )
 
 
 def _sentence(problem: Mapping[str, Any], model: type[BaseModel], position: str) -> str:

@@ -2,7 +2,9 @@
 
     eps = eps(0, 0) + s_T (eps(T, 0) - eps(0, 0)) + sum_k s_k (eps(T, G_k) - eps(T, 0))
 
-is a weighted sum of k + 2 predictions. Branches whose weight is zero are never computed.
+is a weighted sum of k + 2 predictions, where the G_k are graphs of one condition. Graphs of different
+conditions are shown together, as in training: eps(T, G_1 .. G_n). Branches whose weight is zero are never
+computed.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import product
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
@@ -18,24 +21,34 @@ from torch import Tensor
 
 from graphcond.bases import Base
 from graphcond.condition import Condition
+from graphcond.config import as_number
 from graphcond.context import NeighborFeatures
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
-from graphcond.errors import InputError
+from graphcond.errors import InputError, did_you_mean
 from graphcond.signals import Signal, TextTokens
+
+GuidanceMode: TypeAlias = Literal["separate", "joint"]
 
 Prediction = Float[Tensor, "b channels height width"]
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One denoiser call: with or without the text, with one graph or none.
+    """One denoiser call: with or without the text, with no graph, one, or one of each of several conditions.
 
-    ``graph`` is the number of the graph, None for no graph; ``weight`` its share in the sum.
+    ``graph`` is the number of the graph, None for no graph; ``weight`` its share in the sum; ``beside`` are
+    the numbers of other conditions' graphs, which are shown together with it.
     """
 
     text: bool
     graph: int | None
     weight: float
+    beside: tuple[int, ...] = ()
+
+    @property
+    def graphs(self) -> tuple[int, ...]:
+        """The numbers of all graphs that are shown."""
+        return () if self.graph is None else (self.graph, *self.beside)
 
 
 @dataclass(frozen=True)
@@ -45,9 +58,11 @@ class GraphGuidance:
     Args:
         text: s_T.
         graphs: s_G of each graph, in order.
-        mode: ``separate`` is the formula above. ``joint`` has one scale, s_T, for text and graph
+        conditions: the condition of each graph; all are of one unless given. See `weights` for several.
+        mode: ``separate`` is the formula above. ``joint`` has one scale, s_T, for text and graphs
             together: eps(0, G_0) + s_T (eps(T, G) - eps(0, G_0)), where G_0 is the graph's null as its
-            encoder gives it for the negative prompt. The scales of graphs are not used.
+            encoder gives it for the negative prompt. It takes one graph of each condition, and the scales
+            of graphs are not used.
         rescale: 0..1, how far the spread of the sum is pulled to that of the conditional prediction
             (arXiv 2305.08891, section 3.4).
         start: graphs steer from this fraction of the steps ...
@@ -57,13 +72,20 @@ class GraphGuidance:
 
     text: float = 7.5
     graphs: tuple[float, ...] = ()
-    mode: Literal["separate", "joint"] = "separate"
+    conditions: tuple[str, ...] = ()
+    mode: GuidanceMode = "separate"
     rescale: float = 0.0
     start: float = 0.0
     end: float = 1.0
     batched: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("text", "rescale", "start", "end"):
+            object.__setattr__(self, name, as_number(getattr(self, name), f"guidance.{name}"))
+        object.__setattr__(
+            self, "graphs", tuple(as_number(scale, "guidance.graphs") for scale in self.graphs)
+        )
+        object.__setattr__(self, "conditions", tuple(self.conditions) or ("",) * len(self.graphs))
         if not all(map(math.isfinite, (self.text, *self.graphs))):
             raise InputError(
                 f"the scales {self.text}, {', '.join(map(str, self.graphs))} are not all finite numbers",
@@ -78,11 +100,24 @@ class GraphGuidance:
             )
         if not 0 <= self.rescale <= 1:
             raise InputError(f"rescale {self.rescale} is outside 0..1", place="guidance")
-        if self.mode == "joint" and len(self.graphs) != 1:
+        if self.mode not in get_args(GuidanceMode):
             raise InputError(
-                f"joint guidance takes one graph, not {len(self.graphs)}",
+                f"there is no mode '{self.mode}'",
                 place="guidance",
-                remedy="use mode 'separate' for several graphs or none",
+                remedy=did_you_mean(str(self.mode), get_args(GuidanceMode)),
+            )
+        if len(self.conditions) != len(self.graphs):
+            raise InputError(
+                f"expected {len(self.graphs)} conditions, one for each graph, got {len(self.conditions)}",
+                place="guidance.conditions",
+                remedy="name the condition of each graph",
+            )
+        if self.mode == "joint" and not 0 < len(self.graphs) == len(set(self.conditions)):
+            raise InputError(
+                f"joint guidance takes one graph of each condition, got {len(self.graphs)} of "
+                f"{len(set(self.conditions))} conditions",
+                place="guidance",
+                remedy="use mode 'separate' for several graphs of one condition or none",
             )
 
     def at(self, fraction: float) -> GraphGuidance:
@@ -94,19 +129,59 @@ class GraphGuidance:
     def branches(self) -> tuple[Branch, ...]:
         """The denoiser calls that the sum needs, the most conditioned last."""
         if self.mode == "joint":
+            first, *others = range(len(self.graphs))
             pair = (
-                Branch(text=False, graph=0, weight=1 - self.text),
-                Branch(text=True, graph=0, weight=self.text),
+                Branch(False, first, 1 - self.text, tuple(others)),
+                Branch(True, first, self.text, tuple(others)),
             )
             return tuple(branch for branch in pair if branch.weight)
-        graphs = [Branch(text=True, graph=k, weight=scale) for k, scale in enumerate(self.graphs)]
+        graphs = [
+            Branch(True, first, weight, tuple(others)) for (first, *others), weight in self.weights().items()
+        ]
         all_branches = (
             Branch(text=False, graph=None, weight=1 - self.text),
-            Branch(text=True, graph=None, weight=self.text - sum(self.graphs)),
+            Branch(text=True, graph=None, weight=self.text - sum(branch.weight for branch in graphs)),
             *graphs,
         )
         needed = tuple(branch for branch in all_branches if branch.weight)
         return needed or (Branch(text=True, graph=None, weight=1.0),)
+
+    def weights(self) -> dict[tuple[int, ...], float]:
+        """The weight of each prediction with graphs, by the numbers of the graphs that it shows; most last.
+
+        Graphs of one condition are shown one at a time, each with its scale. One graph of each of several
+        conditions is shown in one prediction as far as their scales agree: with s_1 >= s_2 >= 0
+
+            s_2 (eps(T, G_1, G_2) - eps(T, 0)) + (s_1 - s_2) (eps(T, G_1) - eps(T, 0)),
+
+        so that equal scales need one prediction with all graphs, and a graph of scale 0 is never shown.
+        Negative scales likewise, apart from the positive ones. Where a condition with several graphs meets
+        others, every combination has its share of the scales, in proportion to those of the several graphs.
+        """
+        members: dict[str, list[int]] = {}
+        for number, (condition, scale) in enumerate(zip(self.conditions, self.graphs, strict=True)):
+            if scale:
+                members.setdefault(condition, []).append(number)
+        share = {
+            number: abs(self.graphs[number]) / sum(abs(self.graphs[other]) for other in numbers)
+            for numbers in members.values()
+            for number in numbers
+        }
+        weights: dict[tuple[int, ...], float] = {}
+        for shown in product(*members.values()):
+            scale_of = {
+                number: self.graphs[number] * math.prod(share[other] for other in shown if other != number)
+                for number in shown
+            }
+            for sign in (1, -1):
+                largest_first = sorted(
+                    (n for n in shown if sign * scale_of[n] > 0), key=lambda n: -abs(scale_of[n])
+                )
+                for count, number in enumerate(largest_first, start=1):
+                    next_scale = scale_of[largest_first[count]] if count < len(largest_first) else 0.0
+                    together = tuple(sorted(largest_first[:count]))
+                    weights[together] = weights.get(together, 0.0) + scale_of[number] - next_scale
+        return {shown: weights[shown] for shown in sorted(weights, key=len) if weights[shown]}
 
     def combine(self, branches: Sequence[Branch], predictions: Sequence[Prediction]) -> Prediction:
         """The guided prediction; summed in float32 at least: half precision doubles the error."""
@@ -133,7 +208,10 @@ class GraphGuidance:
 def rescaled(guided: Prediction, conditional: Prediction, share: float) -> Prediction:
     """``guided`` with ``share`` of its spread replaced by that of ``conditional``, picture by picture."""
     axes = tuple(range(1, guided.ndim))
-    matched = guided * (conditional.std(axes, keepdim=True) / guided.std(axes, keepdim=True))
+    spread = guided.std(axes, keepdim=True)
+    # A constant prediction has no spread to replace.
+    factor = torch.where(spread > 0, conditional.std(axes, keepdim=True) / spread, 1.0)
+    matched = guided * factor
     return share * matched + (1 - share) * guided
 
 
@@ -184,14 +262,13 @@ class BranchCaller:
         """The denoiser's inputs in one branch."""
         text = self.text if branch.text else self.empty
         inputs = self.base.inputs(sample, timestep.expand(sample.shape[0]), text)
+        shown = [self.graphs[number] for number in branch.graphs]
         for condition in self.conditions.values():
-            graph = None if branch.graph is None else self.graphs[branch.graph]
-            signal: Signal | None
-            if graph is not None and graph.condition is condition:
-                signal = graph.signal if branch.text else graph.unconditional
+            graph = next((one for one in shown if one.condition is condition), None)
+            if graph is None:
+                signal: Signal | None = condition.null_signal(text)
             else:
-                like = next((one.signal for one in self.graphs if one.condition is condition), None)
-                signal = condition.null_signal(text, like=like)
+                signal = graph.signal if branch.text else graph.unconditional
             inputs = condition.apply(inputs, signal)
         return inputs
 

@@ -33,7 +33,7 @@ from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
 from graphcond.progress import Progress
 from graphcond.scene_graph import SceneGraph
-from graphcond.signals import TextTokens
+from graphcond.signals import Signal, TextTokens
 
 Graph: TypeAlias = Sequence[Image.Image] | NeighborFeatures
 """One graph as a caller gives it: its neighbors' pictures, or their embeddings with a row per prompt."""
@@ -243,7 +243,7 @@ class GraphArgument:
         alternative: the remedy if no condition reads such graphs.
         parse: returns the graphs of one condition as a list: features, or lists of items to embed.
         shared: whether a value without names goes to all conditions.
-        null: the graph beside the negative prompt in joint guidance; None where that branch has no graph.
+        null: the graph beside the negative prompt in joint guidance; None for the condition's own null.
     """
 
     name: str
@@ -444,6 +444,7 @@ class GraphPipeline:
         graphs = self._guided(given, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
         guidance = GraphGuidance(
             graphs=self._scales(graphs, graph_guidance_scale),
+            conditions=tuple(graph.condition.name for graph in graphs),
             text=ours.text if guidance_scale is None else guidance_scale,
             mode=mode if graphs else "separate",
             rescale=ours.rescale if guidance_rescale is None else guidance_rescale,
@@ -527,14 +528,11 @@ class GraphPipeline:
                 for graph in graphs:
                     context = self._context(graph, argument, name)
                     context = _one_row_each(context, text.ids.shape[0], copies, argument.name)
-                    null = argument.null(context) if joint and argument.null is not None else None
-                    guided.append(
-                        GuidedGraph(
-                            condition,
-                            condition.signal(context, text),
-                            None if null is None else condition.signal(null, empty),
-                        )
-                    )
+                    if joint and argument.null is not None:
+                        unconditional: Signal | None = condition.signal(argument.null(context), empty)
+                    else:
+                        unconditional = condition.null_signal(empty)
+                    guided.append(GuidedGraph(condition, condition.signal(context, text), unconditional))
         return guided
 
     def _context(self, graph: Any, argument: GraphArgument, condition: str) -> Any:

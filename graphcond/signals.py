@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from jaxtyping import Bool, Float, Int64
 
@@ -83,3 +83,16 @@ class LayoutMap:
 
 Signal: TypeAlias = GraphTokens | LayoutMap
 """An output of an encoder, which an injector reads."""
+
+TokenCount: TypeAlias = int | Literal["prompt"] | None
+"""The number of tokens that an encoder gives for any graph: fixed, as many as the prompt has, or, where it is
+None, one that depends on the graph."""
+
+
+def why_no_zeros(gives: type[Signal], count: TokenCount) -> str | None:
+    """Why zero tokens cannot stand in for a missing graph of such an encoder; None if they can."""
+    if gives is not GraphTokens:
+        return f"is made of tokens, not of {gives.__name__}"
+    if count is None:
+        return "needs a number of tokens, and that of this encoder depends on the graph"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -133,3 +134,81 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
     assert combined.dtype == dtype
     last_rounding = exact.abs() * torch.finfo(dtype).eps / 2
     assert ((combined.double() - exact).abs() <= last_rounding + 1e-6).all()
+
+
+@st.composite
+def conditioned_scales(draw) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    conditions = draw(st.lists(st.sampled_from("abc"), max_size=5))
+    return tuple(draw(scales) for _ in conditions), tuple(conditions)
+
+
+def weights(graphs: tuple[float, ...], conditions: tuple[str, ...]) -> dict[tuple[int, ...], float]:
+    return GraphGuidance(graphs=graphs, conditions=conditions).weights()
+
+
+@given(conditioned_scales())
+def test_every_graph_gets_its_scale_and_no_prediction_two_of_one_condition(given_scales) -> None:
+    graphs, conditions = given_scales
+    found = weights(graphs, conditions)
+    for number, scale in enumerate(graphs):
+        assert sum(w for shown, w in found.items() if number in shown) == pytest.approx(scale, abs=1e-9)
+    for shown in found:
+        assert len({conditions[number] for number in shown}) == len(shown)
+
+
+@given(conditioned_scales())
+def test_a_graph_of_scale_zero_is_never_shown_and_as_good_as_not_given(given_scales) -> None:
+    graphs, conditions = given_scales
+    with_nothing = weights((*graphs, 0.0), (*conditions, "a"))
+    assert with_nothing == weights(graphs, conditions)
+
+
+@given(conditioned_scales(), st.randoms())
+def test_the_order_of_graphs_does_not_matter(given_scales, random) -> None:
+    graphs, conditions = given_scales
+    order = list(range(len(graphs)))
+    random.shuffle(order)
+    turned = weights(tuple(graphs[n] for n in order), tuple(conditions[n] for n in order))
+    renamed = {tuple(sorted(order[n] for n in shown)): weight for shown, weight in turned.items()}
+    found = weights(graphs, conditions)
+    for shown in found.keys() | renamed.keys():
+        assert found.get(shown, 0.0) == pytest.approx(renamed.get(shown, 0.0), abs=1e-9)
+
+
+def test_graphs_of_several_conditions_are_shown_in_one_prediction() -> None:
+    assert weights((1.5, 1.5, 1.5), ("a", "b", "c")) == {(0, 1, 2): 1.5}
+    branches = GraphGuidance(text=7.5, graphs=(1.5, 1.5), conditions=("a", "b")).branches()
+    assert branches == (Branch(False, None, -6.5), Branch(True, None, 6.0), Branch(True, 0, 1.5, (1,)))
+    assert branches[-1].graphs == (0, 1)
+    assert weights((1.0, 3.0), ("a", "b")) == {(1,): 2.0, (0, 1): 1.0}
+    assert weights((2.0, -1.0), ("a", "b")) == {(0,): 2.0, (1,): -1.0}
+    assert weights((1.0, 3.0), ("a", "a")) == {(0,): 1.0, (1,): 3.0}
+    two_of_a_beside_b = weights((1.5, 0.5, 2.0), ("a", "a", "b"))
+    assert two_of_a_beside_b == {(0, 2): 1.5, (1, 2): 0.5}
+
+
+def test_joint_guidance_takes_a_graph_of_each_condition() -> None:
+    guidance = GraphGuidance(text=3.0, graphs=(9.0, 9.0), conditions=("a", "b"), mode="joint")
+    assert guidance.branches() == (Branch(False, 0, -2.0, (1,)), Branch(True, 0, 3.0, (1,)))
+    with pytest.raises(InputError, match="one graph of each condition, got 3 of 2"):
+        GraphGuidance(graphs=(1.0, 1.0, 1.0), conditions=("a", "b", "a"), mode="joint")
+
+
+def test_a_constant_prediction_is_not_rescaled() -> None:
+    constant, other = torch.full((1, 4, 2, 2), 3.0), torch.randn(1, 4, 2, 2)
+    assert torch.equal(rescaled(constant, other, 0.7), constant)
+    assert torch.isfinite(rescaled(other, constant, 1.0)).all()
+
+
+@pytest.mark.parametrize("number", [2, np.float32(2), np.int64(2), np.array(2.0), torch.tensor(2)])
+def test_numbers_of_every_library_are_scales(number: object) -> None:
+    guidance = GraphGuidance(text=number, graphs=(number,))  # type: ignore[arg-type]
+    assert guidance == GraphGuidance(text=2.0, graphs=(2.0,))
+    assert type(guidance.text) is float
+
+
+@pytest.mark.parametrize("wrong", ["1.5", True, None, [1.0], np.array([1.0]), torch.ones(1), 1j, 10**400])
+def test_what_is_no_scale(wrong: object) -> None:
+    for settings in ({"text": wrong}, {"graphs": (wrong,)}, {"rescale": wrong}, {"start": wrong}):
+        with pytest.raises(InputError, match=r"guidance.* expected a number, got .* Give a number"):
+            GraphGuidance(**settings)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from torch import nn
 
 from graphcond.context import Context, NeighborFeatures
-from graphcond.signals import GraphTokens, Signal, TextTokens
+from graphcond.signals import GraphTokens, Signal, TextTokens, TokenCount
 
 Read = TypeVar("Read", bound=Context)
 Given = TypeVar("Given", bound=Signal)
@@ -26,6 +26,8 @@ class Encoder(nn.Module, ABC, Generic[Read, Given]):
 
     signal_width: int | None = None
     """Channels of the layouts that it gives; None for tokens, which are as wide as the base's."""
+    token_count: TokenCount = None
+    """Tokens that it gives for any graph; the null ``zeros`` has as many. None where the graph decides."""
     embedding_width: int | None = None
     """Width of the embeddings of whole scenes; None where it makes none."""
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, model_validator
 from graphcond.config import ComponentConfig, by_kind, lazy_registry
 from graphcond.context import Context, NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError
-from graphcond.signals import GraphTokens, LayoutMap, Signal
+from graphcond.signals import GraphTokens, LayoutMap, Signal, TokenCount
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +66,11 @@ class EncoderFields(ComponentConfig):
     def token_width(self) -> int | None:
         """Width of the tokens, where the user chose one; None where tokens are as wide as the base's."""
         return None
+
+    def token_count(self) -> TokenCount:
+        """Tokens that the encoder gives for any graph, as its class says."""
+        count: TokenCount = getattr(self.component_class(), "token_count", None)
+        return count
 
     def relations_read(self) -> bool | tuple[str, ...]:
         """The relations of neighbors that are read: none, all of the graph (True), or the named ones."""
@@ -154,6 +159,10 @@ class GraphQFormerConfig(RelatingFields):
         """CLIP's projection, to start from it."""
         return frozenset({"text_projection"} if self.init == "clip" else ())
 
+    def token_count(self) -> TokenCount:
+        """As many as the prompt has."""
+        return "prompt"
+
     def token_width(self) -> int | None:
         """As the setting says."""
         return self.width
@@ -222,6 +231,10 @@ class NeighborMeanConfig(RelatingFields):
     """Graph tokens per target."""
     hidden: int = Field(512, ge=1)
     """Width of the MLP's hidden layer."""
+
+    def token_count(self) -> TokenCount:
+        """As the setting says."""
+        return self.tokens
 
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
@@ -347,6 +360,10 @@ class SentenceConfig(EncoderFields):
     reads = SceneFeatures
     kind: Literal["sentence"] = "sentence"
 
+    def token_count(self) -> TokenCount:
+        """As many as a prompt has."""
+        return "prompt"
+
 
 class LayoutConfig(EncoderFields):
     """A map of the picture from a graph: boxes, masks and a vector for each object."""
@@ -413,6 +430,10 @@ class TripleTransformerConfig(EncoderFields):
         if self.node_width % self.heads:
             raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
         return self
+
+    def token_count(self) -> TokenCount:
+        """As many as a prompt has, for the sentence; by themselves, one for each triple."""
+        return "prompt" if self.added_to else None
 
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None

@@ -40,6 +40,8 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         relations: names of the relations whose learned vectors are added to the neighbor tokens.
     """
 
+    token_count = "prompt"
+
     def __init__(
         self,
         *,

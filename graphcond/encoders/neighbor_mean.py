@@ -37,7 +37,7 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
         relations: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self.tokens = tokens
+        self.tokens = self.token_count = tokens
         self.relations = RelationEmbedding(relations, feature_width) if relations else None
         self.mlp = nn.Sequential(
             nn.LayerNorm(feature_width),

@@ -24,6 +24,7 @@ class SentenceEncoder(Encoder[SceneFeatures, GraphTokens]):
 
     reads = SceneFeatures
     gives = GraphTokens
+    token_count = "prompt"
 
     def __init__(
         self, encode_prompt: Callable[[Sequence[str]], TextTokens], *, masks_padding: bool = False

@@ -128,6 +128,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     ) -> None:
         super().__init__()
         self.triples, self.embedding_width = triples, token_width
+        self.token_count = None if sentence is None else "prompt"
         self._sentence, self.graph_weight, self.masks_padding = sentence, graph_weight, masks_padding
         self.read_words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
         self.read_attributes = nn.Linear(feature_width, width, bias=False)

@@ -9,7 +9,7 @@ from graphcond.attributed_graph import Column
 from graphcond.bases.config import BaseFacts, BaseFields
 from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
 from graphcond.samplers.similarity.config import SIMILARITIES
-from graphcond.signals import GraphTokens
+from graphcond.signals import why_no_zeros
 
 READERS = {NeighborContext: NeighborFeatures, SceneContext: SceneFeatures}
 """The features that encoders read, by the context that a sampler makes."""
@@ -49,16 +49,14 @@ def check_context(place: str, sampler: Any, encoder: Any) -> None:
 
 
 def check_without_graph(place: str, encoder: Any, without_graph: str) -> None:
-    """Check that the null can be made: zero tokens can replace only tokens.
+    """Check that the null can be made: zero tokens can replace only tokens of a fixed number.
 
     Raises:
         ValueError: it cannot.
     """
-    gives = encoder.gives
-    if without_graph == "zeros" and gives is not GraphTokens:
-        raise ValueError(
-            f"{place}.without_graph: 'zeros' is made of tokens, not of {gives.__name__}; use 'absent'"
-        )
+    reason = why_no_zeros(encoder.gives, encoder.token_count()) if without_graph == "zeros" else None
+    if reason is not None:
+        raise ValueError(f"{place}.without_graph: 'zeros' {reason} ('{encoder.kind}'); use 'absent'")
 
 
 def check_data(data: Any, conditions: Iterable[Any]) -> None:

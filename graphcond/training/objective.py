@@ -20,32 +20,41 @@ from graphcond.signals import TextTokens
 
 @dataclass(frozen=True)
 class Drops:
-    """The inputs that are dropped from each sample."""
+    """The inputs that are dropped from each sample: the text, and the graph of each condition by itself."""
 
     text: Bool[np.ndarray, " b"]
-    graph: Bool[np.ndarray, " b"]
+    graph: Bool[np.ndarray, "b conditions"]
 
     def select(self, rows: Bool[np.ndarray, " b"]) -> Drops:
         """The samples of a mask."""
         return Drops(self.text[rows], self.graph[rows])
 
 
-def drops_of(chance: Float64[np.ndarray, " b"], config: DropConfig) -> Drops:
-    """Divide 0..1 into text only, graph only, both and nothing; ``chance`` says where a sample falls."""
-    text_only = chance < config.text
-    graph_only = ~text_only & (chance < config.text + config.graph)
-    both = ~text_only & ~graph_only & (chance < config.text + config.graph + config.both)
-    return Drops(text_only | both, graph_only | both)
+def drops_of(chance: Float64[np.ndarray, "b conditions"], config: DropConfig) -> Drops:
+    """Divide 0..1 into text only, graph only, both and nothing; ``chance`` says where a sample falls.
+
+    The first condition's number decides on the text too. The others decide on their own graph, which is
+    dropped as often, with the text and without it, as the first one's.
+    """
+    first = chance[:, :1]
+    text_only = first < config.text
+    graph_only = ~text_only & (first < config.text + config.graph)
+    both = ~text_only & ~graph_only & (first < config.text + config.graph + config.both)
+    text = text_only | both
+    with_text = config.both / max(config.text + config.both, 1e-12)
+    by_itself = config.graph / (1 - config.text - config.both)
+    others = chance[:, 1:] < np.where(text, with_text, by_itself)
+    return Drops(text[:, 0], np.concatenate([graph_only | both, others], axis=1))
 
 
 def gives_gradient(drops: Drops, *, always: bool) -> Bool[np.ndarray, " b"]:
-    """The samples to compute: over a frozen base, a sample without its graph gives no gradient.
+    """The samples to compute: over a frozen base, a sample without any graph gives no gradient.
 
     Args:
         drops: the dropped inputs of each sample.
         always: something learns without a graph too; see `learns_without_graph`.
     """
-    return np.ones_like(drops.graph) if always else ~drops.graph
+    return np.asarray(~drops.graph.all(axis=1) | always)
 
 
 def learns_without_graph(conditions: Iterable[Condition], *, lora: bool) -> bool:
@@ -81,9 +90,11 @@ def sample_losses(
     return squared_error(base.denoise(inputs), base.process.target(latents, noise, timesteps))
 
 
-def without_graph(contexts: Mapping[str, Context], rows: Tensor | None = None) -> dict[str, Context]:
-    """``contexts`` without the graph of ``rows`` (a mask), or of all samples if it is None."""
+def without_graph(
+    contexts: Mapping[str, Context], rows: Bool[Tensor, "b conditions"] | None = None
+) -> dict[str, Context]:
+    """``contexts`` without the graphs of ``rows`` (a mask with a column for each), or without any if None."""
     return {
-        name: context.without(torch.ones_like(context.has_graph) if rows is None else rows)
-        for name, context in contexts.items()
+        name: context.without(torch.ones_like(context.has_graph) if rows is None else rows[:, number])
+        for number, (name, context) in enumerate(contexts.items())
     }

@@ -73,12 +73,12 @@ def order_of(seed: int, positions: Int64[np.ndarray, " b"], count: int) -> Int64
 class Draws:
     """The random numbers for the samples of one forward pass; row ``i`` of all fields is sample ``i``.
 
-    ``mirrored``, ``drop`` and ``time`` are uniform in 0..1 and decide on the flip, the drops and the
-    timestep; ``posterior`` and ``noise`` are standard normal.
+    ``mirrored``, ``drop`` and ``time`` are uniform in 0..1 and decide on the flip, the drops (of each
+    condition) and the timestep; ``posterior`` and ``noise`` are standard normal.
     """
 
     mirrored: Float64[np.ndarray, " b"]
-    drop: Float64[np.ndarray, " b"]
+    drop: Float64[np.ndarray, "b conditions"]
     time: Float[Tensor, " b"]
     posterior: Float[Tensor, "b channels height width"]
     noise: Float[Tensor, "b channels height width"]
@@ -96,15 +96,23 @@ class Draws:
         )
 
 
-def draws_of(seed: int, positions: Int64[np.ndarray, " b"], shape: tuple[int, int, int]) -> Draws:
-    """The draws of the samples at ``positions``, for latents of ``shape``."""
-    uniform, normal = torch.empty(len(positions), 3), torch.empty(len(positions), 2, *shape)
+def draws_of(
+    seed: int, positions: Int64[np.ndarray, " b"], shape: tuple[int, int, int], conditions: int = 1
+) -> Draws:
+    """The draws of the samples at ``positions``, for latents of ``shape``.
+
+    The numbers do not depend on how many ``conditions`` there are: those of further ones are drawn last.
+    """
+    count = len(positions)
+    uniform, normal = torch.empty(count, 3), torch.empty(count, 2, *shape)
+    others = torch.empty(count, conditions - 1)
     for row, position in enumerate(positions.tolist()):
         generator = generator_of(seed, Purpose.SAMPLE, position)
         uniform[row] = torch.rand(3, generator=generator)
         normal[row] = torch.randn((2, *shape), generator=generator)
-    chances = uniform.double().numpy()
-    return Draws(chances[:, 0], chances[:, 1], uniform[:, 2], normal[:, 0], normal[:, 1])
+        others[row] = torch.rand(conditions - 1, generator=generator)
+    drop = torch.cat([uniform[:, 1:2], others], dim=1).double().numpy()
+    return Draws(uniform[:, 0].double().numpy(), drop, uniform[:, 2], normal[:, 0], normal[:, 1])
 
 
 @lru_cache(maxsize=2)

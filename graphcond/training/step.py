@@ -103,7 +103,7 @@ class Stepper:
     def _backward(self, positions: Int64[np.ndarray, " b"]) -> Tensor:
         """Add the gradients of one forward pass; returns the sum of losses and the number of samples."""
         config, examples, device = self._config, self._examples, self._accelerator.device
-        draws = draws_of(config.seed, positions, examples.latent_shape)
+        draws = draws_of(config.seed, positions, examples.latent_shape, len(self._model.conditions))
         drops = drops_of(draws.drop, config.drop)
         kept = gives_gradient(drops, always=self._always)
         if not kept.any():

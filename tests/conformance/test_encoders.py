@@ -53,6 +53,16 @@ def test_gives_tokens_of_the_base_width(encoder, base) -> None:
     assert bool(tokens.present.all())
 
 
+def test_it_gives_as_many_tokens_as_it_and_its_config_declare(encoder, request, base) -> None:
+    kind, settings = request.node.callspec.params["encoder"]
+    assert encoder.token_count == ENCODERS[kind](**settings).token_count()
+    for neighbors in (0, 1, 4):
+        found = encoder(some_features(2, neighbors), prompts(base)).tokens.shape[1]
+        assert found == (
+            prompts(base).ids.shape[1] if encoder.token_count == "prompt" else encoder.token_count
+        )
+
+
 def test_rows_do_not_see_each_other(encoder, base) -> None:
     features, text = some_features(2), prompts(base)
     whole = encoder(features, text).tokens

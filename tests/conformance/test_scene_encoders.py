@@ -72,6 +72,17 @@ def test_gives_what_it_says(encoder, base) -> None:
         assert signal.tokens.shape[::2] == (3, base.facts.token_width)
 
 
+def test_it_gives_as_many_tokens_as_it_and_its_config_declare(encoder, request, base) -> None:
+    kind, settings = request.node.callspec.params["encoder"]
+    assert encoder.token_count == ENCODERS[kind](**settings).token_count()
+    if encoder.gives is not GraphTokens:
+        return
+    counts = {encode(encoder, base, features_of(some)).tokens.shape[1] for some in ([PAIR], [PARK, PAIR])}
+    prompt = base.encode_prompt([""]).ids.shape[1]
+    assert (counts == {prompt}) == (encoder.token_count == "prompt")
+    assert (len(counts) > 1) == (encoder.token_count is None)
+
+
 def test_scenes_do_not_see_each_other_or_padding(encoder, base) -> None:
     alone = values(encode(encoder, base, features_of([PAIR])), 0)
     padded = values(encode(encoder, base, features_of([PARK, PAIR, EMPTY], nodes=2, triples=3)), 1)

@@ -12,7 +12,7 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, Notice
 from graphcond.pipeline import GraphPipeline
-from tests.builders import small_model, some_features
+from tests.builders import recipe_values, small_model, some_features
 
 PROMPT, STEPS = "a star by the sea", 4
 
@@ -103,6 +103,43 @@ def test_guidance_is_the_formula(sd_folder: Path, null: str, batched: bool) -> N
         for scale, tokens in zip(graph_scales, signals, strict=True):
             guided = guided + scale * (call(wanted, t, text.hidden, tokens) - textual)
         wanted = scheduler.step(guided, t, wanted).prev_sample
+    assert (got - wanted).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("scales", [[2.0, 2.0], [2.0, 0.5], [0.0, 2.0]])
+def test_graphs_of_two_conditions_are_shown_together_as_in_training(
+    sd_folder: Path, scales: list[float]
+) -> None:
+    first = recipe_values(sd_folder)["conditions"][0]
+    second = first | {"name": "others", "encoder": {"kind": "neighbor_mean", "tokens": 3}}
+    model = small_model(sd_folder, conditions=[first, second])
+    graphs = {"neighbors": some_features(seed=1), "others": some_features(neighbors=2, seed=2)}
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    got = GraphPipeline(model)(
+        PROMPT,
+        neighbors=graphs,
+        guidance_scale=3.0,
+        graph_guidance_scale=scales,
+        num_inference_steps=1,
+        latents=latents,
+        output_type="latent",
+    ).images
+    base, scheduler = model.base, model.base.new_scheduler()
+    text, empty = base.encode_prompt([PROMPT]), base.encode_prompt([""])
+    scheduler.set_timesteps(1)
+    t = scheduler.timesteps[0]
+    with torch.no_grad():
+        one, two = (model.conditions[name].encoder(graph, text).tokens for name, graph in graphs.items())
+
+        def call(*context: torch.Tensor) -> torch.Tensor:
+            return base.denoise(DenoiserInputs(latents, t.expand(1), torch.cat(context, 1)))
+
+        unconditional, textual = call(empty.hidden), call(text.hidden)
+        guided = unconditional + 3.0 * (textual - unconditional)
+        guided = guided + min(scales) * (call(text.hidden, one, two) - textual)
+        larger = one if scales[0] > scales[1] else two
+        guided = guided + (max(scales) - min(scales)) * (call(text.hidden, larger) - textual)
+    wanted = scheduler.step(guided, t, latents).prev_sample
     assert (got - wanted).abs().max() < 1e-4
 
 
