@@ -169,7 +169,13 @@ class GraphModel:
         if self.lora is not None:
             self.lora.train(mode)
 
-    def save_pretrained(self, folder: str | Path, *, progress: Progress | None = None) -> None:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        progress: Progress | None = None,
+        training: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the model as a folder: it appears whole or not at all.
 
         The base's weights are in it only if they exist nowhere else;
@@ -178,6 +184,7 @@ class GraphModel:
         Args:
             folder: where to.
             progress: called while such parts are copied, with megabytes.
+            training: figures of the training by their names, for the model card.
 
         Raises:
             InputError: a part of the model is missing or inside ``folder``, or the folder holds other files.
@@ -201,7 +208,7 @@ class GraphModel:
                 "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
             }
             write_json(new / MANIFEST, manifest)
-            card = model_card(self.recipe, own_parts=tuple(self.parts))
+            card = model_card(self.recipe, own_parts=tuple(self.parts), training=training)
             (new / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod

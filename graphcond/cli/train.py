@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,9 +65,8 @@ def train_command(
     shorthand = [] if hold_out is None else [f"data.hold_out={hold_out}"]
     chosen = _recipe(recipe, base, [*(set_ or []), *shorthand], resume)
     run = train(chosen, out=out, resume=resume, device=device)
-    gap = run.metrics.get("validation", {}).get("graph_gap")
-    if gap is not None:
-        print(f"graph gap: {gap:.4f} (what the graph takes off the validation loss)")
+    if "validation" in run.metrics:
+        print(f"graph gap: {_gap(run.metrics['validation'])}")
     # An example that draws a target of the run, held out where any is.
     place, model = str(chosen.data.place or run.data.root), str(run.folder / "final")
     if isinstance(run.data, SceneDataset):
@@ -75,6 +75,13 @@ def train_command(
         options = ["--graph", place, "--target", run.data.ids[run.example]]
     print(f"model: {model}")
     print(f"try: {shlex.join(['graphcond', 'generate', model, *options])}")
+
+
+def _gap(validation: Mapping[str, Any]) -> str:
+    gap = validation["gap_percent"]
+    share = f"{gap['mean']:.1f} % of the validation loss without graph"
+    interval = f"95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']}"
+    return f"{validation['graph_gap']:.4f}, {share} ({interval})"
 
 
 def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Path | None) -> Recipe:

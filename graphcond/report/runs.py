@@ -113,7 +113,7 @@ class Run:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """The number of trained parameters by group, and of the base; empty in folders of old versions."""
+        """The number of trained parameters by group; empty in folders of old versions."""
         found = self._newest("start", "parameters")
         counts = {name: _integer(count) for name, count in found.items()}
         return {name: count for name, count in counts.items() if count is not None}

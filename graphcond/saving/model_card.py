@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from graphcond.recipe import Recipe
 from graphcond.saving.bundled import BASE
 
 
-def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
+def model_card(
+    recipe: Recipe, *, own_parts: Collection[str] = (), training: Mapping[str, str] | None = None
+) -> str:
     """A model card: what the model is, how to use it, what its graph is and what its null is.
 
     Args:
         recipe: the resolved recipe.
         own_parts: names of the folders that travel with the model; see `graphcond.saving.bundled`.
+        training: figures of the training by their names.
     """
     base = (
         "a base of its own, which is in `base/`"
@@ -24,6 +27,8 @@ def model_card(recipe: Recipe, *, own_parts: Collection[str] = ()) -> str:
         f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.without_graph} |"
         for c in recipe.conditions
     )
+    lines = "".join(f"| {name} | {figure} |\n" for name, figure in (training or {}).items())
+    figures = f"\n| training | |\n|---|---|\n{lines}" if lines else ""
     return f"""---
 library_name: graphcond
 tags: [graphcond, text-to-image, diffusion, graph]
@@ -37,7 +42,7 @@ It steers {base}.
 | condition | sampler | encoder | injector | without graph |
 |---|---|---|---|---|
 {conditions}
-
+{figures}
 ```python
 from graphcond import GraphPipeline
 

@@ -57,6 +57,7 @@ class Recent:
     losses: list[float] = field(default_factory=list)
     trained: int = 0
     samples: int = 0
+    steps: int = 0
     seconds: float = 0.0
 
     def add(self, figures: StepFigures, samples: int, seconds: float) -> None:
@@ -64,6 +65,7 @@ class Recent:
         self.losses += [] if figures.loss is None else [figures.loss]
         self.trained += figures.trained
         self.samples += samples
+        self.steps += 1
         self.seconds += seconds
 
     @property
@@ -75,3 +77,8 @@ class Recent:
     def rate(self) -> float:
         """Samples per second, dropped ones included."""
         return self.samples / max(self.seconds, 1e-9)
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds of a step; None before the first."""
+        return self.seconds / self.steps if self.steps else None

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.dataset import Dataset, as_dataset
+from graphcond.errors import TrainingError
 from graphcond.io.files import writing
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
@@ -162,7 +163,15 @@ def _fit(
         report.say(f"All {trainer.state.step} steps are done already; raise training.steps to continue")
     _begin(run, recipe, trainer.state.step, accelerator)
     _summarize(report, run, recipe, prepared, trainer, accelerator)
-    trainer.fit()
+    trainer.begin()
+    failure: str | None = None
+    try:
+        trainer.fit()
+    except TrainingError as error:
+        failure = error.problem
+        raise
+    finally:
+        trainer.end(failure)
     return trainer.newest, trainer.warnings
 
 
@@ -185,14 +194,13 @@ def _summarize(
     accelerator: Accelerator,
 ) -> None:
     config, model = recipe.training, prepared.model
-    counts = {name: sum(p.numel() for p in group.values()) for name, group in trainer.state.groups.items()}
     left_out = f" ({prepared.left_out} without any graph left out)" if prepared.left_out else ""
     step = f", from step {trainer.state.step}" if trainer.state.step else ""
     report.table(
         f"Training {recipe.name}",
         {
             "run folder": run.root,
-            **{f"trained parameters: {name}": f"{count:,}" for name, count in counts.items()},
+            **{f"trained parameters: {name}": f"{count:,}" for name, count in trainer.parameters.items()},
             "targets": f"{len(prepared.train):,}{left_out}",
             "validated on": f"{len(prepared.validation)} "
             + (

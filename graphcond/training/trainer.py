@@ -6,8 +6,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from graphcond.errors import TrainingError
 from graphcond.recipe import Recipe
 from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint, written
 from graphcond.training.device import generators_kept
+from graphcond.training.memory import PeakMemory
 from graphcond.training.metrics import Recent, append_record
 from graphcond.training.optimizer import rate_factor
 from graphcond.training.paths import RunFolder
@@ -94,6 +96,40 @@ class Trainer:
         self.newest: dict[str, Any] = {}
         self.warnings: list[str] = []
         self._recent = Recent()
+        self._memory = PeakMemory(accelerator.device)
+        self._prepared = prepared
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """The number of trained parameters by group."""
+        return {
+            name: sum(parameter.numel() for parameter in group.values())
+            for name, group in self.state.groups.items()
+        }
+
+    def begin(self) -> None:
+        """Record the facts of the run that no step changes."""
+        networks = (self._model.base.denoiser, *self._model.base.others)
+        frozen = (p.numel() for one in networks for p in one.parameters() if not p.requires_grad)
+        facts = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "device": str(self._accelerator.device),
+            "parameters": self.parameters,
+            "frozen_parameters": sum(frozen),
+            "targets": len(self._prepared.train),
+            "validated_on": len(self._prepared.validation),
+            "held_out": self._prepared.held_out,
+        }
+        self._record("start", facts)
+
+    def end(self, failure: str | None) -> None:
+        """Record the seconds by stage of this sitting, and the error that ended it."""
+        if self._accelerator.is_main_process:
+            record = {"step": self.state.step, "kind": "end", "seconds": dict(self._report.seconds)}
+            if failure is not None:
+                record |= {"kind": "failure", "error": failure}
+            with suppress(OSError):  # where the disk is full, the failure itself has been said
+                append_record(self._run.metrics, record)
 
     def fit(self) -> None:
         """Run the steps that are left, then save the model as ``final``.
@@ -121,7 +157,7 @@ class Trainer:
         self._model.train(False)
         if self._accelerator.is_main_process:
             with written(self._run.checkpoints, self._run.final):
-                self._model.save_pretrained(self._run.final)
+                self._model.save_pretrained(self._run.final, training=self._card())
         self._accelerator.end_training()
 
     def _step(self) -> StepFigures:
@@ -151,7 +187,7 @@ class Trainer:
                 with self._report.timed("validation"), self.state.averaged():
                     found = self._validation(self._model, self._accelerator)
                 self._record("validation", found.record())
-                bar.note(gap=f"{found.graph_gap:.4f}")
+                bar.note(gap=f"{found.gap_percent.mean:.1f} %")
             self._accelerator.wait_for_everyone()
         if self.state.step in (middle(config.steps), config.steps):
             # Say what no loss shows: that the graph changes nothing.
@@ -179,6 +215,8 @@ class Trainer:
             "module_gradient_norms": figures.modules,
             "injectors": injector_figures(self._model),
             "samples_per_second": recent.rate,
+            "seconds_per_step": recent.step_seconds,
+            "memory": asdict(self._memory.now()),
             "trained_samples": recent.trained,
             "samples": recent.samples,
             "effective_batch": self.plan.effective,
@@ -233,6 +271,22 @@ class Trainer:
             f"Stopped after step {self.state.step}; go on with: graphcond train --resume {self._run.root}"
         )
         raise KeyboardInterrupt
+
+    def _card(self) -> dict[str, str]:
+        """The figures of this training for the model card."""
+        train, memory = self.newest.get("train", {}), self._memory.now()
+        gap = self.newest.get("validation", {}).get("gap_percent")
+        found = {f"trained parameters: {name}": f"{count:,}" for name, count in self.parameters.items()}
+        found["optimizer steps"] = f"{self.state.step:,} of {self.plan.effective} samples"
+        if train.get("seconds_per_step") is not None:
+            found["seconds per step"] = f"{train['seconds_per_step']:.3g} on {self._accelerator.device}"
+        found["peak memory"] = f"{memory.bytes / 1e9:.2f} GB of the {memory.of}"
+        if gap is not None:
+            found["graph gap"] = (
+                f"{gap['mean']:.1f} % of the validation loss without graph"
+                f" (95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']})"
+            )
+        return found
 
 
 def _flat(path: str, value: Any) -> dict[str, float]:

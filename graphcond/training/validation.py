@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from jaxtyping import Float64, Int64
 
 from graphcond.data.contexts import Sampled
+from graphcond.intervals import Measurement, bootstrap_ratios, percentile_interval
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
 from graphcond.training.examples import Examples
@@ -57,11 +58,19 @@ class ValidationLoss:
         graph: with each target's own graph.
         no_graph: with the conditions' nulls.
         shuffled: with another target's graph.
+        samples: of each sample, in the order of the means.
     """
 
     graph: float
     no_graph: float
     shuffled: float
+    samples: Float64[np.ndarray, "3 n"] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, samples: Float64[np.ndarray, "3 n"]) -> ValidationLoss:
+        """The means of the samples' losses."""
+        graph, no_graph, shuffled = samples.mean(axis=1).tolist()
+        return cls(graph, no_graph, shuffled, samples)
 
     @property
     def graph_gap(self) -> float:
@@ -73,10 +82,23 @@ class ValidationLoss:
         """The increase of the loss by a wrong graph."""
         return self.shuffled - self.graph
 
+    @property
+    def gap_percent(self) -> Measurement:
+        """The graph gap in per cent of the loss without graph; the samples are resampled in pairs."""
+        graph, no_graph, _ = self.samples
+        shares = 100 * bootstrap_ratios(np.stack([no_graph - graph, no_graph], axis=1), seed=0)
+        return Measurement("gap", float(shares[0]), *percentile_interval(shares[1:]), len(graph))
+
     def record(self) -> dict[str, object]:
         """As a line of metrics.jsonl."""
         losses = {"graph": self.graph, "no_graph": self.no_graph, "shuffled": self.shuffled}
-        return {"loss": losses, "graph_gap": self.graph_gap, "shuffled_gap": self.shuffled_gap}
+        gap = self.gap_percent
+        return {
+            "loss": losses,
+            "graph_gap": self.graph_gap,
+            "shuffled_gap": self.shuffled_gap,
+            "gap_percent": {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n},
+        }
 
 
 def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
@@ -118,8 +140,7 @@ class Validation:
                 axis=1,
             )
         train_mode(model)
-        graph, no_graph, wrong = losses.mean(axis=1).tolist()
-        return ValidationLoss(graph, no_graph, wrong)
+        return ValidationLoss.of(losses)
 
     def _batch(self, model: GraphModel, rows: Int64[np.ndarray, " b"]) -> Float64[np.ndarray, "3 b"]:
         device = model.device

@@ -92,8 +92,11 @@ def test_metrics_go_on_without_repeats(
         file.write('{"step": 3, "kind": "train"}\n{"step": 4, "ki')
     run_toy(toy_recipe(sd_folder, clip_folder, steps=4), toy_graph, resume=run.folder)
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert all("loss" in line for line in lines)
+    trained = [line for line in lines if line["kind"] == "train"]
+    assert [line["step"] for line in trained] == [1, 2, 3, 4]
+    assert all("loss" in line for line in trained)
+    sittings = [(line["step"], line["kind"]) for line in lines if line["kind"] != "train"]
+    assert sittings == [(0, "start"), (2, "end"), (2, "start"), (4, "end")]
 
 
 def test_a_finished_run_resumes_to_itself(

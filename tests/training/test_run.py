@@ -14,6 +14,7 @@ from graphcond.io.files import atomic_folder
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
+from graphcond.report import read_run
 from graphcond.training import checkpoint as checkpoint_module
 from graphcond.training import step as step_module
 from graphcond.training import trainer as trainer_module
@@ -58,7 +59,22 @@ def test_a_run_folder_holds_everything(
     assert train["samples_per_second"] > 0
     gap = validation["loss"]["no_graph"] - validation["loss"]["graph"]
     assert validation["graph_gap"] == pytest.approx(gap)
-    assert run.metrics["validation"] == lines[-1]
+    assert run.metrics["validation"] == [line for line in lines if line["kind"] == "validation"][-1]
+    start, end = lines[0], lines[-1]
+    counts = {
+        name: sum(p.numel() for p in g.values()) for name, g in run.model.trainable_parameters().items()
+    }
+    assert (start["kind"], start["parameters"], start["targets"]) == ("start", counts, 11)
+    assert start["frozen_parameters"] > sum(counts.values())
+    assert (end["kind"], end["step"]) == ("end", 5)
+    assert end["seconds"] == pytest.approx(dict(run.seconds))
+    assert train["seconds_per_step"] == pytest.approx(4 / train["samples_per_second"])
+    assert train["memory"]["of"] == "process"
+    assert 1e8 < train["memory"]["bytes"] < 1e12
+    card = (run.folder / "final" / "README.md").read_text()
+    assert f"| trained parameters: neighbors | {counts['neighbors']:,} |" in card
+    assert "| optimizer steps | 5 of 4 samples |" in card
+    assert "| graph gap | " in card
     assert {"latents", "training", "previews", "validation"} <= set(run.seconds)
 
 
@@ -166,10 +182,14 @@ def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
         assert "No space left on device" in str(error.value)
         assert "the checkpoint step-00000001 is still usable" in str(error.value)
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000001"]
+    failed = read_run(tmp_path / "run")
+    assert failed.state == ("failed" if isinstance(trouble, OSError) else "stopped")
+    assert ("No space left" in (failed.failure or "")) == isinstance(trouble, OSError)
 
     resumed = run_toy(recipe, toy_graph, resume=tmp_path / "run")
     whole = run_toy(recipe, toy_graph, tmp_path / "whole")
     assert same(trained_weights(resumed), trained_weights(whole))
+    assert read_run(tmp_path / "run").state == "finished"
 
 
 @pytest.mark.parametrize(

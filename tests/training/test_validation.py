@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.training.validation import Validation, shuffled_contexts
+from graphcond.training.validation import Validation, ValidationLoss, shuffled_contexts
 from tests.training.toys import prepare_toy, run_toy, toy_recipe
 
 
@@ -36,6 +36,23 @@ def test_a_model_that_reads_its_graph_has_positive_gaps(
     figures = run_toy(recipe, toy_graph, tmp_path / "run").metrics["validation"]
     assert figures["graph_gap"] > 0.01
     assert figures["shuffled_gap"] > 0
+
+
+def test_the_gap_in_per_cent_is_resampled_in_pairs() -> None:
+    # Losses that differ widely between samples, of each of which the graph takes exactly a quarter.
+    no_graph = np.linspace(0.1, 9.0, 40)
+    exact = ValidationLoss.of(np.stack([0.75 * no_graph, no_graph, no_graph]))
+    assert exact.gap_percent.mean == pytest.approx(25.0)
+    assert (exact.gap_percent.low, exact.gap_percent.high) == (pytest.approx(25.0), pytest.approx(25.0))
+    assert exact.gap_percent.n == 40
+
+    generator = np.random.default_rng(0)
+    useless = ValidationLoss.of(np.stack([no_graph + generator.normal(0, 0.2, 40), no_graph, no_graph]))
+    assert useless.gap_percent.low < 0 < useless.gap_percent.high
+    assert useless.record()["gap_percent"] == {
+        name: getattr(useless.gap_percent, name) for name in ("mean", "low", "high", "n")
+    }
+    assert 100 * useless.graph_gap / useless.no_graph == pytest.approx(useless.gap_percent.mean)
 
 
 def test_the_control_gives_nobody_its_own_neighbors(
