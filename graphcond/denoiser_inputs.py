@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Grounding:
     """Tokens that an injector shows to modules it placed inside the denoiser, beside the context.
 
-    ``strength`` multiplies what the tokens add; 0 leaves a sample exactly as it is.
+    ``strength`` multiplies what the tokens add; 0 leaves a sample exactly as it is. An injector that adds the
+    same for every graph (LoRA) shows no tokens and its strength alone.
     """
 
     tokens: Float[Tensor, "b n c"]

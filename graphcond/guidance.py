@@ -13,12 +13,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from graphcond.adapters import Injector
 from graphcond.bases import Base
 from graphcond.condition import Condition
 from graphcond.config import as_number
@@ -236,6 +237,7 @@ class BranchCaller:
         text: the prompts.
         empty: the negative prompts.
         graphs: in the order of the guidance's scales.
+        lora: of the model; it acts in every branch.
     """
 
     def __init__(
@@ -245,8 +247,10 @@ class BranchCaller:
         text: TextTokens,
         empty: TextTokens,
         graphs: Sequence[GuidedGraph],
+        *,
+        lora: Injector[Any] | None = None,
     ) -> None:
-        self.base, self.conditions = base, conditions
+        self.base, self.conditions, self.lora = base, conditions, lora
         self.text, self.empty, self.graphs = text, empty, graphs
 
     def __call__(
@@ -262,6 +266,8 @@ class BranchCaller:
         """The denoiser's inputs in one branch."""
         text = self.text if branch.text else self.empty
         inputs = self.base.inputs(sample, timestep.expand(sample.shape[0]), text)
+        if self.lora is not None:
+            inputs = self.lora.apply(inputs, None)
         shown = [self.graphs[number] for number in branch.graphs]
         for condition in self.conditions.values():
             graph = next((one for one in shown if one.condition is condition), None)

@@ -298,6 +298,7 @@ class GraphPipeline:
     """
 
     def __init__(self, model: GraphModel, extractor: PictureExtractor | WordExtractor | None = None) -> None:
+        model.train(False)  # parts made by hand start in training mode, where dropout is on
         self.model = model
         self.scheduler = model.base.new_scheduler()
         self._given = extractor
@@ -453,7 +454,8 @@ class GraphPipeline:
             batched=batched,
         )
         initial = self._initial_latents(text.ids.shape[0], height, width, generator, latents)
-        caller = BranchCaller(self.model.base, self.model.conditions, text, empty, graphs)
+        model = self.model
+        caller = BranchCaller(model.base, model.conditions, text, empty, graphs, lora=model.lora)
         final = self._denoise(initial, caller, guidance, num_inference_steps, generator, on_step)
         return PipelineOutput(final if output_type == "latent" else self._pictures(final, output_type))
 

@@ -1,22 +1,24 @@
-"""LoRA (arXiv 2106.09685) on the denoiser's attention projections, through peft."""
+"""LoRA (arXiv 2106.09685) on the denoiser's attention projections, with the layers of peft."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
 from peft import LoraConfig as PeftLoraConfig
-from peft.tuners.lora import LoraLayer
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
-from torch import nn
+from peft.tuners.lora.layer import dispatch_default
+from peft.tuners.tuners_utils import check_target_module_exists
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector
+from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import LoraConfig
 from graphcond.bases.base import Base
-from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import Signal
@@ -26,12 +28,20 @@ DEFAULT = LoraConfig.model_construct()
 WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name of a LoRA file."""
 
+ADAPTER = "graphcond"
+"""The name that the update has in peft's layers, and so in the names of its parameters."""
+
+ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The layers that can be adapted."""
+
 
 class LoraInjector(Injector[Signal]):
     """Low-rank updates of the denoiser: W + (alpha / rank) B A, with B = 0 at the start.
 
-    It reads no signal: its update is the same for every graph. Its weights live inside the denoiser
-    while injected.
+    It reads no signal: its update is the same for every graph. Its layers are kept beside the denoiser, and
+    hooks add their output in the calls whose inputs come from `apply`, and in no others. So several models
+    may share a base, also in several threads, and adapters that others loaded into the denoiser stay as
+    they are.
 
     Args:
         rank: rank of the update.
@@ -39,7 +49,6 @@ class LoraInjector(Injector[Signal]):
         targets: ends of the names of the layers to adapt.
         dropout: probability of dropping an input of A in training.
         weight_decomposed: train magnitude and direction apart (DoRA, arXiv 2402.09353).
-        name: under which peft knows this adapter; two on one base need two names.
     """
 
     reads: ClassVar[type[Signal] | None] = None
@@ -52,10 +61,8 @@ class LoraInjector(Injector[Signal]):
         targets: tuple[str, ...] = DEFAULT.targets,
         dropout: float = DEFAULT.dropout,
         weight_decomposed: bool = DEFAULT.weight_decomposed,
-        name: str = "graphcond",
     ) -> None:
         super().__init__()
-        self.name = name
         self._peft_config = PeftLoraConfig(
             r=rank,
             lora_alpha=alpha if alpha is not None else rank,
@@ -64,7 +71,10 @@ class LoraInjector(Injector[Signal]):
             use_dora=weight_decomposed,
             init_lora_weights="gaussian",
         )
+        self.layers = nn.ModuleDict()
         self._base: Base | None = None
+        self._slot = GroundingSlot()
+        self._handles: list[RemovableHandle] = []
 
     @property
     def injected(self) -> bool:
@@ -72,98 +82,165 @@ class LoraInjector(Injector[Signal]):
         return self._base is not None
 
     def inject(self, base: Base) -> None:
-        """Put the low-rank layers into the denoiser of ``base``.
+        """Make the low-rank layers for the denoiser of ``base``, float32, and hook them in.
+
+        Layers of an earlier injection are kept: trained ones move from one base to another of its widths.
+        New ones are in evaluation mode, as the base is.
 
         Raises:
-            InputError: no layer has one of the target names.
-            RuntimeError: injected already, or the base has an adapter of this name.
+            InputError: no layer has one of the target names, one cannot be adapted, or the layers are of
+                other widths than before.
+            RuntimeError: injected already.
         """
-        denoiser: Any = base.denoiser
-        others = _adapters(denoiser)
-        if self.injected or self.name in others:
-            raise RuntimeError(f"LoRA '{self.name}' is injected already; eject it first")
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two adapters are meant
-                denoiser.add_adapter(self._peft_config, self.name)
-        except ValueError as error:
+        if self.injected:
+            raise RuntimeError("LoRA is injected already; eject it first")
+        adapted = self._adapted(base.denoiser)
+        made = nn.ModuleDict({name.replace(".", "/"): self._made(layer) for name, layer in adapted.items()})
+        if not self.layers:
+            self.layers = made.eval()
+        elif _shapes(made) != _shapes(self.layers):
             raise InputError(
-                str(error).splitlines()[0], place="lora.targets", remedy="name layers of the denoiser"
-            ) from error
+                "its layers were made for a base of other widths", place="lora", remedy="inject a new one"
+            )
+        self.layers.to(device=base.device, dtype=torch.float32)
+        for layer, update in zip(adapted.values(), self.layers.values(), strict=True):
+            self._handles.append(layer.register_forward_hook(partial(self._updated, update)))
         self._base = base
-        denoiser.set_adapter([*others, self.name])
 
     def eject(self) -> None:
-        """Take the low-rank layers out again; other adapters stay."""
-        if self._base is None:
-            return
-        denoiser: Any = self._base.denoiser
-        self._base = None
-        denoiser.delete_adapters(self.name)
-        others = _adapters(denoiser)
-        if others:
-            denoiser.set_adapter(list(others))
-        else:
-            denoiser.unload_lora()
+        """Take the hooks away; the low-rank layers stay here."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._base = [], None
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
     ) -> DenoiserInputs:
-        """The same inputs; the update in the denoiser counts ``scale`` times from now on."""
-        for layer in self._layers():
-            layer.set_scale(self.name, scale)
-        return inputs
+        """Inputs with which the update acts: what it changes of a layer's output counts ``scale`` times.
 
-    def train(self, mode: bool = True) -> LoraInjector:
-        """Switch the dropout inside the denoiser on or off."""
-        for layer in self._layers():
-            if self.name in layer.lora_dropout:
-                layer.lora_dropout[self.name].train(mode)
-        return super().train(mode)
+        Raises:
+            RuntimeError: not injected.
+        """
+        if scale == 0:
+            return inputs
+        self._injected_base()
+        rows = len(inputs.sample)
+        nothing = inputs.context.new_zeros(rows, 0, inputs.context.shape[2])
+        strength = torch.full((rows,), float(scale), device=inputs.sample.device)
+        grounding = Grounding(nothing, nothing.new_zeros(rows, 0, dtype=torch.bool), strength)
+        return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
-        """The low-rank matrices inside the denoiser; none unless injected."""
-        if self._base is None:
-            return {}
+        """The low-rank matrices by the names of their layers; none before the first injection."""
         return {
-            name: parameter
-            for name, parameter in self._base.denoiser.named_parameters()
-            if f".{self.name}." in name or name.endswith(f".{self.name}")
+            f"{name.replace('/', '.')}.{key}": parameter
+            for name, update in self.layers.items()
+            for key, parameter in update.named_parameters()
         }
 
     def save_weights(self, folder: Path) -> None:
         """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads."""
-        base = self._injected_base()
-        weights = get_peft_model_state_dict(base.denoiser, adapter_name=self.name)
+        weights = {name: parameter.detach() for name, parameter in self._by_file_names().items()}
         # peft keeps names in sets, which JSON does not have.
         config = {
             key: sorted(value) if isinstance(value, set) else value
             for key, value in self._peft_config.to_dict().items()
         }
-        base.write_lora(folder, convert_state_dict_to_diffusers(weights), config)
+        self._injected_base().write_lora(folder, convert_state_dict_to_diffusers(weights), config)
 
+    @torch.no_grad()
     def load_weights(self, folder: Path) -> None:
-        """Load the file of `save_weights` into the injected layers.
+        """Load the file of `save_weights`.
 
         Raises:
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
-        base = self._injected_base()
-        wanted = get_peft_model_state_dict(base.denoiser, adapter_name=self.name)
-        weights = base.lora_weights(load_tensors(folder / WEIGHTS_FILE))
-        found = convert_unet_state_dict_to_peft(weights)
+        weights = self._injected_base().lora_weights(load_tensors(folder / WEIGHTS_FILE))
+        found, wanted = convert_unet_state_dict_to_peft(weights), self._by_file_names()
         check_weights(found, wanted, place=folder)
-        set_peft_model_state_dict(base.denoiser, found, adapter_name=self.name)
+        for name, parameter in wanted.items():
+            parameter.copy_(found[name])
+
+    def _adapted(self, denoiser: nn.Module) -> dict[str, nn.Module]:
+        """The layers to adapt, by name, whether or not other adapters wrap them."""
+        named = {
+            name.replace(".base_layer", ""): module
+            for name, module in denoiser.named_modules()
+            if not hasattr(module, "base_layer")
+        }
+        found = {
+            name: module
+            for name, module in named.items()
+            if check_target_module_exists(self._peft_config, name)
+        }
+        remedy = "name linear layers or convolutions of the denoiser"
+        if not found:
+            targets = ", ".join(sorted(self._peft_config.target_modules))
+            raise InputError(f"no layer has the name {targets}", place="lora.targets", remedy=remedy)
+        for name, module in found.items():
+            if not isinstance(module, ADAPTED):
+                raise InputError(
+                    f"'{name}' is a {type(module).__name__}, which cannot be adapted",
+                    place="lora.targets",
+                    remedy=remedy,
+                )
+        return found
+
+    def _made(self, layer: nn.Module) -> nn.Module:
+        """Peft's layer of an update in float32, without the layer that it updates."""
+        config = self._peft_config
+        update: Any = dispatch_default(layer, ADAPTER, config, r=config.r, lora_alpha=config.lora_alpha)
+        del update.base_layer
+        update.float()
+        if self._peft_config.use_dora:  # peft measured the weights in the number format of the layer
+            update.lora_magnitude_vector[ADAPTER].update_layer(
+                base_layer=layer,
+                lora_A=update.lora_A[ADAPTER].weight,
+                lora_B=update.lora_B[ADAPTER].weight,
+                scaling=update.scaling[ADAPTER],
+            )
+        return update
+
+    def _updated(
+        self, update: Any, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor | None:
+        """The output of a layer with its update, in a call whose inputs come from `apply`."""
+        shown = self._slot.value
+        if shown is None:
+            return None
+        down, up, scaling = update.lora_A[ADAPTER], update.lora_B[ADAPTER], update.scaling[ADAPTER]
+        dropout = update.lora_dropout[ADAPTER]
+        x = dropout(args[0])
+        with computed_like(output):
+            if self._peft_config.use_dora:
+                # In float32: what is added is a small difference of norms times the output.
+                dropped = update.training and isinstance(dropout, nn.Dropout)
+                added = update.lora_magnitude_vector[ADAPTER](
+                    x.float(),
+                    lora_A=down,
+                    lora_B=up,
+                    scaling=scaling,
+                    base_layer=layer,
+                    base_result=None if dropped else output.float(),
+                )
+            else:
+                added = up(down(x)) * scaling
+        strength = shown.strength.to(added.dtype).view(-1, *(1 for _ in output.shape[1:]))
+        return output + (added * strength).to(output.dtype)
+
+    def _by_file_names(self) -> dict[str, nn.Parameter]:
+        """The parameters by peft's names in a file, which lack that of the adapter."""
+        return {
+            name.removesuffix(f".{ADAPTER}.weight")
+            + ("" if "lora_magnitude" in name else ".weight"): parameter
+            for name, parameter in self.trainable_parameters().items()
+        }
 
     def _injected_base(self) -> Base:
         if self._base is None:
-            raise RuntimeError("LoRA weights live in the denoiser: inject first")
+            raise RuntimeError("LoRA is not injected, and its file follows the base: inject first")
         return self._base
 
-    def _layers(self) -> Iterator[LoraLayer]:
-        modules = () if self._base is None else self._base.denoiser.modules()
-        return (module for module in modules if isinstance(module, LoraLayer))
 
-
-def _adapters(denoiser: Any) -> tuple[str, ...]:
-    return tuple(getattr(denoiser, "peft_config", {}))
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in module.named_parameters()}

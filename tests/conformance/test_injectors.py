@@ -201,7 +201,7 @@ def test_the_attention_kernel_may_change_after_injection(base, kind: str) -> Non
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", sorted(set(INJECTOR_ROWS) - {"lora", "prompt_tokens"}))
+@pytest.mark.parametrize("kind", sorted(set(INJECTOR_ROWS) - {"prompt_tokens"}))
 def test_weights_survive_a_round_trip_and_an_ejection(base, kind: str) -> None:
     first, second = build(kind), build(kind)
     for injector in (first, second):
@@ -252,20 +252,23 @@ def test_figures_are_numbers_and_a_new_injector_is_called_unused(base, kind: str
 
 
 @torch.no_grad()
-def test_two_of_a_kind_stack(base) -> None:
-    plain = base.denoise(inputs(base))
-    first, second = (INJECTORS["lora"](rank=2).build() for _ in range(2))
-    second.name = "another"
+def test_two_of_a_kind_stack_and_each_acts_in_its_own_calls(base, kind: str) -> None:
+    plain, hooked = base.denoise(inputs(base)), hooks(base)
+    first, second = build(kind), build(kind)
     first.inject(base)
     wake(first)
     one = run(base, first)
     second.inject(base)
     wake(second)
-    assert not torch.allclose(run(base, second), one, atol=1e-5)
+    assert torch.equal(run(base, first), one)
+    assert torch.equal(run(base, second), one), "they were given the same weights"
+    assert torch.equal(base.denoise(inputs(base)), plain)
+    assert not torch.allclose(run_all(base, [first, second]), one, atol=1e-5)
     second.eject()
     assert torch.equal(run(base, first), one)
     first.eject()
     assert torch.equal(base.denoise(inputs(base)), plain)
+    assert hooks(base) == hooked
 
 
 @pytest.mark.gpu
