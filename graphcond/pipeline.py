@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from PIL import Image
 from torch import Tensor
 
 from graphcond.bases import Base
+from graphcond.bases.cut_prompts import note_on_cut
 from graphcond.condition import Condition
 from graphcond.context import Context, NeighborFeatures, SceneFeatures
 from graphcond.data.scene_features import scene_features
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.features.clip_vision import ClipVisionExtractor
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.load import PictureExtractor, WordExtractor
@@ -302,6 +304,7 @@ class GraphPipeline:
         self.model = model
         self.scheduler = model.base.new_scheduler()
         self._given = extractor
+        self._cut: set[str] = set()  # prompts that were said to be cut
 
     @classmethod
     def from_pretrained(
@@ -498,6 +501,15 @@ class GraphPipeline:
         context = self.model.scene_sampler(condition).sample(scenes, None)
         return scene_features(context, self._words).to(self.model.device)
 
+    def warn_of_cut(self, prompts: Sequence[str]) -> None:
+        """Give a `Notice` if prompts are longer than the text encoder reads, once for each prompt."""
+        base, distinct = self.model.base, {*prompts} - {""}
+        cut = base.cut_prompts(prompts)
+        if not self._cut.issuperset(one.prompt for one in cut):
+            note = note_on_cut(cut, len(distinct), base.facts.token_count)
+            warnings.warn(str(note), Notice, stacklevel=2)
+            self._cut.update(one.prompt for one in cut)
+
     def _encode(
         self, prompt: str | Sequence[str], negative: str | Sequence[str], copies: int
     ) -> tuple[TextTokens, TextTokens]:
@@ -510,6 +522,7 @@ class GraphPipeline:
                 place="negative_prompt",
                 remedy="give one, or one each",
             )
+        self.warn_of_cut([*prompts, *negatives])
         encode = self.model.base.encode_prompt
         return encode(_repeated(prompts, copies)), encode(_repeated(negatives, copies))
 

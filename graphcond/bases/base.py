@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
+from graphcond.bases.cut_prompts import CutPrompt
 from graphcond.bases.noise_process import NoiseProcess
 from graphcond.bases.sites import Addition, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
@@ -256,6 +257,10 @@ class Base(ABC):
 
         ``extras`` has the names and the shapes of `BaseFacts.extras`.
         """
+
+    def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
+        """The prompts whose ends `encode_prompt` leaves out, each once; empty for a base that cannot tell."""
+        return []
 
     @abstractmethod
     def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:

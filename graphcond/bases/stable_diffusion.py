@@ -19,6 +19,7 @@ from graphcond.bases.config import (
     DType,
     StableDiffusionConfig,
 )
+from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
 from graphcond.bases.unet import UNetBase
 from graphcond.io.fingerprint import fingerprint, module_version
@@ -104,6 +105,10 @@ class StableDiffusionBase(UNetBase):
         found = self.tokenized(self.tokenizer, prompts).to(self.text_encoder.device)
         hidden = self.text_encoder(found.input_ids).last_hidden_state
         return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
+
+    def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
+        """Told by the tokenizer."""
+        return cut_by(self.tokenizer, prompts, self.facts.token_count)
 
     def prompts_version(self) -> str:
         """Of tokenizer and text encoder."""

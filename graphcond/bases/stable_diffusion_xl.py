@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from graphcond.bases.attention import choose_attention
 from graphcond.bases.base_files import INDEX, read_config
 from graphcond.bases.config import AttentionChoice, BaseFields, DType, StableDiffusionXLConfig
+from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
 from graphcond.bases.unet import UNetBase
 from graphcond.denoiser_inputs import DenoiserInputs
@@ -129,6 +130,15 @@ class StableDiffusionXLBase(UNetBase):
         found = self.tokenized(self.tokenizers[number], prompts).to(encoder.device)
         answer = encoder(found.input_ids, output_hidden_states=True)
         return found, answer[0], answer.hidden_states[-2]
+
+    def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
+        """Told by both tokenizers."""
+        cut = {
+            one.prompt: one
+            for tokenizer in self.tokenizers
+            for one in cut_by(tokenizer, prompts, self.facts.token_count)
+        }
+        return list(cut.values())
 
     def prompts_version(self) -> str:
         """Of both tokenizers and text encoders."""

@@ -218,6 +218,8 @@ def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, A
 
 
 def _report_rows(report: GraphReport) -> dict[str, object]:
+    from graphcond.graphs.inspect import CLIP_TOKENS as CLIP
+
     degree, undecodable = report.degree, report.undecodable_pictures
     rows: dict[str, object] = {
         "nodes": report.nodes,
@@ -231,6 +233,10 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
         "largest degrees": _listed(report.largest_degrees),
         "isolated nodes": report.isolated,
         "nodes with a text": report.with_text,
+        "texts that are cut": f"{report.long_texts}: a text encoder of {CLIP} tokens leaves out their ends, "
+        f"the longest has {report.longest_text} or more"
+        if report.long_texts
+        else "",
         "nodes with a picture": report.with_picture,
         "nodes with given neighbors": report.with_given_neighbors,
         "missing pictures": _some(report.missing_pictures),

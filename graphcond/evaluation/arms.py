@@ -72,6 +72,8 @@ class ModelPictures:
     ) -> None:
         self.pipeline, self.contexts, self.settings = pipeline, contexts, settings or DrawSettings()
         self._place = {row: place for place, row in enumerate(targets.tolist())}
+        texts = next(iter(contexts.values())).texts
+        pipeline.warn_of_cut([texts[row] for row in targets.tolist()])  # all at once, not batch by batch
         own = {name: source.sample(targets) for name, source in contexts.items()}
         self._chosen: dict[Arm, dict[str, Sampled]] = {
             "graph": own,

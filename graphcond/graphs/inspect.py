@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -143,6 +144,20 @@ def draw_degrees(graph: AttributedGraph, file: Path | str) -> None:
         figure.savefig(temporary, format="png", dpi=150)
 
 
+CLIP_TOKENS = 77
+"""Tokens that CLIP's text encoders read, and so Stable Diffusion."""
+
+_PIECE = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\w\s]|_)+", re.IGNORECASE)
+
+
+def least_tokens(text: str) -> int:
+    """The least number of tokens that CLIP's tokenizer makes of ``text``, its start and end included.
+
+    It splits a text in these pieces before it looks for any of them in its vocabulary.
+    """
+    return 2 + sum(1 for _ in _PIECE.finditer(text))
+
+
 LARGEST = 5
 """Number of nodes whose degrees are reported, the largest first."""
 PIECE = 2**22
@@ -177,8 +192,10 @@ class GraphReport:
     """Counts, missing pictures and leaks of a graph; nodes are named by their ids.
 
     ``held_out`` counts the nodes of the split test, which are never neighbors in training unless a recipe
-    says otherwise. ``undecodable_pictures`` is None if pictures were not decoded. The last three fields
-    are the leaks of `graphcond.graphs.inspect.Leaks`.
+    says otherwise. ``long_texts`` have more tokens than the text encoder of Stable Diffusion reads, at least;
+    ``longest_text`` is the longest one's number of tokens, 0 if no text may be that long.
+    ``undecodable_pictures`` is None if pictures were not decoded. The last three fields are the leaks of
+    `graphcond.graphs.inspect.Leaks`.
     """
 
     nodes: int
@@ -192,6 +209,8 @@ class GraphReport:
     degree: DegreeFigures
     largest_degrees: dict[str, int]
     with_text: int
+    long_texts: int
+    longest_text: int
     with_picture: int
     with_given_neighbors: int
     missing_pictures: list[str]
@@ -229,6 +248,7 @@ def inspect_graph(
     isolated = degrees == 0
     for piece in _pieces(graph.indices) if graph.directed else ():
         isolated[piece] = False  # a node that only has incoming edges
+    tokens = [least_tokens(text) for text in nodes.texts if len(text) >= CLIP_TOKENS]
     types: dict[str, int] = {}
     if graph.edge_types is not None:
         kinds = len(graph.edge_type_names)
@@ -249,6 +269,8 @@ def inspect_graph(
             nodes.ids[row]: int(degrees[row]) for row in np.argsort(-degrees, kind="stable")[:LARGEST]
         },
         with_text=sum(1 for text in nodes.texts if text),
+        long_texts=sum(1 for count in tokens if count > CLIP_TOKENS),
+        longest_text=max(tokens, default=0),
         with_picture=sum(1 for picture in nodes.pictures if picture is not None),
         with_given_neighbors=0 if graph.given is None else int((graph.given != ABSENT).any(axis=1).sum()),
         missing_pictures=[nodes.ids[row] for row in missing_pictures(graph)],

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from graphcond.bases import Base
+from graphcond.bases.cut_prompts import note_on_cut
 from graphcond.context import NeighborContext
 from graphcond.data.contexts import AnySource, Sampled
 from graphcond.data.dataset import Dataset
@@ -102,6 +103,9 @@ class Gatherer:
                 remedy=f"use a multiple of {side}",
             )
         texts = [self.data.texts[target] for target in targets.tolist()]
+        note = note_on_cut(base.cut_prompts(texts), len(set(texts)), base.facts.token_count)
+        if note is not None:
+            self.report.say(f"note ({what}): {note}")
         paths = [self.data.picture_path(target) for target in targets.tolist()]
         known = [path for path in paths if path is not None]
         pictures = list(zip(known, FeatureCache().digests(known), strict=True))

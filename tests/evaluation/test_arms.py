@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.data.contexts import GraphContexts
 from graphcond.data.dataset import SceneDataset
+from graphcond.errors import Notice
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.graphs import build_graph
 from graphcond.model import GraphModel
@@ -80,3 +83,18 @@ def test_scenes_are_drawn_in_three_arms(sd_folder: Path, clip_folder: Path, tmp_
     own, wrong = maker.context("graph", "scene"), maker.context("shuffled_graph", "scene")
     assert own.scenes[2].words[: own.scenes[2].objects] == scenes.graphs[2].objects
     assert all(one != other for one, other in zip(own.scenes, wrong.scenes, strict=True))
+
+
+def test_prompts_that_are_cut_are_counted_for_all_batches_at_once(
+    maker: ModelPictures, sd_folder: Path
+) -> None:
+    (contexts,) = maker.contexts.values()
+    assert isinstance(contexts, GraphContexts)
+    nodes = replace(contexts.graph.nodes, texts=[f"{row} star " * 40 for row in range(NODES)])
+    long = GraphContexts(replace(contexts.graph, nodes=nodes), contexts.sampler, contexts.embeddings)
+    pipe, rows = GraphPipeline(small_model(sd_folder)), np.arange(NODES)
+    with pytest.warns(Notice, match=f"{NODES} of {NODES} prompts are longer"):
+        maker = ModelPictures(pipe, {"neighbors": long}, rows, DrawSettings(steps=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        maker.make(rows[:1], "no_graph", 0)

@@ -43,6 +43,8 @@ def test_a_report(folder: Path) -> None:
         "degree": {"min": 0, "median": 2.0, "mean": 1.5, "p99": 2.0, "max": 2},
         "largest_degrees": {"a": 2, "b": 2, "ü c": 2, "d": 0},
         "with_text": 3,
+        "long_texts": 0,
+        "longest_text": 0,
         "with_picture": 3,
         "with_given_neighbors": 2,
         "missing_pictures": [],
