@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -19,9 +20,10 @@ from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
 from graphcond.cli.train import train_command
 from graphcond.errors import GraphcondError, Notice
+from graphcond.io.stops import Stopped, raised_stops
 
-DONE, INTERNAL_ERROR, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: success; an internal error; an error that the user can correct; Ctrl-C."""
+DONE, INTERNAL_ERROR, USAGE_ERROR, SIGNALLED = 0, 1, 2, 128
+"""Exit codes: success; an internal error; an error that the user can correct; 128 + n after signal n."""
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 """Torch's messages for too little memory, on a CPU and on a GPU."""
@@ -65,9 +67,9 @@ def main() -> None:
     except GraphcondError as error:
         _complain(f"error: {error}")
         sys.exit(USAGE_ERROR)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _complain("stopped")
-        sys.exit(INTERRUPTED)
+        sys.exit(SIGNALLED + (stop.number if isinstance(stop, Stopped) else signal.SIGINT))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
@@ -91,16 +93,16 @@ def main() -> None:
 def _run() -> None:
     """Run the command.
 
-    Typer and rich treat a closed pipe (``| head``) as a failure; here it is a success. On Ctrl-C typer prints
-    nothing.
+    Typer and rich treat a closed pipe (``| head``) as a failure; here it is a success. A signal that
+    stops the process is raised again: typer only ends.
     """
     try:
-        app()
+        with raised_stops():
+            app()
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):
-            raise end.__context__ from None
-        if end.code == INTERRUPTED:
-            raise KeyboardInterrupt from None
+        for reason in (end.__context__, getattr(end.__context__, "__cause__", None)):
+            if isinstance(reason, BrokenPipeError | KeyboardInterrupt):
+                raise reason from None
         sys.stdout.flush()
         raise
 

@@ -45,7 +45,8 @@ def train_command(
     """Train the graph modules of a recipe over its frozen base.
 
     The run folder gets metrics.jsonl, previews/, checkpoints/ and, at the end, the model in final/.
-    Ctrl-C saves a checkpoint first. Several GPUs: accelerate launch -m graphcond train ...
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint first.
+    Several GPUs: accelerate launch -m graphcond train ...
 
     For example:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import math
@@ -128,15 +129,37 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     file.chmod(0o644)  # some libraries write for their user only
                     _sync(file)
-            # What stands at the path moves aside first: a folder cannot replace one that has content.
-            old = Path(tempfile.mkdtemp(prefix=temporary_prefix(path, "old"), dir=path.parent))
-            if path.exists():
-                path.replace(old / "was")
-            temporary.replace(path)
-            shutil.rmtree(old, ignore_errors=True)
+            _put(temporary, path)
             delete_leftovers(path.parent, re.escape(path.name), "old")
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(new: Path, path: Path) -> None:
+    """Put a folder at ``path``; what is there now is deleted, or is at ``new`` afterwards."""
+    while not (path.is_dir() and exchange(new, path)):
+        # What is there moves aside first: a folder cannot replace one that has content.
+        old = Path(tempfile.mkdtemp(prefix=temporary_prefix(path, "old"), dir=path.parent))
+        with suppress(FileNotFoundError):
+            path.replace(old / "was")
+        try:
+            new.replace(path)
+        except OSError as error:  # another process put its folder there meanwhile
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        shutil.rmtree(old, ignore_errors=True)
+        if not new.exists():
+            return
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places at once, so that there is always one; False where nothing can do that."""
+    at_working_folder, exchanging = -100, 2  # of Linux's fcntl.h and fs.h
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    if rename is None:
+        return False
+    paths = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    return bool(rename(at_working_folder, paths[0], at_working_folder, paths[1], exchanging) == 0)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,10 @@ from graphcond.recipe.stages import StageConfig, check_stages
 from graphcond.samplers import SamplerConfig
 
 WithoutGraph = Literal["absent", "zeros"]
+DATA_PATHS = frozenset({"path", "pictures"})
+"""Settings, in any section, that name files or folders of data."""
+PATHS = DATA_PATHS | {"model", "start_from"}
+"""Settings, in any section, that may name a file or a folder."""
 LORA = "lora"
 """Name of the LoRA in learning rates and files."""
 
@@ -165,6 +170,10 @@ class Recipe(Config):
 
         return load_recipe(name_or_path, base=base, overrides=overrides)
 
+    def with_full_paths(self) -> Recipe:
+        """The same recipe with files and folders by their full path, which is right in any working folder."""
+        return Recipe.model_validate(_with_full_paths(self.model_dump(mode="json")))
+
     def save(self, path: str | Path) -> None:
         """Write the resolved recipe as YAML, atomically."""
         with atomic_file(Path(path)) as temporary:
@@ -173,3 +182,17 @@ class Recipe(Config):
     def to_yaml(self) -> str:
         """The resolved recipe: every setting, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _with_full_paths(values: Any) -> Any:
+    """Plain values with full paths; the id of a model on the hub is not the name of a folder here."""
+    if isinstance(values, list):
+        return [_with_full_paths(value) for value in values]
+    if not isinstance(values, dict):
+        return values
+    full = {name: _with_full_paths(value) for name, value in values.items()}
+    for name in PATHS & full.keys():
+        value = full[name]
+        if isinstance(value, str) and (name in DATA_PATHS or Path(value).is_dir()):
+            full[name] = os.path.abspath(value)
+    return full

@@ -17,8 +17,9 @@ from graphcond.data.dataset import Dataset
 from graphcond.errors import InputError
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.load import Extractors
-from graphcond.io.fingerprint import fingerprint
+from graphcond.io.fingerprint import file_digest, fingerprint
 from graphcond.recipe import Recipe
+from graphcond.recipe.sections import FileFeatures
 from graphcond.training.examples import Examples
 from graphcond.training.latents import cached_latents, cached_prompts
 from graphcond.training.report import Report
@@ -121,12 +122,14 @@ class Gatherer:
             prompts = cached_prompts(base, texts, progress)
         digests = [digest for _, digest in pictures]
         chosen = [part for context in contexts.values() for part in context.parts]
-        relations: list[object] = []
+        further: list[object] = []
         for condition in self.recipe.conditions:
             if condition.encoder.relations_read():
                 neighbors = cast("NeighborContext", contexts[condition.name])
-                relations += [condition.encoder.relations_read(), neighbors.relations]
-        identity = fingerprint(targets, digests, texts, *chosen, *relations)
+                further += [condition.encoder.relations_read(), neighbors.relations]
+        if isinstance(self.recipe.features, FileFeatures):  # the others are named by what they embed
+            further.append(file_digest(self.recipe.features.path))
+        identity = fingerprint(targets, digests, texts, *chosen, *further)
         return Examples(self.data, targets, latents, prompts, self.sources, contexts, identity)
 
 

@@ -13,6 +13,11 @@ class RunFolder:
     root: Path
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that works on the run."""
+        return self.root / ".lock"
+
+    @property
     def recipe(self) -> Path:
         """The resolved recipe."""
         return self.root / "recipe.yaml"

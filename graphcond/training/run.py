@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +19,6 @@ from rich.console import Console
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.dataset import Dataset, as_dataset
 from graphcond.errors import TrainingError
-from graphcond.io.files import writing
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
@@ -27,7 +28,7 @@ from graphcond.training.paths import RunFolder
 from graphcond.training.prepare import Prepared, prepare
 from graphcond.training.preview import Previews
 from graphcond.training.report import Report
-from graphcond.training.run_folder import new_run, resumed_run
+from graphcond.training.run_folder import new_run, place_of_run, resumed_run
 from graphcond.training.trainer import Trainer
 from graphcond.training.validation import Validation
 
@@ -117,26 +118,32 @@ def train(
     Raises:
         InputError: something about the recipe, the data or the run folder is wrong.
         TrainingError: the loss stopped being a number, or a checkpoint could not be written.
-        KeyboardInterrupt: the user stopped the run; its progress is in a checkpoint.
+        Stopped: a signal stopped the run (it is a `KeyboardInterrupt`); its progress is in a checkpoint.
     """
-    run, checkpoint = (new_run(recipe, out), None) if resume is None else resumed_run(recipe, resume)
-    with accelerated(recipe.training, device, run.root) as accelerator:
-        run = RunFolder(broadcast_object_list([run.root])[0])
+    recipe, place = recipe.with_full_paths(), place_of_run(recipe, out) if resume is None else resume
+    with (
+        accelerated(recipe.training, device, place) as accelerator,
+        _claimed(recipe, place, resume is not None, accelerator) as (run, checkpoint),
+    ):
         shown = console if console is not None else Console(stderr=True)
         report = Report(shown if accelerator.is_main_process else Console(quiet=True))
-        with accelerator.main_process_first():  # the others then find everything in the cache
-            prepared = prepare(
-                *(recipe, accelerator.device, report),
-                data=None if graph is None else as_dataset(graph),
-                targets=targets,
-                run=run if accelerator.is_main_process else None,
-                resumed=None if checkpoint is None else run,
-            )
-        if prepared.trains:
-            newest, warnings = _fit(recipe, prepared, accelerator, run, report, checkpoint)
-        else:
-            _begin(run, recipe, 0, accelerator)
-            newest, warnings = write_untrained(recipe, prepared, accelerator, run, report), []
+        try:
+            with accelerator.main_process_first():  # the others then find everything in the cache
+                prepared = prepare(
+                    *(recipe, accelerator.device, report),
+                    data=None if graph is None else as_dataset(graph),
+                    targets=targets,
+                    run=run if accelerator.is_main_process else None,
+                    resumed=None if checkpoint is None else run,
+                )
+            if prepared.trains:
+                newest, warnings = _fit(recipe, prepared, accelerator, run, report, checkpoint)
+            else:
+                _begin(run, recipe, 0, accelerator)
+                newest, warnings = write_untrained(recipe, prepared, accelerator, run, report), []
+        except KeyboardInterrupt:
+            report.say(f"Go on with: {shlex.join(['graphcond', 'train', '--resume', str(run.root)])}")
+            raise
     return TrainedRun(
         model=prepared.model,
         folder=run.root,
@@ -146,6 +153,22 @@ def train(
         metrics=MappingProxyType(newest),
         warnings=tuple(warnings),
     )
+
+
+@contextmanager
+def _claimed(
+    recipe: Recipe, folder: Path, resumed: bool, accelerator: Accelerator
+) -> Iterator[tuple[RunFolder, Path | None]]:
+    """The run and the checkpoint to go on from, in all processes; the main process holds the lock."""
+    with ExitStack() as stack:
+        found: list[Any] = [None, None]
+        if accelerator.is_main_process:
+            if resumed:
+                found = list(stack.enter_context(resumed_run(recipe, folder)))
+            else:
+                found[0] = stack.enter_context(new_run(recipe, folder))
+        run, checkpoint = broadcast_object_list(found)
+        yield run, checkpoint
 
 
 def _fit(
@@ -177,8 +200,6 @@ def _fit(
 
 def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) -> None:
     if accelerator.is_main_process:
-        with writing(run.root):
-            run.root.mkdir(parents=True, exist_ok=True)
         recipe.save(run.recipe)
         cut_after(run.metrics, step)
     if recipe.training.tensorboard:

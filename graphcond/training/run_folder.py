@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from graphcond.errors import InputError
-from graphcond.io.files import check_new_folder
+from graphcond.io.files import check_new_folder, writing
+from graphcond.io.locks import locked
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.recipe.overrides import leaves
+from graphcond.recipe.recipe import DATA_PATHS
 from graphcond.training.checkpoint import list_checkpoints, read_standing, remove_unfinished
 from graphcond.training.paths import RunFolder
 
@@ -35,60 +39,95 @@ FREE = (
 With another number of steps, a schedule other than ``constant`` follows the new number from then on.
 """
 
+OCCUPIED = "choose another --out, or continue that run with --resume"
 
-def new_run(recipe: Recipe, out: Path | None) -> RunFolder:
-    """The folder of a new run: ``out``, or ``outputs/<recipe>-<date>-<time>``; nothing is written yet.
+
+def place_of_run(recipe: Recipe, out: Path | None) -> Path:
+    """The place of a new run: ``out``, or ``outputs/<recipe>-<date>-<time>``; nothing is written yet."""
+    return Path("outputs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}" if out is None else out
+
+
+@contextmanager
+def new_run(recipe: Recipe, folder: Path) -> Iterator[RunFolder]:
+    """Make the folder of a run, which no other process works on within the block.
+
+    It holds the recipe from the beginning, so that a run that is stopped at any time can be resumed. If the
+    block fails before there is anything else in it, it is deleted.
 
     Raises:
-        InputError: ``out`` holds something already.
+        InputError: ``folder`` holds something already, or another process works on it.
         StorageError: nothing can be written there.
     """
-    if out is None:
-        out = Path("outputs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    check_new_folder(out, remedy="choose another --out, or continue that run with --resume")
-    return RunFolder(out)
+    run = RunFolder(folder)
+    if not run.lock.exists():
+        check_new_folder(folder, remedy=OCCUPIED)
+    with writing(folder):
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)  # two processes may come here: the lock decides
+    try:
+        with locked(run.lock, "the run folder"):
+            if set(folder.iterdir()) > {run.lock}:
+                raise InputError("exists already", place=folder, remedy=OCCUPIED)
+            recipe.save(run.recipe)
+            try:
+                yield run
+            except Exception:
+                if set(folder.iterdir()) == {run.lock, run.recipe}:
+                    run.recipe.unlink()
+                raise
+    finally:
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
-def resumed_run(recipe: Recipe, folder: Path) -> tuple[RunFolder, Path | None]:
-    """The folder of a resumed run, and its newest checkpoint; None if the run was stopped in its stages.
+@contextmanager
+def resumed_run(recipe: Recipe, folder: Path) -> Iterator[tuple[RunFolder, Path | None]]:
+    """The folder of a run, which no other process works on within the block, and its newest checkpoint.
+
+    The checkpoint is None if the run was stopped before the first one.
 
     Raises:
-        InputError: the folder is not a run, has no usable checkpoint, or ran another recipe or further.
+        InputError: the folder is not a run, another process works on it, or it ran another recipe or further.
     """
     run = RunFolder(folder)
     if not run.recipe.is_file():
         raise InputError(
             "the folder is not a run folder", place=folder, remedy="give the folder that holds recipe.yaml"
         )
-    check_same_recipe(load_recipe(run.recipe), recipe, place=run.recipe)
-    remove_unfinished(run.checkpoints)
-    checkpoints = list_checkpoints(run.checkpoints)
-    if not checkpoints and recipe.stages:
-        return run, None
-    if not checkpoints:
-        raise InputError("the run has no checkpoint", place=folder, remedy="start a new run")
-    done = read_standing(checkpoints[-1]).step
-    if done > recipe.training.steps:
-        raise InputError(
-            f"the run has done {done} steps, more than training.steps = {recipe.training.steps}",
-            place=folder,
-            remedy="raise training.steps",
-        )
-    return run, checkpoints[-1]
+    with locked(run.lock, "the run folder"):
+        check_same_recipe(load_recipe(run.recipe), recipe, place=run.recipe)
+        remove_unfinished(run.checkpoints)
+        checkpoints = list_checkpoints(run.checkpoints)
+        if not checkpoints:
+            yield run, None
+            return
+        done = read_standing(checkpoints[-1]).step
+        if done > recipe.training.steps:
+            raise InputError(
+                f"the run has done {done} steps, more than training.steps = {recipe.training.steps}",
+                place=folder,
+                remedy="raise training.steps",
+            )
+        yield run, checkpoints[-1]
 
 
 def check_same_recipe(was: Recipe, now: Recipe, *, place: Path) -> None:
     """Check that a resumed run only changes settings that may change.
 
+    Data may have moved: that they are the same is seen from their content, which a checkpoint names.
+
     Raises:
         InputError: names the settings that differ.
     """
-    before, after = (dict(leaves(recipe.model_dump(mode="json"))) for recipe in (was, now))
+    before, after = (dict(leaves(recipe.with_full_paths().model_dump(mode="json"))) for recipe in (was, now))
     free = tuple(f"{setting}." for setting in FREE)
     changed = [
         f"{path} was {before.get(path)!r} and is {after.get(path)!r}"
         for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path) and not f"{path}.".startswith(free)
+        if before.get(path) != after.get(path)
+        and not f"{path}.".startswith(free)
+        and path.rpartition(".")[2] not in DATA_PATHS
     ]
     if changed:
         raise InputError(

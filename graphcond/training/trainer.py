@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from graphcond.errors import TrainingError
+from graphcond.io.stops import Stop, Stopped, held_stops
 from graphcond.recipe import Recipe
 from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint, written
 from graphcond.training.device import generators_kept
@@ -30,35 +27,6 @@ from graphcond.training.report import Report, StepBar
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
 from graphcond.training.validation import Validation, injector_figures, middle, warnings_of
-
-
-@dataclass
-class Interrupt:
-    """True after the user asked to stop."""
-
-    asked: bool = False
-
-
-@contextmanager
-def held_interrupts() -> Iterator[Interrupt]:
-    """Note the first Ctrl-C instead of raising; a second one raises `KeyboardInterrupt` as always.
-
-    Outside the main thread, where signals cannot be caught, nothing changes.
-    """
-    interrupt = Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        interrupt.asked = True
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class Trainer:
@@ -136,12 +104,12 @@ class Trainer:
 
         Raises:
             TrainingError: a loss or gradient is not finite, or a checkpoint cannot be written.
-            KeyboardInterrupt: the user stopped the run; a checkpoint was written before.
+            Stopped: a signal stopped the run; a checkpoint was written before.
         """
         device = self._accelerator.device
         with (
             torch.random.fork_rng(devices=generators_kept(device), device_type=device.type),
-            held_interrupts() as interrupt,
+            held_stops() as stop,
             self._report.steps(self.state.step, self._config.steps) as bar,
         ):
             train_mode(self._model)
@@ -151,7 +119,7 @@ class Trainer:
                 figures = self._step()
                 self._after_step(figures, bar)
                 if self.state.step < self._config.steps:
-                    self._stop_if_asked(interrupt)
+                    self._stop_if_asked(stop)
         if self.state.ema is not None:
             self.state.ema.keep()
         self._model.train(False)
@@ -258,19 +226,17 @@ class Trainer:
                 append_record(self._run.metrics, record)
             self._accelerator.log(_flat(kind, figures), step=self.state.step)
 
-    def _stop_if_asked(self, interrupt: Interrupt) -> None:
-        asked = interrupt.asked
+    def _stop_if_asked(self, stop: Stop) -> None:
+        number = stop.signal
         if self._accelerator.num_processes > 1:  # all processes stop where one was asked to
-            flag = torch.tensor(float(asked), device=self._accelerator.device)
-            asked = bool(self._accelerator.reduce(flag, "sum") > 0)
-        if not asked:
+            numbers = self._accelerator.gather(torch.tensor([number], device=self._accelerator.device))
+            number = int(numbers.max())
+        if not number:
             return
         if not checkpoint_folder(self._run.checkpoints, self.state.step).is_dir():
             self._checkpoint()
-        self._report.say(
-            f"Stopped after step {self.state.step}; go on with: graphcond train --resume {self._run.root}"
-        )
-        raise KeyboardInterrupt
+        self._report.say(f"Stopped after step {self.state.step}")
+        raise Stopped(number)
 
     def _card(self) -> dict[str, str]:
         """The figures of this training for the model card."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -196,13 +197,17 @@ def test_the_app_lists_all_commands() -> None:
     assert {"demo", "sample", "train", "generate", "evaluate", "doctor"} <= listed
 
 
-def test_ctrl_c_is_said() -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_a_signal_is_said(name: str) -> None:
     script = (
-        "import os, signal, sys; from graphcond.cli import checkup\n"
+        "import os, signal, sys, time; from graphcond.cli import checkup\n"
         "from graphcond import cli\n"
-        "checkup.check_up = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "def stopped():\n"
+        f"    try: os.kill(os.getpid(), signal.{name}); time.sleep(9)\n"
+        "    finally: print('left in order')\n"
+        "checkup.check_up = stopped\n"
         "sys.argv = ['graphcond', 'doctor']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 130
-    assert done.stderr.strip() == "stopped"
+    assert done.returncode == 128 + getattr(signal, name)
+    assert (done.stdout, done.stderr) == ("left in order\n", "stopped\n")

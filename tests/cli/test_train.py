@@ -67,6 +67,27 @@ def test_resumes_with_the_runs_own_recipe(recipe: Path, tmp_path: Path) -> None:
     assert "training.seed was 0 and is 3" in error_of("--resume", run, "--set", "training.seed=3")
 
 
+def test_a_run_goes_on_from_anywhere_and_with_data_that_moved(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert train(recipe, "--set", "data.path=graph", "--out", "run", "--device", "cpu").exit_code == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = ["--resume", "../run", "--device", "cpu"]
+    assert train(*again).exit_code == 0
+    for folder in ("graph", "pictures"):
+        (tmp_path / folder).rename(tmp_path / "elsewhere" / folder)
+    assert f"{tmp_path / 'graph'}: " in error_of(*again)
+    moved = train(*again, "--set", "data.path=graph", "--set", "training.steps=2")
+    assert moved.exit_code == 0, moved.output
+    assert train(*again).exit_code == 0  # the run remembers the new place
+
+    save_graph(write_graph(tmp_path / "other", splits=False), tmp_path / "other-graph")
+    message = error_of(*again, "--set", f"data.path={tmp_path / 'other-graph'}")
+    assert "the training data is not what the run was started with" in message
+
+
 def test_bad_input(recipe: Path, tmp_path: Path) -> None:
     assert "RECIPE: the recipe is missing" in error_of()
     assert "no such recipe" in error_of("instructg2")

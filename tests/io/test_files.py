@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from graphcond.errors import InputError, StorageError, did_you_mean
+from graphcond.io import files
 from graphcond.io.files import (
     atomic_file,
     atomic_folder,
@@ -197,3 +200,35 @@ def test_a_folder_is_written_where_a_link_leads(tmp_path: Path, there: bool) -> 
     assert (tmp_path / "disk" / "model" / "file").read_text() == "text"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_writers_of_one_folder_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    if not at_once:
+        monkeypatch.setattr(files, "exchange", lambda one, other: False)
+    folder, ended = tmp_path / "folder", Event()
+
+    def write(writer: int) -> None:
+        for _ in range(40):
+            with atomic_folder(folder) as new:
+                (new / "writer").write_text(str(writer))
+
+    def read() -> int:
+        missing = 0
+        while not ended.is_set():
+            missing += not folder.exists()
+        return missing
+
+    with atomic_folder(folder):
+        pass
+    with ThreadPoolExecutor(4) as pool:
+        reader, writers = pool.submit(read), [pool.submit(write, number) for number in range(3)]
+        for writer in writers:
+            writer.result()
+        ended.set()
+        missing = reader.result()
+    assert missing == 0 or not at_once
+    assert names(tmp_path) == ["folder"]
+    assert (folder / "writer").is_file()

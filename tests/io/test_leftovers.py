@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graphcond.io.files import atomic_file, atomic_folder, temporary_prefix
+from graphcond.io.files import atomic_file, atomic_folder, sweep, temporary_prefix
 
 KILLED = """
 import os, signal, sys, pathlib
@@ -17,12 +17,13 @@ def killed(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 if {step!r} == "write":
     with files.{block}(pathlib.Path({path!r})) as new: killed()
 setattr(files.shutil, {step!r}, killed)
+if not {at_once!r}: files.exchange = lambda one, other: False
 with files.{block}(pathlib.Path({path!r})) as new: (new / "part").write_text("new")
 """
 
 
-def kill(block: str, path: Path, step: str = "write") -> None:
-    script = KILLED.format(block=block, path=str(path), step=step)
+def kill(block: str, path: Path, step: str = "write", *, at_once: bool = True) -> None:
+    script = KILLED.format(block=block, path=str(path), step=step, at_once=at_once)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
 
 
@@ -43,12 +44,23 @@ def test_what_a_killed_process_was_writing(tmp_path: Path, block: str) -> None:
 def test_what_a_process_that_was_killed_as_it_replaced_left(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "graphs" / "one") as new:
         (new / "part").write_text("old")
-    kill("atomic_folder", tmp_path / "graphs" / "one", "rmtree")
+    kill("atomic_folder", tmp_path / "graphs" / "one", "rmtree", at_once=False)
     (left,) = (tmp_path / "graphs").glob(".*")
     assert (left / "was" / "part").read_text() == "old"
     with atomic_folder(tmp_path / "graphs" / "one"):
         assert left.exists()  # until there is something better
     assert not hidden(tmp_path / "graphs")
+
+
+def test_what_a_process_that_was_killed_after_folders_changed_places_left(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "one") as new:
+        (new / "part").write_text("old")
+    kill("atomic_folder", tmp_path / "one", "rmtree")
+    (left,) = tmp_path.glob(".*")
+    assert ((tmp_path / "one" / "part").read_text(), (left / "part").read_text()) == ("new", "old")
+    sweep.cache_clear()  # as in another process
+    with atomic_folder(tmp_path / "other"):
+        assert not left.exists()  # nobody needs it
 
 
 def test_what_stays(tmp_path: Path) -> None:

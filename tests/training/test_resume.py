@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
+from graphcond.io.stops import Stopped
 from graphcond.model import GraphModel
 from graphcond.training.step import Stepper
 from tests.training.toys import run_toy, same, toy_condition, toy_recipe, trained_weights, write_graph
@@ -57,7 +58,9 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
     )
 
 
-def test_ctrl_c_saves_a_checkpoint_from_which_the_run_ends_the_same(
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_saves_a_checkpoint_from_which_the_run_ends_the_same(
+    number: signal.Signals,
     sd_folder: Path,
     clip_folder: Path,
     toy_graph: AttributedGraph,
@@ -70,12 +73,13 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_run_ends_the_same(
 
     def interrupted(self: Stepper, step: int) -> Any:
         if step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return take_step(self, step)
 
     monkeypatch.setattr(Stepper, "__call__", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped) as stopped:
         run_toy(recipe, toy_graph, tmp_path / "parts")
+    assert stopped.value.number == number
     monkeypatch.setattr(Stepper, "__call__", take_step)
     assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == ["step-00000002"]
     assert not (tmp_path / "parts" / "final").exists()
@@ -138,12 +142,26 @@ def test_a_folder_without_a_run_is_refused(
     assert "is not a run folder" in refusal(tmp_path, toy_graph, toy_recipe(sd_folder, clip_folder))
 
 
-def test_a_run_without_checkpoints_is_refused(
-    finished: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+def test_a_run_that_was_stopped_before_its_first_checkpoint_ends_the_same(
+    finished: Path,
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "recipe.yaml").write_bytes((finished / "recipe.yaml").read_bytes())
-    recipe = toy_recipe(sd_folder, clip_folder, steps=1)
-    assert "has no checkpoint" in refusal(tmp_path, toy_graph, recipe)
+    recipe = toy_recipe(sd_folder, clip_folder, steps=2)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graphcond.training.run.prepare", stopped)
+        with pytest.raises(Stopped):
+            run_toy(recipe, toy_graph, tmp_path / "run")
+    run = run_toy(recipe, toy_graph, resume=tmp_path / "run")
+    name = "conditions/neighbors/encoder.safetensors"
+    assert (run.folder / "final" / name).read_bytes() == (finished / "final" / name).read_bytes()
 
 
 def test_changed_data_is_refused(finished: Path, sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Folders that one process at a time works in."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from graphcond.errors import InputError, Notice
+from graphcond.io.files import writing
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
+"""The errors of a file system that has no locks, such as NFS without its lock daemon."""
+
+
+@contextmanager
+def locked(file: Path, work: str) -> Iterator[None]:
+    """Keep other processes out of ``work`` for the length of the block.
+
+    The operating system frees the lock when the process ends in any way. The file says who holds it, and is
+    deleted at the end.
+
+    Args:
+        file: the lock, in an existing folder.
+        work: what the process does, as a noun: "a run".
+
+    Raises:
+        InputError: another process holds it.
+        StorageError: the file cannot be written.
+    """
+    with writing(file):
+        held = _acquired(file, work)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink()
+        held.close()
+
+
+def _acquired(file: Path, work: str) -> TextIO:
+    while True:
+        opened = file.open("a+", encoding="utf-8")
+        try:
+            _flock(opened, file)
+        except BlockingIOError:
+            opened.seek(0)
+            holder = opened.read()
+            opened.close()
+            raise _in_use(file, work, holder) from None
+        # Whoever held the lock may have deleted the file just now; then this is the lock of a deleted file.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
+                break
+        opened.close()
+    opened.truncate(0)
+    who = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+    opened.write(json.dumps(who) + "\n")
+    opened.flush()
+    return opened
+
+
+def _flock(opened: TextIO, file: Path) -> None:
+    try:
+        import fcntl
+
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+        warnings.warn(
+            f"{file.parent}: this file system has no locks, so another process that works in the same folder "
+            "would not be noticed",
+            Notice,
+            stacklevel=2,
+        )
+
+
+def _in_use(file: Path, work: str, holder: str) -> InputError:
+    try:
+        who = json.loads(holder)
+        process = f"process {who['pid']} on {who['host']} works on it since {who['since']}"
+    except (ValueError, KeyError, TypeError):  # it is about to write its name, or to delete the file
+        process = "another process works on it"
+    return InputError(
+        f"{work} is in use: {process}", place=file.parent, remedy="wait until it ends, or stop it"
+    )

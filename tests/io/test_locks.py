@@ -1,0 +1,73 @@
+"""One process at a time, and what becomes of the lock of a process that ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graphcond.errors import InputError, Notice
+from graphcond.io.locks import locked
+
+HOLDER = """
+import sys, time, pathlib
+from graphcond.io.locks import locked
+with locked(pathlib.Path(sys.argv[1]), "a run"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder_of(lock: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_holder_is_named_and_its_lock_ends_with_it(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    process = holder_of(lock)
+    with (
+        pytest.raises(InputError, match=rf"a run is in use: process {process.pid} on .* since 20\d\d-"),
+        locked(lock, "a run"),
+    ):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert lock.exists()
+    with locked(lock, "a run"):
+        assert f'"pid": {os.getpid()},' in lock.read_text()
+    assert not lock.exists()
+
+
+def test_a_lock_that_was_deleted_is_no_lock(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    with locked(lock, "a run"):
+        lock.unlink()
+        with locked(lock, "a run"):  # as after somebody cleaned up by hand
+            assert lock.exists()
+
+
+def test_a_holder_that_has_not_written_its_name(tmp_path: Path) -> None:
+    with locked(tmp_path / ".lock", "a run"):
+        (tmp_path / ".lock").write_text("")
+        with (
+            pytest.raises(InputError, match="another process works on it"),
+            locked(tmp_path / ".lock", "a run"),
+        ):
+            pass
+
+
+def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.warns(Notice, match="this file system has no locks"), locked(tmp_path / ".lock", "a run"):
+        pass
