@@ -24,7 +24,7 @@ ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NodeTable:
     """The nodes of a graph, column by column; row ``i`` of every column is node ``i``.
 
@@ -42,6 +42,10 @@ class NodeTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        columns = [name for name in ("types", "splits") if getattr(self, name) is not None]
+        return f"NodeTable({', '.join([f'{len(self)} nodes', *columns, *self.attributes])})"
+
     @cached_property
     def index(self) -> Mapping[str, int]:
         """Node id to row."""
@@ -52,7 +56,7 @@ class NodeTable:
         return rows_in(self.splits, splits)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EdgeList:
     """Edges as pairs of rows of a `NodeTable`, with an optional weight and type for each."""
 
@@ -64,8 +68,12 @@ class EdgeList:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __repr__(self) -> str:
+        columns = [name for name in ("weights", "types") if getattr(self, name) is not None]
+        return f"EdgeList({', '.join([f'{len(self)} edges', *columns])})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class AttributedGraph:
     """A multimodal attributed graph: nodes with a text and a picture, edges in CSR form.
 
@@ -88,6 +96,11 @@ class AttributedGraph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def __repr__(self) -> str:
+        kind, times = ("directed", 1) if self.directed else ("undirected", 2)
+        edges = f"{len(self.indices) // times} {kind} edges of {max(1, len(self.edge_type_names))} types"
+        return f"AttributedGraph({self.nodes!r}, {edges}, root={str(self.root)!r})"
 
     def neighbors(self, node: int) -> Integer[np.ndarray, " degree"]:
         """Rows next to ``node``, ascending."""

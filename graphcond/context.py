@@ -6,7 +6,7 @@ Axis names in shapes: ``b`` targets in a batch, ``k`` neighbors of a target, ``d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -132,6 +132,19 @@ class NeighborFeatures:
         """The same features without the neighbors of ``rows`` (a mask)."""
         return replace(self, present=self.present & ~rows[:, None])
 
+    def masked(self) -> NeighborFeatures:
+        """The same features with zeros where no neighbor is present, whatever stood there."""
+        absent = ~self.present
+        return replace(
+            self,
+            embeddings=self.embeddings.masked_fill(absent[..., None], 0),
+            relations=None if self.relations is None else self.relations.masked_fill(absent, 0),
+        )
+
+    def not_finite(self) -> str | None:
+        """The name of the first thing that is present and not a finite number; None if there is none."""
+        return _first_not_finite({"the embedding of neighbor": (self.embeddings, self.present)}, "graph")
+
 
 @dataclass(frozen=True)
 class SampledScene:
@@ -245,6 +258,38 @@ class SceneFeatures:
                 "" if taken else text for text, taken in zip(self.sentences, rows.tolist(), strict=True)
             ),
         )
+
+    def masked(self) -> SceneFeatures:
+        """The same features with zeros where a node, a box or a triple is absent, whatever stood there."""
+        absent, unrelated = ~self.present, ~self.related
+        return replace(
+            self,
+            nodes=self.nodes.masked_fill(absent[..., None], 0),
+            triples=self.triples.masked_fill(unrelated[..., None], 0),
+            predicates=self.predicates.masked_fill(unrelated[..., None], 0),
+            boxes=self.boxes.masked_fill(~self.boxed[..., None], 0),
+            masks=None if self.masks is None else self.masks.masked_fill(absent[..., None, None], 0),
+        )
+
+    def not_finite(self) -> str | None:
+        """The name of the first thing that is present and not a finite number; None if there is none."""
+        parts = {
+            "the embedding of node": (self.nodes, self.present),
+            "the embedding of the predicate of triple": (self.predicates, self.related),
+            "the box of node": (self.boxes, self.boxed),
+        }
+        if self.masks is not None:
+            parts["the mask of node"] = (self.masks, self.present)
+        return _first_not_finite(parts, "scene")
+
+
+def _first_not_finite(parts: Mapping[str, tuple[Tensor, Tensor]], row: str) -> str | None:
+    for name, (values, present) in parts.items():
+        wrong = present & ~values.isfinite().flatten(2).all(-1)
+        if bool(wrong.any()):
+            first, place = wrong.nonzero()[0].tolist()
+            return f"{name} {place} of {row} {first}"
+    return None
 
 
 Context: TypeAlias = NeighborFeatures | SceneFeatures

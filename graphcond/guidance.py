@@ -113,12 +113,14 @@ class GraphGuidance:
                 place="guidance.conditions",
                 remedy="name the condition of each graph",
             )
-        if self.mode == "joint" and not 0 < len(self.graphs) == len(set(self.conditions)):
+        count, conditions = len(self.graphs), len(set(self.conditions))
+        if self.mode == "joint" and not 0 < count == conditions:
+            several = conditions > 1
             raise InputError(
-                f"joint guidance takes one graph of each condition, got {len(self.graphs)} of "
-                f"{len(set(self.conditions))} conditions",
+                f"joint guidance takes one graph{' of each condition' if several else ''}, not {count}"
+                f"{f' of {conditions} conditions' if several else ''}",
                 place="guidance",
-                remedy="use mode 'separate' for several graphs of one condition or none",
+                remedy="use mode 'separate' for several graphs or none",
             )
 
     def at(self, fraction: float) -> GraphGuidance:

@@ -21,7 +21,7 @@ from graphcond.context import Context
 from graphcond.errors import InputError
 from graphcond.features.load import Extractors
 from graphcond.io.files import atomic_folder, check_replaceable, write_json
-from graphcond.io.tensors import check_weights, load_tensors
+from graphcond.io.tensors import check_weights, load_tensors, pick_device
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import LORA
@@ -85,7 +85,7 @@ class GraphModel:
         Raises:
             InputError: the base cannot be loaded, or parts do not fit it.
         """
-        device = torch.device(device)
+        device = pick_device(device)
         if base is None:
             base = recipe.base.build(device=device)
             check_published(base, recipe.base)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import signature
 from operator import index
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from graphcond.bases import Base
 from graphcond.bases.cut_prompts import note_on_cut
 from graphcond.condition import Condition
+from graphcond.config import as_number
 from graphcond.context import Context, NeighborFeatures, SceneFeatures
 from graphcond.data.scene_features import scene_features
 from graphcond.errors import InputError, Notice, did_you_mean
@@ -35,7 +36,7 @@ from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
 from graphcond.progress import Progress
 from graphcond.scene_graph import SceneGraph
-from graphcond.signals import Signal, TextTokens
+from graphcond.signals import GraphTokens, Signal, TextTokens
 
 Graph: TypeAlias = Sequence[Image.Image] | NeighborFeatures
 """One graph as a caller gives it: its neighbors' pictures, or their embeddings with a row per prompt."""
@@ -118,35 +119,37 @@ def graph_arguments(contexts: Mapping[str, Context] | None) -> dict[str, Any]:
     return arguments
 
 
-def check_steps(steps: int, at_most: int) -> None:
-    """Check that the scheduler supports ``steps``.
+def check_steps(steps: int, at_most: int) -> int:
+    """``steps`` as an int, if the scheduler supports so many.
 
     Raises:
         InputError: it cannot.
     """
-    check_count(steps, "num_inference_steps")
+    steps = check_count(steps, "num_inference_steps")
     if steps > at_most:
         raise InputError(
             f"expected at most {at_most} steps, as many as the base's noise has, got {steps}",
             place="num_inference_steps",
             remedy=f"use {at_most} or fewer; 50 are plenty",
         )
+    return steps
 
 
-def check_count(count: int, place: str) -> None:
-    """Check that ``count`` is a whole number, 1 or more.
+def check_count(count: int, place: str) -> int:
+    """``count`` as an int, if it is a whole number, 1 or more.
 
     Raises:
         InputError: it is not.
     """
     try:
-        enough = index(count) >= 1
+        number = None if isinstance(count, bool) else index(count)
     except TypeError:
-        raise InputError(
-            f"expected a whole number, got {count!r}", place=place, remedy="use 1 or more"
-        ) from None
-    if not enough:
+        number = None
+    if number is None:
+        raise InputError(f"expected a whole number, got {count!r}", place=place, remedy="use 1 or more")
+    if number < 1:
         raise InputError(f"expected at least 1, got {count}", place=place, remedy="use 1 or more")
+    return number
 
 
 def check_generators(generator: Generators, pictures: int) -> None:
@@ -402,8 +405,10 @@ class GraphPipeline:
         Args:
             prompt: one prompt or several.
             neighbors: one graph: a list of pictures, or their embeddings as `NeighborFeatures` with a row
-                per prompt. Several graphs: a list of those. For a model with several conditions: a
-                mapping from a condition's name to its graph or graphs. None draws without graph.
+                per prompt. Several graphs in one picture: a list of those. With several prompts, a list of
+                lists of pictures is a graph for each prompt; several graphs in every picture are given as
+                features then. For a model with several conditions: a mapping from a condition's name to its
+                graph or graphs. None draws without graph.
             scene: a scene graph for all pictures, or one for each prompt (a single prompt is repeated); or
                 their `SceneFeatures` with a row per prompt. For conditions that read different scenes: a
                 mapping from their names. None draws without.
@@ -430,36 +435,39 @@ class GraphPipeline:
         """
         check_choice(output_type, get_args(OutputType), "output_type")
         self.model.base.process.check_scheduler(self.scheduler)
-        check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
-        check_count(num_images_per_prompt, "num_images_per_prompt")
+        steps = check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
+        copies = check_count(num_images_per_prompt, "num_images_per_prompt")
         ours = self.model.guidance
-        mode = guidance_mode or ours.mode
+        mode = ours.mode if guidance_mode is None else guidance_mode
         check_choice(mode, ("separate", "joint"), "guidance_mode")
         given = {
             argument: graphs_by_condition(value, self.model.reading(argument.reads), argument)
             for argument, value in ((NEIGHBORS, neighbors), (SCENE, scene))
         }
+        prompts = texts_of(prompt, "prompt")
         if isinstance(prompt, str) and given[SCENE]:
             (some,) = next(iter(given[SCENE].values()))
-            prompt = [prompt] * (len(some) if isinstance(some, list) else some.present.shape[0])
-        text, empty = self._encode(
-            prompt, "" if negative_prompt is None else negative_prompt, num_images_per_prompt
-        )
-        graphs = self._guided(given, text, empty, joint=mode == "joint", copies=num_images_per_prompt)
+            prompts *= len(some) if isinstance(some, list) else some.present.shape[0]
+        text, empty = self._encode(prompts, "" if negative_prompt is None else negative_prompt, copies)
+        graphs = self._guided(given, text, empty, joint=mode == "joint", copies=copies)
+
+        def number(value: Any, default: float, name: str) -> float:
+            return default if value is None else as_number(value, name)
+
         guidance = GraphGuidance(
             graphs=self._scales(graphs, graph_guidance_scale),
             conditions=tuple(graph.condition.name for graph in graphs),
-            text=ours.text if guidance_scale is None else guidance_scale,
+            text=number(guidance_scale, ours.text, "guidance_scale"),
             mode=mode if graphs else "separate",
-            rescale=ours.rescale if guidance_rescale is None else guidance_rescale,
-            start=ours.start if guidance_start is None else guidance_start,
-            end=ours.end if guidance_end is None else guidance_end,
+            rescale=number(guidance_rescale, ours.rescale, "guidance_rescale"),
+            start=number(guidance_start, ours.start, "guidance_start"),
+            end=number(guidance_end, ours.end, "guidance_end"),
             batched=batched,
         )
         initial = self._initial_latents(text.ids.shape[0], height, width, generator, latents)
         model = self.model
         caller = BranchCaller(model.base, model.conditions, text, empty, graphs, lora=model.lora)
-        final = self._denoise(initial, caller, guidance, num_inference_steps, generator, on_step)
+        final = self._denoise(initial, caller, guidance, steps, generator, on_step)
         return PipelineOutput(final if output_type == "latent" else self._pictures(final, output_type))
 
     def embed(
@@ -511,9 +519,9 @@ class GraphPipeline:
             self._cut.update(one.prompt for one in cut)
 
     def _encode(
-        self, prompt: str | Sequence[str], negative: str | Sequence[str], copies: int
+        self, prompts: Sequence[str], negative: str | Sequence[str], copies: int
     ) -> tuple[TextTokens, TextTokens]:
-        prompts, negatives = texts_of(prompt, "prompt"), texts_of(negative, "negative_prompt")
+        negatives = texts_of(negative, "negative_prompt")
         if isinstance(negative, str):
             negatives *= len(prompts)
         if len(negatives) != len(prompts):
@@ -540,21 +548,56 @@ class GraphPipeline:
         for argument, by_condition in given.items():
             for name, graphs in by_condition.items():
                 condition = self.model.conditions[name]
-                for graph in graphs:
+                for graph in self._one_each(graphs, text.ids.shape[0] // copies):
                     context = self._context(graph, argument, name)
                     context = _one_row_each(context, text.ids.shape[0], copies, argument.name)
                     if joint and argument.null is not None:
                         unconditional: Signal | None = condition.signal(argument.null(context), empty)
                     else:
                         unconditional = condition.null_signal(empty)
-                    guided.append(GuidedGraph(condition, condition.signal(context, text), unconditional))
+                    signal = condition.signal(context, text)
+                    values = signal.tokens if isinstance(signal, GraphTokens) else signal.features
+                    if not values[signal.present].isfinite().all():
+                        raise InputError(
+                            f"the encoder of the condition '{name}' gives values that are not finite",
+                            place=argument.name,
+                            remedy="train the model again, or give embeddings of a usual size",
+                        )
+                    guided.append(GuidedGraph(condition, signal, unconditional))
         return guided
+
+    def _one_each(self, graphs: list[Any], prompts: int) -> list[Any]:
+        """The graphs of one condition; lists of pictures for several prompts as one graph with a row each."""
+        if prompts == 1 or len(graphs) == 1 or all(isinstance(graph, NeighborFeatures) for graph in graphs):
+            return graphs
+        if len(graphs) != prompts or any(isinstance(graph, NeighborFeatures) for graph in graphs):
+            raise InputError(
+                f"expected one graph, or a list of pictures for each of {prompts} prompts, got {len(graphs)}",
+                place="neighbors",
+                remedy="to show several graphs in every picture, give their features: "
+                "[pipe.embed(one), pipe.embed(other)]",
+            )
+        rows = [self.embed(pictures) for pictures in graphs]
+        most = max(row.present.shape[1] for row in rows)
+
+        def padded(tensor: Tensor) -> Tensor:
+            return torch.cat([tensor, tensor.new_zeros(1, most - tensor.shape[1], *tensor.shape[2:])], dim=1)
+
+        return [
+            NeighborFeatures(
+                torch.cat([padded(row.embeddings) for row in rows]),
+                torch.cat([padded(row.present) for row in rows]),
+            )
+        ]
 
     def _context(self, graph: Any, argument: GraphArgument, condition: str) -> Any:
         """A graph as the condition's encoder reads it, embedded unless it is so already."""
         if argument is SCENE:
-            return (self.read(graph, condition) if isinstance(graph, list) else graph).to(self.model.device)
+            features = self.read(graph, condition) if isinstance(graph, list) else graph
+            self._check_features(features, features.nodes, argument)
+            return features.to(self.model.device)
         features = self.embed(graph) if isinstance(graph, list) else graph
+        self._check_features(features, features.embeddings, argument)
         given = int(features.present.sum(dim=1).max()) if features.present.numel() else 0
         most = self.model.most_neighbors(condition)
         if most is not None and given > most:
@@ -563,21 +606,37 @@ class GraphPipeline:
                 place="neighbors",
                 remedy=f"give {most} or fewer",
             )
-        found, wanted = features.embeddings.shape[-1], self.model.feature_width
-        if found != wanted:
+        return features.to(self.model.device)
+
+    def _check_features(self, features: Context, embeddings: Tensor, argument: GraphArgument) -> None:
+        present, wanted = features.present, self.model.feature_width
+        if embeddings.ndim != 3 or present.shape != embeddings.shape[:2] or present.dtype != torch.bool:
             raise InputError(
-                f"embeddings are {found} wide, the model reads {wanted}",
-                place="neighbors",
+                f"expected embeddings (rows, n, width) and present (rows, n) as bool, got "
+                f"{tuple(embeddings.shape)} and {tuple(present.shape)} as {present.dtype}",
+                place=argument.name,
+                remedy="give each target a row",
+            )
+        if embeddings.shape[-1] != wanted:
+            raise InputError(
+                f"embeddings are {embeddings.shape[-1]} wide, the model reads {wanted}",
+                place=argument.name,
                 remedy="use the features that the model was trained with",
             )
-        return features.to(self.model.device)
+        wrong = features.not_finite()
+        if wrong is not None:
+            raise InputError(
+                f"{wrong} is not finite", place=argument.name, remedy="compute it again or leave it out"
+            )
 
     def _scales(
         self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None
     ) -> tuple[float, ...]:
         if given is None:
             return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in graphs)
-        scales = tuple(np.ravel(given).tolist()) * (len(graphs) if np.ndim(given) == 0 else 1)
+        several = isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0
+        values = list(cast("Iterable[Any]", given)) if several else [given] * len(graphs)
+        scales = tuple(as_number(value, "graph_guidance_scale") for value in values)
         if len(scales) != len(graphs):
             raise InputError(
                 f"expected {len(graphs)} scales, one for each graph, got {len(scales)}",
@@ -590,6 +649,8 @@ class GraphPipeline:
         self, count: int, height: int | None, width: int | None, generator: Generators, latents: Tensor | None
     ) -> Tensor:
         base = self.model.base
+        if latents is not None and not (isinstance(latents, Tensor) and latents.isfinite().all()):
+            raise InputError("expected a tensor of finite numbers", place="latents", remedy="leave it out")
         drawn = [None, None] if latents is None or latents.ndim != 4 else [*latents.shape[2:]]
         sides = self._side("height", height, drawn[0]), self._side("width", width, drawn[1])
         shape = (count, *base.latent_shape(*sides))
@@ -606,7 +667,7 @@ class GraphPipeline:
         if pixels is None:
             given = (drawn or 0) * facts.pixels_per_latent
             return given if given and given % facts.multiple == 0 else facts.default_size
-        check_count(pixels, name)
+        pixels = check_count(pixels, name)
         if pixels % facts.multiple:
             raise InputError(
                 f"{pixels} pixels do not fit the base",
@@ -636,11 +697,22 @@ class GraphPipeline:
         for number, timestep in enumerate(timesteps):
             sample = scaled(latents, timestep)
             prediction = guidance.predict(number / len(timesteps), partial(caller, sample, timestep))
-            latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
+            try:
+                latents = scheduler.step(prediction, timestep, latents, **options).prev_sample
+            except (AttributeError, IndexError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{type(scheduler).__name__} cannot make a step ({str(error).splitlines()[0]})",
+                    place="scheduler",
+                    remedy="use one of diffusers' Stable Diffusion pipelines, such as DDIMScheduler",
+                ) from error
             if on_step is not None:
                 on_step(number + 1, len(timesteps))
         if not latents.isfinite().all():
-            raise InputError("the picture has no finite values", place="guidance", remedy="use lower scales")
+            raise InputError(
+                "the picture has no finite values",
+                place="guidance",
+                remedy="use lower scales, or another scheduler",
+            )
         return latents
 
     def _pictures(self, latents: Tensor, output_type: str) -> Any:

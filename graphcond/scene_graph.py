@@ -27,7 +27,7 @@ from graphcond.io.files import file_inside
 from graphcond.splits import rows_in
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SceneSet:
     """Scene graphs with their pictures; row ``i`` of every column is scene ``i``.
 
@@ -45,6 +45,10 @@ class SceneSet:
 
     def __len__(self) -> int:
         return len(self.graphs)
+
+    def __repr__(self) -> str:
+        columns = [name for name in ("captions", "splits") if getattr(self, name) is not None]
+        return f"SceneSet({', '.join([f'{len(self)} scenes', *columns])}, root={str(self.root)!r})"
 
     @cached_property
     def index(self) -> Mapping[str, int]:

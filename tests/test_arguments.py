@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, PNDMScheduler, RePaintScheduler
 from PIL import Image
 
+from graphcond.bases import StableDiffusionBase
+from graphcond.context import NeighborFeatures
 from graphcond.errors import InputError
+from graphcond.features.clip import ClipExtractor
+from graphcond.model import GraphModel
 from graphcond.pipeline import (
     NEIGHBORS,
     GraphPipeline,
@@ -20,10 +27,23 @@ from graphcond.pipeline import (
     graphs_by_condition,
     texts_of,
 )
-from tests.builders import small_model, some_features
+from tests.builders import small_base, small_model, small_recipe, some_features
 from tests.typecheck import unchecked
 
 PICTURE = Image.new("RGB", (8, 8))
+
+
+def closed() -> Image.Image:
+    """A picture whose file is closed before it was read."""
+    file = BytesIO()
+    PICTURE.save(file, "PNG")
+    picture = Image.open(file)
+    picture.close()
+    return picture
+
+
+def coloured(*colours: str) -> list[Image.Image]:
+    return [Image.new("RGB", (8, 8), colour) for colour in colours]
 
 
 def test_graphs_in_every_form() -> None:
@@ -77,7 +97,7 @@ def test_what_is_no_prompt(given: Any) -> None:
 
 
 def test_counts_generators_and_choices() -> None:
-    for wrong in (0, -1, 1.5, "3", None):
+    for wrong in (0, -1, 1.5, "3", None, True, np.True_, np.float64(3), torch.tensor(2.0)):
         with pytest.raises(InputError, match=r"copies: .* Use 1 or more"):
             check_count(wrong, "copies")
     with pytest.raises(InputError, match=r"expected at most 1000 steps, .* got 1001"):
@@ -90,6 +110,7 @@ def test_counts_generators_and_choices() -> None:
         with pytest.raises(InputError, match=message):
             check_generators(generator, 2)
     check_generators([torch.Generator()] * 2, 2)
+    assert [check_count(one, "copies") for one in (3, np.int64(3), torch.tensor(3), np.array(3))] == [3] * 4
     with pytest.raises(InputError, match="Did you mean 'pil'"):
         check_choice("pill", ["pil", "np"], "output_type")
 
@@ -108,6 +129,23 @@ def test_counts_generators_and_choices() -> None:
         ({"guidance_scale": 1e38}, "no finite values. Use lower scales"),
         ({"neighbors": PICTURE}, "a graph is a list of pictures, not Image"),
         ({"neighbors": [PICTURE], "guidance_mode": "jiont"}, "guidance_mode: there is no 'jiont'"),
+        ({"guidance_mode": ""}, "guidance_mode: there is no ''"),
+        ({"num_inference_steps": True}, "num_inference_steps: expected a whole number, got True"),
+        ({"guidance_scale": "7.5"}, "guidance_scale: expected a number, got '7.5'"),
+        ({"guidance_scale": True}, "guidance_scale: expected a number, got True"),
+        ({"guidance_rescale": [0.5]}, "guidance_rescale: expected a number, got [0.5]"),
+        ({"guidance_start": None, "guidance_end": "1"}, "guidance_end: expected a number, got '1'"),
+        ({"graph_guidance_scale": "1.5"}, "graph_guidance_scale: expected a number, got '1.5'"),
+        ({"graph_guidance_scale": ["1.5"]}, "graph_guidance_scale: expected a number, got '1.5'"),
+        ({"graph_guidance_scale": {"neighbors": 1.5}}, "graph_guidance_scale: expected a number, got {"),
+        ({"graph_guidance_scale": [1.5, 2]}, "expected 1 scales, one for each graph, got 2"),
+        ({"graph_guidance_scale": np.array([1.5, 2])}, "expected 1 scales, one for each graph, got 2"),
+        ({"graph_guidance_scale": []}, "expected 1 scales, one for each graph, got 0"),
+        ({"graph_guidance_scale": [float("nan")]}, "not all finite"),
+        ({"latents": np.zeros((1, 4, 8, 8))}, "latents: expected a tensor of finite numbers"),
+        ({"latents": torch.full((1, 4, 8, 8), float("nan"))}, "latents: expected a tensor of finite numbers"),
+        ({"neighbors": [closed()]}, "a picture cannot be read (Operation on closed image)"),
+        ({"neighbors": [Image.new("RGB", (0, 5))]}, "a picture has 0 x 5 pixels"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -115,6 +153,138 @@ def test_the_pipeline_refuses(
     sd_folder: Path, clip_folder: Path, options: dict[str, Any], message: str
 ) -> None:
     pipe = GraphPipeline(small_model(sd_folder, features={"kind": "clip", "model": str(clip_folder)}))
+    options.setdefault("neighbors", some_features())
     with unchecked(), pytest.raises(InputError) as caught:
         pipe("a star", **{"num_inference_steps": 2, **options})
     assert message in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def pipe(sd_folder: Path, clip_folder: Path) -> GraphPipeline:
+    return GraphPipeline(small_model(sd_folder, features={"kind": "clip", "model": str(clip_folder)}))
+
+
+def drawn(pipe: GraphPipeline, prompt: Any, **options: Any) -> torch.Tensor:
+    noise = [torch.Generator().manual_seed(0) for _ in range(1 if isinstance(prompt, str) else len(prompt))]
+    settings = {"num_inference_steps": 2, "output_type": "latent", "graph_guidance_scale": 3.0, **options}
+    return pipe(prompt, generator=noise, **settings).images
+
+
+def test_features_that_do_not_belong_together(pipe: GraphPipeline) -> None:
+    embeddings = torch.zeros(1, 3, 24)
+    with unchecked():
+        for present in (
+            torch.ones(1, 2, dtype=torch.bool),
+            torch.ones(1, 3),
+            torch.ones(3, dtype=torch.bool),
+        ):
+            with pytest.raises(
+                InputError, match=r"neighbors: expected embeddings \(rows, n, width\) and pre"
+            ):
+                drawn(pipe, "a star", neighbors=NeighborFeatures(embeddings, present))
+
+
+def test_lists_of_pictures_are_a_graph_for_each_of_several_prompts(pipe: GraphPipeline) -> None:
+    one, other = coloured("red", "blue"), coloured("green")
+    both = drawn(pipe, ["a star", "a boat"], neighbors=[one, other])
+    for row, (prompt, graph) in enumerate([("a star", one), ("a boat", other)]):
+        assert torch.allclose(both[row], drawn(pipe, prompt, neighbors=graph)[0], atol=1e-5)
+    some = drawn(pipe, ["a star", "a boat"], neighbors=[one, []])
+    assert torch.allclose(some[1], drawn(pipe, "a boat")[0], atol=1e-5)
+    mixed = drawn(pipe, "a star", neighbors=[one, other])
+    features = [pipe.embed(one), pipe.embed(other)]
+    mixed_for_two = drawn(pipe, ["a star", "a boat"], neighbors=features)
+    assert torch.allclose(mixed_for_two[0], mixed[0], atol=1e-5)
+    assert not torch.allclose(mixed[0], both[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_more_or_fewer_lists_of_pictures_than_prompts_are_ambiguous(pipe: GraphPipeline, count: int) -> None:
+    with pytest.raises(InputError, match=r"for each of 3 prompts, got \d\. To show several graphs in every"):
+        drawn(pipe, ["a", "b", "c"], neighbors=[coloured("red")] * count)
+    with pytest.raises(InputError, match="for each of 2 prompts"):
+        drawn(pipe, ["a", "b"], neighbors=[coloured("red"), some_features()])
+
+
+@pytest.mark.parametrize(
+    "scale", [3, np.float32(3), np.array(3), torch.tensor(3.0), [3], torch.tensor([3.0])]
+)
+def test_numbers_of_every_library_are_arguments(pipe: GraphPipeline, scale: Any) -> None:
+    wanted = drawn(pipe, "a star", neighbors=some_features(), guidance_scale=2.0)
+    options = {
+        "graph_guidance_scale": scale,
+        "guidance_scale": np.float64(2),
+        "num_inference_steps": np.int64(2),
+    }
+    with unchecked():
+        given = drawn(pipe, "a star", neighbors=some_features(), **options)
+    assert torch.equal(given, wanted)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_absent_changes_nothing_and_what_is_present_is_named(pipe: GraphPipeline, bad: float) -> None:
+    features = some_features(2, 3)
+    present = torch.tensor([[True, True, True], [True, False, True]])
+    spoiled = features.embeddings.clone()
+    spoiled[1, 1] = bad
+    clean = NeighborFeatures(features.embeddings.masked_fill(~present[..., None], 0), present)
+    prompts = ["a star", "a boat"]
+    wanted = drawn(pipe, prompts, neighbors=clean)
+    assert torch.equal(drawn(pipe, prompts, neighbors=NeighborFeatures(spoiled, present)), wanted)
+    with pytest.raises(InputError, match=r"neighbors: the embedding of neighbor 1 of graph 1 is not finite"):
+        drawn(pipe, prompts, neighbors=NeighborFeatures(spoiled, torch.ones_like(present)))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_steps_that_a_scheduler_cannot_make(pipe: GraphPipeline, steps: int) -> None:
+    before = pipe.scheduler
+    config = {**before.config, "skip_prk_steps": False}
+    try:
+        pipe.scheduler = PNDMScheduler.from_config(config)
+        with pytest.raises(
+            InputError, match=rf"num_inference_steps: PNDMScheduler cannot make {steps} steps"
+        ):
+            drawn(pipe, "a star", num_inference_steps=steps)
+        assert drawn(pipe, "a star", num_inference_steps=4).isfinite().all()
+        for scheduler, message in [
+            (RePaintScheduler(), "RePaintScheduler cannot make a step"),
+            (FlowMatchEulerDiscreteScheduler(), "predicts 'flow', the base predicts 'epsilon'"),
+            (None, "expected a scheduler of diffusers, got a NoneType"),
+            ("ddim", "expected a scheduler of diffusers, got a str"),
+        ]:
+            pipe.scheduler = scheduler
+            with pytest.raises(InputError, match=message):
+                drawn(pipe, "a star")
+    finally:
+        pipe.scheduler = before
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "gpu", "mps", 5])
+def test_devices_that_are_not_there(sd_folder: Path, clip_folder: Path, device: Any) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    calls = [
+        lambda: StableDiffusionBase.from_pretrained(str(sd_folder), device=device),
+        lambda: GraphModel.build(small_recipe(sd_folder), feature_width=24, device=device),
+        lambda: ClipExtractor.from_pretrained(clip_folder, device=device),
+        lambda: small_base(sd_folder).placed(device, "sdpa", gradient_checkpointing=False),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=rf"the device '{device}' is not available here. Leave it out"):
+            call()
+
+
+@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"dtype": torch.float16}, {"attention": "flash"}])
+def test_formats_and_kernels_that_do_not_exist(sd_folder: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"base\.(dtype|attention): there is no '.*'"):
+        StableDiffusionBase.from_pretrained(str(sd_folder), **options)
+
+
+def test_weights_that_are_not_finite_are_named(sd_folder: Path) -> None:
+    model = small_model(sd_folder)
+    with torch.no_grad():
+        next(model.conditions["neighbors"].encoder.parameters()).fill_(float("nan"))
+    with pytest.raises(
+        InputError, match="the encoder of the condition 'neighbors' gives values that are not"
+    ):
+        drawn(GraphPipeline(model), "a star", neighbors=some_features())

@@ -190,7 +190,7 @@ def test_graphs_of_several_conditions_are_shown_in_one_prediction() -> None:
 def test_joint_guidance_takes_a_graph_of_each_condition() -> None:
     guidance = GraphGuidance(text=3.0, graphs=(9.0, 9.0), conditions=("a", "b"), mode="joint")
     assert guidance.branches() == (Branch(False, 0, -2.0, (1,)), Branch(True, 0, 3.0, (1,)))
-    with pytest.raises(InputError, match="one graph of each condition, got 3 of 2"):
+    with pytest.raises(InputError, match="one graph of each condition, not 3 of 2"):
         GraphGuidance(graphs=(1.0, 1.0, 1.0), conditions=("a", "b", "a"), mode="joint")
 
 

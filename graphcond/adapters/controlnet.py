@@ -121,7 +121,7 @@ class ControlNetInjector(Injector[LayoutMap]):
             return inputs
         if self.controlnet is None or not self._injected:
             raise RuntimeError("ControlNet is not injected")
-        features = signal.features
+        features = signal.features.masked_fill(~signal.present[:, None, None, None], 0)
         if features.shape[1] != self.layout_width:
             raise InputError(
                 f"layouts have {features.shape[1]} channels, it was made for {self.layout_width}",

@@ -46,7 +46,8 @@ class PromptTokenInjector(Injector[GraphTokens]):
         """Inputs whose context is the prompt's tokens, then the graph's."""
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
-        tokens = signal.tokens.to(inputs.context.dtype)
+        # A weight of 0 hides a token, but 0 times NaN is NaN.
+        tokens = signal.tokens.masked_fill(~signal.present[..., None], 0).to(inputs.context.dtype)
         length = inputs.context.shape[1] if inputs.prompt_length is None else inputs.prompt_length
         weight = inputs.context_weight
         if weight is None and (self.place == "replace" or scale != 1 or not bool(signal.present.all())):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from graphcond.bases.config import AttentionChoice
-from graphcond.errors import InputError
+from graphcond.errors import InputError, did_you_mean
 from graphcond.io.optional import why_missing
 
 Attention = Literal["sdpa", "xformers"]
@@ -54,8 +54,11 @@ def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention
     """The kernel that ``choice`` means on ``device``; ``auto`` takes xformers where it runs.
 
     Raises:
-        InputError: xformers was requested and cannot run.
+        InputError: xformers was requested and cannot run, or there is no such kernel.
     """
+    if choice not in get_args(AttentionChoice):
+        remedy = did_you_mean(str(choice), get_args(AttentionChoice))
+        raise InputError(f"there is no '{choice}'", place="base.attention", remedy=remedy)
     if choice == "sdpa":
         return "sdpa"
     reason = why_not_xformers(device)

@@ -25,6 +25,7 @@ from graphcond.bases.noise_process import NoiseProcess
 from graphcond.bases.sites import Addition, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
+from graphcond.io.tensors import pick_device
 from graphcond.signals import TextTokens
 
 
@@ -219,7 +220,7 @@ class Base(ABC):
         Raises:
             InputError: it does not run on that kernel.
         """
-        self.to(torch.device(device))
+        self.to(pick_device(device))
         self.set_attention(attention)
         if gradient_checkpointing:
             self.enable_gradient_checkpointing()

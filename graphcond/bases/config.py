@@ -71,7 +71,7 @@ def predicted_by(class_name: str, config: Mapping[str, object]) -> str:
         config: its settings.
     """
     prediction = config.get("prediction_type") or "epsilon"
-    if class_name.startswith("FlowMatch") or config.get("use_flow_sigmas") or prediction == "flow_prediction":
+    if class_name.startswith("Flow") or config.get("use_flow_sigmas") or prediction == "flow_prediction":
         return "flow"
     return str(prediction)
 

@@ -18,10 +18,22 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, did_you_mean
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """The number formats that `graphcond.bases.config.DType` names."""
+
+
+def number_format(name: str) -> torch.dtype:
+    """The number format of weights of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in DTYPES:
+        raise InputError(f"there is no '{name}'", place="base.dtype", remedy=did_you_mean(str(name), DTYPES))
+    return DTYPES[name]
+
 
 HUB_SECONDS = 10
 """Seconds to wait for the hub before the downloaded files are used."""

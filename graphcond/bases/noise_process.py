@@ -79,8 +79,14 @@ class NoiseProcess(ABC):
         """Check that a scheduler solves the process backwards.
 
         Raises:
-            InputError: it is made for a denoiser that predicts something else.
+            InputError: it is no scheduler of diffusers, or made for a denoiser that predicts something else.
         """
+        if not isinstance(scheduler, SchedulerMixin):
+            raise InputError(
+                f"expected a scheduler of diffusers, got a {type(scheduler).__name__}",
+                place="scheduler",
+                remedy="use SchedulerClass.from_config(model.base.scheduler.config)",
+            )
         name, expected = type(scheduler).__name__, self.predicts
         found = predicted_by(name, scheduler.config)
         if found != expected:
@@ -94,7 +100,25 @@ class NoiseProcess(ABC):
     def set_timesteps(
         self, scheduler: SchedulerMixin, steps: int, *, device: torch.device, size: tuple[int, int]
     ) -> None:
-        """Let ``scheduler`` prepare ``steps`` steps for latents of height and width ``size``."""
+        """Let ``scheduler`` prepare ``steps`` steps for latents of height and width ``size``.
+
+        Raises:
+            InputError: it cannot make so many, or so few.
+        """
+        try:
+            self._prepare(scheduler, steps, device, size)
+        except (
+            Exception
+        ) as error:  # PNDM fails in numpy at fewer than 4 steps; others have checks of their own
+            raise InputError(
+                f"{type(scheduler).__name__} cannot make {steps} steps ({str(error).splitlines()[0]})",
+                place="num_inference_steps",
+                remedy="use another number of steps, or another scheduler",
+            ) from error
+
+    def _prepare(
+        self, scheduler: SchedulerMixin, steps: int, device: torch.device, size: tuple[int, int]
+    ) -> None:
         scheduler.set_timesteps(steps, device=device)
 
 
@@ -191,12 +215,12 @@ class Flow(NoiseProcess):
             remedy="leave it out",
         )
 
-    def set_timesteps(
-        self, scheduler: SchedulerMixin, steps: int, *, device: torch.device, size: tuple[int, int]
+    def _prepare(
+        self, scheduler: SchedulerMixin, steps: int, device: torch.device, size: tuple[int, int]
     ) -> None:
         """As for any scheduler; a scheduler whose shift depends on the picture's size gets the size."""
         if not scheduler.config.get("use_dynamic_shifting"):
-            scheduler.set_timesteps(steps, device=device)
+            super()._prepare(scheduler, steps, device, size)
             return
         sigmas = np.linspace(1.0, 1 / steps, steps)
         scheduler.set_timesteps(sigmas=sigmas, mu=self._exponent(size), device=device)

@@ -20,9 +20,10 @@ from graphcond.bases.config import (
     StableDiffusionConfig,
 )
 from graphcond.bases.cut_prompts import CutPrompt, cut_by
-from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
+from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.unet import UNetBase
 from graphcond.io.fingerprint import fingerprint, module_version
+from graphcond.io.tensors import pick_device
 from graphcond.signals import TextTokens
 
 
@@ -81,11 +82,12 @@ class StableDiffusionBase(UNetBase):
             gradient_checkpointing: recompute the denoiser's activations in the backward pass.
 
         Raises:
-            InputError: the model is missing or incomplete, or the attention kernel cannot run.
+            InputError: the model is missing or incomplete, or the device, the dtype or the
+                attention kernel is not there.
         """
         model = str(TINY_FOLDER) if name_or_folder == "tiny" else name_or_folder
-        kernel = choose_attention(attention, torch.device(device))
-        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": DTYPES[dtype]}
+        kernel = choose_attention(attention, pick_device(device))
+        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         return cls(
             unet=load_part(UNet2DConditionModel, model, "unet", **options),
             vae=load_part(AutoencoderKL, model, "vae", **options),

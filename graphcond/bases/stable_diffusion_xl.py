@@ -17,10 +17,11 @@ from graphcond.bases.attention import choose_attention
 from graphcond.bases.base_files import INDEX, read_config
 from graphcond.bases.config import AttentionChoice, BaseFields, DType, StableDiffusionXLConfig
 from graphcond.bases.cut_prompts import CutPrompt, cut_by
-from graphcond.bases.loading import DTYPES, load_part, load_scheduler, load_tokenizer
+from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.unet import UNetBase
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import fingerprint, module_version
+from graphcond.io.tensors import pick_device
 from graphcond.signals import TextTokens
 
 
@@ -79,10 +80,11 @@ class StableDiffusionXLBase(UNetBase):
         """Load a base, frozen; arguments as for `StableDiffusionBase.from_pretrained`.
 
         Raises:
-            InputError: the model is missing or incomplete, or the attention kernel cannot run.
+            InputError: the model is missing or incomplete, or the device, the dtype or the
+                attention kernel is not there.
         """
-        kernel = choose_attention(attention, torch.device(device))
-        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": DTYPES[dtype]}
+        kernel = choose_attention(attention, pick_device(device))
+        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         index = read_config(name_or_folder, INDEX, revision=revision) or {}
         return cls(
             unet=load_part(UNet2DConditionModel, name_or_folder, "unet", **options),

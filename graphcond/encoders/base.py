@@ -31,6 +31,11 @@ class Encoder(nn.Module, ABC, Generic[Read, Given]):
     embedding_width: int | None = None
     """Width of the embeddings of whole scenes; None where it makes none."""
 
+    def __call__(self, context: Read, text: TextTokens) -> Given:  # type: ignore[override]
+        """Encode ``context``. What stands where nothing is present is not read, not even where it is NaN."""
+        given: Given = super().__call__(context.masked(), text)
+        return given
+
     @abstractmethod
     def forward(self, context: Read, text: TextTokens) -> Given:
         """Encode ``context``; ``text`` is the targets' prompt, which an encoder may query with."""

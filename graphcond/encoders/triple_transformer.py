@@ -160,7 +160,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         return self.out(self._states(context)[0][:, 0])
 
     def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Bool[Tensor, "b m"]]:
-        context = context.to(dtype=self.first.dtype)
+        context = context.masked().to(dtype=self.first.dtype)
         items = items_of(context, self.triples)
         # Each item as one vector: head + relation - tail; a lone object is its head alone.
         words = self.read_words(context.nodes) + self.read_attributes(mean_attribute(context))

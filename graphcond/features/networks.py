@@ -11,6 +11,7 @@ from transformers import CLIPImageProcessorPil
 
 from graphcond.bases.loading import first_line, hub_options, quiet_loading
 from graphcond.errors import InputError
+from graphcond.io.tensors import pick_device
 
 PREPROCESSING = "preprocessor_config.json"
 
@@ -27,8 +28,9 @@ def load_network(
     """``kind.from_pretrained`` from safetensors; weights whose name holds ``unread`` may be missing.
 
     Raises:
-        InputError: the model is not there, is damaged, or is of another kind.
+        InputError: the model is not there, is damaged, or is of another kind, or the device is not there.
     """
+    device = pick_device(device)
     options |= {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     model, report = load_pretrained(kind, name, **options)
     missing = [key for key in report["missing_keys"] if unread is None or unread not in key]

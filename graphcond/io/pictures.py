@@ -83,8 +83,21 @@ def to_rgb(picture: Image.Image, *, reduce_by: int = 1) -> Image.Image:
     Args:
         picture: in any mode.
         reduce_by: the mean of so many pixels each way becomes one.
+
+    Raises:
+        InputError: the picture is closed, cut short or has no pixels.
     """
     width, height = picture.size
+    if not width or not height:
+        raise InputError(f"a picture has {width} x {height} pixels", remedy="give one with pixels")
+    try:
+        picture.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise anything; a closed picture raises a ValueError
+        raise InputError(
+            f"a picture cannot be read ({error})", remedy="give a picture whose file is open and whole"
+        ) from error
     unit = 1.0 if picture.mode == "F" and float(np.nanmax(np.asarray(picture))) <= 1 else 255.0
     rows = max(1, BAND_PIXELS // (width * reduce_by)) * reduce_by
     if rows >= height and reduce_by == 1:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", "Float32", "Float64")
 
 
-def pick_device(device: str | None, *, place: object = "device") -> torch.device:
+def pick_device(device: torch.device | str | None, *, place: object = "device") -> torch.device:
     """The device of that name; without a name, CUDA or Apple's GPU if there is one, else the CPU.
 
     Raises:
@@ -36,7 +36,7 @@ def pick_device(device: str | None, *, place: object = "device") -> torch.device
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise InputError(
             f"the device '{device}' is not available here", place=place, remedy="leave it out, or use 'cpu'"
         ) from None

@@ -80,13 +80,16 @@ def test_neighbors_are_a_set(encoder, base) -> None:
     )
 
 
-def test_absent_neighbors_are_not_read(encoder, base) -> None:
+@pytest.mark.parametrize("stands_there", [1e3, float("nan"), float("inf")])
+def test_absent_neighbors_are_not_read(encoder, base, stands_there: float) -> None:
     features = some_features(2, 4)
     present = torch.tensor([[True, True, False, False]] * 2)
-    garbage = torch.where(present[..., None], features.embeddings, torch.full_like(features.embeddings, 1e3))
+    garbage = torch.where(present[..., None], features.embeddings, stands_there)
     few = encoder(NeighborFeatures(features.embeddings[:, :2], present[:, :2]), prompts(base)).tokens
     padded = encoder(NeighborFeatures(garbage, present), prompts(base)).tokens
     assert torch.allclose(few, padded, atol=1e-5)
+    padded.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
 
 
 @pytest.mark.parametrize("neighbors", [0, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import is_dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -104,6 +105,23 @@ def test_one_absent_row_is_the_base_and_leaves_the_other(base, kind: str) -> Non
         assert torch.equal(mixed[1], plain[1])
     assert torch.allclose(mixed[0], run(base, injector)[0], atol=1e-5)
     assert not torch.allclose(mixed[0], plain[0], atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", MAY_DIFFER_PER_SAMPLE)
+def test_what_stands_in_an_absent_slot_changes_nothing(base, kind: str, bad: float) -> None:
+    injector = build(kind)
+    injector.inject(base)
+    wake(injector)
+    read = signal(injector, base, present=(True, False))
+    assert read is not None
+    wanted = base.denoise(injector.apply(inputs(base), read))
+    leaf(read)[~read.present] = bad
+    if getattr(read, "boxes", None) is not None:
+        read.boxes[~read.boxed] = bad
+    assert torch.equal(base.denoise(injector.apply(inputs(base), read)), wanted)
+    assert all(math.isfinite(figure) for figure in injector.figures().values())
 
 
 @torch.no_grad()

@@ -89,15 +89,23 @@ def test_scenes_do_not_see_each_other_or_padding(encoder, base) -> None:
     assert torch.allclose(alone, padded, atol=1e-5)
 
 
-def test_padding_is_not_read(encoder, base) -> None:
+@pytest.mark.parametrize("stands_there", [1e3, float("nan"), float("inf")])
+def test_padding_is_not_read(encoder, base, stands_there: float) -> None:
     context = features_of([PAIR, PARK])
     garbage = replace(
         context,
-        nodes=torch.where(context.present[..., None], context.nodes, 1e3),
-        predicates=torch.where(context.related[..., None], context.predicates, 1e3),
+        nodes=torch.where(context.present[..., None], context.nodes, stands_there),
+        predicates=torch.where(context.related[..., None], context.predicates, stands_there),
+        boxes=torch.where(context.boxed[..., None], context.boxes, stands_there),
+        triples=torch.where(context.related[..., None], context.triples, 10**6),
     )
     one, other = (values(encode(encoder, base, given), 0) for given in (context, garbage))
     assert torch.allclose(one, other, atol=1e-5)
+    if other.requires_grad:
+        other.sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
+    if hasattr(encoder, "embed_scenes"):
+        assert torch.allclose(encoder.embed_scenes(context), encoder.embed_scenes(garbage), atol=1e-5)
 
 
 def test_objects_and_relations_are_sets(encoder, base) -> None:
