@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,8 +14,9 @@ from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from graphcond.bases.config import BaseFacts, BaseFields, FolderFields, predicted_by
+from graphcond.config import shown
 from graphcond.errors import InputError
-from graphcond.io.files import write_json, writing
+from graphcond.io.files import read_json, read_text, write_json, writing
 from graphcond.progress import Progress
 
 INDEX = "model_index.json"
@@ -105,7 +105,7 @@ def _check_weights(folder: Path, stem: str, variant: str | None) -> None:
 def _snapshot(cached: Path) -> Path | None:
     """The folder of a model in the hub's cache: that of the branch main, or the newest."""
     main = cached / "refs" / "main"
-    if main.is_file() and (named := cached / "snapshots" / main.read_text(encoding="utf-8").strip()).is_dir():
+    if main.is_file() and (named := cached / "snapshots" / read_text(main).strip()).is_dir():
         return named
     found = sorted((cached / "snapshots").glob("*"), key=lambda snapshot: snapshot.stat().st_mtime)
     return found[-1] if found else None
@@ -236,10 +236,14 @@ def read_config(model: str, name: str, *, revision: str | None = None) -> dict[s
         found = try_to_load_from_cache(model, name, revision=revision) if hub_id else None
     if not isinstance(found, str | Path):
         return None
-    try:
-        return json.loads(Path(found).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", place=found, remedy="replace the file") from None
+    values = read_json(Path(found))
+    if not isinstance(values, dict):
+        raise InputError(
+            f"expected an object with keys and values, got {shown(values)}",
+            place=found,
+            remedy="replace the file",
+        )
+    return values
 
 
 def local_folder(model: str, *, revision: str | None = None) -> Path:

@@ -151,7 +151,7 @@ def _beginning(facts: Path) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     """The content of one of our files; empty if it is missing or broken."""
     try:
-        content = read_json(path)
+        content = read_json(path, nan=True)
     except InputError:
         return {}
     return content if isinstance(content, dict) else {}

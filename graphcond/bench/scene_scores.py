@@ -49,7 +49,7 @@ def kept_scores(run: Path, key: str) -> tuple[Scores, list[Image.Image]] | None:
     """The scores that `keep_scores` wrote under the same key; None if there are no such scores."""
     folder = run / FOLDER
     try:
-        content: Any = read_json(folder / CONTENT)
+        content: Any = read_json(folder / CONTENT, nan=True)
         if content["key"] != key:
             return None
         pictures = [open_picture(file) for file in sorted(folder.glob("*.png"))]

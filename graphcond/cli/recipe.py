@@ -28,7 +28,8 @@ def list_recipes(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from graphcond.recipe.yaml_files import read_yaml, shipped_recipes
+    from graphcond.io.strict_yaml import read_yaml
+    from graphcond.recipe.yaml_files import shipped_recipes
 
     rows = {name: read_yaml(path)["description"] for name, path in shipped_recipes().items()}
     if as_json:
@@ -52,6 +53,7 @@ def show(
 
     Example: graphcond recipe show instructg2i --base tiny > my.yaml
     """
+    from graphcond.io.files import read_text
     from graphcond.recipe import load_recipe, parse_recipe
     from graphcond.recipe.yaml_files import find_recipe
 
@@ -63,7 +65,7 @@ def show(
     elif resolved or base or overrides or as_json:
         recipe = load_recipe(name, base=base_name(base), overrides=overrides or ())
     else:
-        print(find_recipe(name).read_text(encoding="utf-8"), end="")
+        print(read_text(find_recipe(name)), end="")
         return
     print(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
 

@@ -19,6 +19,7 @@ from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2M
 from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError
 from graphcond.features.networks import clip_processor, load_network, load_pretrained, load_processor
+from graphcond.io.files import read_json
 from graphcond.io.fingerprint import weights_digest
 from graphcond.io.pictures import to_rgb
 
@@ -232,8 +233,8 @@ class DinoExtractor(PretrainedExtractor):
 def _model_type(folder: Path) -> Any:
     """The model type in a model's config; None if the config does not say it, which fails on loading."""
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
+        return read_json(folder / "config.json").get("model_type")
+    except (InputError, AttributeError):
         return None
 
 

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from graphcond.errors import InputError, StorageError
+from graphcond.io.strict_json import parse_json
 
 Role = Literal["new", "old"]
 """A temporary name holds a new version that is being written, or an old one that it replaces."""
@@ -257,30 +258,37 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> object:
-    """Read JSON.
+MOST_JSON = 4_000_000_000
+"""A larger JSON file is refused: reading it takes many times its size in memory."""
+
+
+def read_json(path: Path, *, nan: bool = False) -> Any:
+    """Read JSON strictly; UTF-8 with or without a byte order mark.
+
+    Args:
+        path: the file.
+        nan: accept NaN and infinity.
 
     Raises:
-        InputError: the file is missing, cannot be read, is not UTF-8 or is not JSON.
+        InputError: the file is missing, no regular file, too large or not UTF-8; or as
+            `graphcond.io.strict_json.parse_json`.
     """
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"not JSON: {error.msg}", place=f"{path}:{error.lineno}", remedy="correct that line"
-        ) from None
+    return parse_json(read_text(path, encoding="utf-8-sig", most=MOST_JSON), path, nan=nan)
 
 
 def read_text(path: Path, *, encoding: str = "utf-8", most: float = math.inf) -> str:
     """The text of a UTF-8 file of at most ``most`` bytes; ``utf-8-sig`` passes over a byte order mark.
 
     Raises:
-        InputError: the file is missing, a folder, too large or not UTF-8.
+        InputError: the file is missing, no regular file, too large or not UTF-8.
     """
     try:
+        if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+            # Reading a pipe or a device may never end.
+            raise InputError("is not a regular file", place=path, remedy="check the path")
         if Path(path).stat().st_size > most:
             raise InputError(
-                f"the file is larger than {most / 1e9:.0f} GB",
+                f"the file is larger than {most / 1e6:.0f} MB",
                 place=path,
                 remedy="split it into several files",
             )

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from graphcond.config import as_input_error
 from graphcond.errors import InputError, Notice
+from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import assign, assignment
 from graphcond.recipe.recipe import Recipe
-from graphcond.recipe.yaml_files import find_recipe, read_yaml
+from graphcond.recipe.yaml_files import find_recipe
 
 BaseName = Literal["tiny"]
 

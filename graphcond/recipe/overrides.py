@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from graphcond.errors import InputError, did_you_mean
-from graphcond.recipe.yaml_files import parse_yaml
+from graphcond.io.strict_yaml import parse_yaml
 
 
 def override(values: dict[str, Any], assignments: Iterable[str]) -> None:
@@ -31,9 +29,11 @@ def assignment(text: str) -> tuple[list[str], Any]:
     if not equals or not path.strip():
         raise InputError(f"'{text}' is not an assignment", place="--set", remedy="write --set a.b=c")
     try:
-        return path.strip().split("."), parse_yaml(value)
-    except yaml.YAMLError:
-        raise InputError(f"the value of '{text}' is not YAML", place="--set", remedy="quote it") from None
+        return path.strip().split("."), parse_yaml(value, "--set")
+    except InputError as error:
+        raise InputError(
+            f"the value of '{text:.60}' cannot be read: {error.problem}", place="--set", remedy="quote it"
+        ) from None
 
 
 def assign(values: Any, path: list[str], value: Any, *, place: object = "--set") -> None:

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 from graphcond.errors import InputError
 from graphcond.intervals import Measurement
 from graphcond.io.files import read_json
+from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import leaves
-from graphcond.recipe.yaml_files import read_yaml
 from graphcond.training.metrics import read_records
 from graphcond.training.paths import RunFolder
 
@@ -283,7 +283,7 @@ def _evaluations(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The reports in JSON files of the folder, which hold ``arms`` by name."""
     for file in sorted({*folder.glob("*.json"), *folder.glob("evaluations/*.json")}):
         with suppress(InputError):
-            for part, report in _mapping(read_json(file)).items():
+            for part, report in _mapping(read_json(file, nan=True)).items():
                 if isinstance(report, dict) and isinstance(report.get("arms"), dict):
                     yield f"{file.stem}: {part}", report
 

@@ -19,11 +19,11 @@ from PIL import Image
 from graphcond.config import Config
 from graphcond.errors import InputError
 from graphcond.graphs.store import FileEntry, describe, parse_manifest
-from graphcond.io.files import atomic_folder, check_replaceable, write_json
+from graphcond.io.files import atomic_folder, check_replaceable, read_json, write_json
 from graphcond.progress import Progress
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
 from graphcond.scenes.formats.written import read_written, scene_as_dict
-from graphcond.scenes.jsonfile import read_lines, read_strict
+from graphcond.scenes.jsonfile import read_lines
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 
 MANIFEST, SCENES, MASKS = "scenes.json", "scenes.jsonl", "masks.npz"
@@ -90,7 +90,7 @@ def open_scene_folder(folder: Path | str) -> SceneSet:
         raise InputError(
             f"expected a scene folder, but it has no {MANIFEST}", place=folder, remedy="check the path"
         )
-    manifest = parse_manifest(SceneManifest, read_strict(place), place, what="scene folder", remedy=REBUILD)
+    manifest = parse_manifest(SceneManifest, read_json(place), place, what="scene folder", remedy=REBUILD)
     for name in (SCENES, MASKS) if MASKS in manifest.files else (SCENES,):
         file, entry = folder / name, manifest.files.get(name)
         if entry is None or not file.is_file():

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from graphcond.errors import InputError
-from graphcond.io.files import inside
+from graphcond.io.files import inside, read_json
 from graphcond.io.formats import Format
 from graphcond.scene_graph import SceneGraph, SceneSet
-from graphcond.scenes.jsonfile import read_lines, read_strict, rows_of
+from graphcond.scenes.jsonfile import read_lines, rows_of
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """sg2im adds to every scene an object for the whole picture, and a relation from each other object to it."""
@@ -93,7 +93,7 @@ class SceneInput:
         """
         if self.path.is_dir():
             raise InputError("expected a JSON file, got a folder", place=self.path, remedy="name the file")
-        return read_strict(self.path)
+        return read_json(self.path)
 
     @cached_property
     def rows(self) -> list[tuple[str, Any]]:

@@ -6,14 +6,14 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError, StorageError, TrainingError
 from graphcond.io.files import atomic_folder, read_json, write_json
 from graphcond.io.tensors import load_tensors
@@ -25,23 +25,19 @@ GO_BACK = "delete that checkpoint to continue from the one before"
 _NAME = re.compile(r"step-\d{8}")
 
 
-@dataclass(frozen=True)
-class Standing:
-    """The progress of a run, and the facts that must be the same when it is resumed.
+class Standing(Config):
+    """The progress of a run, and the facts that must be the same when it is resumed."""
 
-    Args:
-        step: optimizer steps done.
-        effective_batch: samples in one optimizer step, over all processes.
-        data: identity of the training examples.
-        scaler: state of the gradient scaler, empty without one.
-        format: version of the files.
-    """
-
-    step: int
+    step: int = Field(ge=0)
+    """Optimizer steps done."""
     effective_batch: int
+    """Samples in one optimizer step, over all processes."""
     data: str
-    scaler: Mapping[str, Any] = field(default_factory=dict)
+    """Identity of the training examples."""
+    scaler: dict[str, int | float] = Field(default_factory=dict)
+    """State of the gradient scaler, empty without one."""
     format: int = FORMAT
+    """Version of the files."""
 
 
 def checkpoint_folder(checkpoints: Path, step: int) -> Path:
@@ -83,7 +79,7 @@ def write_checkpoint(
         with averaged:
             model.save_pretrained(new)
         save_file(dict(tensors), new / TENSORS)
-        write_json(new / STATE, asdict(standing))
+        write_json(new / STATE, standing.model_dump())
     for old in list_checkpoints(checkpoints)[:-keep]:
         shutil.rmtree(old)
     return folder
@@ -96,12 +92,13 @@ def read_standing(folder: Path) -> Standing:
         InputError: the checkpoint is damaged or of another version.
     """
     try:
-        values = read_json(folder / STATE)
-        standing = Standing(**values) if isinstance(values, dict) else None
-    except (InputError, TypeError):
-        standing = None
-    if standing is None:
-        raise InputError("the checkpoint is damaged", place=folder / STATE, remedy=GO_BACK)
+        standing = Standing.model_validate(read_json(folder / STATE))
+    except ValidationError as error:
+        raise as_input_error(error, Standing, folder / STATE, remedy=GO_BACK) from None
+    except InputError as error:
+        raise InputError(
+            f"the checkpoint is damaged: {error.problem}", place=error.place, remedy=GO_BACK
+        ) from None
     if standing.format != FORMAT:
         raise InputError(
             f"the checkpoint is of format {standing.format}, this version reads {FORMAT}",

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphcond.io.files import atomic_file
+from graphcond.errors import InputError
+from graphcond.io.files import atomic_file, read_text
+from graphcond.io.strict_json import parse_json
 
 if TYPE_CHECKING:  # it loads torch
     from graphcond.training.step import StepFigures
@@ -26,10 +28,10 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     records = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
-            record = json.loads(line)
-            if isinstance(record, dict) and "step" in record:
+    for line in read_text(file).splitlines():
+        with suppress(InputError):
+            record = parse_json(line, file, nan=True)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
                 records.append(record)
     return records
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
+from pydantic import ConfigDict, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from graphcond import encoders, objectives
+from graphcond.config import Config
 from graphcond.data.dataset import SceneDataset
 from graphcond.data.open import open_data
 from graphcond.encoders import Encoder
@@ -52,6 +54,16 @@ class StageResult:
     figures: Mapping[str, float]
 
 
+class StageFacts(Config):
+    """What is recorded of a stage beside its weights; see `StageResult`. A figure of nothing is NaN."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    key: str
+    trained: tuple[str, ...]
+    figures: dict[str, float]
+
+
 def read_result(folder: Path, key: str | None = None) -> StageResult:
     """The result in a folder.
 
@@ -63,21 +75,22 @@ def read_result(folder: Path, key: str | None = None) -> StageResult:
         InputError: there is none, it is damaged, or it has other inputs.
     """
     try:
-        facts, weights = read_json(folder / FACTS), load_tensors(folder / WEIGHTS)
-    except InputError as error:
+        facts = StageFacts.model_validate(read_json(folder / FACTS, nan=True))
+        weights = load_tensors(folder / WEIGHTS)
+    except (InputError, ValidationError) as error:
         raise InputError(
             "the stage is missing or damaged", place=folder, remedy="restore it, or start a new run"
         ) from error
-    if not isinstance(facts, dict) or (key is not None and facts.get("key") != key):
+    if key is not None and facts.key != key:
         raise InputError("the stage has other inputs", place=folder, remedy="train it again")
-    return StageResult(weights, tuple(facts.get("trained", ())), facts.get("figures", {}))
+    return StageResult(weights, facts.trained, facts.figures)
 
 
 def write_result(folder: Path, key: str, result: StageResult) -> None:
     """Write a result into an empty folder."""
     save_file(dict(result.weights), folder / WEIGHTS)
-    facts = {"key": key, "trained": list(result.trained), "figures": dict(result.figures)}
-    write_json(folder / FACTS, facts)
+    facts = StageFacts(key=key, trained=result.trained, figures=dict(result.figures))
+    write_json(folder / FACTS, facts.model_dump())
 
 
 VERSION = 1

@@ -105,7 +105,10 @@ class TrainingState:
         """The progress of the run."""
         scaler = self._accelerator.scaler
         return Standing(
-            self.step, self._effective_batch, self._data, {} if scaler is None else scaler.state_dict()
+            step=self.step,
+            effective_batch=self._effective_batch,
+            data=self._data,
+            scaler={} if scaler is None else scaler.state_dict(),
         )
 
     def tensors(self) -> dict[str, Tensor]:

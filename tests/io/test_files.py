@@ -66,7 +66,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_json_round_trip_and_complaints(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"ü": [1, None]})
     assert read_json(tmp_path / "a.json") == {"ü": [1, None]}
-    for content, message in ((b"{\n1", r"a\.json:2: not JSON"), (b"\xff", "not UTF-8")):
+    for content, message in ((b"{\n1", r"a\.json:2: the text is not JSON"), (b"\xff", "not UTF-8")):
         (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(InputError, match=message):
             read_json(tmp_path / "a.json")
@@ -167,7 +167,7 @@ def test_text_says_why_it_cannot_be_read(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfone")
     assert read_text(file, encoding="utf-8-sig", most=6) == "one"
     assert read_text(file) == "\ufeffone"
-    with pytest.raises(InputError, match=r"a\.txt: the file is larger than 0 GB. Split it"):
+    with pytest.raises(InputError, match=r"a\.txt: the file is larger than 0 MB. Split it"):
         read_text(file, most=5)
     with pytest.raises(InputError, match="cannot be read"):
         read_text(tmp_path)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from graphcond.config import as_input_error
@@ -29,7 +28,8 @@ from graphcond.graphs.groups import (
 )
 from graphcond.graphs.reading.tabular import read_csv, row_place, text_columns
 from graphcond.graphs.source import GraphFormat, GraphSource
-from graphcond.io.files import inside, read_text
+from graphcond.io.files import inside
+from graphcond.io.strict_yaml import read_yaml
 
 META = "meta.yaml"
 
@@ -78,11 +78,7 @@ def read_meta(folder: Path) -> Meta:
     """
     file = folder / META
     try:
-        return Meta.model_validate(yaml.safe_load(read_text(file)))
-    except yaml.YAMLError as error:
-        raise InputError(
-            f"the file is not YAML ({str(error).splitlines()[0]})", place=file, remedy="correct it"
-        ) from None
+        return Meta.model_validate(read_yaml(file))
     except ValidationError as error:
         raise as_input_error(error, Meta, file, remedy="correct it") from None
 

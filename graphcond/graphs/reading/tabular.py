@@ -21,6 +21,7 @@ from jaxtyping import Float32, Int64
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.source import GraphSource
+from graphcond.io.strict_json import parse_json
 
 BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""
@@ -177,14 +178,7 @@ def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str
 
 
 def _parse(line: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-        if "\\ud" in line.lower():
-            # Refuse half a surrogate pair: JSON can spell it, UTF-8 cannot encode it.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise InputError(f"the line is not JSON: {problem}", place=place, remedy=_MEND_LINE) from None
+    value = parse_json(line, place, remedy=_MEND_LINE, nan=True)
     if not isinstance(value, dict):
         raise InputError(
             f"expected a JSON object, got {type(value).__name__}", place=place, remedy=_MEND_LINE

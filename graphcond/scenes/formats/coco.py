@@ -17,9 +17,10 @@ from jaxtyping import Bool
 from pydantic import BaseModel
 
 from graphcond.errors import InputError
+from graphcond.io.files import read_json
 from graphcond.scene_graph import Box, FourNumbers, Relationship, SceneGraph, area, predicate
 from graphcond.scenes.boxes import Pixels, read_box
-from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict
+from graphcond.scenes.jsonfile import Identifier, at, checked
 from graphcond.scenes.masks import mask_in_box
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 from graphcond.splits import is_split, split_named
@@ -155,7 +156,7 @@ def _read_files(
     stuffed: set[str] | None = None
     for file in files:
         with at(file):
-            content = checked(Annotations, read_strict(file), None)
+            content = checked(Annotations, read_json(file), None)
             pictures.update({picture.id: picture for picture in content.images})
             names = {category.id: category.name for category in content.categories}
             seen = set()

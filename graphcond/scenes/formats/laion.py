@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from graphcond.errors import InputError
+from graphcond.io.files import read_json
 from graphcond.scene_graph import SceneGraph
-from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict, rows_of
+from graphcond.scenes.jsonfile import Identifier, at, checked, rows_of
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 from graphcond.splits import by_split
 
@@ -62,7 +63,7 @@ def read_laion(
     files = _split_files(path) if path.is_dir() else {"": path}
     records: list[SceneRecord] = []
     for split, file in files.items():
-        for place, row in rows_of(value if value is not None else read_strict(file), file):
+        for place, row in rows_of(value if value is not None else read_json(file), file):
             with at(place):
                 entry = checked(Entry, row, None)
                 picture = gallery.find(entry.name) if gallery and entry.name else None

@@ -14,11 +14,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from graphcond.errors import InputError
+from graphcond.io.files import read_json
 from graphcond.io.optional import optional
 from graphcond.io.pictures import picture_size
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
-from graphcond.scenes.jsonfile import at, checked, read_strict
+from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 from graphcond.splits import by_split, is_split
 
@@ -51,7 +52,7 @@ def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
     folder = path if path.is_dir() else path.parent
     files = [path] if path.is_file() else by_split(folder.glob("*.h5")).values()
     words = folder / VOCABULARY
-    vocabulary = checked(Vocabulary, read_strict(words), words)
+    vocabulary = checked(Vocabulary, read_json(words), words)
     records: list[SceneRecord] = []
     for file in files:
         with at(file):

@@ -16,9 +16,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator
 
 from graphcond.errors import InputError
+from graphcond.io.files import read_json
 from graphcond.scene_graph import Box, Number, SceneGraph
 from graphcond.scenes.boxes import Pixels, Size, read_box
-from graphcond.scenes.jsonfile import Identifier, at, checked, read_strict, read_text, rows_of
+from graphcond.scenes.jsonfile import Identifier, at, checked, read_text, rows_of
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 
 
@@ -205,7 +206,7 @@ class _Files:
         sizes: dict[str, Size] = {}
         pictures: dict[str, list[str]] = {}
         file = folder / "image_data.json"
-        for where, given in rows_of(read_strict(file), file) if file.is_file() else ():
+        for where, given in rows_of(read_json(file), file) if file.is_file() else ():
             row = checked(PictureData, given, where)
             sizes[row.image_id] = (row.width, row.height)
             # A picture lies at the last two parts of its address, or at the last.
@@ -225,7 +226,7 @@ def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
     parts = ["scene_graphs.json"] if whole.is_file() else ["objects.json", "relationships.json"]
     for name in (*parts, "attributes.json"):
         file = folder / name
-        for where, given in rows_of(read_strict(file), file) if file.is_file() else ():
+        for where, given in rows_of(read_json(file), file) if file.is_file() else ():
             row = checked(PictureRow, given, where)
             image = images.setdefault(row.image_id, {"objects": [], "attributes": [], "relationships": []})
             for key, entries in image.items():

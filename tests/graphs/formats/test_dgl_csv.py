@@ -104,7 +104,10 @@ def remove(name: str) -> Callable[[Path], None]:
         (change("meta.yaml", "nodes.csv", "/etc/passwd"), "leaves the folder"),
         (change("meta.yaml", "node_data", "nodedata"), "node_data: is missing"),
         (change("meta.yaml", "dataset_name: small", "version: 2.0.0"), "version: expected '1.0.0'"),
-        (change("meta.yaml", "dataset_name: small", "a: !!python/object/apply:os.system [x]"), "is not YAML"),
+        (
+            change("meta.yaml", "dataset_name: small", "a: !!python/object/apply:os.system [x]"),
+            "not YAML: could not determine",
+        ),
         (
             change("nodes.csv", "node_id", "nid"),
             r"there is no column 'node_id' \(there is nid, text",

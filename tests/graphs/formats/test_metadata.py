@@ -60,14 +60,14 @@ def test_other_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", r":2: the line is not JSON"),
+        ("{", r":2: the text is not JSON"),
         ("[1]", r":2: expected a JSON object, got list"),
         (
             '{"center": "a.png", "text": "\\ud800", "neighbors": []}',
-            r":2: the line is not JSON: .*surrogates",
+            r":2: the JSON holds half a surrogate pair",
         ),
-        ("[" * 100_000, r":2: the line is not JSON"),
-        ("1" * 5000, r":2: the line is not JSON"),
+        ("[" * 100_000, r":2: the JSON is nested too deeply"),
+        ("1" * 5000, r":2: the text is not JSON"),
         ({"text": "t", "neighbors": []}, r":2: the key 'center' is missing \(there is text, neighbors\)"),
         ({"center": "c d.png", "neighbors": []}, r":2: the key 'text' is missing"),
         ({"center": "c d.png", "text": "t"}, r":2: the key 'neighbors' is missing"),

@@ -171,7 +171,7 @@ def test_bad_tables(tmp_path: Path, nodes: str, edges: str, problem: str) -> Non
         ("nodes.csv.gz", b"id,text\na,1\n", "cannot be read"),
         ("nodes.parquet", b"PAR1 and nothing more", "cannot be read"),
         ("nodes.jsonl", b'{"id": "a", "text": [1]}', r":1: a value is a list"),
-        ("nodes.jsonl", b'{"id": "a"\n', r":1: the line is not JSON"),
+        ("nodes.jsonl", b'{"id": "a"\n', r":1: the text is not JSON"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
