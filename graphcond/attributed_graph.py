@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, Int64, Integer, UInt8
 from graphcond.errors import InputError
 from graphcond.io.files import FilesInside, file_inside
 from graphcond.splits import rows_in
+from graphcond.tally import Tally
 
 ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""
@@ -93,6 +94,8 @@ class AttributedGraph:
     directed: bool = False
     root: Path | None = None
     given: Int64[np.ndarray, "nodes k"] | None = None
+    tally: Tally = field(default_factory=Tally, compare=False)
+    """What was read and left out when the graph was made."""
 
     def __len__(self) -> int:
         return len(self.nodes)

@@ -45,6 +45,7 @@ LAYERS = [
         "attributed_graph",
         "scene_graph",
         "splits",
+        "tally",
         "context",
         "signals",
         "denoiser_inputs",

@@ -15,6 +15,7 @@ from graphcond.cli.data_export import export
 from graphcond.cli.data_features import features
 from graphcond.errors import InputError, did_you_mean
 from graphcond.progress import progress_bars
+from graphcond.tally import Tally
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph
@@ -25,6 +26,13 @@ app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=
 WORLDS = ("art",)
 """Sources that are drawn instead of read."""
 
+SkipBadRows = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Leave rows out that are broken, such as edges to unknown nodes, and count them.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of a table.")]
 
 
@@ -67,6 +75,7 @@ def build(
             help="Make this share of the nodes, such as 0.1, the split test of a graph without splits.",
         ),
     ] = None,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Json = False,
 ) -> None:
     """Build a graph folder.
@@ -98,8 +107,17 @@ def build(
     elif set_:
         raise InputError("only a world takes arguments", place="--set", remedy="leave the option out")
     else:
-        summary = _build_source(source, out, directed, _pairs(column, "--column"), memory, hold_out)
-    rows = {name.replace("_", " "): value for name, value in summary.items()}
+        summary = _build_source(
+            source,
+            out,
+            memory,
+            directed=directed,
+            columns=_pairs(column, "--column"),
+            hold_out=hold_out,
+            skip_bad_rows=skip_bad_rows,
+        )
+    rows = {name.replace("_", " "): value for name, value in summary.items() if name != "tally"}
+    rows |= _tally_rows(Tally(**summary.get("tally", {})))
     _show("graph folder written", rows, as_json, summary)
 
 
@@ -110,6 +128,7 @@ def inspect(
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="PNG", help="Draw a histogram of degrees.")
     ] = None,
+    skip_bad_rows: SkipBadRows = False,
     as_json: Json = False,
 ) -> None:
     """Show counts, degrees, missing pictures and leaks.
@@ -124,11 +143,11 @@ def inspect(
     from graphcond.graphs import inspect_graph, load_graph
 
     with progress_bars() as watch:
-        report = inspect_graph(folder, pictures=pictures, progress=watch)
+        report = inspect_graph(folder, pictures=pictures, skip_bad_rows=skip_bad_rows, progress=watch)
     if picture is not None:
         from graphcond.graphs.inspect import draw_degrees
 
-        draw_degrees(load_graph(folder), picture)
+        draw_degrees(load_graph(folder, skip_bad_rows=skip_bad_rows), picture)
     _show(str(folder), _report_rows(report), as_json, asdict(report))
 
 
@@ -136,28 +155,20 @@ app.command()(export)
 app.command()(features)
 
 
-def _build_source(
-    source: str,
-    out: Path,
-    directed: bool,
-    columns: dict[str, str],
-    memory: str | None,
-    hold_out: float | None,
-) -> dict[str, Any]:
+def _build_source(source: str, out: Path, memory: str | None, **options: Any) -> dict[str, Any]:
     from graphcond.graphs import build_folder
     from graphcond.graphs.building.on_disk import parse_memory
     from graphcond.graphs.inspect import missing_pictures
 
     most = None if memory is None else parse_memory(memory)
     with progress_bars() as watch:
-        built = build_folder(
-            source, out, columns=columns, directed=directed, memory=most, hold_out=hold_out, watch=watch
-        )
+        built = build_folder(source, out, memory=most, watch=watch, **options)
     return {
         **_counts(built.graph, out),
         "edges_read": built.edges_read,
         "self_loops_dropped": built.self_loops,
         "missing_pictures": len(missing_pictures(built.graph)),
+        "tally": asdict(built.graph.tally),
     }
 
 
@@ -246,8 +257,13 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
         "leak: held-out pictures seen in training": _some(report.shared_pictures),
         "leak: targets among their given neighbors": _some(report.given_targets),
         "leak: held-out nodes given as neighbors": _some(report.given_held_out),
+        **_tally_rows(report.tally),
     }
     return {name: entry for name, entry in rows.items() if entry != ""}
+
+
+def _tally_rows(tally: Tally) -> dict[str, object]:
+    return {f"{name} of the source": row for name, row in tally.rows().items()}
 
 
 def _held_out(report: GraphReport) -> str:

@@ -39,7 +39,7 @@ def open_data(
     Args:
         config: a recipe's ``data``.
         progress: called while pictures of a world are drawn.
-        say: called with a sentence for each missing or suspicious item in files of scene graphs.
+        say: called with a sentence for everything in the files that was left out, is missing or looks wrong.
 
     Raises:
         InputError: no path is set, the path cannot be read, or the world cannot be drawn.
@@ -50,7 +50,7 @@ def open_data(
         what = "scene graphs lie" if config.kind == "scenes" else "graph lies"
         raise InputError("is not set", place="data.path", remedy=f"say where the {what}: --set data.path=...")
     if config.kind == "mmag":
-        graph = load_graph(config.path)
+        graph = load_graph(config.path, skip_bad_rows=config.skip_bad_rows, say=say)
         return GraphDataset(replace(graph, nodes=_held_out(graph.nodes, config)))
     scenes = load_scene_set(
         config.path,

@@ -62,6 +62,21 @@ def first_repeat(ids: pa.Array) -> int | None:
     return int(before.argmax()) if before.any() else None
 
 
+NO_TEXT = "empty, null or NaN"
+"""The reason for which texts are left out."""
+
+MISSING = pa.array(["", "nan", "NaN", "<NA>"], pa.large_string())
+"""What libraries of tables write for a text that is missing."""
+
+
+def texts_of(column: Sequence[str] | pa.Array) -> tuple[ArrowColumn[str], int]:
+    """The texts of nodes with "" for those that are missing, and the number of these."""
+    texts = column if isinstance(column, pa.Array) else to_arrow(column)
+    missing = pc.is_in(texts, value_set=MISSING)
+    count = pc.sum(missing).as_py() or 0
+    return ArrowColumn(pc.if_else(missing, "", texts) if count else texts), count
+
+
 def from_arrow(column: pa.Array | pa.ChunkedArray) -> ArrowColumn:
     """A sequence over ``column``, without a copy if it lies in one piece."""
     if isinstance(column, pa.Array):

@@ -276,7 +276,12 @@ def text_column(
             place=place,
             remedy=f"give one entry for each of the {things}",
         )
-    return ["" if value is None else str(value) for value in values]
+    return ["" if is_missing(value) else str(value) for value in values]
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value of another library stands for none: None, NaN, or pandas' NA and NaT."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
 def check_room(nodes: int, place: object) -> int:

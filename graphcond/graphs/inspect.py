@@ -22,6 +22,7 @@ from graphcond.io.fingerprint import file_digest
 from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress, silent
 from graphcond.splits import TEST, TRAIN, split_named
+from graphcond.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,9 @@ class GraphReport:
     ``held_out`` counts the nodes of the split test, which are never neighbors in training unless a recipe
     says otherwise. ``long_texts`` have more tokens than the text encoder of Stable Diffusion reads, at least;
     ``longest_text`` is the longest one's number of tokens, 0 if no text may be that long.
-    ``undecodable_pictures`` is None if pictures were not decoded. The last three fields are the leaks of
-    `graphcond.graphs.inspect.Leaks`.
+    ``undecodable_pictures`` is None if pictures were not decoded. ``shared_pictures``, ``given_targets`` and
+    ``given_held_out`` are the leaks of `graphcond.graphs.inspect.Leaks`. ``tally`` holds what was left
+    out when the graph was read or built.
     """
 
     nodes: int
@@ -218,12 +220,14 @@ class GraphReport:
     shared_pictures: list[tuple[str, str]]
     given_targets: list[tuple[str, str]]
     given_held_out: list[tuple[str, str]]
+    tally: Tally
 
 
 def inspect_graph(
     source: AttributedGraph | Path | str,
     *,
     pictures: bool = False,
+    skip_bad_rows: bool = False,
     progress: Callable[[str], Progress] | None = None,
 ) -> GraphReport:
     """Look at a graph: counts, degrees, missing pictures, leaks.
@@ -231,6 +235,7 @@ def inspect_graph(
     Args:
         source: a graph, or a path as `load_graph` takes it; the checksums of a graph folder are compared too.
         pictures: decode every picture.
+        skip_bad_rows: leave broken rows of a path out, in place of an error.
         progress: returns a progress callback for a task, given its name.
 
     Raises:
@@ -239,7 +244,7 @@ def inspect_graph(
     if isinstance(source, Path | str):
         if is_graph_folder(source):
             check_sums(Path(source), read_manifest(Path(source)))
-        source = load_graph(source)
+        source = load_graph(source, skip_bad_rows=skip_bad_rows, say=lambda loss: None)  # the report holds it
     graph = source
     watch = progress or silent
     leaks = find_leaks(graph, same_pictures(graph, watch("comparing pictures")))
@@ -280,6 +285,7 @@ def inspect_graph(
         shared_pictures=_named(graph, leaks.shared_pictures),
         given_targets=_named(graph, leaks.given_targets),
         given_held_out=_named(graph, leaks.given_held_out),
+        tally=graph.tally,
     )
 
 

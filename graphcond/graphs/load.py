@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.config import registered
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.graphs.formats import dgl, dgl_csv, magb, metadata, mm_graph, ogb, pyg, tables
 from graphcond.graphs.groups import VectorReaders
 from graphcond.graphs.source import GraphFormat, GraphSource
@@ -72,26 +73,45 @@ def detect(path: Path | str) -> GraphFormat:
     )
 
 
-def read_source(path: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+def read_source(
+    path: Path | str, columns: Mapping[str, str] | None = None, *, skip_bad_rows: bool = False
+) -> GraphSource:
     """Read a folder or file of any format but the graph folder's own.
 
     Args:
         path: a folder or file of one of `graph_formats`.
         columns: what the format's columns are called in the files, where they differ.
+        skip_bad_rows: leave broken rows out and count them, in place of an error.
 
     Raises:
         InputError: as `detect`, or the files are broken.
     """
-    return detect(path).read(Path(path), columns)
+    kind = detect(path)
+    return kind.read(*kind.given(Path(path), columns, skip_bad_rows=skip_bad_rows))
 
 
-def load_graph(path: Path | str) -> AttributedGraph:
+def load_graph(
+    path: Path | str, *, skip_bad_rows: bool = False, say: Callable[[str], None] | None = None
+) -> AttributedGraph:
     """Open a graph folder, or read any other source as an undirected graph in memory.
 
+    Args:
+        path: a graph folder, or what `read_source` takes.
+        skip_bad_rows: as `read_source`.
+        say: called with a sentence for each sort of data that was left out. Without it, sources other than
+            graph folders give a `Notice`.
+
     Raises:
         InputError: as `detect`, or the files are broken.
     """
-    return open_graph(path) if is_graph_folder(path) else read_source(path).graph()
+    opened = is_graph_folder(path)
+    graph = open_graph(path) if opened else read_source(path, skip_bad_rows=skip_bad_rows).graph()
+    for loss in graph.tally.losses():
+        if say is not None:
+            say(f"{path}: {loss}")
+        elif not opened:
+            warnings.warn(f"{path}: {loss}", Notice, stacklevel=2)
+    return graph
 
 
 def find_features(path: Path | str) -> VectorReaders:

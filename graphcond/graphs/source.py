@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.io.files import inside
 from graphcond.io.formats import Format
+from graphcond.tally import BadRows, Tally
 
 if TYPE_CHECKING:
     from graphcond.graphs.groups import VectorReaders
@@ -30,6 +31,7 @@ class GraphSource:
 
     ``given`` holds neighbors that the source chose itself, best first and padded with `ABSENT`.
     ``mirrored`` is True if the source lists every edge in both directions, each with the edge's whole weight.
+    ``tally`` holds what the reader left out; nodes and edges that it gives are counted later.
     """
 
     nodes: NodeTable
@@ -37,6 +39,7 @@ class GraphSource:
     root: Path | None = None
     given: Int64[np.ndarray, "nodes k"] | None = None
     mirrored: bool = False
+    tally: Tally = field(default_factory=Tally)
 
     def check_pictures(self, place: object) -> None:
         """Check that all pictures of a source that was read from files lie in its folder.
@@ -62,12 +65,16 @@ class GraphSource:
 
     def graph(self, *, directed: bool = False) -> AttributedGraph:
         """The graph in memory."""
+        edges = self.edges_once(directed=directed)
+        again = len(self.edges) - len(edges)
+        mirrored = Tally({"edges": again}, merged={"edges": again}) if again else Tally()
         return build_graph(
             self.nodes,
-            self.edges_once(directed=directed),
+            edges,
             directed=directed,
             root=self.root,
             given=self.given,
+            tally=self.tally + mirrored,
         )
 
 
@@ -85,11 +92,32 @@ class GraphFormat(Format[Path]):
             reads them, a row for each node of the graph that ``read`` gives. None without such vectors.
         stream: like ``read``, with the edges left in their file, so that graphs larger than memory are built
             from it. None where the format is read whole.
+        skips: ``read`` and ``stream`` take a third argument, a `graphcond.tally.BadRows`, and ask it what
+            to do with rows that are broken.
     """
 
-    read: Callable[[Path, Mapping[str, str] | None], GraphSource]
+    read: Callable[..., GraphSource]
     features: Callable[[Path], VectorReaders] | None = None
-    stream: Callable[[Path, Mapping[str, str] | None], EdgeFile] | None = None
+    stream: Callable[..., EdgeFile] | None = None
+    skips: bool = False
+
+    def given(
+        self, path: Path, columns: Mapping[str, str] | None, *, skip_bad_rows: bool
+    ) -> tuple[Path, Mapping[str, str] | None] | tuple[Path, Mapping[str, str] | None, BadRows]:
+        """The arguments of ``read`` and ``stream``.
+
+        Raises:
+            InputError: bad rows are to be skipped, and the format cannot.
+        """
+        if self.skips:
+            return path, columns, BadRows(skip_bad_rows)
+        if skip_bad_rows:
+            raise InputError(
+                f"the format {self.name} has no rows that can be skipped",
+                place="--skip-bad-rows",
+                remedy="leave the option out",
+            )
+        return path, columns
 
 
 def column_names(defaults: tuple[str, ...], columns: Mapping[str, str] | None) -> dict[str, str]:

@@ -27,6 +27,7 @@ from graphcond.io.arrays import load_array
 from graphcond.io.cache import passed_once
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
 from graphcond.io.fingerprint import file_digest
+from graphcond.tally import Tally
 
 
 class NpyWriter:
@@ -140,6 +141,8 @@ class Manifest(Config):
     edge_types: list[str]
     pictures_root: str | None = None
     """The folder that picture paths are relative to: absolute, or relative to the graph folder."""
+    tally: Tally | None = None
+    """What was read and left out when the graph was built."""
     files: Files
 
 
@@ -274,6 +277,7 @@ def open_graph(folder: Path | str) -> AttributedGraph:
         edge_type_names=tuple(manifest.edge_types),
         directed=manifest.directed,
         root=None if root is None else Path(os.path.normpath(folder / root)),
+        tally=manifest.tally or Tally(),
     )
 
 
@@ -329,6 +333,7 @@ def write_graph(graph: AttributedGraph, into: Path, folder: Path) -> None:
         directed=graph.directed,
         edge_types=list(graph.edge_type_names),
         pictures_root=None if root is None else root.as_posix(),
+        tally=graph.tally,
         files=Files(**{part: describe(into / file_name(part)) for part in parts}),
     )
     write_manifest(manifest, into)

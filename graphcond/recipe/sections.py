@@ -86,6 +86,8 @@ class MmagData(FolderData):
     """Splits whose nodes may never be neighbors in training."""
     hold_out: Share | None = None
     """The share of the nodes of a graph without splits that becomes the split `test`."""
+    skip_bad_rows: bool = False
+    """Leave broken rows of the files out and count them, in place of an error."""
 
 
 class SceneData(FolderData):

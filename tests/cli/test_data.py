@@ -44,6 +44,12 @@ def test_build_and_inspect_a_folder(paintings: Path, tmp_path: Path) -> None:
         "edges_read": 2,
         "self_loops_dropped": 1,
         "missing_pictures": 0,
+        "tally": {
+            "read": {"nodes": 2, "texts": 1, "pictures": 2, "edges": 2},
+            "left_out": {"edges": {"self-loops": 1}},
+            "merged": {},
+            "columns": {},
+        },
     }
     inspected = json.loads(data("inspect", tmp_path / "graph", "--json").stdout)
     assert (inspected["nodes"], inspected["given_targets"]) == (2, [["a.png", "a.png"]])

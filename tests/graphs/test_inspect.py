@@ -11,6 +11,7 @@ from graphcond.graphs import DegreeFigures, build_graph, inspect_graph, save_gra
 from graphcond.graphs.inspect import draw_degrees
 from graphcond.io.pictures import open_picture
 from graphcond.progress import Progress
+from graphcond.tally import Tally
 from tests.graphs.graphs import SHARED, edge_list, node_table, rich_graph, write_metadata, write_picture
 
 
@@ -52,6 +53,7 @@ def test_a_report(folder: Path) -> None:
         "shared_pictures": [("ü c", "a")],
         "given_targets": [("a", "ü c"), ("ü c", "a")],
         "given_held_out": [("a", "ü c")],
+        "tally": asdict(Tally({"nodes": 4, "texts": 3, "pictures": 3, "edges": 3})),
     }
     assert tasks == ["comparing pictures", "decoding pictures"]
     json.dumps(asdict(report))

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float32, Int, Int64, UInt8, UInt64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat, to_arrow
+from graphcond.tally import Tally
 
 MAX_NODES = 2**32
 """A key of an arc has 32 bits for either end."""
@@ -58,6 +60,15 @@ class Arcs:
             return Arcs(np.sort(self.keys))
         return self.take(np.argsort(self.keys, kind="stable"))
 
+    def lost_types(self) -> int:
+        """The sorted arcs that `merged` merges with an arc of another type."""
+        if self.types is None or not len(self):
+            return 0
+        is_first = np.append(True, self.keys[1:] != self.keys[:-1])
+        starts, repeats = np.flatnonzero(is_first), np.flatnonzero(~is_first)
+        first = starts[np.searchsorted(starts, repeats) - 1]
+        return int((self.types[repeats] != self.types[first]).sum())
+
     def merged(self) -> Arcs:
         """Sorted arcs without repeats: the weights of a key are summed in float64, its first type stays.
 
@@ -97,7 +108,7 @@ def check_count(nodes: int) -> None:
 
 
 def arcs_of(edges: EdgeList, types: UInt8[np.ndarray, " edges"] | None, *, directed: bool) -> Arcs:
-    """The arcs of ``edges`` without self-loops; an undirected edge gives two.
+    """The arcs of ``edges`` without self-loops and edges of weight 0; an undirected edge gives two.
 
     Arcs of one key are in the order of their edges, whichever end of an undirected edge comes first.
 
@@ -107,6 +118,7 @@ def arcs_of(edges: EdgeList, types: UInt8[np.ndarray, " edges"] | None, *, direc
         directed: keep the direction of the edges.
     """
     kept = edges.sources != edges.targets
+    kept &= True if edges.weights is None else edges.weights > 0
     ends = edges.sources[kept].astype(np.uint64), edges.targets[kept].astype(np.uint64)
     if not directed:
         # All edges of a pair point one way before they are turned around, which keeps repeats in order.
@@ -165,6 +177,52 @@ class TypeNumbers:
         return np.array([self.names.index(name) for name in self._met], np.uint8)[numbers]
 
 
+SELF_LOOPS, NO_WEIGHT, LOST_TYPES = "self-loops", "weight 0", "merged with an edge of another type"
+"""The reasons for which edges are left out."""
+
+
+@dataclass(frozen=True)
+class EdgeCount:
+    """Counts of edges that are read: all, those that join a node to itself, and others of weight 0."""
+
+    read: int = 0
+    self_loops: int = 0
+    weightless: int = 0
+
+    @classmethod
+    def of(cls, edges: EdgeList) -> EdgeCount:
+        """The counts of some edges."""
+        loops = edges.sources == edges.targets
+        weightless = 0 if edges.weights is None else int((~loops & (edges.weights == 0)).sum())
+        return cls(len(edges), int(loops.sum()), weightless)
+
+    def __add__(self, other: EdgeCount) -> EdgeCount:
+        return EdgeCount(
+            self.read + other.read, self.self_loops + other.self_loops, self.weightless + other.weightless
+        )
+
+    def tally(self, kept: int, lost_types: int) -> Tally:
+        """The tally of edges.
+
+        Args:
+            kept: the edges of the graph.
+            lost_types: those that were merged with one of another type.
+        """
+        merged = self.read - self.self_loops - self.weightless - kept - lost_types
+        reasons = {SELF_LOOPS: self.self_loops, NO_WEIGHT: self.weightless, LOST_TYPES: lost_types}
+        left_out = {reason: count for reason, count in reasons.items() if count}
+        return Tally(
+            {"edges": self.read}, {"edges": left_out} if left_out else {}, {"edges": merged} if merged else {}
+        )
+
+
+def tally_of_nodes(nodes: NodeTable) -> Tally:
+    """How many nodes there are, how many of them have a text, and how many name a picture."""
+    texts = int(pc.sum(pc.not_equal(to_arrow(nodes.texts), "")).as_py() or 0)
+    pictures = len(nodes) - to_arrow(nodes.pictures).null_count
+    return Tally({"nodes": len(nodes), "texts": texts, "pictures": pictures})
+
+
 def build_graph(
     nodes: NodeTable,
     edges: EdgeList,
@@ -172,6 +230,7 @@ def build_graph(
     directed: bool = False,
     root: Path | None = None,
     given: Int64[np.ndarray, "nodes k"] | None = None,
+    tally: Tally | None = None,
 ) -> AttributedGraph:
     """Put ``edges`` in CSR form: sorted, without repeats, self-loops and edges of weight 0.
 
@@ -185,6 +244,7 @@ def build_graph(
         directed: keep edges in the one row they start from.
         root: the folder that picture paths are relative to.
         given: neighbors that the source chose itself, padded with `ABSENT`.
+        tally: what the reader left out; the graph's own counts are added.
 
     Raises:
         InputError: ids repeat, columns differ in length, an edge ends at no node, a weight is negative or
@@ -194,7 +254,10 @@ def build_graph(
     _check_edges(edges, len(nodes))
     numbers = TypeNumbers()
     types = None if edges.types is None else numbers.of(edges.types)
-    arcs = arcs_of(edges, types, directed=directed).sorted().merged()
+    arcs = arcs_of(edges, types, directed=directed).sorted()
+    lost_types, arcs = arcs.lost_types(), arcs.merged()
+    copies = 1 if directed else 2
+    counted = EdgeCount.of(edges).tally(len(arcs) // copies, lost_types // copies)
     return AttributedGraph(
         nodes=nodes,
         indptr=np.append(0, np.cumsum(arcs.degrees(0, len(nodes)))),
@@ -205,6 +268,7 @@ def build_graph(
         directed=directed,
         root=root,
         given=given,
+        tally=(tally or Tally()) + tally_of_nodes(nodes) + counted,
     )
 
 

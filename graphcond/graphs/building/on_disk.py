@@ -18,11 +18,13 @@ from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.building.in_memory import (
     Arcs,
+    EdgeCount,
     TypeNumbers,
     arcs_of,
     check_count,
     index_dtype,
     join_arcs,
+    tally_of_nodes,
 )
 from graphcond.graphs.load import detect
 from graphcond.graphs.reading.edge_file import EdgeFile, ahead
@@ -55,6 +57,8 @@ class SortedRuns:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.lost_types = 0
+        """Arcs that were merged with an arc of another type; complete when `merged` ends."""
         self._lengths: list[int] = []
         self._has: dict[str, bool] = {}
         self._degrees: Int64[np.ndarray, " rows"] = np.zeros(0, np.int64)
@@ -70,9 +74,10 @@ class SortedRuns:
             OSError: the disk is full.
         """
         run = arcs.sorted()
-        if run.weights is None:
+        if run.weights is None and run.types is None:
             # Repeats may go at once. With weights they stay, because only the final merge may sum them: a
-            # sum kept in a run would be rounded once more than in `build_graph`.
+            # sum kept in a run would be rounded once more than in `build_graph`. With types they stay to be
+            # counted, since a type is lost with them.
             run = run.merged()
         degrees = run.degrees(0, nodes)
         degrees[: len(self._degrees)] += self._degrees
@@ -122,7 +127,9 @@ class SortedRuns:
                 }
                 parts.append(Arcs(**columns))
                 starts[run] = stop
-            yield first, end, join_arcs(parts).sorted().merged()
+            arcs = join_arcs(parts).sorted()
+            self.lost_types += arcs.lost_types()
+            yield first, end, arcs.merged()
             first = end
 
     def _file(self, name: str, run: int) -> Path:
@@ -214,6 +221,7 @@ def build_folder(
     directed: bool = False,
     memory: int | None = None,
     hold_out: float | None = None,
+    skip_bad_rows: bool = False,
     watch: Watch = silent,
 ) -> Built:
     """Build a graph folder, whole or not at all; `build_graph` and `save_graph` give the same bytes.
@@ -229,6 +237,7 @@ def build_folder(
         directed: keep edges in the one row they start from.
         memory: bytes that the process may take in all, for tables only; by default half of the free memory.
         hold_out: the share of the nodes that becomes the split ``test`` of a graph without splits.
+        skip_bad_rows: leave broken rows out and count them, in place of an error.
         watch: reports the MiB that are read, and the nodes whose edges are merged.
 
     Raises:
@@ -238,6 +247,7 @@ def build_folder(
     """
     folder, kind = Path(folder), detect(source)
     check_replaceable(folder)  # once before the long reading, and again when the pictures' folder is known
+    arguments = kind.given(Path(source), columns, skip_bad_rows=skip_bad_rows)
     if kind.stream is None:
         if memory is not None:
             raise InputError(
@@ -245,12 +255,13 @@ def build_folder(
                 place="--memory",
                 remedy="leave the option out, or write the graph as nodes.* and edges.*",
             )
-        read = kind.read(Path(source), columns)
+        read = kind.read(*arguments)
         graph = read.graph(directed=directed)
         graph = replace(graph, nodes=_held_out(graph.nodes, hold_out))
         save_graph(graph, folder)
-        return Built(graph, len(read.edges), int((read.edges.sources == read.edges.targets).sum()))
-    edges = kind.stream(Path(source), columns)
+        counted = EdgeCount.of(read.edges)
+        return Built(graph, counted.read, counted.self_loops)
+    edges = kind.stream(*arguments)
     check_replaceable(folder, edges.root)
     memory = memory or default_memory()
     with atomic_folder(folder) as temporary:
@@ -264,9 +275,19 @@ def build_folder(
         arrays = merge_runs(runs, len(nodes), spilled.types, temporary, room, progress=merging)
         shutil.rmtree(runs.folder)
         names = spilled.types.names
-        graph = AttributedGraph(nodes, **arrays, edge_type_names=names, directed=directed, root=edges.root)
+        copies = 1 if directed else 2
+        graph = AttributedGraph(
+            nodes,
+            **arrays,
+            edge_type_names=names,
+            directed=directed,
+            root=edges.root,
+            tally=edges.tally()
+            + tally_of_nodes(nodes)
+            + spilled.edges.tally(len(arrays["indices"]) // copies, runs.lost_types // copies),
+        )
         write_graph(graph, temporary, folder)
-    return Built(open_graph(folder), spilled.edges, spilled.self_loops)
+    return Built(open_graph(folder), spilled.edges.read, spilled.edges.self_loops)
 
 
 def _held_out(nodes: NodeTable, share: float | None) -> NodeTable:
@@ -286,8 +307,7 @@ def _held_out(nodes: NodeTable, share: float | None) -> NodeTable:
 class Spilled:
     """Counts and types of the edges that were written as runs."""
 
-    edges: int
-    self_loops: int
+    edges: EdgeCount
     types: TypeNumbers
 
 
@@ -300,12 +320,11 @@ def spill_runs(
         InputError: as `EdgeFile.batches`; there are more than 256 edge types or 2^32 nodes.
         OSError: the disk is full.
     """
-    types, read, loops = TypeNumbers(), 0, 0
+    types, counted = TypeNumbers(), EdgeCount()
     held: list[Arcs] = []
     for edges in ahead(table.batches(block=room.block, progress=progress)):
         check_count(len(table.ids))
-        read += len(edges)
-        loops += int((edges.sources == edges.targets).sum())
+        counted += EdgeCount.of(edges)
         numbers = None if edges.types is None else types.of(edges.types)
         held.append(arcs_of(edges, numbers, directed=directed))
         if sum(map(len, held)) >= room.arcs_beside(len(table.ids)):
@@ -313,7 +332,7 @@ def spill_runs(
             held.clear()
     if held:
         runs.write(join_arcs(held), len(table.ids))
-    return Spilled(read, loops, types)
+    return Spilled(counted, types)
 
 
 def merge_runs(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ import numpy as np
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
+from graphcond.graphs.columns import NO_TEXT
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 from graphcond.splits import TRAIN, by_split, is_split
+from graphcond.tally import BadRows, Tally
 
 
 def export_metadata(graph: AttributedGraph, context: NeighborContext, file: Path | str) -> None:
@@ -90,7 +93,9 @@ def _parts(folder: Path) -> list[Path]:
         return sorted(folder / entry.name for entry in entries if (folder / entry.name / METADATA).is_file())
 
 
-def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+def read_metadata(
+    folder: Path | str, columns: Mapping[str, str] | None = None, bad: BadRows | None = None
+) -> GraphSource:
     """Read the folder as a graph that brings the neighbors of its targets along.
 
     A node is a picture; its id is the picture's path in ``folder``. Targets have a text and a split (the
@@ -100,6 +105,7 @@ def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) 
     Args:
         folder: holds ``metadata.jsonl``, or split folders with such files.
         columns: the names of the keys ``center``, ``text`` and ``neighbors``, where they differ.
+        bad: what to do with broken lines and missing pictures; they are errors unless given.
 
     Raises:
         InputError: a line is broken, a key is missing or has another type, a target occurs twice, or a
@@ -111,8 +117,9 @@ def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) 
     if not folders:
         raise InputError(f"there is no {METADATA}", place=folder, remedy="check the path")
     targets: list[_Target] = []
+    bad = bad or BadRows()
     for split, part in folders.items():
-        targets += _read_targets(part, split, folder, names)
+        targets += _read_targets(part, split, folder, names, bad)
     by_picture = {target.picture: target for target in targets}
     # Targets come first, then the pictures that are only neighbors.
     pictures = list(dict.fromkeys(chain(by_picture, *(target.neighbors for target in targets))))
@@ -132,7 +139,20 @@ def read_metadata(folder: Path | str, columns: Mapping[str, str] | None = None) 
         sources=np.repeat(np.arange(len(targets)), [len(row) for row in chosen]).astype(np.int64),
         targets=np.fromiter(chain.from_iterable(chosen), np.int64),
     )
-    return GraphSource(nodes, edges, folder, given=given)
+    return GraphSource(
+        nodes, edges, folder, given=given, tally=bad.tally() + _not_read(folder, folders, targets)
+    )
+
+
+def _not_read(folder: Path, folders: Mapping[str, Path], targets: Sequence[_Target]) -> Tally:
+    """The folders that hold such files and are no splits, and the texts that are missing."""
+    others = [part.name for part in _parts(folder) if part not in folders.values()]
+    missing = sum(target.text_is_missing for target in targets)
+    lost = {"texts": {NO_TEXT: missing}} if missing else {}
+    if others:
+        reasons = {f"'{name}' is not named after a split": 1 for name in others}
+        return Tally({"folders": len(folders)}, {**lost, "folders": reasons})
+    return Tally(left_out=lost)
 
 
 @dataclass(frozen=True)
@@ -141,25 +161,32 @@ class _Target:
     text: str
     split: str
     neighbors: tuple[str, ...]
+    text_is_missing: bool
 
 
-def _read_targets(part: Path, split: str, top: Path, names: Mapping[str, str]) -> list[_Target]:
+def _read_targets(part: Path, split: str, top: Path, names: Mapping[str, str], bad: BadRows) -> list[_Target]:
     pictures = _Pictures(part, top)
     targets: dict[str, _Target] = {}
-    for place, line in read_jsonl(part / METADATA):
-        target = _read_target(line, place, split, names, pictures)
-        if target.picture in targets:
-            raise InputError(
-                f"the target '{target.picture}' occurs a second time", place=place, remedy="keep one"
-            )
-        targets[target.picture] = target
+    for place, line in read_jsonl(part / METADATA, bad=bad):
+        with bad.row("targets"):
+            target = _read_target(line, place, split, names, pictures, bad)
+            if target.picture in targets:
+                raise InputError(
+                    f"the target '{target.picture}' occurs a second time", place=place, remedy="keep one"
+                )
+            targets[target.picture] = target
     if not targets:
         raise InputError("the file is empty", place=part / METADATA, remedy="give it one line per target")
     return list(targets.values())
 
 
 def _read_target(
-    line: dict[str, Any], place: str, split: str, names: Mapping[str, str], pictures: _Pictures
+    line: dict[str, Any],
+    place: str,
+    split: str,
+    names: Mapping[str, str],
+    pictures: _Pictures,
+    bad: BadRows,
 ) -> _Target:
     for column in COLUMNS:
         if names[column] not in line:
@@ -169,17 +196,23 @@ def _read_target(
                 remedy="add it, or give its name (`--column text=title`)",
             )
     center, text, neighbors = (line[names[column]] for column in COLUMNS)
-    for name, value in ((names["center"], center), (names["text"], text)):
+    missing = text is None or (isinstance(text, float) and isnan(text))
+    for name, value in ((names["center"], center), (names["text"], "" if missing else text)):
         if not isinstance(value, str):
             raise InputError(
-                f"'{name}' is {value!r:.60}, not a string", place=place, remedy="write it in quotes"
+                f"'{name}' is {value!r:.60}, not a string",
+                place=place,
+                remedy="name the picture" if value is None else "write it in quotes",
             )
     if not isinstance(neighbors, list) or not all(isinstance(name, str) for name in neighbors):
         raise InputError(
             f"'{names['neighbors']}' is not a list of strings", place=place, remedy='write ["b.jpg", "c.jpg"]'
         )
-    found = dict.fromkeys(pictures.find(name, place, "neighbor") for name in neighbors)
-    return _Target(pictures.find(center, place, "target"), text, split, tuple(found))
+    target, found = pictures.find(center, place, "target"), dict[str, None]()
+    for name in neighbors:
+        with bad.row("neighbors"):
+            found[pictures.find(name, place, "neighbor")] = None
+    return _Target(target, "" if missing else text, split, tuple(found), missing)
 
 
 class _Pictures:
@@ -214,4 +247,5 @@ METADATA_FOLDER = GraphFormat(
     files=f"{METADATA}, also in train, validation and test",
     signs=lambda path: bool(metadata_folders(path)),
     read=read_metadata,
+    skips=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from gzip import GzipFile
@@ -9,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.errors import InputError
-from graphcond.graphs.columns import first_repeat, from_arrow, to_arrow
+from graphcond.graphs.columns import NO_TEXT, first_repeat, from_arrow, texts_of, to_arrow
 from graphcond.graphs.formats.metadata import METADATA
 from graphcond.graphs.reading.edge_file import EDGE_COLUMNS, EdgeFile, NodeIds
-from graphcond.graphs.reading.tabular import SUFFIXES, check_filled, find_table, read_table, row_place
+from graphcond.graphs.reading.tabular import SUFFIXES, find_table, read_table, row_place
 from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 from graphcond.progress import Progress
+from graphcond.tally import BadRows
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 """Endings of the files that edges are written to."""
@@ -111,7 +114,9 @@ def _writing(file: Path, ending: str, schema: pa.Schema) -> Iterator[Callable[[p
         yield stack.enter_context(writer).write_table
 
 
-def read_tables(folder: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+def read_tables(
+    folder: Path | str, columns: Mapping[str, str] | None = None, bad: BadRows | None = None
+) -> GraphSource:
     """Read ``nodes.*`` and ``edges.*`` (csv, csv.gz, jsonl or parquet).
 
     Nodes have the columns ``id`` and ``text``, and optionally ``image`` (a path in the folder), ``split`` and
@@ -121,35 +126,44 @@ def read_tables(folder: Path | str, columns: Mapping[str, str] | None = None) ->
     Args:
         folder: holds both files.
         columns: the names of these columns in the files, where they differ; ``type`` is one for both tables.
+        bad: what to do with broken rows, edges to unknown ids among them; they are errors unless given.
 
     Raises:
         InputError: a file or a column is missing, an id is empty or repeats, an edge names an unknown id,
             a weight is not a finite number >= 0, or a picture lies outside the folder.
     """
-    return open_tables(folder, columns).read()
+    return open_tables(folder, columns, bad).read()
 
 
-def read_edge_list(file: Path | str, columns: Mapping[str, str] | None = None) -> GraphSource:
+def read_edge_list(
+    file: Path | str, columns: Mapping[str, str] | None = None, bad: BadRows | None = None
+) -> GraphSource:
     """Read a table of edges alone; its ids become nodes with the text "", in order of appearance.
 
     Raises:
         InputError: as `read_tables`.
     """
-    return open_edge_list(file, columns).read()
+    return open_edge_list(file, columns, bad).read()
 
 
-def open_tables(folder: Path | str, columns: Mapping[str, str] | None = None) -> EdgeFile:
+def open_tables(
+    folder: Path | str, columns: Mapping[str, str] | None = None, bad: BadRows | None = None
+) -> EdgeFile:
     """Like `read_tables`, but leave the edges in their file."""
     folder = Path(folder)
     names = column_names((*NODE_COLUMNS, *EDGE_COLUMNS), columns)
     nodes, edges = _need(folder, "nodes"), _need(folder, "edges")
-    columns_of_nodes, table = _read_nodes(nodes, names)
-    return EdgeFile(edges, names, NodeIds(to_arrow(table.ids)), table, columns_of_nodes)
+    bad = bad or BadRows()
+    columns_of_nodes, table = _read_nodes(nodes, names, bad)
+    return EdgeFile(edges, names, NodeIds(to_arrow(table.ids)), table, columns_of_nodes, bad)
 
 
-def open_edge_list(file: Path | str, columns: Mapping[str, str] | None = None) -> EdgeFile:
+def open_edge_list(
+    file: Path | str, columns: Mapping[str, str] | None = None, bad: BadRows | None = None
+) -> EdgeFile:
     """Like `read_edge_list`, but leave the edges in their file."""
-    return EdgeFile(Path(file), column_names(EDGE_COLUMNS, columns), NodeIds(pa.array([], pa.large_string())))
+    names, ids = column_names(EDGE_COLUMNS, columns), NodeIds(pa.array([], pa.large_string()))
+    return EdgeFile(Path(file), names, ids, bad=bad or BadRows())
 
 
 def _need(folder: Path, stem: str) -> Path:
@@ -160,21 +174,21 @@ def _need(folder: Path, stem: str) -> Path:
     return file
 
 
-def _read_nodes(file: Path, names: Mapping[str, str]) -> tuple[frozenset[str], NodeTable]:
+def _read_nodes(file: Path, names: Mapping[str, str], bad: BadRows) -> tuple[frozenset[str], NodeTable]:
     """Our names of the file's columns, and the nodes."""
-    table = read_table(file, {name: names[name] for name in NODE_COLUMNS}, ("id", "text"))
-    check_filled(table["id"], names["id"], file)
-    ids = table["id"].combine_chunks()
-    row = first_repeat(ids)
-    if row is not None:
-        raise InputError(
-            f"the id '{ids[row]}' occurs a second time", place=row_place(file, row), remedy="keep one"
-        )
-    if "image" in table.column_names:
-        for position, picture in enumerate(table["image"].to_pylist()):
-            inside(file.parent, picture, place=row_place(file, position))
+    table = read_table(file, {name: names[name] for name in NODE_COLUMNS}, ("id", "text"), bad)
+    table = _with_own_ids(table, names["id"], file, bad)
     columns = {name: from_arrow(table[name]) for name in table.column_names}
-    pictures = columns.get("image", [""] * len(table))
+    columns["text"], missing = texts_of(to_arrow(columns["text"]))
+    if missing:
+        bad.left_out["texts"] = Counter({NO_TEXT: missing})
+    pictures = list(columns.get("image", [""] * len(table)))
+    for row, picture in enumerate(pictures):
+        try:
+            inside(file.parent, picture, place=row_place(file, row))
+        except InputError as error:
+            bad.refuse("pictures", error, "outside the folder")
+            pictures[row] = ""
     nodes = NodeTable(
         ids=columns["id"],
         texts=columns["text"],
@@ -186,12 +200,32 @@ def _read_nodes(file: Path, names: Mapping[str, str]) -> tuple[frozenset[str], N
     return frozenset(columns), nodes
 
 
+def _with_own_ids(table: pa.Table, called: str, file: Path, bad: BadRows) -> pa.Table:
+    """The rows whose id is not empty and does not occur earlier."""
+    ids = table["id"].combine_chunks()
+    row = pc.index(ids, "").as_py()
+    if row >= 0:
+        error = InputError(f"'{called}' is empty", place=row_place(file, row), remedy="fill it")
+        filled = pc.not_equal(ids, "")
+        bad.refuse("nodes", error, "an empty id", len(ids) - pc.sum(filled).as_py())
+        table, ids = table.filter(filled), ids.filter(filled)
+    row = first_repeat(ids)
+    if row is not None:
+        problem = f"the id '{ids[row]}' occurs a second time"
+        error = InputError(problem, place=row_place(file, row), remedy="keep one")
+        first = np.asarray(pc.index_in(ids, value_set=ids)) == np.arange(len(ids))
+        bad.refuse("nodes", error, "an id that occurs earlier", int((~first).sum()))
+        table = table.filter(pa.array(first))
+    return table
+
+
 TABLES = GraphFormat(
     name="tables",
     files=f"nodes.* with edges.*: {', '.join(SUFFIXES)}",
     signs=lambda path: any(find_table(path, stem) for stem in ("nodes", "edges")),
     read=read_tables,
     stream=open_tables,
+    skips=True,
 )
 EDGE_LIST = GraphFormat(
     name="edge_list",
@@ -199,4 +233,5 @@ EDGE_LIST = GraphFormat(
     signs=lambda path: path.name.endswith(SUFFIXES) and path.name != METADATA and path.is_file(),
     read=read_edge_list,
     stream=open_edge_list,
+    skips=True,
 )

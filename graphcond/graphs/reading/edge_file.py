@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +17,10 @@ from jaxtyping import Float32, Int64
 from graphcond.attributed_graph import ABSENT, EdgeList, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.columns import from_arrow, to_arrow
-from graphcond.graphs.reading.tabular import BLOCK, TableBatch, check_filled, read_batches, row_place
+from graphcond.graphs.reading.tabular import BLOCK, TableBatch, read_batches, row_place
 from graphcond.graphs.source import GraphSource
 from graphcond.progress import Progress
+from graphcond.tally import BadRows, Tally
 
 SPARSE = 8
 """Ids below this many times the number of nodes are looked up in an array; beyond, a hash is smaller."""
@@ -123,6 +124,7 @@ class EdgeFile:
         ids: ids of the nodes; those of a lone list of edges are added as they are read.
         table: the nodes, None for a lone list of edges.
         node_columns: our names of the columns in the file of nodes.
+        bad: what to do with broken rows; those of the nodes were counted already.
     """
 
     file: Path
@@ -130,6 +132,7 @@ class EdgeFile:
     ids: NodeIds
     table: NodeTable | None = None
     node_columns: frozenset[str] = frozenset()
+    bad: BadRows = field(default_factory=BadRows)
 
     @property
     def nodes(self) -> NodeTable:
@@ -156,7 +159,8 @@ class EdgeFile:
         """
         ours = {name: self.names[name] for name in EDGE_COLUMNS}
         columns: list[str] = []
-        for batch in ahead(read_batches(self.file, ours, ("src", "dst"), block=block, others=False)):
+        found = read_batches(self.file, ours, ("src", "dst"), block=block, others=False, bad=self.bad)
+        for batch in ahead(found):
             if not columns:
                 columns = batch.rows.column_names
                 present = self.node_columns.union(columns)
@@ -182,7 +186,11 @@ class EdgeFile:
             weights=np.concatenate(weights) if weights else None,
             types=from_arrow(pa.concat_arrays(types)) if types else None,
         )
-        return GraphSource(self.nodes, edges, self.root)
+        return GraphSource(self.nodes, edges, self.root, tally=self.tally())
+
+    def tally(self) -> Tally:
+        """What was left out of both tables; complete once all batches are read."""
+        return self.bad.tally()
 
     def _edges(self, batch: TableBatch, columns: list[str]) -> EdgeList:
         for name in batch.rows.column_names:
@@ -198,31 +206,48 @@ class EdgeFile:
             name: batch.rows[name].combine_chunks() for name in batch.rows.column_names
         }
         ends = found["src"], found["dst"]
+        left_out = np.zeros(len(batch.rows), bool)
+
+        def leave_out(wrong: np.ndarray, column: pa.Array, problem: str, reason: str, remedy: str) -> None:
+            """Refuse edges; the value of ``column`` is put into ``problem``."""
+            rows = np.flatnonzero(wrong & ~left_out)
+            if len(rows):
+                problem = problem.replace("{}", column[int(rows[0])].as_py())
+                place = row_place(self.file, batch.first + int(rows[0]))
+                error = InputError(problem, place=place, remedy=remedy)
+                self.bad.refuse("edges", error, reason, len(rows))
+                left_out[rows] = True
+
         for column, name in zip(ends, ("src", "dst"), strict=True):
-            check_filled(column, self.names[name], self.file, batch.first)
-        if self.table is None:
-            rows = self.ids.met(*ends)
-        else:
+            if pc.index(column, "").as_py() >= 0:
+                empty = np.asarray(pc.equal(column, ""))
+                leave_out(empty, column, f"'{self.names[name]}' is empty", "an empty end", "fill it")
+        weights = None
+        if (texts := found.get("weight")) is not None:
+            weights = _weights(texts)
+            wrong = ~(np.isfinite(weights) & (weights >= 0))
+            leave_out(wrong, texts, "the weight is '{}'", "a wrong weight", "use finite numbers >= 0")
+        if self.table is not None:
             rows = np.stack([self.ids.rows(column) for column in ends], axis=1)
-            unknown = np.argwhere(rows == ABSENT)
-            if len(unknown):
-                row, end = unknown[0].tolist()
-                raise InputError(
-                    f"there is no node '{ends[end][row]}'",
-                    place=row_place(self.file, batch.first + row),
-                    remedy="add the node or drop the edge",
-                )
-        return EdgeList(
-            sources=rows[:, 0],
-            targets=rows[:, 1],
-            weights=_weights(found["weight"], self.file, batch.first) if "weight" in found else None,
-            types=from_arrow(found["type"]) if "type" in found else None,
-        )
+            for end, column in enumerate(ends):
+                unknown, remedy = rows[:, end] == ABSENT, "add the node or drop the edge"
+                leave_out(unknown, column, "there is no node '{}'", "an end that is no node", remedy)
+        elif left_out.any():
+            rows = np.full((len(batch.rows), 2), ABSENT)
+            rows[~left_out] = self.ids.met(*(end.filter(pa.array(~left_out)) for end in ends))
+        else:
+            rows = self.ids.met(*ends)
+        types = found.get("type")
+        if left_out.any():
+            rows, weights = rows[~left_out], None if weights is None else weights[~left_out]
+            types = None if types is None else types.filter(pa.array(~left_out))
+        return EdgeList(rows[:, 0], rows[:, 1], weights, None if types is None else from_arrow(types))
 
 
-def _weights(column: pa.Array, file: Path, first: int) -> Float32[np.ndarray, " edges"]:
+def _weights(column: pa.Array) -> Float32[np.ndarray, " edges"]:
+    """The weights as numbers; NaN where there is none."""
     try:
-        weights = column.cast(pa.float32()).to_numpy()
+        return column.cast(pa.float32()).to_numpy()
     except pa.ArrowInvalid:  # a weight that only Python reads, such as ' 1.5 ', or none at all
         numbers = []
         for text in column.to_pylist():
@@ -230,12 +255,4 @@ def _weights(column: pa.Array, file: Path, first: int) -> Float32[np.ndarray, " 
                 numbers.append(float(text))
             except ValueError:
                 numbers.append(float("nan"))
-        weights = np.array(numbers, np.float32)
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
-    if len(wrong):
-        raise InputError(
-            f"the weight is '{column[int(wrong[0])]}'",
-            place=row_place(file, first + int(wrong[0])),
-            remedy="use finite numbers >= 0",
-        )
-    return weights
+        return np.array(numbers, np.float32)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -22,6 +23,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.source import GraphSource
 from graphcond.io.strict_json import parse_json
+from graphcond.tally import BadRows
 
 BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""
@@ -36,20 +38,21 @@ Blocks: TypeAlias = Iterator[tuple[pa.Table, int]]
 """Tables of some rows each, the first perhaps without rows, and the bytes of the file read so far."""
 
 
-def read_blocks(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+def read_blocks(file: Path, block: int, wanted: list[str] | None, bad: BadRows) -> Blocks:
     """Read a file in blocks; its suffix tells the format.
 
     Args:
         file: the file.
         block: bytes of text that are parsed at once.
         wanted: columns to read, all if None; JSON lines give all columns in any case.
+        bad: what to do with broken rows.
 
     Raises:
         InputError: the file cannot be read, or has another suffix.
     """
     for suffix, read in _READERS.items():
         if file.name.endswith(suffix):
-            return read(file, block, wanted)
+            return read(file, block, wanted, bad)
     raise InputError("the file is not a table", place=file, remedy=f"use one of {', '.join(SUFFIXES)}")
 
 
@@ -68,13 +71,25 @@ def _read_csv(
     file: Path,
     block: int,
     wanted: list[str] | None,
+    bad: BadRows | None = None,
     *,
     separator: str = ",",
     header: bool = True,
     kind: pa.DataType = TEXT,
 ) -> Blocks:
     """The header, as a table without rows, so that columns are checked first; then the rows."""
-    parse = pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+
+    def left_out(row: pa.csv.InvalidRow) -> str:
+        assert bad is not None
+        problem = f"expected {row.expected_columns} cells, got {row.actual_columns}"
+        bad.refuse("rows", InputError(problem, place=file), "another number of cells than the header")
+        return "skip"
+
+    parse = pa.csv.ParseOptions(
+        delimiter=separator,
+        newlines_in_values=True,
+        invalid_row_handler=left_out if bad is not None and bad.skip else None,
+    )
     # Only with one thread do Arrow's errors name their row.
     options = pa.csv.ReadOptions(use_threads=False, block_size=block, autogenerate_column_names=not header)
     with _reading(file):
@@ -104,28 +119,34 @@ def _unpacked(raw: pa.NativeFile, file: Path) -> pa.NativeFile:
     return pa.CompressedInputStream(raw, "gzip") if file.suffix == ".gz" else raw
 
 
-def _read_lines(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) -> Blocks:
     with _reading(file), file.open("rb") as raw:
-        lines = read_jsonl(file, raw)
+        lines = read_jsonl(file, raw, bad)
         at_least_one = True
         while (batch := list(islice(lines, max(block // ROW // 8, 1)))) or at_least_one:
             rows: list[dict[str, str | None]] = []
             for place, line in batch:
-                if any(isinstance(value, dict | list) for value in line.values()):
-                    raise InputError("a value is a list or an object", place=place, remedy="use plain values")
-                rows.append(
-                    {
-                        key: value if value is None or isinstance(value, str) else json.dumps(value)
-                        for key, value in line.items()
-                    }
-                )
+                for key in [key for key, value in line.items() if isinstance(value, dict | list)]:
+                    error = InputError(
+                        f"'{key}' is a list or an object", place=place, remedy="use plain values"
+                    )
+                    bad.refuse("values", error, "a list or an object")
+                    line[key] = None
+                rows.append({key: _plain(value) for key, value in line.items()})
             names = dict.fromkeys(key for row in rows for key in row)
             columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
             yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
             at_least_one = False
 
 
-def _read_parquet(file: Path, block: int, wanted: list[str] | None) -> Blocks:
+def _plain(value: Any) -> str | None:
+    """A value of JSON as text; None where it is missing, as NaN is."""
+    if value is None or isinstance(value, str):
+        return value
+    return None if isinstance(value, float) and isnan(value) else json.dumps(value)
+
+
+def _read_parquet(file: Path, block: int, wanted: list[str] | None, bad: BadRows) -> Blocks:
     with _reading(file), pa.parquet.ParquetFile(file) as stored:
         names = [name for name in stored.schema_arrow.names if wanted is None or name in wanted]
         yield stored.schema_arrow.empty_table(), 0
@@ -143,7 +164,7 @@ def _reading(file: Path) -> Iterator[None]:
         raise InputError(f"the file cannot be read: {error}", place=file, remedy="correct the file") from None
 
 
-_READERS: dict[str, Callable[[Path, int, list[str] | None], Blocks]] = {
+_READERS: dict[str, Callable[[Path, int, list[str] | None, BadRows], Blocks]] = {
     ".csv": _read_csv,
     ".csv.gz": _read_csv,
     ".jsonl": _read_lines,
@@ -156,12 +177,15 @@ SUFFIXES = tuple(_READERS)
 _MEND_LINE = "correct or delete that line"
 
 
-def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_jsonl(
+    file: Path, opened: BinaryIO | None = None, bad: BadRows | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each object with its place (``file:line``); empty lines are skipped.
 
     Args:
         file: the file.
         opened: the same file, already open, for a caller who wants to know how far it is read.
+        bad: what to do with lines that are not JSON objects; they are errors unless given.
 
     Raises:
         InputError: the file is missing or not UTF-8, or a line is not a JSON object.
@@ -170,7 +194,11 @@ def read_jsonl(file: Path, opened: BinaryIO | None = None) -> Iterator[tuple[str
         with TextIOWrapper(opened or file.open("rb"), "utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield f"{file}:{number}", _parse(line, f"{file}:{number}")
+                    parsed = None
+                    with nullcontext() if bad is None else bad.row("rows"):
+                        parsed = _parse(line, f"{file}:{number}")
+                    if parsed is not None:
+                        yield f"{file}:{number}", parsed
     except FileNotFoundError:
         raise InputError("no such file", place=file, remedy="check the path") from None
     except UnicodeDecodeError:
@@ -212,9 +240,11 @@ def find_table(folder: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-def read_table(file: Path, names: Mapping[str, str], required: tuple[str, ...]) -> pa.Table:
+def read_table(
+    file: Path, names: Mapping[str, str], required: tuple[str, ...], bad: BadRows | None = None
+) -> pa.Table:
     """Read a whole table; see `read_batches`."""
-    batches = [batch.rows for batch in read_batches(file, names, required)]
+    batches = [batch.rows for batch in read_batches(file, names, required, bad=bad)]
     table = pa.concat_tables(batches, promote_options="default")
     filled = [pc.fill_null(column, "") for column in table.columns]
     return pa.Table.from_arrays(filled, table.column_names).combine_chunks()
@@ -227,6 +257,7 @@ def read_batches(
     *,
     block: int = BLOCK,
     others: bool = True,
+    bad: BadRows | None = None,
 ) -> Iterator[TableBatch]:
     """Read a table in batches, at least one, with every value as text and "" for missing values.
 
@@ -239,6 +270,7 @@ def read_batches(
         required: our names of columns that the file must have.
         block: bytes of text that are parsed at once, which takes about ten times as much memory.
         others: read columns that are not in ``names``, too.
+        bad: what to do with broken rows and with columns that do not hold text; they are errors unless given.
 
     Raises:
         InputError: the file cannot be read, or a column is missing, occurs twice, does not hold text or is
@@ -254,8 +286,8 @@ def read_batches(
                 remedy="name a column for each",
             )
     hidden = set(names) - set(ours)
-    first = 0
-    for table, read in read_blocks(file, block, None if others else list(ours)):
+    first, bad = 0, bad or BadRows()
+    for table, read in read_blocks(file, block, None if others else list(ours), bad):
         _check_columns(table.column_names, {name: names[name] for name in required}, file)
         columns = {}
         for name in table.column_names:
@@ -264,11 +296,13 @@ def read_batches(
             try:
                 columns[ours.get(name, name)] = pc.fill_null(table[name].cast(pa.large_string()), "")
             except pa.ArrowException:
-                raise InputError(
-                    f"the column '{name}' holds {table[name].type}, not text",
-                    place=file,
-                    remedy="leave that column out",
-                ) from None
+                problem = f"the column '{name}' holds {table[name].type}, not text"
+                error = InputError(problem, place=file, remedy="leave that column out")
+                if ours.get(name) in required:
+                    raise error from None
+                reason = f"'{name}' holds {table[name].type}"
+                if reason not in bad.left_out.get("columns", ()):  # once, not in each batch
+                    bad.refuse("columns", error, reason)
         yield TableBatch(first, pa.table(columns), read)
         first += len(table)
 

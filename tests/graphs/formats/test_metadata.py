@@ -72,7 +72,7 @@ def test_other_keys(tmp_path: Path) -> None:
         ({"center": "c d.png", "neighbors": []}, r":2: the key 'text' is missing"),
         ({"center": "c d.png", "text": "t"}, r":2: the key 'neighbors' is missing"),
         ({"center": 3, "text": "t", "neighbors": []}, r":2: 'center' is 3, not a string"),
-        ({"center": "c d.png", "text": None, "neighbors": []}, r":2: 'text' is None"),
+        ({"center": "c d.png", "text": 3, "neighbors": []}, r":2: 'text' is 3"),
         (
             {"center": "c d.png", "text": "t", "neighbors": "a.png"},
             r":2: 'neighbors' is not a list of strings",

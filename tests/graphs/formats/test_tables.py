@@ -170,8 +170,8 @@ def test_bad_tables(tmp_path: Path, nodes: str, edges: str, problem: str) -> Non
         ("nodes.csv.gz", gzip.compress(b"id,text\na,1\n" * 99, mtime=0)[:-9], "cannot be read"),
         ("nodes.csv.gz", b"id,text\na,1\n", "cannot be read"),
         ("nodes.parquet", b"PAR1 and nothing more", "cannot be read"),
-        ("nodes.jsonl", b'{"id": "a", "text": [1]}', r":1: a value is a list"),
         ("nodes.jsonl", b'{"id": "a"\n', r":1: the text is not JSON"),
+        ("nodes.jsonl", b'{"id": "a", "text": [1]}', ":1: 'text' is a list"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
