@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
+from graphcond.io.terminal import console, plain
+
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
 
@@ -36,7 +38,6 @@ def during(watch: Watch, task: str) -> Iterator[None]:
 @contextmanager
 def progress_bars() -> Iterator[Watch]:
     """Bars with the rate and the time passed and left, one for each task that is watched."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -58,7 +59,7 @@ def progress_bars() -> Iterator[Watch]:
             return Text(f"{speed:.3g}/s" if speed else "")
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
@@ -66,12 +67,12 @@ def progress_bars() -> Iterator[Watch]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True)) as progress:
+    with Bars(*columns, console=console(stderr=True)) as progress:
         bars: dict[str, TaskID] = {}
 
         def count(task: str, done: int, total: int) -> None:
             if task not in bars:  # a task that never starts shows no bar
-                bars[task] = progress.add_task(task)
+                bars[task] = progress.add_task(plain(task))
             progress.update(bars[task], completed=done, total=total)
 
         yield lambda task: partial(count, task)

@@ -21,6 +21,7 @@ from graphcond.cli.sample_all import sample_all
 from graphcond.cli.train import train_command
 from graphcond.errors import GraphcondError, Notice
 from graphcond.io.stops import Stopped, raised_stops
+from graphcond.io.terminal import plain
 
 DONE, INTERNAL_ERROR, USAGE_ERROR, SIGNALLED = 0, 1, 2, 128
 """Exit codes: success; an internal error; an error that the user can correct; 128 + n after signal n."""
@@ -58,7 +59,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     python_format = warnings.formatwarning
     warnings.formatwarning = lambda message, category, *where, **line: (
-        f"note: {message}\n"
+        f"note: {plain(str(message))}\n"
         if issubclass(category, Notice)
         else python_format(message, category, *where, **line)
     )
@@ -108,9 +109,9 @@ def _run() -> None:
 
 
 def _complain(*lines: str) -> None:
-    """Print lines; line breaks and control codes, which may come from the input, become spaces."""
+    """Print lines; line breaks, which may come from the input, become spaces."""
     for line in lines:
-        print("".join(sign if sign.isprintable() else " " for sign in line), file=sys.stderr)
+        print(plain(" ".join(line.split("\n"))), file=sys.stderr)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -11,6 +11,7 @@ import typer
 
 from graphcond.cli.options import MAX_SEED, base_name
 from graphcond.errors import InputError
+from graphcond.io.terminal import say
 
 app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
 
@@ -49,7 +50,7 @@ def samplers(
     with progress_bars() as watch:
         bench, examples = bench_samplers(pipe, limit=limit, seed=seed, watch=watch)
     write_bench(bench, examples, out)
-    print(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
+    say(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
 
 
 @app.command()
@@ -84,4 +85,4 @@ def scenes(
     check_writable(out / "scenes.md")
     bench, examples = run_scenes(experiments, limit=limit, pairs=pairs, seed=seed)
     write_bench(bench, examples, out)
-    print(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
+    say(json.dumps(bench.to_json()) if as_json else to_markdown(bench))

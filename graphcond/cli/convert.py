@@ -9,6 +9,7 @@ import typer
 
 from graphcond.errors import InputError
 from graphcond.io.files import check_new_folder
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     from graphcond.model import GraphModel
@@ -82,7 +83,7 @@ def instructg2i(
         lines = _to_ours(source, out, {name: value for name, value in options.items() if value is not None})
     else:
         lines = _to_release(source, target)
-    typer.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:

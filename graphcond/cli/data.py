@@ -14,6 +14,7 @@ from rich.markup import escape
 from graphcond.cli.data_export import export
 from graphcond.cli.data_features import features
 from graphcond.errors import InputError, did_you_mean
+from graphcond.io.terminal import console, say
 from graphcond.progress import progress_bars
 from graphcond.tally import Tally
 
@@ -217,15 +218,14 @@ def _counts(graph: AttributedGraph, out: Path) -> dict[str, Any]:
 
 def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, Any]) -> None:
     if as_json:
-        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        say(json.dumps(value, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=escape(title), show_header=False, title_justify="left")
     for name, entry in rows.items():
         table.add_row(name, escape(str(entry)))
-    Console().print(table)
+    console().print(table)
 
 
 def _report_rows(report: GraphReport) -> dict[str, object]:

@@ -11,6 +11,7 @@ import typer
 from graphcond.cli.sampler_options import Source
 from graphcond.errors import InputError
 from graphcond.io.files import check_writable
+from graphcond.io.terminal import say
 from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def export(
     else:
         with progress_bars() as watch:
             told = f"{export_edges(graph, out, watch('writing edges'))} edges"
-    typer.echo(f"{out}: {told}")
+    say(f"{out}: {told}")
 
 
 def _check_options(out: Path, neighbors: Path | None, split: Sequence[str] | None) -> None:

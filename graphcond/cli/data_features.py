@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from graphcond.errors import InputError
+from graphcond.io.terminal import say
 
 
 def features(
@@ -31,7 +32,7 @@ def features(
     from graphcond.graphs.load import find_features, read_features
 
     if out is None:
-        typer.echo("\n".join(find_features(source)) or "there are none")
+        say("\n".join(find_features(source)) or "there are none")
         return
     if out.suffix != ".npy":
         raise InputError(f"'{out.name}' is not a .npy file", place="--out", remedy="end the name in .npy")
@@ -42,4 +43,4 @@ def features(
     rows = read_features(source, name)
     with atomic_file(out) as temporary, temporary.open("wb") as file:
         np.save(file, rows)
-    typer.echo(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}, {rows.dtype}")
+    say(f"{out}: {rows.shape[0]} rows of {rows.shape[1]}, {rows.dtype}")

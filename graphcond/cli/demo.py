@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.io.terminal import console, say
+
 if TYPE_CHECKING:
     from graphcond.demo import DemoReport
 
@@ -28,15 +30,13 @@ def demo(
 
     Example: graphcond demo --out outputs/demo
     """
-    from rich.console import Console
-
     from graphcond.demo import run_demo
 
-    report = run_demo(out, seed=seed, quick=quick, device=device, console=Console(stderr=True))
+    report = run_demo(out, seed=seed, quick=quick, device=device, console=console(stderr=True))
     if as_json:
-        print(json.dumps(json.loads((out / "report.json").read_text(encoding="utf-8"))))
+        say(json.dumps(json.loads((out / "report.json").read_text(encoding="utf-8"))))
     else:
-        print(in_words(report, out))
+        say(in_words(report, out))
 
 
 def in_words(report: DemoReport, out: Path) -> str:

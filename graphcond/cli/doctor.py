@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from graphcond.io.terminal import console, say
+
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Versions, device, the attention kernel in use, DGL's and xformers' state, and what to install.
 
     Example: graphcond doctor
     """
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -21,10 +22,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     findings = check_up()
     if as_json:
-        print(json.dumps([finding.__dict__ for finding in findings], indent=2))
+        say(json.dumps([finding.__dict__ for finding in findings], indent=2))
         return
     table = Table("what", "state", "what to do")
     for finding in findings:
         mark = "[green]✓[/]" if finding.fine else "[yellow]![/]"
         table.add_row(finding.name, f"{mark} {escape(finding.state)}", escape(finding.advice))
-    Console().print(table)
+    console().print(table)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphcond.errors import InputError
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     from graphcond.recipe import Recipe
@@ -82,7 +83,7 @@ def evaluate(
     if out is not None:
         write_json(out, content)
     if as_json:
-        print(json.dumps(content))
+        say(json.dumps(content))
     else:
         for report in reports.values():
             report.print()

@@ -13,6 +13,7 @@ from graphcond.cli.asked import Asked
 from graphcond.cli.many_values import apart
 from graphcond.cli.options import MAX_SEED
 from graphcond.errors import InputError, did_you_mean
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     from graphcond.context import NeighborFeatures
@@ -98,7 +99,7 @@ def generate(
         pictures = _draw(pipe, text, graphs, scenes, watch, seed=seed, **options)
     made = {"out": str(out), "prompt": text, "graphs": len(graphs) or len(scenes), "seed": seed}
     _write(pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures), out, kind, made)
-    print(json.dumps(made) if as_json else f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}")
+    say(json.dumps(made) if as_json else f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}")
 
 
 def _draw(

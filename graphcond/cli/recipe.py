@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from graphcond.cli.options import base_name
+from graphcond.io.terminal import console, say
 
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
@@ -25,7 +26,6 @@ def list_recipes(as_json: Json = False) -> None:
 
     Example: graphcond recipe list
     """
-    from rich.console import Console
     from rich.table import Table
 
     from graphcond.io.strict_yaml import read_yaml
@@ -33,12 +33,12 @@ def list_recipes(as_json: Json = False) -> None:
 
     rows = {name: read_yaml(path)["description"] for name, path in shipped_recipes().items()}
     if as_json:
-        print(json.dumps([{"name": name, "description": text} for name, text in rows.items()]))
+        say(json.dumps([{"name": name, "description": text} for name, text in rows.items()]))
         return
     table = Table("recipe", "what it is")
     for name, text in rows.items():
         table.add_row(name, text)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -65,9 +65,9 @@ def show(
     elif resolved or base or overrides or as_json:
         recipe = load_recipe(name, base=base_name(base), overrides=overrides or ())
     else:
-        print(read_text(find_recipe(name)), end="")
+        say(read_text(find_recipe(name)), end="")
         return
-    print(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
+    say(json.dumps(recipe.model_dump(mode="json"), indent=2) if as_json else recipe.to_yaml())
 
 
 @app.command()
@@ -86,9 +86,9 @@ def check(
     recipe = check_recipe(file, base=base_name(base), overrides=overrides or ())
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
     if as_json:
-        print(json.dumps({"ok": True, "name": recipe.name, "conditions": parts}))
+        say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts}))
     else:
-        print(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}")
+        say(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}")
 
 
 @app.command()
@@ -103,6 +103,6 @@ def schema(
     from graphcond.recipe import Recipe
 
     if out is None:
-        print(json.dumps(Recipe.model_json_schema(), indent=2))
+        say(json.dumps(Recipe.model_json_schema(), indent=2))
     else:
         write_json(out, Recipe.model_json_schema())

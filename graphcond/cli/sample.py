@@ -11,6 +11,7 @@ import typer
 
 from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
 from graphcond.errors import InputError
+from graphcond.io.terminal import console, say
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
@@ -63,13 +64,13 @@ def sample(
     if picture is not None:
         _draw(graph, row, chosen, picture, f"{config.kind}: neighbors of {target}")
     if as_json:
-        typer.echo(json.dumps({"target": target, "neighbors": chosen}, ensure_ascii=False))
+        say(json.dumps({"target": target, "neighbors": chosen}, ensure_ascii=False))
     elif chosen:
         _show(f"{target}: {graph.nodes.texts[row]}", chosen)
     elif config.require_picture:
-        typer.echo(f"{target} has no neighbors with a picture. --set require_picture=false takes others too.")
+        say(f"{target} has no neighbors with a picture. --set require_picture=false takes others too.")
     else:
-        typer.echo(f"{target} has no neighbors.")
+        say(f"{target} has no neighbors.")
 
 
 def make_sampler(
@@ -111,7 +112,6 @@ def _described(graph: AttributedGraph, context: NeighborContext) -> list[dict[st
 
 
 def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -120,7 +120,7 @@ def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
     for neighbor in chosen:
         relation = [escape(neighbor[name] or "") for name in related]
         table.add_row(escape(neighbor["id"]), f"{neighbor['score']:.4g}", *relation, escape(neighbor["text"]))
-    Console().print(table)
+    console().print(table)
 
 
 def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], file: Path, title: str) -> None:

@@ -13,6 +13,7 @@ import typer
 from graphcond.cli.sample import make_sampler
 from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
 from graphcond.errors import InputError
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
@@ -84,9 +85,9 @@ def sample_all(
             progress=watch("sampling"),
         )
     if done:
-        typer.echo(f"neighbors of {len(plan.targets)} targets: {out}")
+        say(f"neighbors of {len(plan.targets)} targets: {out}")
     else:
-        typer.echo(f"share {share.index} of {share.count} is done; the last to finish writes {out}")
+        say(f"share {share.index} of {share.count} is done; the last to finish writes {out}")
 
 
 def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> NeighborSampler:

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from graphcond.errors import InputError
+from graphcond.io.terminal import console, say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,7 +69,7 @@ def show(
         picture.save(temporary, "PNG")
     shown = min(len(scenes), MOST_SHOWN)
     rest = f" of {len(scenes)} (choose others with --index)" if shown < len(scenes) else ""
-    typer.echo(f"{out}: {shown} {'scene' if shown == 1 else 'scenes'}{rest}")
+    say(f"{out}: {shown} {'scene' if shown == 1 else 'scenes'}{rest}")
 
 
 @app.command()
@@ -94,17 +95,16 @@ def inspect(
 
     report = inspect_scenes(source, format=format_, pictures=pictures)
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+        say(json.dumps(asdict(report), indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=escape(str(source)), show_header=False, title_justify="left")
     for name, value in _rows(report).items():
         table.add_row(name, escape(str(value)))
-    Console().print(table)
+    console().print(table)
     for note in report.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _sheet(scenes: list[SceneGraph], name: str) -> Image.Image:

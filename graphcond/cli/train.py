@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphcond.errors import InputError
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     from graphcond.recipe import Recipe
@@ -67,15 +68,15 @@ def train_command(
     chosen = _recipe(recipe, base, [*(set_ or []), *shorthand], resume)
     run = train(chosen, out=out, resume=resume, device=device)
     if "validation" in run.metrics:
-        print(f"graph gap: {_gap(run.metrics['validation'])}")
+        say(f"graph gap: {_gap(run.metrics['validation'])}")
     # An example that draws a target of the run, held out where any is.
     place, model = str(chosen.data.place or run.data.root), str(run.folder / "final")
     if isinstance(run.data, SceneDataset):
         options = ["--scene", place, "--index", str(run.example)]
     else:
         options = ["--graph", place, "--target", run.data.ids[run.example]]
-    print(f"model: {model}")
-    print(f"try: {shlex.join(['graphcond', 'generate', model, *options])}")
+    say(f"model: {model}")
+    say(f"try: {shlex.join(['graphcond', 'generate', model, *options])}")
 
 
 def _gap(validation: Mapping[str, Any]) -> str:

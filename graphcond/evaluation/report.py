@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from graphcond.intervals import Measurement
+from graphcond.io import terminal
 
 DIFFERENCES = (("graph", "no_graph"), ("graph", "shuffled_graph"))
 """Pairs of arms whose difference is reported: the gain from the graph, and from the *right* graph."""
@@ -71,7 +72,7 @@ def to_markdown(report: EvaluationReport) -> str:
 
 def print_report(report: EvaluationReport, console: Console | None = None) -> None:
     """Print the arms, then the differences, as tables that fit 80 columns."""
-    console = console or Console()
+    console = console or terminal.console()
     console.print(_table(report, report.arms, report.title))
     if report.differences:
         console.print(_table(report, report.differences, "what the graph adds"))

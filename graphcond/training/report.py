@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from graphcond.io.terminal import plain
 from graphcond.progress import Progress as Callback
 
 LINES = 20
@@ -55,7 +56,7 @@ class Report:
         """A stage with a bar, which appears once the yielded callback is called with (done, total)."""
         start, counted = time.perf_counter(), 0
         with self._progress(transient=True) as progress:
-            task = progress.add_task(text, total=None, note="")
+            task = progress.add_task(plain(text), total=None, note="")
 
             def advance(done: int, total: int) -> None:
                 nonlocal counted
@@ -89,7 +90,7 @@ class Report:
     def _progress(self, *, transient: bool) -> Progress:
         return Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

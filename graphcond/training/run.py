@@ -19,6 +19,7 @@ from rich.console import Console
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.dataset import Dataset, as_dataset
 from graphcond.errors import TrainingError
+from graphcond.io import terminal
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
@@ -125,7 +126,7 @@ def train(
         accelerated(recipe.training, device, place) as accelerator,
         _claimed(recipe, place, resume is not None, accelerator) as (run, checkpoint),
     ):
-        shown = console if console is not None else Console(stderr=True)
+        shown = console if console is not None else terminal.console(stderr=True)
         report = Report(shown if accelerator.is_main_process else Console(quiet=True))
         try:
             with accelerator.main_process_first():  # the others then find everything in the cache

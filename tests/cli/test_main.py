@@ -84,7 +84,7 @@ def test_our_own_faults_are_one(monkeypatch: pytest.MonkeyPatch, capsys) -> None
             "error: not enough memory (Def",
         ),
         (PermissionError(13, "Permission denied", "secret.png"), "error: secret.png: Permission denied\n"),
-        (InputError("two\nlines and \x1b[31mred", place="a"), "error: a: two lines and  [31mred\n"),
+        (InputError("two\nlines and \x1b[31mred", place="a"), "error: a: two lines and \\u001b[31mred\n"),
     ],
 )
 def test_what_the_machine_refuses_is_one_line_and_two(

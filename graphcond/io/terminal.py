@@ -1,0 +1,42 @@
+"""Text for a terminal: control codes in names, ids and texts of data are shown, not obeyed."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""C0 without tab and line feed, C1, marks and overrides of direction, separators, and lone surrogates."""
+
+
+def plain(text: str) -> str:
+    r"""``text`` with each control code as ``\uXXXX``, which is also its escape within a string of JSON."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: object = "", *, end: str = "\n") -> None:
+    """Print the answer of a command to standard output."""
+    print(plain(str(text)), end=end)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console whose strings, those in tables among them, are `plain`; ``:cat:`` stays what it is."""
+    return _console_class()(stderr=stderr, emoji=False)
+
+
+@cache
+def _console_class() -> type[Console]:
+    from rich.console import Console  # slow to import
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: object) -> Text:  # type: ignore[override]
+            return super().render_str(plain(text), **options)  # type: ignore[arg-type]
+
+    return PlainConsole
