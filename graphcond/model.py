@@ -169,6 +169,13 @@ class GraphModel:
         if self.lora is not None:
             self.lora.train(mode)
 
+    def eject(self) -> None:
+        """Take the conditions and the LoRA out of the base, which another model may then use."""
+        for condition in self.conditions.values():
+            condition.injector.eject()
+        if self.lora is not None:
+            self.lora.eject()
+
     def save_pretrained(
         self,
         folder: str | Path,

@@ -18,6 +18,7 @@ from graphcond.cli.generate import generate
 from graphcond.cli.many_values import ManyValues
 from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
+from graphcond.cli.sweep import sweep
 from graphcond.cli.train import train_command
 from graphcond.errors import GraphcondError, Notice
 from graphcond.io.stops import Stopped, raised_stops
@@ -43,6 +44,7 @@ app.command()(sample_all)
 app.command("train")(train_command)
 app.command(cls=ManyValues)(generate)
 app.command()(evaluate)
+app.command()(sweep)
 app.add_typer(convert.app, name="convert")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(scene.app, name="scene")

@@ -296,6 +296,7 @@ class GraphDataset(Dataset):
     def __init__(self, graph: AttributedGraph) -> None:
         self._graph = graph
         self.relation_names = graph.relation_names
+        self._embedded: tuple[Extractors, NodeEmbeddings] | None = None
 
     @property
     def graph(self) -> AttributedGraph:
@@ -320,10 +321,15 @@ class GraphDataset(Dataset):
     def embed(self, extractors: Extractors, progress: Progress | None = None) -> NodeEmbeddings:
         """The embeddings of the nodes; pictures and texts are embedded when their rows are requested.
 
+        Equal extractors get the same tables, so that runs in one process read each embedding once.
+
         Raises:
             InputError: the network or the file of the features cannot be loaded.
         """
-        return extractors.of_nodes(self._graph.picture_paths, self.texts, progress)
+        if self._embedded is None or self._embedded[0] is not extractors:
+            tables = extractors.of_nodes(self._graph.picture_paths, self.texts, progress)
+            self._embedded = extractors, tables
+        return self._embedded[1]
 
     def view(
         self,

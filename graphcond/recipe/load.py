@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -18,10 +18,12 @@ from graphcond.recipe.recipe import Recipe
 from graphcond.recipe.yaml_files import find_recipe
 
 BaseName = Literal["tiny"]
+Override: TypeAlias = str | tuple[str, Any]
+"""``a.b=c``, or a path and its value."""
 
 
 def load_recipe(
-    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Iterable[str] = ()
+    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Iterable[Override] = ()
 ) -> Recipe:
     """Read a recipe, put it on another base if asked, then apply ``a.b=c`` overrides.
 
@@ -33,7 +35,7 @@ def load_recipe(
 
 
 def check_recipe(
-    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Sequence[str] = ()
+    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Sequence[Override] = ()
 ) -> Recipe:
     """The recipe as `load_recipe` reads it, after its section ``tiny`` has been tried too.
 
@@ -48,7 +50,7 @@ def check_recipe(
 
 
 def parse_recipe(
-    values: Any, *, base: BaseName | None = None, overrides: Iterable[str] = (), place: object = "recipe"
+    values: Any, *, base: BaseName | None = None, overrides: Iterable[Override] = (), place: object = "recipe"
 ) -> Recipe:
     """A recipe from plain values; see `load_recipe`."""
     if not isinstance(values, dict):
@@ -56,7 +58,7 @@ def parse_recipe(
             "a recipe is a mapping of names to settings", place=place, remedy="see `graphcond recipe show`"
         )
     values = copy.deepcopy(values)
-    assignments = [_renamed(*assignment(text)) for text in overrides]
+    assignments = [_renamed(*assignment(one)) for one in overrides]
     if base == "tiny":
         keep_data = any(_names_data(path) for path, _ in assignments)
         _move_to_tiny(values, _validate(values, place), keep_data=keep_data, place=f"{place}: tiny")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from graphcond.errors import InputError, did_you_mean
@@ -19,20 +20,23 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> None:
         assign(values, *assignment(text))
 
 
-def assignment(text: str) -> tuple[list[str], Any]:
-    """The path and the value of ``a.b=c``; the value is read as YAML.
+def assignment(override: str | tuple[str, Any]) -> tuple[list[str], Any]:
+    """The path and the value of ``a.b=c``, which is read as YAML, or of a pair of both.
 
     Raises:
         InputError: no assignment, or its value is not YAML.
     """
-    path, equals, value = text.partition("=")
+    if not isinstance(override, str):
+        path, value = override
+        return path.split("."), deepcopy(value)  # later overrides may change parts of it
+    path, equals, text = override.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"'{text}' is not an assignment", place="--set", remedy="write --set a.b=c")
+        raise InputError(f"'{override}' is not an assignment", place="--set", remedy="write --set a.b=c")
     try:
-        return path.strip().split("."), parse_yaml(value, "--set")
+        return path.strip().split("."), parse_yaml(text, "--set")
     except InputError as error:
         raise InputError(
-            f"the value of '{text:.60}' cannot be read: {error.problem}", place="--set", remedy="quote it"
+            f"the value of '{override:.60}' cannot be read: {error.problem}", place="--set", remedy="quote it"
         ) from None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
+from graphcond.bases import Base
 from graphcond.bases.attention import choose_attention
 from graphcond.bases.config import check_training
 from graphcond.data.contexts import Sampled
@@ -28,6 +29,19 @@ from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
 from graphcond.training.stages import freeze_staged, run_stages
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Networks that are loaded already, in place of those that a recipe names.
+
+    Args:
+        base: without injectors; the model's own stay in it until they are ejected.
+        extractors: of the recipe's features.
+    """
+
+    base: Base | None = None
+    extractors: Extractors | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ def prepare(
     targets: Int64[np.ndarray, " n"] | None = None,
     run: RunFolder | None = None,
     resumed: RunFolder | None = None,
+    loaded: Loaded | None = None,
 ) -> Prepared:
     """Open the data, build the model, run its stages, and compute everything that is constant in training.
 
@@ -78,10 +93,12 @@ def prepare(
         targets: rows to train on, in place of the training splits.
         run: where stages leave what they trained, and their figures.
         resumed: a run of whose checkpoint the weights will be read.
+        loaded: networks in place of the recipe's.
 
     Raises:
         InputError: something about the data, the base or their fit is wrong.
     """
+    loaded = loaded or Loaded()
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
     if recipe.start_from is not None and resumed is None:
         saved_recipe(recipe.start_from)
@@ -94,7 +111,7 @@ def prepare(
     if note is not None:
         report.say(f"note: {note}")
     held_out = np.setdiff1d(data.held_out(recipe.data), targets)
-    gatherer = Gatherer.of(recipe, data, Extractors(recipe.features, device), report)
+    gatherer = Gatherer.of(recipe, data, loaded.extractors or Extractors(recipe.features, device), report)
     contexts = gatherer.contexts(targets, "training")
     found = has_graph(contexts)
     if not found.any():
@@ -104,7 +121,7 @@ def prepare(
             place="data",
             remedy=f"give training {data.noun}s graphs of their own",
         )
-    model = _build_model(recipe, gatherer, device, report, resumed=resumed is not None)
+    model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
     if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)
     else:
@@ -131,7 +148,13 @@ def prepare(
 
 
 def _build_model(
-    recipe: Recipe, gatherer: Gatherer, device: torch.device, report: Report, *, resumed: bool
+    recipe: Recipe,
+    gatherer: Gatherer,
+    device: torch.device,
+    report: Report,
+    base: Base | None,
+    *,
+    resumed: bool,
 ) -> GraphModel:
     # CLIP's own projection, where an encoder starts from it; embeddings from a file have none.
     starts = any("text_projection" in condition.encoder.needs for condition in recipe.conditions)
@@ -141,6 +164,7 @@ def _build_model(
             recipe,
             feature_width=gatherer.feature_width,
             device=device,
+            base=base,
             text_projection=gatherer.extractors.clip.text_projection if starts and not from_file else None,
         )
         if recipe.start_from is not None and not resumed:

@@ -26,7 +26,7 @@ from graphcond.scene_graph import SceneSet
 from graphcond.training.device import accelerated
 from graphcond.training.metrics import append_record, cut_after
 from graphcond.training.paths import RunFolder
-from graphcond.training.prepare import Prepared, prepare
+from graphcond.training.prepare import Loaded, Prepared, prepare
 from graphcond.training.preview import Previews
 from graphcond.training.report import Report
 from graphcond.training.run_folder import new_run, place_of_run, resumed_run
@@ -101,6 +101,7 @@ def train(
     graph: AttributedGraph | SceneSet | Dataset | None = None,
     targets: Int64[np.ndarray, " n"] | None = None,
     console: Console | None = None,
+    loaded: Loaded | None = None,
 ) -> TrainedRun:
     """Train the conditions (and the LoRA) of a recipe over its frozen base, after its stages.
 
@@ -115,6 +116,7 @@ def train(
         graph: a graph or scenes in place of the recipe's data.
         targets: rows of them to train on, in place of the training splits.
         console: where progress is shown; standard error unless given.
+        loaded: networks in place of those that the recipe names, to train several models over one base.
 
     Raises:
         InputError: something about the recipe, the data or the run folder is wrong.
@@ -136,6 +138,7 @@ def train(
                     targets=targets,
                     run=run if accelerator.is_main_process else None,
                     resumed=None if checkpoint is None else run,
+                    loaded=loaded,
                 )
             if prepared.trains:
                 newest, warnings = _fit(recipe, prepared, accelerator, run, report, checkpoint)

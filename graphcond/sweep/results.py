@@ -1,0 +1,245 @@
+"""The figures of a sweep: over targets and seeds, and their paired differences to one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from graphcond.intervals import Measurement
+from graphcond.recipe import Recipe
+from graphcond.sweep.config import SweepConfig
+from graphcond.sweep.plan import RowPlan
+from graphcond.sweep.scores.base import Example, Figure, measured
+
+STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
+"""The 0.975 quantiles of Student's t with 1 to 20 degrees of freedom.
+
+Beyond, 1.96 + 2.4 / degrees is right to 0.3 %.
+"""
+
+Key = tuple[str, str]
+"""A metric and an arm."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A figure of a row over all its seeds.
+
+    Args:
+        over_targets: the mean of its seeds, with the interval over targets.
+        over_seeds: the same with the interval over seeds (Student's t); None with one seed.
+    """
+
+    over_targets: Measurement
+    over_seeds: Measurement | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where no interval holds 0, else 0."""
+        intervals = [one for one in (self.over_targets, self.over_seeds) if one is not None]
+        if all(one.low > 0 for one in intervals):
+            return 1
+        return -1 if all(one.high < 0 for one in intervals) else 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of a row less that of the reference row.
+
+    Args:
+        value: the difference, paired by target and seed.
+        verdict: ``better``, ``worse``, or that there is no difference to be seen.
+    """
+
+    value: Value
+    verdict: str
+
+
+NO_DIFFERENCE = "no difference shown"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of the table: all its seeds.
+
+    Args:
+        name: of the row.
+        seeds: those that are done.
+        labels: by axis the name of the value there.
+        parts: the encoders, injectors and samplers of its recipe.
+        parameters: number of trained parameters.
+        memory: peak memory in bytes, the largest of its seeds.
+        seconds: of the training, the mean of its seeds.
+        figures: by metric and arm, one for each seed.
+        values: by metric and arm.
+        notes: what scores and training say.
+        failed: why seeds failed.
+        examples: pictures of the first seed.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    labels: Mapping[str, str]
+    parts: Mapping[str, str]
+    parameters: int | None
+    memory: float | None
+    seconds: float | None
+    figures: Mapping[Key, tuple[Figure, ...]] = field(repr=False)
+    values: Mapping[Key, Value] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    failed: Mapping[int, str] = field(default_factory=dict)
+    examples: tuple[Example, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The table of a sweep.
+
+    Args:
+        groups: its rows.
+        reference: the row that others are compared with; empty if it failed.
+        seed: of the intervals.
+    """
+
+    groups: tuple[Group, ...]
+    reference: str
+    seed: int
+
+    @property
+    def keys(self) -> list[Key]:
+        """Every metric and arm that some row has, in order of appearance."""
+        return list(dict.fromkeys(key for group in self.groups for key in group.values))
+
+    def group(self, name: str) -> Group:
+        """A row by its name."""
+        return next(group for group in self.groups if group.name == name)
+
+    def higher_is_better(self, metric: str) -> bool | None:
+        """Whether more of a metric is better; None where neither is."""
+        found = (
+            f
+            for group in self.groups
+            for key, ones in group.figures.items()
+            for f in ones
+            if key[0] == metric
+        )
+        return next((figure.higher_is_better for figure in found), None)
+
+    def difference(self, name: str, other: str, key: Key) -> Difference | None:
+        """A figure of a row less that of another, paired by target and seed.
+
+        None where one of them has no such figure, or the targets, networks or seeds are not the same.
+        """
+        ours, theirs = (self.group(row).figures.get(key, ()) for row in (name, other))
+        return self._difference(ours, theirs)
+
+    def gain(self, name: str, metric: str, over: str) -> Difference | None:
+        """What the graph adds to a metric of a row over another arm, paired by target and seed."""
+        figures = self.group(name).figures
+        return self._difference(figures.get((metric, "graph"), ()), figures.get((metric, over), ()))
+
+    def _difference(self, ours: Sequence[Figure], theirs: Sequence[Figure]) -> Difference | None:
+        if not ours or [_basis(one) for one in ours] != [_basis(one) for one in theirs]:
+            return None
+        evidence = [a.evidence - b.evidence for a, b in zip(ours, theirs, strict=True)]
+        value = value_of(ours, evidence, seed=self.seed)
+        better = ours[0].higher_is_better
+        words = (
+            ("lower", "higher") if better is None else ("worse", "better") if better else ("better", "worse")
+        )
+        return Difference(value, NO_DIFFERENCE if value.sign == 0 else words[value.sign > 0])
+
+
+def results_of(config: SweepConfig, plans: Sequence[RowPlan]) -> Results:
+    """The table of rows that are done."""
+    names = list(dict.fromkeys(plan.row.group for plan in plans))
+    groups = tuple(group_of([p for p in plans if p.row.group == name], seed=config.seed) for name in names)
+    whole = [group.name for group in groups if group.seeds]
+    wanted = config.reference or (whole[0] if whole else "")
+    return Results(groups, wanted if wanted in whole else "", config.seed)
+
+
+def group_of(plans: Sequence[RowPlan], *, seed: int) -> Group:
+    """The row of the table for all seeds of a row."""
+    found = [(plan, scored) for plan in plans if (scored := plan.scored()) is not None]
+    runs = [run for plan, _ in found if (run := plan.run()) is not None]
+    figures: dict[Key, tuple[Figure, ...]] = {}
+    for _, scored in found:
+        for figure in scored.figures:
+            key = (figure.metric, figure.arm)
+            figures[key] = (*figures.get(key, ()), figure)
+    notes = [note for _, scored in found for note in scored.notes]
+    notes += [f"training: {warning}" for run in runs for warning in run.warnings]
+    seconds = [run.seconds["training"] for run in runs if "training" in run.seconds]
+    memory = [run.peak_memory[1] for run in runs if run.peak_memory is not None]
+    trained = next((run.parameters for run in runs if run.parameters), {})
+    counts = [count for name, count in trained.items() if name != "base"]
+    row = plans[0].row
+    return Group(
+        name=row.group,
+        seeds=tuple(plan.row.seed for plan, _ in found),
+        labels=row.labels,
+        parts=parts_of(row.recipe),
+        parameters=sum(counts) if runs else None,
+        memory=max(memory, default=None),
+        seconds=sum(seconds) / len(seconds) if seconds else None,
+        figures=figures,
+        values={
+            key: value_of(ones, [figure.evidence for figure in ones], seed=seed)
+            for key, ones in figures.items()
+        },
+        notes=tuple(dict.fromkeys(notes)),
+        failed={plan.row.seed: reason for plan in plans if (reason := plan.failure()) is not None},
+        examples=tuple(found[0][1].examples) if found else (),
+    )
+
+
+def value_of(figures: Sequence[Figure], evidence: Sequence[Float64[np.ndarray, " _"]], *, seed: int) -> Value:
+    """The mean over seeds of a figure, or of differences of figures, from the evidence of each seed.
+
+    Args:
+        figures: of each seed.
+        evidence: theirs, or that of their differences.
+        seed: of the interval over targets.
+    """
+    first = figures[0]
+    same_length = len({len(one) for one in evidence}) == 1
+    together = np.mean(evidence, axis=0) if same_length else np.concatenate(evidence)
+    targets = measured(first.metric, together, first.n, first.how, seed=seed)
+    if len(figures) == 1:
+        return Value(targets)
+    each = np.array([measured_mean(figure, one) for figure, one in zip(figures, evidence, strict=True)])
+    reach = student(len(each) - 1) * float(each.std(ddof=1)) / len(each) ** 0.5
+    mean = float(each.mean())
+    return Value(targets, Measurement(first.metric, mean, mean - reach, mean + reach, len(each)))
+
+
+def measured_mean(figure: Figure, evidence: Float64[np.ndarray, " evidence"]) -> float:
+    """The figure that follows from evidence, without its interval."""
+    return float(evidence.mean() if figure.how == "mean" else evidence[0])
+
+
+def student(freedom: int) -> float:
+    """The 0.975 quantile of Student's t."""
+    return STUDENT[freedom - 1] if freedom <= len(STUDENT) else 1.96 + 2.4 / freedom
+
+
+def parts_of(recipe: Recipe) -> dict[str, str]:
+    """The kinds of the parts of a recipe, in words."""
+    kinds = {
+        part: " + ".join(dict.fromkeys(getattr(condition, part).kind for condition in recipe.conditions))
+        for part in ("sampler", "encoder", "injector")
+    }
+    return kinds | {"injector": kinds["injector"] + (" + lora" if recipe.lora is not None else "")}
+
+
+def _basis(figure: Figure) -> tuple[Any, ...]:
+    """What must be equal for two figures to be compared by target."""
+    return figure.metric, figure.how, figure.n, figure.network, figure.targets

@@ -1,0 +1,1 @@
+"""Scores: what a sweep measures of every row, one file each."""

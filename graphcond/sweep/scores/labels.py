@@ -1,0 +1,103 @@
+"""The share of a target's neighbors that have its label, beside the share by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from graphcond.attributed_graph import NodeTable
+from graphcond.context import NeighborContext
+from graphcond.errors import InputError, did_you_mean
+from graphcond.io.fingerprint import fingerprint
+from graphcond.sweep.config import LabelsScoreConfig
+from graphcond.sweep.exam import Exam
+from graphcond.sweep.scores.base import Figure, Score, Scored
+
+DEFAULT = LabelsScoreConfig.model_construct(column="")
+
+
+class LabelsScore(Score):
+    """Samples the neighbors of targets, and counts those with the target's label.
+
+    ``same_<column>``: the share of a target's neighbors; 0 where it has none.
+    ``chance_<column>``: the share if neighbors were drawn at random from all nodes that a sampler may choose.
+    ``neighbors``: how many neighbors a target gets.
+
+    Args:
+        column: the column of the node table that holds the labels.
+        split: whose nodes are targets; all nodes where nothing is held out.
+        limit: most targets.
+    """
+
+    def __init__(
+        self, *, column: str, split: str | None = DEFAULT.split, limit: int | None = DEFAULT.limit
+    ) -> None:
+        self.column, self.split, self.limit = column, split, limit
+
+    def score(self, exam: Exam) -> Scored:
+        """The three figures.
+
+        Raises:
+            InputError: the graph has no such column, or no target has a label.
+        """
+        labels = labels_of(exam.data.graph.nodes, self.column)
+        rows = self._targets(exam, labels)
+        context = next(iter(exam.views(self.split).values())).sample(rows)
+        forbidden = exam.forbidden(self.split)
+        pictures = np.array([picture is not None for picture in exam.data.columns.pictures])
+        free = np.ones(len(labels), bool) if not pictures.any() else pictures
+        free[forbidden] = False
+        found = {
+            f"same_{self.column}": (same_label_share(labels, context), True),
+            f"chance_{self.column}": (chance_share(labels, rows, np.flatnonzero(free)), None),
+            "neighbors": (context.present.sum(1).astype(np.float64), None),
+        }
+        named = fingerprint(exam.shared.data_identity(exam.recipe.data), rows)
+        return Scored(
+            [
+                Figure(name, "", values, len(rows), "mean", better, "no network", named)
+                for name, (values, better) in found.items()
+            ]
+        )
+
+    def _targets(self, exam: Exam, labels: np.ndarray) -> Int64[np.ndarray, " n"]:
+        held_out = len(exam.data.held_out(exam.recipe.data)) > 1
+        rows = exam.rows(self.split, None) if self.split or held_out else np.arange(len(labels))
+        rows = rows[labels[rows] != ""]
+        if not len(rows):
+            raise InputError("no target has a label", place=f"column '{self.column}'", remedy="name another")
+        return np.sort(np.random.default_rng(exam.seed).permutation(rows)[: self.limit])
+
+
+def labels_of(nodes: NodeTable, column: str) -> np.ndarray:
+    """The labels of all nodes; empty where a node has none.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    known: dict[str, Sequence[str] | None] = {**nodes.attributes, "type": nodes.types, "split": nodes.splits}
+    found = known.get(column)
+    if found is None:
+        names = [name for name, values in known.items() if values is not None]
+        remedy = did_you_mean(column, names) if names else "build the graph with a column of labels"
+        raise InputError(f"the nodes have no column '{column}'", place="--label", remedy=remedy)
+    return np.array([label or "" for label in found])
+
+
+def same_label_share(labels: np.ndarray, context: NeighborContext) -> Float64[np.ndarray, " n"]:
+    """Of each target's neighbors, the share with its label; 0 where it has none."""
+    same = (labels[context.neighbors] == labels[context.targets][:, None]) & context.present
+    return same.sum(1) / np.maximum(context.present.sum(1), 1)
+
+
+def chance_share(
+    labels: np.ndarray, targets: Int64[np.ndarray, " n"], free: Int64[np.ndarray, " f"]
+) -> Float64[np.ndarray, " n"]:
+    """Of the ``free`` nodes other than a target, the share with its label."""
+    names, counts = np.unique(labels[free], return_counts=True)
+    count_of = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    own = np.isin(targets, free)
+    same = np.array([count_of.get(label, 0) for label in labels[targets].tolist()]) - own
+    return same / np.maximum(len(free) - own, 1)

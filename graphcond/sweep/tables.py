@@ -1,0 +1,274 @@
+"""The results of a sweep as tables, a plot and a sheet of pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from graphcond.drawing.sheets import Cell, contact_sheet
+from graphcond.intervals import Measurement
+from graphcond.io.files import atomic_file, write_json
+from graphcond.report import Table
+from graphcond.report.table import Cell as TableCell
+from graphcond.sweep.config import PicturesConfig, SweepConfig
+from graphcond.sweep.plot import draw_plot
+from graphcond.sweep.results import Group, Key, Results, Value
+
+HEADLINE = ("graph", "")
+"""The arms of the main table: pictures drawn with the graph, and figures for which nothing is drawn."""
+CONTROLS = ("no_graph", "shuffled_graph")
+SIDE = 176
+
+Record = dict[str, TableCell]
+
+
+def write_results(config: SweepConfig, results: Results, out: Path) -> None:
+    """table.md, table.csv, differences.csv, table.json, table.png, and pictures.png if it is asked for.
+
+    Raises:
+        StorageError: the place refuses, or its disk is full.
+    """
+    findings = findings_of(config, results)
+    differences = difference_table(results)
+    texts = {
+        "table.md": to_markdown(config, results, findings),
+        "table.csv": main_table(config, results, arrows=False).to_csv(),
+    }
+    if differences.rows:
+        texts["differences.csv"] = differences.to_csv()
+    for name, text in texts.items():
+        with atomic_file(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    write_json(out / "table.json", to_json(config, results, findings))
+    pictures = {"table.png": draw_plot(config, results)}
+    if config.pictures is not None:
+        pictures["pictures.png"] = draw_sheet(config.pictures, results)
+    for name, picture in pictures.items():
+        if picture is not None:
+            with atomic_file(out / name) as temporary:
+                picture.save(temporary, "PNG")
+
+
+def findings_of(config: SweepConfig, results: Results) -> list[str]:
+    """What the verdicts of a sweep say."""
+    return [sentence for verdict in config.verdicts for sentence in verdict.make().findings(results)]
+
+
+def to_markdown(config: SweepConfig, results: Results, findings: list[str]) -> str:
+    """All tables, then the findings and what to know about the figures."""
+    tables = [main_table(config, results), arm_table(results), gain_table(results), difference_table(results)]
+    parts = [config.description, *(table.to_markdown() for table in tables if table.rows)]
+    lists = [
+        "\n".join(f"- {line}" for line in lines) for lines in (findings, notes_of(config, results)) if lines
+    ]
+    return "\n\n".join(part.strip() for part in (*parts, *lists) if part) + "\n"
+
+
+def to_json(config: SweepConfig, results: Results, findings: list[str]) -> dict[str, Any]:
+    """Everything that the tables show, and the figures of all arms, as plain values."""
+    return {
+        "sweep": config.model_dump(mode="json"),
+        "rows": [
+            {
+                "name": group.name,
+                "labels": dict(group.labels),
+                "seeds": list(group.seeds),
+                "parts": dict(group.parts),
+                "parameters": group.parameters,
+                "peak_memory": group.memory,
+                "seconds": group.seconds,
+                "figures": [
+                    {"metric": metric, "arm": arm, **_value(value)}
+                    for (metric, arm), value in group.values.items()
+                ],
+                "failed": {str(seed): reason for seed, reason in group.failed.items()},
+            }
+            for group in results.groups
+        ],
+        "reference": results.reference,
+        "differences": difference_table(results).to_json(),
+        "gains": gain_table(results).to_json(),
+        "findings": findings,
+        "notes": notes_of(config, results),
+    }
+
+
+def main_table(config: SweepConfig, results: Results, *, arrows: bool = True) -> Table:
+    """A line for each row: its parts where they differ, what it costs, and its figures."""
+    differing = [
+        part
+        for part in ("sampler", "encoder", "injector")
+        if len({g.parts[part] for g in results.groups}) > 1
+    ]
+    keys = [key for key in results.keys if key[1] in HEADLINE]
+    records = []
+    for group in results.groups:
+        record: Record = {"row": group.name}
+        if len(config.seeds) > 1:
+            record["seeds"] = len(group.seeds)
+        record |= {part: group.parts[part] for part in differing}
+        if any(one.parameters is not None for one in results.groups):
+            record["parameters"] = group.parameters
+            record["peak memory (MB)"] = None if group.memory is None else round(group.memory / 1e6)
+            record["training (s)"] = None if group.seconds is None else round(group.seconds, 1)
+        for key in keys:
+            value = group.values.get(key)
+            name = heading(results, key) if arrows else key[0]
+            record[name] = None if value is None else value.over_targets
+            if len(config.seeds) > 1:
+                record[f"{name} over seeds"] = None if value is None else value.over_seeds
+        if any(one.failed for one in results.groups):
+            record["failed"] = "; ".join(dict.fromkeys(group.failed.values()))
+        records.append(record)
+    return Table.of(records, title=config.name)
+
+
+def arm_table(results: Results) -> Table:
+    """The figures of all arms, where there are several."""
+    arms = list(dict.fromkeys(arm for _, arm in results.keys if arm))
+    metrics = list(dict.fromkeys(metric for metric, arm in results.keys if arm in CONTROLS))
+    records: list[Record] = []
+    for group in results.groups if len(arms) > 1 else ():
+        for arm in arms:
+            found = {key: group.values[key] for m in metrics if (key := (m, arm)) in group.values}
+            if found:
+                cells = {
+                    heading(results, (metric, "")): one.over_targets for (metric, _), one in found.items()
+                }
+                records.append({"row": group.name, "arm": arm.replace("_", " "), **cells})
+    return Table.of(records, title="By what was drawn")
+
+
+def gain_table(results: Results) -> Table:
+    """What the graph adds to each metric, where there are arms without it or with a wrong one."""
+    records = [
+        {
+            "row": group.name,
+            "metric": metric,
+            "over": control.replace("_", " "),
+            **_cells(gain.value),
+            "verdict": gain.verdict,
+        }
+        for group in results.groups
+        for metric, arm in group.values
+        if arm == "graph"
+        for control in CONTROLS
+        if (gain := results.gain(group.name, metric, control)) is not None
+    ]
+    return Table.of(records, title="What the graph adds, paired by target")
+
+
+def difference_table(results: Results) -> Table:
+    """Every figure of every row less that of the reference row."""
+    records = [
+        {"row": group.name, "metric": metric, **_cells(found.value), "verdict": found.verdict}
+        for group in results.groups
+        if group.name != results.reference and results.reference
+        for metric, arm in group.values
+        if arm in HEADLINE and results.higher_is_better(metric) is not None
+        if (found := results.difference(group.name, results.reference, (metric, arm))) is not None
+    ]
+    return Table.of(records, title=f"Differences to {results.reference}, paired by target")
+
+
+def notes_of(config: SweepConfig, results: Results) -> list[str]:
+    """What to know about the figures."""
+    notes: list[str] = []
+    if results.keys:
+        notes.append(
+            "in brackets 95 % intervals over n targets, the same targets and noise for every row, "
+            f"seed {results.seed}"
+        )
+    if len(config.seeds) > 1:
+        notes.append(
+            f"every row is the mean of the seeds {', '.join(map(str, config.seeds))}; the intervals over "
+            "seeds are Student's t"
+        )
+    if results.reference and len(results.groups) > 1:
+        notes.append('"better" and "worse" stand only where no interval of the difference holds 0')
+    unpaired = [group.name for group in results.groups if _unpaired(results, group)]
+    if unpaired:
+        notes.append(
+            f"not compared with {results.reference}, since targets or networks differ: {', '.join(unpaired)}"
+        )
+    looked: dict[str, dict[str, None]] = {}
+    for group in results.groups:
+        for figures in group.figures.values():
+            for figure in figures:
+                looked.setdefault(figure.network, {})[figure.metric] = None
+    notes += [
+        f"{', '.join(names)} by {network}" for network, names in looked.items() if network != "no network"
+    ]
+    said: dict[str, list[str]] = {}
+    for group in results.groups:
+        for note in group.notes:
+            said.setdefault(note, []).append(group.name)
+    everywhere = len(results.groups)
+    notes += [
+        note if len(rows) == everywhere else f"{note} ({', '.join(rows)})" for note, rows in said.items()
+    ]
+    for group in results.groups:
+        notes += [f"{group.name} failed (seed {seed}): {reason}" for seed, reason in group.failed.items()]
+    return notes
+
+
+def draw_sheet(config: PicturesConfig, results: Results) -> Image.Image | None:
+    """A line for each target: its scene graph, its true picture, and that of each row; None without any."""
+    shown = [group for group in results.groups if group.examples and fnmatchcase(group.name, config.rows)]
+    if not shown:
+        return None
+    first, count = shown[0], min(len(group.examples) for group in shown)
+    lines: list[list[Image.Image | Cell | None]] = [
+        [Cell(group.examples[place].drawn, good=group.examples[place].right) for group in shown]
+        for place in range(count)
+    ]
+    labels = [group.name for group in shown]
+    for name, label in (("truth", "true picture"), ("graph", "graph")):
+        column = [getattr(example, name) for example in first.examples[:count]]
+        if any(picture is not None for picture in column):
+            lines = [[picture, *line] for picture, line in zip(column, lines, strict=True)]
+            labels = [label, *labels]
+    ticked = any(group.examples[0].right is not None for group in shown)
+    return contact_sheet(
+        lines,
+        row_labels=[example.label for example in first.examples[:count]],
+        column_labels=labels,
+        title=config.title,
+        subtitle="A tick: all objects are there and all relations hold, whatever the colours."
+        if ticked
+        else None,
+        cell=SIDE,
+        group_starts={len(labels) - len(shown)} - {0},
+    )
+
+
+def heading(results: Results, key: Key) -> str:
+    """A metric with an arrow to where it is better."""
+    better = results.higher_is_better(key[0])
+    return key[0] if better is None else f"{key[0]} {'↑' if better else '↓'}"
+
+
+def _cells(value: Value) -> Record:
+    seeds = {} if value.over_seeds is None else {"over seeds": value.over_seeds}
+    return {"difference": value.over_targets, **seeds}
+
+
+def _value(value: Value) -> dict[str, Any]:
+    def plain(one: Measurement) -> dict[str, Any]:
+        return {name: number for name, number in asdict(one).items() if name != "name"}
+
+    seeds = None if value.over_seeds is None else plain(value.over_seeds)
+    return {"over_targets": plain(value.over_targets), "over_seeds": seeds}
+
+
+def _unpaired(results: Results, group: Group) -> bool:
+    shared = (
+        [key for key in group.values if key in results.group(results.reference).values]
+        if results.reference
+        else []
+    )
+    return any(results.difference(group.name, results.reference, key) is None for key in shared)

@@ -1,0 +1,1 @@
+"""Verdicts: what a sweep says of its figures, one file each."""

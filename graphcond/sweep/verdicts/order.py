@@ -1,0 +1,77 @@
+"""Do rows stand in the order that is expected?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from graphcond.sweep.config import OrderVerdictConfig
+from graphcond.sweep.results import Group, Results
+from graphcond.sweep.rows import ROW
+from graphcond.sweep.verdicts.base import Verdict
+
+DEFAULT = OrderVerdictConfig.model_construct(metric="", pairs=())
+Pairs: TypeAlias = Sequence[tuple[str, str]]
+
+
+class OrderVerdict(Verdict):
+    """Says which pairs stand as expected, which against it, and which differ too little.
+
+    A pair is told apart where no interval of its difference, paired by target, holds 0.
+
+    Args:
+        metric: the metric that decides.
+        pairs: names of two rows each; the second should be better.
+        source: who expects it, in words.
+        saturated: a share from this on leaves no room to tell rows apart.
+    """
+
+    def __init__(
+        self, *, metric: str, pairs: Pairs, source: str = DEFAULT.source, saturated: float = DEFAULT.saturated
+    ) -> None:
+        self.metric, self.pairs, self.source, self.saturated = metric, pairs, source, saturated
+        self._key = (metric, "graph")
+
+    def findings(self, results: Results) -> Iterator[str]:
+        """One sentence for each combination of the sweep's grid."""
+        for point, rows in self._points(results).items():
+            signs = {pair: self._sign(results, rows, pair) for pair in self.pairs}
+            means = {name: group.values[self._key].over_targets.mean for name, group in rows.items()}
+            if not means:
+                continue
+            best = max if results.higher_is_better(self.metric) else min
+            top = best(means, key=lambda name: means[name])
+            full = [name for name, mean in means.items() if mean >= self.saturated]
+            clauses = {
+                f"as {self.source}": [pair for pair, sign in signs.items() if sign == 1],
+                f"not as {self.source}": [pair for pair, sign in signs.items() if sign == -1],
+                "too close to tell at this n": [pair for pair, sign in signs.items() if sign == 0],
+            }
+            yield (
+                (f"{point}: " if point else "")
+                + f"best is {top} ({means[top]:.3f})"
+                + "".join(
+                    f"; {what}: {', '.join(f'{low} < {high}' for low, high in pairs)}"
+                    for what, pairs in clauses.items()
+                    if pairs
+                )
+                + (f"; saturated: {', '.join(full)}" if full else "; nothing saturates")
+            )
+
+    def _points(self, results: Results) -> dict[str, dict[str, Group]]:
+        points: dict[str, dict[str, Group]] = {}
+        for group in results.groups:
+            if self._key in group.values:
+                point = ", ".join(label for axis, label in group.labels.items() if axis != ROW)
+                points.setdefault(point, {})[group.labels.get(ROW, group.name)] = group
+        return points
+
+    def _sign(self, results: Results, rows: dict[str, Group], pair: tuple[str, str]) -> int | None:
+        """1 if the second row is better, -1 if it is worse, 0 if none can be told; None without figures."""
+        if not set(pair) <= set(rows):
+            return None
+        lower, upper = (rows[name].name for name in pair)
+        found = results.difference(upper, lower, self._key)
+        if found is None:
+            return None
+        return found.value.sign * (1 if results.higher_is_better(self.metric) else -1)

@@ -1,0 +1,152 @@
+"""Figures over targets and seeds, and differences that are called one only where their intervals say so."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graphcond.evaluation import RatioMetric, SampleMetric, SetMetric
+from graphcond.intervals import bootstrap_interval
+from graphcond.sweep import parse_sweep
+from graphcond.sweep.plot import draw_plot
+from graphcond.sweep.results import NO_DIFFERENCE, Results, student, value_of
+from graphcond.sweep.scores.base import how_of, measured
+from graphcond.sweep.tables import draw_sheet, main_table, notes_of, to_json, to_markdown
+from tests.sweep.builders import N, figure, group, results
+
+CONFIG = parse_sweep({"name": "hand", "description": "What is it?", "recipe": "instructg2i", "base": "tiny"})
+SEEDS = parse_sweep({"name": "hand", "recipe": "instructg2i", "seeds": [0, 1, 2]})
+
+
+def test_differences_are_paired_by_target() -> None:
+    """Targets that are hard for both rows do not hide a small difference."""
+    table = results(
+        group("a", figure("m", 0.5)), group("b", figure("m", 0.52)), group("c", figure("m", 0.52, shift=9))
+    )
+    paired, unpaired = (table.difference(name, "a", ("m", "graph")) for name in "bc")
+    assert paired is not None
+    assert unpaired is not None
+    assert paired.verdict == "better"
+    assert paired.value.over_targets.mean == pytest.approx(0.02)
+    assert unpaired.verdict == NO_DIFFERENCE
+    low, high = bootstrap_interval(table.groups[0].figures["m", "graph"][0].evidence, seed=0)
+    assert high - low > 0.02  # wider than the difference
+
+
+@pytest.mark.parametrize(("higher", "verdict"), [(True, "worse"), (False, "better"), (None, "lower")])
+def test_the_verdict_knows_where_better_is(higher: bool | None, verdict: str) -> None:
+    table = results(group("a", figure("m", 0.5, higher=higher)), group("b", figure("m", 0.4, higher=higher)))
+    found = table.difference("b", "a", ("m", "graph"))
+    assert found is not None
+    assert found.verdict == verdict
+
+
+def test_seeds_that_disagree_hide_a_difference() -> None:
+    first = group("a", *[figure("m", 0.5)], again=[[figure("m", 0.5)]] * 2)
+    sure = group("b", figure("m", 0.60), again=[[figure("m", 0.61)], [figure("m", 0.59)]])
+    unsure = group("c", figure("m", 0.9), again=[[figure("m", 0.49)], [figure("m", 0.41)]])
+    table = results(first, sure, unsure)
+    for name, verdict in (("b", "better"), ("c", NO_DIFFERENCE)):
+        found = table.difference(name, "a", ("m", "graph"))
+        assert found is not None
+        assert found.value.over_targets.low > 0
+        assert found.verdict == verdict
+    seeds = sure.values["m", "graph"].over_seeds
+    assert seeds is not None
+    assert (seeds.mean, seeds.n) == (pytest.approx(0.6), 3)
+    assert seeds.high - seeds.mean == pytest.approx(4.303 * 0.01 / 3**0.5)
+
+
+def test_seeds_may_have_other_targets() -> None:
+    """Then all targets together give the interval."""
+    short = replace(figure("m", 0.9), evidence=np.full(50, 0.9), n=50)
+    value = value_of([figure("m", 0.5), short], [figure("m", 0.5).evidence, short.evidence], seed=0)
+    assert value.over_targets.mean == pytest.approx((N * 0.5 + 50 * 0.9) / (N + 50))
+    assert value.over_seeds is not None
+    assert value.over_seeds.mean == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("change", [{"targets": "others"}, {"network": "another eye"}, {"n": 3}])
+def test_other_targets_or_networks_are_not_compared(change: dict[str, object]) -> None:
+    other = replace(figure("m", 0.9), **change)  # type: ignore[arg-type]
+    table = results(group("a", figure("m", 0.1)), group("b", other))
+    assert table.difference("b", "a", ("m", "graph")) is None
+    assert "not compared with a, since targets or networks differ: b" in notes_of(CONFIG, table)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [(SampleMetric, "mean"), (RatioMetric, "ratio"), (SetMetric, "set")]
+)
+def test_evidence_gives_the_figure_of_its_metric(kind: type, how: str) -> None:
+    """What a sweep keeps of a metric gives the measurement that the metric itself gives."""
+    metric = type("Mine", (kind,), {"name": "m", "score": None, "count": None})()
+    evidence = np.random.default_rng(0).random(30)
+    assert how_of(metric) == how
+    assert measured("m", evidence, 30, how_of(metric), seed=3) == metric.measure(evidence, 30, seed=3)
+
+
+def test_students_t() -> None:
+    for freedom, quantile in ((1, 12.706), (5, 2.571), (20, 2.086), (25, 2.060), (60, 2.000), (1000, 1.962)):
+        assert student(freedom) == pytest.approx(quantile, rel=3e-3)
+
+
+def table() -> Results:
+    arms = {"graph": 0.7, "no_graph": 0.1, "shuffled_graph": 0.2}
+    return results(
+        group("a", *(figure("m", mean, arm) for arm, mean in arms.items())),
+        group("b", *(figure("m", mean - 0.05, arm) for arm, mean in arms.items())),
+        group("broken", failed={0: "no room"}),
+    )
+
+
+def test_the_tables_say_what_was_asked() -> None:
+    text = to_markdown(CONFIG, table(), ["a finding"])
+    assert text.startswith("What is it?\n")
+    assert "| a | a | 1,234,567 | 250 | 90.00 | 0.700 [0.6" in text
+    assert "| a | no graph | 0.100 [" in text
+    assert "| a | m | shuffled graph | 0.500 [" in text
+    assert "| b | m | -0.050 [-0.050, -0.050] | worse |" in text
+    assert "m ↑ (n = 200)" in text
+    assert "| no room |" in text
+    assert "- broken failed (seed 0): no room" in text
+    assert text.index("- a finding") < text.index("- m by eye")
+    assert "- relation_accuracy: 312 relations in 120 graphs" in text
+
+
+def test_the_csv_has_plain_headings_and_full_figures() -> None:
+    rows = list(csv.DictReader(io.StringIO(main_table(CONFIG, table(), arrows=False).to_csv())))
+    assert float(rows[0]["m"]) == pytest.approx(0.7)
+    assert {"m_low", "m_high", "m_n", "parameters"} <= set(rows[0])
+    assert rows[2]["m"] == ""
+
+
+def test_the_json_holds_every_arm() -> None:
+    found = to_json(CONFIG, table(), [])
+    arms = [one["arm"] for one in found["rows"][0]["figures"]]
+    assert arms == ["graph", "no_graph", "shuffled_graph"]
+    assert found["rows"][2]["failed"] == {"0": "no room"}
+    assert found["differences"][0]["verdict"] == "worse"
+
+
+def test_plot_and_sheet_need_figures_and_pictures() -> None:
+    plot = draw_plot(CONFIG, table())
+    assert plot is not None
+    assert plot.width > 400
+    assert plot.tobytes() == draw_plot(CONFIG, table()).tobytes()  # type: ignore[union-attr]
+    nothing = results(group("broken", failed={0: "no room"}))
+    assert draw_plot(CONFIG, nothing) is None
+    pictures = parse_sweep({"name": "p", "recipe": "r", "pictures": {}}).pictures
+    assert pictures is not None
+    assert draw_sheet(pictures, nothing) is None
+    assert "no room" in to_markdown(CONFIG, nothing, [])
+
+
+def test_columns_of_seeds() -> None:
+    row = group("a", figure("m", 0.5), again=[[figure("m", 0.6)], [figure("m", 0.7)]])
+    text = to_markdown(SEEDS, results(row), [])
+    assert "m ↑ over seeds (n = 3)" in text
+    assert "mean of the seeds 0, 1, 2" in text
