@@ -16,6 +16,7 @@ from graphcond.cli.doctor import doctor
 from graphcond.cli.evaluate import evaluate
 from graphcond.cli.generate import generate
 from graphcond.cli.many_values import ManyValues
+from graphcond.cli.report import report, runs_command
 from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
 from graphcond.cli.sweep import sweep
@@ -45,6 +46,8 @@ app.command("train")(train_command)
 app.command(cls=ManyValues)(generate)
 app.command()(evaluate)
 app.command()(sweep)
+app.command()(report)
+app.command("runs")(runs_command)
 app.add_typer(convert.app, name="convert")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(scene.app, name="scene")

@@ -122,7 +122,7 @@ class Run:
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, over all sittings of the run; see `graphcond.training.TrainedRun`."""
         total: dict[str, float] = {}
-        for record in self.of("end"):
+        for record in (*self.of("end"), *self.of("failure")):
             for name, value in _mapping(record.get("seconds")).items():
                 if (seconds := _number(value)) is not None:
                     total[name] = total.get(name, 0.0) + seconds
@@ -285,7 +285,7 @@ def _evaluations(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         with suppress(InputError):
             for part, report in _mapping(read_json(file, nan=True)).items():
                 if isinstance(report, dict) and isinstance(report.get("arms"), dict):
-                    yield f"{file.stem}: {part}", report
+                    yield f"{file.stem}/{part}", report
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

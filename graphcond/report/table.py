@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 import rich.table
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 
 from graphcond.errors import InputError
@@ -34,6 +35,9 @@ LATEX = {
     "↓": r"$\downarrow$",
 }
 """Signs that LaTeX reads as commands or lacks in text."""
+
+SHORT = 8
+"""Letters of a text that a narrow terminal does not break."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Table:
             " & ".join(latex(text) for text in line) + r" \\" for line in (self.headings(), *self.texts())
         )
         body = ["\\begin{tabular}{" + places + "}", r"\toprule", head, r"\midrule", *lines, r"\bottomrule"]
-        notes = [rf"% {note}" for note in map(_line, self.notes)]
+        notes = [rf"% {note}" for note in map(line, self.notes)]
         caption = [rf"\caption{{{latex(self.title)}}}"] if self.title else []
         return "\n".join(
             [*notes, r"\begin{table}", r"\centering", *caption, *body, r"\end{tabular}", r"\end{table}", ""]
@@ -145,12 +149,30 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in plain]
 
     def to_rich(self) -> rich.table.Table:
-        """The table for the terminal."""
-        table = rich.table.Table(title=escape(self.title) or None, title_justify="left")
-        for heading, right in zip(self.headings(), self.numeric(), strict=True):
-            table.add_column(escape(heading), justify="right" if right else "left", overflow="fold")
-        for line in self.texts():
-            table.add_row(*map(escape, line))
+        """The table for the terminal; intervals stand below their figures."""
+        table = rich.table.Table(
+            title=escape(self.title) or None,
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        texts = self.texts()
+        for place, (heading, right) in enumerate(zip(self.headings(), self.numeric(), strict=True)):
+            short = max((len(line[place]) for line in texts), default=0) <= SHORT
+            table.add_column(
+                escape(heading.replace(" (n", "\n(n")),
+                justify="right" if right else "left",
+                no_wrap=right or short,
+                overflow="fold",
+            )
+        for line in texts:
+            table.add_row(
+                *(
+                    escape(broken(text) if right else text)
+                    for text, right in zip(line, self.numeric(), strict=True)
+                )
+            )
         return table
 
     def _cells(self) -> list[list[Cell]]:
@@ -163,7 +185,7 @@ class Table:
 
 
 def shown(cell: Cell, n: int | None = None) -> str:
-    """A cell as a reader sees it: numbers to four digits, figures with their interval.
+    """A cell as a reader sees it: numbers to three digits, figures with their interval.
 
     Args:
         cell: the cell.
@@ -178,26 +200,30 @@ def shown(cell: Cell, n: int | None = None) -> str:
 
 
 def number(value: float) -> str:
-    """A number to four digits; whole numbers in full."""
+    """A number to three digits; whole numbers in full."""
     if isinstance(value, int):
         return f"{value:,}"
     if not math.isfinite(value):
         return "-"
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if size < 0.01 else f"{value:.{3 - max(0, math.floor(math.log10(size)))}f}"
+    if value == 0 or abs(value) < 0.001:
+        return f"{value:.3g}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def latex(text: str) -> str:
     """A text with LaTeX's own signs escaped, on one line."""
-    return "".join(LATEX.get(sign, sign) for sign in _line(text))
+    return "".join(LATEX.get(sign, sign) for sign in line(text))
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", _line(text))
+    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", line(text))
 
 
-def _line(text: str) -> str:
-    """Without line breaks and control codes."""
+def broken(text: str) -> str:
+    """The text of a figure with its interval on a line of its own."""
+    return text.replace(" [", "\n[")
+
+
+def line(text: str) -> str:
+    """A text without line breaks, control codes and signs that reorder a line."""
     return "".join(sign if sign.isprintable() else " " for sign in text)

@@ -1,0 +1,84 @@
+"""graphcond report and graphcond runs: what training left, on a page and in a table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, as `train` writes them.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The HTML page; report.html unless given, or unless another format is asked for."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row for each run as CSV.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the tables for LaTeX (booktabs).")] = None,
+    pdf: Annotated[Path | None, typer.Option(help="Write tables and curves as PDF.")] = None,
+) -> None:
+    """Compare runs on one page: curves, previews, graph gap, memory, seconds, recipes and evaluations.
+
+    The page is one file without scripts, which needs no network. It may be of an unfinished run.
+
+    Example: graphcond report outputs/demo/run outputs/another --out report.html --csv runs.csv
+    """
+    from graphcond.io.files import atomic_file, check_writable
+    from graphcond.report import read_run
+    from graphcond.report.runs import labeled
+    from graphcond.report.summaries import differences, evaluations, figures, summary
+
+    if out is None and not (csv or latex or pdf):
+        out = Path("report.html")
+    files = [file for file in (out, csv, latex, pdf) if file is not None]
+    for file in files:
+        check_writable(file)
+    found = labeled([read_run(folder) for folder in dict.fromkeys(Path(run).resolve() for run in runs)])
+    if out is not None:
+        from graphcond.report.page import page
+
+        _write(out, page(found))
+    if csv is not None:
+        _write(csv, figures(found).to_csv())
+    if latex is not None:
+        several = [differences(found)] if len(found) > 1 else []
+        tables = (summary(found), *several, *evaluations(found))
+        _write(latex, "\n".join(table.to_latex() for table in tables))
+    if pdf is not None:
+        from graphcond.report.pdf import write_pdf
+
+        with atomic_file(pdf) as temporary:
+            write_pdf(temporary, found)
+    for file in files:
+        print(f"wrote {file}")
+
+
+def runs_command(
+    folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = Path("outputs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the runs under a folder, the oldest first.
+
+    Example: graphcond runs outputs
+    """
+    from rich.console import Console
+
+    from graphcond.report import find_runs
+    from graphcond.report.summaries import listing
+
+    found = find_runs(folder)
+    if as_json:
+        print(json.dumps(listing(found, folder).to_json()))
+    elif found:
+        Console().print(listing(found, folder).to_rich())
+    else:
+        print(f"no runs under {folder}")
+
+
+def _write(file: Path, text: str) -> None:
+    from graphcond.io.files import atomic_file
+
+    with atomic_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,132 @@
+"""One HTML page about runs, which needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.io.files import read_text
+from graphcond.io.pictures import open_picture
+from graphcond.report.plots import Plot, own_plots, shared_plots
+from graphcond.report.runs import Run
+from graphcond.report.summaries import differences, evaluations, progress_of, size, summary
+from graphcond.report.table import broken, number
+from graphcond.training.paths import RunFolder
+
+SHEETS = 6
+"""Previews that are shown of a run: the first, the last, and some between them."""
+
+LONGEST = 900
+"""Pixels of the longer side of a preview on the page."""
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The page as HTML; equal run folders give equal pages."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    return environment.get_template("page.html").render(
+        title=", ".join(run.label for run in runs) if len(runs) <= 3 else f"{len(runs)} runs",
+        summary=summary(runs),
+        differences=differences(runs) if len(runs) > 1 else None,
+        plots=[_drawn(plot) for plot in shared_plots(runs)],
+        evaluations=evaluations(runs),
+        runs=[_about(run) for run in runs],
+        broken=broken,
+    )
+
+
+def visible(text: str) -> str:
+    """Without control codes and signs that reorder a line; line breaks stay."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
+
+
+def chosen(steps: Sequence[int]) -> list[int]:
+    """At most `SHEETS` of the steps: the first, the last, and some evenly between them."""
+    if len(steps) <= SHEETS:
+        return list(steps)
+    return [steps[round(place * (len(steps) - 1) / (SHEETS - 1))] for place in range(SHEETS)]
+
+
+def _about(run: Run) -> dict[str, Any]:
+    """What the page says of one run."""
+    return {
+        "label": run.label,
+        "state": run.state,
+        "folder": str(run.folder),
+        "failure": run.failure,
+        "warnings": run.warnings,
+        "facts": _facts(run),
+        "stages": _shares(run),
+        "pretraining": {
+            stage: ", ".join(f"{name} {number(value)}" for name, value in figures.items())
+            for stage, figures in run.stages.items()
+        },
+        "plots": [_drawn(plot) for plot in own_plots(run)],
+        "previews": list(_previews(run)),
+        "recipe": _recipe(run),
+    }
+
+
+def _facts(run: Run) -> dict[str, str]:
+    start = next(run.of("start"), {})
+    frozen = start.get("frozen_parameters")
+    facts = {
+        "description": str(run.settings.get("description") or ""),
+        "started": str(start.get("time", "")),
+        "device": str(start.get("device", "")),
+        "optimizer steps": progress_of(run),
+        "resumed at step": ", ".join(map(str, run.resumed_at)),
+        "targets": str(start.get("targets", "")),
+        **{f"trained parameters: {name}": f"{count:,}" for name, count in run.parameters.items()},
+        "frozen parameters": f"{frozen:,}" if isinstance(frozen, int) else "",
+        "peak memory": "" if (peak := run.peak_memory) is None else f"{size(peak[1])} of the {peak[0]}",
+        "steps per second": "" if not (seconds := run.step_seconds) else number(1 / seconds),
+        "size of the folder": size(run.size),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _shares(run: Run) -> list[tuple[str, str, float]]:
+    """The seconds of each stage, and its share of the longest in per cent."""
+    most = max(run.seconds.values(), default=0.0)
+    return [(name, number(value), 100 * value / most) for name, value in run.seconds.items() if most]
+
+
+def _drawn(plot: Plot) -> dict[str, str]:
+    return {"title": plot.title, "source": _data("image/svg+xml", plot.svg())}
+
+
+def _previews(run: Run) -> list[dict[str, object]]:
+    sheets = []
+    for step in chosen(list(run.previews)):
+        with suppress(InputError):  # a damaged picture is left out
+            picture = open_picture(run.previews[step])
+            picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+            stream = io.BytesIO()
+            picture.save(stream, "PNG", optimize=True)
+            sheets.append({"step": step, "source": _data("image/png", stream.getvalue())})
+    return sheets
+
+
+def _recipe(run: Run) -> str:
+    with suppress(InputError):
+        return read_text(RunFolder(run.folder).recipe)
+    return "(not readable)"
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

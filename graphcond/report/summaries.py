@@ -1,0 +1,163 @@
+"""Runs beside each other: their figures, the differences of their recipes, their evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graphcond.intervals import Measurement
+from graphcond.report.runs import Run
+from graphcond.report.table import Cell, Table
+
+GAP = "graph gap, % of the loss without graph"
+
+
+def summary(runs: Sequence[Run]) -> Table:
+    """A row for each run, as a reader wants it."""
+    rows: list[Mapping[str, Cell]] = [
+        {
+            "run": run.label,
+            "state": run.state,
+            "steps": progress_of(run),
+            "loss": run.loss,
+            GAP: run.gap,
+            "trained parameters": sum(run.parameters.values()) or None,
+            "peak memory": None if (peak := run.peak_memory) is None else f"{size(peak[1])} ({peak[0]})",
+            "seconds per step": run.step_seconds,
+            "seconds in all": sum_of_stages(run),
+        }
+        for run in runs
+    ]
+    notes = ["in brackets 95 % intervals, from resampled validation samples"] if intervals(rows) else []
+    return Table.of(rows, title="Runs", notes=notes)
+
+
+def listing(runs: Sequence[Run], folder: Path) -> Table:
+    """A row for each run under a folder, in short."""
+    rows: list[Mapping[str, Cell]] = [
+        {
+            "run": str(run.folder.relative_to(folder)),
+            "recipe": run.name,
+            "when": f"{run.modified:%m-%d %H:%M}",
+            "steps": progress_of(run),
+            "state": run.state,
+            "loss": run.loss,
+            "gap %": run.gap,
+            "time": duration(sum_of_stages(run)),
+            "size": size(run.size),
+        }
+        for run in runs
+    ]
+    return Table.of(rows)
+
+
+def figures(runs: Sequence[Run]) -> Table:
+    """A row for each run with everything that is a number, for programs."""
+    return Table.of([dict(_figures(run)) for run in runs])
+
+
+def differences(runs: Sequence[Run]) -> Table:
+    """The settings in which the recipes differ, with a column for each run."""
+    settings = dict.fromkeys(key for run in runs for key in run.settings)
+    rows = [(key, *(_setting(run.settings, key) for run in runs)) for key in settings]
+    return Table(
+        ("setting", *(run.label for run in runs)),
+        tuple(row for row in rows if len(set(row[1:])) > 1),
+        "Differences between the recipes",
+    )
+
+
+def evaluations(runs: Sequence[Run]) -> list[Table]:
+    """A table for each evaluated part, with a row for each run and metric and a column for each arm."""
+    parts = dict.fromkeys(name for run in runs for name in run.evaluations)
+    tables = []
+    for part in parts:
+        rows: list[Mapping[str, Cell]] = [
+            {"run": run.label, "metric": metric, **{arm.replace("_", " "): one for arm, one in arms.items()}}
+            for run in runs
+            if part in run.evaluations
+            for metric, arms in evaluated(run.evaluations[part]).items()
+        ]
+        if rows:
+            tables.append(Table.of(rows, title=part, notes=["in brackets 95 % intervals"]))
+    return tables
+
+
+def evaluated(report: Mapping[str, Any]) -> dict[str, dict[str, Measurement]]:
+    """The figures in a report of `graphcond evaluate`, by metric, then by arm and difference of arms."""
+    found: dict[str, dict[str, Measurement]] = {}
+    for group in ("arms", "differences"):
+        columns = report.get(group)
+        for column, by_metric in columns.items() if isinstance(columns, Mapping) else ():
+            for metric, figure in by_metric.items() if isinstance(by_metric, Mapping) else ():
+                if (measured := _measurement(figure)) is not None:
+                    found.setdefault(str(metric), {})[str(column)] = measured
+    return found
+
+
+def progress_of(run: Run) -> str:
+    """The steps done, and of how many."""
+    return f"{run.done:,}" if run.steps is None else f"{run.done:,}/{run.steps:,}"
+
+
+def sum_of_stages(run: Run) -> float | None:
+    """Seconds from the first stage to the end, as far as they were recorded."""
+    inside = ("validation", "previews", "checkpoints")  # of the training
+    return sum(seconds for name, seconds in run.seconds.items() if name not in inside) or None
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that suits them."""
+    if seconds is None:
+        return ""
+    for most, unit, length in ((120, "s", 1), (7200, "min", 60)):
+        if seconds < most:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
+
+
+def intervals(rows: Sequence[Mapping[str, Cell]]) -> bool:
+    """True if any cell has an interval."""
+    return any(isinstance(cell, Measurement) for row in rows for cell in row.values())
+
+
+def _figures(run: Run) -> Iterator[tuple[str, Cell]]:
+    yield from (("run", run.label), ("folder", str(run.folder)), ("recipe", run.name), ("state", run.state))
+    yield from (("steps_done", run.done), ("steps", run.steps), ("loss", run.loss), ("gap_percent", run.gap))
+    for arm in ("graph", "no_graph", "shuffled"):
+        yield f"validation_loss_{arm}", next(reversed(run.curve("validation", "loss", arm).values), None)
+    yield from ((f"parameters_{group}", count) for group, count in run.parameters.items())
+    place, peak = run.peak_memory or (None, None)
+    yield from (("peak_memory_bytes", peak), ("peak_memory_of", place))
+    yield "seconds_per_step", run.step_seconds
+    yield from ((f"seconds_{stage}", seconds) for stage, seconds in run.seconds.items())
+    yield "warnings", "; ".join(run.warnings)
+    for part, report in run.evaluations.items():
+        for metric, arms in evaluated(report).items():
+            yield from ((f"{part}/{metric}/{arm}", figure) for arm, figure in arms.items())
+
+
+def _setting(settings: Mapping[str, Any], key: str) -> str:
+    return str(settings[key]) if key in settings else "(not set)"
+
+
+def _measurement(values: Any) -> Measurement | None:
+    match values:
+        case {
+            "mean": float() | int() as mean,
+            "low": float() | int() as low,
+            "high": float() | int() as high,
+            "n": int() as n,
+        }:
+            return Measurement(str(values.get("name", "")), mean, low, high, n)
+    return None
