@@ -45,6 +45,20 @@ def locked(file: Path, work: str) -> Iterator[None]:
         held.close()
 
 
+def held(file: Path) -> bool:
+    """True if a lock names a process that is running, or one of another machine, which cannot be seen.
+
+    The lock is only read, so that nobody who wants it at this moment is kept out.
+    """
+    import psutil  # slow to import
+
+    try:
+        who = json.loads(file.read_text(encoding="utf-8"))
+        return bool(who["host"] != platform.node() or psutil.pid_exists(int(who["pid"])))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return False
+
+
 def _acquired(file: Path, work: str) -> TextIO:
     while True:
         opened = file.open("a+", encoding="utf-8")

@@ -14,12 +14,13 @@ from typing import Any, Literal, TypeAlias
 from graphcond.errors import InputError
 from graphcond.intervals import Measurement
 from graphcond.io.files import read_json
+from graphcond.io.locks import held
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import leaves
 from graphcond.training.metrics import read_records
 from graphcond.training.paths import RunFolder
 
-State: TypeAlias = Literal["finished", "stopped", "failed"]
+State: TypeAlias = Literal["running", "finished", "stopped", "failed"]
 
 PREVIEW = re.compile(r"step-(\d+)\.png")
 
@@ -74,7 +75,9 @@ class Run:
 
     @property
     def state(self) -> State:
-        """Whether the run reached its end, was stopped on the way, or failed."""
+        """Whether a process works on the run; else whether it reached its end, was stopped, or failed."""
+        if held(RunFolder(self.folder).lock):
+            return "running"
         if self.records and self.records[-1].get("kind") == "failure":
             return "failed"
         trained = any(True for _ in self.of("train"))
@@ -276,7 +279,7 @@ def apart(folder: Path, others: Sequence[Path]) -> str:
 
 def _is_run(folder: Path) -> bool:
     paths = RunFolder(folder)
-    return paths.metrics.exists() or paths.checkpoints.is_dir() or paths.final.is_dir()
+    return paths.metrics.exists() or paths.checkpoints.is_dir() or paths.final.is_dir() or paths.lock.exists()
 
 
 def _evaluations(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from graphcond.errors import InputError
 from graphcond.intervals import Measurement
+from graphcond.io.locks import locked
 from graphcond.report import find_runs, read_run
 from graphcond.report.runs import labeled
 from tests.report.folders import RECIPE, train_line, validation_line, write_run
@@ -63,6 +65,26 @@ def test_the_state_of_a_run(
     records: list[dict[str, object]], final: bool, state: str, tmp_path: Path
 ) -> None:
     assert read_run(write_run(tmp_path / "r", records, final=final)).state == state
+
+
+def test_a_run_that_a_process_works_on_is_running(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", [train_line(10)])
+    with locked(folder / ".lock", "a run"):
+        assert [run.state for run in find_runs(tmp_path)] == ["running"]
+        lock = (folder / ".lock").read_text(encoding="utf-8")
+    assert read_run(folder).state == "stopped"
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    for left, state in (
+        (lock, "running"),
+        (lock.replace(str(os.getpid()), str(gone.pid)), "stopped"),
+        ('{"host": "elsewhere", "pid": 1}', "running"),
+        ("", "stopped"),
+        ('{"pid": 1}', "stopped"),
+        ("[" * 9, "stopped"),
+    ):
+        (folder / ".lock").write_text(left, encoding="utf-8")
+        assert read_run(folder).state == state, left
 
 
 def test_what_is_damaged_is_left_out(tmp_path: Path) -> None:
