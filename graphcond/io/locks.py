@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from graphcond.errors import InputError, Notice
-from graphcond.io.files import writing
+from graphcond.io.files import read_json, writing
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 """The errors of a file system that has no locks, such as NFS without its lock daemon."""
@@ -53,9 +53,9 @@ def held(file: Path) -> bool:
     import psutil  # slow to import
 
     try:
-        who = json.loads(file.read_text(encoding="utf-8"))
+        who: Any = read_json(file)
         return bool(who["host"] != platform.node() or psutil.pid_exists(int(who["pid"])))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return False
 
 
