@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora.layer import dispatch_default
 from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import LoraConfig
 from graphcond.bases.base import Base
+from graphcond.config import as_number
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
-from graphcond.errors import InputError
-from graphcond.io.tensors import check_weights, load_tensors
+from graphcond.errors import InputError, Notice
+from graphcond.io.strict_json import parse_json
+from graphcond.io.tensors import check_weights, load_tensors, read_metadata
 from graphcond.signals import Signal
 
 DEFAULT = LoraConfig.model_construct()
@@ -139,7 +147,10 @@ class LoraInjector(Injector[Signal]):
         }
 
     def save_weights(self, folder: Path) -> None:
-        """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads."""
+        """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads.
+
+        alpha is in the file's metadata, where diffusers has it.
+        """
         weights = {name: parameter.detach() for name, parameter in self._by_file_names().items()}
         # peft keeps names in sets, which JSON does not have.
         config = {
@@ -150,16 +161,22 @@ class LoraInjector(Injector[Signal]):
 
     @torch.no_grad()
     def load_weights(self, folder: Path) -> None:
-        """Load the file of `save_weights`.
+        """Load the file of `save_weights`, or one in the layout of diffusers, peft or kohya.
+
+        The alpha of the file counts, whatever that of this injector is. A file without one is read as
+        alpha = rank, and a `Notice` says so.
 
         Raises:
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
-        weights = self._injected_base().lora_weights(load_tensors(folder / WEIGHTS_FILE))
+        file = folder / WEIGHTS_FILE
+        weights = self._injected_base().lora_weights(at_scale_one(load_tensors(file), file), file)
         found, wanted = convert_unet_state_dict_to_peft(weights), self._by_file_names()
         check_weights(found, wanted, place=folder)
+        scale = float(self._peft_config.lora_alpha) / self._peft_config.r
         for name, parameter in wanted.items():
-            parameter.copy_(found[name])
+            up = name.endswith(".lora_B.weight")
+            parameter.copy_(found[name].double() / scale if up else found[name])
 
     def _adapted(self, denoiser: nn.Module) -> dict[str, nn.Module]:
         """The layers to adapt, by name, whether or not other adapters wrap them."""
@@ -244,3 +261,64 @@ class LoraInjector(Injector[Signal]):
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in module.named_parameters()}
+
+
+UP_AND_DOWN = {
+    ".lora_up.weight": ".lora_down.weight",
+    ".lora_B.weight": ".lora_A.weight",
+    ".lora.up.weight": ".lora.down.weight",
+    "_lora.up.weight": "_lora.down.weight",
+}
+"""Ends of the names of B and A: kohya's, peft's, diffusers', and diffusers' before peft."""
+
+
+def at_scale_one(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """The weights of a LoRA file with alpha / rank multiplied into B, in float64, and without alphas.
+
+    The alpha of a layer is a tensor (kohya), or in the settings of peft in the file's metadata (diffusers).
+
+    Raises:
+        InputError: an alpha is not a finite number, or the settings cannot be read.
+    """
+    written = read_metadata(file).get(LORA_ADAPTER_METADATA_KEY)
+    settings = {} if written is None else parse_json(written, file, remedy="fetch the file again")
+    found = {name: tensor for name, tensor in weights.items() if not name.endswith(".alpha")}
+    silent = 0
+    for name, end in [(name, end) for name in found for end in UP_AND_DOWN if name.endswith(end)]:
+        layer = name.removesuffix(end)
+        down = found.get(layer + UP_AND_DOWN[end])
+        try:
+            alpha, rooted = weights.get(f"{layer}.alpha"), False
+            if alpha is None:
+                alpha, rooted = _alpha_in(settings, layer)
+        except (AttributeError, TypeError, re.error):
+            raise InputError(
+                "the settings in its metadata are not those of peft",
+                place=file,
+                remedy="fetch the file again",
+            ) from None
+        if alpha is None or down is None:  # a missing matrix is named by whoever compares the names
+            silent += alpha is None
+            continue
+        rank = down.shape[0] ** (0.5 if rooted else 1.0)
+        scale = as_number(alpha, f"{file}: alpha of '{layer}'") / rank
+        if not math.isfinite(scale):
+            raise InputError(
+                f"the alpha of '{layer}' is not finite", place=file, remedy="fetch the file again"
+            )
+        found[name] = found[name].double() * scale
+    if silent:
+        warnings.warn(
+            f"{file}: the LoRA says no alpha of {silent} layers, which are read as alpha = rank (scale 1)",
+            Notice,
+            stacklevel=3,
+        )
+    return found
+
+
+def _alpha_in(settings: Mapping[str, Any], layer: str) -> tuple[Any, bool]:
+    """The alpha of a layer in peft's settings, and whether it is divided by the root of the rank."""
+    part, _, inner = layer.partition(".")
+    patterns = settings.get(f"{part}.alpha_pattern") or {}
+    alpha = patterns.get(get_pattern_key(patterns, inner), settings.get(f"{part}.lora_alpha"))
+    return alpha, bool(settings.get(f"{part}.use_rslora"))

@@ -328,9 +328,20 @@ class Base(ABC):
             folder, **{f"{self.denoiser_name}_{name}": value for name, value in options.items()}
         )
 
-    def lora_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights in a LoRA file of this family, by diffusers' names of layers."""
-        found = self.lora_mixin.lora_state_dict(dict(weights))
+    def lora_weights(self, weights: Mapping[str, Tensor], place: object) -> dict[str, Tensor]:
+        """The weights in a LoRA file of this family, by diffusers' names of layers.
+
+        Raises:
+            InputError: they are not those of a LoRA in a layout that diffusers knows.
+        """
+        try:
+            found = self.lora_mixin.lora_state_dict(dict(weights))
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"the weights are not those of a LoRA for a {type(self).__name__}",
+                place=place,
+                remedy="use a LoRA of this family of models",
+            ) from error
         found = found[0] if isinstance(found, tuple) else found
         return {key.removeprefix(f"{self.denoiser_name}."): value for key, value in found.items()}
 

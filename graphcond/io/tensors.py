@@ -110,6 +110,14 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
         ) from None
 
 
+def read_metadata(file: Path) -> dict[str, str]:
+    """The metadata of a safetensors file that `load_tensors` reads."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        return dict(opened.metadata() or {})
+
+
 def check_weights(
     found: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],

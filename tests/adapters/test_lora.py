@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig as PeftLoraConfig
+from safetensors.torch import load_file, save_file
 
 from graphcond.adapters import LoraInjector
 from graphcond.adapters.config import ATTENTION_PROJECTIONS
-from graphcond.adapters.lora import ADAPTER
+from graphcond.adapters.lora import ADAPTER, WEIGHTS_FILE
 from graphcond.bases import StableDiffusionBase, StableDiffusionXLBase
 from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from tests.builders import small_base
 from tests.conformance.parts import hooks
 
@@ -199,3 +201,133 @@ def test_a_decomposed_update_starts_as_the_base_and_fades_into_it(sd_folder: Pat
         (base.denoise(injector.apply(inputs(base), None, scale)) - plain).abs().max() for scale in (1.0, 1e-3)
     )
     assert near < 0.05 * far
+
+
+def kohya(weights: dict[str, torch.Tensor], alphas: dict[str, float | None]) -> dict[str, torch.Tensor]:
+    """A file of diffusers in kohya's layout; ``alphas`` by the end of the layer's name, None for no alpha."""
+    found = {}
+    for key, value in weights.items():
+        layer, end = key.removeprefix("unet.").split(".lora.")
+        name = f"lora_unet_{layer.replace('.', '_')}"
+        found[f"{name}.lora_{end}"] = value
+        alpha = next(alpha for ending, alpha in alphas.items() if layer.endswith(ending))
+        if alpha is not None:
+            found[f"{name}.alpha"] = torch.tensor(alpha)
+    return found
+
+
+def written(
+    base, folder: Path, weights: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> Path:
+    folder.mkdir()
+    save_file(weights, folder / WEIGHTS_FILE, metadata=metadata)
+    return folder
+
+
+def with_file(base, folder: Path, **settings) -> torch.Tensor:
+    """The answer with a LoRA of another alpha that loaded a file."""
+    injector = LoraInjector(rank=4, **settings)
+    injector.inject(base)
+    injector.load_weights(folder)
+    answer = base.denoise(injector.apply(inputs(base), None))
+    injector.eject()
+    return answer
+
+
+@pytest.fixture
+def plain_file(base, tmp_path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a file with alpha = rank."""
+    injector = LoraInjector(rank=4)
+    injector.inject(base)
+    wake(injector)
+    injector.save_weights(tmp_path / "plain")
+    injector.eject()
+    return load_file(tmp_path / "plain" / WEIGHTS_FILE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("alpha", [None, 1.0, 6.0])
+def test_the_alpha_of_kohyas_layers_counts(base, tmp_path: Path, plain_file, alpha: float | None) -> None:
+    folder = written(base, tmp_path / "kohya", kohya(plain_file, {"to_q": 1.0, "": 6.0}))
+    scaled = {
+        key: value * ((1.0 if ".to_q." in key else 6.0) / 4) if key.endswith(".lora.up.weight") else value
+        for key, value in plain_file.items()
+    }
+    with pytest.warns(Notice, match="says no alpha"):
+        wanted = with_file(base, written(base, tmp_path / "scaled", scaled))
+    assert torch.allclose(with_file(base, folder, alpha=alpha), wanted, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_file_without_alpha_is_read_at_scale_one_and_says_so(base, tmp_path: Path, plain_file) -> None:
+    wanted = with_file(base, tmp_path / "plain")
+    for name, weights in {"diffusers": plain_file, "kohya": kohya(plain_file, {"": None})}.items():
+        folder = written(base, tmp_path / name, weights)
+        with pytest.warns(Notice, match=r"says no alpha of \d+ layers, which are read as alpha = rank"):
+            assert torch.allclose(with_file(base, folder, alpha=1.0), wanted, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("alpha", [1.0, 4.0, 6.0, 0.7])
+@pytest.mark.parametrize("weight_decomposed", [False, True])
+def test_its_file_leads_back_to_the_bit_and_says_its_alpha(
+    base, tmp_path: Path, alpha: float, weight_decomposed: bool
+) -> None:
+    settings = {"alpha": alpha, "weight_decomposed": weight_decomposed}
+    injector = LoraInjector(rank=4, **settings)
+    injector.inject(base)
+    wake(injector)
+    before = {name: p.clone() for name, p in injector.trainable_parameters().items()}
+    wanted = base.denoise(injector.apply(inputs(base), None))
+    injector.save_weights(tmp_path / "own")
+    for parameter in injector.trainable_parameters().values():
+        parameter.zero_()
+    injector.load_weights(tmp_path / "own")
+    assert all(torch.equal(p, before[name]) for name, p in injector.trainable_parameters().items())
+    injector.eject()
+    other = with_file(base, tmp_path / "own", alpha=2.0, weight_decomposed=weight_decomposed)
+    assert torch.allclose(other, wanted, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [
+        ({"unet.lora_alpha": 6}, 1.5),
+        ({"unet.lora_alpha": 6, "unet.use_rslora": True}, 3.0),
+        ({"unet.lora_alpha": 4, "unet.alpha_pattern": {"to_q|to_k|to_v|to_out.0": 2}}, 0.5),
+        ({"unet.lora_alpha": 4, "text_encoder.lora_alpha": 9}, 1.0),
+    ],
+)
+def test_the_alpha_of_pefts_settings_counts(base, tmp_path: Path, plain_file, settings, scale: float) -> None:
+    metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(settings)}
+    folder = written(base, tmp_path / "peft", plain_file, metadata)
+    injector = LoraInjector(rank=4)
+    injector.inject(base)
+    injector.load_weights(tmp_path / "plain")
+    wanted = base.denoise(injector.apply(inputs(base), None, scale))
+    injector.eject()
+    assert torch.allclose(with_file(base, folder), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w | {next(iter(w)).split(".")[0] + ".alpha": torch.tensor(float("nan"))}, "is not finite"),
+        (lambda w: w | {next(iter(w)).split(".")[0] + ".alpha": torch.ones(3)}, "expected a number"),
+        (lambda w: w | {"lora_unet_x.what": torch.ones(1)}, "not those of a LoRA for a StableDiffusionBase"),
+    ],
+)
+def test_files_that_cannot_be_read(base, tmp_path: Path, plain_file, change, message: str) -> None:
+    folder = written(base, tmp_path / "odd", change(kohya(plain_file, {"": 1.0})))
+    with pytest.raises(InputError, match=message):
+        with_file(base, folder)
+
+
+@pytest.mark.parametrize(
+    "settings", ["{", "[]", '{"unet.alpha_pattern": {"(": 1}}', '{"unet.alpha_pattern": [1]}']
+)
+def test_settings_that_cannot_be_read(base, tmp_path: Path, plain_file, settings: str) -> None:
+    folder = written(base, tmp_path / "odd", plain_file, {"lora_adapter_metadata": settings})
+    with pytest.raises(InputError, match="Fetch the file again"):
+        with_file(base, folder)
