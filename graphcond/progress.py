@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import TypeAlias
 
 from graphcond.io.terminal import console, plain
@@ -35,9 +37,32 @@ def during(watch: Watch, task: str) -> Iterator[None]:
     progress(1, 1)
 
 
+INTERVAL = 5.0
+"""Seconds between lines about a task where there is no terminal."""
+
+
+def spaced(say: Callable[[str], None], task: str, *, ends: bool = True) -> Progress:
+    """Count in lines: when the task begins, at intervals, and at its end if it ``ends`` here."""
+    began = said = perf_counter()
+
+    def count(done: int, total: int) -> None:
+        nonlocal said
+        now = perf_counter()
+        if done == 0:
+            say(f"{task} ...")
+        elif (done == total and ends) or (done < total and now - said >= INTERVAL):
+            say(f"{task}: {done}/{total}, {done / max(now - began, 1e-9):.3g}/s")
+            said = now
+
+    return count
+
+
 @contextmanager
 def progress_bars() -> Iterator[Watch]:
-    """Bars with the rate and the time passed and left, one for each task that is watched."""
+    """Bars with the rate and the time passed and left, one for each task that is watched.
+
+    Lines at intervals where the error stream is not a terminal.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -53,6 +78,11 @@ def progress_bars() -> Iterator[Watch]:
     )
     from rich.text import Text
 
+    shown = console(stderr=True)
+    if not shown.is_terminal:
+        yield partial(spaced, lambda line: print(plain(line), file=sys.stderr, flush=True))
+        return
+
     class RateColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
@@ -67,7 +97,7 @@ def progress_bars() -> Iterator[Watch]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=console(stderr=True)) as progress:
+    with Bars(*columns, console=shown) as progress:
         bars: dict[str, TaskID] = {}
 
         def count(task: str, done: int, total: int) -> None:

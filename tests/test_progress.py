@@ -20,13 +20,29 @@ def test_a_task_has_one_bar_once_it_starts(capsys: pytest.CaptureFixture[str]) -
     assert "never started" not in shown.err
 
 
-def test_a_bar_shows_how_many_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_shows_how_many_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
     with progress_bars() as watch:
         count = watch("sampling")
         for done in range(4):
             count(done, 3)
             sleep(0.01)
-    assert re.search(r"3/3 +[\d.e+]+/s ", capsys.readouterr().err)
+    assert re.search(r"3/3.+?[\d.e+]+/s", capsys.readouterr().err)
+
+
+def test_without_a_terminal_there_are_lines_at_intervals(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 0.0, 1.0, 6.0, 7.0, 8.0])
+    monkeypatch.setattr("graphcond.progress.perf_counter", lambda: next(times))
+    with progress_bars() as watch:
+        count = watch("painting")
+        for done in (0, 10, 60, 70, 80):
+            count(done, 80)
+    lines = ["painting ...", "painting: 60/80, 10/s", "painting: 80/80, 10/s"]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
 def test_a_block_that_cannot_be_counted_is_shown_while_it_lasts() -> None:

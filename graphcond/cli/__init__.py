@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import traceback
 import warnings
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -15,21 +19,26 @@ from graphcond.cli.demo import demo
 from graphcond.cli.doctor import doctor
 from graphcond.cli.evaluate import evaluate
 from graphcond.cli.generate import generate
+from graphcond.cli.loading import SayLoading
 from graphcond.cli.many_values import ManyValues
+from graphcond.cli.options import hide_types_of_flags
 from graphcond.cli.report import report, runs_command
 from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
+from graphcond.cli.streams import make_streams_last
 from graphcond.cli.sweep import sweep
 from graphcond.cli.train import train_command
 from graphcond.errors import GraphcondError, Notice
 from graphcond.io.stops import Stopped, raised_stops
-from graphcond.io.terminal import plain
+from graphcond.io.terminal import plain, say
 
 DONE, INTERNAL_ERROR, USAGE_ERROR, SIGNALLED = 0, 1, 2, 128
 """Exit codes: success; an internal error; an error that the user can correct; 128 + n after signal n."""
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 """Torch's messages for too little memory, on a CPU and on a GPU."""
+
+hide_types_of_flags()
 
 app = typer.Typer(
     name="graphcond",
@@ -55,6 +64,21 @@ app.add_typer(bench.app, name="bench")
 app.command()(doctor)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        say(version("graphcond"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None: ...
+
+
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     # Progress bars are ours; those of the libraries would draw over them.
@@ -68,49 +92,59 @@ def main() -> None:
         if issubclass(category, Notice)
         else python_format(message, category, *where, **line)
     )
+    output = make_streams_last()
+    announce = SayLoading()
+    sys.meta_path.insert(0, announce)
     try:
-        _run()
+        code = _exit_code()
+    finally:
+        with suppress(ValueError):  # it was needed
+            sys.meta_path.remove(announce)
+    sys.stdout.flush()
+    if output is not None and output.failure is not None and output.failure.errno != errno.EPIPE:
+        _complain(f"error: standard output cannot be written ({output.failure.strerror})")
+        code = code or USAGE_ERROR
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command and say what stopped it."""
+    try:
+        return _run()
     except GraphcondError as error:
         _complain(f"error: {error}")
-        sys.exit(USAGE_ERROR)
+        return USAGE_ERROR
     except KeyboardInterrupt as stop:
         _complain("stopped")
-        sys.exit(SIGNALLED + (stop.number if isinstance(stop, Stopped) else signal.SIGINT))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(DONE)
+        return SIGNALLED + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"error: {place}{error.strerror or error}")
-        sys.exit(USAGE_ERROR)
+        return USAGE_ERROR
     except Exception as error:
         if _out_of_memory(error):
             _complain(f"error: not enough memory ({error}). Make fewer or smaller things at once")
-            sys.exit(USAGE_ERROR)
+            return USAGE_ERROR
         if os.environ.get("GRAPHCOND_DEBUG"):
             traceback.print_exc()
         _complain(
             f"graphcond failed: {type(error).__name__}: {error}",
             "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints.",
         )
-        sys.exit(INTERNAL_ERROR)
+        return INTERNAL_ERROR
 
 
-def _run() -> None:
-    """Run the command.
-
-    Typer and rich treat a closed pipe (``| head``) as a failure; here it is a success. A signal that
-    stops the process is raised again: typer only ends.
-    """
+def _run() -> int:
+    """Run the command; a signal that stops it is raised again, where typer only ends."""
     try:
         with raised_stops():
             app()
     except SystemExit as end:
-        for reason in (end.__context__, getattr(end.__context__, "__cause__", None)):
-            if isinstance(reason, BrokenPipeError | KeyboardInterrupt):
-                raise reason from None
-        sys.stdout.flush()
-        raise
+        reason = getattr(end.__context__, "__cause__", None)
+        if isinstance(reason, KeyboardInterrupt):
+            raise reason from None
+        return end.code if isinstance(end.code, int) else DONE
+    return DONE
 
 
 def _complain(*lines: str) -> None:

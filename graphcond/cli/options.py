@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
+from typer.core import TyperOption
+
 from graphcond.errors import InputError, did_you_mean
 
 MAX_SEED = 2**63 - 1
 """The range of seeds of torch's generators."""
+
+
+def hide_types_of_flags() -> None:
+    """Let the help show ``--quick``, where typer shows ``--quick <bool>`` as if it took a value."""
+    shown = TyperOption.display_type_rich
+    TyperOption.display_type_rich = lambda self, ctx: (  # type: ignore[method-assign]
+        None if self.is_flag else shown(self, ctx)
+    )
 
 
 def base_name(base: str | None) -> Literal["tiny"] | None:

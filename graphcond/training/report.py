@@ -23,6 +23,7 @@ from rich.table import Table
 
 from graphcond.io.terminal import plain
 from graphcond.progress import Progress as Callback
+from graphcond.progress import spaced
 
 LINES = 20
 """Approximate number of lines about its steps that a run writes without a terminal."""
@@ -57,11 +58,14 @@ class Report:
         start, counted = time.perf_counter(), 0
         with self._progress(transient=True) as progress:
             task = progress.add_task(plain(text), total=None, note="")
+            line = spaced(self.say, text, ends=False)
 
             def advance(done: int, total: int) -> None:
                 nonlocal counted
                 counted = total
                 progress.update(task, completed=done, total=total)
+                if not self.console.is_terminal:
+                    line(done, total)
 
             yield advance
         elapsed = time.perf_counter() - start

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,61 @@ def test_a_reader_that_leaves_is_no_failure(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def answer(command: str, *, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours as a shell does, with ``shell`` after it."""
+    return subprocess.run(
+        f"{shlex.quote(sys.executable)} -m graphcond {command} {shell}",
+        shell=True,
+        capture_output=True,
+        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_characters_that_the_output_lacks_are_escaped(encoding: str, tmp_path: Path) -> None:
+    name = "naïve 絵 \udcff"
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(find_recipe("sgcond-i").read_text().replace("name: sgcond-i", "name: naïve 絵"))
+    shown = answer(f"recipe check {shlex.quote(str(file))}", PYTHONIOENCODING=encoding)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert ("絵" if encoding == "utf-8" else "\\u7d75") in shown.stdout
+
+
+def test_output_that_goes_nowhere_does_not_stop_a_command(tmp_path: Path) -> None:
+    for shell in (">&-", "<&- >&- 2>&-"):
+        assert answer("recipe show instructg2i", shell=shell).returncode == 0
+        assert answer(f"recipe schema --out {tmp_path / 'schema.json'}", shell=shell).returncode == 0
+        assert json.loads((tmp_path / "schema.json").read_text())
+
+
+def test_a_full_disk_behind_the_output_is_said() -> None:
+    shown = answer("recipe show instructg2i", shell="> /dev/full")
+    assert shown.returncode == 2
+    assert shown.stderr == "error: standard output cannot be written (No space left on device)\n"
+    assert answer("recipe show instructg2i", shell="> /dev/full 2>&1").returncode == 2
+
+
+def test_what_is_loaded_is_said_and_doctor_answers_in_any_encoding() -> None:
+    shown = answer("doctor", PYTHONIOENCODING="cp1252")
+    assert shown.returncode == 0
+    assert "\\u2713" in shown.stdout
+    assert shown.stderr.splitlines()[0] == "loading torch and diffusers ..."
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"{version('graphcond')}\n"
+
+
+def test_flags_are_shown_without_a_value(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    run(monkeypatch, "demo", "--help")
+    shown = capsys.readouterr().out
+    assert "--quick" in shown
+    assert "bool" not in shown
+
+
 def test_libraries_may_format_warnings_as_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     run(monkeypatch, "--help")
@@ -200,13 +257,13 @@ def test_the_app_lists_all_commands() -> None:
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_a_signal_is_said(name: str) -> None:
     script = (
-        "import os, signal, sys, time; from graphcond.cli import checkup\n"
+        "import os, signal, sys, time; from graphcond.recipe import yaml_files\n"
         "from graphcond import cli\n"
         "def stopped():\n"
         f"    try: os.kill(os.getpid(), signal.{name}); time.sleep(9)\n"
         "    finally: print('left in order')\n"
-        "checkup.check_up = stopped\n"
-        "sys.argv = ['graphcond', 'doctor']; cli.main()"
+        "yaml_files.shipped_recipes = stopped\n"
+        "sys.argv = ['graphcond', 'recipe', 'list']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 128 + getattr(signal, name)
