@@ -68,7 +68,7 @@ def _sum(first: Counts, second: Counts) -> dict[str, int]:
 
 
 class BadRows:
-    """Decides whether a broken row is an error or is left out, and counts those that are.
+    """Decides whether a broken row is an error or is left out, and notes what a reader did.
 
     Args:
         skip: leave broken rows out.
@@ -77,6 +77,8 @@ class BadRows:
     def __init__(self, skip: bool = False) -> None:
         self.skip = skip
         self.left_out: dict[str, Counter[str]] = {}
+        self.columns: dict[str, str] = {}
+        """The columns that were taken for ours."""
 
     def refuse(self, what: str, error: InputError, reason: str | None = None, count: int = 1) -> None:
         """Count ``count`` of ``what`` as left out.
@@ -113,4 +115,5 @@ class BadRows:
     def tally(self) -> Tally:
         """The rows that were left out; those of `COUNTED` were read, too."""
         read = {what: reasons.total() for what, reasons in self.left_out.items() if what in COUNTED}
-        return Tally(read, {what: dict(reasons) for what, reasons in self.left_out.items()})
+        left_out = {what: dict(reasons) for what, reasons in self.left_out.items()}
+        return Tally(read, left_out, columns=dict(self.columns))

@@ -21,6 +21,8 @@ from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.graphs.source import NODE_COLUMNS, GraphSource
+from graphcond.graphs.usual import usual_values
+from graphcond.tally import Tally
 
 EdgeType: TypeAlias = tuple[str, str, str]
 """Type of the sources, relation, type of the targets."""
@@ -104,9 +106,10 @@ def source_of(
     total = sum(group.count for group in groups.nodes.values())
     if nodes is not None and len(nodes) != total:
         raise InputError(f"the node table has {len(nodes)} rows for {total} nodes", place=place)
-    table = _node_table(groups.nodes, names, place) if nodes is None else nodes
+    taken: dict[str, str] = {}
+    table = _node_table(groups.nodes, names, place, taken) if nodes is None else nodes
     edges = edge_list(groups, names, place)
-    return GraphSource(table, edges, root, mirrored=is_mirrored(edges))
+    return GraphSource(table, edges, root, mirrored=is_mirrored(edges), tally=Tally(columns=taken))
 
 
 VectorReaders: TypeAlias = dict[str, Callable[[], Float[np.ndarray, "nodes d"]]]
@@ -184,8 +187,19 @@ def _having(groups: Groups, key: str) -> dict[str, NodeGroup]:
     return {kind: group for kind, group in groups.nodes.items() if group.columns.get(key) is not None}
 
 
-def _node_table(groups: Mapping[str, NodeGroup], names: Mapping[str, str], place: object) -> NodeTable:
+def _node_table(
+    groups: Mapping[str, NodeGroup], names: Mapping[str, str], place: object, taken: dict[str, str]
+) -> NodeTable:
+    """The nodes; ``taken`` gets the usual columns that were taken for ours."""
     parts = [_texts(kind, group, names, place) for kind, group in groups.items()]
+    for part, group in zip(parts, groups.values(), strict=True):
+        strings = {
+            key: part[key] for key, values in group.columns.items() if key in part and _is_text(values)
+        }
+        guessed = usual_values(strings, [name for name in ("text", "image", "split") if name not in part])
+        for ours, theirs in guessed.items():
+            part[ours] = part.pop(theirs)
+        taken |= guessed
     total = sum(group.count for group in groups.values())
     known = dict.fromkeys(chain.from_iterable(parts))
 
@@ -255,6 +269,13 @@ def _is_attribute(values: Any, count: int) -> bool:
             isinstance(value, str | int | float) or value is None for value in values
         )
     return tuple(getattr(values, "shape", ())) == (count,)
+
+
+def _is_text(values: Any) -> bool:
+    """Return True for a list of strings, of which some may be missing."""
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, str) or is_missing(value) for value in values
+    )
 
 
 def attribute_keys(nodes: NodeTable, taken: Collection[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from graphcond.graphs.groups import PLAIN, Groups, NodeGroup, source_of
 from graphcond.graphs.reading.arrays import pictures_by_stem
 from graphcond.graphs.reading.tabular import read_csv, text_columns
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
+from graphcond.graphs.usual import usual_columns
+from graphcond.tally import Tally
 
 COLUMNS = ("id", "text", "split")
 GRAPH = "Graph.pt"
@@ -63,18 +66,25 @@ def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> G
             place=graph_file,
             remedy="save one type",
         )
-    table = _table(table_file, column_names(COLUMNS, columns), set(columns or {}))
+    taken: dict[str, str] = {}
+    table = _table(table_file, column_names(COLUMNS, columns), set(columns or {}), taken)
     count = groups.nodes[PLAIN].count
     ids = table.get("id") or [str(row) for row in range(count)]
     pictures = pictures_by_stem(folder, f"{graph_file.name.removesuffix(GRAPH)}Images*")
     if pictures:
         table["image"] = [pictures.get(node_id, "") for node_id in ids]
     nodes = {PLAIN: NodeGroup(count, {**groups.nodes[PLAIN].columns, **_in_order(table)})}
-    return source_of(Groups(nodes, groups.edges), KEYS, root=folder, place=table_file)
+    source = source_of(Groups(nodes, groups.edges), KEYS, root=folder, place=table_file)
+    return replace(source, tally=source.tally + Tally(columns=taken))
 
 
-def _table(file: Path, names: Mapping[str, str], renamed: set[str]) -> dict[str, list[str]]:
+def _table(
+    file: Path, names: Mapping[str, str], renamed: set[str], taken: dict[str, str]
+) -> dict[str, list[str]]:
+    """The columns; ``taken`` gets the usual names that were taken for ours."""
     found = text_columns(read_csv(file))
+    taken |= usual_columns(found, names, ("text",))
+    names = {**names, **taken}
     table: dict[str, list[str]] = {}
     for name, theirs in names.items():
         parts = [theirs] if theirs in found else list(dict.fromkeys(theirs.split(AND)))

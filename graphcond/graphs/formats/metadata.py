@@ -24,6 +24,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.columns import NO_TEXT
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
+from graphcond.graphs.usual import usual_columns
 from graphcond.io.files import atomic_file, inside
 from graphcond.splits import TRAIN, by_split, is_split
 from graphcond.tally import BadRows, Tally
@@ -188,12 +189,16 @@ def _read_target(
     pictures: _Pictures,
     bad: BadRows,
 ) -> _Target:
+    if any(names[column] not in line for column in COLUMNS):
+        guessed = usual_columns(line, names, COLUMNS)
+        bad.columns |= guessed
+        names = {**names, **guessed}
     for column in COLUMNS:
         if names[column] not in line:
             raise InputError(
                 f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})",
                 place=place,
-                remedy="add it, or give its name (`--column text=title`)",
+                remedy=f"add it, or give its name (`--column {column}=...`)",
             )
     center, text, neighbors = (line[names[column]] for column in COLUMNS)
     missing = text is None or (isinstance(text, float) and isnan(text))

@@ -7,6 +7,7 @@ read without running code in it. Samplers read features, such as ``clip_feat.pt`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ from graphcond.graphs.groups import (
 from graphcond.graphs.reading.arrays import as_array, as_rows, pictures_by_stem
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
+from graphcond.graphs.usual import usual_columns
 from graphcond.io.tensors import load_torch_file
+from graphcond.tally import Tally
 
 CLASSIFICATION, LINKS = "nc_edges-nodeid.pt", "lp-edge-split*.pt"
 FEATURES = "*_feat.pt"
@@ -60,7 +63,8 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
     known = _known(folder)
     count = _count(folder, known, sources, targets)
     ids = known.get("id") or [str(row) for row in range(count)]
-    node_columns = {**known, **_texts(folder, ids, names)}
+    taken: dict[str, str] = {}
+    node_columns = {**known, **_texts(folder, ids, names, taken)}
     file = folder / "split.pt"
     if file.is_file():
         split = load_torch_file(file)
@@ -74,7 +78,8 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
         {PLAIN: NodeGroup(count, node_columns)},
         {(PLAIN, PLAIN, PLAIN): EdgeGroup(sources, targets, {})},
     )
-    return source_of(groups, OWN_NAMES, root=folder, place=edge_file)
+    source = source_of(groups, OWN_NAMES, root=folder, place=edge_file)
+    return replace(source, tally=source.tally + Tally(columns=taken))
 
 
 def mm_graph_features(folder: Path) -> VectorReaders:
@@ -167,7 +172,10 @@ def _count(
     return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))), folder)
 
 
-def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, list[str]]:
+def _texts(
+    folder: Path, ids: list[str], names: Mapping[str, str], taken: dict[str, str]
+) -> dict[str, list[str]]:
+    """The texts, if there are any; ``taken`` gets the usual keys that were taken for ours."""
     files = sorted(folder.glob("*raw-text.jsonl"))
     if len(files) > 1:
         raise InputError(
@@ -177,12 +185,15 @@ def _texts(folder: Path, ids: list[str], names: Mapping[str, str]) -> dict[str, 
         return {}
     texts: dict[str, str] = {}
     for place, line in read_jsonl(files[0]):
+        if any(name not in line for name in names.values()):
+            taken |= usual_columns(line, names, COLUMNS)
+            names = {**names, **taken}
         for name in names.values():
             if name not in line:
                 raise InputError(
                     f"the key '{name}' is missing (there is {', '.join(line) or 'nothing'})",
                     place=place,
-                    remedy="add it, or give its name (`--column text=title`)",
+                    remedy="add it, or give its name (`--column text=...`)",
                 )
         text = line[names["text"]]
         texts[str(line[names["id"]])] = (

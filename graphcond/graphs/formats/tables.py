@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from gzip import GzipFile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,14 @@ from graphcond.errors import InputError
 from graphcond.graphs.columns import NO_TEXT, first_repeat, from_arrow, texts_of, to_arrow
 from graphcond.graphs.formats.metadata import METADATA
 from graphcond.graphs.reading.edge_file import EDGE_COLUMNS, EdgeFile, NodeIds
-from graphcond.graphs.reading.tabular import SUFFIXES, find_table, read_table, row_place
+from graphcond.graphs.reading.tabular import (
+    SUFFIXES,
+    find_table,
+    read_table,
+    row_place,
+    rows_within,
+    take_usual,
+)
 from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names
 from graphcond.io.files import atomic_file, inside
 from graphcond.progress import Progress
@@ -177,8 +185,12 @@ def _need(folder: Path, stem: str) -> Path:
 def _read_nodes(file: Path, names: Mapping[str, str], bad: BadRows) -> tuple[frozenset[str], NodeTable]:
     """Our names of the file's columns, and the nodes."""
     table = read_table(file, {name: names[name] for name in NODE_COLUMNS}, ("id", "text"), bad)
+    swallowed = 0 if ".csv" not in file.suffixes else rows_within(table)
+    if swallowed:
+        bad.left_out.setdefault("rows", Counter())["perhaps inside a cell with line breaks"] += swallowed
     table = _with_own_ids(table, names["id"], file, bad)
-    columns = {name: from_arrow(table[name]) for name in table.column_names}
+    columns: dict[str, Any] = {name: from_arrow(table[name]) for name in table.column_names}
+    take_usual(columns, names, ("image", "split"), bad)
     columns["text"], missing = texts_of(to_arrow(columns["text"]))
     if missing:
         bad.left_out["texts"] = Counter({NO_TEXT: missing})

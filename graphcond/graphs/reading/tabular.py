@@ -21,12 +21,18 @@ from jaxtyping import Float32, Int64
 
 from graphcond.errors import InputError
 from graphcond.graphs.columns import to_arrow
+from graphcond.graphs.reading.quotes import QuoteCheck
 from graphcond.graphs.source import GraphSource
+from graphcond.graphs.usual import usual_columns, usual_values
 from graphcond.io.strict_json import parse_json
 from graphcond.tally import BadRows
 
 BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""
+PEEK = 1 << 14
+"""Bytes of text that are parsed to see the columns."""
+GUESSED = ("id", "text", "src", "dst", "weight")
+"""Our columns that may have a usual name instead; see `graphcond.graphs.usual`."""
 LONGEST_HEADER = 1 << 20
 """Most bytes of a header; a file without line breaks is not read whole in search of one."""
 TEXT = pa.large_string()
@@ -107,12 +113,17 @@ def _read_csv(
             include_columns=[name for name in names if wanted is None or name in wanted],
             null_values=[""],
         )
-        with (
-            pa.OSFile(str(file)) as raw,
-            pa.csv.open_csv(_unpacked(raw, file), options, parse, convert) as stream,
-        ):
-            for batch in stream:
-                yield pa.Table.from_batches([batch]), raw.tell()
+        with pa.OSFile(str(file)) as raw:
+            check = QuoteCheck(_unpacked(raw, file), file, separator)
+            try:
+                with pa.csv.open_csv(pa.PythonFile(check, "r"), options, parse, convert) as stream:
+                    for batch in stream:
+                        yield pa.Table.from_batches([batch]), raw.tell()
+            except pa.ArrowException:
+                if check.problem is None:
+                    raise
+            if check.problem is not None:
+                raise check.problem
 
 
 def _unpacked(raw: pa.NativeFile, file: Path) -> pa.NativeFile:
@@ -266,7 +277,8 @@ def read_batches(
     Args:
         file: the file; its suffix tells the format.
         names: the file's names of columns, by our names. The returned columns have our names; a column of
-            the file that has such a name but another meaning is left out.
+            the file that has such a name but another meaning is left out. Where a column of `GUESSED` keeps
+            its name and the file lacks it, a usual name is taken in its place.
         required: our names of columns that the file must have.
         block: bytes of text that are parsed at once, which takes about ten times as much memory.
         others: read columns that are not in ``names``, too.
@@ -276,6 +288,11 @@ def read_batches(
         InputError: the file cannot be read, or a column is missing, occurs twice, does not hold text or is
             given for two of our columns.
     """
+    first, bad = 0, bad or BadRows()
+    found, _ = next(read_blocks(file, PEEK, None, BadRows(skip=True)))
+    guessed = usual_columns(found.column_names, names, [name for name in GUESSED if name in names])
+    bad.columns |= guessed
+    names = {**names, **guessed}
     # A column that the user renamed goes before one that keeps its name.
     ours = {names[name]: name for name in sorted(names, key=lambda name: names[name] != name)}
     for name, theirs in names.items():
@@ -286,7 +303,6 @@ def read_batches(
                 remedy="name a column for each",
             )
     hidden = set(names) - set(ours)
-    first, bad = 0, bad or BadRows()
     for table, read in read_blocks(file, block, None if others else list(ours), bad):
         _check_columns(table.column_names, {name: names[name] for name in required}, file)
         columns = {}
@@ -343,6 +359,35 @@ def _check_columns(found: list[str], required: Mapping[str, str], file: Path) ->
         )
 
 
+def rows_within(table: pa.Table) -> int:
+    """Lines within cells that look like a row: as many cells as the table, and no blank before one."""
+    width = table.num_columns
+    line = rf"(?m)\n[^\s,]+(,([^\s,][^,\n]*)?){{{width - 1}}}$"
+    found = 0
+    for column in table.columns if width > 1 else ():
+        broken = column.filter(pc.match_substring(column, "\n"))
+        found += pc.sum(pc.count_substring_regex(broken, line)).as_py() or 0
+    return found
+
+
+def take_usual(
+    columns: dict[str, Any], names: Mapping[str, str], wanted: tuple[str, ...], bad: BadRows
+) -> None:
+    """Rename columns to those of ``wanted`` that are missing, if their names are usual and their values fit.
+
+    Args:
+        columns: the columns by name; they are renamed.
+        names: the user's names of our columns, which are not guessed.
+        wanted: our names.
+        bad: notes which columns were taken.
+    """
+    missing = [name for name in wanted if name not in columns and names[name] == name]
+    guessed = usual_values(columns, missing)
+    for ours, theirs in guessed.items():
+        columns[ours] = columns.pop(theirs)
+    bad.columns |= guessed
+
+
 COLUMNS = ("id", "text", "image")
 
 
@@ -358,7 +403,8 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         InputError: the table cannot be read or has no row for any of the nodes, or a picture lies outside
             the folder.
     """
-    table = read_table(file, names, ("id",))
+    bad = BadRows()
+    table = read_table(file, names, ("id",), bad)
     rows = pc.index_in(to_arrow(source.nodes.ids), value_set=table["id"].combine_chunks())
     if rows.null_count == len(source.nodes) > 0:
         raise InputError(
@@ -370,6 +416,7 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
         for name in table.column_names
     }
+    take_usual(found, names, ("image",), bad)
     empty = [""] * len(source.nodes)
     attributes = {name: column for name, column in found.items() if name not in COLUMNS}
     nodes = replace(
@@ -378,7 +425,7 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         pictures=[picture or None for picture in found.get("image", empty)],
         attributes={**source.nodes.attributes, **attributes},
     )
-    joined = replace(source, nodes=nodes)
+    joined = replace(source, nodes=nodes, tally=source.tally + bad.tally())
     joined.check_pictures(file)
     return joined
 

@@ -51,7 +51,7 @@ def test_other_columns_and_other_ids(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "columns", "problem"),
     [
-        ("id,title\n0,a\n1,b\n2,c\n", {}, r"there is no column 'text' \(there is title\)"),
+        ("id,headline\n0,a\n1,b\n2,c\n", {}, r"there is no column 'text' \(there is headline\)"),
         ("id,title\n0,a\n1,b\n2,c\n", {"text": "titel"}, "there is no column 'titel'"),
         ("id,title\n0,a\n1,b\n2,c\n", {"text": "title+description"}, "there is no column 'description'"),
         ("id,text\n0,a\n1,b\n2,c\n", {"split": "part"}, "there is no column 'part'"),

@@ -104,7 +104,7 @@ def test_other_keys_of_texts(tmp_path: Path) -> None:
     write_texts(folder, {"asin": "B0", "raw_text": "zero"})
     graph = read_source(folder, {"id": "asin", "text": "raw_text"}).graph()
     assert graph.nodes.texts[0] == "zero"
-    with pytest.raises(InputError, match=r"jsonl:1: the key 'id' is missing \(there is asin, raw_text\)"):
+    with pytest.raises(InputError, match=r"jsonl:1: the key 'text' is missing \(there is asin, raw_text\)"):
         load_graph(folder)
     with pytest.raises(InputError, match="Did you mean 'text'"):
         read_source(folder, {"txt": "raw_text"})

@@ -92,8 +92,11 @@ def test_texts_and_pictures_by_id(tmp_path: Path) -> None:
     graph = read_source(folder, {"id": "asin", "text": "title"}).graph()
     assert list(graph.nodes.texts) == ["", "one", "", "three"]
     assert list(graph.nodes.pictures) == [None, None, None, "x/3.png"]
-    with pytest.raises(InputError, match=r"nodes\.csv: there is no column 'id'"):
-        load_graph(folder)
+    with pytest.raises(InputError, match=r"nodes\.csv: there is no column 'sku'"):
+        read_source(folder, {"id": "sku"})
+    guessed = read_source(folder).graph()
+    assert list(guessed.nodes.texts) == ["", "one", "", "three"]
+    assert guessed.tally.columns == {"id": "asin", "text": "title"}
 
 
 def test_weights(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ GOOD_NODES, GOOD_EDGES = "id,text\na,1\nb,2\n", "src,dst\na,b\n"
         ("id,text,image\na,1,x\0.png\n", GOOD_EDGES, r"nodes\.csv, row 1: .* is not a path"),
         (GOOD_NODES, "src,dst\na,b\nb,z\n", r"edges\.csv, row 2: there is no node 'z'"),
         (GOOD_NODES, "src,dst\na,\n", r"edges\.csv, row 1: 'dst' is empty"),
-        (GOOD_NODES, "src,to\na,b\n", r"edges\.csv: there is no column 'dst'.*--column dst="),
+        (GOOD_NODES, "src,zu\na,b\n", r"edges\.csv: there is no column 'dst'.*--column dst="),
         (GOOD_NODES, "src,dst,weight\na,b,1\na,b,-1\n", r"edges\.csv, row 2: the weight is '-1'"),
         (GOOD_NODES, "src,dst,weight\na,b,nan\n", r"edges\.csv, row 1: the weight is 'nan'"),
         (GOOD_NODES, "src,dst,weight\na,b,1e99\n", r"edges\.csv, row 1: the weight is '1e99'"),
