@@ -9,6 +9,7 @@ Other packages add kinds through the entry points named in each room's ``config.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import reduce
@@ -290,7 +291,10 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel], position: str)
             return error.problem if where is None else f"{where}: {error.problem}"
         case _:
             message = problem["msg"].replace("Input should be", "expected", 1)
-            return f"{path}: {message[:1].lower()}{message[1:]}, got {shown(problem['input'])}"
+            choices = re.findall(r"'([^']*)'", problem.get("ctx", {}).get("expected", ""))
+            near = did_you_mean(str(problem["input"]), choices) if choices else ""
+            hint = f"; {near}" if near.startswith("did you mean") else ""
+            return f"{path}: {message[:1].lower()}{message[1:]}, got {shown(problem['input'])}{hint}"
 
 
 def _located(location: Iterable[str | int], model: type[BaseModel], position: str) -> tuple[str, Any]:

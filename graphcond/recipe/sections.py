@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -22,6 +22,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Tracker = Literal[
+    "aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"
+]
+"""The trackers of accelerate."""
 
 
 DEFAULT_GRAPH_SCALE = 1.5
@@ -337,8 +341,21 @@ class TrainingConfig(Config):
     """Steps between checkpoints; the last step always has one."""
     keep_checkpoints: PositiveInt = 2
     """Older checkpoints are removed."""
-    tensorboard: bool = False
-    """Also log to TensorBoard (needs graphcond[tensorboard])."""
+    trackers: tuple[Tracker, ...] = ()
+    """Also send figures, previews, warnings and settings there, by accelerate's names; `tensorboard` writes
+    into the run folder. Each needs its own package."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_the_old_name(cls, values: Any) -> Any:
+        """``tensorboard: true`` is from before there were others."""
+        if not isinstance(values, dict) or not isinstance(values.get("tensorboard"), bool):
+            return values
+        others = {key: value for key, value in values.items() if key != "tensorboard"}
+        trackers = others.get("trackers", ())
+        if values["tensorboard"] and isinstance(trackers, list | tuple) and "tensorboard" not in trackers:
+            others["trackers"] = [*trackers, "tensorboard"]
+        return others
 
 
 class EvaluationConfig(Config):

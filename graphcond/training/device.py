@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import InitProcessGroupKwargs, is_tensorboard_available
+from accelerate.utils import InitProcessGroupKwargs
 
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.tensors import pick_device
 from graphcond.recipe import TrainingConfig
+from graphcond.training.trackers import check_trackers
 
 DEVICES = ("cpu", "cuda", "mps")
 PATIENCE = timedelta(days=1)
@@ -22,29 +22,29 @@ PATIENCE = timedelta(days=1)
 
 
 @contextmanager
-def accelerated(config: TrainingConfig, device: str | None, log_folder: Path) -> Iterator[Accelerator]:
+def accelerated(config: TrainingConfig, device: str | None) -> Iterator[Accelerator]:
     """An accelerator for one run; a later run in this process may choose another precision or device.
 
     Arguments and errors as `build_accelerator`. An existing state of accelerate is kept.
     """
     foreign = bool(PartialState._shared_state)
     try:
-        yield build_accelerator(config, device, log_folder)
+        yield build_accelerator(config, device)
     finally:
         if not foreign and PartialState._shared_state.get("num_processes") == 1:
             AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Path) -> Accelerator:
+def build_accelerator(config: TrainingConfig, device: str | None) -> Accelerator:
     """An accelerator for this process.
 
     Args:
         config: the recipe's training.
         device: ``cpu``, ``cuda`` or ``mps``; the best there is unless given.
-        log_folder: where TensorBoard's files go.
 
     Raises:
-        InputError: the device is not there, or cannot compute in that precision; TensorBoard is missing.
+        InputError: the device is not there, or cannot compute in that precision; a tracker is not
+            installed.
     """
     if device is not None and device not in DEVICES:
         raise InputError(
@@ -55,18 +55,11 @@ def build_accelerator(config: TrainingConfig, device: str | None, log_folder: Pa
             else did_you_mean(device, DEVICES),
         )
     pick_device(device)
-    if config.tensorboard and not is_tensorboard_available():
-        raise InputError(
-            "TensorBoard is not installed",
-            place="training.tensorboard",
-            remedy="install graphcond[tensorboard], or set it to false",
-        )
+    check_trackers(config.trackers)
     try:
         accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
             cpu=device == "cpu",
-            log_with="tensorboard" if config.tensorboard else None,
-            project_dir=log_folder if config.tensorboard else None,
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:

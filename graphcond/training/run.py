@@ -30,6 +30,7 @@ from graphcond.training.prepare import Loaded, Prepared, prepare
 from graphcond.training.preview import Previews
 from graphcond.training.report import Report
 from graphcond.training.run_folder import new_run, place_of_run, resumed_run
+from graphcond.training.trackers import finish_trackers, start_trackers
 from graphcond.training.trainer import Trainer
 from graphcond.training.validation import Validation
 
@@ -125,12 +126,13 @@ def train(
     """
     recipe, place = recipe.with_full_paths(), place_of_run(recipe, out) if resume is None else resume
     with (
-        accelerated(recipe.training, device, place) as accelerator,
+        accelerated(recipe.training, device) as accelerator,
         _claimed(recipe, place, resume is not None, accelerator) as (run, checkpoint),
     ):
         shown = console if console is not None else terminal.console(stderr=True)
         report = Report(shown if accelerator.is_main_process else Console(quiet=True))
         try:
+            start_trackers(accelerator, recipe, run.root, local=False)
             with accelerator.main_process_first():  # the others then find everything in the cache
                 prepared = prepare(
                     *(recipe, accelerator.device, report),
@@ -148,6 +150,8 @@ def train(
         except KeyboardInterrupt:
             report.say(f"Go on with: {shlex.join(['graphcond', 'train', '--resume', str(run.root)])}")
             raise
+        finally:
+            finish_trackers(accelerator)
     return TrainedRun(
         model=prepared.model,
         folder=run.root,
@@ -206,8 +210,7 @@ def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) 
     if accelerator.is_main_process:
         recipe.save(run.recipe)
         cut_after(run.metrics, step)
-    if recipe.training.tensorboard:
-        accelerator.init_trackers("tensorboard")
+    start_trackers(accelerator, recipe, run.root, local=True)
 
 
 def _summarize(

@@ -32,7 +32,7 @@ FREE = (
     "training.preview_steps",
     "training.checkpoint_every",
     "training.keep_checkpoints",
-    "training.tensorboard",
+    "training.trackers",
 )
 """Settings that a resumed run may change: the steps already done stay what they are.
 

@@ -26,6 +26,7 @@ from graphcond.training.randomness import BatchPlan
 from graphcond.training.report import Report, StepBar
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
+from graphcond.training.trackers import finish_trackers, log_picture, log_text
 from graphcond.training.validation import Validation, injector_figures, middle, warnings_of
 
 
@@ -126,6 +127,7 @@ class Trainer:
         if self._accelerator.is_main_process:
             with written(self._run.checkpoints, self._run.final):
                 self._model.save_pretrained(self._run.final, training=self._card())
+        finish_trackers(self._accelerator)  # which would otherwise be closed twice
         self._accelerator.end_training()
 
     def _step(self) -> StepFigures:
@@ -203,6 +205,7 @@ class Trainer:
                 self._accelerator.autocast(),
             ):
                 self._previews.write(self._model, file)
+                log_picture(self._accelerator.trackers, "previews", file, self.state.step)
         self._accelerator.wait_for_everyone()
 
     def _checkpoint(self) -> None:
@@ -225,6 +228,8 @@ class Trainer:
             with written(self._run.checkpoints, self._run.metrics):
                 append_record(self._run.metrics, record)
             self._accelerator.log(_flat(kind, figures), step=self.state.step)
+            for text in figures.get("warnings", ()):
+                log_text(self._accelerator.trackers, "warning", text, self.state.step)
 
     def _stop_if_asked(self, stop: Stop) -> None:
         number = stop.signal

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,14 +9,13 @@ from accelerate.state import AcceleratorState
 
 from graphcond.errors import InputError
 from graphcond.recipe import TrainingConfig
-from graphcond.training import device as device_module
 from graphcond.training.device import accelerated, build_accelerator
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_where_there_is_none() -> None:
     with pytest.raises(InputError, match="device: the device 'cuda' is not available here"):
-        build_accelerator(TrainingConfig(), "cuda", Path())
+        build_accelerator(TrainingConfig(), "cuda")
 
 
 @pytest.mark.parametrize(
@@ -25,25 +23,25 @@ def test_cuda_where_there_is_none() -> None:
 )
 def test_unknown_devices(device: str, remedy: str) -> None:
     with pytest.raises(InputError, match=remedy):
-        build_accelerator(TrainingConfig(), device, Path())
+        build_accelerator(TrainingConfig(), device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_precision_that_cannot_run_here() -> None:
     with pytest.raises(InputError, match=r"training\.mixed_precision: 'fp16' cannot run here"):
-        build_accelerator(TrainingConfig(mixed_precision="fp16"), "cpu", Path())
+        build_accelerator(TrainingConfig(mixed_precision="fp16"), "cpu")
 
 
 def test_two_runs_in_one_process_may_differ_in_precision() -> None:
     for precision in ("no", "bf16", "no"):
-        with accelerated(TrainingConfig(mixed_precision=precision), "cpu", Path()) as accelerator:
+        with accelerated(TrainingConfig(mixed_precision=precision), "cpu") as accelerator:
             assert accelerator.mixed_precision == precision
         assert not AcceleratorState._shared_state
 
 
 def test_an_accelerator_of_the_caller_stays_usable() -> None:
     theirs = Accelerator(cpu=True)
-    with accelerated(TrainingConfig(), "cpu", Path()):
+    with accelerated(TrainingConfig(), "cpu"):
         pass
     assert theirs.device.type == "cpu"
     assert theirs.num_processes == 1
@@ -54,9 +52,3 @@ def _fresh_state() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def test_missing_tensorboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "is_tensorboard_available", lambda: False)
-    with pytest.raises(InputError, match=r"(?i)install graphcond\[tensorboard\]"):
-        build_accelerator(TrainingConfig(tensorboard=True), "cpu", Path())

@@ -253,14 +253,6 @@ def test_without_held_out_nodes_it_validates_on_training_targets(
     assert "graph_gap" in run.metrics["validation"]
 
 
-def test_tensorboard_gets_the_figures(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    pytest.importorskip("tensorboard")
-    run_toy(toy_recipe(sd_folder, clip_folder, steps=2, tensorboard=True), toy_graph, tmp_path / "run")
-    assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
-
-
 def test_dropout_of_a_lora_is_off_in_what_training_leaves_behind(
     sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:

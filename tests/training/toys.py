@@ -93,7 +93,7 @@ def run_toy(recipe: Recipe, graph: AttributedGraph, out: Path | None = None, **o
 
 def prepare_toy(recipe: Recipe, graph: AttributedGraph) -> tuple[Prepared, Accelerator]:
     """What a trainer starts from."""
-    accelerator = build_accelerator(recipe.training, "cpu", Path())
+    accelerator = build_accelerator(recipe.training, "cpu")
     return prepare(recipe, torch.device("cpu"), Report(quiet()), data=as_dataset(graph)), accelerator
 
 
