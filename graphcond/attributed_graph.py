@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, respelled
 from graphcond.io.files import FilesInside, file_inside
 from graphcond.splits import rows_in
 from graphcond.tally import Tally
@@ -185,6 +185,10 @@ class NodeEmbeddings:
         return tuple(table.identity if isinstance(table, LazyRows) else table for table in tables)
 
 
+COMPARED = 100_000
+"""Ids that are compared letter by letter with one that does not exist; this takes seconds."""
+
+
 def rows_named(
     ids: Sequence[str], index: Mapping[str, int], *, noun: str, place: object
 ) -> Int64[np.ndarray, " n"]:
@@ -197,11 +201,13 @@ def rows_named(
         place: where it is looked for, for the error.
 
     Raises:
-        InputError: an id has no row; the remedy names the nearest id.
+        InputError: an id has no row; the remedy names the same id in another spelling, or the nearest.
     """
     for name in ids:
         if name not in index:
-            nearest = get_close_matches(name, index, n=1) or list(islice(index, 1))
+            nearest = get_close_matches(name, islice(index, COMPARED), n=1) or list(islice(index, 1))
             remedy = f"did you mean '{nearest[0]}'?" if nearest else f"there are no {noun}s at all"
-            raise InputError(f"there is no {noun} '{name}'", place=place, remedy=remedy)
+            raise InputError(
+                f"there is no {noun} '{name}'", place=place, remedy=respelled(name, index) or remedy
+            )
     return np.array([index[name] for name in ids], np.int64)

@@ -10,8 +10,10 @@ The command line prints each as one line and exits with 2. Anything else is an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from unicodedata import normalize
 
 
 class GraphcondError(Exception):
@@ -56,3 +58,38 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     if nearest:
         return f"did you mean '{nearest[0]}'?"
     return f"choose one of: {', '.join(names)}"
+
+
+_NUMBER = re.compile(r"([+-]?)0*(\d+?)(?:\.0*)?")
+
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "how its letters are encoded (Unicode NFC and NFD)": lambda name: normalize("NFC", name),
+    "blanks": lambda name: " ".join(name.split()),
+    "capitals": str.casefold,
+    "how the number is written": lambda name: _NUMBER.sub(r"\1\2", name) if _NUMBER.fullmatch(name) else name,
+}
+"""The ways to spell a name, by what differs in them; each function gives the one form of a name."""
+
+
+def respelled(name: str, choices: Iterable[str]) -> str | None:
+    """A remedy that names the choice which differs from ``name`` in its spelling only; None without one.
+
+    Spellings are capitals, blanks, ``1.0`` and ``001`` for ``1``, and letters with accents in one or two code
+    points.
+    """
+    wanted = _one_spelling(name)
+    choice = next((one for one in choices if one != name and _one_spelling(one) == wanted), None)
+    if choice is None:
+        return None
+    differences = [
+        what
+        for what in _SPELLINGS
+        if _one_spelling(name, without=what) != _one_spelling(choice, without=what)
+    ]
+    return f"did you mean '{choice}'? It differs in {' and '.join(differences)}"
+
+
+def _one_spelling(name: str, without: str = "") -> str:
+    for what, one_form in _SPELLINGS.items():
+        name = name if what == without else one_form(name)
+    return name

@@ -13,6 +13,10 @@ import pyarrow.compute as pc
 Entry = TypeVar("Entry", str, str | None, covariant=True)
 
 
+PIECE = 1 << 16
+"""Entries that are copied at once."""
+
+
 class ArrowColumn(Sequence[Entry]):
     """A read-only sequence over an Arrow array of strings; reading an entry copies that entry only.
 
@@ -36,7 +40,8 @@ class ArrowColumn(Sequence[Entry]):
         return self.array[index(position)].as_py()
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self.array.to_pylist())
+        for start in range(0, len(self), PIECE):
+            yield from self.array.slice(start, PIECE).to_pylist()
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ArrowColumn):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from graphcond.config import as_input_error
-from graphcond.errors import InputError
+from graphcond.errors import InputError, respelled
 from graphcond.graphs.columns import first_repeat
 from graphcond.graphs.groups import (
     MASK,
@@ -182,7 +182,8 @@ def _edges(
                 raise InputError(
                     f"there is no node '{column[row]}'",
                     place=row_place(file, row),
-                    remedy="add the node or drop the edge",
+                    remedy=respelled(column[row].as_py(), ids[kind].to_pylist())
+                    or "add the node or drop the edge",
                 )
             ends.append(rows.to_numpy().astype(np.int64))
         columns = _columns(table.drop_columns(list(dict.fromkeys(fields))))

@@ -20,7 +20,7 @@ import numpy as np
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError
+from graphcond.errors import InputError, respelled
 from graphcond.graphs.columns import NO_TEXT
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
@@ -241,10 +241,18 @@ class _Pictures:
             raise InputError(
                 f"the {role} '{name}' is not a file in {self.folder}",
                 place=place,
-                remedy="add the picture or correct the name",
+                remedy=self._respelled(name) or "add the picture or correct the name",
             )
         self.known[name] = (self.prefix / clean).as_posix()
         return self.known[name]
+
+    def _respelled(self, name: str) -> str | None:
+        """A remedy that names a file which differs in its spelling only."""
+        path = self.folder / name
+        try:
+            return respelled(path.name, (other.name for other in path.parent.iterdir()))
+        except OSError:
+            return None
 
 
 METADATA_FOLDER = GraphFormat(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, respelled
 from graphcond.graphs.groups import (
     MASK,
     OWN_NAMES,
@@ -203,7 +203,7 @@ def _texts(
         raise InputError(
             f"there is no line for any of the nodes '{ids[0]}', ...",
             place=files[0],
-            remedy="add node_mapping.pt",
+            remedy=respelled(ids[0], texts) or "add node_mapping.pt",
         )
     return {"text": [texts.get(node_id, "") for node_id in ids]}
 

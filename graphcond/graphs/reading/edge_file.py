@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float32, Int64
 
 from graphcond.attributed_graph import ABSENT, EdgeList, NodeTable
-from graphcond.errors import InputError
+from graphcond.errors import InputError, respelled
 from graphcond.graphs.columns import from_arrow, to_arrow
 from graphcond.graphs.reading.tabular import BLOCK, TableBatch, read_batches, row_place
 from graphcond.graphs.source import GraphSource
@@ -231,6 +231,9 @@ class EdgeFile:
             rows = np.stack([self.ids.rows(column) for column in ends], axis=1)
             for end, column in enumerate(ends):
                 unknown, remedy = rows[:, end] == ABSENT, "add the node or drop the edge"
+                if unknown.any() and not self.bad.skip:
+                    name = column[int(unknown.argmax())].as_py()
+                    remedy = respelled(name, from_arrow(self.ids.array)) or remedy
                 leave_out(unknown, column, "there is no node '{}'", "an end that is no node", remedy)
         elif left_out.any():
             rows = np.full((len(batch.rows), 2), ABSENT)

@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from jaxtyping import Float32, Int64
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, respelled
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.reading.quotes import QuoteCheck
 from graphcond.graphs.source import GraphSource
@@ -410,7 +410,7 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         raise InputError(
             f"there is no row for any of the nodes '{source.nodes.ids[0]}', ...",
             place=file,
-            remedy="use the graph's ids",
+            remedy=respelled(source.nodes.ids[0], table["id"].to_pylist()) or "use the graph's ids",
         )
     found = {
         name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
