@@ -51,6 +51,17 @@ class Notice(FutureWarning):
     """
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+"""Torch's messages for too little memory, on a CPU and on a GPU."""
+
+
+def out_of_memory(error: Exception) -> bool:
+    """True if numpy or torch ran out of memory; for torch only the message tells."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    )
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """A remedy that names the nearest choice, or lists them all."""
     names = sorted(choices)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from graphcond.bases.config import BaseFacts, BaseFields, FolderFields, predicted_by
 from graphcond.config import shown
 from graphcond.errors import InputError
 from graphcond.io.files import read_json, read_text, write_json, writing
+from graphcond.io.hub import why_not_loaded
 from graphcond.progress import Progress
 
 INDEX = "model_index.json"
@@ -256,10 +256,9 @@ def local_folder(model: str, *, revision: str | None = None) -> Path:
         return Path(model)
     try:
         return Path(snapshot_download(model, revision=revision, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError, OSError, ValueError):
-        raise InputError(
-            "is not on this machine", place=f"base '{model}'", remedy="load it once while online"
-        ) from None
+    except (OSError, ValueError) as error:  # those of the hub derive from these
+        reason, remedy = why_not_loaded(error, model, in_folder=LAYOUT)
+        raise InputError(reason, place=f"base '{model}'", remedy=remedy) from None
 
 
 def model_files(folder: Path, parts: tuple[str, ...] = (".",)) -> list[Path]:

@@ -18,7 +18,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, did_you_mean, out_of_memory
+from graphcond.io.hub import why_not_loaded
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """The number formats that `graphcond.bases.config.DType` names."""
@@ -51,9 +52,9 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
     try:
         with quiet_loading():
             return kind.from_pretrained(model, subfolder=subfolder, **options, **hub_options(model))
-    except MemoryError:
-        raise
     except Exception as error:  # a damaged file raises anything
+        if out_of_memory(error):
+            raise
         raise _unloadable(model, subfolder, error) from error
 
 
@@ -118,17 +119,7 @@ def quiet_loading() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def first_line(error: Exception) -> str:
-    """The message of a library's error, in one line without a final period."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":.")
-
-
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:
-    remedy = (
-        "check the folder: it must be in diffusers' layout, with safetensors weights"
-        if Path(model).is_dir()
-        else "give a model folder, or a hub id while online"
-    )
-    return InputError(
-        f"its {subfolder} cannot be loaded ({first_line(error)})", place=f"base '{model}'", remedy=remedy
-    )
+    layout = "check the folder: it must be in diffusers' layout, with safetensors weights"
+    reason, remedy = why_not_loaded(error, model, in_folder=layout)
+    return InputError(f"its {subfolder} cannot be loaded ({reason})", place=f"base '{model}'", remedy=remedy)

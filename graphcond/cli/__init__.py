@@ -28,15 +28,12 @@ from graphcond.cli.sample_all import sample_all
 from graphcond.cli.streams import make_streams_last
 from graphcond.cli.sweep import sweep
 from graphcond.cli.train import train_command
-from graphcond.errors import GraphcondError, Notice
+from graphcond.errors import GraphcondError, Notice, out_of_memory
 from graphcond.io.stops import Stopped, raised_stops
 from graphcond.io.terminal import plain, say
 
 DONE, INTERNAL_ERROR, USAGE_ERROR, SIGNALLED = 0, 1, 2, 128
 """Exit codes: success; an internal error; an error that the user can correct; 128 + n after signal n."""
-
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
-"""Torch's messages for too little memory, on a CPU and on a GPU."""
 
 hide_types_of_flags()
 
@@ -122,7 +119,7 @@ def _exit_code() -> int:
         _complain(f"error: {place}{error.strerror or error}")
         return USAGE_ERROR
     except Exception as error:
-        if _out_of_memory(error):
+        if out_of_memory(error):
             _complain(f"error: not enough memory ({error}). Make fewer or smaller things at once")
             return USAGE_ERROR
         if os.environ.get("GRAPHCOND_DEBUG"):
@@ -151,10 +148,3 @@ def _complain(*lines: str) -> None:
     """Print lines; line breaks, which may come from the input, become spaces."""
     for line in lines:
         print(plain(" ".join(line.split("\n"))), file=sys.stderr)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """True if numpy or torch ran out of memory; for torch only the message tells."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
-    )

@@ -31,13 +31,14 @@ def list_recipes(as_json: Json = False) -> None:
     from graphcond.io.strict_yaml import read_yaml
     from graphcond.recipe.yaml_files import shipped_recipes
 
-    rows = {name: read_yaml(path)["description"] for name, path in shipped_recipes().items()}
+    recipes = {name: read_yaml(path) for name, path in shipped_recipes().items()}
+    rows = [(name, values["base"]["model"], values["description"]) for name, values in recipes.items()]
     if as_json:
-        say(json.dumps([{"name": name, "description": text} for name, text in rows.items()]))
+        say(json.dumps([dict(zip(("name", "base", "description"), row, strict=True)) for row in rows]))
         return
-    table = Table("recipe", "what it is")
-    for name, text in rows.items():
-        table.add_row(name, text)
+    table = Table("recipe", "base", "what it is")
+    for name, base, text in rows:
+        table.add_row(name, base.rpartition("/")[2], text)
     console().print(table)
 
 
@@ -86,9 +87,11 @@ def check(
     recipe = check_recipe(file, base=base_name(base), overrides=overrides or ())
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
     if as_json:
-        say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts}))
+        say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts, "notes": recipe.notes()}))
     else:
         say(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}")
+        for note in recipe.notes():
+            say(f"note: {note}")
 
 
 @app.command()

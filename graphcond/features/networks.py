@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from graphcond.bases.loading import first_line, hub_options, quiet_loading
-from graphcond.errors import InputError
+from graphcond.bases.loading import hub_options, quiet_loading
+from graphcond.errors import InputError, out_of_memory
+from graphcond.io.hub import why_not_loaded
 from graphcond.io.tensors import pick_device
 
 PREPROCESSING = "preprocessor_config.json"
@@ -88,16 +89,13 @@ def load_pretrained(kind: Any, name: str | Path, **options: Any) -> Any:
     try:
         with quiet_loading():
             return kind.from_pretrained(str(name), **options, **hub_options(str(name)))
-    except MemoryError:
-        raise
     except Exception as error:  # a damaged file raises anything
+        if out_of_memory(error):
+            raise
         raise _not_loadable(kind, name, error) from error
 
 
 def _not_loadable(kind: Any, name: str | Path, error: Exception) -> InputError:
-    if Path(name).is_dir():
-        remedy = "check the folder or copy it again; config.json and model.safetensors belong into it"
-    else:
-        remedy = "name a folder, or a hub id that is in the cache (HF_HOME) or can be downloaded"
-    problem = f"cannot load a {kind.__name__} ({first_line(error)})"
-    return InputError(problem, place=name, remedy=remedy)
+    files = "check the folder or copy it again; config.json and model.safetensors belong into it"
+    reason, remedy = why_not_loaded(error, str(name), in_folder=files)
+    return InputError(f"cannot load a {kind.__name__} ({reason})", place=name, remedy=remedy)

@@ -6,7 +6,6 @@ Nodes come type after type, and keep their order within a type.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, chain
@@ -402,8 +401,10 @@ def _weights(
         count = len(group.sources)
         values = group.columns.get(key, np.ones(count, np.float32))
         if isinstance(values, list | tuple):
-            with suppress(TypeError, ValueError):  # numbers as text, from CSV files
-                values = [float(value) for value in values]
+            values = [
+                as_number(value, f"'{key}' of edge {edge}{of_edges(kind)}", place)
+                for edge, value in enumerate(values)
+            ]
         weights = as_array(values, f"'{key}'", place)
         if weights.shape not in ((count,), (count, 1)):
             raise InputError(
@@ -421,6 +422,20 @@ def _weights(
             )
         parts.append(weights)
     return np.concatenate(parts)
+
+
+def as_number(value: Any, what: str, place: object) -> float:
+    """A number in a list, which may be written as text.
+
+    Raises:
+        InputError: it is none; ``what`` names it.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"expected a number in {what}, got {value!r:.60}", place=place, remedy="use finite numbers >= 0"
+        ) from None
 
 
 def _edge_types(groups: Groups, key: str, place: object) -> list[str] | None:

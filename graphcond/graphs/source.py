@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,15 +41,16 @@ class GraphSource:
     mirrored: bool = False
     tally: Tally = field(default_factory=Tally)
 
-    def check_pictures(self, place: object) -> None:
-        """Check that all pictures of a source that was read from files lie in its folder.
+    def with_pictures_inside(self, place: object) -> GraphSource:
+        """The source, read from files, with the paths of its pictures below its folder.
 
         Raises:
-            InputError: a picture does not.
+            InputError: a picture lies elsewhere.
         """
-        for picture in dict.fromkeys(self.nodes.pictures):
-            if picture is not None:
-                inside(self.root or Path(), picture, place=place)
+        names, root = dict.fromkeys(self.nodes.pictures), self.root or Path()
+        below = {name: None if name is None else inside(root, name, place=place) for name in names}
+        pictures = [below[name] for name in self.nodes.pictures]
+        return replace(self, nodes=replace(self.nodes, pictures=pictures))
 
     def edges_once(self, *, directed: bool) -> EdgeList:
         """The edges to build from, each once: in an undirected graph, two mirrored edges are one."""

@@ -306,12 +306,16 @@ def read_text(path: Path, *, encoding: str = "utf-8", most: float = math.inf) ->
 
 
 def inside(root: Path, relative: str, *, place: object = None) -> str:
-    """``relative`` as a clean POSIX path, if it stays inside ``root``, symbolic links followed.
+    """``relative`` as a clean POSIX path below ``root``, if it stays inside it, symbolic links followed.
+
+    An absolute path into ``root`` becomes relative to it, so that the folder can be moved.
 
     Raises:
-        InputError: the path is absolute, leaves the folder or is none.
+        InputError: the path leaves the folder or is none.
     """
     clean = PurePosixPath(relative.replace("\\", "/"))
+    if clean.is_relative_to(root.absolute().as_posix()):
+        clean = clean.relative_to(root.absolute().as_posix())
     try:
         resolved = (root / clean).resolve()
     except (OSError, ValueError, RuntimeError):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 from graphcond.errors import InputError
 from graphcond.io.files import read_json
+from graphcond.io.hub import why_not_loaded
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import without_null
 from graphcond.saving.bundled import found_in
@@ -50,12 +51,13 @@ def local_folder(name_or_folder: str | Path) -> Path:
         return folder
     try:
         return Path(snapshot_download(str(name_or_folder), allow_patterns=_DOWNLOADED))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise InputError(
-            "no such model",
-            place=name_or_folder,
-            remedy="give the folder of a trained model, or a hub id while online",
-        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:  # those of the hub derive from these
+        if folder.is_file():
+            raise InputError(
+                "no such model (it is a file)", place=folder, remedy="give the folder of a trained model"
+            ) from None
+        reason, remedy = why_not_loaded(error, str(name_or_folder), in_folder="")
+        raise InputError(f"no such model ({reason})", place=name_or_folder, remedy=remedy) from error
 
 
 def saved_recipe(name_or_folder: str | Path) -> Recipe:

@@ -123,6 +123,7 @@ def test_a_hub_models_folder_is_that_of_the_cache(tmp_path: Path, monkeypatch: p
 
 def test_a_hub_model_that_was_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    for name in ("nobody/nothing", "no such/name at all"):
-        with pytest.raises(InputError, match=f"base '{name}': is not on this machine"):
+    names = {"nobody/nothing": "it is not on this machine", "no such/name at all": "there is no such folder"}
+    for name, problem in names.items():
+        with pytest.raises(InputError, match=f"base '{name}': {problem}"):
             StableDiffusionConfig(model=name).folder()

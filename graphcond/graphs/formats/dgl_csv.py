@@ -108,8 +108,7 @@ def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -
     nodes, ids = _nodes(folder, meta)
     groups = Groups(nodes, _edges(folder, meta, ids))
     source = source_of(groups, OWN_NAMES, columns, root=folder, place=folder)
-    source.check_pictures(folder)
-    return source
+    return source.with_pictures_inside(folder)
 
 
 def dgl_csv_features(folder: Path) -> VectorReaders:

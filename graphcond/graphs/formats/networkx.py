@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.graphs.groups import PLAIN, EdgeGroup, Groups, NodeGroup, attribute_keys, source_of
+from graphcond.graphs.groups import (
+    PLAIN,
+    EdgeGroup,
+    Groups,
+    NodeGroup,
+    as_number,
+    attribute_keys,
+    source_of,
+)
 from graphcond.io.optional import optional
 
 KEYS = {
@@ -48,6 +56,8 @@ def from_networkx(
     pairs = [(rows[start], rows[end]) for start, end in graph.edges()]
     ends = np.array(pairs, np.int64).reshape(-1, 2)
     edges = _columns([found for _, _, found in graph.edges(data=True)], fill={weight: 1.0})
+    for (start, end), value in zip(graph.edges(), edges.get(weight, ()), strict=False):
+        as_number(value, f"'{weight}' of the edge ({start}, {end})", place=None)
     nodes = _columns([found for _, found in graph.nodes(data=True)], fill={})
     ids = [str(node) for node in graph]
     groups = Groups(

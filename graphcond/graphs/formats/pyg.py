@@ -233,8 +233,7 @@ def read_pyg(file: Path | str, columns: Mapping[str, str] | None = None) -> Grap
     """
     file = Path(file)
     source = source_of(groups_of(load_pyg(file), file), KEYS, columns, root=file.parent, place=file)
-    source.check_pictures(file)
-    return source
+    return source.with_pictures_inside(file)
 
 
 def pyg_features(file: Path) -> VectorReaders:

@@ -197,7 +197,7 @@ def _read_nodes(file: Path, names: Mapping[str, str], bad: BadRows) -> tuple[fro
     pictures = list(columns.get("image", [""] * len(table)))
     for row, picture in enumerate(pictures):
         try:
-            inside(file.parent, picture, place=row_place(file, row))
+            pictures[row] = picture and inside(file.parent, picture, place=row_place(file, row))
         except InputError as error:
             bad.refuse("pictures", error, "outside the folder")
             pictures[row] = ""

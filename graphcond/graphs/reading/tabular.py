@@ -426,8 +426,7 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         attributes={**source.nodes.attributes, **attributes},
     )
     joined = replace(source, nodes=nodes, tally=source.tally + bad.tally())
-    joined.check_pictures(file)
-    return joined
+    return joined.with_pictures_inside(file)
 
 
 def read_csv(file: Path, *, separator: str = ",", header: bool = True, kind: pa.DataType = TEXT) -> pa.Table:

@@ -188,5 +188,6 @@ def _recipe(
         "features": {"kind": "clip_vision", "model": image_encoder},
         "conditions": [condition],
         "guidance": {"text": 7.5, "graph": {"neighbors": 1.5}},
+        "evaluation": {"protocol": "instructg2i"},
     }
     return parse_recipe(values, place=folder)

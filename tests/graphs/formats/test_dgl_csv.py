@@ -123,7 +123,7 @@ def remove(name: str) -> Callable[[Path], None]:
         (change("edges.csv", "9,8", ",8"), r"edges\.csv, row 2: there is no node ''"),
         (change("edges.csv", "0.5", "-1"), "edge 0 has the weight -1"),
         (change("edges.csv", "0.5", "nan"), "edge 0 has the weight nan"),
-        (change("edges.csv", "0.5", "heavy"), "expected numbers in 'weight'"),
+        (change("edges.csv", "0.5", "heavy"), "expected a number in 'weight' of edge"),
     ],
 )
 def test_bad_folders(tmp_path: Path, spoil: Callable[[Path], None], problem: str | None) -> None:

@@ -173,7 +173,7 @@ EDGE = torch.tensor([[0], [1]])
         ),
         ({"edge_index": EDGE, "edge_weight": torch.tensor([torch.nan])}, "edge 0 has the weight nan"),
         ({"edge_index": EDGE, "edge_weight": torch.tensor([-1.0])}, "edge 0 has the weight -1"),
-        ({"edge_index": EDGE, "edge_weight": ["a"]}, "expected numbers in 'edge_weight', got list"),
+        ({"edge_index": EDGE, "edge_weight": ["a"]}, "expected a number in 'edge_weight' of edge"),
         ({"edge_index": EDGE, "edge_type": torch.tensor([0, 1])}, "'edge_type' has 2 entries for 1 edges"),
         (
             {"edge_index": EDGE, "edge_type": torch.tensor([2]), "edge_type_names": ["a"]},
