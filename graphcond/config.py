@@ -21,15 +21,31 @@ from operator import or_
 from types import FunctionType, UnionType
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from graphcond.errors import InputError, did_you_mean
+
+POWER_OF_TEN = re.compile(r"\d+(\.\d+)?[eE]\+?\d{1,2}")
 
 
 class Config(BaseModel):
     """Base of every section of a recipe: frozen, strict about unknown names and numbers that are none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_powers_of_ten(cls, values: Any) -> Any:
+        """A whole number may be written ``1e3``, which YAML reads as text."""
+        if not isinstance(values, dict):
+            return values
+        whole = {name for name, field in cls.model_fields.items() if _bare(field.annotation) is int}
+        return {
+            name: float(value)
+            if name in whole and isinstance(value, str) and POWER_OF_TEN.fullmatch(value)
+            else value
+            for name, value in values.items()
+        }
 
 
 class ComponentConfig(Config):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int16, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
 
 from graphcond.attributed_graph import ABSENT
 from graphcond.scene_graph import Box, Relationship
@@ -49,6 +49,17 @@ class NeighborContext:
     def has_graph(self) -> Bool[np.ndarray, " b"]:
         """True for targets with a neighbor."""
         return np.asarray(self.present.any(axis=1))
+
+    def agreement(self, labels: Sequence[str]) -> Float64[np.ndarray, " b"]:
+        """Of each target's neighbors, the share with its label; 0 where it has no neighbors.
+
+        Args:
+            labels: one for each node.
+        """
+        own = np.array([labels[row] for row in self.targets.tolist()], object)[:, None]
+        found = np.array([labels[row] for row in self.neighbors.ravel().tolist()], object)
+        same = (found.reshape(self.neighbors.shape) == own) & self.present
+        return np.asarray(same.sum(1) / np.maximum(self.present.sum(1), 1))
 
     def take(self, rows: Int64[np.ndarray, " b"]) -> NeighborContext:
         """The targets named by ``rows``."""

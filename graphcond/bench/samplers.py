@@ -16,7 +16,6 @@ from graphcond.bench.verdict import paper_order
 from graphcond.data.contexts import GraphContexts
 from graphcond.data.dataset import GraphDataset
 from graphcond.data.open import open_data
-from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement, PictureSet, build_metrics, score_pictures
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.evaluation.metrics.registry import Networks
@@ -26,21 +25,11 @@ from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Progress, Watch, silent
 from graphcond.recipe.sections import WorldData
 from graphcond.samplers import SAMPLERS
+from graphcond.samplers.defaults import RIVALS
 from graphcond.worlds import NOISE_LEVELS
 
 SHARE, STYLE, DISTANCE = "same_artist_share", "style_accuracy", "oracle_distance"
 METRICS = (STYLE, DISTANCE)
-
-RIVALS: Mapping[str, Mapping[str, Any]] = {
-    "random": {"kind": "random"},
-    "khop": {"kind": "khop"},
-    "hop_mean": {"kind": "hop_mean"},
-    "ppr": {"kind": "ppr"},
-    "semantic (text)": {"kind": "semantic"},
-    "semantic_ppr (text)": {"kind": "semantic_ppr", "similarity": {"kind": "text_image"}},
-    "semantic_ppr (consensus)": {"kind": "semantic_ppr", "similarity": {"kind": "consensus"}},
-}
-"""The compared samplers: every way to choose five neighbors, and the means of two steps as a control."""
 
 BATCH = 40
 STEPS = 8
@@ -118,7 +107,7 @@ def _draw_all(
         sampler = config.build(graph=graph, embeddings=embeddings, forbidden=forbidden)
         contexts = GraphContexts(graph, sampler, embeddings, seed=seed)
         maker = ModelPictures(pipe, {condition: contexts}, targets, DrawSettings(steps=STEPS))
-        shares[name] = same_artist_share(graph, maker.context("graph", condition))
+        shares[name] = maker.context("graph", condition).agreement(graph.nodes.attributes["artist"])
         batches = [targets[start : start + BATCH] for start in range(0, len(targets), BATCH)]
         drawn[name] = [picture for batch in batches for picture in maker.make(batch, "graph", seed)]
         progress(number + 1, len(RIVALS))

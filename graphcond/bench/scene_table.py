@@ -42,7 +42,7 @@ def to_markdown(bench: SceneBench) -> str:
             *_headlines(bench.rows),
             "",
             f"Swap test: {bench.pairs} pairs of graphs that differ in who is where, from the same noise. "
-            "Chance pairs pictures without graph from different noise; a model that cannot tell the two "
+            "Chance: the same objects, at the places of other pairs; a model that cannot tell the two "
             "graphs apart draws one picture twice, and gets none right.",
             "",
             *_swaps(bench.rows),

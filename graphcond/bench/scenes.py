@@ -131,7 +131,6 @@ def score(
         pipe,
         exam.detector,
         exam.pairs,
-        pictures["no_graph"].pictures,
         settings=settings,
         seed=exam.seed,
         progress=watch(f"{name}: swaps"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -33,9 +33,9 @@ class SwapResult:
     Args:
         both: both pictures show both objects in the relation that their graph states.
         objects: both pictures show both objects.
-        chance: the value of ``both`` if the two pictures of a pair are drawn without a graph, from different
-            noise. A model that reads which objects there are, but not which is which, draws the same
-            picture twice and gets none right.
+        chance: the value of ``both`` if the objects of each picture were at the places of another pair's. A
+            model that reads which objects there are, but not which is which, draws the same picture twice and
+            gets none right.
     """
 
     both: Measurement
@@ -47,7 +47,6 @@ def swap_test(
     pipe: GraphPipeline,
     detector: SceneDetector,
     pairs: Sequence[Pair],
-    no_graph: Pictures,
     *,
     settings: DrawSettings | None = None,
     seed: int = 0,
@@ -58,29 +57,42 @@ def swap_test(
     Args:
         pipe: a model that reads scene graphs.
         detector: finds the scene graph of a picture.
-        pairs: graphs and their swaps.
-        no_graph: pictures that the same model draws without graph, for the chance level.
+        pairs: graphs of two objects and their swaps; two pairs at least.
         settings: how to draw.
         seed: of the noise and the intervals.
         progress: called after each batch of pictures.
 
     Raises:
-        InputError: no pairs, or fewer than two pictures without graph.
+        InputError: fewer than two pairs.
     """
-    if not pairs or len(no_graph) < 2:
-        raise InputError(
-            f"expected one pair and two pictures without graph, got {len(pairs)} and {len(no_graph)}",
-            place="swap test",
-            remedy="give a pair and two pictures at least",
-        )
+    if len(pairs) < 2:
+        raise InputError(f"expected two pairs, got {len(pairs)}", place="swap test", remedy="give more")
     drawn = _draw(pipe, pairs, settings or DrawSettings(), seed, progress)
-    count = len(pairs)
-    chance = [[no_graph[(place + side) % len(no_graph)] for place in range(count)] for side in (0, 1)]
     return SwapResult(
         both=_share("swap_both", pairs_right(detector, pairs, *drawn), seed),
         objects=_share("swap_objects", pairs_right(detector, pairs, *drawn, related=False), seed),
-        chance=_share("swap_chance", pairs_right(detector, pairs, *chance), seed),
+        chance=_share("swap_chance", pairs_right(detector, *_elsewhere(pairs, drawn, seed)), seed),
     )
+
+
+def _elsewhere(
+    pairs: Sequence[Pair], drawn: tuple[Pictures, Pictures], seed: int
+) -> tuple[list[Pair], Pictures, Pictures]:
+    """Graphs with the objects of one pair and the relation of another, and the pictures of those objects."""
+    rng = np.random.default_rng(seed)
+    asked: list[list[SceneGraph]] = []
+    shown: list[Pictures] = []
+    for side, pictures in enumerate(drawn):
+        order = rng.permutation(len(pairs))
+        donors = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))  # none is its own
+        asked.append(
+            [
+                replace(pairs[donors[place]][side], relationships=own[side].relationships)
+                for place, own in enumerate(pairs)
+            ]
+        )
+        shown.append([pictures[donors[place]] for place in range(len(pairs))])
+    return list(zip(*asked, strict=True)), shown[0], shown[1]
 
 
 def pairs_right(

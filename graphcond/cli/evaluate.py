@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
+    from graphcond.evaluation import EvaluationReport, PictureSet, Targets
     from graphcond.recipe import Recipe
     from graphcond.recipe.sections import AnyData
+
+SHOWN = 8
+"""Targets on the sheet of a report."""
 
 
 def evaluate(
@@ -28,7 +34,14 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="The split whose nodes or scenes are drawn.")] = "test",
     protocol: Annotated[
-        str | None, typer.Option(help="instructg2i, art or scenes; the recipe's unless given.")
+        str | None,
+        typer.Option(
+            help="own (any data with pictures), instructg2i, art or scenes; the recipe's unless given."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Also score how often a picture shows its target's class."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=2, help="Draw at most this many.")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Score only this. Repeat for more.")] = None,
@@ -42,7 +55,12 @@ def evaluate(
     device: Annotated[
         str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the report here, as JSON.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the report: as a .json file, or as a folder of JSON, table and pictures."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Draw the nodes or scenes of a split in three arms on the same noise, and score them with intervals.
@@ -51,24 +69,32 @@ def evaluate(
     """
     from graphcond.data.open import open_data
     from graphcond.evaluation.protocols import get_protocol
-    from graphcond.evaluation.targets import evaluate_model
-    from graphcond.io.files import check_writable, write_json
+    from graphcond.evaluation.targets import evaluate_model, protocol_for
+    from graphcond.io.files import check_writable
     from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
     from graphcond.saving.model_folder import saved_recipe
 
     if out is not None:
-        check_writable(out)
+        check_writable(out if out.suffix == ".json" else out / "report.json")
     recipe = saved_recipe(model)
-    chosen = get_protocol(protocol or recipe.evaluation.protocol, place="--protocol")
-    chosen = replace(
-        chosen,
-        metrics=tuple(dict.fromkeys(metric)) if metric else chosen.metrics,
-        steps=steps or chosen.steps,
-    )
+    named = None if protocol is None else get_protocol(protocol, place="--protocol")
+    shown: list[tuple[Targets, Mapping[str, PictureSet]]] = []
     with progress_bars() as watch:
         data = open_data(_data_of(recipe, graph), progress=watch("drawing the world"))
+        chosen = named or protocol_for(recipe.evaluation.protocol, data)
+        chosen = replace(
+            chosen,
+            metrics=tuple(dict.fromkeys(metric)) if metric else chosen.metrics,
+            steps=steps or chosen.steps,
+        )
+        if data.columns.splits is None:
+            warnings.warn(
+                "the data have no splits, so targets may be those of the training (see data.hold_out)",
+                Notice,
+                stacklevel=2,
+            )
         rows = data.evaluated(split)[:limit]
         if len(rows) < 2:
             raise InputError(
@@ -77,16 +103,52 @@ def evaluate(
         pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
         forbidden = data.forbidden(split, *recipe.data.forbidden_splits)
         reports = evaluate_model(
-            pipe, data, rows, chosen, forbidden=forbidden, boxes=boxes, seed=seed, watch=watch
+            pipe,
+            data,
+            rows,
+            chosen,
+            forbidden=forbidden,
+            label=label,
+            boxes=boxes,
+            seed=seed,
+            watch=watch,
+            look=lambda *seen: shown.append(seen),
         )
-    content = {name: report.to_json() for name, report in reports.items()}
     if out is not None:
-        write_json(out, content)
+        _write(out, reports, *shown[0])
     if as_json:
-        say(json.dumps(content))
+        say(json.dumps({name: report.to_json() for name, report in reports.items()}))
     else:
         for report in reports.values():
             report.print()
+
+
+def _write(
+    out: Path,
+    reports: Mapping[str, EvaluationReport],
+    targets: Targets,
+    pictures: Mapping[str, PictureSet],
+) -> None:
+    """Write the report as JSON, or as a folder with its tables and the first targets of its headline."""
+    from graphcond.drawing.sheets import contact_sheet
+    from graphcond.io.files import atomic_file, write_json
+
+    content = {name: report.to_json() for name, report in reports.items()}
+    if out.suffix == ".json":
+        write_json(out, content)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "report.json", content)
+    with atomic_file(out / "report.md") as temporary:
+        temporary.write_text("\n".join(report.to_markdown() for report in reports.values()), encoding="utf-8")
+    columns = {"true picture": targets.truths, **pictures} if len(targets.truths) else pictures
+    sheet = contact_sheet(
+        list(zip(*(column.pictures[:SHOWN] for column in columns.values()), strict=True)),
+        row_labels=targets.texts[:SHOWN],
+        column_labels=[name.replace("_", " ") for name in columns],
+    )
+    with atomic_file(out / "pictures.png") as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
@@ -102,8 +164,6 @@ def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
     forbidden = recipe.data.forbidden_splits
     if recipe.data.kind == "mmag":
         return recipe.data.model_copy(update={"path": path})
-    if not recipe.data.has_scenes:
-        return MmagData(path=path, forbidden_splits=forbidden)
     if recipe.data.kind == "scenes":
         return recipe.data.model_copy(update={"path": path, "format": None, "pictures": None})
-    return SceneData(path=path, forbidden_splits=forbidden)
+    return (SceneData if recipe.data.has_scenes else MmagData)(path=path, forbidden_splits=forbidden)

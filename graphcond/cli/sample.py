@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
+from graphcond.cli.sampler_options import (
+    Features,
+    FromRecipe,
+    Sampler,
+    Settings,
+    Source,
+    chosen_sampler,
+    embed,
+)
 from graphcond.errors import InputError
 from graphcond.io.terminal import console, say
 
@@ -24,13 +32,21 @@ LONGEST = 512
 
 def sample(
     folder: Source,
-    target: Annotated[str, typer.Option(metavar="ID", help="The node, by its id in the source.")],
-    sampler: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help=f"{KINDS}; ppr where the graph has edges."),
+    target: Annotated[
+        str | None, typer.Option(metavar="ID", help="The node, by its id in the source.")
     ] = None,
+    agreement: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="In place of a node: how often neighbors have their target's value in this column, for the "
+            "sampler that is named, or for all of them.",
+        ),
+    ] = None,
+    sampler: Sampler = None,
+    recipe: FromRecipe = None,
     set_: Settings = None,
-    features: Features = "tiny",
+    features: Features = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON for a program instead of a table.")
@@ -45,19 +61,34 @@ def sample(
 
         graphcond sample graphs/paintings --target 7
 
-        graphcond sample graphs/paintings --target 7 --sampler semantic_ppr --set similarity.kind=consensus
+        graphcond sample graphs/paintings --target 7 --sampler semantic_ppr --set similarity.kind=text_image
+
+        graphcond sample graphs/paintings --agreement artist
     """
     import numpy as np
 
     from graphcond.attributed_graph import rows_named
+    from graphcond.cli.agreement import rivals, show_agreement
     from graphcond.graphs import load_graph
     from graphcond.progress import progress_bars
 
     graph = load_graph(folder)
+    config, network = chosen_sampler(graph, sampler, recipe, set_ or [], features)
+    if agreement is not None and target is None:
+        alone = sampler or recipe or set_
+        configs = {config.kind: config} if alone else rivals(graph, network.columns)
+        with progress_bars() as watch:
+            needed = any(one.reads_embeddings for one in configs.values())
+            embeddings = embed(graph, network, watch) if needed else None
+            show_agreement(graph, agreement, configs, embeddings, seed=seed, as_json=as_json, watch=watch)
+        return
+    if target is None or agreement is not None:
+        raise InputError(
+            "expected either a node or a column", place="--target, --agreement", remedy="name one of the two"
+        )
     row = int(rows_named([target], graph.nodes.index, noun="node", place=folder)[0])
-    config = sampler_config(sampler or ("ppr" if len(graph.indices) else "semantic"), set_ or [])
     with progress_bars() as watch:
-        embeddings = embed(graph, features, watch) if config.reads_embeddings else None
+        embeddings = embed(graph, network, watch) if config.reads_embeddings else None
         built = make_sampler(graph, config, embeddings, watch)
         context = built.sample(np.array([row]), np.random.default_rng(seed))
     chosen = _described(graph, context)

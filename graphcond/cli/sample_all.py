@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphcond.cli.sample import make_sampler
-from graphcond.cli.sampler_options import KINDS, Features, Settings, Source, embed, sampler_config
+from graphcond.cli.sampler_options import (
+    Features,
+    FromRecipe,
+    Sampler,
+    Settings,
+    Source,
+    chosen_sampler,
+    embed,
+)
 from graphcond.errors import InputError
 from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
+    from graphcond.recipe.sections import AnyFeatures
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
 
 
 def sample_all(
     folder: Source,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write, as .safetensors.")],
-    sampler: Annotated[str, typer.Option(metavar="KIND", help=f"{KINDS}.")] = "semantic_ppr",
+    sampler: Sampler = None,
+    recipe: FromRecipe = None,
     set_: Settings = None,
-    features: Features = "tiny",
+    features: Features = None,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only the targets of this split; all unless given.")
     ] = None,
@@ -62,15 +72,15 @@ def sample_all(
     from graphcond.progress import progress_bars
 
     share = share_of(shard, os.environ)
-    config = sampler_config(sampler, set_ or [])
     source = folder_state(folder)
     graph = load_graph(folder)
+    config, network = chosen_sampler(graph, sampler, recipe, set_ or [], features)
     data = GraphDataset(graph)
     if split is not None and data.columns.splits is None:
         raise InputError("the graph has no splits", place="--split", remedy="leave it out")
     targets = np.arange(len(data)) if split is None else data.rows(split, place="--split")
     with progress_bars() as watch:
-        embeddings = embed(graph, features, watch) if config.reads_embeddings else None
+        embeddings = embed(graph, network, watch) if config.reads_embeddings else None
         # All rows that are compared, now: workers then find them in the cache, and compute none twice.
         for name, table in vars(embeddings).items() if embeddings is not None else ():
             if name in config.columns() and isinstance(table, EmbeddingTable):
@@ -81,7 +91,7 @@ def sample_all(
             partial(make_sampler, graph, config, embeddings, watch),
             share,
             workers=workers,
-            in_workers=partial(_build, folder, config, features),
+            in_workers=partial(_build, folder, config, network),
             progress=watch("sampling"),
         )
     if done:
@@ -90,7 +100,7 @@ def sample_all(
         say(f"share {share.index} of {share.count} is done; the last to finish writes {out}")
 
 
-def _build(folder: Path, config: NeighborSamplerConfig, features: str) -> NeighborSampler:
+def _build(folder: Path, config: NeighborSamplerConfig, features: AnyFeatures) -> NeighborSampler:
     """In a worker: maps the graph's folder and reads the embeddings that are cached by now."""
     from graphcond.graphs import load_graph
     from graphcond.progress import silent

@@ -13,6 +13,7 @@ from graphcond.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
     from graphcond.progress import Watch
+    from graphcond.recipe.sections import AnyFeatures
     from graphcond.samplers import NeighborSamplerConfig
 
 KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, hop_mean, random, given or precomputed"
@@ -21,56 +22,105 @@ KINDS = "semantic_ppr, ppr, affiliation_ppr, semantic, khop, hop_mean, random, g
 Source = Annotated[
     Path, typer.Argument(metavar="DIR", help="A graph folder, or any source that `data build` reads.")
 ]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help=f"{KINDS}. Unless given: semantic_ppr with the similarity consensus, or what suits a graph "
+        "without edges or pictures.",
+    ),
+]
+FromRecipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="Take sampler and features from a shipped recipe, a recipe file or the folder of a model.",
+    ),
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")]
 Features = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="MODEL",
         help="For samplers that compare nodes: a CLIP folder or hub id, the CLIP in the package (tiny), "
-        "or a file with one embedding per node (.npy, .safetensors, .pt).",
+        "or a file with one embedding per node (.npy, .safetensors, .pt). Else the recipe's, or tiny.",
     ),
 ]
 
 
-def sampler_config(kind: str, settings: Sequence[str]) -> NeighborSamplerConfig:
-    """The config that ``--sampler`` and ``--set`` describe.
+def chosen_sampler(
+    graph: AttributedGraph,
+    sampler: str | None,
+    recipe: str | None,
+    settings: Sequence[str],
+    features: str | None,
+) -> tuple[NeighborSamplerConfig, AnyFeatures]:
+    """The sampler and the features that ``--sampler``, ``--recipe``, ``--set`` and ``--features`` describe.
 
     Raises:
-        InputError: no sampler of neighbors has this name, or a setting is unknown or missing.
+        InputError: no sampler of neighbors has this name, a setting is unknown or missing, or the recipe
+            cannot be read or has no single sampler of neighbors.
     """
     from pydantic import ValidationError
 
     from graphcond.config import as_input_error
+    from graphcond.features.embedding_files import FORMATS
     from graphcond.recipe.overrides import override
+    from graphcond.recipe.sections import ClipFeatures, FileFeatures, TinyFeatures
     from graphcond.samplers import SAMPLERS, NeighborSamplerConfig
+    from graphcond.samplers.defaults import default_sampler
 
     kinds = {name: config for name, config in SAMPLERS.items() if issubclass(config, NeighborSamplerConfig)}
-    if kind not in kinds:
-        raise InputError(f"there is no sampler '{kind}'", place="--sampler", remedy=did_you_mean(kind, kinds))
-    config = kinds[kind]
-    values: dict[str, Any] = {"kind": config.kind_name()}
+    network: AnyFeatures = TinyFeatures()
+    if recipe is not None:
+        if sampler is not None:
+            raise InputError("the recipe has a sampler", place="--sampler", remedy="leave out one of the two")
+        values, network = _of_recipe(recipe)
+    if features is not None and features != "tiny":
+        from_file = features.endswith(FORMATS)
+        network = FileFeatures(path=Path(features)) if from_file else ClipFeatures(model=features)
+    elif features is not None:
+        network = TinyFeatures()
+    if recipe is None:
+        values = default_sampler(graph, network.columns)
+        if sampler not in (None, values["kind"]):
+            values = {"kind": sampler}
     override(values, settings)
+    kind = str(values["kind"])
+    if kind not in kinds:
+        place = "--sampler" if kind == sampler else "--set"
+        raise InputError(f"there is no sampler '{kind}'", place=place, remedy=did_you_mean(kind, kinds))
     try:
-        return config.model_validate(values)
+        return kinds[kind].model_validate(values), network
     except ValidationError as error:
-        raise as_input_error(error, config, "--set") from None
+        raise as_input_error(error, kinds[kind], "--set") from None
 
 
-def embed(graph: AttributedGraph, features: str, watch: Watch) -> NodeEmbeddings:
-    """The embeddings of the nodes by a CLIP, computed when requested, or from a file.
+def _of_recipe(name: str) -> tuple[dict[str, Any], AnyFeatures]:
+    """Settings of the sampler and the features of a recipe."""
+    from graphcond.recipe import load_recipe
+    from graphcond.samplers import NeighborSamplerConfig
+    from graphcond.saving.model_folder import saved_recipe
+
+    recipe = saved_recipe(name) if Path(name).is_dir() else load_recipe(name)
+    samplers = [c.sampler for c in recipe.conditions if isinstance(c.sampler, NeighborSamplerConfig)]
+    if len(samplers) != 1:
+        raise InputError(
+            f"expected a recipe with one sampler of neighbors, got {len(samplers)}",
+            place=f"--recipe {name}",
+            remedy="name the sampler: --sampler KIND --set ...",
+        )
+    return samplers[0].model_dump(mode="json"), recipe.features
+
+
+def embed(graph: AttributedGraph, features: AnyFeatures, watch: Watch) -> NodeEmbeddings:
+    """The embeddings of the nodes, computed when requested or read from a file.
 
     Raises:
-        InputError: the CLIP, the file or a picture cannot be read.
+        InputError: the network, the file or a picture cannot be read.
     """
-    from graphcond.attributed_graph import NodeEmbeddings
-    from graphcond.bases.config import TINY_FOLDER
-    from graphcond.features.clip import ClipExtractor
-    from graphcond.features.embedding_files import FORMATS, load_embeddings
-    from graphcond.features.feature_cache import FeatureCache
-    from graphcond.features.load import node_embeddings
+    from graphcond.features.load import Extractors
 
-    if features.endswith(FORMATS):
-        return NodeEmbeddings(extra=load_embeddings(Path(features), len(graph)))
-    extractor = ClipExtractor.from_pretrained(TINY_FOLDER / "clip" if features == "tiny" else features)
     progress = watch("embedding pictures and texts")
-    return node_embeddings(extractor, graph.picture_paths, graph.nodes.texts, FeatureCache(), progress)
+    return Extractors(features).of_nodes(graph.picture_paths, graph.nodes.texts, progress)

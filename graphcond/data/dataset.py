@@ -25,6 +25,7 @@ from graphcond.recipe import ConditionConfig, Recipe
 from graphcond.recipe.sections import AnyData
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.splits import VALIDATION
+from graphcond.worlds import ARTISTS, SHAPES, SUBJECTS
 
 Rows = Int64[np.ndarray, " _"]
 
@@ -78,6 +79,11 @@ class Dataset(ABC):
         return {}
 
     @property
+    @abstractmethod
+    def of_world(self) -> bool:
+        """True if the data look like those of a world in the package, whose oracle recognizes them."""
+
+    @property
     def graph(self) -> AttributedGraph:
         """The attributed graph.
 
@@ -123,6 +129,24 @@ class Dataset(ABC):
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    def labels(self, column: str) -> Sequence[str]:
+        """A further column of text, or the type of nodes: one value for each row.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        columns = dict(self.attributes)
+        types = getattr(self.columns, "types", None)
+        if types is not None:
+            columns.setdefault("type", types)
+        if column not in columns:
+            raise InputError(
+                f"the {self.noun}s have no column '{column}'",
+                place=self.root,
+                remedy=did_you_mean(column, columns) if columns else "add one to the data",
+            )
+        return columns[column]
 
     def picture_path(self, row: int) -> Path | None:
         """The picture file of ``row``, None if it has no picture.
@@ -299,6 +323,12 @@ class GraphDataset(Dataset):
         self._embedded: tuple[Extractors, NodeEmbeddings] | None = None
 
     @property
+    def of_world(self) -> bool:
+        """True if artists and subjects are those of the art world."""
+        known = {"artist": ARTISTS, "subject": SUBJECTS}
+        return all(set(self.attributes.get(fact, [""])) <= set(names) for fact, names in known.items())
+
+    @property
     def graph(self) -> AttributedGraph:
         """The graph."""
         return self._graph
@@ -388,6 +418,11 @@ class SceneDataset(Dataset):
 
     def __init__(self, scenes: SceneSet) -> None:
         self._scenes = scenes
+
+    @property
+    def of_world(self) -> bool:
+        """True if the objects are the shapes of the scene world."""
+        return all(label in SHAPES for graph in self._scenes.graphs for label in graph.objects)
 
     @property
     def scenes(self) -> SceneSet:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int64
 from PIL import Image
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
-from graphcond.demo.judge import ArtJudge, same_artist_share
+from graphcond.demo.judge import ArtJudge
 from graphcond.drawing.sheets import Cell, contact_sheet
 from graphcond.evaluation.arms import Arm, ModelPictures, noise_of
 from graphcond.io.files import atomic_file
@@ -38,7 +38,8 @@ def draw_grid(
     (name,) = maker.contexts
     chosen, wrong = maker.context("graph", name), maker.context("shuffled_graph", name)
     # Only targets whose shuffled graph is not, by chance, by their own artist.
-    share = dict(zip(wrong.targets.tolist(), same_artist_share(graph, wrong).tolist(), strict=True))
+    shares = wrong.agreement(graph.nodes.attributes["artist"])
+    share = dict(zip(wrong.targets.tolist(), shares.tolist(), strict=True))
     shown = _one_of_each_artist(graph, rows, np.array([share[row] == 0 for row in rows.tolist()]))
     sheet = []
     for place in shown:

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int64
 from PIL import Image
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet
 from graphcond.evaluation.targets import FACTS, art_oracle
@@ -56,10 +55,3 @@ class ArtJudge:
     def facts(self, rows: Int64[np.ndarray, " n"]) -> Mapping[str, Sequence[str]]:
         """Artist and subject of nodes."""
         return {fact: [self.graph.nodes.attributes[fact][row] for row in rows.tolist()] for fact in FACTS}
-
-
-def same_artist_share(graph: AttributedGraph, context: NeighborContext) -> np.ndarray:
-    """Of each target's neighbors, the share by its own artist; 0 where it has none."""
-    artists = np.array(list(graph.nodes.attributes["artist"]))
-    same = (artists[context.neighbors] == artists[context.targets][:, None]) & context.present
-    return same.sum(1) / np.maximum(context.present.sum(1), 1)

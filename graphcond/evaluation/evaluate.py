@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol, get_args, runtime_checkable
+from typing import Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -21,6 +21,9 @@ from graphcond.progress import Watch, silent
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
 BATCH = 32
+
+Look: TypeAlias = Callable[[Targets, Mapping[str, PictureSet]], None]
+"""Is shown the targets, and the pictures of each arm."""
 
 
 @runtime_checkable
@@ -44,8 +47,9 @@ def evaluate(
     seed: int = 0,
     batch_size: int = BATCH,
     watch: Watch = silent,
+    look: Look | None = None,
 ) -> EvaluationReport:
-    """Make the pictures of all three arms and score them.
+    """Make the pictures of all three arms and score them; ``look`` is shown them in between.
 
     Raises:
         InputError: no metrics, or the targets lack what a metric needs.
@@ -53,6 +57,8 @@ def evaluate(
     _check(metrics, targets)
     draws = max(metric.draws for metric in metrics)
     pictures = make_pictures(maker, targets, draws=draws, seed=seed, batch_size=batch_size, watch=watch)
+    if look is not None:
+        look(targets, pictures)
     return score_pictures(pictures, targets, metrics, title=title, seed=seed, watch=watch)
 
 
@@ -122,6 +128,7 @@ def score_pictures(
             differences[f"{a} - {b}"][metric.name] = gain
     progress(len(metrics), len(metrics))
     notes = (note for metric in metrics for note in (metric.basis(targets), metric.caution(len(targets))))
+    chances = {metric.name: metric.chance(targets) for metric in metrics}
     return EvaluationReport(
         title=title,
         n=len(targets),
@@ -131,6 +138,7 @@ def score_pictures(
         networks={metric.name: metric.identity for metric in metrics},
         higher_is_better={metric.name: metric.higher_is_better for metric in metrics},
         cautions=tuple(dict.fromkeys(note for note in notes if note is not None)),
+        chance={name: level for name, level in chances.items() if level is not None},
     )
 
 

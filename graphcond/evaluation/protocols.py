@@ -26,22 +26,24 @@ class EvaluationProtocol:
     Args:
         name: how recipes and the command line call it.
         samples: how many test nodes or scenes, at most.
-        resolution: side of the pictures in pixels.
-        steps: denoising steps.
-        neighbors: how many a target gets; 0 for scenes, which are read whole.
+        resolution: side of the pictures in pixels; the recipe's if None.
+        steps: denoising steps; those of the recipe's previews if None.
+        neighbors: how many a target gets; 0 for scenes, which are read whole; as many as the recipe says if
+            None.
         guidances: each way of guiding that is reported, by name; the first is the headline. None takes the
             scales of the model's recipe.
         metrics: names of `graphcond.evaluation.metrics.registry`.
-        clip: folder or hub id of the CLIP of clip_i and clip_t.
+        clip: folder or hub id of the CLIP of clip_i and clip_t, and of feature_distance and the like if the
+            features of the model's recipe embed no pictures.
         dino: folder or hub id of the DINOv2 of dino_i.
         distribution: the network of fid and kid: ``inception``, or ``clip`` for the same CLIP.
     """
 
     name: str
     samples: int
-    resolution: int
-    steps: int
-    neighbors: int
+    resolution: int | None
+    steps: int | None
+    neighbors: int | None
     guidances: Mapping[str, GraphGuidance | None]
     metrics: tuple[str, ...]
     clip: str
@@ -79,7 +81,20 @@ class EvaluationProtocol:
         if "distribution" in needed:
             distribution = clip if self.distribution == "clip" else InceptionExtractor(device)
         dino = DinoExtractor.from_pretrained(self.dino, device=device) if "dino" in needed else None
-        return Networks(clip=clip, dino=dino, distribution=distribution, oracle=oracle, detector=detector)
+        features: FeatureExtractor | None = None
+        if "features" in needed:
+            if extractors is not None and "pictures" in extractors.features.columns:
+                features = extractors.pictures
+            else:
+                features = clip or ClipExtractor.from_pretrained(self.clip, device=device)
+        return Networks(
+            clip=clip,
+            dino=dino,
+            distribution=distribution,
+            oracle=oracle,
+            detector=detector,
+            features=features,
+        )
 
 
 INSTRUCTG2I = EvaluationProtocol(
@@ -143,8 +158,21 @@ SCENES = EvaluationProtocol(
 )
 """The scene world on the tiny base: its oracle as detector, each recipe guided by its own scales."""
 
+OWN = EvaluationProtocol(
+    name="own",
+    samples=200,
+    resolution=None,
+    steps=None,
+    neighbors=None,
+    guidances=MappingProxyType({"recipe": None}),
+    metrics=("feature_distance", "retrieval", "retrieval_rank"),
+    clip="tiny",
+)
+"""Any data with pictures, without a download: pictures at the recipe's own size and scales are compared with
+the true ones through the network that embeds pictures for the model itself."""
+
 PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
-    {protocol.name: protocol for protocol in (INSTRUCTG2I, ART, SCENES)}
+    {protocol.name: protocol for protocol in (INSTRUCTG2I, ART, SCENES, OWN)}
 )
 
 

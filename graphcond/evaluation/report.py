@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +13,9 @@ from graphcond.io import terminal
 
 DIFFERENCES = (("graph", "no_graph"), ("graph", "shuffled_graph"))
 """Pairs of arms whose difference is reported: the gain from the graph, and from the *right* graph."""
+
+CHANCE = "chance"
+"""Heading of the chance levels."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class EvaluationReport:
         networks: metric to the network that looked.
         higher_is_better: metric to whether more is better.
         cautions: caveats for the reader.
+        chance: metric to the figure of pictures that know nothing of their target, where it can be computed.
     """
 
     title: str
@@ -38,6 +42,7 @@ class EvaluationReport:
     networks: Mapping[str, str]
     higher_is_better: Mapping[str, bool]
     cautions: tuple[str, ...] = ()
+    chance: Mapping[str, float] = field(default_factory=dict)
 
     def figure(self, arm: str, metric: str) -> Measurement:
         """One figure, by arm and metric."""
@@ -61,7 +66,7 @@ Columns = Mapping[str, Mapping[str, Measurement]]
 
 def to_markdown(report: EvaluationReport) -> str:
     """A line for each metric, a column for each arm and difference; then what to know about them."""
-    columns = {**report.arms, **report.differences}
+    columns = {**report.arms, **({CHANCE: {}} if report.chance else {}), **report.differences}
     lines = [["", *map(_spoken, columns)], ["---", *("---:" for _ in columns)]]
     for metric in report.networks:
         lines.append([_heading(report, metric), *(_cell(report, name, metric, " ") for name in columns)])
@@ -86,7 +91,10 @@ def _table(report: EvaluationReport, columns: Columns, title: str) -> Table:
     for name in columns:
         table.add_column(_spoken(name), justify="right")
     for metric in report.networks:
-        table.add_row(_heading(report, metric), *(_cell(report, name, metric, "\n") for name in columns))
+        heading = _heading(report, metric)
+        if columns is report.arms and metric in report.chance:
+            heading += f"\n{CHANCE} {_number(report.chance[metric], '')}"
+        table.add_row(heading, *(_cell(report, name, metric, "\n") for name in columns))
     return table
 
 
@@ -95,6 +103,8 @@ def _heading(report: EvaluationReport, metric: str) -> str:
 
 
 def _cell(report: EvaluationReport, column: str, metric: str, between: str) -> str:
+    if column == CHANCE:
+        return _number(report.chance[metric], "") if metric in report.chance else ""
     sign = "+" if column in report.differences else ""
     figure = (report.differences if sign else report.arms)[column][metric]
     low, high = _number(figure.low, sign), _number(figure.high, sign)

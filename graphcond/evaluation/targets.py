@@ -9,14 +9,16 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.data.dataset import Dataset, as_dataset
+from graphcond.data.dataset import Dataset, SceneDataset, as_dataset
 from graphcond.errors import InputError
+from graphcond.evaluation import protocols
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
-from graphcond.evaluation.evaluate import evaluate
+from graphcond.evaluation.evaluate import Look, evaluate
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.metrics.oracle import OracleReader
 from graphcond.evaluation.metrics.registry import build_metrics, networks_of
-from graphcond.evaluation.protocols import EvaluationProtocol
+from graphcond.evaluation.metrics.retrieval import CLASS, SameClass
+from graphcond.evaluation.protocols import ART, OWN, SCENES, EvaluationProtocol
 from graphcond.evaluation.report import EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Targets
 from graphcond.evaluation.scene_detector import SceneDetector
@@ -25,11 +27,29 @@ from graphcond.guidance import GraphGuidance
 from graphcond.io.pictures import open_picture, to_square
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Watch, silent, within
+from graphcond.recipe.sections import AUTO
 from graphcond.scene_graph import SceneSet
 from graphcond.worlds.oracle import ArtOracle
 
 FACTS = ("artist", "subject")
 """The facts that the art world's oracle recognizes in a picture."""
+
+
+def protocol_for(name: str, data: Dataset) -> EvaluationProtocol:
+    """The protocol that a recipe names, for these data.
+
+    ``auto``, and a protocol of a world (``art``, ``scenes``), give that of the world which the data are from,
+    and ``own`` for all other data with pictures: the oracle of a world recognizes nothing else.
+
+    Raises:
+        InputError: there is no such protocol.
+    """
+    if name not in (AUTO, ART.name, SCENES.name):
+        return protocols.get_protocol(name)
+    pictured = any(picture is not None for picture in data.columns.pictures)
+    if pictured and not data.of_world:
+        return OWN
+    return SCENES if isinstance(data, SceneDataset) else ART
 
 
 def evaluate_model(
@@ -39,10 +59,12 @@ def evaluate_model(
     protocol: EvaluationProtocol,
     *,
     forbidden: Int64[np.ndarray, " f"] | None = None,
+    label: str | None = None,
     boxes: bool = True,
     detector: SceneDetector | None = None,
     seed: int = 0,
     watch: Watch = silent,
+    look: Look | None = None,
 ) -> dict[str, EvaluationReport]:
     """Draw and score nodes or scenes by a protocol: one report for each of its ways of guiding.
 
@@ -55,25 +77,30 @@ def evaluate_model(
         rows: nodes or scenes, at most as many as the protocol's samples.
         protocol: how to draw and what to score.
         forbidden: nodes that may not be neighbors.
+        label: a column of the nodes whose values are classes; `SameClass` is then scored too.
         boxes: whether the model is shown the boxes that scenes give; pictures are compared with them anyhow.
         detector: reads scene graphs off pictures; the scene world's oracle unless given.
         seed: of the noise, of who gets whose graph, and of the intervals.
         watch: progress, by task.
+        look: is shown the pictures of each way of guiding before they are scored.
 
     Raises:
         InputError: a network cannot be loaded, the detector fails, or the data lack a fact that is scored.
     """
-    data, device = as_dataset(data), pipe.model.device
-    needed = networks_of(protocol.metrics)
+    data, device, recipe = as_dataset(data), pipe.model.device, pipe.model.recipe
+    resolution = protocol.resolution or recipe.data.resolution
+    protocol = replace(protocol, resolution=resolution, steps=protocol.steps or recipe.training.preview_steps)
+    scored = protocol.metrics if label is None else tuple(dict.fromkeys((*protocol.metrics, SameClass.name)))
+    needed = networks_of(scored)
     if detector is None and "detector" in needed:
         detector = OracleDetector.load()
     oracle = art_oracle() if "oracle" in needed else None
     facts = [fact for fact in FACTS if oracle is not None and fact in data.attributes]
     networks = protocol.load_networks(
-        device=device, oracle=oracle, detector=detector, extractors=pipe.model.extractors
+        device=device, oracle=oracle, detector=detector, metrics=scored, extractors=pipe.model.extractors
     )
-    metrics: Sequence[Metric] = build_metrics(protocol.metrics, networks)
-    targets = targets_of(data, rows[: protocol.samples], protocol.resolution, facts)
+    metrics: Sequence[Metric] = build_metrics(scored, networks)
+    targets = targets_of(data, rows[: protocol.samples], resolution, facts, label)
     notes: tuple[str, ...] = ()
     if targets.scenes:
         metrics, notes = suitable(metrics, targets)
@@ -82,20 +109,22 @@ def evaluate_model(
         notes = (*notes, said if boxes else "the scenes' boxes were kept from the model")
     shown = data if boxes else data.without_boxes()
     progress = watch(f"embedding {data.embedded}")
-    views = shown.views(pipe.model.recipe, pipe.model.extractors, forbidden=forbidden, progress=progress)
+    views = shown.views(recipe, pipe.model.extractors, forbidden=forbidden, progress=progress)
     maker = ModelPictures(pipe, views, targets.rows, shuffle_seed=seed)
     reports = {}
     for name, guidance in protocol.guidances.items():
         drawing = maker.with_settings(draw_settings(protocol, guidance))
         title = f"{protocol.name}, {name} guidance"
-        report = evaluate(drawing, targets, metrics, title=title, seed=seed, watch=within(watch, name))
+        report = evaluate(
+            drawing, targets, metrics, title=title, seed=seed, watch=within(watch, name), look=look
+        )
         reports[name] = replace(report, cautions=(*report.cautions, *notes))
     return reports
 
 
 def draw_settings(protocol: EvaluationProtocol, guidance: GraphGuidance | None) -> DrawSettings:
     """The settings with which ``protocol`` draws in one of its guidance modes."""
-    settings = DrawSettings(steps=protocol.steps, resolution=protocol.resolution)
+    settings = DrawSettings(steps=protocol.steps or DrawSettings.steps, resolution=protocol.resolution)
     if guidance is None:
         return settings
     return replace(settings, text_scale=guidance.text, graph_scale=guidance.graphs[0], mode=guidance.mode)
@@ -107,23 +136,31 @@ def art_oracle() -> OracleReader:
 
 
 def targets_of(
-    data: Dataset, rows: Int64[np.ndarray, " n"], resolution: int, facts: Sequence[str] = ()
+    data: Dataset,
+    rows: Int64[np.ndarray, " n"],
+    resolution: int,
+    facts: Sequence[str] = (),
+    label: str | None = None,
 ) -> Targets:
     """Nodes or scenes to evaluate on, with their texts, known facts and scene graphs.
 
-    Their true pictures are there where all of them have one.
+    Their true pictures are there where all of them have one. The column ``label`` holds the classes that
+    `SameClass` reads.
 
     Raises:
-        InputError: a picture is missing or cannot be read.
+        InputError: a picture is missing or cannot be read, or there is no such column.
     """
     chosen = rows.tolist()
+    columns = {fact: data.labels(fact) for fact in facts}
+    if label is not None:
+        columns[CLASS] = data.labels(label)
     known = [path for path in map(data.picture_path, chosen) if path is not None]
     opened = [open_picture(path, longest=2 * resolution) for path in known if len(known) == len(chosen)]
     return Targets(
         rows=rows,
         truths=PictureSet([to_square(picture, resolution) for picture in opened]),
         texts=[data.texts[row] for row in chosen],
-        facts={fact: [data.attributes[fact][row] for row in chosen] for fact in facts},
+        facts={fact: [column[row] for row in chosen] for fact, column in columns.items()},
         scenes=data.scene_graphs(rows),
     )
 

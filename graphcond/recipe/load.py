@@ -15,6 +15,7 @@ from graphcond.errors import InputError, Notice
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import assign, assignment
 from graphcond.recipe.recipe import Recipe
+from graphcond.recipe.sections import AUTO
 from graphcond.recipe.yaml_files import find_recipe
 
 BaseName = Literal["tiny"]
@@ -63,9 +64,16 @@ def parse_recipe(
         keep_data = any(_names_data(path) for path, _ in assignments)
         _move_to_tiny(values, _validate(values, place), keep_data=keep_data, place=f"{place}: tiny")
         _validate(values, f"{place}: tiny")
+    if not assignments:
+        return _validate(values, place)
+    written = copy.deepcopy(values)
     for path, value in assignments:
         assign(values, path, value)
-    return _validate(values, place)
+    try:
+        return _validate(values, "--set")
+    except InputError:
+        _validate(written, place)  # what was wrong before is the fault of the file
+        raise
 
 
 def _validate(values: Mapping[str, Any], place: object) -> Recipe:
@@ -84,6 +92,7 @@ def _move_to_tiny(values: dict[str, Any], recipe: Recipe, *, keep_data: bool, pl
     else:
         values["data"] = {"kind": "world", "world": "scenes" if recipe.data.has_scenes else "art"}
     values.setdefault("training", {})["mixed_precision"] = "no"
+    values["evaluation"] = {"protocol": AUTO}
     for path, value in values.pop("tiny", {}).items():
         assign(values, *_renamed(path.split("."), value), place=place)
 

@@ -157,6 +157,17 @@ class Recipe(Config):
             conditions.append(condition.model_copy(update={"encoder": encoder}))
         return self.model_copy(update={"conditions": tuple(conditions)})
 
+    def notes(self) -> list[str]:
+        """A sentence for each setting that can be used, but hardly as it was meant."""
+        trainings = {"training": self.training}
+        trainings |= {f"stages.{number}": stage.as_training() for number, stage in enumerate(self.stages)}
+        return [
+            f"{place}.warmup: {training.warmup} steps are more than the {training.steps} of the training, so "
+            f"the learning rate ends at {training.steps / training.warmup:.0%} of its value"
+            for place, training in trainings.items()
+            if training.warmup > training.steps
+        ]
+
     @classmethod
     def load(
         cls, name_or_path: str | Path, *, base: Literal["tiny"] | None = None, overrides: Iterable[str] = ()

@@ -31,6 +31,9 @@ Tracker = Literal[
 DEFAULT_GRAPH_SCALE = 1.5
 """s_G in the InstructG2I paper."""
 
+AUTO = "auto"
+"""The protocol that suits the data."""
+
 
 def _no_is_a_word(value: object) -> object:
     """YAML reads a bare ``no`` as false."""
@@ -361,8 +364,8 @@ class TrainingConfig(Config):
 class EvaluationConfig(Config):
     """The default evaluation of a model of this recipe."""
 
-    protocol: str = "instructg2i"
-    """Name of a protocol of `graphcond.evaluation`."""
+    protocol: str = AUTO
+    """Name of a protocol of `graphcond.evaluation`. `auto` is that of a world for its data, else `own`."""
 
 
 def mirrors(data: AnyData, training: TrainingConfig) -> bool:

@@ -107,9 +107,9 @@ def prepare(
             data = open_data(recipe.data, progress=progress, say=report.say)
     recipe = recipe.with_relations(data.relation_names)
     targets = data.targets(recipe.data) if targets is None else data.checked(targets)
-    note = data.note_on_splits(recipe.data)
-    if note is not None:
-        report.say(f"note: {note}")
+    for note in (data.note_on_splits(recipe.data), _note_on_base(recipe, data), *recipe.notes()):
+        if note is not None:
+            report.say(f"note: {note}")
     held_out = np.setdiff1d(data.held_out(recipe.data), targets)
     gatherer = Gatherer.of(recipe, data, loaded.extractors or Extractors(recipe.features, device), report)
     contexts = gatherer.contexts(targets, "training")
@@ -144,6 +144,17 @@ def prepare(
         held_out=is_held_out,
         left_out=len(found) - len(kept),
         always=always,
+    )
+
+
+def _note_on_base(recipe: Recipe, data: Dataset) -> str | None:
+    """What a person who sees pictures of the tiny base should know."""
+    if recipe.base.kind != "tiny" or data.of_world:
+        return None
+    return (
+        "the tiny base can draw only the paintings and scenes of the worlds in the package. On other data "
+        "the graph gap and `graphcond evaluate` say whether the graph helps; to draw it, train over "
+        "Stable Diffusion"
     )
 
 

@@ -73,7 +73,6 @@ def test_both_sides_start_from_the_same_noise(draws: list[tuple[list[int], str, 
         SimpleNamespace(model=SimpleNamespace(recipe=None, extractors=None)),  # type: ignore[arg-type]
         ByColor(),
         PAIRS,
-        pictures("rbx"),
         seed=5,
         progress=lambda *state: seen.append(state),
     )
@@ -82,20 +81,42 @@ def test_both_sides_start_from_the_same_noise(draws: list[tuple[list[int], str, 
     assert seen == [(3, 8), (4, 8), (7, 8), (8, 8)]
 
 
-def test_chance_pairs_pictures_drawn_without_graph(draws: list[tuple[list[int], str, int]]) -> None:
-    """r b x r against b x r b: the first and the last pair are right."""
-    pipe: Any = SimpleNamespace(model=SimpleNamespace(recipe=None, extractors=None))
-    chance = swap_test(pipe, ByColor(), PAIRS, pictures("rbx")).chance
-    assert chance.mean == 0.5
-    assert chance.low <= 0.5 <= chance.high
+class AsDrawn:
+    """Sees the graph whose number is the color of a picture."""
+
+    identity = "as drawn"
+
+    def __init__(self, graphs: list[SceneGraph]) -> None:
+        self.graphs = graphs
+
+    def detect(self, pictures: Any, asked: Any) -> list[SceneGraph]:
+        return [self.graphs[picture.getpixel((0, 0))[0]] for picture in pictures]
+
+
+@pytest.mark.parametrize(("perfect", "chance"), [(True, 1 / 16), (False, 0.0)])
+def test_chance_keeps_the_objects_and_takes_the_places_of_another_pair(
+    monkeypatch: pytest.MonkeyPatch, perfect: bool, chance: float
+) -> None:
+    """Four directions on either side: 1 in 16, of pictures that show their objects."""
+    pairs = swap_pairs(120)
+    graphs = [graph if perfect else scene("star") for pair in pairs for graph in pair]
+
+    def drawn(*_: Any) -> tuple[list[Any], list[Any]]:
+        numbers = np.arange(len(graphs)).reshape(-1, 2)
+        return tuple([plain((number, 0, 0)) for number in side] for side in numbers.T.tolist())  # type: ignore[return-value]
+
+    monkeypatch.setattr(swap, "_draw", drawn)
+    result = swap_test(None, AsDrawn(graphs), pairs)  # type: ignore[arg-type]
+    assert result.both.mean == result.objects.mean == float(perfect)
+    assert result.chance.mean == pytest.approx(chance, abs=0.05)
+    assert bool(result.chance.mean) is perfect
 
 
 def test_too_little_to_test() -> None:
     pipe: Any = None
-    with pytest.raises(InputError, match="got 0 and 2"):
-        swap_test(pipe, ByColor(), [], pictures("rr"))
-    with pytest.raises(InputError, match="got 4 and 1"):
-        swap_test(pipe, ByColor(), PAIRS, pictures("r"))
+    for pairs in ([], PAIRS[:1]):
+        with pytest.raises(InputError, match=f"expected two pairs, got {len(pairs)}"):
+            swap_test(pipe, ByColor(), pairs)
 
 
 def test_the_worlds_pairs_can_be_told_apart() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from graphcond.bench.samplers import RIVALS, SamplerRow
 from graphcond.bench.verdict import paper_order
-from graphcond.demo.judge import same_artist_share
 from graphcond.evaluation import Measurement
 
 
@@ -37,18 +36,3 @@ def test_one_sentence_for_each_level() -> None:
     both = rows("easy", random=0.1, khop=0.4, ppr=0.5, text=0.3, both=0.7, consensus=0.8)
     again = rows("hard", random=0.1, khop=0.2, ppr=0.3, text=0.3, both=0.4, consensus=0.5)
     assert [finding.split(":")[0] for finding in paper_order(both + again)] == ["easy", "hard"]
-
-
-def test_the_share_counts_neighbors_that_are_there() -> None:
-    import numpy as np
-
-    from graphcond.attributed_graph import EdgeList, NodeTable
-    from graphcond.context import NeighborContext
-    from graphcond.graphs import build_graph
-
-    artists = ["a", "a", "b", "a"]
-    nodes = NodeTable(list("0123"), [""] * 4, [None] * 4, attributes={"artist": artists})
-    graph = build_graph(nodes, EdgeList(np.array([0]), np.array([1])))
-    neighbors = np.array([[1, 2, -1], [-1, -1, -1]])
-    context = NeighborContext(np.array([0, 2]), neighbors, np.zeros((2, 3), np.float32))
-    assert same_artist_share(graph, context).tolist() == [0.5, 0.0]

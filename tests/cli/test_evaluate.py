@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
@@ -22,6 +24,17 @@ from tests.plugins import BRIGHTNESS, install
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graphs") / "art"
     save_world(ArtWorld(paintings_per_artist=10), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bare(graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph that says nothing of artists; every test node has a line, of which there are two."""
+    world, folder = ArtWorld(paintings_per_artist=10), tmp_path_factory.mktemp("graphs") / "bare"
+    nodes = world.nodes()
+    place = {row: place for place, row in enumerate(nodes.in_split("test").tolist())}
+    lines = ["odd" if place.get(row, 0) % 2 else "even" for row in range(len(nodes))]
+    save_graph(build_graph(replace(nodes, attributes={"line": lines}), world.edges(), root=graph), folder)
     return folder
 
 
@@ -67,17 +80,34 @@ def test_a_metric_of_another_package(
     assert printed["separate"]["networks"] == {"brightness": "no network"}
 
 
-def test_bad_input(model: Path, graph: Path, tmp_path: Path) -> None:
-    world = ArtWorld(paintings_per_artist=4)
-    plain = world.nodes()
-    bare = tmp_path / "bare"
-    nodes = type(plain)(plain.ids, plain.texts, plain.pictures, plain.types, plain.splits)
-    save_graph(build_graph(nodes, world.edges(), root=graph), bare)
+def test_own_data_need_no_protocol_and_no_download(model: Path, bare: Path, tmp_path: Path) -> None:
+    """The recipe of the model says nothing of the data; the folder has the tables and the pictures."""
+    printed = invoke(
+        *("evaluate", model, "--graph", bare, "--limit", 4, "--steps", 1, "--label", "line"),
+        *("--out", tmp_path / "report"),
+    ).stdout
+    assert "own, recipe guidance" in printed
+    assert "chance 0.250" in printed
+    report = json.loads((tmp_path / "report" / "report.json").read_text())["recipe"]
+    assert set(report["arms"]) == {"no_graph", "graph", "shuffled_graph"}
+    for figures in report["arms"].values():
+        assert list(figures) == ["feature_distance", "retrieval", "retrieval_rank", "same_class"]
+        assert all(f["low"] <= f["mean"] <= f["high"] for f in figures.values())
+    assert report["chance"] == {"retrieval": 0.25, "retrieval_rank": 0.5, "same_class": 0.5}
+    assert {name.split("@")[0] for name in report["networks"].values()} == {"tiny"}
+    assert "| retrieval ↑ |" in (tmp_path / "report" / "report.md").read_text()
+    with Image.open(tmp_path / "report" / "pictures.png") as sheet:
+        assert sheet.height > 4 * 128
+
+
+def test_bad_input(model: Path, graph: Path, bare: Path, tmp_path: Path) -> None:
     cases = [
         ((model, "--graph", graph, "--split", "tset"), "there is no split 'tset'. Did you mean 'test'?"),
         ((model, "--graph", graph, "--protocol", "instructg2"), "Did you mean 'instructg2i'?"),
         ((model, "--graph", graph, "--metric", "clip_x"), "there is no metric 'clip_x'"),
-        ((model, "--graph", bare, "--limit", 4), "artist"),
+        ((model, "--graph", bare, "--limit", 4, "--protocol", "art"), "'artist' of its nodes. Evaluate with"),
+        ((model, "--graph", graph, "--label", "artis"), "no column 'artis'. Did you mean 'artist'?"),
+        ((model, "--graph", bare, "--label", "line", "--limit", 2), "Evaluate more targets"),
         ((model, "--graph", tmp_path / "nowhere"), "nowhere"),
         ((tmp_path / "nowhere", "--graph", graph), "no such model"),
     ]

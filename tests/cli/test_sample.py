@@ -11,6 +11,9 @@ from typer.testing import CliRunner, Result
 
 from graphcond.cli.sample import sample
 from graphcond.errors import InputError
+from graphcond.graphs import load_graph
+from graphcond.recipe import load_recipe
+from graphcond.samplers.defaults import RIVALS, default_sampler
 
 APP = typer.Typer()
 APP.command()(sample)
@@ -35,6 +38,9 @@ def folder(tmp_path: Path) -> Path:
     for name, color in zip("1235", ("red", "green", "blue", "white"), strict=True):
         Image.new("RGB", (40, 30), color).save(source / f"{name}.png")
     return source
+
+
+PPR = ("--sampler", "ppr")
 
 
 def run(*arguments: object) -> Result:
@@ -64,7 +70,9 @@ def test_json_lists_neighbors_best_first_by_their_ids(folder: Path) -> None:
 
 def test_settings_change_the_sampler(folder: Path) -> None:
     assert ids(as_json(folder, "--target", "001", "--set", "neighbors=1")) == ["002"]
-    wide = as_json(folder, "--target", "001", "--set", "require_picture=false", "--set", "method=exact")
+    wide = as_json(
+        *(folder, "--target", "001", *PPR, "--set", "require_picture=false", "--set", "method=exact")
+    )
     assert ids(wide) == ["002", "004", "003"]
     assert ids(as_json(folder, "--target", "001", "--sampler", "khop")) == ["002"]
 
@@ -228,7 +236,10 @@ def test_asking_for_more_than_there_is(folder: Path, clip_folder: Path, kind: st
 def test_an_embedding_file_has_no_pictures_to_compare(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "nodes.npy", np.ones((5, 2), np.float32))
     with pytest.raises(InputError, match="no picture embeddings"):
-        run(folder, "--target", "001", "--sampler", "semantic_ppr", "--features", tmp_path / "nodes.npy")
+        run(
+            *(folder, "--target", "001", "--features", tmp_path / "nodes.npy"),
+            *("--sampler", "semantic_ppr", "--set", "similarity.kind=consensus"),
+        )
 
 
 def test_a_graph_may_have_no_nodes(folder: Path) -> None:
@@ -236,3 +247,116 @@ def test_a_graph_may_have_no_nodes(folder: Path) -> None:
     (folder / "edges.csv").write_text("src,dst\n")
     with pytest.raises(InputError, match=r"no node '001'"):
         run(folder, "--target", "001")
+
+
+CLIP = frozenset({"pictures", "texts"})
+
+
+def test_the_default_is_the_sampler_of_the_recipe(folder: Path) -> None:
+    """On what the tiny base can compare: settings that are not named are the recipe's too."""
+    recipe = load_recipe("instructg2i", base="tiny")
+    sampler = recipe.conditions[0].sampler
+    assert type(sampler).model_validate(default_sampler(load_graph(folder), CLIP)) == sampler
+
+
+@pytest.mark.parametrize(
+    ("edges", "pictures", "kind", "similarity", "count"),
+    [
+        (True, True, "semantic_ppr", "consensus", 2),
+        (True, False, "ppr", None, 3),
+        (False, True, "semantic", "text_image", 3),
+        (False, False, "semantic", "text_text", 4),
+    ],
+)
+def test_the_default_suits_the_graph(
+    folder: Path, edges: bool, pictures: bool, kind: str, similarity: str | None, count: int
+) -> None:
+    if not edges:
+        (folder / "edges.csv").write_text("src,dst\n")
+    if not pictures:
+        (folder / "nodes.csv").write_text("id,text\n001,a star\n002,two stars\n003,a moon\n004,x\n005,y\n")
+    found = default_sampler(load_graph(folder), CLIP)
+    assert (found["kind"], found.get("similarity", {}).get("kind")) == (kind, similarity)
+    assert found.get("require_picture", True) is pictures
+    assert len(ids(as_json(folder, "--target", "001"))) == count
+
+
+def test_embeddings_from_a_file_are_compared(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nodes.npy", np.float32([[1, 0], [0, 1], [1, 0.1], [0, 0], [1, 0.5]]))
+    found = ids(as_json(folder, "--target", "001", "--features", tmp_path / "nodes.npy"))
+    assert found == ["003", "002"]
+    (folder / "edges.csv").write_text("src,dst\n")
+    found = ids(as_json(folder, "--target", "001", "--features", tmp_path / "nodes.npy"))
+    assert found == ["003", "005", "002"]
+
+
+def test_a_recipe_gives_sampler_and_features(folder: Path, tmp_path: Path, clip_folder: Path) -> None:
+    overrides = ["conditions.neighbors.sampler.similarity.kind=text_image", "features.kind=clip"]
+    mine = load_recipe("instructg2i", base="tiny", overrides=[*overrides, f"features.model={clip_folder}"])
+    mine.save(tmp_path / "mine.yaml")
+    from_recipe = as_json(folder, "--target", "001", "--recipe", tmp_path / "mine.yaml")
+    written = ("--sampler", "semantic_ppr", "--set", "similarity.kind=text_image", "--features", clip_folder)
+    assert from_recipe == as_json(folder, "--target", "001", *written)
+    assert from_recipe != as_json(folder, "--target", "001")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--recipe", "instructg2i", "--sampler", "ppr"], "--sampler: the recipe has a sampler"),
+        (["--recipe", "instructg2"], "did you mean 'instructg2i'"),
+        (
+            ["--recipe", "sgcond-i"],
+            "--recipe sgcond-i: expected a recipe with one sampler of neighbors, got 0",
+        ),
+        (["--set", "kind=prr"], "--set: there is no sampler 'prr'. did you mean 'ppr'"),
+        (["--agreement", "line"], "--target, --agreement: expected either a node or a column"),
+    ],
+)
+def test_bad_choices_of_a_sampler_are_named(folder: Path, arguments: list[str], problem: str) -> None:
+    with pytest.raises(InputError, match=f"(?i){problem}"):
+        run(folder, "--target", "001", *arguments)
+
+
+@pytest.fixture
+def lines(folder: Path) -> Path:
+    """Two lines of products: 001, 002 and 003 are linked and of one line; 006 is linked to 001 by mistake."""
+    rows = ["001,a star,1.png,a,test", "002,a star,2.png,a,", "003,a moon,3.png,a,", "006,a moon,5.png,b,"]
+    (folder / "nodes.csv").write_text("\n".join(["id,text,image,line,split", *rows, "007,none,,,test"]))
+    (folder / "edges.csv").write_text("src,dst\n001,002\n001,003\n002,003\n001,006\n")
+    return folder
+
+
+def test_agreement_of_neighbors_with_their_target(lines: Path) -> None:
+    """Over the labelled node of the test split: of its neighbors 002, 003 and 006, two have its line."""
+    found = json.loads(run(lines, "--agreement", "line", "--json").stdout)
+    assert list(found) == list(RIVALS)
+    assert found["khop"]["mean"] == found["ppr"]["mean"] == pytest.approx(2 / 3)
+    assert all(figure["n"] == 1 for figure in found.values())
+    alone = json.loads(run(lines, "--agreement", "line", "--sampler", "ppr", "--json").stdout)
+    assert alone == {"ppr": found["ppr"]}
+    nearest = run(lines, "--agreement", "line", "--set", "neighbors=2").stdout
+    assert "1.00" in nearest
+    assert "over 1 targets of the split 'test'" in nearest
+
+
+def test_agreement_without_pictures_and_with_a_file(lines: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nodes.npy", np.float32([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]]))
+    by_file = json.loads(
+        run(lines, "--agreement", "line", "--features", tmp_path / "nodes.npy", "--json").stdout
+    )
+    assert list(by_file) == ["random", "khop", "hop_mean", "ppr", "the default"]
+    (lines / "nodes.csv").write_text("id,text,line\n001,x,a\n002,x,a\n003,x,a\n006,x,b\n")
+    bare = json.loads(run(lines, "--agreement", "line", "--json").stdout)
+    assert list(bare) == ["random", "khop", "hop_mean", "ppr"]
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [("lin", "no column 'lin'. did you mean 'line'"), ("blank", "no target has a blank")],
+)
+def test_agreement_of_a_column_that_is_no_label(lines: Path, column: str, problem: str) -> None:
+    text = (lines / "nodes.csv").read_text().splitlines()
+    (lines / "nodes.csv").write_text("\n".join([f"{text[0]},blank", *(f"{line}," for line in text[1:])]))
+    with pytest.raises(InputError, match=f"(?i){problem}"):
+        run(lines, "--agreement", column)

@@ -70,7 +70,7 @@ TARGETS = Targets(
     np.arange(COUNT),
     PictureSet([plain(color) for color in TRUTH]),
     TRUTH,
-    {"artist": TRUTH, "subject": TRUTH},
+    {"artist": TRUTH, "subject": TRUTH, "class": TRUTH},
     [scene(color) for color in TRUTH],
 )
 NETWORKS = Networks(
@@ -79,6 +79,7 @@ NETWORKS = Networks(
     distribution=MeanColor(),
     oracle=OracleReader(Facts(), {"artist": COLORS, "subject": COLORS}, resolution=4),
     detector=Colors(),
+    features=MeanColor(),
 )
 
 
@@ -100,6 +101,10 @@ ROWS: dict[str, tuple[Samples, Samples]] = {
     "style_accuracy": (RIGHT, WRONG),
     "subject_accuracy": (RIGHT, WRONG),
     "oracle_distance": (RIGHT, WRONG),
+    "feature_distance": (RIGHT, WRONG),
+    "retrieval": (RIGHT, WRONG),
+    "retrieval_rank": (RIGHT, WRONG),
+    "same_class": (RIGHT, WRONG),
     "object_occurrence": (RIGHT, WRONG),
     "attribute_accuracy": (RIGHT, WRONG),
     "relation_accuracy": (RIGHT, WRONG),

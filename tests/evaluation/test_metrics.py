@@ -11,7 +11,12 @@ from tests.evaluation.doubles import READER, MeanColor
 from tests.evaluation.scene_doubles import Reads
 
 ALL = Networks(
-    clip=MeanColor(), dino=MeanColor(), distribution=MeanColor(), oracle=READER, detector=Reads([])
+    clip=MeanColor(),
+    dino=MeanColor(),
+    distribution=MeanColor(),
+    oracle=READER,
+    detector=Reads([]),
+    features=MeanColor(),
 )
 
 

@@ -35,7 +35,7 @@ class Metric(ABC):
     """The name of the metric in protocols, commands and reports; each name exists once."""
 
     network: ClassVar[str | None] = None
-    """The field of `Networks` that the metric looks through: clip, dino, distribution, oracle or detector.
+    """The field of `Networks` that the metric looks through, such as clip, oracle or detector.
 
     Evaluation loads it once for all metrics. None where the metric needs none.
     """
@@ -80,6 +80,10 @@ class Metric(ABC):
                 place="evaluation",
                 remedy=f"evaluate targets that have pictures, or leave out {self.name}",
             )
+
+    def chance(self, targets: Targets) -> float | None:
+        """The figure of pictures that know nothing of their target, where it can be computed."""
+        return None
 
     def caution(self, n: int) -> str | None:
         """Caveats for a figure over ``n`` samples."""

@@ -83,8 +83,12 @@ class OracleAccuracy(SampleMetric):
             raise InputError(
                 f"the graph does not say the '{self.fact}' of its nodes",
                 place="evaluation",
-                remedy=f"evaluate on a world that does, or leave out {self.name}",
+                remedy=f"evaluate with the protocol own, or leave out {self.name}",
             )
+
+    def chance(self, targets: Targets) -> float:
+        """One of all answers."""
+        return 1 / len(self.net.names[self.fact])
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """1 where the oracle is right about the fact, else 0."""

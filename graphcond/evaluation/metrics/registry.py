@@ -17,6 +17,7 @@ from graphcond.evaluation.metrics.oracle import (
     StyleAccuracy,
     SubjectAccuracy,
 )
+from graphcond.evaluation.metrics.retrieval import FeatureDistance, Retrieval, RetrievalRank, SameClass
 from graphcond.evaluation.metrics.scene import (
     AttributeAccuracy,
     BoxIoU,
@@ -35,7 +36,8 @@ from graphcond.features.clip import FeatureExtractor, TextExtractor
 class Networks:
     """Networks that metrics need: extractors, a world's oracle, a detector of scene graphs.
 
-    Only those that the metrics use are needed. ``distribution`` is the feature network of FID and KID.
+    Only those that the metrics use are needed. ``distribution`` is the feature network of FID and KID,
+    ``features`` the one that embeds pictures for the model itself.
     """
 
     clip: TextExtractor | None = None
@@ -43,6 +45,7 @@ class Networks:
     distribution: FeatureExtractor | None = None
     oracle: OracleReader | None = None
     detector: SceneDetector | None = None
+    features: FeatureExtractor | None = None
 
 
 METRICS: tuple[type[Metric], ...] = (
@@ -54,6 +57,10 @@ METRICS: tuple[type[Metric], ...] = (
     StyleAccuracy,
     SubjectAccuracy,
     OracleDistance,
+    FeatureDistance,
+    Retrieval,
+    RetrievalRank,
+    SameClass,
     ObjectOccurrence,
     AttributeAccuracy,
     RelationAccuracy,
