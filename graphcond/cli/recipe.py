@@ -34,7 +34,7 @@ def list_recipes(as_json: Json = False) -> None:
     recipes = {name: read_yaml(path) for name, path in shipped_recipes().items()}
     rows = [(name, values["base"]["model"], values["description"]) for name, values in recipes.items()]
     if as_json:
-        say(json.dumps([dict(zip(("name", "base", "description"), row, strict=True)) for row in rows]))
+        say(json.dumps([{"name": name, "description": text} for name, _, text in rows]))
         return
     table = Table("recipe", "base", "what it is")
     for name, base, text in rows:
