@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from graphcond.evaluation import (
     Arm,
+    EvaluationProtocol,
     Metric,
     PictureSet,
     Samples,
@@ -17,7 +18,7 @@ from graphcond.evaluation import (
 )
 from graphcond.evaluation.arms import DrawSettings
 from graphcond.evaluation.metrics.registry import networks_of
-from graphcond.evaluation.targets import FACTS, draw_settings, suitable, targets_of
+from graphcond.evaluation.targets import FACTS, draw_settings, protocol_for, suitable, targets_of
 from graphcond.io.fingerprint import fingerprint
 from graphcond.scene_graph import sentence_of
 from graphcond.scenes import draw_graph
@@ -64,13 +65,12 @@ class EvaluationScore(Score):
 
     def score(self, exam: Exam) -> Scored:
         """One figure for each metric and arm."""
-        protocol = get_protocol(self.protocol or exam.recipe.evaluation.protocol, place="scores")
-        protocol = replace(protocol, steps=self.steps or protocol.steps)
+        protocol = self._protocol(exam)
         names = tuple(self.metrics or protocol.metrics)
         networks = exam.shared.networks(protocol, names, exam.recipe.features)
         known = [fact for fact in FACTS if "oracle" in networks_of(names) and fact in exam.data.attributes]
         rows = exam.rows(self.split, self.limit or protocol.samples)
-        targets = targets_of(exam.data, rows, protocol.resolution, known)
+        targets = targets_of(exam.data, rows, protocol.resolution or exam.recipe.data.resolution, known)
         metrics, notes = suitable(build_metrics(names, networks), targets)
         guidance = next(iter(protocol.guidances.values())) if self.guidance == "protocol" else None
         settings = draw_settings(protocol, guidance)
@@ -81,6 +81,18 @@ class EvaluationScore(Score):
             figures += self._figures(exam, chosen, targets, some, settings)
         said = [note for m in metrics for note in (m.basis(targets), m.caution(len(targets))) if note]
         return Scored(figures, [*dict.fromkeys(said), *notes], self._examples(exam, targets, settings))
+
+    def _protocol(self, exam: Exam) -> EvaluationProtocol:
+        """The protocol with its steps: the one named here, else that of the recipe for such data."""
+        if self.protocol is not None:
+            protocol = get_protocol(self.protocol, place="scores")
+        else:
+            protocol = protocol_for(exam.recipe.evaluation.protocol, exam.data)
+        return replace(
+            protocol,
+            steps=self.steps or protocol.steps or exam.recipe.training.preview_steps,
+            resolution=protocol.resolution or exam.recipe.data.resolution,
+        )
 
     def _figures(
         self, exam: Exam, metrics: Sequence[Metric], targets: Targets, some: Targets, settings: DrawSettings
