@@ -51,7 +51,8 @@ def spaced(say: Callable[[str], None], task: str, *, ends: bool = True) -> Progr
         if done == 0:
             say(f"{task} ...")
         elif (done == total and ends) or (done < total and now - said >= INTERVAL):
-            say(f"{task}: {done}/{total}, {done / max(now - began, 1e-9):.3g}/s")
+            rate = f", {done / max(now - began, 1e-9):.3g}/s" if total > 1 else ""
+            say(f"{task}: {done}/{total}{rate}")
             said = now
 
     return count

@@ -23,6 +23,7 @@ from graphcond.evaluation import ARMS
 from graphcond.evaluation.arms import Arm, DrawSettings, ModelPictures
 from graphcond.graphs import save_world
 from graphcond.io.files import write_json
+from graphcond.io.locks import locked
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import progress_bars
 from graphcond.recipe import load_recipe
@@ -86,7 +87,14 @@ def run_demo(
         device: where to train and draw.
         console: where to speak.
     """
-    size = QUICK if quick else FULL
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / ".lock", "the folder of the demo"):
+        return _run_demo(out, seed, QUICK if quick else FULL, device, console)
+
+
+def _run_demo(
+    out: Path, seed: int, size: DemoSize, device: str | None, console: Console | None
+) -> DemoReport:
     clock = _Clock()
     with clock.measure("world"), progress_bars() as watch:
         world = ArtWorld(seed=seed, paintings_per_artist=size.paintings_per_artist)

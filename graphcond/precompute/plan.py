@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from graphcond.errors import InputError, StorageError
 from graphcond.graphs.store import FolderState
 from graphcond.io.files import check_writable, read_json, write_json, writing
 from graphcond.io.fingerprint import fingerprint, source_version
+from graphcond.io.locks import locked
 from graphcond.samplers import NeighborSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, write_neighbors
 
@@ -100,8 +102,25 @@ class Plan:
             difference = _difference(found, self._settings())
             raise self._foreign(self.folder, f"the folder holds shards of {difference}")
 
+    @contextmanager
+    def claimed(self, share: str) -> Iterator[None]:
+        """Keep other processes out of a share of the work for the length of the block.
+
+        Raises:
+            InputError: another process works on it.
+            StorageError: the folder of the shards cannot be written.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(self.folder / f"{share}.lock", share):
+                yield
+        finally:
+            with suppress(OSError):  # it holds shards, or is gone
+                self.folder.rmdir()
+
     def write(self, shard: int, context: NeighborContext) -> None:
-        """Write a shard; the first one makes the folder, so a sampler that fails leaves no folder behind.
+        """Write a shard.
 
         Raises:
             InputError: the folder has shards of other settings by now.

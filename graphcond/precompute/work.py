@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -88,14 +89,27 @@ def precompute(
         True if the file is complete; False if other processes still have shards to do.
 
     Raises:
-        InputError: the file or the folder of shards has other settings, a worker died, or the graph folder
-            was changed.
+        InputError: the file or the folder of shards has other settings, another process samples the same
+            share, a worker died, or the graph folder was changed.
         StorageError: a file cannot be written, or the disk is full.
     """
     if plan.is_done():
         plan.clear()
         return True
     plan.check()
+    with plan.claimed(f"share-{share.index}-of-{share.count}"):
+        _sample(plan, make_sampler, share, workers, in_workers, progress)
+        return _finish(plan)
+
+
+def _sample(
+    plan: Plan,
+    make_sampler: MakeSampler,
+    share: Share,
+    workers: int,
+    in_workers: MakeSampler | None,
+    progress: Progress | None,
+) -> None:
     mine = list(plan.shards[share.index :: share.count])
     total = sum(len(plan.rows(shard)) for shard in mine)
     missing = [shard for shard in mine if plan.read(shard) is None]
@@ -113,7 +127,6 @@ def precompute(
         done += finished
         if progress is not None:
             progress(done, total)
-    return _finish(plan)
 
 
 def _written_by_workers(plan: Plan, make: MakeSampler, shards: list[int], workers: int) -> Iterator[int]:
@@ -162,6 +175,8 @@ _state: list[tuple[Plan, NeighborSampler | GraphcondError]] = []
 
 def _start(plan: Plan, make: MakeSampler) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
+    for name in {"SIGINT", "SIGHUP", "SIGUSR1"} & set(dir(signal)):  # the parent decides when to stop
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         _state.append((plan, make()))
     except GraphcondError as error:

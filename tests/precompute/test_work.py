@@ -181,11 +181,25 @@ def test_shards_of_two_plans_do_not_mix(out: Path) -> None:
     class Late(Killed):
         def sample(self, targets: np.ndarray, generator: np.random.Generator) -> NeighborContext:
             with pytest.raises(KeyboardInterrupt):
-                precompute(plan(out, seed=9), partial(Killed, 1))
+                precompute(plan(out, seed=9), partial(Killed, 1), Share(1, 2))
             return super().sample(targets, generator)
 
     with pytest.raises(InputError, match="shards of another seed"):
-        precompute(plan(out), lambda: Late(6))
+        precompute(plan(out), lambda: Late(6), Share(0, 2))
+
+
+def test_two_processes_do_not_sample_the_same_share(out: Path, undisturbed: bytes) -> None:
+    refused: list[str] = []
+
+    def begin_again() -> NeighborSampler:
+        with pytest.raises(InputError) as error:
+            precompute(plan(out), make)
+        refused.append(error.value.problem)
+        return make()
+
+    assert precompute(plan(out), begin_again)
+    assert refused[0].startswith("share-0-of-1 is in use: process ")
+    assert out.read_bytes() == undisturbed
 
 
 KILLED_AT_THE_END = """
