@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ConfigMixin
 from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from graphcond.io.files import atomic_folder, check_replaceable, write_json
 from graphcond.io.tensors import check_weights, load_tensors, pick_device
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
+from graphcond.recipe.recipe import BASE as DENOISER
 from graphcond.recipe.recipe import LORA
 from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
@@ -125,15 +127,22 @@ class GraphModel:
         return GuidanceConfig() if self._recipe is None else self._recipe.guidance
 
     @property
+    def trains_base(self) -> bool:
+        """True if the denoiser is trained, and so belongs to the model; see ``training.train_base``."""
+        return self._recipe is not None and self._recipe.training.train_base
+
+    @property
     def device(self) -> torch.device:
         """The device of the base."""
         return self.base.device
 
     def trainable_parameters(self) -> dict[str, dict[str, nn.Parameter]]:
-        """The trainable parameters by name, in one group per condition and one for the LoRA."""
+        """The trainable parameters by name: a group for each condition, the LoRA, and a trained denoiser."""
         groups = {name: condition.trainable_parameters() for name, condition in self.conditions.items()}
         if self.lora is not None:
             groups[LORA] = self.lora.trainable_parameters()
+        if self.trains_base:
+            groups[DENOISER] = dict(self.base.denoiser.named_parameters())
         return {name: group for name, group in groups.items() if group}
 
     @cached_property
@@ -163,11 +172,16 @@ class GraphModel:
         return None if config is None or config.averages else config.neighbors
 
     def train(self, mode: bool = True) -> None:
-        """Switch the trained modules between training and evaluation; the base stays as it is."""
+        """Switch the trained modules between training and evaluation.
+
+        The base stays in evaluation mode; a denoiser that is trained gets gradients in training.
+        """
         for condition in self.conditions.values():
             condition.train(mode)
         if self.lora is not None:
             self.lora.train(mode)
+        if self.trains_base:
+            self.base.denoiser.requires_grad_(mode)
 
     def eject(self) -> None:
         """Take the conditions and the LoRA out of the base, which another model may then use."""
@@ -185,8 +199,8 @@ class GraphModel:
     ) -> None:
         """Write the model as a folder: it appears whole or not at all.
 
-        The base's weights are in it only if they exist nowhere else;
-            see `graphcond.saving.bundled`.
+        The base's weights are in it only if they exist nowhere else: those of a denoiser that was trained,
+        and the parts of `graphcond.saving.bundled`.
 
         Args:
             folder: where to.
@@ -200,11 +214,14 @@ class GraphModel:
         check_replaceable(Path(folder), MANIFEST)
         with atomic_folder(Path(folder)) as new:
             for name, condition in self.conditions.items():
-                (new / "conditions" / name).mkdir(parents=True)
                 _save(condition.encoder, new / "conditions" / name / "encoder.safetensors")
                 _save(condition.injector, new / "conditions" / name / "injector.safetensors")
             if self.lora is not None:
                 self.lora.save_weights(new / LORA)
+            if self.trains_base:
+                _save(self.base.denoiser, new / self._denoiser_file)
+                if isinstance(self.base.denoiser, ConfigMixin):  # then diffusers reads the folder
+                    self.base.denoiser.save_config(new / self.base.denoiser_name)
             copy_parts(self.parts, type(self.recipe.base), new, progress)
             libraries = ("graphcond", "torch", "diffusers", "transformers", "peft")
             manifest = {
@@ -215,7 +232,8 @@ class GraphModel:
                 "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
             }
             write_json(new / MANIFEST, manifest)
-            card = model_card(self.recipe, own_parts=tuple(self.parts), training=training)
+            denoiser = self.base.denoiser_name if self.trains_base else None
+            card = model_card(self.recipe, own_parts=tuple(self.parts), denoiser=denoiser, training=training)
             (new / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
@@ -234,12 +252,19 @@ class GraphModel:
             base: a loaded base to use in place of loading the model's.
 
         Raises:
-            InputError: no such model, another format, or weights that do not fit its recipe.
+            InputError: no such model, another format, weights that do not fit its recipe, or a base for a
+                model that has a denoiser of its own.
         """
         folder = local_folder(name_or_folder)
         if is_release(folder):
             return cls.from_release(read_release(folder), device=device, base=base)
         saved = read_manifest(folder)
+        if base is not None and saved.recipe.training.train_base:
+            raise InputError(
+                "the model has a denoiser of its own, which cannot be put into another's base",
+                place=folder,
+                remedy="load it without `base`",
+            )
         model = cls.build(
             saved.recipe, feature_width=saved.feature_width, device=device, base=base, parts=saved.parts
         )
@@ -278,14 +303,17 @@ class GraphModel:
             InputError: the release has no place for a part of the model.
         """
         encoder = next(iter(self.conditions.values())).encoder
-        write_release(Path(folder), self.recipe, encoder, lambda: self.extractors.pictures, progress)
+        denoiser = self.base.denoiser if self.trains_base else None
+        write_release(
+            *(Path(folder), self.recipe, encoder, denoiser), lambda: self.extractors.pictures, progress
+        )
 
     def start_from(self, name_or_folder: str | Path) -> None:
         """Take over the trained weights of a model with the same conditions, or of a released checkpoint.
 
         Args:
-            name_or_folder: as for `from_pretrained`. Its base and its null are not taken over; a LoRA of this
-                model keeps its own initialization where that one has none.
+            name_or_folder: as for `from_pretrained`. Its null is not taken over, and its base only where
+                both train it; a LoRA of this model keeps its own initialization where that one has none.
 
         Raises:
             InputError: no such model, or its weights do not fit.
@@ -294,8 +322,9 @@ class GraphModel:
         if is_release(folder):
             self._load_release(read_release(folder), remedy="take over the sizes of its encoder and its base")
             return
-        lora = self.lora if read_manifest(folder).recipe.lora is not None else None
-        self._load_trained(folder, lora)
+        saved = read_manifest(folder).recipe
+        lora = self.lora if saved.lora is not None else None
+        self._load_trained(folder, lora, denoiser=self.trains_base and saved.training.train_base)
 
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.
@@ -303,7 +332,7 @@ class GraphModel:
         Raises:
             InputError: a file is missing or damaged, or names and shapes do not fit.
         """
-        self._load_trained(folder, self.lora)
+        self._load_trained(folder, self.lora, denoiser=self.trains_base)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Save and upload the model; returns the address of the commit."""
@@ -320,12 +349,14 @@ class GraphModel:
                 )
             )
 
-    def _load_trained(self, folder: Path, lora: LoraInjector | None) -> None:
+    def _load_trained(self, folder: Path, lora: LoraInjector | None, *, denoiser: bool) -> None:
         for name, condition in self.conditions.items():
             _load(condition.encoder, folder / "conditions" / name / "encoder.safetensors")
             _load(condition.injector, folder / "conditions" / name / "injector.safetensors")
         if lora is not None:
             lora.load_weights(folder / LORA)
+        if denoiser:
+            _load(self.base.denoiser, folder / self._denoiser_file)
 
     def _load_release(self, release: Release, *, remedy: str) -> None:
         place = release.parts[BASE]
@@ -337,6 +368,10 @@ class GraphModel:
         check_weights(release.encoder, condition.encoder.state_dict(), place=place, remedy=remedy)
         condition.encoder.load_state_dict(release.encoder)
 
+    @property
+    def _denoiser_file(self) -> Path:
+        return Path(self.base.denoiser_name) / "diffusion_pytorch_model.safetensors"
+
     def _sampler_config(self, condition: str) -> Any:
         configs = () if self._recipe is None else self._recipe.conditions
         return next((one.sampler for one in configs if one.name == condition), None)
@@ -345,6 +380,7 @@ class GraphModel:
 def _save(module: nn.Module, file: Path) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if weights:
+        file.parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, file, metadata={"format": "pt"})
 
 

@@ -47,6 +47,9 @@ PATHS = DATA_PATHS | {"model", "start_from"}
 LORA = "lora"
 """Name of the LoRA in learning rates and files."""
 
+BASE = "base"
+"""Name of the denoiser in learning rates, where it is trained."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -121,6 +124,7 @@ class Recipe(Config):
             raise ValueError("conditions: two have the same name; rename one")
         if LORA in names:
             raise ValueError(f"conditions: '{LORA}' is the name of the LoRA's own group; choose another")
+        self._check_train_base(names)
         self.base.check()
         facts = self.base.facts()
         for number, condition in enumerate(self.conditions):
@@ -134,10 +138,22 @@ class Recipe(Config):
         check_flip(self.data, self.training)
         check_stages(self.stages, self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)
-        check_known("training.learning_rates", self.training.learning_rates, [*names, LORA])
+        groups = [BASE] if self.training.train_base else []
+        check_known("training.learning_rates", self.training.learning_rates, [*names, LORA, *groups])
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
         return self
+
+    def _check_train_base(self, names: Sequence[str]) -> None:
+        if not self.training.train_base:
+            return
+        if BASE in names:
+            raise ValueError(f"conditions: '{BASE}' is the name of the base's own group; choose another")
+        if self.lora is not None:
+            raise ValueError(
+                "lora: training.train_base trains the whole denoiser, to which a LoRA adds nothing; "
+                "leave one of them out"
+            )
 
     def with_relations(self, names: Sequence[str]) -> Recipe:
         """The same recipe for a graph with these relations, which encoders with ``relations: true`` take.

@@ -300,7 +300,10 @@ class TrainingConfig(Config):
     learning_rate: PositiveFloat = 1e-5
     """Of every group that `learning_rates` does not name."""
     learning_rates: dict[str, PositiveFloat] = Field(default_factory=dict)
-    """Learning rate by group: a condition's name, or `lora`."""
+    """Learning rate by group: a condition's name, `lora`, or `base` with `train_base`."""
+    train_base: bool = False
+    """Train the whole denoiser beside the conditions, as the InstructG2I release does. It is then saved with
+    the model. Pictures unlike those that the base draws need it, or a `lora`."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """AdamW's decay of its moments."""
     epsilon: PositiveFloat = 1e-8

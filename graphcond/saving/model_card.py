@@ -9,13 +9,18 @@ from graphcond.saving.bundled import BASE
 
 
 def model_card(
-    recipe: Recipe, *, own_parts: Collection[str] = (), training: Mapping[str, str] | None = None
+    recipe: Recipe,
+    *,
+    own_parts: Collection[str] = (),
+    denoiser: str | None = None,
+    training: Mapping[str, str] | None = None,
 ) -> str:
     """A model card: what the model is, how to use it, what its graph is and what its null is.
 
     Args:
         recipe: the resolved recipe.
         own_parts: names of the folders that travel with the model; see `graphcond.saving.bundled`.
+        denoiser: folder of the denoiser, where it was trained.
         training: figures of the training by their names.
     """
     base = (
@@ -23,6 +28,8 @@ def model_card(
         if BASE in own_parts
         else (f"the frozen base `{recipe.base.network}`, whose weights are not in here")
     )
+    if denoiser is not None:
+        base = f"the base `{recipe.base.network}`, whose denoiser was trained with it and is in `{denoiser}/`"
     conditions = "\n".join(
         f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.without_graph} |"
         for c in recipe.conditions

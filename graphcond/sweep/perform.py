@@ -95,9 +95,10 @@ def _pipeline(plan: RowPlan, base: Base, needed: bool) -> Iterator[GraphPipeline
     if not needed or plan.final is None:
         yield None
         return
-    model = GraphModel.from_pretrained(plan.final, device=base.device, base=base)
+    own = plan.row.recipe.training.train_base
+    model = GraphModel.from_pretrained(plan.final, device=base.device, base=None if own else base)
     as_row = GraphModel(
-        base,
+        model.base,
         model.conditions.values(),
         feature_width=model.feature_width,
         lora=model.lora,

@@ -57,9 +57,14 @@ def gives_gradient(drops: Drops, *, always: bool) -> Bool[np.ndarray, " b"]:
     return np.asarray(~drops.graph.all(axis=1) | always)
 
 
-def learns_without_graph(conditions: Iterable[Condition], *, lora: bool) -> bool:
-    """True if samples without a graph give gradients: to a LoRA, or to an injector that reads the null."""
-    return lora or any(c.null == "zeros" and bool(c.injector.trainable_parameters()) for c in conditions)
+def learns_without_graph(conditions: Iterable[Condition], *, base: bool) -> bool:
+    """True if samples without a graph give gradients.
+
+    Args:
+        conditions: one gets gradients if it has a null that its injector reads.
+        base: whether a LoRA of the base, or the base itself, is trained.
+    """
+    return base or any(c.null == "zeros" and bool(c.injector.trainable_parameters()) for c in conditions)
 
 
 Latents = Float[Tensor, "b channels height width"]

@@ -128,7 +128,7 @@ def prepare(
         freeze_staged(recipe, model, resumed)
     chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
     validation = gatherer.examples(model.base, *chosen, "validation")
-    always = learns_without_graph(model.conditions.values(), lora=model.lora is not None)
+    always = learns_without_graph(model.conditions.values(), base=model.lora is not None or model.trains_base)
     kept = np.flatnonzero(np.ones_like(found) if always else found)
     train = validation
     if model.trainable_parameters():
@@ -175,7 +175,7 @@ def _build_model(
             recipe,
             feature_width=gatherer.feature_width,
             device=device,
-            base=base,
+            base=None if recipe.training.train_base else base,  # others use it
             text_projection=gatherer.extractors.clip.text_projection if starts and not from_file else None,
         )
         if recipe.start_from is not None and not resumed:

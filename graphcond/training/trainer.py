@@ -79,7 +79,8 @@ class Trainer:
     def begin(self) -> None:
         """Record the facts of the run that no step changes."""
         networks = (self._model.base.denoiser, *self._model.base.others)
-        frozen = (p.numel() for one in networks for p in one.parameters() if not p.requires_grad)
+        trained = {id(p) for group in self.state.groups.values() for p in group.values()}
+        frozen = (p.numel() for one in networks for p in one.parameters() if id(p) not in trained)
         facts = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": str(self._accelerator.device),

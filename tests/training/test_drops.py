@@ -75,6 +75,6 @@ def test_lora_and_injectors_that_read_nulls_learn_without_graph() -> None:
         encoder.token_count = 3
         return Condition("one", encoder, LearnedInjector(), null=null)  # type: ignore[arg-type]
 
-    assert learns_without_graph([], lora=True)
-    assert not learns_without_graph([condition("absent")], lora=False)
-    assert learns_without_graph([condition("zeros")], lora=False)
+    assert learns_without_graph([], base=True)
+    assert not learns_without_graph([condition("absent")], base=False)
+    assert learns_without_graph([condition("zeros")], base=False)

@@ -20,6 +20,7 @@ CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "ema": {"ema": 0.9},
     "accumulation and warm-up": {"accumulate": 2, "batch_size": 3, "warmup": 4},
+    "the whole denoiser": {"train_base": True, "ema": 0.5, "learning_rates": {"base": 1e-4}},
     "lora with dropout": {"lora": {"rank": 2, "dropout": 0.3}, "ema": 0.5},
     "two conditions": {"conditions": [toy_condition("first"), toy_condition("second", "zeros")]},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -39,6 +40,7 @@ def write_release(
     folder: Path,
     recipe: Recipe,
     encoder: nn.Module,
+    denoiser: Any,
     load_vision: Callable[[], ClipExtractor | ClipVisionExtractor],
     progress: Progress | None = None,
 ) -> None:
@@ -51,6 +53,7 @@ def write_release(
         folder: where to.
         recipe: of the model.
         encoder: the Graph-QFormer of its only condition.
+        denoiser: in place of the base's own, where it was trained.
         load_vision: gives what embeds neighbors.
         progress: called while the base is copied, with megabytes.
 
@@ -66,6 +69,8 @@ def write_release(
     with atomic_folder(folder) as new:
         copy_files(source, base_files(kind, source), new, progress)
         write_index(kind, new)
+        if denoiser is not None:
+            denoiser.save_pretrained(new / "unet")
         _name_as_before(new / "text_encoder")
         if not (new / "tokenizer" / "vocab.json").is_file():
             # The files of the older tokenizer, which a newer one does not need.
