@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import reduce
+from functools import cache, reduce, wraps
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import signature
@@ -21,7 +21,7 @@ from operator import or_
 from types import FunctionType, UnionType
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from graphcond.errors import InputError, did_you_mean
 
@@ -82,6 +82,66 @@ class ComponentConfig(Config):
         accepted = signature(component).parameters
         known = {name: value for name, value in given.items() if name in accepted}
         return component(**{name: getattr(self, name) for name in fields} | known)
+
+
+Component = TypeVar("Component", bound=type[Any])
+
+
+def checked(config: type[ComponentConfig]) -> Callable[[Component], Component]:
+    """A decorator of the class that ``config`` builds: its arguments are checked in Python as in a recipe.
+
+    Checked are numbers, texts and switches that are given by the name of a setting. What only a caller has (a
+    graph, a network) passes, and so do lists.
+
+    Raises:
+        InputError: later, where the class is made with a value that the setting does not allow.
+    """
+
+    def decorated(component: Component) -> Component:
+        make = component.__init__
+
+        @wraps(make)
+        def init(self: Any, *args: Any, **given: Any) -> None:
+            for name in given.keys() & config.model_fields.keys():
+                given[name] = _checked(config, name, given[name], component.__name__)
+            make(self, *args, **given)
+
+        component.__init__ = init  # type: ignore[misc]
+        return component
+
+    return decorated
+
+
+def _checked(config: type[ComponentConfig], name: str, given: Any, component: str) -> Any:
+    plain = given.item() if getattr(given, "ndim", None) == 0 else given
+    if not isinstance(plain, bool | int | float | str):
+        return given
+    try:
+        value, problem = _field_of(config, name).validate_python(plain), "expected a number"
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "less_than_equal" and config.model_fields[name].annotation is int:
+            return (
+                plain  # how many are too many depends on the machine, and a caller knows more than a recipe
+            )
+        value, problem = None, first["msg"].replace("Input should be", "expected", 1)
+    # A recipe is text, in which "5" is a number; in Python it is a mistake, and so is True.
+    confused = isinstance(plain, bool | str) and isinstance(value, bool | int | float)
+    if value is None or (confused and type(value) is not type(plain)):
+        raise InputError(
+            f"{problem[:1].lower()}{problem[1:]}, got {shown(given)}",
+            place=f"{component}, {name}",
+            remedy="correct that argument",
+        )
+    return value
+
+
+@cache
+def _field_of(config: type[ComponentConfig], name: str) -> TypeAdapter[Any]:
+    """A check of one setting alone."""
+    field = config.model_fields[name]
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
 
 
 C = TypeVar("C", bound=ComponentConfig)

@@ -152,9 +152,17 @@ class NeighborFeatures:
             relations=None if self.relations is None else self.relations.masked_fill(absent, 0),
         )
 
-    def not_finite(self) -> str | None:
-        """The name of the first thing that is present and not a finite number; None if there is none."""
-        return _first_not_finite({"the embedding of neighbor": (self.embeddings, self.present)}, "graph")
+    def fault(self) -> str | None:
+        """What is present and cannot be read: a value that is not finite, or an unknown relation."""
+        if self.relations is not None:
+            named = (self.relations >= 0) & (self.relations <= len(self.relation_names))
+            wrong = self.present & ~named
+            if bool(wrong.any()):
+                row, place = wrong.nonzero()[0].tolist()
+                return (
+                    f"the relation of neighbor {place} of graph {row} is none of {len(self.relation_names)}"
+                )
+        return _not_finite({"the embedding of neighbor": (self.embeddings, self.present)}, "graph")
 
 
 @dataclass(frozen=True)
@@ -282,8 +290,17 @@ class SceneFeatures:
             masks=None if self.masks is None else self.masks.masked_fill(absent[..., None, None], 0),
         )
 
-    def not_finite(self) -> str | None:
-        """The name of the first thing that is present and not a finite number; None if there is none."""
+    def fault(self) -> str | None:
+        """What is present and cannot be read: a value that is not finite, or a triple of absent nodes."""
+        count = self.present.shape[1]
+        wrong = self.related & ~((self.triples >= 0) & (self.triples < count)).all(-1)
+        if count and not bool(wrong.any()):
+            ends = (self.triples * self.related[..., None]).flatten(1)
+            there = self.present.gather(1, ends).view(self.triples.shape)
+            wrong = self.related & ~there.all(-1)
+        if bool(wrong.any()):
+            row, place = wrong.nonzero()[0].tolist()
+            return f"triple {place} of scene {row} names a node that is not there"
         parts = {
             "the embedding of node": (self.nodes, self.present),
             "the embedding of the predicate of triple": (self.predicates, self.related),
@@ -291,15 +308,15 @@ class SceneFeatures:
         }
         if self.masks is not None:
             parts["the mask of node"] = (self.masks, self.present)
-        return _first_not_finite(parts, "scene")
+        return _not_finite(parts, "scene")
 
 
-def _first_not_finite(parts: Mapping[str, tuple[Tensor, Tensor]], row: str) -> str | None:
+def _not_finite(parts: Mapping[str, tuple[Tensor, Tensor]], row: str) -> str | None:
     for name, (values, present) in parts.items():
         wrong = present & ~values.isfinite().flatten(2).all(-1)
         if bool(wrong.any()):
             first, place = wrong.nonzero()[0].tolist()
-            return f"{name} {place} of {row} {first}"
+            return f"{name} {place} of {row} {first} is not finite"
     return None
 
 

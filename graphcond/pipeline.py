@@ -483,7 +483,7 @@ class GraphPipeline:
             InputError: there are more or fewer relations than pictures.
         """
         rows = np.zeros((0, self.model.feature_width), np.float32)
-        if pictures:
+        if _pictures(pictures):
             rows = self.extractor.embed_pictures(pictures)
         features = torch.from_numpy(np.asarray(rows, np.float32))[None]
         present = torch.ones(features.shape[:2], dtype=torch.bool)
@@ -623,11 +623,9 @@ class GraphPipeline:
                 place=argument.name,
                 remedy="use the features that the model was trained with",
             )
-        wrong = features.not_finite()
-        if wrong is not None:
-            raise InputError(
-                f"{wrong} is not finite", place=argument.name, remedy="compute it again or leave it out"
-            )
+        fault = features.fault()
+        if fault is not None:
+            raise InputError(fault, place=argument.name, remedy="correct it or leave it out")
 
     def _scales(
         self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None

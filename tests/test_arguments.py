@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 
 from graphcond.bases import StableDiffusionBase
 from graphcond.context import NeighborFeatures
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.model import GraphModel
@@ -27,7 +29,9 @@ from graphcond.pipeline import (
     graphs_by_condition,
     texts_of,
 )
+from graphcond.signals import GraphTokens
 from tests.builders import small_base, small_model, small_recipe, some_features
+from tests.scene_batches import PAIR, PARK, features_of
 from tests.typecheck import unchecked
 
 PICTURE = Image.new("RGB", (8, 8))
@@ -288,3 +292,49 @@ def test_weights_that_are_not_finite_are_named(sd_folder: Path) -> None:
         InputError, match="the encoder of the condition 'neighbors' gives values that are not"
     ):
         drawn(GraphPipeline(model), "a star", neighbors=some_features())
+
+
+def test_relations_and_triples_that_name_nothing() -> None:
+    features = some_features(2, 3)
+    for relation, known in ((-1, False), (0, True), (2, True), (3, False)):
+        relations = torch.zeros(2, 3, dtype=torch.long)
+        relations[1, 2] = relation
+        related = replace(features, relations=relations, relation_names=("same_artist", "same_year"))
+        wanted = None if known else "the relation of neighbor 2 of graph 1 is none of 2"
+        assert related.fault() == wanted
+        assert replace(related, present=features.present & (relations == 0)).fault() is None
+    scenes = features_of([PARK, PAIR], nodes=1)
+    assert scenes.fault() is None
+    for end in (-1, scenes.nodes.shape[1], scenes.nodes.shape[1] - 1):  # the last node is padding
+        triples = scenes.triples.clone()
+        triples[1, 0, 1] = end
+        assert (
+            replace(scenes, triples=triples).fault() == "triple 0 of scene 1 names a node that is not there"
+        )
+        assert replace(scenes, triples=triples, related=torch.zeros_like(scenes.related)).fault() is None
+    nodes = scenes.nodes.clone()
+    nodes[0, 1] = float("inf")
+    assert replace(scenes, nodes=nodes).fault() == "the embedding of node 1 of scene 0 is not finite"
+
+
+def test_what_is_no_list_of_pictures_is_not_embedded(pipe: GraphPipeline) -> None:
+    for wrong in ("one.png", ["one.png"], PICTURE):
+        with pytest.raises(InputError, match="a graph is a list of pictures"):
+            pipe.embed(wrong)  # type: ignore[arg-type]
+
+
+def test_embeddings_that_are_not_finite_are_named(clip_folder: Path) -> None:
+    clip = ClipExtractor.from_pretrained(clip_folder)
+    with torch.no_grad():
+        clip.model.visual_projection.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="2 of 2 pictures or texts are not finite, the first is number 0"):
+        clip.embed_pictures(coloured("red", "blue"))
+
+
+def test_a_weight_of_graph_tokens_is_not_negative(sd_folder: Path) -> None:
+    model = small_model(sd_folder)
+    inputs = DenoiserInputs(torch.zeros(1, 4, 8, 8), torch.tensor([3]), torch.zeros(1, 5, 32))
+    tokens = GraphTokens(torch.zeros(1, 2, 32), torch.ones(1, 2, dtype=torch.bool))
+    for scale in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="expected a weight of at least 0"):
+            model.conditions["neighbors"].injector.apply(inputs, tokens, scale)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import ControlNetConfig
 from graphcond.bases.base import Base
+from graphcond.config import checked
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import LayoutMap, Signal
@@ -47,6 +48,7 @@ NEAR_ZERO = 0.001
 """Residuals smaller than this, relative to the features they come from, count as none."""
 
 
+@checked(ControlNetConfig)
 class ControlNetInjector(Injector[LayoutMap]):
     """A copy of the denoiser's encoder that reads the layout and adds to every skip connection.
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import Absent, GatedSelfAttentionConfig
 from graphcond.bases.base import Attachment, Base
+from graphcond.config import checked
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
 from graphcond.io.tensors import check_weights, load_tensors
@@ -102,6 +103,7 @@ NEAR_ZERO = 0.01
 """Gates whose mean |tanh| is below this count as closed."""
 
 
+@checked(GatedSelfAttentionConfig)
 class GatedSelfAttentionInjector(Injector[GraphTokens]):
     """Lets every transformer block of the denoiser look at graph tokens between its two attentions.
 

@@ -24,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import LoraConfig
 from graphcond.bases.base import Base
-from graphcond.config import as_number
+from graphcond.config import as_number, checked
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError, Notice
 from graphcond.io.strict_json import parse_json
@@ -43,6 +43,7 @@ ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The layers that can be adapted."""
 
 
+@checked(LoraConfig)
 class LoraInjector(Injector[Signal]):
     """Low-rank updates of the denoiser: W + (alpha / rank) B A, with B = 0 at the start.
 

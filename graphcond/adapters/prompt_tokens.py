@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar
 
@@ -10,12 +11,15 @@ import torch
 from graphcond.adapters.base import Injector
 from graphcond.adapters.config import Place, PromptTokenConfig
 from graphcond.bases.base import Base
+from graphcond.config import checked
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, Signal
 
 DEFAULT = PromptTokenConfig.model_construct()
 
 
+@checked(PromptTokenConfig)
 class PromptTokenInjector(Injector[GraphTokens]):
     """Appends graph tokens to the context that cross-attention reads.
 
@@ -43,7 +47,17 @@ class PromptTokenInjector(Injector[GraphTokens]):
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: GraphTokens | None, scale: float = 1.0
     ) -> DenoiserInputs:
-        """Inputs whose context is the prompt's tokens, then the graph's."""
+        """Inputs whose context is the prompt's tokens, then the graph's.
+
+        Raises:
+            InputError: ``scale`` is negative, which no weight in a softmax is.
+        """
+        if not 0 <= scale < math.inf:
+            raise InputError(
+                f"expected a weight of at least 0, got {scale}",
+                place="prompt_tokens, scale",
+                remedy="use guidance with a negative scale to keep away from a graph",
+            )
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
         # A weight of 0 hides a token, but 0 times NaN is NaN.

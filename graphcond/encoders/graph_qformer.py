@@ -8,6 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from graphcond.config import checked
 from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.config import GraphQFormerConfig
@@ -21,6 +22,7 @@ PASS_THROUGH = 3.0
 """Weight of the neighbor state relative to the prompt state under ``start_from_clip``."""
 
 
+@checked(GraphQFormerConfig)
 class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
     """Turns a prompt and the embeddings of its neighbors into as many graph tokens as the prompt has.
 

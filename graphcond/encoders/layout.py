@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from graphcond.config import checked
 from graphcond.context import SceneFeatures
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.boxes import BoxHead
@@ -95,6 +96,7 @@ class MaskHead(nn.Module):
         return self.grow(self.start(vectors))[:, 0]
 
 
+@checked(LayoutConfig)
 class Layout(Encoder[SceneFeatures, LayoutMap]):
     """A layout of features from a graph (Johnson et al. 2018, arXiv 1804.01622), differentiable throughout.
 

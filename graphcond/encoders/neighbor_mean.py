@@ -5,6 +5,7 @@ from __future__ import annotations
 from einops import rearrange
 from torch import nn
 
+from graphcond.config import checked
 from graphcond.context import NeighborFeatures
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.config import NeighborMeanConfig
@@ -14,6 +15,7 @@ from graphcond.signals import GraphTokens, TextTokens
 DEFAULT = NeighborMeanConfig.model_construct()
 
 
+@checked(NeighborMeanConfig)
 class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
     """Graph tokens from the mean embedding of the neighbors that are there.
 

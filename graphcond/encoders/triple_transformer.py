@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from graphcond.config import checked
 from graphcond.context import SceneFeatures
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.config import TripleTransformerConfig
@@ -86,6 +87,7 @@ def _at(values: Bool[Tensor, "b n"], places: Int64[Tensor, "b t"]) -> Bool[Tenso
     return values.gather(1, places) if values.shape[1] else torch.zeros_like(places, dtype=torch.bool)
 
 
+@checked(TripleTransformerConfig)
 class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     """Graph tokens from a transformer whose positions are a scene's triples, in no order.
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.evaluation.scene_detector import SceneDetector, detect_scenes
-from graphcond.features.clip import FeatureExtractor
+from graphcond.features.clip import FeatureExtractor, check_embeddings
 from graphcond.scene_graph import SceneGraph
 
 
@@ -39,7 +39,9 @@ class PictureSet:
     def embedded(self, extractor: FeatureExtractor) -> Float32[np.ndarray, "n d"]:
         """The embeddings of all pictures by ``extractor``, not normalized."""
         if extractor.identity not in self._embeddings:
-            self._embeddings[extractor.identity] = extractor.embed_pictures(self.pictures)
+            embeddings = extractor.embed_pictures(self.pictures)
+            check_embeddings(embeddings, extractor.identity)
+            self._embeddings[extractor.identity] = embeddings
         return self._embeddings[extractor.identity]
 
     def detected(self, detector: SceneDetector, asked: Sequence[SceneGraph]) -> list[SceneGraph]:

@@ -99,7 +99,24 @@ class FrozenNetwork(ABC):
         for start in range(0, len(items), self.batch_size):
             batch = items[start : start + self.batch_size]
             embeddings[start : start + len(batch)] = encode(batch).float().cpu().numpy()
+        check_embeddings(embeddings, self.name)
         return embeddings
+
+
+def check_embeddings(embeddings: Float32[np.ndarray, "n d"], network: str) -> None:
+    """Check that a network gave numbers.
+
+    Raises:
+        InputError: it did not; the message names the first picture or text.
+    """
+    wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(wrong):
+        raise InputError(
+            f"the embeddings of {len(wrong)} of {len(embeddings)} pictures or texts are not finite, the "
+            f"first is number {wrong[0]}",
+            place=network,
+            remedy="load the network in float32, or check its weights",
+        )
 
 
 class PretrainedExtractor(FrozenNetwork):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.graph import AffiliationGraph
 from graphcond.samplers.base import NeighborSampler
@@ -18,6 +19,7 @@ from graphcond.samplers.ranking import RankingConstraints, choosable, known_rows
 DEFAULT = AffiliationPPRSamplerConfig.model_construct()
 
 
+@checked(AffiliationPPRSamplerConfig)
 class AffiliationPPRSampler(NeighborSampler):
     """Ranks nodes by personalized PageRank from the target, over edges that shared attributes imply.
 

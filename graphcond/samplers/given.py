@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
@@ -15,6 +16,7 @@ from graphcond.samplers.ranking import Ranking, answer_each, choosable, known_ro
 DEFAULT = GivenSamplerConfig.model_construct()
 
 
+@checked(GivenSamplerConfig)
 class GivenSampler(NeighborSampler):
     """Takes the first of each node's ready-made neighbors, in their order. The score is 1 / position.
 

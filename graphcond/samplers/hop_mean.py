@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from graphcond.attributed_graph import AttributedGraph, LazyRows
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.config import HopMeanSamplerConfig
 from graphcond.samplers.khop import SteppingSampler
@@ -14,6 +15,7 @@ from graphcond.samplers.ranking import Ranking, best_first
 DEFAULT = HopMeanSamplerConfig.model_construct()
 
 
+@checked(HopMeanSamplerConfig)
 class HopMeanSampler(SteppingSampler):
     """Gives encoders one mean embedding for each number of steps from the target, the nearest first.
 

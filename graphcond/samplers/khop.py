@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.config import KHopSamplerConfig
@@ -57,6 +58,7 @@ class SteppingSampler(NeighborSampler):
         return np.concatenate([self._graph.neighbors(node) for node in nodes.tolist()]).astype(np.int64)
 
 
+@checked(KHopSamplerConfig)
 class KHopSampler(SteppingSampler):
     """Takes the nodes one step away, then two steps, and so on; the last step is drawn uniformly.
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.config import PPRSamplerConfig
 from graphcond.samplers.pagerank.walk import RandomWalk
@@ -25,6 +26,7 @@ EPSILON = 1e-6
 """Default of the largest residual per degree that ``push`` leaves."""
 
 
+@checked(PPRSamplerConfig)
 class PPRSampler(Extensible):
     """Ranks nodes by personalized PageRank from the target: p = (1 - alpha) P^T p + alpha e_target.
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers.base import NeighborSampler
@@ -20,6 +21,7 @@ DEFAULT = PrecomputedSamplerConfig.model_construct()
 WRITE_AGAIN = "write it again with graphcond sample-all"
 
 
+@checked(PrecomputedSamplerConfig)
 class PrecomputedSampler(NeighborSampler):
     """Takes the first neighbors of each target from a neighbor file, with their scores and relations.
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.config import RandomSamplerConfig
@@ -14,6 +15,7 @@ from graphcond.samplers.ranking import Ranking, best_first, choosable, draw_each
 DEFAULT = RandomSamplerConfig.model_construct()
 
 
+@checked(RandomSamplerConfig)
 class RandomSampler(NeighborSampler):
     """Draws nodes uniformly and without repeats; edges are not read. All scores are 1.
 

@@ -79,9 +79,15 @@ def known_rows(rows: Int[np.ndarray, " b"], nodes: int, *, name: str = "target")
     """Check that each of ``rows`` is a row of a graph with this many ``nodes``, and return them as int64.
 
     Raises:
-        InputError: one is not; the message names the first.
+        InputError: one is not; the message names the first. Or they are no list of whole numbers.
     """
-    rows = np.asarray(rows, np.int64)
+    given = np.asarray(rows)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):  # a mask would name rows 0 and 1
+        raise InputError(
+            f"expected rows of {name}s as a list of whole numbers, got {given.dtype} of shape {given.shape}",
+            remedy="give np.flatnonzero(mask) for a mask",
+        )
+    rows = given.astype(np.int64)
     unknown = rows[(rows < 0) | (rows >= nodes)]
     if len(unknown):
         raise InputError(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64
 
+from graphcond.config import checked
 from graphcond.context import SampledScene, SceneContext
 from graphcond.samplers.base import SceneSampler
 from graphcond.samplers.config import SceneTriplesConfig
@@ -24,6 +25,7 @@ ATTRIBUTE_PREDICATE = "is"
 """The predicate between an object and its attribute."""
 
 
+@checked(SceneTriplesConfig)
 class SceneTriplesSampler(SceneSampler):
     """Keeps objects, relations and attributes; if there are more than fit, a part that is connected.
 

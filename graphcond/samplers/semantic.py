@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.config import SemanticSamplerConfig, no_candidates
@@ -22,6 +23,7 @@ ROUNDING = 1e-4
 NO_CANDIDATES = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
+@checked(SemanticSamplerConfig)
 class SemanticSampler(NeighborSampler):
     """Ranks all nodes by their similarity to the target (the "semantic only" ablation of InstructG2I).
 

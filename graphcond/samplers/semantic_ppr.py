@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph
+from graphcond.config import checked
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError
 from graphcond.samplers.config import SemanticPPRSamplerConfig
 from graphcond.samplers.ppr import PPRSampler
 from graphcond.samplers.quotas import Extensible
@@ -23,6 +23,7 @@ CANDIDATES_AT_ONCE = 2048
 """Number of embeddings that a thread holds in memory and compares at once."""
 
 
+@checked(SemanticPPRSamplerConfig)
 class SemanticPPRSampler(Extensible):
     """Semantic PPR-based neighbor sampling of InstructG2I (arXiv 2410.07157, section 3.2).
 
@@ -68,10 +69,6 @@ class SemanticPPRSampler(Extensible):
         threads: int = DEFAULT.threads,
     ) -> None:
         check_rows(similarity, len(graph))
-        if not 0 <= diversity <= 1:
-            raise InputError(
-                f"diversity is {diversity}", place=type(self).__name__, remedy="use a weight from 0 to 1"
-            )
         proposed = min(candidates, max(len(graph), 1))
         self._proposer = PPRSampler(
             graph,

@@ -9,6 +9,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -18,6 +19,7 @@ from graphcond.bases import BASES
 from graphcond.config import ComponentConfig, by_kind
 from graphcond.context import SceneFeatures
 from graphcond.encoders import ENCODERS, Encoder, EncoderFields, TripleTransformerConfig
+from graphcond.errors import InputError
 from graphcond.objectives import OBJECTIVES, LayoutObjectiveConfig, TripleContrastConfig
 from graphcond.samplers import SAMPLERS
 from graphcond.samplers.similarity.config import SIMILARITIES
@@ -182,3 +184,29 @@ def test_a_package_may_be_imported_before_graphcond(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "True\n", done.stderr
+
+
+BOUNDED = [
+    pytest.param(config, name, id=f"{kind}-{name}")
+    for kinds in (SAMPLERS, ENCODERS, INJECTORS)
+    for kind, config in kinds.items()
+    for name, field in config.model_fields.items()
+    if field.annotation in (int, float, int | None, float | None)
+    and name in signature(config.component_class()).parameters
+]
+
+
+@pytest.mark.parametrize(("config", "name"), BOUNDED)
+@pytest.mark.parametrize("wrong", ["5", True, -1, float("nan"), np.float32("inf"), np.array("5")])
+def test_a_number_is_checked_in_python_as_in_a_recipe(
+    config: type[ComponentConfig], name: str, wrong: Any
+) -> None:
+    """Before anything else that the class is given is looked at."""
+    component = config.component_class()
+    needed = {
+        parameter.name: None
+        for parameter in signature(component).parameters.values()
+        if parameter.default is Parameter.empty
+    }
+    with pytest.raises(InputError, match=rf"{component.__name__}, {name}: expected .*, got .* Correct that"):
+        component(**needed | {name: wrong})

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from graphcond.errors import InputError
 from graphcond.samplers.ranking import best_first, choosable, known_rows
 from tests.samplers.toy_graphs import toy_graph
+from tests.typecheck import unchecked
 
 
 @given(scores=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), max_size=20), count=st.integers(1, 25))
@@ -33,3 +34,15 @@ def test_an_empty_graph_has_no_rows() -> None:
     assert known_rows(np.empty(0, np.int64), 0).tolist() == []
     with pytest.raises(InputError, match="has no nodes"):
         known_rows(np.array([0]), 0)
+
+
+@pytest.mark.parametrize("rows", [np.array([True, False]), np.array([1.0]), np.array([[1]]), np.array(1)])
+def test_rows_are_a_list_of_whole_numbers(rows: np.ndarray) -> None:
+    """A mask would name rows 0 and 1, and forbid them alone."""
+    with unchecked():
+        for check in (
+            lambda: known_rows(rows, 3),
+            lambda: choosable(toy_graph(3), rows, require_picture=False),
+        ):
+            with pytest.raises(InputError, match=r"as a list of whole numbers, got .* Give np\.flatnonzero"):
+                check()
