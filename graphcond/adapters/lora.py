@@ -28,7 +28,7 @@ from graphcond.config import as_number, checked
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError, Notice
 from graphcond.io.strict_json import parse_json
-from graphcond.io.tensors import check_weights, load_tensors, read_metadata
+from graphcond.io.tensors import check_weights, load_tensors, read_metadata, sort_metadata
 from graphcond.signals import Signal
 
 DEFAULT = LoraConfig.model_construct()
@@ -159,6 +159,7 @@ class LoraInjector(Injector[Signal]):
             for key, value in self._peft_config.to_dict().items()
         }
         self._injected_base().write_lora(folder, convert_state_dict_to_diffusers(weights), config)
+        sort_metadata(folder / WEIGHTS_FILE)
 
     @torch.no_grad()
     def load_weights(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ import traceback
 import warnings
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,12 +83,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    python_format = warnings.formatwarning
-    warnings.formatwarning = lambda message, category, *where, **line: (
-        f"note: {plain(str(message))}\n"
-        if issubclass(category, Notice)
-        else python_format(message, category, *where, **line)
-    )
+    warnings.formatwarning = _as_note
     output = make_streams_last()
     announce = SayLoading()
     sys.meta_path.insert(0, announce)
@@ -142,6 +137,15 @@ def _run() -> int:
             raise reason from None
         return end.code if isinstance(end.code, int) else DONE
     return DONE
+
+
+_PYTHON_FORMAT = warnings.formatwarning
+
+
+def _as_note(message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+    if issubclass(category, Notice):
+        return f"note: {plain(str(message))}\n"
+    return _PYTHON_FORMAT(message, category, *where, **line)
 
 
 def _complain(*lines: str) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from graphcond.io.terminal import console, say
+
 
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, as `train` writes them.")],
@@ -52,7 +54,7 @@ def report(
         with atomic_file(pdf) as temporary:
             write_pdf(temporary, found)
     for file in files:
-        print(f"wrote {file}")
+        say(f"wrote {file}")
 
 
 def runs_command(
@@ -63,18 +65,16 @@ def runs_command(
 
     Example: graphcond runs outputs
     """
-    from rich.console import Console
-
     from graphcond.report import find_runs
     from graphcond.report.summaries import listing
 
     found = find_runs(folder)
     if as_json:
-        print(json.dumps(listing(found, folder).to_json()))
+        say(json.dumps(listing(found, folder).to_json()))
     elif found:
-        Console().print(listing(found, folder).to_rich())
+        console().print(listing(found, folder).to_rich())
     else:
-        print(f"no runs under {folder}")
+        say(f"no runs under {folder}")
 
 
 def _write(file: Path, text: str) -> None:

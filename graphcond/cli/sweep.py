@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphcond.errors import InputError
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     from graphcond.sweep import SweepConfig
@@ -72,11 +74,11 @@ def do_sweep(
         jobs=jobs,
         share=share_of(shard, {}),
         device=device,
-        say=lambda text: typer.echo(text, err=True),
+        say=partial(say, err=True),
     )
     if state.results is not None:
-        typer.echo((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8").rstrip())
-        typer.echo(f"table: {out / 'table.md'}", err=True)
+        say((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8").rstrip())
+        say(f"table: {out / 'table.md'}", err=True)
     if state.failed:
         name, reason = next(iter(state.failed.items()))
         raise InputError(

@@ -10,12 +10,14 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
+from secrets import token_hex
 from typing import Any, Literal
 
 from graphcond.errors import InputError, StorageError
@@ -96,13 +98,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent.absolute())
-        handle, name = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f"{temporary_prefix(path)}{token_hex(4)}")
+        temporary.touch(exist_ok=False)
+        mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it
         try:
             yield temporary
             _sync(temporary)
-            temporary.chmod(0o644)
+            temporary.chmod(mode)  # some libraries write for their user only
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -122,13 +124,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path = Path(path).resolve()  # a link stays one
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent.absolute())
-        temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(path), dir=path.parent))
-        temporary.chmod(0o755)
+        temporary = path.with_name(f"{temporary_prefix(path)}{token_hex(4)}")
+        temporary.mkdir()
+        mode = stat.S_IMODE(temporary.stat().st_mode) & 0o666  # as the umask has it
         try:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
-                    file.chmod(0o644)  # some libraries write for their user only
+                    file.chmod(mode)  # some libraries write for their user only
                     _sync(file)
             _put(temporary, path)
             delete_leftovers(path.parent, re.escape(path.name), "old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping, Sequence
@@ -116,6 +117,20 @@ def read_metadata(file: Path) -> dict[str, str]:
 
     with safe_open(file, "pt") as opened:
         return dict(opened.metadata() or {})
+
+
+def sort_metadata(file: Path) -> None:
+    """Sort the metadata of a safetensors file: the library orders several keys by chance.
+
+    Equal tensors and metadata then give equal bytes.
+    """
+    content = file.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
 
 
 def check_weights(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ def plain(text: str) -> str:
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def say(text: object = "", *, end: str = "\n") -> None:
-    """Print the answer of a command to standard output."""
-    print(plain(str(text)), end=end)
+def say(text: object = "", *, end: str = "\n", err: bool = False) -> None:
+    """Print the answer of a command to standard output, or a word about it to standard error."""
+    print(plain(str(text)), end=end, file=sys.stderr if err else sys.stdout)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from graphcond.errors import InputError
 from graphcond.io.files import atomic_folder, read_json, write_json
+from graphcond.io.pictures import open_picture
 from graphcond.sweep.scores.base import Example, Figure, Scored
 
 CONTENT, EVIDENCE, EXAMPLES = "scores.json", "evidence.safetensors", "examples.json"
@@ -74,7 +75,7 @@ def read_scored(folder: Path) -> Scored | None:
 def _examples(folder: Path) -> Iterator[Example]:
     kept: Any = read_json(folder / EXAMPLES)
     for one in kept:
-        pictures = {name: Image.open(folder / one[name]).convert("RGB") for name in PICTURES if name in one}
+        pictures = {name: open_picture(folder / one[name]) for name in PICTURES if name in one}
         yield Example(label=one["label"], right=one["right"], **pictures)
 
 

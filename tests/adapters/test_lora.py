@@ -331,3 +331,15 @@ def test_settings_that_cannot_be_read(base, tmp_path: Path, plain_file, settings
     folder = written(base, tmp_path / "odd", plain_file, {"lora_adapter_metadata": settings})
     with pytest.raises(InputError, match="Fetch the file again"):
         with_file(base, folder)
+
+
+def test_the_file_is_the_same_each_time(base, tmp_path: Path) -> None:
+    injector = LoraInjector(rank=2)
+    injector.inject(base)
+    contents = set()
+    for number in range(8):
+        (tmp_path / str(number)).mkdir()
+        injector.save_weights(tmp_path / str(number))
+        contents.add((tmp_path / str(number) / "pytorch_lora_weights.safetensors").read_bytes())
+    assert len(contents) == 1
+    injector.load_weights(tmp_path / "0")

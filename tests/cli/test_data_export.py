@@ -12,6 +12,7 @@ from graphcond.attributed_graph import ABSENT
 from graphcond.cli.data import app
 from graphcond.errors import GraphcondError
 from graphcond.graphs import load_graph, save_graph
+from graphcond.io.files import temporary_prefix
 from graphcond.samplers import PPRSampler
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
 from tests.graphs.graphs import rich_graph, write_metadata, write_picture
@@ -157,3 +158,16 @@ def test_a_source_without_features(tmp_path: Path) -> None:
     assert output_of("features", tmp_path / "graph.pt") == "there are none\n"
     (tmp_path / "edges.csv").write_text("src,dst\na,b\n")
     assert "the format edge_list has no vectors of nodes" in error_of("features", tmp_path / "edges.csv")
+
+
+@pytest.mark.parametrize("name", ["e.csv", "e.csv.gz", "e.parquet", "e.pt"])
+def test_an_export_is_the_same_each_time_and_says_nothing_of_the_machine(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    contents = []
+    for place in ("one", "two"):
+        output_of("export", folder, "--out", tmp_path / place / name)
+        contents.append((tmp_path / place / name).read_bytes())
+    assert contents[0] == contents[1]
+    prefix = temporary_prefix(Path(name)).split(".")
+    assert prefix[-2].encode() not in contents[0], "machine and process"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -232,3 +233,22 @@ def test_writers_of_one_folder_do_not_disturb_each_other(
     assert missing == 0 or not at_once
     assert names(tmp_path) == ["folder"]
     assert (folder / "writer").is_file()
+
+
+@pytest.mark.parametrize(
+    ("umask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)]
+)
+def test_what_is_written_has_the_rights_that_the_umask_leaves(
+    tmp_path: Path, umask: int, file_mode: int, folder_mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "a.json", {})
+        with atomic_folder(tmp_path / "model") as folder:
+            (folder / "parts").mkdir()
+            (folder / "parts" / "weights").touch(0o600)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    files, folders = ("a.json", "weights"), ("model", "parts")
+    assert modes == dict.fromkeys(files, file_mode) | dict.fromkeys(folders, folder_mode)

@@ -278,8 +278,9 @@ def write_pyg(graph: AttributedGraph, file: Path | str) -> None:
     """
     import torch
 
-    with atomic_file(Path(file)) as temporary:
-        torch.save(dict_of(graph), temporary)
+    # Given a path, torch names the archive after it: here after a temporary file, with the process's number.
+    with atomic_file(Path(file)) as temporary, temporary.open("wb") as handle:
+        torch.save(dict_of(graph), handle)
 
 
 _TAKEN = {*KEYS.values(), *FEATURES.values(), "num_nodes", "edge_index"}
