@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, summed
+from graphcond.encoders.scene_graphs import PackedScenes, picked, summed
 
 SLOPE = 0.2
 """Of the leaky ReLU in the scores, as in the paper."""
@@ -42,8 +42,8 @@ class GatLayer(GraphLayer):
         own = torch.arange(len(nodes), device=nodes.device)
         sources = torch.cat([graph.subjects, graph.objects, own])
         targets = torch.cat([graph.objects, graph.subjects, own])
-        told = self.told(nodes)[sources] + torch.cat([there, back, torch.zeros_like(nodes)])
-        weights = self._weights(self.asking(nodes)[targets] + told, targets, len(nodes))
+        told = picked(self.told(nodes), sources) + torch.cat([there, back, torch.zeros_like(nodes)])
+        weights = self._weights(picked(self.asking(nodes), targets) + told, targets, len(nodes))
         parts = rearrange(told, "m (h w) -> m h w", h=self.heads) * weights[..., None]
         heard = summed(rearrange(parts, "m h w -> m (h w)"), targets, len(nodes))
         return graph.having(graph.nodes + self.out(heard), graph.predicates)
@@ -60,4 +60,4 @@ class GatLayer(GraphLayer):
             0, index, scores.detach(), "amax", include_self=False
         )
         raised = (scores - highest[targets]).exp()
-        return raised / summed(raised, targets, count)[targets]
+        return raised / picked(summed(raised, targets, count), targets)

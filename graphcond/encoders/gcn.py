@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphcond.encoders.config import Backend
 from graphcond.encoders.dgl_backend import require_dgl, uses_dgl
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, counted, summed
+from graphcond.encoders.scene_graphs import PackedScenes, counted, picked, summed
 from graphcond.errors import InputError
 
 
@@ -45,7 +45,7 @@ class GraphConvolution(nn.Module):
             return self._by_dgl(nodes, sources, targets) + self.bias
         out_degrees, in_degrees = counted(sources, len(nodes)), counted(targets, len(nodes))
         sent = (nodes @ self.weight) * out_degrees.rsqrt()[:, None]
-        return summed(sent[sources], targets, len(nodes)) * in_degrees.rsqrt()[:, None] + self.bias
+        return summed(picked(sent, sources), targets, len(nodes)) * in_degrees.rsqrt()[:, None] + self.bias
 
     def _by_dgl(self, nodes: Tensor, sources: Tensor, targets: Tensor) -> Tensor:
         dgl = require_dgl()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, averaged
+from graphcond.encoders.scene_graphs import PackedScenes, averaged, picked
 
 
 class SageLayer(GraphLayer):
@@ -26,6 +26,8 @@ class SageLayer(GraphLayer):
     def forward(self, graph: PackedScenes) -> PackedScenes:
         """Nodes that have heard their neighbors; predicates stay."""
         nodes, (there, back) = self.norm(graph.nodes), graph.predicates.chunk(2, dim=-1)
-        messages = torch.cat([nodes[graph.subjects] + there, nodes[graph.objects] + back]).relu()
+        messages = torch.cat(
+            [picked(nodes, graph.subjects) + there, picked(nodes, graph.objects) + back]
+        ).relu()
         mean = averaged(messages, torch.cat([graph.objects, graph.subjects]), len(nodes))
         return graph.having(graph.nodes + (self.own(nodes) + self.heard(mean)).relu(), graph.predicates)

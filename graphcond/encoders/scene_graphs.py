@@ -54,6 +54,14 @@ def pack(context: SceneFeatures) -> PackedScenes:
     )
 
 
+def picked(values: Float[Tensor, "p w"], rows: Int64[Tensor, " m"]) -> Float[Tensor, "m w"]:
+    """``values[rows]``, with the same gradient in every run.
+
+    The gradient of an index is summed by several threads in any order, that of ``index_select`` is not.
+    """
+    return values.index_select(0, rows)
+
+
 def summed(
     messages: Float[Tensor, "m w"], targets: Int64[Tensor, " m"], count: int
 ) -> Float[Tensor, "count w"]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, averaged
+from graphcond.encoders.scene_graphs import PackedScenes, averaged, picked
 
 
 class TripleConvolution(GraphLayer):
@@ -33,7 +33,7 @@ class TripleConvolution(GraphLayer):
     def forward(self, graph: PackedScenes) -> PackedScenes:
         """Nodes and predicates with what their triples say added to them."""
         nodes, predicates = self.node_norm(graph.nodes), self.predicate_norm(graph.predicates)
-        triples = torch.cat([nodes[graph.subjects], predicates, nodes[graph.objects]], dim=-1)
+        triples = torch.cat([picked(nodes, graph.subjects), predicates, picked(nodes, graph.objects)], dim=-1)
         to_subject, change, to_object = self.propose(triples).split(self.sizes, dim=-1)
         ends = torch.cat([graph.subjects, graph.objects])
         pooled = averaged(torch.cat([to_subject, to_object]), ends, len(nodes))

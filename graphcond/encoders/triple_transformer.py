@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from graphcond.config import checked
 from graphcond.context import SceneFeatures
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.config import TripleTransformerConfig
+from graphcond.encoders.scene_graphs import averaged
 from graphcond.signals import GraphTokens, TextTokens
 
 DEFAULT = TripleTransformerConfig.model_construct()
@@ -74,12 +76,9 @@ def mean_attribute(context: SceneFeatures) -> Float[Tensor, "b n d"]:
     here = context.related & ~_at(context.is_object, target)
     scene, number = here.nonzero(as_tuple=True)
     words = context.nodes[scene, target[scene, number]]
-    place = (scene, subject[scene, number])
-    total = torch.zeros_like(context.nodes).index_put(place, words, accumulate=True)
-    count = torch.zeros_like(context.nodes[..., :1]).index_put(
-        place, torch.ones_like(words[:, :1]), accumulate=True
-    )
-    return total / count.clamp(min=1)
+    scenes, nodes = context.present.shape
+    mean = averaged(words, scene * nodes + subject[scene, number], scenes * nodes)
+    return mean.to(words.dtype).unflatten(0, (scenes, nodes))
 
 
 def _at(values: Bool[Tensor, "b n"], places: Int64[Tensor, "b t"]) -> Bool[Tensor, "b t"]:
@@ -166,11 +165,11 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         items = items_of(context, self.triples)
         # Each item as one vector: head + relation - tail; a lone object is its head alone.
         words = self.read_words(context.nodes) + self.read_attributes(mean_attribute(context))
-        row = torch.arange(len(words), device=words.device)[:, None]
-        head, tail = (words[row, items.ends[..., end]] for end in (0, 1))
+        # Not by indexing, whose gradients several threads sum in any order.
+        head, tail = (words.take_along_dim(items.ends[..., end, None], dim=1) for end in (0, 1))
         triple = (items.kinds < ITEM_KINDS.index("object"))[..., None]
         link = self.read_predicates(items.predicates) - tail
-        vectors = self.norm(head + link * triple + self.kinds[items.kinds])
+        vectors = self.norm(head + link * triple + F.embedding(items.kinds, self.kinds))
         first = self.first.expand(len(vectors), 1, -1)
         everywhere = torch.ones_like(first[..., 0], dtype=torch.bool)
         hidden = ~torch.cat([everywhere, items.present], dim=1)

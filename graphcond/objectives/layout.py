@@ -16,7 +16,7 @@ from graphcond.objectives.base import (
     ObjectiveResult,
     PretrainBatch,
 )
-from graphcond.objectives.relations import RULES, shortfall, stated
+from graphcond.objectives.relations import RULES, pairs_of, shortfall, stated
 from graphcond.scene_graph import Box, holds
 
 Boxes = Float[Tensor, "*#b 4"]
@@ -142,8 +142,7 @@ def _overlap_loss(
     low, high = nested[:, 1:3].amin(1), nested[:, 1:3].amax(1)
     apart[nested[:, 0], low, high] = False
     apart &= overlap(truth[:, :, None], truth[:, None, :]).iou == 0
-    scene, first, second = apart.nonzero(as_tuple=True)
-    return _mean(overlap(boxes[scene, first], boxes[scene, second]).covered, boxes)
+    return _mean(overlap(*pairs_of(boxes, *apart.nonzero(as_tuple=True))).covered, boxes)
 
 
 def _mean(losses: Float[Tensor, " m"], like: Tensor) -> Float[Tensor, ""]:

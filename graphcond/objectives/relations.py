@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from graphcond.context import SceneContext
+from graphcond.encoders.scene_graphs import picked
 
 Rule: TypeAlias = Literal["left of", "above", "inside", "bigger than"]
 """Relations that all others come down to, read from one end or the other."""
@@ -66,10 +67,21 @@ def stated(scenes: SceneContext, device: torch.device) -> Int64[Tensor, "r 4"]:
     return torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 4)
 
 
+def pairs_of(
+    boxes: Float[Tensor, "b n 4"],
+    scene: Int64[Tensor, " r"],
+    first: Int64[Tensor, " r"],
+    second: Int64[Tensor, " r"],
+) -> tuple[Float[Tensor, "r 4"], Float[Tensor, "r 4"]]:
+    """The boxes of the first and of the second node of each pair."""
+    one, other = (picked(boxes.flatten(0, 1), scene * boxes.shape[1] + node) for node in (first, second))
+    return one, other
+
+
 def shortfall(boxes: Float[Tensor, "b n 4"], relations: Int64[Tensor, "r 4"]) -> Float[Tensor, " r"]:
     """By how much each relation is missed, in shares of the picture's side; 0 where it clearly holds."""
     scene, first, second, rule = relations.unbind(1)
-    one, other = boxes[scene, first], boxes[scene, second]
+    one, other = pairs_of(boxes, scene, first, second)
     x, y = ((other[:, :2] + other[:, 2:] - one[:, :2] - one[:, 2:]) / 2).unbind(1)
     edges = torch.cat([other[:, :2] - one[:, :2], one[:, 2:] - other[:, 2:]], dim=1)
     hinges = [  # of each rule, in the order of `RULES`

@@ -15,6 +15,7 @@ from graphcond.encoders import ENCODERS, Encoder
 from graphcond.scene_graph import SceneGraph
 from graphcond.signals import GraphTokens, LayoutMap, TextTokens
 from tests.builders import small_base
+from tests.racing import RacingSums
 from tests.scene_batches import EMPTY, LOOSE, PAIR, PARK, WORD_WIDTH, features_of, reordered
 
 SMALL: dict[str, Any] = {"node_width": 16, "layers": 2}
@@ -168,6 +169,16 @@ def test_gradients_reach_its_words(encoder, base) -> None:
     (values(signal, 0).square().sum() + values(signal, 1).square().sum()).backward()
     assert context.nodes.grad is not None
     assert (context.nodes.grad.abs().sum(-1)[context.present] > 0).all()
+
+
+def test_its_sums_do_not_depend_on_threads(encoder, base) -> None:
+    if not any(parameter.requires_grad for parameter in encoder.parameters()):
+        pytest.skip("it learns nothing")
+    context = features_of([PARK, PAIR, PARK])
+    with RacingSums() as sums:
+        signal = encode(encoder, base, replace(context, nodes=context.nodes.clone().requires_grad_()))
+        (signal.features if isinstance(signal, LayoutMap) else signal.tokens).square().sum().backward()
+    assert not sums.found
 
 
 def test_no_name_that_peft_would_take_for_its_own(encoder) -> None:

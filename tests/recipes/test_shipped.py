@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from graphcond.io.tensors import load_tensors
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe, parse_recipe, shipped_recipes
 from graphcond.training import train
-from tests.training.toys import quiet
+from graphcond.training.prepare import prepare
+from graphcond.training.report import Report
+from tests.racing import RacingSums
+from tests.training.toys import quiet, same
 
 NAMES = sorted(shipped_recipes())
 MONET = Path(__file__).parents[2] / "../shared/data/monet/train"
@@ -36,9 +41,10 @@ def test_it_loads_is_called_as_its_file_and_goes_round(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path) -> None:
+def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe(name, base="tiny", overrides=(*FEW, *_small(name)))
-    run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
+    with RacingSums() as sums:
+        run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
     groups = run.model.trainable_parameters()
     assert set(groups) <= {c.name for c in recipe.conditions} | {"lora"}
     assert ("lora" in groups) == (recipe.lora is not None)
@@ -50,6 +56,14 @@ def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path) -> None:
         assert name == "sgcond-i", "nothing is trained"
     assert {stage.name for stage in recipe.stages} == {path.name for path in run.folder.glob("stages/*")}
     assert GraphPipeline.from_pretrained(run.folder / "final").model.recipe == recipe
+    if recipe.stages:
+        monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "another"))
+        with sums:
+            again = prepare(recipe, torch.device("cpu"), Report(quiet())).model.conditions
+        for stage in recipe.stages:
+            ended = load_tensors(run.folder / "stages" / stage.name / "encoder.safetensors")
+            assert same(ended, again[stage.condition].encoder.state_dict()), "the same as in another run"
+    assert not sums.found, "two runs with several threads differ"
 
 
 def _small(name: str) -> list[str]:
