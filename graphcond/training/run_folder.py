@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from graphcond.errors import InputError
-from graphcond.io.files import check_new_folder, writing
+from graphcond.io.files import check_new_folder, delete_leftovers, writing
 from graphcond.io.locks import locked
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.recipe.overrides import leaves
@@ -66,6 +66,7 @@ def new_run(recipe: Recipe, folder: Path) -> Iterator[RunFolder]:
         folder.mkdir(parents=True, exist_ok=True)  # two processes may come here: the lock decides
     try:
         with locked(run.lock, "the run folder"):
+            delete_leftovers(folder, ".+", "new")  # of a process that was killed as it began
             if set(folder.iterdir()) > {run.lock}:
                 raise InputError("exists already", place=folder, remedy=OCCUPIED)
             recipe.save(run.recipe)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from graphcond.errors import InputError, StorageError
+from graphcond.io.files import temporary_prefix
 from graphcond.recipe import Recipe
 from graphcond.training.run_folder import check_same_recipe, new_run, place_of_run, resumed_run
 from tests.training.toys import toy_condition, toy_recipe
@@ -92,6 +94,16 @@ def test_a_run_that_fails_before_it_begins_leaves_its_folder_as_it_was(
         raise InputError("no such graph")
     assert (tmp_path / "run").exists() == there
     enter(recipe, tmp_path / "run")
+
+
+def test_a_run_that_was_killed_as_it_began_is_begun_again(recipe: Recipe, tmp_path: Path) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    left = temporary_prefix(tmp_path / "recipe.yaml").replace(f"-{PID}.", f"-{child.pid}.")
+    (tmp_path / f"{left}abcdefgh").touch()
+    (tmp_path / ".lock").touch()
+    enter(recipe, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
 def test_a_stopped_run_can_be_resumed_wherever_it_was_stopped(recipe: Recipe, tmp_path: Path) -> None:
