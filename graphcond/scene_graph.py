@@ -25,6 +25,7 @@ from graphcond.config import as_input_error, shown
 from graphcond.errors import InputError
 from graphcond.io.files import file_inside
 from graphcond.splits import rows_in
+from graphcond.tally import Tally
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +43,8 @@ class SceneSet:
     captions: Sequence[str] | None = None
     splits: Sequence[str] | None = None
     root: Path | None = None
+    tally: Tally = field(default_factory=Tally, compare=False)
+    """What was read and left out."""
 
     def __len__(self) -> int:
         return len(self.graphs)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from graphcond.errors import InputError
 
-SKIP = "leave such rows out with --skip-bad-rows (`skip_bad_rows` in Python, data.skip_bad_rows in a recipe)"
+SKIP = (
+    "leave such rows out (`--skip-bad-rows` of data build and inspect, `skip_bad_rows` in Python, "
+    "data.skip_bad_rows in a recipe)"
+)
 """The remedy of an error about a row that may be left out."""
 
 Counts = Mapping[str, int]
@@ -67,6 +70,11 @@ def _sum(first: Counts, second: Counts) -> dict[str, int]:
     return {name: first.get(name, 0) + second.get(name, 0) for name in dict.fromkeys((*first, *second))}
 
 
+def reading_row(bad: BadRows | None, what: str) -> AbstractContextManager[None]:
+    """`BadRows.row`, or a block whose errors are errors where there is no ``bad``."""
+    return nullcontext() if bad is None else bad.row(what)
+
+
 class BadRows:
     """Decides whether a broken row is an error or is left out, and notes what a reader did.
 
@@ -92,7 +100,8 @@ class BadRows:
         Raises:
             InputError: broken rows are not skipped.
         """
-        if not self.skip and (error.remedy or "").endswith(SKIP):
+        named = (error.remedy or "").endswith(SKIP) or error.problem.endswith("?")  # a better remedy
+        if not self.skip and named:
             raise error
         if not self.skip:
             remedy = f"{error.remedy}, or {SKIP}" if error.remedy else SKIP

@@ -81,6 +81,9 @@ def inspect(
     format_: Annotated[
         str | None, typer.Option("--format", help="The format, where its content does not tell.")
     ] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave broken scenes and objects out, and count them.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON for a program instead of a table.")
     ] = False,
@@ -93,7 +96,7 @@ def inspect(
     """
     from graphcond.scenes import inspect_scenes
 
-    report = inspect_scenes(source, format=format_, pictures=pictures)
+    report = inspect_scenes(source, format=format_, pictures=pictures, skip_bad_rows=skip_bad_rows)
     if as_json:
         say(json.dumps(asdict(report), indent=2, ensure_ascii=False))
         return

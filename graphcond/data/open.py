@@ -58,6 +58,7 @@ def open_data(
         pictures=config.pictures,
         prompt=config.prompt,
         seed=config.seed,
+        skip_bad_rows=config.skip_bad_rows,
         report=say,
     )
     if config.prompt_from != "fixed":

@@ -119,6 +119,8 @@ class SceneData(FolderData):
     """Splits that are never trained on; they are used for validation if there is no validation split."""
     hold_out: Share | None = None
     """The share of scenes without splits that becomes the split `test`."""
+    skip_bad_rows: bool = False
+    """Leave broken scenes out and count them, in place of an error."""
     seed: Seed = 0
     """Decides what a format leaves open (relations made from boxes, say)."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphcond.scenes.load import read_scene_source
+from graphcond.tally import BadRows, Tally
 
 SHOWN = 5
 
@@ -18,7 +19,8 @@ class SceneReport:
     ``object_classes``, ``predicate_classes`` and ``attribute_classes`` are numbers of different words. They
     leave out sg2im's dummies, which published vocabularies count. The ``frequent_*`` hold the most frequent
     words.
-    ``notes`` are sentences about dropped scenes, and about missing or suspicious data.
+    ``notes`` are sentences about dropped scenes, and about missing or suspicious data; ``tally`` counts what
+    was read and left out.
     """
 
     scenes: int
@@ -39,10 +41,15 @@ class SceneReport:
     without_relationships: int
     self_relations: int
     notes: tuple[str, ...]
+    tally: Tally
 
 
 def inspect_scenes(
-    source: Path | str, *, format: str | None = None, pictures: Path | str | None = None
+    source: Path | str,
+    *,
+    format: str | None = None,
+    pictures: Path | str | None = None,
+    skip_bad_rows: bool = False,
 ) -> SceneReport:
     """Count the scenes of a source, their objects and their relations.
 
@@ -50,11 +57,13 @@ def inspect_scenes(
         source: a file or folder of any format.
         format: the name of one of `scene_formats`; by default it is detected.
         pictures: the folder that pictures are in.
+        skip_bad_rows: leave broken scenes out and count them, in place of an error.
 
     Raises:
         InputError: the source holds no scenes, or broken ones.
     """
-    read = read_scene_source(source, format=format, pictures=pictures)
+    bad = BadRows(skip_bad_rows)
+    read = read_scene_source(source, format=format, pictures=pictures, bad=bad)
     graphs = [record.graph for record in read.records]
     objects = Counter(label for graph in graphs for label in graph.objects)
     predicates = Counter(relation.predicate for graph in graphs for relation in graph.relationships)
@@ -78,4 +87,5 @@ def inspect_scenes(
         without_relationships=sum(1 for graph in graphs if not graph.relationships),
         self_relations=sum(1 for graph in graphs for r in graph.relationships if r.subject == r.object),
         notes=read.notes,
+        tally=read.tally,
     )

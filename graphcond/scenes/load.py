@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from graphcond.scenes.formats.sgcond import SGCOND
 from graphcond.scenes.formats.visual_genome import VISUAL_GENOME
 from graphcond.scenes.formats.written import WRITTEN, parse_scene, scene_as_dict
 from graphcond.scenes.records import PROMPT, Gallery, SceneFormat, SceneInput, SceneSource
+from graphcond.tally import BadRows, Tally
 
 FORMATS: tuple[SceneFormat, ...] = (
     SCENE_FOLDER,
@@ -112,6 +114,7 @@ def load_scene_set(
     seed: int = 0,
     prompt: str = PROMPT,
     keep_unrelated: bool = True,
+    skip_bad_rows: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> SceneSet:
     """Scenes with their pictures, prompts and splits.
@@ -123,13 +126,19 @@ def load_scene_set(
         seed: seed of the relations of formats without relations (COCO).
         prompt: the prompt of scenes without one.
         keep_unrelated: keep LAION-SG's entries without relations; its reference loader drops them.
+        skip_bad_rows: leave broken scenes out and count them, in place of an error.
         report: called with a sentence for everything that was dropped, is missing or looks wrong.
 
     Raises:
         InputError: the source holds no scenes, or broken ones.
     """
     read = read_scene_source(
-        source, format=format, pictures=pictures, seed=seed, keep_unrelated=keep_unrelated
+        source,
+        format=format,
+        pictures=pictures,
+        seed=seed,
+        keep_unrelated=keep_unrelated,
+        bad=BadRows(skip_bad_rows),
     )
     if report is not None:
         for note in read.notes:
@@ -144,14 +153,17 @@ def read_scene_source(
     pictures: Path | str | None = None,
     seed: int = 0,
     keep_unrelated: bool = True,
+    bad: BadRows | None = None,
 ) -> SceneSource:
     """Scenes as their format gives them, with notes on what was dropped; arguments as `load_scene_set`.
+
+    ``bad`` decides what to do with broken scenes; they are errors unless given.
 
     Raises:
         InputError: the source holds no scenes, or broken ones.
     """
     path, gallery = Path(source), None if pictures is None else Gallery(Path(pictures))
-    given = SceneInput(path, gallery, seed, keep_unrelated)
+    given = SceneInput(path, gallery, seed, keep_unrelated, bad)
     if format is None:
         read = detect_scenes(given).read(given)
     elif format in (formats := scene_formats()):
@@ -165,7 +177,8 @@ def read_scene_source(
         raise InputError(
             f"there are no scenes ({notes or 'it is empty'})", place=path, remedy="check the files"
         )
-    return read
+    tally = Tally({"scenes": len(read.records)}) + read.tally + (bad.tally() if bad else Tally())
+    return replace(read, notes=(*read.notes, *tally.losses()), tally=tally)
 
 
 def write_scene(scene: SceneGraph, path: Path | str) -> None:

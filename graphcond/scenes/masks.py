@@ -35,6 +35,8 @@ def mask_in_box(segmentation: Any, box: Box, size: tuple[float, float]) -> Bool[
     """
     if not segmentation:
         return np.ones((MASK_SIDE, MASK_SIDE), np.bool_)
+    if isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], dict):
+        segmentation = segmentation[0]  # run lengths in a list, as COCO-Stuff 10K has them
     if isinstance(segmentation, list):
         return _of_polygons(segmentation, box, size)
     if not isinstance(segmentation, dict):

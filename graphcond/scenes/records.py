@@ -13,6 +13,7 @@ from graphcond.io.files import inside, read_json
 from graphcond.io.formats import Format
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.jsonfile import read_lines, rows_of
+from graphcond.tally import BadRows, Tally
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """sg2im adds to every scene an object for the whole picture, and a relation from each other object to it."""
@@ -37,13 +38,15 @@ class SceneRecord:
 class SceneSource:
     """The scenes of a source as its format gives them.
 
-    ``notes`` are sentences about dropped scenes, and about missing or suspicious data.
+    ``notes`` are sentences about dropped scenes, and about missing or suspicious data. ``tally`` is completed
+    by `graphcond.scenes.load.read_scene_source`.
     """
 
     records: Sequence[SceneRecord]
     root: Path | None = None
     notes: tuple[str, ...] = ()
     counted: dict[str, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
     def scene_set(self, prompt: str = PROMPT) -> SceneSet:
         """The scenes as columns, with ``prompt`` for scenes without a prompt."""
@@ -58,6 +61,7 @@ class SceneSource:
             captions=captions if any(captions) else None,
             splits=splits if any(splits) else None,
             root=self.root,
+            tally=self.tally,
         )
 
 
@@ -72,12 +76,14 @@ class SceneInput:
         gallery: the folder of pictures; None where the format keeps them beside ``path``, if it does.
         seed: settles the relations of formats that have none.
         keep_unrelated: keep scenes without relations where the format's reference loader drops them.
+        bad: what to do with broken scenes; they are errors unless given.
     """
 
     path: Path
     gallery: Gallery | None = None
     seed: int = 0
     keep_unrelated: bool = True
+    bad: BadRows | None = None
 
     @property
     def folder(self) -> Path:

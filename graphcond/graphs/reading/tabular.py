@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
@@ -25,7 +25,7 @@ from graphcond.graphs.reading.quotes import QuoteCheck
 from graphcond.graphs.source import GraphSource
 from graphcond.graphs.usual import usual_columns, usual_values
 from graphcond.io.strict_json import parse_json
-from graphcond.tally import BadRows
+from graphcond.tally import BadRows, reading_row
 
 BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""
@@ -206,7 +206,7 @@ def read_jsonl(
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     parsed = None
-                    with nullcontext() if bad is None else bad.row("rows"):
+                    with reading_row(bad, "rows"):
                         parsed = _parse(line, f"{file}:{number}")
                     if parsed is not None:
                         yield f"{file}:{number}", parsed

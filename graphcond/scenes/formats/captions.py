@@ -16,6 +16,7 @@ from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow, BoxFormat
 from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.tally import BadRows, reading_row
 
 
 class Phrase(BaseModel):
@@ -35,13 +36,16 @@ class GroundedCaption(BoxedRow):
     box_format: BoxFormat | None = "xyxy relative"
 
 
-def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None) -> SceneSource:
+def read_grounded(
+    rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None, bad: BadRows | None = None
+) -> SceneSource:
     """The scenes of a parsed file: objects with boxes, no relations.
 
     Args:
         rows: place and value of each scene.
         file: the file of the rows.
         gallery: the folder of pictures; by default the file's own folder.
+        bad: what to do with broken scenes; they are errors unless given.
 
     Raises:
         InputError: a row has another form, or a picture lies outside the folder.
@@ -49,7 +53,7 @@ def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery 
     gallery = gallery or Gallery(file.parent)
     records = []
     for number, (place, value) in enumerate(rows):
-        with at(place):
+        with reading_row(bad, "scenes"), at(place):
             row = checked(GroundedCaption, value, None)
             phrases = tuple(item.phrase for item in row.objects)
             boxes = row.read_boxes([item.box for item in row.objects], "objects[{}].box")
@@ -60,7 +64,7 @@ def read_grounded(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery 
                 caption=row.caption,
                 split=row.split,
             )
-        records.append(record)
+            records.append(record)
     return SceneSource(records, gallery.folder, gallery.notes())
 
 
@@ -73,6 +77,6 @@ GROUNDED = SceneFormat(
     name="grounded",
     files='JSON or JSON Lines of {"image": ..., "objects": [{"phrase": ..., "box": ...}]}',
     signs=lambda given: _has_phrases(given.first),
-    read=lambda given: read_grounded(given.rows, given.path, given.gallery),
+    read=lambda given: read_grounded(given.rows, given.path, given.gallery, given.bad),
     hides=("written",),
 )

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from graphcond.errors import InputError
 from graphcond.io.files import read_json
@@ -24,6 +24,7 @@ from graphcond.scenes.jsonfile import Identifier, at, checked
 from graphcond.scenes.masks import mask_in_box
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
 from graphcond.splits import is_split, split_named
+from graphcond.tally import BadRows, reading_row
 
 SMALLEST = 0.02
 """Share of the picture that an object's box must exceed."""
@@ -33,6 +34,11 @@ FEWEST, MOST = 3, 8
 
 LEFT_OUT = frozenset({"other", "__image__"})
 """Categories without content."""
+
+
+def _unwrapped(given: Any) -> Any:
+    """The only entry of a list of lists; COCO-Stuff 10K wraps its boxes so."""
+    return given[0] if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list) else given
 
 
 class Picture(BaseModel):
@@ -56,7 +62,7 @@ class Annotation(BaseModel):
 
     image_id: Identifier
     category_id: Identifier
-    bbox: FourNumbers
+    bbox: Annotated[FourNumbers, BeforeValidator(_unwrapped)]
     segmentation: Any = None
 
 
@@ -77,7 +83,9 @@ class Thing:
     mask: Bool[np.ndarray, "16 16"]
 
 
-def read_coco(path: Path, gallery: Gallery | None = None, *, seed: int = 0) -> SceneSource:
+def read_coco(
+    path: Path, gallery: Gallery | None = None, *, seed: int = 0, bad: BadRows | None = None
+) -> SceneSource:
     """The scenes of one annotation file with its counterpart, or of a folder with such files.
 
     ``instances_X.json`` and ``stuff_X.json`` of one folder are read together; with a file of stuff, pictures
@@ -87,6 +95,7 @@ def read_coco(path: Path, gallery: Gallery | None = None, *, seed: int = 0) -> S
         path: the folder (or the one above ``annotations/``), or ``instances_X.json``.
         gallery: the folder of pictures; by default ``X/`` beside ``annotations/``, if it exists.
         seed: seed of the relations; each picture has its own generator.
+        bad: what to do with broken annotations; they are errors unless given.
 
     Raises:
         InputError: a file has another form, a box or a mask is broken, or an annotation names an unknown
@@ -101,7 +110,7 @@ def read_coco(path: Path, gallery: Gallery | None = None, *, seed: int = 0) -> S
     records: list[SceneRecord] = []
     dropped_notes: list[str] = []
     for name, files in groups.items():
-        read, dropped = _read_group(name, files, gallery, seed)
+        read, dropped = _read_group(name, files, gallery, seed, bad)
         records += read
         if dropped:
             dropped_notes.append(
@@ -128,10 +137,10 @@ def _groups(path: Path) -> dict[str, list[Path]]:
 
 
 def _read_group(
-    name: str, files: list[Path], gallery: Gallery | None, seed: int
+    name: str, files: list[Path], gallery: Gallery | None, seed: int, bad: BadRows | None
 ) -> tuple[list[SceneRecord], int]:
     """The scenes of a group of files, and the number of pictures that were dropped."""
-    pictures, found, stuffed = _read_files(files)
+    pictures, found, stuffed = _read_files(files, bad)
     usual = split_named(name.rstrip("0123456789"))  # train2017, val2014
     split = usual if is_split(usual) else None
     records, dropped = [], 0
@@ -149,6 +158,7 @@ def _read_group(
 
 def _read_files(
     files: list[Path],
+    bad: BadRows | None,
 ) -> tuple[dict[str, Picture], dict[str, list[Thing]], set[str] | None]:
     """Pictures and objects by image id, and the ids of pictures with stuff; None without a file of stuff."""
     pictures: dict[str, Picture] = {}
@@ -161,12 +171,12 @@ def _read_files(
             names = {category.id: category.name for category in content.categories}
             seen = set()
             for number, given in enumerate(content.annotations):
-                with at(f"annotations[{number}]"):
+                with reading_row(bad, "objects"), at(f"annotations[{number}]"):
                     note = checked(Annotation, given, None)
-                    seen.add(note.image_id)
                     thing = _thing(note, pictures, names)
-                if thing is not None:
-                    objects[note.image_id].append(thing)
+                    seen.add(note.image_id)
+                    if thing is not None:
+                        objects[note.image_id].append(thing)
         stuffed = seen if file.name.startswith("stuff_") else stuffed
     return pictures, objects, stuffed
 
@@ -210,6 +220,6 @@ COCO = SceneFormat(
         or any(given.path.glob("annotations/instances_*.json"))
         or (isinstance(given.json, dict) and {"images", "annotations", "categories"} <= given.json.keys())
     ),
-    read=lambda given: read_coco(given.path, given.gallery, seed=given.seed),
+    read=lambda given: read_coco(given.path, given.gallery, seed=given.seed, bad=given.bad),
     hides=("written",),
 )

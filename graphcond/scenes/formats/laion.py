@@ -18,6 +18,7 @@ from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.jsonfile import Identifier, at, checked, rows_of
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 from graphcond.splits import by_split
+from graphcond.tally import BadRows, Tally, reading_row
 
 
 class Item(BaseModel):
@@ -47,7 +48,12 @@ class Entry(BaseModel):
 
 
 def read_laion(
-    path: Path, gallery: Gallery | None = None, *, value: Any = None, keep_unrelated: bool = True
+    path: Path,
+    gallery: Gallery | None = None,
+    *,
+    value: Any = None,
+    keep_unrelated: bool = True,
+    bad: BadRows | None = None,
 ) -> SceneSource:
     """The scenes of one file, or of a folder with ``train.json``, ``val.json`` and ``test.json``.
 
@@ -56,21 +62,24 @@ def read_laion(
         gallery: the folder with the pictures by their ``name``; without it scenes have no pictures.
         value: the content of the file, if it is parsed already.
         keep_unrelated: keep entries without relations, which the reference loader drops.
+        bad: what to do with broken entries; they are errors unless given.
 
     Raises:
         InputError: an entry has another form, or a relation names an unknown item.
     """
     files = _split_files(path) if path.is_dir() else {"": path}
     records: list[SceneRecord] = []
+    unnamed = 0
     for split, file in files.items():
         for place, row in rows_of(value if value is not None else read_json(file), file):
-            with at(place):
+            with reading_row(bad, "scenes"), at(place):
                 entry = checked(Entry, row, None)
-                picture = gallery.find(entry.name) if gallery and entry.name else None
                 graph = _graph(entry)
-            records.append(
-                SceneRecord(graph, entry.img_id, picture, caption=entry.caption_ori, split=split or None)
-            )
+                picture = gallery.find(entry.name) if gallery and entry.name else None
+                records.append(
+                    SceneRecord(graph, entry.img_id, picture, caption=entry.caption_ori, split=split or None)
+                )
+                unnamed += sum(1 for item in entry.items if item.label is None)
     unrelated = sum(1 for record in records if not record.graph.relationships)
     if not keep_unrelated:
         records = [record for record in records if record.graph.relationships]
@@ -78,7 +87,8 @@ def read_laion(
     if unrelated:
         done = "kept" if keep_unrelated else "dropped"
         notes = (*notes, f"{unrelated} entries have no relations; they were {done}")
-    return SceneSource(records, gallery.folder if gallery else None, notes)
+    tally = Tally(left_out={"objects": {"no label": unnamed}} if unnamed else {})
+    return SceneSource(records, gallery.folder if gallery else None, notes, tally=tally)
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
@@ -87,12 +97,16 @@ def _split_files(folder: Path) -> dict[str, Path]:
 
 
 def _graph(entry: Entry) -> SceneGraph:
-    places: dict[str, int] = {}
+    """The graph of an entry, without items that have no label and without their relations."""
+    places: dict[str, int | None] = {}
+    named: list[Item] = []
     for position, item in enumerate(entry.items):
-        if places.setdefault(item.item_id, position) != position:
+        if item.item_id in places:
             raise InputError(
                 f"item_id {item.item_id!r:.40} occurs twice", place=f"items[{position}]", remedy="keep one"
             )
+        places[item.item_id] = None if item.label is None else len(named)
+        named += [] if item.label is None else [item]
     relations = []
     for number, relation in enumerate(entry.relations or ()):
         for end in (relation.item1, relation.item2):
@@ -100,11 +114,13 @@ def _graph(entry: Entry) -> SceneGraph:
                 raise InputError(
                     f"there is no item {end!r:.40}", place=f"relations[{number}]", remedy="name an item_id"
                 )
-        relations.append((places[relation.item1], relation.relation, places[relation.item2]))
+        subject, target = places[relation.item1], places[relation.item2]
+        if subject is not None and target is not None:
+            relations.append((subject, relation.relation, target))
     return without_dummies(
         SceneGraph(
-            objects=tuple(item.label for item in entry.items),
-            attributes=tuple(item.attributes for item in entry.items),
+            objects=tuple(item.label for item in named),
+            attributes=tuple(item.attributes for item in named),
             relationships=relations,  # type: ignore[arg-type]
         )
     )
@@ -122,6 +138,7 @@ LAION = SceneFormat(
         given.gallery,
         value=None if given.path.is_dir() else given.document,
         keep_unrelated=given.keep_unrelated,
+        bad=given.bad,
     ),
     hides=("written", "grounded"),
 )

@@ -17,24 +17,26 @@ from graphcond.scene_graph import FourNumbers, Label, SceneGraph
 from graphcond.scenes.boxes import read_box
 from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.tally import BadRows, reading_row
 
 
 class Pair(RootModel[tuple[list[FourNumbers], list[Label]]]):
     """The boxes of a scene and their labels."""
 
 
-def read_sgcond(rows: Sequence[tuple[str, Any]]) -> SceneSource:
+def read_sgcond(rows: Sequence[tuple[str, Any]], bad: BadRows | None = None) -> SceneSource:
     """The scenes of a parsed ``data.json``: objects with boxes, no relations.
 
     Args:
         rows: place and value of each scene.
+        bad: what to do with broken scenes; they are errors unless given.
 
     Raises:
         InputError: a scene has another form, or labels and boxes differ in number.
     """
     records = []
     for number, (place, value) in enumerate(rows):
-        with at(place):
+        with reading_row(bad, "scenes"), at(place):
             boxes, labels = checked(Pair, value, None).root
             if len(boxes) != len(labels):
                 raise InputError(
@@ -44,7 +46,7 @@ def read_sgcond(rows: Sequence[tuple[str, Any]]) -> SceneSource:
                 read_box(box, "xywh relative", place=f"[0][{n}]", clip=True) for n, box in enumerate(boxes)
             ]
             graph = without_dummies(SceneGraph(tuple(labels), boxes=tuple(found)))
-        records.append(SceneRecord(graph, f"scene-{number:06d}"))
+            records.append(SceneRecord(graph, f"scene-{number:06d}"))
     return SceneSource(records)
 
 
@@ -54,5 +56,5 @@ SGCOND = SceneFormat(
     signs=lambda given: (
         isinstance(given.first, list) and bool(given.first) and isinstance(given.first[0], list | dict)
     ),
-    read=lambda given: read_sgcond(given.rows),
+    read=lambda given: read_sgcond(given.rows, given.bad),
 )

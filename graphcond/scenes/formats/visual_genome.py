@@ -21,6 +21,7 @@ from graphcond.scene_graph import Box, Number, SceneGraph
 from graphcond.scenes.boxes import Pixels, Size, read_box
 from graphcond.scenes.jsonfile import Identifier, at, checked, read_text, rows_of
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.tally import BadRows, reading_row
 
 
 def read_aliases(file: Path) -> dict[str, str]:
@@ -97,7 +98,9 @@ def _frequent(counts: Counter[str], least: int) -> int:
     return sum(1 for count in counts.values() if count >= least / TRAINING_SHARE)
 
 
-def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSource:
+def read_visual_genome(
+    folder: Path, gallery: Gallery | None = None, bad: BadRows | None = None
+) -> SceneSource:
     """The scenes of a folder; objects without a name are dropped, with their relations.
 
     Boxes are cut off at the picture's edge; they are unknown without a size in ``image_data.json``.
@@ -105,6 +108,7 @@ def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSou
     Args:
         folder: holds the JSON files.
         gallery: the folder of pictures ``VG_100K/1.jpg`` or ``1.jpg``; by default ``folder`` itself.
+        bad: what to do with broken pictures, objects and relations; they are errors unless given.
 
     Raises:
         InputError: a file has another form, a relation names an unknown object, or aliases form a loop.
@@ -113,14 +117,18 @@ def read_visual_genome(folder: Path, gallery: Gallery | None = None) -> SceneSou
     gallery = gallery or Gallery(folder)
     records = []
     for number, (image, row) in enumerate(files.images.items()):
-        with at(f"{files.place}: image {image}" if image else f"{files.place}: entry {number}"):
+        place = f"{files.place}: image {image}" if image else f"{files.place}: entry {number}"
+        with reading_row(bad, "scenes"), at(place):
             scene, picture = _Scene(files, files.sizes.get(image)), checked(Picture, row, None)
             for n, thing in enumerate(picture.objects):
-                scene.add(thing, f"objects[{n}]")
+                with reading_row(bad, "objects"):
+                    scene.add(thing, f"objects[{n}]")
             for n, thing in enumerate(picture.attributes):
-                scene.add(thing, f"attributes[{n}]")
+                with reading_row(bad, "objects"):
+                    scene.add(thing, f"attributes[{n}]")
             for n, relation in enumerate(picture.relationships):
-                scene.relate(relation, f"relationships[{n}]")
+                with reading_row(bad, "relations"):
+                    scene.relate(relation, f"relationships[{n}]")
             path = gallery.find(*files.pictures.get(image, []), f"{image}.jpg")
             records.append(SceneRecord(without_dummies(scene.graph()), image, path))
     notes = [*gallery.notes(), *(f"{count} {what}" for what, count in files.counted.items())]
@@ -170,13 +178,17 @@ class Picture(BaseModel):
     relationships: list[Relation] = []
 
 
+NullableList = Annotated[list[Any], BeforeValidator(lambda given: [] if given is None else given)]
+"""A list; null stands for an empty one."""
+
+
 class PictureRow(BaseModel):
     """An entry of one file; its content is checked once all files are joined."""
 
     image_id: Identifier
-    objects: list[Any] = []
-    attributes: list[Any] = []
-    relationships: list[Any] = []
+    objects: NullableList = []
+    attributes: NullableList = []
+    relationships: NullableList = []
 
 
 class PictureData(BaseModel):
@@ -260,10 +272,11 @@ class _Scene:
         key = thing.object_id
         if key not in self.places:
             label = self.files.object_aliases.get(thing.label, thing.label)
+            box = self._box(thing, place) if label else None  # first, since it may be broken
             self.places[key] = len(self.labels) if label else None
             if label:
                 self.labels.append(label)
-                self.boxes.append(self._box(thing, place))
+                self.boxes.append(box)
                 self.attributes.append({})
             else:
                 self.files.counted["objects have no name; they were dropped"] += 1
@@ -327,6 +340,6 @@ VISUAL_GENOME = SceneFormat(
         any((given.path / name).is_file() for name in FILES)
         or (given.json is not None and _is_image(given.first))
     ),
-    read=lambda given: read_visual_genome(given.folder, given.gallery),
+    read=lambda given: read_visual_genome(given.folder, given.gallery, given.bad),
     hides=("written", "grounded"),
 )

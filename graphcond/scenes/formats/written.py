@@ -17,6 +17,7 @@ from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow
 from graphcond.scenes.jsonfile import at, checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.tally import BadRows, reading_row
 
 
 class WrittenScene(BoxedRow):
@@ -60,13 +61,16 @@ def parse_scene(value: Any, place: object = "scene") -> SceneGraph:
         return checked(WrittenScene, value, None).graph()
 
 
-def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None) -> SceneSource:
+def read_written(
+    rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None, bad: BadRows | None = None
+) -> SceneSource:
     """The scenes of a parsed file, with their prompts, captions, splits and pictures.
 
     Args:
         rows: place and value of each scene, an object in the friendly form.
         file: the file of the rows.
         gallery: the folder of pictures; by default the file's own folder.
+        bad: what to do with broken scenes; they are errors unless given.
 
     Raises:
         InputError: there are no rows, a row is broken, or a picture lies outside the folder.
@@ -75,7 +79,7 @@ def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery |
         raise InputError("the file holds no scenes", place=file, remedy='write {"objects": [...]}')
     records = []
     for number, (place, value) in enumerate(rows):
-        with at(place):
+        with reading_row(bad, "scenes"), at(place):
             scene = checked(WrittenScene, value, None)
             if gallery is None and scene.image is not None:
                 gallery = Gallery(file.parent, place=file)
@@ -87,7 +91,7 @@ def read_written(rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery |
                 caption=scene.caption,
                 split=scene.split,
             )
-        records.append(record)
+            records.append(record)
     return SceneSource(records, gallery.folder if gallery else None, gallery.notes() if gallery else ())
 
 
@@ -109,5 +113,5 @@ WRITTEN = SceneFormat(
     name="written",
     files='JSON or JSON Lines of {"objects": [...], "relationships": [...]}',
     signs=lambda given: isinstance(given.first, dict) and bool(given.first),
-    read=lambda given: read_written(given.rows, given.path, given.gallery),
+    read=lambda given: read_written(given.rows, given.path, given.gallery, given.bad),
 )
