@@ -105,18 +105,19 @@ def hub_options(model: str) -> dict[str, bool]:
 def quiet_loading() -> Iterator[None]:
     """Suppress the loading bars, reports and warnings of libraries; what matters is raised as an error."""
     libraries = (logging, diffusers.utils.logging)
-    verbosities, bars = [one.get_verbosity() for one in libraries], logging.is_progress_bar_enabled()
+    verbosities = [one.get_verbosity() for one in libraries]
+    bars = [one.is_progress_bar_enabled() for one in libraries]
     for one in libraries:
         one.set_verbosity(CRITICAL)
-    logging.disable_progress_bar()
+        one.disable_progress_bar()
     try:
         with warnings.catch_warnings(action="ignore", category=UserWarning):
             yield
     finally:
-        for one, verbosity in zip(libraries, verbosities, strict=True):
+        for one, verbosity, bar in zip(libraries, verbosities, bars, strict=True):
             one.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+            if bar:
+                one.enable_progress_bar()
 
 
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:

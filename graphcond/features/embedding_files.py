@@ -39,6 +39,8 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
             place=path,
             remedy=did_you_mean(path.suffix, FORMATS),
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe or a device may never end
+        raise InputError("is not a regular file", place=path, remedy="check the path")
     try:
         embeddings = _read(path)
     except FileNotFoundError:

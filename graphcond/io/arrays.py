@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +18,33 @@ def load_array(path: Path, *, remedy: str) -> np.ndarray:
         InputError: the file is missing, damaged, no regular file or not one array of plain numbers.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise InputError("is not a regular file", place=path, remedy=remedy)
-    try:
+    with _damage_told(path, "an array", remedy):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError("no such file", place=path, remedy=remedy) from None
-    except Exception as error:  # numpy evaluates the header as Python text: a damaged one raises anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"the file cannot be read as an array ({reason})", place=path, remedy=remedy
-        ) from None
     if not isinstance(array, np.ndarray):
         raise InputError("expected one array, got an archive of several", place=path, remedy=remedy)
     return array
+
+
+def load_archive(path: Path, names: Sequence[str], *, what: str, remedy: str) -> list[np.ndarray]:
+    """The arrays of those names in an ``.npz`` file, in memory.
+
+    Raises:
+        InputError: the file is missing, damaged or no regular file, or lacks one; ``what`` names its content.
+    """
+    with _damage_told(path, what, remedy), np.load(path, allow_pickle=False) as archive:
+        return [archive[name] for name in names]
+
+
+@contextmanager
+def _damage_told(path: Path, what: str, remedy: str) -> Iterator[None]:
+    if path.exists() and not path.is_file():
+        raise InputError("is not a regular file", place=path, remedy=remedy)
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError("no such file", place=path, remedy=remedy) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # numpy evaluates the header as Python text: a damaged one raises anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"the file cannot be read as {what} ({reason})", place=path, remedy=remedy) from None

@@ -321,6 +321,12 @@ def inside(root: Path, relative: str, *, place: object = None) -> str:
         clean = clean.relative_to(root.absolute().as_posix())
     try:
         resolved = (root / clean).resolve()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the name {relative!r} cannot be written in this locale's {error.encoding}",
+            place=place,
+            remedy="set LC_ALL=C.UTF-8, or correct the name",
+        ) from None
     except (OSError, ValueError, RuntimeError):
         raise InputError(f"{relative!r} is not a path", place=place, remedy="correct the name") from None
     if clean.is_absolute() or not resolved.is_relative_to(root.resolve()):

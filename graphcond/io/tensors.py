@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
 import numpy as np
-from safetensors import SafetensorError
 
 from graphcond.errors import InputError
 
@@ -99,13 +98,17 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
+    if file.exists() and not file.is_file():
+        raise InputError("is not a regular file", place=file, remedy="save or copy it again")
     try:
         return load_file(file)
     except FileNotFoundError:
         raise InputError(
             "no such file", place=file, remedy="the model is incomplete; save or copy it again"
         ) from None
-    except (SafetensorError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a dtype that torch does not have raises a KeyError
         raise InputError(
             f"the file is damaged ({error})", place=file, remedy="save or copy it again"
         ) from None

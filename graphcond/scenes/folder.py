@@ -7,7 +7,6 @@ the friendly form), ``pictures/`` and, if objects have masks, ``masks.npz``.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 from graphcond.config import Config
 from graphcond.errors import InputError
 from graphcond.graphs.store import FileEntry, describe, parse_manifest
+from graphcond.io.arrays import load_archive
 from graphcond.io.files import atomic_folder, check_replaceable, read_json, write_json
 from graphcond.progress import Progress
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
@@ -132,13 +132,12 @@ def _write(scenes: SceneSet, into: Path) -> None:
 
 def _with_masks(graphs: Sequence[SceneGraph], file: Path) -> list[SceneGraph]:
     """The graphs with the masks of a file, which holds those of all objects one after the other."""
+    packed, masked = load_archive(file, ("masks", "masked"), what="masks", remedy=REBUILD)
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            packed, masked = arrays["masks"], arrays["masked"]
         masks = np.unpackbits(packed, axis=-1, count=MASK_SIDE).astype(np.bool_)
         lengths = [len(graph) if has else 0 for graph, has in zip(graphs, masked.tolist(), strict=True)]
         parts = np.split(masks.reshape(sum(lengths), MASK_SIDE, MASK_SIDE), np.cumsum(lengths)[:-1])
-    except (ValueError, OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError) as error:  # other shapes
         raise InputError(f"the file cannot be read as masks ({error})", place=file, remedy=REBUILD) from None
     return [
         replace(graph, masks=part) if has else graph

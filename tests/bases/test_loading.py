@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import diffusers
 import pytest
+import transformers
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from graphcond.bases.loading import hub_options
+from graphcond.bases.loading import hub_options, quiet_loading
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,16 @@ def test_only_a_hub_that_is_reached_is_asked_for_files(
 def test_a_folder_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HfApi, "model_info", lambda *args, **kwargs: pytest.fail("the hub was asked"))
     assert hub_options(str(tmp_path)) == {}
+
+
+def test_no_library_draws_bars_while_a_base_is_loaded() -> None:
+    libraries = (transformers.utils.logging, diffusers.utils.logging)
+    before = [one.is_progress_bar_enabled() for one in libraries]
+    for one in libraries:
+        one.enable_progress_bar()
+    with quiet_loading():
+        assert not any(one.is_progress_bar_enabled() for one in libraries)
+    assert all(one.is_progress_bar_enabled() for one in libraries)
+    for one, enabled in zip(libraries, before, strict=True):
+        if not enabled:
+            one.disable_progress_bar()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -252,3 +254,12 @@ def test_what_is_written_has_the_rights_that_the_umask_leaves(
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
     files, folders = ("a.json", "weights"), ("model", "parts")
     assert modes == dict.fromkeys(files, file_mode) | dict.fromkeys(folders, folder_mode)
+
+
+def test_a_name_that_the_locale_cannot_write(tmp_path: Path) -> None:
+    code = "from graphcond.io.files import inside, Path; inside(Path('.'), 'na\\u00efve.png')"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "cannot be written in this locale's ascii. Set LC_ALL=C.UTF-8" in done.stderr
