@@ -29,7 +29,7 @@ from graphcond.recipe.recipe import BASE as DENOISER
 from graphcond.recipe.recipe import LORA
 from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
-from graphcond.saving.bundled import BASE, check_apart, copy_parts, named_in
+from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
 from graphcond.saving.model_card import model_card
 from graphcond.saving.model_folder import FORMAT, MANIFEST, local_folder, read_manifest
@@ -242,23 +242,29 @@ class GraphModel:
         name_or_folder: str | Path,
         *,
         device: torch.device | str = "cpu",
-        base: Base | None = None,
+        base: Base | str | Path | None = None,
     ) -> GraphModel:
         """Read what `save_pretrained` wrote, or a checkpoint in the layout of the InstructG2I release.
 
         Args:
             name_or_folder: a folder, or an id on the Hugging Face hub.
             device: where to put everything.
-            base: a loaded base to use in place of loading the model's.
+            base: a loaded base to use in place of loading the model's, or the folder where its base is now.
 
         Raises:
-            InputError: no such model, another format, weights that do not fit its recipe, or a base for a
-                model that has a denoiser of its own.
+            InputError: no such model, another format, a base that has moved, weights that do not fit its
+                recipe, or a base for a model that has a denoiser of its own.
         """
         folder = local_folder(name_or_folder)
+        moved = Path(base) if isinstance(base, str | Path) else None
+        base = base if isinstance(base, Base) else None
         if is_release(folder):
+            if moved is not None:
+                raise InputError("a release has its own base", place=folder, remedy="leave the base out")
             return cls.from_release(read_release(folder), device=device, base=base)
-        saved = read_manifest(folder)
+        saved = read_manifest(folder, base=moved)
+        if base is None:
+            check_there(saved.recipe, folder / MANIFEST)
         if base is not None and saved.recipe.training.train_base:
             raise InputError(
                 "the model has a denoiser of its own, which cannot be put into another's base",
@@ -339,10 +345,10 @@ class GraphModel:
         import tempfile
 
         api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as parent:
             folder = Path(parent) / "model"
-            self.save_pretrained(folder)
+            self.save_pretrained(folder)  # before a repository is made for a model that cannot be saved
+            api.create_repo(repo_id, private=private, exist_ok=True)
             return str(
                 api.upload_folder(
                     repo_id=repo_id, folder_path=folder, commit_message="Upload graphcond model"

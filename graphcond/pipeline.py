@@ -315,14 +315,14 @@ class GraphPipeline:
         name_or_folder: str | Path,
         *,
         device: torch.device | str = "cpu",
-        base: Base | None = None,
+        base: Base | str | Path | None = None,
     ) -> GraphPipeline:
         """A pipeline from a saved model, or from a released checkpoint of InstructG2I.
 
         Args:
             name_or_folder: a folder, or an id on the Hugging Face hub.
             device: where to put everything.
-            base: a loaded base to use in place of loading the model's.
+            base: a loaded base to use in place of loading the model's, or the folder where its base is now.
 
         Raises:
             InputError: no such model, or one that cannot be loaded.

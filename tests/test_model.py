@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,6 @@ def saved(sd_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(saved: Path, tmp_path: Path) -> Path:
-    import shutil
-
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
@@ -48,6 +47,35 @@ def draw(model: GraphModel) -> torch.Tensor:
 def test_a_saved_model_draws_the_same(saved: Path) -> None:
     wanted = torch.tensor(json.loads((saved / "latents").read_text()))
     assert torch.allclose(draw(GraphModel.from_pretrained(saved)), wanted, atol=1e-6)
+
+
+def test_a_base_that_moved_is_named_and_found_again(
+    sd_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = Path(shutil.copytree(sd_folder, tmp_path / "old")), tmp_path / "new"
+    small_model(old).save_pretrained(tmp_path / "model")
+    old.rename(new)
+    with pytest.raises(InputError) as error:
+        GraphPipeline.from_pretrained(tmp_path / "model")
+    assert str(error.value).startswith(
+        f"{tmp_path / 'model' / 'graphcond.json'}: the model needs the base in {old}"
+    )
+    assert "--base" in str(error.value)
+    assert GraphPipeline.from_pretrained(tmp_path / "model", base=new).model.recipe.base.network == str(new)
+    with pytest.raises(InputError, match="old: no such folder"):
+        GraphModel.from_pretrained(tmp_path / "model", base=str(old))
+
+
+def test_a_model_that_cannot_be_saved_makes_no_repository(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr("graphcond.model.HfApi.create_repo", lambda self, name, **_: made.append(name))
+    whole = GraphModel.from_pretrained(saved)
+    by_hand = GraphModel(whole.base, whole.conditions.values(), feature_width=whole.feature_width)
+    with pytest.raises(InputError, match="composed by hand"):
+        by_hand.push_to_hub("someone/model")
+    assert made == []
 
 
 def test_no_base_weights_and_nothing_pickled(saved: Path) -> None:

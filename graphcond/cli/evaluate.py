@@ -52,6 +52,9 @@ def evaluate(
         bool, typer.Option(help="Show a model of scene graphs the boxes that scenes give.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of noise, shuffling and intervals.")] = 0,
+    base: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
     ] = None,
@@ -100,7 +103,7 @@ def evaluate(
             raise InputError(
                 f"the split '{split}' has only one target", place=graph, remedy="evaluate two or more"
             )
-        pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
+        pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"), base=base)
         forbidden = data.forbidden(split, *recipe.data.forbidden_splits)
         reports = evaluate_model(
             pipe,

@@ -58,6 +58,9 @@ def generate(
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Decides the initial noise.")] = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels; the base's own unless given.")] = None,
+    base: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
     ] = None,
@@ -94,7 +97,9 @@ def generate(
     }
     with progress_bars() as watch:
         with during(watch, "loading"):
-            pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"))
+            pipe = GraphPipeline.from_pretrained(
+                model, device=pick_device(device, place="--device"), base=base
+            )
         text, graphs = asked.prompt_and_graphs(pipe, watch)
         pictures = _draw(pipe, text, graphs, scenes, watch, seed=seed, **options)
     made = {"out": str(out), "prompt": text, "graphs": len(graphs) or len(scenes), "seed": seed}

@@ -8,12 +8,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphcond.bases.base_files import base_files, copy_files, model_files, write_index
 from graphcond.bases.config import BaseFields
 from graphcond.errors import InputError
 from graphcond.progress import Progress
+
+if TYPE_CHECKING:
+    from graphcond.recipe import Recipe
 
 BASE, IMAGE_ENCODER = "base", "image_encoder"
 
@@ -33,6 +36,43 @@ def found_in(folder: Path, recipe: Any) -> tuple[Any, dict[str, Path]]:
             parts[part] = _present(folder.resolve() / part)
             section["model"] = str(parts[part])
     return recipe, parts
+
+
+def on_base(recipe: Any, folder: Path) -> Any:
+    """The values of a saved recipe with its base in ``folder``, where it is now.
+
+    Raises:
+        InputError: the base is not one that a folder holds, or there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", place=folder, remedy="name the folder of the model's base")
+    recipe = copy.deepcopy(recipe)
+    section = dict(_named(recipe)).get(BASE, {})
+    if "model" not in section:
+        raise InputError(
+            f"the base '{section.get('kind')}' is not in a folder", place=folder, remedy="leave the base out"
+        )
+    section["model"] = str(folder.resolve())
+    return recipe
+
+
+def check_there(recipe: Recipe, place: Path) -> None:
+    """Check that the folders outside a model that its recipe names are still there.
+
+    Raises:
+        InputError: one has moved.
+    """
+    for part, section in _named(recipe.model_dump(mode="json")):
+        model = section.get("model")
+        if model is not None and Path(model).is_absolute() and not Path(model).is_dir():
+            ways = "name its new place by --base, or in Python by from_pretrained(..., base=...)"
+            raise InputError(
+                f"the model needs the {part.replace('_', ' ')} in {model}, and there is no such folder",
+                place=place,
+                remedy=ways
+                if part == BASE
+                else f"move it back, or correct {SECTIONS[part]}.model in the file",
+            )
 
 
 def named_in(recipe: dict[str, Any], parts: Mapping[str, Path]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from graphcond.io.files import read_json
 from graphcond.io.hub import why_not_loaded
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import without_null
-from graphcond.saving.bundled import found_in
+from graphcond.saving.bundled import found_in, on_base
 from graphcond.saving.instructg2i.layout import is_release
 
 FORMAT = 1
@@ -74,11 +74,15 @@ def saved_recipe(name_or_folder: str | Path) -> Recipe:
     return read_release(folder).recipe
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, *, base: Path | None = None) -> Manifest:
     """Read the facts that a saved model records about itself.
 
+    Args:
+        folder: of the model.
+        base: the folder where its base is now.
+
     Raises:
-        InputError: the folder is not a saved model, or has another format.
+        InputError: the folder is not a saved model, or has another format; its base is no folder.
     """
     place = folder / MANIFEST
     if not place.is_file():
@@ -100,5 +104,7 @@ def read_manifest(folder: Path) -> Manifest:
     values = manifest.get("recipe")
     if isinstance(values, dict) and isinstance(values.get("conditions"), list):
         values["conditions"] = [without_null(c) if isinstance(c, dict) else c for c in values["conditions"]]
+    if base is not None:
+        values = on_base(values, base)
     recipe, parts = found_in(folder, values)
     return Manifest(parse_recipe(recipe, place=place), width, parts)
