@@ -46,6 +46,9 @@ class GraphModel:
         recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
         parts: folders that are saved with the model, since they exist nowhere else;
             see `graphcond.saving.bundled`.
+
+    Raises:
+        InputError: two conditions have the same name.
     """
 
     def __init__(
@@ -59,7 +62,12 @@ class GraphModel:
         parts: Mapping[str, Path] | None = None,
     ) -> None:
         self.base, self.lora, self.feature_width = base, lora, feature_width
-        self.conditions = {condition.name: condition for condition in conditions}
+        given = list(conditions)
+        self.conditions = {condition.name: condition for condition in given}
+        if len(self.conditions) < len(given):
+            raise InputError(
+                f"two of the {len(given)} conditions have one name", place="conditions", remedy="rename one"
+            )
         self.parts = dict(parts or {})
         self._recipe = recipe
 

@@ -179,3 +179,9 @@ class _Words:
     """Stands in for a text encoder of words; features are given."""
 
     width = WORD_WIDTH
+
+
+def test_two_conditions_of_one_name_are_refused(base) -> None:
+    conditions = [Condition("c", built(base, "neighbor_mean"), PromptTokenInjector()) for _ in range(2)]
+    with pytest.raises(InputError, match="two of the 2 conditions have one name"):
+        GraphPipeline.from_parts(base, *conditions, extractor=_Words())
