@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from graphcond.errors import InputError
 
 SKIP = (
-    "leave such rows out (`--skip-bad-rows` of data build and inspect, `skip_bad_rows` in Python, "
+    "leave it out (`--skip-bad-rows` of data build and inspect, `skip_bad_rows` in Python, "
     "data.skip_bad_rows in a recipe)"
 )
 """The remedy of an error about a row that may be left out."""
@@ -46,14 +46,14 @@ class Tally:
         )
 
     def rows(self) -> dict[str, str]:
-        """A phrase for each thing that was counted: ``read 9, left out 2 because: self-loops 2``."""
+        """A phrase for each thing that was counted: ``read 9, left out 2 because: self-loops (2)``."""
         found = {}
         for what in dict.fromkeys((*self.read, *self.merged, *self.left_out)):
             parts = [f"read {self.read[what]}"] if what in self.read else []
             parts += [f"merged {self.merged[what]} with an equal one"] if self.merged.get(what) else []
             reasons = {reason: count for reason, count in self.left_out.get(what, {}).items() if count}
             if reasons:
-                listed = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+                listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
                 parts.append(f"left out {sum(reasons.values())} because: {listed}")
             found[what] = ", ".join(parts)
         if self.columns:
@@ -104,7 +104,8 @@ class BadRows:
         if not self.skip and named:
             raise error
         if not self.skip:
-            remedy = f"{error.remedy}, or {SKIP}" if error.remedy else SKIP
+            joined = f"{error.remedy}{'. Or' if '?' in str(error.remedy) else ', or'} {SKIP}"
+            remedy = joined if error.remedy else SKIP
             raise InputError(error.problem, place=error.place, remedy=remedy) from None
         reason = reason or re.sub(r"'[^']*'|\d+", "...", error.problem)
         self.left_out.setdefault(what, Counter())[reason] += count

@@ -81,6 +81,7 @@ def test_bad_rows_are_errors_that_name_the_flag_or_left_out(
     built = build_folder(source, tmp_path / "graph", memory=memory, skip_bad_rows=True).graph
     assert dict(built.tally.left_out[what]) == reasons
     assert len(built.indices) == 2
+    assert built.tally.read["edges"] == edges.count("\n") - 1
     assert open_graph(tmp_path / "graph").tally == built.tally
     with pytest.warns(Notice, match=f"shop: {what}: .*left out"):
         read = load_graph(source, skip_bad_rows=True)
@@ -146,7 +147,9 @@ def test_training_is_told(tmp_path: Path) -> None:
     source = write(tmp_path / "shop", NODES, "src,dst\na,b\na,a\na,gone\n")
     said: list[str] = []
     data = open_data(MmagData(path=source, skip_bad_rows=True), say=said.append)
-    assert said == [f"{source}: edges: read 3, left out 2 because: an end that is no node 1, self-loops 1"]
+    assert said == [
+        f"{source}: edges: read 3, left out 2 because: an end that is no node (1), self-loops (1)"
+    ]
     build_folder(source, tmp_path / "graph", skip_bad_rows=True)
     again: list[str] = []
     open_data(MmagData(path=tmp_path / "graph"), say=again.append)
@@ -169,7 +172,7 @@ def test_sums_of_tallies() -> None:
         {"edges": 5, "nodes": 1}, {"edges": {"x": 2, "y": 2}}, {"edges": 1}, {"text": "title"}
     )
     assert both.rows() == {
-        "edges": "read 5, merged 1 with an equal one, left out 4 because: x 2, y 2",
+        "edges": "read 5, merged 1 with an equal one, left out 4 because: x (2), y (2)",
         "nodes": "read 1",
         "columns": "text is 'title'",
     }

@@ -259,8 +259,7 @@ def build_folder(
         graph = read.graph(directed=directed)
         graph = replace(graph, nodes=_held_out(graph.nodes, hold_out))
         save_graph(graph, folder)
-        counted = EdgeCount.of(read.edges)
-        return Built(graph, counted.read, counted.self_loops)
+        return Built(graph, graph.tally.read["edges"], EdgeCount.of(read.edges).self_loops)
     edges = kind.stream(*arguments)
     check_replaceable(folder, edges.root)
     memory = memory or default_memory()
@@ -287,7 +286,7 @@ def build_folder(
             + spilled.edges.tally(len(arrays["indices"]) // copies, runs.lost_types // copies),
         )
         write_graph(graph, temporary, folder)
-    return Built(open_graph(folder), spilled.edges.read, spilled.edges.self_loops)
+    return Built(open_graph(folder), graph.tally.read["edges"], spilled.edges.self_loops)
 
 
 def _held_out(nodes: NodeTable, share: float | None) -> NodeTable:
