@@ -93,11 +93,20 @@ def _facts(run: Run) -> dict[str, str]:
         "targets": str(start.get("targets", "")),
         **{f"trained parameters: {name}": f"{count:,}" for name, count in run.parameters.items()},
         "frozen parameters": f"{frozen:,}" if isinstance(frozen, int) else "",
+        "base on these pictures": _reach(start.get("reach")),
         "peak memory": "" if (peak := run.peak_memory) is None else f"{size(peak[1])} of the {peak[0]}",
         "steps per second": "" if not (seconds := run.step_seconds) else number(1 / seconds),
         "size of the folder": size(run.size),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _reach(values: Any) -> str:
+    """How well the base restores and predicts the pictures; see `graphcond.training.reach`."""
+    match values:
+        case {"psnr": float() as psnr, "error": float() as error}:
+            return f"restores them to {psnr:.1f} dB; error without graph {error:.2f} of a linear prediction's"
+    return ""
 
 
 def _shares(run: Run) -> list[tuple[str, str, float]]:

@@ -27,6 +27,7 @@ from graphcond.training.objective import learns_without_graph
 from graphcond.training.optimizer import all_parameters
 from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
+from graphcond.training.reach import Reach, advice, measure
 from graphcond.training.report import Report
 from graphcond.training.stages import freeze_staged, run_stages
 
@@ -56,6 +57,7 @@ class Prepared:
         held_out: whether no validation example is trained on.
         left_out: training targets without any graph, which could teach nothing.
         always: whether samples without graph give gradients too.
+        reach: what the base can draw of the pictures; None for a resumed run.
     """
 
     data: Dataset
@@ -65,6 +67,7 @@ class Prepared:
     held_out: bool
     left_out: int
     always: bool
+    reach: Reach | None = None
 
     @property
     def trains(self) -> bool:
@@ -107,7 +110,7 @@ def prepare(
             data = open_data(recipe.data, progress=progress, say=report.say)
     recipe = recipe.with_relations(data.relation_names)
     targets = data.targets(recipe.data) if targets is None else data.checked(targets)
-    for note in (data.note_on_splits(recipe.data), _note_on_base(recipe, data), *recipe.notes()):
+    for note in (data.note_on_splits(recipe.data), *recipe.notes()):
         if note is not None:
             report.say(f"note: {note}")
     held_out = np.setdiff1d(data.held_out(recipe.data), targets)
@@ -128,6 +131,9 @@ def prepare(
         freeze_staged(recipe, model, resumed)
     chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
     validation = gatherer.examples(model.base, *chosen, "validation")
+    reach = None if resumed is not None else measure(model.base, validation, recipe.data.resolution)
+    if reach is not None and (note := advice(reach, recipe)) is not None:
+        report.say(f"note: {note}")
     always = learns_without_graph(model.conditions.values(), base=model.lora is not None or model.trains_base)
     kept = np.flatnonzero(np.ones_like(found) if always else found)
     train = validation
@@ -144,17 +150,7 @@ def prepare(
         held_out=is_held_out,
         left_out=len(found) - len(kept),
         always=always,
-    )
-
-
-def _note_on_base(recipe: Recipe, data: Dataset) -> str | None:
-    """What a person who sees pictures of the tiny base should know."""
-    if recipe.base.kind != "tiny" or data.of_world:
-        return None
-    return (
-        "the tiny base can draw only the paintings and scenes of the worlds in the package. On other data "
-        "the graph gap and `graphcond evaluate` say whether the graph helps; to draw it, train over "
-        "Stable Diffusion"
+        reach=reach,
     )
 
 

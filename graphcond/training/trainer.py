@@ -89,6 +89,7 @@ class Trainer:
             "targets": len(self._prepared.train),
             "validated_on": len(self._prepared.validation),
             "held_out": self._prepared.held_out,
+            "reach": None if self._prepared.reach is None else asdict(self._prepared.reach),
         }
         self._record("start", facts)
 
