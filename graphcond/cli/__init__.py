@@ -44,21 +44,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command()(demo)
-app.add_typer(data.app, name="data")
-app.command()(sample)
-app.command()(sample_all)
-app.command("train")(train_command)
-app.command(cls=ManyValues)(generate)
-app.command()(evaluate)
-app.command()(sweep)
-app.command()(report)
-app.command("runs")(runs_command)
-app.add_typer(convert.app, name="convert")
-app.add_typer(recipe.app, name="recipe")
-app.add_typer(scene.app, name="scene")
-app.add_typer(bench.app, name="bench")
-app.command()(doctor)
+START, DATA, MODELS, LOOK = "Start", "Data", "Train and draw", "Measure and compare"
+"""The groups of commands in ``--help``, by what a person wants to do."""
+
+app.command(rich_help_panel=START)(demo)
+app.command(rich_help_panel=START)(doctor)
+app.add_typer(data.app, name="data", rich_help_panel=DATA)
+app.add_typer(scene.app, name="scene", rich_help_panel=DATA)
+app.command(rich_help_panel=DATA)(sample)
+app.command(rich_help_panel=DATA)(sample_all)
+app.add_typer(recipe.app, name="recipe", rich_help_panel=MODELS)
+app.command("train", rich_help_panel=MODELS)(train_command)
+app.command(cls=ManyValues, rich_help_panel=MODELS)(generate)
+app.add_typer(convert.app, name="convert", rich_help_panel=MODELS)
+app.command(rich_help_panel=LOOK)(evaluate)
+app.command("runs", rich_help_panel=LOOK)(runs_command)
+app.command(rich_help_panel=LOOK)(report)
+app.command(rich_help_panel=LOOK)(sweep)
+app.add_typer(bench.app, name="bench", rich_help_panel=LOOK)
 
 
 def _print_version(asked: bool) -> None:

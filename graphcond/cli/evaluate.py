@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -61,7 +62,8 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the report: as a .json file, or as a folder of JSON, table and pictures."
+            help="Where to write the report: a .json file, or a folder of JSON, table and pictures. Unless "
+            "given, the run folder keeps it if the model is the end of a run."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -117,13 +119,23 @@ def evaluate(
             watch=watch,
             look=lambda *seen: shown.append(seen),
         )
-    if out is not None:
-        _write(out, reports, *shown[0])
+    place = out or _place_in_run(Path(model), f"{chosen.name}-{split}")
+    if place is not None:
+        _write(place, reports, *shown[0])
     if as_json:
         say(json.dumps({name: report.to_json() for name, report in reports.items()}))
     else:
         for report in reports.values():
             report.print()
+
+
+def _place_in_run(model: Path, name: str) -> Path | None:
+    """The place of a report in a run folder, if the model is the end of a run that may be written to."""
+    from graphcond.training.paths import RunFolder
+
+    run = RunFolder(model.resolve().parent)
+    is_end = model.resolve() == run.final.resolve() and run.recipe.is_file()
+    return run.root / "evaluations" / name if is_end and os.access(run.root, os.W_OK) else None
 
 
 def _write(

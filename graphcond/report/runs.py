@@ -284,11 +284,13 @@ def _is_run(folder: Path) -> bool:
 
 def _evaluations(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The reports in JSON files of the folder, which hold ``arms`` by name."""
-    for file in sorted({*folder.glob("*.json"), *folder.glob("evaluations/*.json")}):
+    patterns = ("*.json", "*/report.json", "evaluations/*.json", "evaluations/*/report.json")
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
+        name = file.parent.name if file.name == "report.json" and file.parent != folder else file.stem
         with suppress(InputError):
             for part, report in _mapping(read_json(file, nan=True)).items():
                 if isinstance(report, dict) and isinstance(report.get("arms"), dict):
-                    yield f"{file.stem}/{part}", report
+                    yield f"{name}/{part}", report
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

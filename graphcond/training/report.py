@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from rich.console import Console
 from rich.markup import escape
@@ -87,7 +88,7 @@ class Report:
         with self._progress(transient=False) as progress:
             task = progress.add_task("Training", total=total, completed=first, note="")
             try:
-                yield StepBar(self, progress, task, total)
+                yield StepBar(self, progress, task, first, total, start)
             finally:
                 self.seconds["training"] = time.perf_counter() - start
 
@@ -113,7 +114,9 @@ class StepBar:
     report: Report
     progress: Progress
     task: TaskID
+    first: int
     total: int
+    started: float
     figures: dict[str, str] = field(default_factory=dict)
 
     def note(self, **figures: str) -> None:
@@ -126,4 +129,6 @@ class StepBar:
         self.progress.update(self.task, completed=step, note=note)
         every = max(1, self.total // LINES)
         if not self.report.console.is_terminal and (step % every == 0 or step == self.total):
-            self.report.say(f"step {step}/{self.total}  {note}".rstrip())
+            left = (time.perf_counter() - self.started) * (self.total - step) / max(step - self.first, 1)
+            when = f"  left {timedelta(seconds=round(left))}" if step < self.total else ""
+            self.report.say(f"step {step}/{self.total}{when}  {note}".rstrip())

@@ -195,7 +195,7 @@ class Trainer:
         }
         self._record("train", record)
         loss = "-" if recent.loss is None else f"{recent.loss:.4f}"
-        bar.note(loss=loss, rate=f"{recent.rate:.1f}/s")
+        bar.note(loss=loss, rate=f"{recent.rate:.1f} samples/s")
 
     def _preview(self) -> None:
         if self._config.preview_every is not None and self._accelerator.is_main_process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from graphcond.errors import InputError
 from graphcond.graphs import build_graph, save_graph, save_world
 from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe
+from graphcond.report import read_run
+from graphcond.report.summaries import evaluations
 from graphcond.worlds import ArtWorld
 from tests.plugins import BRIGHTNESS, install
+from tests.report.folders import write_run
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,20 @@ def test_three_arms_with_intervals(model: Path, graph: Path, tmp_path: Path) -> 
         assert {"style_accuracy", "subject_accuracy", "clip_i", "clip_t", "fid", "kid"} <= set(figures)
         assert all(f["low"] <= f["mean"] <= f["high"] for name, f in figures.items() if name != "fid")
     assert set(report["differences"]) == {"graph - no_graph", "graph - shuffled_graph"}
+
+
+def test_the_model_of_a_run_leaves_its_report_in_the_run_folder(
+    model: Path, graph: Path, tmp_path: Path
+) -> None:
+    run = write_run(tmp_path / "run")
+    shutil.copytree(model, run / "final")
+    args = ("--limit", 3, "--steps", 1, "--metric", "style_accuracy", "--protocol", "art")
+    invoke("evaluate", run / "final", "--graph", graph, *args)
+    assert (run / "evaluations" / "art-test" / "pictures.png").is_file()
+    (table,) = evaluations([read_run(run)])
+    assert (table.title, table.rows[0][:2]) == ("art-test/separate", ("paintings", "style_accuracy"))
+    invoke("evaluate", model, "--graph", graph, *args)
+    assert not (model.parent / "evaluations").exists(), "a model alone is no run"
 
 
 def test_json_and_single_metrics(model: Path, graph: Path) -> None:

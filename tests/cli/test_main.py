@@ -268,3 +268,13 @@ def test_a_signal_is_said(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 128 + getattr(signal, name)
     assert (done.stdout, done.stderr) == ("left in order\n", "stopped\n")
+
+
+def test_help_groups_the_commands_by_use(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    run(monkeypatch, "--help")
+    shown = capsys.readouterr().out
+    places = [shown.index(group) for group in ("Start", "Data", "Train and draw", "Measure and compare")]
+    assert places == sorted(places)
+    assert places[1] < shown.index(" sample-all ") < places[2] < shown.index(" generate ") < places[3]
+    assert shown.index(" report ") > places[3]
+    assert "Commands" not in shown, "a command has no group"

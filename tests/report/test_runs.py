@@ -111,7 +111,11 @@ def test_reports_of_evaluate_are_found(tmp_path: Path) -> None:
     (folder / "test.json").write_text('{"art": {"arms": {}}, "other": 3}', encoding="utf-8")
     (folder / "evaluations").mkdir()
     (folder / "evaluations" / "val.json").write_text('{"art": {"arms": {"graph": {}}}}', encoding="utf-8")
-    assert set(read_run(folder).evaluations) == {"test/art", "val/art"}
+    (folder / "evaluations" / "own-test").mkdir()
+    (folder / "evaluations" / "own-test" / "report.json").write_text(
+        '{"separate": {"arms": {}}}', encoding="utf-8"
+    )
+    assert set(read_run(folder).evaluations) == {"test/art", "val/art", "own-test/separate"}
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

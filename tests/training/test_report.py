@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from graphcond.training.report import Report
@@ -23,7 +24,17 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert lines[0].startswith("Encoding pictures: 2 in ")
     assert len(lines) == 21, "nothing is said of what was cached, and every fifth step has a line"
     assert lines[-1] == "step 100/100  loss 0.5"
+    assert lines[1] == "step 5/100  left 0:00:00  loss 0.5"
     assert set(report.seconds) == {"latents", "texts", "training"}
+
+
+def test_the_time_left_follows_from_the_steps_of_this_sitting(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, now = StringIO(), [1000.0]
+    monkeypatch.setattr("graphcond.training.report.time.perf_counter", lambda: now[0])
+    with Report(Console(file=written, width=100)).steps(50, 100) as bar:
+        now[0] += 60  # ten steps took a minute, and forty are left
+        bar.advance(60)
+    assert written.getvalue() == "step 60/100  left 0:04:00\n"
 
 
 def test_bars_on_a_terminal() -> None:
