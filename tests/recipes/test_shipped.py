@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.gpu_parts import PARTS, Setup, recipe_overrides
 from graphcond.io.tensors import load_tensors
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe, parse_recipe, shipped_recipes
@@ -64,6 +66,35 @@ def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pyte
             ended = load_tensors(run.folder / "stages" / stage.name / "encoder.safetensors")
             assert same(ended, again[stage.condition].encoder.state_dict()), "the same as in another run"
     assert not sums.found, "two runs with several threads differ"
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    """Random checkpoints of the layouts that the recipes name, and data, all tiny."""
+    setup = Setup(tmp_path_factory.mktemp("checkpoints"), "cpu", tiny=True)
+    for _, write in PARTS["prepare"](setup):
+        write()
+    return setup
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_as_it_is_written(name: str, tmp_path: Path, checkpoints: Setup) -> None:
+    few = ["training.steps=1", "training.previews=1", "training.preview_steps=1"]
+    stages = [f"stages.{stage.name}.steps=1" for stage in load_recipe(name).stages]
+    recipe = load_recipe(name, overrides=[*recipe_overrides(checkpoints, name), *few, *stages])
+    assert (recipe.base.dtype, recipe.training.mixed_precision) == ("bf16", "bf16")
+    run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
+    assert run.model.base.dtype == torch.bfloat16
+    assert all(math.isfinite(loss) for loss in run.metrics["validation"]["loss"].values())
+    groups = run.model.trainable_parameters()
+    if groups:
+        record = run.metrics["train"]
+        assert math.isfinite(record["loss"])
+        assert record["gradient_norms"].keys() == groups.keys()
+        assert all(0 < norm < math.inf for norm in record["gradient_norms"].values())
+    for line in (run.folder / "metrics.jsonl").read_text().splitlines():
+        if (figures := json.loads(line))["kind"] == "stage":
+            assert math.isfinite(figures["loss"])
 
 
 def _small(name: str) -> list[str]:
