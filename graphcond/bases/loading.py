@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from logging import CRITICAL
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import diffusers
@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from graphcond.errors import InputError, did_you_mean, out_of_memory
 from graphcond.io.hub import why_not_loaded
+from graphcond.io.quiet import ignored
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """The number formats that `graphcond.bases.config.DType` names."""
@@ -101,23 +102,27 @@ def hub_options(model: str) -> dict[str, bool]:
     return {}
 
 
+_LOADING = RLock()
+"""Libraries have one verbosity for all threads: overlapping blocks would leave them silent."""
+
+
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """Suppress the loading bars, reports and warnings of libraries; what matters is raised as an error."""
     libraries = (logging, diffusers.utils.logging)
-    verbosities = [one.get_verbosity() for one in libraries]
-    bars = [one.is_progress_bar_enabled() for one in libraries]
-    for one in libraries:
-        one.set_verbosity(CRITICAL)
-        one.disable_progress_bar()
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
+    with _LOADING, ignored(UserWarning):
+        verbosities = [one.get_verbosity() for one in libraries]
+        bars = [one.is_progress_bar_enabled() for one in libraries]
+        for one in libraries:
+            one.set_verbosity(CRITICAL)
+            one.disable_progress_bar()
+        try:
             yield
-    finally:
-        for one, verbosity, bar in zip(libraries, verbosities, bars, strict=True):
-            one.set_verbosity(verbosity)
-            if bar:
-                one.enable_progress_bar()
+        finally:
+            for one, verbosity, bar in zip(libraries, verbosities, bars, strict=True):
+                one.set_verbosity(verbosity)
+                if bar:
+                    one.enable_progress_bar()
 
 
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:

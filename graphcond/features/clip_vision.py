@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from graphcond.errors import InputError
 from graphcond.features.clip import PretrainedExtractor
 from graphcond.features.networks import clip_processor, load_network, load_pretrained
 from graphcond.io.pictures import to_rgb
+from graphcond.io.quiet import ignored
 
 
 class ClipVisionExtractor(PretrainedExtractor):
@@ -47,8 +47,7 @@ class ClipVisionExtractor(PretrainedExtractor):
     def _plain(self, picture: Image.Image) -> Image.Image:
         if picture.mode.startswith("I"):  # 16 or 32 bits, of which CLIP's own conversion leaves white
             return to_rgb(picture)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)  # it is meant
+        with ignored(UserWarning, "Palette images with Transparency"):  # it is meant
             return picture.convert("RGB")
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:

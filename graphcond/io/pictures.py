@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +12,7 @@ from jaxtyping import Float32
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from graphcond.errors import InputError
+from graphcond.io.quiet import ignored
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused as decompression bombs; Pillow's own limit of about 179 megapixels."""
@@ -167,10 +167,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             path.exists() and not path.is_dir() and not path.is_file()
         ):  # reading a FIFO or a device may never end
             raise InputError("is not a regular file", place=path, remedy="replace it by a PNG or JPEG file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of `MAX_PIXELS`
-            with Image.open(path, formats=_built_in()) as picture:
-                yield picture
+        with (
+            ignored(Image.DecompressionBombWarning),  # at half of `MAX_PIXELS`
+            Image.open(path, formats=_built_in()) as picture,
+        ):
+            yield picture
     except FileNotFoundError:
         raise InputError("no such picture", place=path, remedy="check the path") from None
     except IsADirectoryError:

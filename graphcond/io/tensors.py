@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from graphcond.errors import InputError
+from graphcond.io.quiet import ignored
 
 if TYPE_CHECKING:
     import torch
@@ -60,8 +60,8 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
         raise InputError("no such file", place=path, remedy="check the path")
     mapped = not in_memory and is_zipfile(path)  # older files cannot be mapped
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([*_numpy_classes(), *classes]):
-            warnings.simplefilter("ignore")  # about pickles of other kinds, which are refused below
+        # It warns about pickles of other kinds, which are refused below.
+        with ignored(), torch.serialization.safe_globals([*_numpy_classes(), *classes]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except MemoryError:
         raise

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from graphcond.config import as_input_error
 from graphcond.errors import InputError, Notice
+from graphcond.io.quiet import ignored
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import assign, assignment
 from graphcond.recipe.recipe import Recipe
@@ -45,7 +46,7 @@ def check_recipe(
     """
     recipe = load_recipe(name_or_path, base=base, overrides=overrides)
     if recipe.tiny:
-        with warnings.catch_warnings(action="ignore", category=Notice):  # given above already
+        with ignored(Notice):  # given above already
             load_recipe(name_or_path, base="tiny", overrides=overrides)
     return recipe
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from graphcond.intervals import Measurement
+from graphcond.io.quiet import ignored
 from graphcond.report.runs import Curve, Run, gap_of
 from graphcond.report.table import line
 
@@ -73,8 +73,7 @@ class Plot:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Matplotlib as the reports use it; a sign that its font lacks is drawn as a box without a warning."""
-    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with matplotlib.rc_context(SETTINGS), ignored(message="Glyph .* missing from"):
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from graphcond.evaluation.metrics.base import SetMetric
 from graphcond.evaluation.samples import Samples
 from graphcond.features.clip import FeatureExtractor
 from graphcond.io.pictures import to_square
+from graphcond.io.quiet import ignored
 
 SUBSET_SIZE = 1000
 SUBSETS = 100
@@ -40,8 +40,7 @@ def kernel_distance(made: Float32[np.ndarray, "n d"], true: Float32[np.ndarray, 
     """Kernel distance between two sets of features, in float64; the same answer at each call."""
     smaller = min(len(made), len(true))
     subsets = 1 if smaller <= SUBSET_SIZE else SUBSETS
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*save all extracted features.*")
+    with ignored(message=".*save all extracted features.*"):
         metric = KernelInceptionDistance(
             feature=nn.Identity(), subsets=subsets, subset_size=min(smaller, SUBSET_SIZE)
         )
