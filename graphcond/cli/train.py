@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -61,6 +60,7 @@ def train_command(
     """
     from graphcond.data.dataset import SceneDataset
     from graphcond.training import train
+    from graphcond.training.validation import gap_sentence
 
     if resume is not None and out is not None:
         raise InputError("a resumed run stays where it is", place="--out", remedy="leave it out")
@@ -68,7 +68,7 @@ def train_command(
     chosen = _recipe(recipe, base, [*(set_ or []), *shorthand], resume)
     run = train(chosen, out=out, resume=resume, device=device)
     if "validation" in run.metrics:
-        say(f"graph gap: {_gap(run.metrics['validation'])}")
+        say(f"graph gap: {gap_sentence(run.metrics['validation'])}")
     # An example that draws a target of the run, held out where any is.
     place, model = str(chosen.data.place or run.data.root), str(run.folder / "final")
     if isinstance(run.data, SceneDataset):
@@ -77,13 +77,6 @@ def train_command(
         options = ["--graph", place, "--target", run.data.ids[run.example]]
     say(f"model: {model}")
     say(f"try: {shlex.join(['graphcond', 'generate', model, *options])}")
-
-
-def _gap(validation: Mapping[str, Any]) -> str:
-    gap = validation["gap_percent"]
-    share = f"{gap['mean']:.1f} % of the validation loss without graph"
-    interval = f"95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']}"
-    return f"{validation['graph_gap']:.4f}, {share} ({interval})"
 
 
 def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Path | None) -> Recipe:

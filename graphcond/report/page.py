@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ def _about(run: Run) -> dict[str, Any]:
             for stage, figures in run.stages.items()
         },
         "plots": [_drawn(plot) for plot in own_plots(run)],
-        "previews": list(_previews(run)),
+        "previews": _previews(run),
+        "evaluated": _evaluated(run),
         "recipe": _recipe(run),
     }
 
@@ -119,15 +120,24 @@ def _drawn(plot: Plot) -> dict[str, str]:
     return {"title": plot.title, "source": _data("image/svg+xml", plot.svg())}
 
 
-def _previews(run: Run) -> list[dict[str, object]]:
+def _previews(run: Run) -> list[dict[str, str]]:
+    return _sheets({f"step {step}": run.previews[step] for step in chosen(list(run.previews))})
+
+
+def _evaluated(run: Run) -> list[dict[str, str]]:
+    files = sorted((run.folder / "evaluations").glob("*/pictures.png"))
+    return _sheets({file.parent.name: file for file in files})
+
+
+def _sheets(files: Mapping[str, Path]) -> list[dict[str, str]]:
     sheets = []
-    for step in chosen(list(run.previews)):
+    for name, file in files.items():
         with suppress(InputError):  # a damaged picture is left out
-            picture = open_picture(run.previews[step])
+            picture = open_picture(file)
             picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
             stream = io.BytesIO()
             picture.save(stream, "PNG", optimize=True)
-            sheets.append({"step": step, "source": _data("image/png", stream.getvalue())})
+            sheets.append({"name": name, "source": _data("image/png", stream.getvalue())})
     return sheets
 
 

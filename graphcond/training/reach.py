@@ -56,7 +56,7 @@ def measure(base: Base, examples: Examples, resolution: int) -> Reach:
 
 
 def advice(found: Reach, recipe: Recipe) -> str | None:
-    """Two sentences where the pictures are far from what the base draws; None where they are not."""
+    """What to know where the pictures are far from what the base draws; None where they are not."""
     own = OWN_KIND.get(recipe.base.kind)
     psnr, error = (POOR.psnr, POOR.error) if own is None else (own.psnr - LOST, WORSE * own.error)
     blurred, unknown = found.psnr < psnr, found.error > error
@@ -68,19 +68,18 @@ def advice(found: Reach, recipe: Recipe) -> str | None:
         f"{found.psnr:.1f} dB, and without a graph its error is {found.error:.2f} of a linear "
         f"prediction's{beside}"
     )
-    if blurred and own is not None:
-        return (
-            f"{said}. The graph gap and `graphcond evaluate` still say whether the graph helps; to draw such "
-            "pictures, train over Stable Diffusion"
+    sentences = [said]
+    if unknown and (recipe.lora is not None or recipe.training.train_base):
+        sentences.append("The base is adapted to them, which takes longer than to train a graph alone")
+    elif unknown:
+        sentences.append(
+            "Adapt the base by --set training.train_base=true (the whole denoiser) or by a section `lora:`; "
+            "else the graph can only choose among what the base draws"
         )
     if blurred:
-        return f"{said}. No training here changes the autoencoder, so pictures stay as coarse as that"
-    if recipe.lora is not None or recipe.training.train_base:
-        return f"{said}. The base is adapted to them, which takes longer than to train a graph alone"
-    return (
-        f"{said}. Adapt the base by --set training.train_base=true (the whole denoiser) or by a section "
-        "`lora:`; else the graph can only choose among what the base draws"
-    )
+        other = "Stable Diffusion" if own is not None else "another base"
+        sentences.append(f"No training here changes the autoencoder: for finer pictures train over {other}")
+    return ". ".join(sentences)
 
 
 def _psnr(base: Base, examples: Examples, resolution: int) -> float:

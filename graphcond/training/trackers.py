@@ -55,9 +55,13 @@ def check_trackers(names: Iterable[str]) -> None:
 def start_trackers(accelerator: Accelerator, recipe: Recipe, run: Path, *, local: bool) -> None:
     """Start the trackers that write into the run folder, or the others, and give them the settings.
 
+    Only the main process has trackers.
+
     Raises:
         InputError: a tracker does not start, for lack of credentials for instance.
     """
+    if not accelerator.is_main_process:
+        return
     settings = {
         key: value if isinstance(value, bool | int | float | str) else str(value)
         for key, value in leaves(recipe.model_dump(mode="json"))

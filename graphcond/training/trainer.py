@@ -27,7 +27,7 @@ from graphcond.training.report import Report, StepBar
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
 from graphcond.training.trackers import finish_trackers, log_picture, log_text
-from graphcond.training.validation import Validation, injector_figures, middle, warnings_of
+from graphcond.training.validation import Validation, gap_sentence, injector_figures, middle, warnings_of
 
 
 class Trainer:
@@ -248,17 +248,13 @@ class Trainer:
     def _card(self) -> dict[str, str]:
         """The figures of this training for the model card."""
         train, memory = self.newest.get("train", {}), self._memory.now()
-        gap = self.newest.get("validation", {}).get("gap_percent")
         found = {f"trained parameters: {name}": f"{count:,}" for name, count in self.parameters.items()}
         found["optimizer steps"] = f"{self.state.step:,} of {self.plan.effective} samples"
         if train.get("seconds_per_step") is not None:
             found["seconds per step"] = f"{train['seconds_per_step']:.3g} on {self._accelerator.device}"
         found["peak memory"] = f"{memory.bytes / 1e9:.2f} GB of the {memory.of}"
-        if gap is not None:
-            found["graph gap"] = (
-                f"{gap['mean']:.1f} % of the validation loss without graph"
-                f" (95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']})"
-            )
+        if "validation" in self.newest:
+            found["graph gap"] = gap_sentence(self.newest["validation"])
         return found
 
 

@@ -101,6 +101,14 @@ class ValidationLoss:
         }
 
 
+def gap_sentence(record: Mapping[str, Any]) -> str:
+    """The graph gap of a `ValidationLoss.record` in words."""
+    gap = record["gap_percent"]
+    share = f"{gap['mean']:.1f} % of the validation loss without graph"
+    interval = f"95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']}"
+    return f"{record['graph_gap']:.4f}, {share} ({interval})"
+
+
 def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
     """The control: each example gets the graph of another of them."""
     return {

@@ -74,6 +74,8 @@ def full_run(folder: Path, name: str = "paintings", *, hostile: bool = False) ->
     )
     figure = {"name": "clip_i", "mean": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     report = {"arms": {"graph": {"clip_i": figure}, "no_graph": {"clip_i": figure}}, "differences": {}}
+    (run / "evaluations" / "own-test").mkdir(parents=True)
+    Image.new("RGB", (64, 32), "blue").save(run / "evaluations" / "own-test" / "pictures.png")
     (run / "test.json").write_text(json.dumps({text: report}), encoding="utf-8")
     return run
 
@@ -117,7 +119,7 @@ def test_every_picture_decodes(html: str) -> None:
             Image.open(io.BytesIO(base64.b64decode(content))).load()
         else:
             assert ET.fromstring(base64.b64decode(content)).tag.endswith("svg")
-    assert kinds.count("data:image/png") == 6, "three previews of each run"
+    assert kinds.count("data:image/png") == 8, "three previews and an evaluation of each run"
     assert kinds.count("data:image/svg+xml") == 4 + 2 * 2, "four shared plots, two of each run's own"
 
 

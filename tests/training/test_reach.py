@@ -85,6 +85,7 @@ def test_training_says_so_first_and_records_it(
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert said.count("these pictures are far from what the base draws") == 1
     assert said.index("far from what the base draws") < said.index("Training instructg2i")
+    assert "Adapt the base by --set training.train_base=true" in said
     assert "train over Stable Diffusion" in said
     (start,) = read_run(run.folder).of("start")
     assert start["reach"]["psnr"] < 20
@@ -103,8 +104,13 @@ FAR: dict[str, Reach] = {
         ("unknown", {}, "Adapt the base by --set training.train_base=true"),
         ("unknown", {"train_base": True}, "The base is adapted to them"),
         ("unknown", {"lora": {"rank": 2}}, "The base is adapted to them"),
-        ("blurred", {}, "No training here changes the autoencoder"),
+        (
+            "blurred",
+            {},
+            "for finer pictures train over another base",
+        ),
         ("both", {}, "No training here changes the autoencoder"),
+        ("both", {}, "Adapt the base by --set training.train_base=true"),
     ],
 )
 def test_the_advice_for_a_base_without_figures_of_its_own(
