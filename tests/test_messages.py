@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,12 +21,21 @@ from huggingface_hub.errors import RepositoryNotFoundError as NoRepository
 from PIL import Image
 
 from graphcond.bases.loading import load_part
-from graphcond.errors import InputError
+from graphcond.errors import InputError, StorageError, TrainingError
+from graphcond.features.embedding_files import load_embeddings
 from graphcond.features.networks import load_pretrained
 from graphcond.graphs import from_networkx, load_graph
+from graphcond.graphs.reading.tabular import read_jsonl, read_table
+from graphcond.io.arrays import load_array
+from graphcond.io.files import read_json, writing
+from graphcond.io.fingerprint import file_digest
+from graphcond.io.pictures import open_picture
+from graphcond.io.tensors import load_tensors
 from graphcond.recipe import load_recipe
 from graphcond.recipe.load import check_recipe
+from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.saving import model_folder
+from graphcond.training.checkpoint import written
 
 
 def told(error: InputError) -> tuple[str, str, str]:
@@ -197,3 +207,77 @@ def test_too_little_memory_is_not_the_fault_of_the_files(tmp_path: Path) -> None
     for load in (lambda: load_part(Big, str(tmp_path), "unet"), lambda: load_pretrained(Big, tmp_path)):
         with pytest.raises(RuntimeError, match="can't allocate"):
             load()
+
+
+def loop(folder: Path, name: str) -> Path:
+    (folder / name).symlink_to(folder / name)
+    return folder / name
+
+
+def a_folder(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def nothing(folder: Path, name: str) -> Path:
+    return folder / name
+
+
+def a_long_name(folder: Path, name: str) -> Path:
+    return folder / f"{'x' * 300}{name}"
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "a.json": read_json,
+    "a.npy": lambda file: load_embeddings(file, 3),
+    "b.npy": lambda file: load_array(file, remedy="check it"),
+    "a.safetensors": load_tensors,
+    "b.safetensors": read_neighbors,
+    "c.safetensors": lambda file: load_embeddings(file, 3),
+    "a.pt": lambda file: load_embeddings(file, 3),
+    "a.csv": lambda file: read_table(file, {"id": "id"}, ("id",)),
+    "b.jsonl": lambda file: read_table(file, {"id": "id"}, ("id",)),
+    "a.parquet": lambda file: read_table(file, {"id": "id"}, ("id",)),
+    "a.jsonl": lambda file: list(read_jsonl(file)),
+    "a.png": open_picture,
+    "a.bin": file_digest,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    ("make", "problem", "remedy"),
+    [
+        (loop, "the file cannot be read (Too many levels of symbolic links)", "correct the link"),
+        (a_folder, "got a folder", "name "),
+        (nothing, "no such ", ""),
+        (a_long_name, "the file cannot be read (File name too long)", "shorten the name"),
+    ],
+)
+def test_what_cannot_be_opened_is_not_damaged(
+    tmp_path: Path, name: str, make: Callable[[Path, str], Path], problem: str, remedy: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        READERS[name](make(tmp_path, name))
+    assert problem in caught.value.problem
+    assert remedy in (caught.value.remedy or "")
+    assert not re.search(r"damaged|decoded|replace|fetch|correct the file", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room on its disk, or choose another place"),
+        (errno.EACCES, "allow this user to write there, or choose another place"),
+        (errno.EROFS, "allow this user to write there, or choose another place"),
+        (errno.EIO, "choose another place, or make room on its disk"),
+    ],
+)
+def test_what_cannot_be_written_is_told_by_the_system(tmp_path: Path, number: int, remedy: str) -> None:
+    with pytest.raises(StorageError) as caught, writing(tmp_path), writing(tmp_path / "inside"):
+        raise OSError(number, "refused")
+    assert caught.value.remedy == remedy
+    with pytest.raises(TrainingError) as stopped, written(tmp_path, tmp_path), writing(tmp_path):
+        raise OSError(number, "refused")
+    first = remedy.partition(",")[0]
+    assert str(stopped.value.remedy).startswith(first if number != errno.EIO else "make room on its disk")

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
+from graphcond.io.readable import check_readable
 from graphcond.io.tensors import load_torch_file
 
 FORMATS = (".npy", ".safetensors", ".pt")
@@ -39,12 +40,9 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
             place=path,
             remedy=did_you_mean(path.suffix, FORMATS),
         )
-    if path.exists() and not (path.is_file() or path.is_dir()):  # reading a pipe or a device may never end
-        raise InputError("is not a regular file", place=path, remedy="check the path")
+    check_readable(path)
     try:
         embeddings = _read(path)
-    except FileNotFoundError:
-        raise InputError("no such file", place=path, remedy="check the path") from None
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a damaged file raises anything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import sqlite3
 import time
@@ -20,6 +21,7 @@ from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.io.files import default_cache_folder
 from graphcond.io.fingerprint import file_digest, fingerprint
 from graphcond.io.pictures import open_picture
+from graphcond.io.readable import unreadable
 from graphcond.progress import Progress
 
 Item = TypeVar("Item")
@@ -127,10 +129,15 @@ class FeatureCache:
                 database.executescript(_TABLES)
                 yield database
         except (OSError, sqlite3.OperationalError) as error:
+            first = "make its folder writable"
+            if "full" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+                first = "make room on its disk"
+            elif "locked" in str(error):
+                first = "let the other process end that writes to it"
             raise InputError(
                 f"the feature cache cannot be used ({error})",
                 place=self.file,
-                remedy="make its folder writable, or set GRAPHCOND_CACHE to another folder",
+                remedy=f"{first}, or set GRAPHCOND_CACHE to another folder",
             ) from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
@@ -321,9 +328,7 @@ def _file_state(path: Path) -> tuple[str, bool]:
     try:
         found = path.stat()
     except OSError as error:
-        raise InputError(
-            f"the file cannot be read ({error.strerror})", place=path, remedy="check the path"
-        ) from None
+        raise unreadable(path, error) from None
     changed = max(found.st_mtime_ns, found.st_ctime_ns)
     state = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     return state, time.time_ns() - changed > SETTLED * 1e9

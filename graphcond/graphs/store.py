@@ -27,6 +27,7 @@ from graphcond.io.arrays import load_array
 from graphcond.io.cache import passed_once
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
 from graphcond.io.fingerprint import file_digest
+from graphcond.io.readable import check_readable
 from graphcond.tally import Tally
 
 
@@ -355,6 +356,7 @@ def _write_nodes(nodes: NodeTable, file: Path) -> None:
 
 def _open_nodes(file: Path) -> pa.Table:
     """The node table as a memory map; the names and types of its columns are checked."""
+    check_readable(file)
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from graphcond.errors import InputError
+from graphcond.io.readable import check_readable
 
 
 def load_array(path: Path, *, remedy: str) -> np.ndarray:
@@ -37,12 +38,9 @@ def load_archive(path: Path, names: Sequence[str], *, what: str, remedy: str) ->
 
 @contextmanager
 def _damage_told(path: Path, what: str, remedy: str) -> Iterator[None]:
-    if path.exists() and not path.is_file():
-        raise InputError("is not a regular file", place=path, remedy=remedy)
+    check_readable(path, missing=remedy)
     try:
         yield
-    except FileNotFoundError:
-        raise InputError("no such file", place=path, remedy=remedy) from None
     except MemoryError:
         raise
     except Exception as error:  # numpy evaluates the header as Python text: a damaged one raises anything

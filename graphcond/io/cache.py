@@ -7,6 +7,7 @@ that cannot be written is an error that names ``GRAPHCOND_CACHE``.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,14 +97,15 @@ def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
         with atomic_folder(folder) as new:
             free = _free_bytes(new)
             if needed > free:
-                raise OSError(f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+                lacks = f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
+                raise OSError(errno.ENOSPC, lacks)
             yield new
             (new / CHECKSUMS).write_text(_checksums(new), encoding="utf-8")
     except StorageError as error:
         raise StorageError(
             f"the cache {error.problem}",
             place=folder,
-            remedy="make room, or set GRAPHCOND_CACHE to another folder",
+            remedy=f"{error.remedy} (GRAPHCOND_CACHE)",
         ) from error
 
 

@@ -21,6 +21,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from graphcond.errors import InputError, StorageError
+from graphcond.io.readable import check_readable, unreadable
 from graphcond.io.strict_json import parse_json
 
 Role = Literal["new", "old"]
@@ -181,11 +182,27 @@ def writing(path: Path) -> Iterator[None]:
         told = any(words in str(error) for words in REFUSED) and not isinstance(error, InputError)
         if not (told or isinstance(error, OSError)):
             raise
+        first = refused_by(error)
         raise StorageError(
             f"cannot be written ({getattr(error, 'strerror', None) or error})",
             place=path,
-            remedy="choose another place, or make room on its disk",
+            remedy=f"{first}, or choose another place"
+            if first
+            else "choose another place, or make room on its disk",
         ) from error
+
+
+def refused_by(error: BaseException) -> str | None:
+    """What lets a file be written that could not be: room or permission; None if neither was the matter."""
+    behind: BaseException | None = error
+    while behind is not None:
+        match getattr(behind, "errno", None):
+            case errno.ENOSPC | errno.EDQUOT:
+                return "make room on its disk"
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                return "allow this user to write there"
+        behind = behind.__cause__
+    return None
 
 
 def check_writable(path: Path) -> None:
@@ -285,23 +302,15 @@ def read_text(path: Path, *, encoding: str = "utf-8", most: float = math.inf) ->
     Raises:
         InputError: the file is missing, no regular file, too large or not UTF-8.
     """
-    try:
-        if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
-            # Reading a pipe or a device may never end.
-            raise InputError("is not a regular file", place=path, remedy="check the path")
-        if Path(path).stat().st_size > most:
-            raise InputError(
-                f"the file is larger than {most / 1e6:.0f} MB",
-                place=path,
-                remedy="split it into several files",
-            )
-        return Path(path).read_text(encoding=encoding)
-    except FileNotFoundError:
-        raise InputError("no such file", place=path, remedy="check the path") from None
-    except OSError as error:
+    check_readable(Path(path))
+    if Path(path).stat().st_size > most:
         raise InputError(
-            f"the file cannot be read ({error.strerror})", place=path, remedy="check the path"
-        ) from None
+            f"the file is larger than {most / 1e6:.0f} MB", place=path, remedy="split it into several files"
+        )
+    try:
+        return Path(path).read_text(encoding=encoding)
+    except OSError as error:
+        raise unreadable(Path(path), error) from None
     except UnicodeDecodeError as error:
         raise InputError(
             f"the file is not UTF-8 (byte {error.start})", place=path, remedy="save it as UTF-8"

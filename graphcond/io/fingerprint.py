@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphcond.errors import InputError
+from graphcond.io.readable import check_readable, unreadable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,12 +84,9 @@ def file_digest(path: Path) -> str:
     Raises:
         InputError: the file cannot be read, or is a device or a pipe, which may never end.
     """
-    if path.exists() and not path.is_file():
-        raise InputError("is not a regular file", place=path, remedy="check the path")
+    check_readable(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(
-            f"the file cannot be read ({error.strerror})", place=path, remedy="check the path"
-        ) from None
+        raise unreadable(path, error) from None

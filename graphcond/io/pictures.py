@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from graphcond.errors import InputError
 from graphcond.io.quiet import ignored
+from graphcond.io.readable import unreadable
 
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused as decompression bombs; Pillow's own limit of about 179 megapixels."""
@@ -191,6 +192,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything: AVIF's a RuntimeError, struct's its own
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(path, error) from None
         raise InputError(
             f"the picture cannot be decoded ({error})", place=path, remedy="replace the file"
         ) from None

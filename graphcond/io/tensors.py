@@ -13,6 +13,7 @@ import numpy as np
 
 from graphcond.errors import InputError
 from graphcond.io.quiet import ignored
+from graphcond.io.readable import check_readable
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +57,7 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
     """
     import torch
 
-    if not path.is_file():
-        raise InputError("no such file", place=path, remedy="check the path")
+    check_readable(path)
     mapped = not in_memory and is_zipfile(path)  # older files cannot be mapped
     try:
         # It warns about pickles of other kinds, which are refused below.
@@ -98,14 +98,9 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
-    if file.exists() and not file.is_file():
-        raise InputError("is not a regular file", place=file, remedy="save or copy it again")
+    check_readable(file, missing="the model is incomplete; save or copy it again")
     try:
         return load_file(file)
-    except FileNotFoundError:
-        raise InputError(
-            "no such file", place=file, remedy="the model is incomplete; save or copy it again"
-        ) from None
     except MemoryError:
         raise
     except Exception as error:  # a dtype that torch does not have raises a KeyError

@@ -15,6 +15,7 @@ from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.io.files import atomic_file
 from graphcond.io.fingerprint import fingerprint
+from graphcond.io.readable import check_readable
 
 METADATA_KEY = "graphcond"
 """All metadata is under one key: safetensors does not order several, and equal runs must give equal bytes."""
@@ -72,12 +73,11 @@ def read_neighbors(path: Path) -> NeighborFile:
     """
     from safetensors import SafetensorError, safe_open
 
+    check_readable(path, missing="write it with graphcond sample-all")
     try:
         with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {})[METADATA_KEY])
             arrays = {name: file.get_tensor(name) for name in DTYPES if name in {*NEEDED, *file.keys()}}
-    except FileNotFoundError:
-        raise InputError("no such file", place=path, remedy="write it with graphcond sample-all") from None
     except (OSError, SafetensorError, KeyError, ValueError):
         raise _damaged(path) from None
     count, shape = len(arrays["targets"]), arrays["neighbors"].shape

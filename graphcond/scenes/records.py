@@ -11,6 +11,7 @@ from typing import Any
 from graphcond.errors import InputError
 from graphcond.io.files import inside, read_json
 from graphcond.io.formats import Format
+from graphcond.io.readable import check_readable
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.jsonfile import read_lines, rows_of
 from graphcond.tally import BadRows, Tally
@@ -129,13 +130,9 @@ class SceneInput:
             return False
         if self.path.suffix in (".json", ".jsonl"):
             return True
-        try:
-            with self.path.open("rb") as file:
-                start = file.read(64)
-        except OSError as error:
-            raise InputError(
-                f"the file cannot be read ({error.strerror})", place=self.path, remedy="check the path"
-            ) from None
+        check_readable(self.path)
+        with self.path.open("rb") as file:
+            start = file.read(64)
         return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"["))
 
 

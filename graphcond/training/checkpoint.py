@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError, StorageError, TrainingError
-from graphcond.io.files import atomic_folder, read_json, write_json
+from graphcond.io.files import atomic_folder, read_json, refused_by, write_json
 from graphcond.io.tensors import load_tensors
 from graphcond.model import GraphModel
 
@@ -142,5 +142,5 @@ def written(checkpoints: Path, place: Path) -> Iterator[None]:
         raise TrainingError(
             f"{problem}{before}",
             place=place,
-            remedy="make room on the disk, then continue with --resume",
+            remedy=f"{refused_by(error) or 'make room on its disk'}, then continue with --resume",
         ) from error

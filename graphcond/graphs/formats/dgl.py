@@ -23,6 +23,7 @@ from graphcond.graphs.groups import (
 )
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.optional import optional
+from graphcond.io.readable import check_readable
 
 KEYS = {
     "id": "id",
@@ -132,13 +133,9 @@ def dgl_features(file: Path) -> VectorReaders:
 
 def is_dgl_file(file: Path) -> bool:
     """Return True if the file begins like files of `dgl.save_graphs`."""
-    try:
-        with file.open("rb") as handle:
-            return handle.read(len(MAGIC)) == MAGIC
-    except OSError as error:
-        raise InputError(
-            f"the file cannot be read ({error.strerror})", place=file, remedy="check the path"
-        ) from None
+    check_readable(file)
+    with file.open("rb") as handle:
+        return handle.read(len(MAGIC)) == MAGIC
 
 
 def load_dgl_graph(file: Path) -> Any:

@@ -24,6 +24,7 @@ from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.reading.quotes import QuoteCheck
 from graphcond.graphs.source import GraphSource
 from graphcond.graphs.usual import usual_columns, usual_values
+from graphcond.io.readable import check_readable
 from graphcond.io.strict_json import parse_json
 from graphcond.tally import BadRows, reading_row
 
@@ -169,6 +170,7 @@ def _read_parquet(file: Path, block: int, wanted: list[str] | None, bad: BadRows
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
+    check_readable(file)
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -201,6 +203,8 @@ def read_jsonl(
     Raises:
         InputError: the file is missing or not UTF-8, or a line is not a JSON object.
     """
+    if opened is None:
+        check_readable(file)
     try:
         with TextIOWrapper(opened or file.open("rb"), "utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
@@ -210,8 +214,6 @@ def read_jsonl(
                         parsed = _parse(line, f"{file}:{number}")
                     if parsed is not None:
                         yield f"{file}:{number}", parsed
-    except FileNotFoundError:
-        raise InputError("no such file", place=file, remedy="check the path") from None
     except UnicodeDecodeError:
         raise InputError("the file is not UTF-8", place=file, remedy="save it as UTF-8") from None
 

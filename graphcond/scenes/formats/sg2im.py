@@ -17,6 +17,7 @@ from graphcond.errors import InputError
 from graphcond.io.files import read_json
 from graphcond.io.optional import optional
 from graphcond.io.pictures import picture_size
+from graphcond.io.readable import check_readable
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
 from graphcond.scenes.jsonfile import at, checked
@@ -137,6 +138,7 @@ def _graph(
 
 def _read_arrays(file: Path) -> dict[str, Any]:
     h5py = optional("h5py", "'graphcond[scenes]'")
+    check_readable(file)
     try:
         with h5py.File(file, "r") as opened:
             wanted = [*ARRAYS, *(name for name in ("object_attributes", "image_paths") if name in opened)]
