@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from unittest.mock import Mock
 
 import networkx as nx
 import pytest
+import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.errors import HFValidationError as NoHubId
 from huggingface_hub.errors import RepositoryNotFoundError as NoRepository
 from PIL import Image
+from rich.console import Console
 
+from graphcond.bases import StableDiffusionBase
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.bases.loading import load_part
 from graphcond.errors import InputError, StorageError, TrainingError
 from graphcond.features.embedding_files import load_embeddings
@@ -36,6 +41,8 @@ from graphcond.recipe.load import check_recipe
 from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.saving import model_folder
 from graphcond.training.checkpoint import written
+from graphcond.training.prepare import prepare
+from graphcond.training.report import Report
 
 
 def told(error: InputError) -> tuple[str, str, str]:
@@ -281,3 +288,72 @@ def test_what_cannot_be_written_is_told_by_the_system(tmp_path: Path, number: in
         raise OSError(number, "refused")
     first = remedy.partition(",")[0]
     assert str(stopped.value.remedy).startswith(first if number != errno.EIO else "make room on its disk")
+
+
+def half(folder: Path) -> Path:
+    """The tiny base with fp16 files alone."""
+    copy = Path(shutil.copytree(TINY_FOLDER, folder / "half"))
+    for file in copy.glob("*/*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    return copy
+
+
+def single(folder: Path) -> Path:
+    return Path(
+        shutil.copy(TINY_FOLDER / "unet/diffusion_pytorch_model.safetensors", folder / "one.safetensors")
+    )
+
+
+def cache_root(folder: Path) -> Path:
+    shutil.copytree(TINY_FOLDER, folder / "models--me--tiny/snapshots/abc")
+    return folder / "models--me--tiny"
+
+
+def inpainting(folder: Path) -> Path:
+    copy = Path(shutil.copytree(TINY_FOLDER, folder / "inpaint"))
+    config = json.loads((copy / "unet/config.json").read_text())
+    (copy / "unet/config.json").write_text(json.dumps({**config, "in_channels": 9}))
+    return copy
+
+
+def in_a_recipe(folder: str) -> None:
+    load_recipe("instructg2i", overrides=[f"base.model={folder}"])
+
+
+@pytest.mark.parametrize("load", [StableDiffusionBase.from_pretrained, in_a_recipe])
+@pytest.mark.parametrize(
+    ("make", "problem", "remedy"),
+    [
+        (half, "found diffusion_pytorch_model.fp16.safetensors", "set base.variant to fp16"),
+        (single, "is a single file", "from_single_file"),
+        (cache_root, "is the root of a hub cache", "snapshots/abc"),
+        (inpainting, "inpainting", "the text-to-picture model that it was made from"),
+    ],
+)
+def test_files_of_a_base_that_are_named_otherwise(
+    tmp_path: Path, make: Callable[[Path], Path], problem: str, remedy: str, load: Callable[[str], object]
+) -> None:
+    folder = str(make(tmp_path))
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert problem in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_the_tiny_base_says_what_it_cannot_draw(tmp_path: Path) -> None:
+    graph = tmp_path / "own"
+    graph.mkdir()
+    names = [f"{number}" for number in range(4)]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(graph / f"{name}.png")
+    (graph / "nodes.csv").write_text("\n".join(["id,text,image", *(f"{n},a cup,{n}.png" for n in names)]))
+    (graph / "edges.csv").write_text("src,dst\n0,1\n1,2\n2,3\n")
+    own = [f"data.path={graph}", "training.warmup=9", "training.steps=2"]
+    said: list[str] = []
+    for overrides in (own, ["data.paintings_per_artist=2", "training.steps=2", "training.warmup=0"]):
+        report = Report(Console(quiet=True))
+        said.clear()
+        report.say = said.append  # type: ignore[method-assign]
+        prepare(load_recipe("instructg2i", base="tiny", overrides=overrides), torch.device("cpu"), report)
+        notes = [sentence for sentence in said if "tiny base" in sentence or "warmup" in sentence]
+        assert len(notes) == (2 if overrides is own else 0), said

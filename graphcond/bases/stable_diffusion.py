@@ -82,11 +82,14 @@ class StableDiffusionBase(UNetBase):
             gradient_checkpointing: recompute the denoiser's activations in the backward pass.
 
         Raises:
-            InputError: the model is missing or incomplete, or the device, the dtype or the
+            InputError: the model is missing, incomplete or of another kind, or the device, the dtype or the
                 attention kernel is not there.
         """
         model = str(TINY_FOLDER) if name_or_folder == "tiny" else name_or_folder
         kernel = choose_attention(attention, pick_device(device))
+        files = StableDiffusionConfig(model=model, revision=revision, variant=variant)
+        files.check()
+        files.facts()
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         return cls(
             unet=load_part(UNet2DConditionModel, model, "unet", **options),

@@ -80,10 +80,13 @@ class StableDiffusionXLBase(UNetBase):
         """Load a base, frozen; arguments as for `StableDiffusionBase.from_pretrained`.
 
         Raises:
-            InputError: the model is missing or incomplete, or the device, the dtype or the
+            InputError: the model is missing, incomplete or of another kind, or the device, the dtype or the
                 attention kernel is not there.
         """
         kernel = choose_attention(attention, pick_device(device))
+        files = StableDiffusionXLConfig(model=name_or_folder, revision=revision, variant=variant)
+        files.check()
+        files.facts()
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         index = read_config(name_or_folder, INDEX, revision=revision) or {}
         return cls(
