@@ -95,8 +95,8 @@ def test_a_file_that_was_cut_off(tmp_path: Path, kept: int) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path / "nowhere.pt", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
+    for path, problem in ((tmp_path / "nowhere.pt", "no such file"), (tmp_path, "got a folder")):
+        with pytest.raises(InputError, match=problem):
             load_torch_file(path)
 
 
