@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -85,6 +86,25 @@ def check_folder(config: type[BaseFields], model: str, variant: str | None) -> N
     for part, (library, class_name) in config.parts.items():
         if library in _STEMS and not class_name.endswith(WEIGHTLESS):
             _check_weights(folder / part, _STEMS[library], variant)
+
+
+@contextmanager
+def explained(files: FolderFields) -> Iterator[None]:
+    """Load a base from ``files`` in the block; if a part cannot be loaded, its files tell why.
+
+    Raises:
+        InputError: a part cannot be loaded, or the files are those of another kind of base.
+    """
+    try:
+        yield
+    except InputError as error:
+        try:
+            files.check()
+        except InputError as found:
+            what = error.problem.partition(" (")[0]
+            raise InputError(f"{what} ({found.problem})", place=error.place, remedy=found.remedy) from error
+        raise
+    files.facts()
 
 
 def _check_weights(folder: Path, stem: str, variant: str | None) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphcond.bases.attention import choose_attention
+from graphcond.bases.base_files import explained
 from graphcond.bases.config import (
     TINY_FOLDER,
     AttentionChoice,
@@ -88,16 +89,16 @@ class StableDiffusionBase(UNetBase):
         model = str(TINY_FOLDER) if name_or_folder == "tiny" else name_or_folder
         kernel = choose_attention(attention, pick_device(device))
         files = StableDiffusionConfig(model=model, revision=revision, variant=variant)
-        files.check()
-        files.facts()
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
-        return cls(
-            unet=load_part(UNet2DConditionModel, model, "unet", **options),
-            vae=load_part(AutoencoderKL, model, "vae", **options),
-            text_encoder=load_part(CLIPTextModel, model, "text_encoder", **options),
-            tokenizer=load_tokenizer(model, revision=revision),
-            scheduler=load_scheduler(model, revision=revision),
-        ).placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
+        with explained(files):
+            base = cls(
+                unet=load_part(UNet2DConditionModel, model, "unet", **options),
+                vae=load_part(AutoencoderKL, model, "vae", **options),
+                text_encoder=load_part(CLIPTextModel, model, "text_encoder", **options),
+                tokenizer=load_tokenizer(model, revision=revision),
+                scheduler=load_scheduler(model, revision=revision),
+            )
+        return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property
     def text_tower(self) -> nn.Module:

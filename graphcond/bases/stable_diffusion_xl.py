@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from graphcond.bases.attention import choose_attention
-from graphcond.bases.base_files import INDEX, read_config
+from graphcond.bases.base_files import INDEX, explained, read_config
 from graphcond.bases.config import AttentionChoice, BaseFields, DType, StableDiffusionXLConfig
 from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
@@ -85,24 +85,24 @@ class StableDiffusionXLBase(UNetBase):
         """
         kernel = choose_attention(attention, pick_device(device))
         files = StableDiffusionXLConfig(model=name_or_folder, revision=revision, variant=variant)
-        files.check()
-        files.facts()
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         index = read_config(name_or_folder, INDEX, revision=revision) or {}
-        return cls(
-            unet=load_part(UNet2DConditionModel, name_or_folder, "unet", **options),
-            vae=load_part(AutoencoderKL, name_or_folder, "vae", **options),
-            text_encoders=(
-                load_part(CLIPTextModel, name_or_folder, "text_encoder", **options),
-                load_part(CLIPTextModelWithProjection, name_or_folder, "text_encoder_2", **options),
-            ),
-            tokenizers=(
-                load_tokenizer(name_or_folder, revision=revision),
-                load_tokenizer(name_or_folder, "tokenizer_2", revision=revision),
-            ),
-            scheduler=load_scheduler(name_or_folder, revision=revision),
-            zeros_for_empty=bool(index.get("force_zeros_for_empty_prompt", True)),
-        ).placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
+        with explained(files):
+            base = cls(
+                unet=load_part(UNet2DConditionModel, name_or_folder, "unet", **options),
+                vae=load_part(AutoencoderKL, name_or_folder, "vae", **options),
+                text_encoders=(
+                    load_part(CLIPTextModel, name_or_folder, "text_encoder", **options),
+                    load_part(CLIPTextModelWithProjection, name_or_folder, "text_encoder_2", **options),
+                ),
+                tokenizers=(
+                    load_tokenizer(name_or_folder, revision=revision),
+                    load_tokenizer(name_or_folder, "tokenizer_2", revision=revision),
+                ),
+                scheduler=load_scheduler(name_or_folder, revision=revision),
+                zeros_for_empty=bool(index.get("force_zeros_for_empty_prompt", True)),
+            )
+        return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property
     def text_tower(self) -> nn.Module:
