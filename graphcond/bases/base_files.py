@@ -100,6 +100,7 @@ def explained(files: FolderFields) -> Iterator[None]:
     except InputError as error:
         try:
             files.check()
+            files.facts()
         except InputError as found:
             what = error.problem.partition(" (")[0]
             raise InputError(f"{what} ({found.problem})", place=error.place, remedy=found.remedy) from error
