@@ -16,12 +16,10 @@ from unittest.mock import Mock
 
 import networkx as nx
 import pytest
-import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.errors import HFValidationError as NoHubId
 from huggingface_hub.errors import RepositoryNotFoundError as NoRepository
 from PIL import Image
-from rich.console import Console
 
 from graphcond.bases import StableDiffusionBase
 from graphcond.bases.config import TINY_FOLDER
@@ -41,8 +39,6 @@ from graphcond.recipe.load import check_recipe
 from graphcond.samplers.neighbor_file import read_neighbors
 from graphcond.saving import model_folder
 from graphcond.training.checkpoint import written
-from graphcond.training.prepare import prepare
-from graphcond.training.report import Report
 
 
 def told(error: InputError) -> tuple[str, str, str]:
@@ -338,22 +334,3 @@ def test_files_of_a_base_that_are_named_otherwise(
         load(folder)
     assert problem in caught.value.problem
     assert remedy.lower() in str(caught.value).lower()
-
-
-def test_the_tiny_base_says_what_it_cannot_draw(tmp_path: Path) -> None:
-    graph = tmp_path / "own"
-    graph.mkdir()
-    names = [f"{number}" for number in range(4)]
-    for name in names:
-        Image.new("RGB", (8, 8)).save(graph / f"{name}.png")
-    (graph / "nodes.csv").write_text("\n".join(["id,text,image", *(f"{n},a cup,{n}.png" for n in names)]))
-    (graph / "edges.csv").write_text("src,dst\n0,1\n1,2\n2,3\n")
-    own = [f"data.path={graph}", "training.warmup=9", "training.steps=2"]
-    said: list[str] = []
-    for overrides in (own, ["data.paintings_per_artist=2", "training.steps=2", "training.warmup=0"]):
-        report = Report(Console(quiet=True))
-        said.clear()
-        report.say = said.append  # type: ignore[method-assign]
-        prepare(load_recipe("instructg2i", base="tiny", overrides=overrides), torch.device("cpu"), report)
-        notes = [sentence for sentence in said if "tiny base" in sentence or "warmup" in sentence]
-        assert len(notes) == (2 if overrides is own else 0), said
