@@ -19,9 +19,17 @@ from inspect import signature
 from numbers import Real
 from operator import or_
 from types import FunctionType, UnionType
-from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from graphcond.errors import InputError, did_you_mean
 
@@ -46,6 +54,12 @@ class Config(BaseModel):
             else value
             for name, value in values.items()
         }
+
+
+Names: TypeAlias = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
+"""Names; one may be written without brackets, as in ``--set lora.targets=to_q``."""
 
 
 class ComponentConfig(Config):

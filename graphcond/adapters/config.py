@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from graphcond.bases.config import SiteKind
-from graphcond.config import ComponentConfig, by_kind, lazy_registry
+from graphcond.config import ComponentConfig, Names, by_kind, lazy_registry
 from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, LayoutMap, Signal
 
@@ -109,7 +109,7 @@ class LoraConfig(InjectorFields):
     """Rank of the update."""
     alpha: float | None = Field(None, gt=0)
     """The update is scaled by alpha / rank; as large as the rank unless given."""
-    targets: tuple[str, ...] = Field(ATTENTION_PROJECTIONS, min_length=1)
+    targets: Names = Field(ATTENTION_PROJECTIONS, min_length=1)
     """Ends of the names of the layers to adapt."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability of dropping an input in training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,9 @@ from graphcond.io.optional import why_missing
 from graphcond.io.tensors import pick_device
 
 LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numba", "torchmetrics")
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables of the environment that set torch's number of threads."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,9 @@ def _device() -> Finding:
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return Finding("device", f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
-    return Finding(
-        "device", f"cpu, {torch.get_num_threads()} threads", advice="a CUDA build of torch uses a GPU"
-    )
+    set_by = next((f" ({name}={os.environ[name]})" for name in THREADS if name in os.environ), "")
+    threads = f"cpu, threads: {torch.get_num_threads()}{set_by}"
+    return Finding("device", threads, advice="a CUDA build of torch uses a GPU")
 
 
 def _xformers() -> Finding:
@@ -65,7 +69,7 @@ def _xformers() -> Finding:
     advice = "SDPA is used instead" + (
         "; pip install 'graphcond[xformers]'" if torch.cuda.is_available() else ""
     )
-    return Finding("xformers", reason, fine=not torch.cuda.is_available(), advice=advice)
+    return Finding("xformers", reason, fine=False, advice=advice)
 
 
 def _dgl() -> Finding:

@@ -73,6 +73,7 @@ def evaluate(
     Example: graphcond evaluate outputs/demo/model --graph outputs/demo/graph --limit 100 --out report.json
     """
     from graphcond.data.open import open_data
+    from graphcond.evaluation.metrics.registry import networks_of
     from graphcond.evaluation.protocols import get_protocol
     from graphcond.evaluation.targets import evaluate_model, protocol_for
     from graphcond.io.files import check_writable
@@ -81,6 +82,7 @@ def evaluate(
     from graphcond.progress import progress_bars
     from graphcond.saving.model_folder import saved_recipe
 
+    networks_of(metric or ())  # a name that is wrong is found before anything is loaded
     if out is not None:
         check_writable(out if out.suffix == ".json" else out / "report.json")
     recipe = saved_recipe(model)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphcond.cli.options import base_name
 from graphcond.io.terminal import console, say
+
+if TYPE_CHECKING:
+    from graphcond.recipe import Recipe
 
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
@@ -85,13 +88,26 @@ def check(
     from graphcond.recipe.load import check_recipe
 
     recipe = check_recipe(file, base=base_name(base), overrides=overrides or ())
+    notes = [*recipe.notes(), *_missing(recipe)]
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
     if as_json:
-        say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts, "notes": recipe.notes()}))
+        say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts, "notes": notes}))
     else:
         say(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}")
-        for note in recipe.notes():
+        for note in notes:
             say(f"note: {note}")
+
+
+def _missing(recipe: Recipe) -> list[str]:
+    """A sentence for each file or folder of data that is not there; those of a cluster need not be."""
+    from graphcond.recipe.overrides import leaves
+    from graphcond.recipe.recipe import DATA_PATHS
+
+    return [
+        f"{setting}: there is no {value} on this machine"
+        for setting, value in leaves(recipe.model_dump(mode="json"))
+        if setting.rpartition(".")[2] in DATA_PATHS and isinstance(value, str) and not Path(value).exists()
+    ]
 
 
 @app.command()

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from graphcond.attributed_graph import Column
-from graphcond.config import ComponentConfig, Config
+from graphcond.config import ComponentConfig, Config, Names
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -87,9 +87,9 @@ class MmagData(FolderData):
     kind: Literal["mmag"] = "mmag"
     resolution: PositiveInt = 256
     """Side of the pictures in pixels; others are padded to a square and scaled."""
-    train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
+    train_splits: Names = Field(default=("train",), min_length=1)
     """Splits whose nodes are training targets; a graph without splits is used whole."""
-    forbidden_splits: tuple[str, ...] = ("test",)
+    forbidden_splits: Names = ("test",)
     """Splits whose nodes may never be neighbors in training."""
     hold_out: Share | None = None
     """The share of the nodes of a graph without splits that becomes the split `test`."""
@@ -113,9 +113,9 @@ class SceneData(FolderData):
     """`caption`: a scene's own caption is its prompt, where the source has one."""
     resolution: PositiveInt = 256
     """Side of the pictures in pixels; others are padded to a square and scaled."""
-    train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
+    train_splits: Names = Field(default=("train",), min_length=1)
     """Splits whose scenes are trained on; a source without splits is used whole."""
-    forbidden_splits: tuple[str, ...] = ("test",)
+    forbidden_splits: Names = ("test",)
     """Splits that are never trained on; they are used for validation if there is no validation split."""
     hold_out: Share | None = None
     """The share of scenes without splits that becomes the split `test`."""
@@ -151,9 +151,9 @@ class WorldData(DataFields):
     """The world's seed."""
     resolution: PositiveInt = 64
     """Side of the pictures in pixels."""
-    train_splits: tuple[str, ...] = Field(default=("train",), min_length=1)
+    train_splits: Names = Field(default=("train",), min_length=1)
     """Splits that are trained on."""
-    forbidden_splits: tuple[str, ...] = ("test",)
+    forbidden_splits: Names = ("test",)
     """Splits that are never trained on and never neighbors in training."""
 
     @property

@@ -118,6 +118,11 @@ def test_own_data_need_no_protocol_and_no_download(model: Path, bare: Path, tmp_
         assert sheet.height > 4 * 128
 
 
+def test_a_metric_that_does_not_exist_is_found_before_anything_is_loaded() -> None:
+    with pytest.raises(InputError, match="there is no metric 'clip_j'"):
+        invoke("evaluate", "no-such-model", "--metric", "clip_j")
+
+
 def test_bad_input(model: Path, graph: Path, bare: Path, tmp_path: Path) -> None:
     cases = [
         ((model, "--graph", graph, "--split", "tset"), "there is no split 'tset'. Did you mean 'test'?"),

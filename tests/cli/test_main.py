@@ -13,7 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 
+from graphcond.bases.attention import why_not_xformers
 from graphcond.cli import app, main
 from graphcond.errors import InputError, Notice
 from graphcond.recipe import find_recipe
@@ -106,6 +108,16 @@ def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "doctor", "--json") == 0
     names = {finding["name"] for finding in json.loads(capsys.readouterr().out)}
     assert {"torch", "diffusers", "device", "attention", "xformers", "dgl"} <= names
+
+
+def test_doctor_says_what_set_the_threads_and_ticks_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphcond.cli import checkup
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = {finding.name: finding for finding in checkup.check_up()}
+    assert found["device"].state == f"cpu, threads: {torch.get_num_threads()} (OMP_NUM_THREADS=1)"
+    assert found["xformers"].fine == (why_not_xformers(torch.device("cpu")) is None)
 
 
 def test_doctor_weighs_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -99,3 +99,34 @@ def test_the_schema_is_one_of_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert schema["additionalProperties"] is False
     assert {"conditions", "base", "training", "tiny"} <= schema["properties"].keys()
     assert "without_graph" in schema["$defs"]["ConditionConfig"]["properties"]
+
+
+def test_data_that_are_not_there_are_a_note(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    check = [
+        "graphcond",
+        "recipe",
+        "check",
+        "sgcond-i",
+        "--set",
+        f"data.path={tmp_path / 'scenes'}",
+        "--json",
+    ]
+    note = f"data.path: there is no {tmp_path / 'scenes'} on this machine"
+    for there in (False, True):
+        monkeypatch.setattr(sys, "argv", check)
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+        assert (note in json.loads(capsys.readouterr().out)["notes"]) is not there
+        (tmp_path / "scenes").mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [("lora.targets=to_q", ["lora", "targets"]), ("data.train_splits=a", ["data", "train_splits"])],
+)
+def test_one_name_needs_no_brackets(setting: str, found: list[str]) -> None:
+    recipe = load_recipe("instructg2i-lora", overrides=[setting])
+    assert getattr(getattr(recipe, found[0]), found[1]) == (setting.partition("=")[2],)
