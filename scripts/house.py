@@ -59,7 +59,7 @@ LAYERS = [
     {"features", "data", "model", "saving", "pipeline", "precompute"},
     {"training", "evaluation"},
     {"report"},
-    {"demo", "bench", "sweep"},
+    {"demo", "sweep"},
     {"cli", "__main__"},
 ]
 """The rooms, lowest first. A room may import its own layer and the layers before it."""

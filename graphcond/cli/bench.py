@@ -1,62 +1,78 @@
-"""graphcond bench: measured comparisons on the tiny base."""
+"""graphcond bench: the comparisons that ship with graphcond, which are sweeps on the tiny base."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from graphcond.cli.options import MAX_SEED, base_name
-from graphcond.errors import InputError
-from graphcond.io.terminal import say
+from graphcond.cli.sweep import Jobs, do_sweep
+from graphcond.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from graphcond.attributed_graph import Column
+    from graphcond.sweep import SweepConfig
 
 app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
 
 @app.command()
 def samplers(
     base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
     model: Annotated[
-        Path | None, typer.Option(help="A model trained on the art world; one is trained unless given.")
+        Path | None,
+        typer.Option(help="A model that draws; one is trained on the art world unless given."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the table and its picture.")] = Path(
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="In place of the art world, a graph folder or any source that `data build` reads."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of --graph that neighbors should share.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the table and its pictures.")] = Path(
         "outputs/bench/samplers"
     ),
     limit: Annotated[int, typer.Option(min=20, help="Held-out targets at each level.")] = 120,
-    seed: Annotated[int, typer.Option(min=0, help="Of worlds, noise and choices.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED - 1, help="Of worlds, training, noise and choices.")
+    ] = 0,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Compare samplers at three levels of noise edges: neighbors, style and distance to the true picture.
+    """Compare samplers: the neighbors with a target's label, and the pictures that a model draws from them.
 
-    Example: graphcond bench samplers --base tiny --model outputs/demo/model --out outputs/bench
+    On the art world, at three shares of misleading edges; or on a graph of yours, where only the share of
+    neighbors with the label is measured unless --model is given.
+
+    For example:
+
+        graphcond bench samplers --base tiny --model outputs/demo/model --out outputs/bench
+
+        graphcond bench samplers --graph graphs/products --label brand
     """
-    from graphcond.bench.samplers import bench_samplers, to_markdown, write_bench
-    from graphcond.pipeline import GraphPipeline
-    from graphcond.progress import progress_bars
-    from graphcond.recipe import load_recipe
-    from graphcond.training import train
-
-    if base_name(base) is None:
-        raise InputError("the base is missing", place="--base", remedy="use tiny")
-    if model is None:
-        seeds = [f"training.seed={seed}", f"data.seed={seed}"]
-        recipe = load_recipe("instructg2i", base="tiny", overrides=seeds)
-        shutil.rmtree(out / "run", ignore_errors=True)
-        model = train(recipe, out=out / "run").folder / "final"
-    pipe = GraphPipeline.from_pretrained(model)
-    with progress_bars() as watch:
-        bench, examples = bench_samplers(pipe, limit=limit, seed=seed, watch=watch)
-    write_bench(bench, examples, out)
-    say(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
+    if (graph is None) != (label is None):
+        raise InputError(
+            "expected a graph and a column of labels", place="--graph, --label", remedy="give both or none"
+        )
+    values = _shipped("samplers", base, seed)
+    labels, evaluation = values["scores"]
+    labels["limit"] = evaluation["limit"] = limit
+    if graph is not None:
+        _on_graph(values, graph, label, model)
+    elif model is not None:
+        values["model"] = str(model)
+    _run(values, out, jobs, as_json)
 
 
 @app.command()
 def scenes(
     base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
-    out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their picture.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their pictures.")] = Path(
         "outputs/bench/scenes"
     ),
     limit: Annotated[int, typer.Option(min=4, help="Held-out graphs, at most.")] = 120,
@@ -65,7 +81,8 @@ def scenes(
         str | None, typer.Option(help="Experiments to compare, with commas between; all seven unless given.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of world, training and noise.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Train and score SGCond's seven experiments on the scene world: objects, attributes, relations, swaps.
 
@@ -74,15 +91,64 @@ def scenes(
 
     Example: graphcond bench scenes --base tiny --out outputs/scenes --only sgcond-i,sgcond-v
     """
-    from graphcond.bench.experiments import SGCOND, experiments_of
-    from graphcond.bench.run_scenes import run_scenes
-    from graphcond.bench.scene_table import to_markdown, write_bench
-    from graphcond.io.files import check_writable
+    values = _shipped("scenes", base, seed)
+    evaluation, swap = values["scores"]
+    evaluation["limit"], swap["pairs"] = limit, pairs
+    if only is not None:
+        wanted = [name.strip() for name in only.split(",") if name.strip()]
+        known = [row["name"] for row in values["rows"]]
+        unknown = [name for name in wanted if name not in known]
+        if unknown or not wanted:
+            problem = f"there is no experiment '{unknown[0]}'" if unknown else "no experiment is named"
+            remedy = did_you_mean(unknown[0], known) if unknown else f"choose from {', '.join(known)}"
+            raise InputError(problem, place="--only", remedy=remedy)
+        values["rows"] = [row for row in values["rows"] if row["name"] in wanted]
+    _run(values, out, jobs, as_json)
 
-    chosen = base_name(base)
-    names = SGCOND if only is None else [name.strip() for name in only.split(",") if name.strip()]
-    experiments = experiments_of(names, out, base=chosen, seed=seed)
-    check_writable(out / "scenes.md")
-    bench, examples = run_scenes(experiments, limit=limit, pairs=pairs, seed=seed)
-    write_bench(bench, examples, out)
-    say(json.dumps(bench.to_json()) if as_json else to_markdown(bench))
+
+def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
+    """The plain values of a shipped sweep with another seed."""
+    from graphcond.io.strict_yaml import read_yaml
+    from graphcond.sweep.config import shipped_sweeps
+
+    if base_name(base) is None:
+        raise InputError("the base is missing", place="--base", remedy="use tiny")
+    values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
+    return values | {"seed": seed, "seeds": [seed]}
+
+
+def _on_graph(values: dict[str, Any], graph: Path, label: str | None, model: Path | None) -> None:
+    """Compare on a user's graph, in place of the levels of the art world."""
+    from graphcond.cli.agreement import rivals
+    from graphcond.graphs import load_graph
+    from graphcond.saving.model_folder import saved_recipe
+
+    labels, evaluation = values["scores"]
+    columns: frozenset[Column] = frozenset({"pictures", "texts"})
+    resolution = 64 if model is None else saved_recipe(model).data.resolution
+    data = {"kind": "mmag", "path": str(graph), "resolution": resolution}
+    same: dict[str, Any] = {"split": None, "limit": labels["limit"]}
+    drawn = {"kind": "evaluation", "arms": evaluation["arms"], "protocol": "own", "label": label, **same}
+    values |= {
+        "rows": [
+            {"name": name, "set": {"conditions.neighbors.sampler": config.model_dump(mode="json")}}
+            for name, config in rivals(load_graph(graph), columns).items()
+        ],
+        "description": f"Which sampler chooses neighbors with the same {label}?",
+        "set": {"data": data},
+        "grid": {},
+        "seed_keys": ["training.seed"],
+        "scores": [{"kind": "labels", "column": label, **same}, *([drawn] if model else [])],
+        "verdicts": [],
+        "pictures": None,
+        "model": None if model is None else str(model),
+        "recipe": "instructg2i" if model is None else None,
+    }
+
+
+def _run(values: dict[str, Any], out: Path, jobs: int, as_json: bool) -> None:
+    from graphcond.sweep import parse_sweep
+    from graphcond.sweep.config import shipped_sweeps
+
+    config: SweepConfig = parse_sweep(values, place=f"bench {values['name']}")
+    do_sweep(config, shipped_sweeps()[values["name"]], out, jobs=jobs, as_json=as_json)

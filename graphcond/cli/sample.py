@@ -54,6 +54,13 @@ def sample(
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the target and its neighbors in a row.")
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Show what every sampler chooses, on a sheet: --picture, or outputs/compare.png.",
+        ),
+    ] = False,
 ) -> None:
     """Show the neighbors that a sampler chooses for a node, best first.
 
@@ -63,12 +70,15 @@ def sample(
 
         graphcond sample graphs/paintings --target 7 --sampler semantic_ppr --set similarity.kind=text_image
 
+        graphcond sample graphs/paintings --target 7 --compare
+
         graphcond sample graphs/paintings --agreement artist
     """
     import numpy as np
 
     from graphcond.attributed_graph import rows_named
     from graphcond.cli.agreement import rivals, show_agreement
+    from graphcond.cli.sample_compare import compare_all
     from graphcond.graphs import load_graph
     from graphcond.progress import progress_bars
 
@@ -87,6 +97,11 @@ def sample(
             "expected either a node or a column", place="--target, --agreement", remedy="name one of the two"
         )
     row = int(rows_named([target], graph.nodes.index, noun="node", place=folder)[0])
+    if compare:
+        if sampler or recipe or set_:
+            raise InputError("it compares all samplers", place="--compare", remedy="name no sampler")
+        compare_all(graph, row, network, picture or Path("outputs/compare.png"), seed=seed, as_json=as_json)
+        return
     with progress_bars() as watch:
         embeddings = embed(graph, network, watch) if config.reads_embeddings else None
         built = make_sampler(graph, config, embeddings, watch)
@@ -155,17 +170,11 @@ def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
 
 
 def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], file: Path, title: str) -> None:
-    from PIL import Image
-
     from graphcond.drawing.sheets import Cell, contact_sheet
     from graphcond.io.files import atomic_file
     from graphcond.io.pictures import open_picture
 
-    kind = Image.registered_extensions().get(file.suffix.lower())
-    if kind is None:
-        raise InputError(
-            "the name does not end like a picture file", place=file, remedy="end the name in .png or .jpg"
-        )
+    kind = picture_format(file)
     rows = [row, *(graph.nodes.index[neighbor["id"]] for neighbor in chosen)]
     paths = [graph.picture_path(node) for node in rows]
     pictures = [None if path is None else open_picture(path, longest=LONGEST) for path in paths]
@@ -178,3 +187,19 @@ def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], fi
     )
     with atomic_file(file) as temporary:
         sheet.save(temporary, format=kind)
+
+
+def picture_format(file: Path) -> str:
+    """The format of a picture file, by the end of its name.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    if kind is None:
+        raise InputError(
+            "the name does not end like a picture file", place=file, remedy="end the name in .png or .jpg"
+        )
+    return kind

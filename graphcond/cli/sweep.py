@@ -14,6 +14,8 @@ from graphcond.io.terminal import say
 if TYPE_CHECKING:
     from graphcond.sweep import SweepConfig
 
+Jobs = Annotated[int, typer.Option(metavar="N", help="Worker processes that take rows.")]
+
 
 def sweep(
     file: Annotated[
@@ -23,7 +25,7 @@ def sweep(
         Path | None,
         typer.Option(metavar="DIR", help="Rows, table and plot; outputs/sweeps/NAME unless given."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Worker processes that take rows.")] = 1,
+    jobs: Jobs = 1,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Do every N-th row, from row I on, counted from 0.")
     ] = None,

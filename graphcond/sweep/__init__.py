@@ -1,6 +1,7 @@
 """Sweeps: recipes trained, drawn with and scored row by row, and one table of them.
 
-A score is a class in ``scores``, its config in `graphcond.sweep.config`; so is a verdict in ``verdicts``.
+A score is a class in ``scores`` with its config in ``scores/config.py``; so is a verdict in ``verdicts``.
+Other packages offer configs of theirs under the entry points ``graphcond.scores`` and ``graphcond.verdicts``.
 """
 
 from typing import TYPE_CHECKING
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from graphcond.sweep.config import parse_sweep as parse_sweep
     from graphcond.sweep.engine import SweepState as SweepState
     from graphcond.sweep.engine import run_sweep as run_sweep
+    from graphcond.sweep.exam import Exam as Exam
     from graphcond.sweep.results import Results as Results
+    from graphcond.sweep.scores.base import Figure as Figure
+    from graphcond.sweep.scores.base import Score as Score
+    from graphcond.sweep.scores.base import Scored as Scored
+    from graphcond.sweep.scores.config import ScoreConfig as ScoreConfig
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -3,139 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from graphcond.config import ComponentConfig, Config, as_input_error, registered, tagged_union
+from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.strict_yaml import read_yaml
-from graphcond.recipe.sections import Fraction, Seed
+from graphcond.recipe.sections import Seed
+from graphcond.sweep.scores.config import AnyScore
+from graphcond.sweep.verdicts.config import AnyVerdict
 
 Settings: TypeAlias = dict[str, Any]
 """Settings of a recipe by their paths, as ``--set`` takes them: ``lora.rank: 8``."""
-
-Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
-
-
-class ScoreConfig(ComponentConfig):
-    """Something that is measured of every row."""
-
-    needs_model: ClassVar[bool] = True
-    """True if pictures are drawn; a sweep whose scores draw none trains nothing."""
-
-
-class EvaluationScoreConfig(ScoreConfig):
-    """The metrics of an evaluation protocol, over held-out targets in several arms on the same noise."""
-
-    component = "graphcond.sweep.scores.evaluation:EvaluationScore"
-    kind: Literal["evaluation"] = "evaluation"
-    protocol: str | None = None
-    """Name of a protocol; that of the row's recipe unless given."""
-    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Names of metrics; those of the protocol unless given."""
-    arms: tuple[Arm, ...] = Field(default=("no_graph", "graph", "shuffled_graph"), min_length=1)
-    """The arms that are drawn."""
-    split: str | None = None
-    """The split whose rows are drawn; what training validates on unless given."""
-    limit: int | None = Field(default=None, ge=2)
-    """Most targets, chosen at random; as many as the protocol says unless given."""
-    steps: PositiveInt | None = None
-    """Denoising steps; the protocol's unless given."""
-    guidance: Literal["protocol", "recipe"] = "protocol"
-    """Whose scales are used: the first ones of the protocol, or those of the row's recipe."""
-    boxes: bool = True
-    """Show models of scene graphs the boxes that scenes give."""
-    redrawn: int | None = Field(default=None, ge=2)
-    """Metrics that compare several pictures of a target look at the first so many targets only."""
-
-
-class SwapScoreConfig(ScoreConfig):
-    """The swap test: "A left of B" and "B left of A" from the same noise; are both pictures right?"""
-
-    component = "graphcond.sweep.scores.swap:SwapScore"
-    kind: Literal["swap"] = "swap"
-    pairs: PositiveInt = 100
-    """Pairs of graphs of the scene world."""
-    steps: PositiveInt = 8
-    """Denoising steps."""
-    limit: int = Field(default=120, ge=2)
-    """Held-out scenes that are drawn without graph, for the level of chance."""
-
-
-class LabelsScoreConfig(ScoreConfig):
-    """The share of a target's neighbors that have its label; nothing is drawn."""
-
-    component = "graphcond.sweep.scores.labels:LabelsScore"
-    needs_model = False
-    kind: Literal["labels"] = "labels"
-    column: str
-    """The column of the node table that holds the labels."""
-    split: str | None = None
-    """The split whose nodes are targets; what training validates on unless given, else all nodes."""
-    limit: int | None = Field(default=None, ge=2)
-    """Most targets, chosen at random; all unless given."""
-
-
-class VerdictConfig(ComponentConfig):
-    """Sentences below a table, which follow from its figures."""
-
-
-class OrderVerdictConfig(VerdictConfig):
-    """Which pairs of rows stand in an expected order, by the interval of their paired difference."""
-
-    component = "graphcond.sweep.verdicts.order:OrderVerdict"
-    kind: Literal["order"] = "order"
-    metric: str
-    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
-    """Names of two rows each; the second should be better."""
-    source: str = "expected"
-    """Who expects it, in words."""
-    saturated: Fraction = 0.99
-    """A share from this on leaves no room to tell rows apart."""
-
-
-class MarksVerdictConfig(VerdictConfig):
-    """The best row by a metric, its gains from the graph, and the marks that rows miss."""
-
-    component = "graphcond.sweep.verdicts.marks:MarksVerdict"
-    kind: Literal["marks"] = "marks"
-    metric: str = "relation_accuracy"
-    gain: float = 0.25
-    """The margin by which the metric should exceed that of the arms without and with a wrong graph."""
-    shares: dict[str, Fraction] = Field(default_factory=lambda: {"object_occurrence": 0.8})
-    """Further metrics with the values that they should reach."""
-    text_only: str | None = None
-    """The row whose graph reaches the base as a sentence."""
-
-
-def _scores() -> dict[str, type[ScoreConfig]]:
-    return registered(
-        (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig),
-        "graphcond.scores",
-        name=lambda config: config.kind_name(),
-        accepts=lambda found: isinstance(found, type) and issubclass(found, ScoreConfig),
-        expected="a ScoreConfig",
-    )
-
-
-def _verdicts() -> dict[str, type[VerdictConfig]]:
-    return registered(
-        (OrderVerdictConfig, MarksVerdictConfig),
-        "graphcond.verdicts",
-        name=lambda config: config.kind_name(),
-        accepts=lambda found: isinstance(found, type) and issubclass(found, VerdictConfig),
-        expected="a VerdictConfig",
-    )
-
-
-SCORES, VERDICTS = _scores(), _verdicts()
-"""Configs of scores and verdicts by their kind, plug-ins included."""
-if TYPE_CHECKING:
-    AnyScore: TypeAlias = ScoreConfig
-    AnyVerdict: TypeAlias = VerdictConfig
-else:
-    AnyScore, AnyVerdict = tagged_union(SCORES), tagged_union(VERDICTS)
 
 
 class RowConfig(Config):
@@ -196,7 +76,7 @@ class SweepConfig(Config):
     seed: Seed = 0
     """Of targets, noise and intervals, which are the same for every row."""
     reference: str | None = None
-    """The row that others are compared with; the first unless given."""
+    """The row that others are compared with; the first of `rows` unless given, at each place of the grid."""
     verdicts: tuple[AnyVerdict, ...] = ()
     """What is said below the table."""
     pictures: PicturesConfig | None = None

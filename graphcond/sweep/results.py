@@ -13,6 +13,7 @@ from graphcond.intervals import Measurement
 from graphcond.recipe import Recipe
 from graphcond.sweep.config import SweepConfig
 from graphcond.sweep.plan import RowPlan
+from graphcond.sweep.rows import ROW
 from graphcond.sweep.scores.base import Example, Figure, measured
 
 STUDENT = (
@@ -104,13 +105,23 @@ class Results:
 
     Args:
         groups: its rows.
-        reference: the row that others are compared with; empty if it failed.
+        reference: the row that others are compared with: one for all, or one of the sweep's list of rows, at
+            the same place of its grid.
         seed: of the intervals.
     """
 
     groups: tuple[Group, ...]
     reference: str
     seed: int
+
+    def reference_of(self, group: Group) -> Group | None:
+        """The row that a row is compared with; None for that row itself, or where it has no figures."""
+        at = {**group.labels, ROW: self.reference}
+        found = next(
+            (one for one in self.groups if self.reference == one.name or one.labels == at),
+            None,
+        )
+        return found if found is not None and found.values and found is not group else None
 
     @property
     def keys(self) -> list[Key]:
@@ -161,9 +172,11 @@ def results_of(config: SweepConfig, plans: Sequence[RowPlan]) -> Results:
     """The table of rows that are done."""
     names = list(dict.fromkeys(plan.row.group for plan in plans))
     groups = tuple(group_of([p for p in plans if p.row.group == name], seed=config.seed) for name in names)
-    whole = [group.name for group in groups if group.seeds]
-    wanted = config.reference or (whole[0] if whole else "")
-    return Results(groups, wanted if wanted in whole else "", config.seed)
+    whole = [group for group in groups if group.seeds]
+    reference = config.reference
+    if reference is None and whole:
+        reference = whole[0].labels.get(ROW, whole[0].name)
+    return Results(groups, reference or "", config.seed)
 
 
 def group_of(plans: Sequence[RowPlan], *, seed: int) -> Group:

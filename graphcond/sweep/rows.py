@@ -68,8 +68,9 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
         if one.name in seen:
             raise InputError(f"two rows are named '{one.name}'", place=place, remedy="rename one")
         seen.add(one.name)
-    if config.reference is not None and config.reference not in {row.group for row in rows}:
-        remedy = did_you_mean(config.reference, {row.group for row in rows})
+    known = {name for row in rows for name in (row.group, row.labels.get(ROW, row.group))}
+    if config.reference is not None and config.reference not in known:
+        remedy = did_you_mean(config.reference, known)
         raise InputError(f"there is no row '{config.reference}'", place=f"{place}: reference", remedy=remedy)
     return rows
 

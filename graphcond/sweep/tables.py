@@ -167,10 +167,10 @@ def difference_table(results: Results) -> Table:
     records = [
         {"row": group.name, "metric": metric, **_cells(found.value), "verdict": found.verdict}
         for group in results.groups
-        if group.name != results.reference and results.reference
+        if (reference := results.reference_of(group)) is not None
         for metric, arm in group.values
         if arm in HEADLINE and results.higher_is_better(metric) is not None
-        if (found := results.difference(group.name, results.reference, (metric, arm))) is not None
+        if (found := results.difference(group.name, reference.name, (metric, arm))) is not None
     ]
     return Table.of(records, title=f"Differences to {results.reference}, paired by target")
 
@@ -188,7 +188,7 @@ def notes_of(config: SweepConfig, results: Results) -> list[str]:
             f"every row is the mean of the seeds {', '.join(map(str, config.seeds))}; the intervals over "
             "seeds are Student's t"
         )
-    if results.reference and len(results.groups) > 1:
+    if any(results.reference_of(group) is not None for group in results.groups):
         notes.append('"better" and "worse" stand only where no interval of the difference holds 0')
     unpaired = [group.name for group in results.groups if _unpaired(results, group)]
     if unpaired:
@@ -266,9 +266,6 @@ def _value(value: Value) -> dict[str, Any]:
 
 
 def _unpaired(results: Results, group: Group) -> bool:
-    shared = (
-        [key for key in group.values if key in results.group(results.reference).values]
-        if results.reference
-        else []
-    )
-    return any(results.difference(group.name, results.reference, key) is None for key in shared)
+    reference = results.reference_of(group)
+    shared = [key for key in group.values if reference is not None and key in reference.values]
+    return any(results.difference(group.name, reference.name, key) is None for key in shared if reference)

@@ -1,4 +1,4 @@
-"""graphcond evaluate and graphcond bench samplers on the tiny base, as small as they get."""
+"""graphcond evaluate on the tiny base, as small as it gets."""
 
 from __future__ import annotations
 
@@ -138,20 +138,3 @@ def test_bad_input(model: Path, graph: Path, bare: Path, tmp_path: Path) -> None
         with pytest.raises(InputError) as caught:
             CliRunner().invoke(app, ["evaluate", *map(str, args)], catch_exceptions=False)
         assert message in str(caught.value), args
-
-
-def test_bench_samplers_writes_table_and_picture(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from graphcond.bench import samplers
-
-    monkeypatch.setattr(samplers, "STEPS", 1)
-    monkeypatch.setattr(samplers, "NOISE_LEVELS", {"hard": 0.6})
-    invoke("bench", "samplers", "--model", model, "--out", tmp_path, "--limit", 20)
-    table = json.loads((tmp_path / "samplers.json").read_text())
-    assert [row["sampler"] for row in table["rows"]] == list(samplers.RIVALS)
-    assert {"same_artist_share", "style_accuracy", "oracle_distance"} == set(table["rows"][0]["figures"])
-    share = {row["sampler"]: row["figures"]["same_artist_share"]["mean"] for row in table["rows"]}
-    assert share["random"] < share["ppr"]
-    assert (tmp_path / "samplers.md").read_text().count("\n| hard |") == len(samplers.RIVALS)
-    assert (tmp_path / "samplers.png").is_file()

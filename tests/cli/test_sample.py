@@ -360,3 +360,32 @@ def test_agreement_of_a_column_that_is_no_label(lines: Path, column: str, proble
     (lines / "nodes.csv").write_text("\n".join([f"{text[0]},blank", *(f"{line}," for line in text[1:])]))
     with pytest.raises(InputError, match=f"(?i){problem}"):
         run(lines, "--agreement", column)
+
+
+def test_what_every_sampler_chooses(lines: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    target = load_graph(lines).nodes.ids[0]
+    answer = as_json(lines, "--target", target, "--compare", "--picture", sheet)
+    chosen = answer["neighbors"]
+    assert isinstance(chosen, dict)
+    assert {"random", "ppr", "semantic (text)"} <= set(chosen)
+    assert all(target not in nodes for nodes in chosen.values())
+    assert chosen["ppr"] == ids(as_json(lines, "--target", target, *PPR))
+    with Image.open(sheet) as drawn:
+        assert drawn.height > 128 * len(chosen)  # a line for each sampler
+    text = run(lines, "--target", target, "--compare", "--picture", sheet).stdout
+    assert "neighbors, best first" in text
+    assert f"sheet: {sheet}" in text.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sampler", "ppr"], "--compare: it compares all samplers"),
+        (["--picture", "sheet.txt"], "does not end like a picture file"),
+    ],
+)
+def test_what_cannot_be_compared(lines: Path, options: list[str], message: str) -> None:
+    target = load_graph(lines).nodes.ids[0]
+    with pytest.raises(InputError, match=message):
+        run(lines, "--target", target, "--compare", *options)

@@ -115,7 +115,7 @@ class Scored:
 
 
 class Score(ABC):
-    """Measures something of a row. Its config is in `graphcond.sweep.config`.
+    """Measures something of a row. Its config is in `graphcond.sweep.scores.config`.
 
     Other packages offer configs of theirs under the entry point ``graphcond.scores``.
     """

@@ -18,13 +18,14 @@ from graphcond.evaluation import (
 )
 from graphcond.evaluation.arms import DrawSettings
 from graphcond.evaluation.metrics.registry import networks_of
+from graphcond.evaluation.metrics.retrieval import SameClass
 from graphcond.evaluation.targets import FACTS, draw_settings, protocol_for, suitable, targets_of
 from graphcond.io.fingerprint import fingerprint
 from graphcond.scene_graph import sentence_of
 from graphcond.scenes import draw_graph
-from graphcond.sweep.config import EvaluationScoreConfig
 from graphcond.sweep.exam import Exam, first_targets
 from graphcond.sweep.scores.base import Example, Figure, Score, Scored, how_of
+from graphcond.sweep.scores.config import EvaluationScoreConfig
 
 DEFAULT = EvaluationScoreConfig.model_construct()
 GRAPH_SIDE = 352
@@ -44,6 +45,7 @@ class EvaluationScore(Score):
         guidance: whose scales are used.
         boxes: whether models are shown the boxes of scenes.
         redrawn: targets of metrics that compare several pictures of a target.
+        label: the column of the nodes that holds the classes of `SameClass`.
     """
 
     def __init__(
@@ -58,19 +60,22 @@ class EvaluationScore(Score):
         guidance: str = DEFAULT.guidance,
         boxes: bool = DEFAULT.boxes,
         redrawn: int | None = DEFAULT.redrawn,
+        label: str | None = DEFAULT.label,
     ) -> None:
         self.protocol, self.metrics, self.arms = protocol, metrics, tuple(arms)
         self.split, self.limit, self.steps = split, limit, steps
-        self.guidance, self.boxes, self.redrawn = guidance, boxes, redrawn
+        self.guidance, self.boxes, self.redrawn, self.label = guidance, boxes, redrawn, label
 
     def score(self, exam: Exam) -> Scored:
         """One figure for each metric and arm."""
         protocol = self._protocol(exam)
-        names = tuple(self.metrics or protocol.metrics)
+        of_classes = () if self.label is None else (SameClass.name,)
+        names = tuple(dict.fromkeys((*(self.metrics or protocol.metrics), *of_classes)))
         networks = exam.shared.networks(protocol, names, exam.recipe.features)
         known = [fact for fact in FACTS if "oracle" in networks_of(names) and fact in exam.data.attributes]
         rows = exam.rows(self.split, self.limit or protocol.samples)
-        targets = targets_of(exam.data, rows, protocol.resolution or exam.recipe.data.resolution, known)
+        side = protocol.resolution or exam.recipe.data.resolution
+        targets = targets_of(exam.data, rows, side, known, self.label)
         metrics, notes = suitable(build_metrics(names, networks), targets)
         guidance = next(iter(protocol.guidances.values())) if self.guidance == "protocol" else None
         settings = draw_settings(protocol, guidance)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from graphcond.attributed_graph import NodeTable
-from graphcond.context import NeighborContext
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError
 from graphcond.io.fingerprint import fingerprint
-from graphcond.sweep.config import LabelsScoreConfig
 from graphcond.sweep.exam import Exam
 from graphcond.sweep.scores.base import Figure, Score, Scored
+from graphcond.sweep.scores.config import LabelsScoreConfig
 
 DEFAULT = LabelsScoreConfig.model_construct(column="")
 
@@ -42,7 +38,7 @@ class LabelsScore(Score):
         Raises:
             InputError: the graph has no such column, or no target has a label.
         """
-        labels = labels_of(exam.data.graph.nodes, self.column)
+        labels = np.array([label or "" for label in exam.data.labels(self.column)])
         rows = self._targets(exam, labels)
         context = next(iter(exam.views(self.split).values())).sample(rows)
         forbidden = exam.forbidden(self.split)
@@ -50,7 +46,7 @@ class LabelsScore(Score):
         free = np.ones(len(labels), bool) if not pictures.any() else pictures
         free[forbidden] = False
         found = {
-            f"same_{self.column}": (same_label_share(labels, context), True),
+            f"same_{self.column}": (context.agreement(labels.tolist()), True),
             f"chance_{self.column}": (chance_share(labels, rows, np.flatnonzero(free)), None),
             "neighbors": (context.present.sum(1).astype(np.float64), None),
         }
@@ -69,27 +65,6 @@ class LabelsScore(Score):
         if not len(rows):
             raise InputError("no target has a label", place=f"column '{self.column}'", remedy="name another")
         return np.sort(np.random.default_rng(exam.seed).permutation(rows)[: self.limit])
-
-
-def labels_of(nodes: NodeTable, column: str) -> np.ndarray:
-    """The labels of all nodes; empty where a node has none.
-
-    Raises:
-        InputError: there is no such column.
-    """
-    known: dict[str, Sequence[str] | None] = {**nodes.attributes, "type": nodes.types, "split": nodes.splits}
-    found = known.get(column)
-    if found is None:
-        names = [name for name, values in known.items() if values is not None]
-        remedy = did_you_mean(column, names) if names else "build the graph with a column of labels"
-        raise InputError(f"the nodes have no column '{column}'", place="--label", remedy=remedy)
-    return np.array([label or "" for label in found])
-
-
-def same_label_share(labels: np.ndarray, context: NeighborContext) -> Float64[np.ndarray, " n"]:
-    """Of each target's neighbors, the share with its label; 0 where it has none."""
-    same = (labels[context.neighbors] == labels[context.targets][:, None]) & context.present
-    return same.sum(1) / np.maximum(context.present.sum(1), 1)
 
 
 def chance_share(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -12,12 +13,11 @@ from PIL import Image
 from graphcond.data.dataset import SceneDataset
 from graphcond.evaluation import PictureSet, SceneDetector, match_scene
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
-from graphcond.evaluation.targets import targets_of
 from graphcond.io.fingerprint import fingerprint
 from graphcond.scene_graph import SceneGraph, SceneSet
-from graphcond.sweep.config import SwapScoreConfig
 from graphcond.sweep.exam import BATCH, Exam
 from graphcond.sweep.scores.base import Figure, Score, Scored
+from graphcond.sweep.scores.config import SwapScoreConfig
 from graphcond.worlds.scenes import swap_pairs
 
 Pair: TypeAlias = tuple[SceneGraph, SceneGraph]
@@ -32,51 +32,53 @@ class SwapScore(Score):
 
     ``swap_both``: both pictures show both objects in the relation that their graph states.
     ``swap_objects``: both pictures show both objects.
-    ``swap_chance``: the value of ``swap_both`` if the two pictures of a pair are drawn without a graph, from
-    different noise. A model that reads which objects there are, but not which is which, draws the same
-    picture twice and gets none right.
+    ``swap_chance``: the value of ``swap_both`` if the objects of each picture were at the places of another
+    pair's. A model that reads which objects there are, but not which is which, draws the same picture twice
+    and gets none right.
 
     Args:
         pairs: number of pairs.
         steps: denoising steps.
-        limit: held-out scenes that are drawn without graph.
     """
 
-    def __init__(
-        self, *, pairs: int = DEFAULT.pairs, steps: int = DEFAULT.steps, limit: int = DEFAULT.limit
-    ) -> None:
-        self.pairs, self.steps, self.limit = pairs, steps, limit
+    def __init__(self, *, pairs: int = DEFAULT.pairs, steps: int = DEFAULT.steps) -> None:
+        self.pairs, self.steps = pairs, steps
 
     def score(self, exam: Exam) -> Scored:
         """The three shares of pairs."""
-        settings = DrawSettings(steps=self.steps, resolution=exam.recipe.data.resolution)
         pairs = swap_pairs(self.pairs, exam.seed)
-        targets = targets_of(exam.data, exam.rows(None, self.limit), exam.recipe.data.resolution)
-        free = exam.pictures(targets, "no_graph", settings, among=targets.rows, boxes=False).pictures
-        drawn = draw_pairs(exam, pairs, settings)
-        chance = [[free[(place + side) % len(free)] for place in range(len(pairs))] for side in (0, 1)]
+        drawn = draw_pairs(exam, pairs, DrawSettings(steps=self.steps))
         detector, named = exam.shared.detector, fingerprint(self.pairs, exam.seed)
         found = {
             "swap_both": pairs_right(detector, pairs, *drawn),
             "swap_objects": pairs_right(detector, pairs, *drawn, related=False),
-            "swap_chance": pairs_right(detector, pairs, *chance),
+            "swap_chance": pairs_right(detector, *elsewhere(pairs, drawn, exam.seed)),
         }
-        return Scored(
+        figures = [
+            Figure(name, "graph", right.astype(float), len(pairs), "mean", True, detector.identity, named)
+            for name, right in found.items()
+        ]
+        return Scored(figures, ["swap_chance: the same objects, at the places of other pairs"])
+
+
+def elsewhere(
+    pairs: Sequence[Pair], drawn: tuple[Pictures, Pictures], seed: int
+) -> tuple[list[Pair], Pictures, Pictures]:
+    """Graphs with the objects of one pair and the relation of another, and the pictures of those objects."""
+    rng = np.random.default_rng(seed)
+    asked: list[list[SceneGraph]] = []
+    shown: list[Pictures] = []
+    for side, pictures in enumerate(drawn):
+        order = rng.permutation(len(pairs))
+        donors = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))  # none is its own
+        asked.append(
             [
-                Figure(
-                    name,
-                    "graph",
-                    right.astype(np.float64),
-                    len(pairs),
-                    "mean",
-                    True,
-                    detector.identity,
-                    named,
-                )
-                for name, right in found.items()
-            ],
-            ["swap_chance pairs pictures without graph from different noise"],
+                replace(pairs[donors[place]][side], relationships=own[side].relationships)
+                for place, own in enumerate(pairs)
+            ]
         )
+        shown.append([pictures[donors[place]] for place in range(len(pairs))])
+    return list(zip(*asked, strict=True)), shown[0], shown[1]
 
 
 def pairs_right(

@@ -10,7 +10,7 @@ from graphcond.sweep.results import Results
 
 
 class Verdict(ABC):
-    """Says what figures show. Its config is in `graphcond.sweep.config`.
+    """Says what figures show. Its config is in `graphcond.sweep.verdicts.config`.
 
     Other packages offer configs of theirs under the entry point ``graphcond.verdicts``.
     """

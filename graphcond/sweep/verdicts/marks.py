@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from graphcond.sweep.config import MarksVerdictConfig
 from graphcond.sweep.results import Group, Results
 from graphcond.sweep.tables import CONTROLS
 from graphcond.sweep.verdicts.base import Verdict, share
+from graphcond.sweep.verdicts.config import MarksVerdictConfig
 
 DEFAULT = MarksVerdictConfig.model_construct()
 SWAP = ("swap_both", "graph")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from graphcond.sweep.config import OrderVerdictConfig
 from graphcond.sweep.results import Group, Results
 from graphcond.sweep.rows import ROW
 from graphcond.sweep.verdicts.base import Verdict
+from graphcond.sweep.verdicts.config import OrderVerdictConfig
 
 DEFAULT = OrderVerdictConfig.model_construct(metric="", pairs=())
 Pairs: TypeAlias = Sequence[tuple[str, str]]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphcond.bench import swap
-from graphcond.bench.swap import pairs_right, swap_test
 from graphcond.data.dataset import SceneDataset
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
+from graphcond.sweep import parse_sweep
+from graphcond.sweep.scores import swap
+from graphcond.sweep.scores.swap import SwapScore, pairs_right
 from graphcond.worlds.scenes import swap_pairs
 from tests.evaluation.doubles import plain
 from tests.evaluation.scene_doubles import scene
@@ -32,8 +33,29 @@ class ByColor:
         return [seen.get(picture.getpixel((0, 0)), scene("star")) for picture in pictures]
 
 
+class AsDrawn:
+    """Sees the graph whose number is the color of a picture."""
+
+    identity = "as drawn"
+
+    def __init__(self, graphs: list[SceneGraph]) -> None:
+        self.graphs = graphs
+
+    def detect(self, pictures: Any, asked: Any) -> list[SceneGraph]:
+        return [self.graphs[picture.getpixel((0, 0))[0]] for picture in pictures]
+
+
 def pictures(colors: str) -> list[Any]:
     return [plain({"r": "red", "b": "blue", "x": "black"}[letter]) for letter in colors]
+
+
+def exam(detector: Any, seed: int = 0) -> Any:
+    shared = SimpleNamespace(detector=detector, extractors=lambda features: None)
+    return SimpleNamespace(shared=shared, seed=seed, pipe=None, recipe=SimpleNamespace(features=None))
+
+
+def means(scored: Any) -> dict[str, float]:
+    return {figure.metric: figure.measured(seed=0).mean for figure in scored.figures}
 
 
 def test_both_pictures_must_be_right() -> None:
@@ -48,12 +70,10 @@ def test_one_picture_drawn_twice_is_never_right() -> None:
         assert not pairs_right(ByColor(), PAIRS, pictures(color * 4), pictures(color * 4)).any()
 
 
-@pytest.fixture
-def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], str, int]]:
-    """The calls of a model that draws every graph right."""
+def test_both_sides_start_from_the_same_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[list[int], str, int]] = []
 
-    class Pictures:
+    class DrawsRight:
         def __init__(self, pipe: Any, sources: Any, rows: Any, settings: Any) -> None:
             self.graphs = sources["scenes"]
 
@@ -61,36 +81,14 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], str, int]]:
             calls.append((rows.tolist(), arm, seed))
             return pictures("".join("r" if self.graphs[row] is THERE else "b" for row in rows))
 
-    monkeypatch.setattr(swap, "ModelPictures", Pictures)
+    monkeypatch.setattr(swap, "ModelPictures", DrawsRight)
     monkeypatch.setattr(SceneDataset, "views", lambda data, *_: {"scenes": data.scenes.graphs})
     monkeypatch.setattr(swap, "BATCH", 3)
-    return calls
-
-
-def test_both_sides_start_from_the_same_noise(draws: list[tuple[list[int], str, int]]) -> None:
-    seen: list[tuple[int, int]] = []
-    result = swap_test(
-        SimpleNamespace(model=SimpleNamespace(recipe=None, extractors=None)),  # type: ignore[arg-type]
-        ByColor(),
-        PAIRS,
-        seed=5,
-        progress=lambda *state: seen.append(state),
-    )
-    assert draws == [([0, 1, 2], "graph", 5), ([3], "graph", 5)] * 2
-    assert (result.both.mean, result.objects.mean, result.both.n) == (1, 1, 4)
-    assert seen == [(3, 8), (4, 8), (7, 8), (8, 8)]
-
-
-class AsDrawn:
-    """Sees the graph whose number is the color of a picture."""
-
-    identity = "as drawn"
-
-    def __init__(self, graphs: list[SceneGraph]) -> None:
-        self.graphs = graphs
-
-    def detect(self, pictures: Any, asked: Any) -> list[SceneGraph]:
-        return [self.graphs[picture.getpixel((0, 0))[0]] for picture in pictures]
+    monkeypatch.setattr(swap, "swap_pairs", lambda count, seed: PAIRS)
+    found = SwapScore().score(exam(ByColor(), seed=5))
+    assert calls == [([0, 1, 2], "graph", 5), ([3], "graph", 5)] * 2
+    assert (means(found)["swap_both"], means(found)["swap_objects"]) == (1, 1)
+    assert {figure.n for figure in found.figures} == {4}
 
 
 @pytest.mark.parametrize(("perfect", "chance"), [(True, 1 / 16), (False, 0.0)])
@@ -98,25 +96,22 @@ def test_chance_keeps_the_objects_and_takes_the_places_of_another_pair(
     monkeypatch: pytest.MonkeyPatch, perfect: bool, chance: float
 ) -> None:
     """Four directions on either side: 1 in 16, of pictures that show their objects."""
-    pairs = swap_pairs(120)
-    graphs = [graph if perfect else scene("star") for pair in pairs for graph in pair]
+    graphs = [graph if perfect else scene("star") for pair in swap_pairs(120) for graph in pair]
 
-    def drawn(*_: Any) -> tuple[list[Any], list[Any]]:
+    def drawn(*_: Any) -> Any:
         numbers = np.arange(len(graphs)).reshape(-1, 2)
-        return tuple([plain((number, 0, 0)) for number in side] for side in numbers.T.tolist())  # type: ignore[return-value]
+        return tuple([plain((number, 0, 0)) for number in side] for side in numbers.T.tolist())
 
-    monkeypatch.setattr(swap, "_draw", drawn)
-    result = swap_test(None, AsDrawn(graphs), pairs)  # type: ignore[arg-type]
-    assert result.both.mean == result.objects.mean == float(perfect)
-    assert result.chance.mean == pytest.approx(chance, abs=0.05)
-    assert bool(result.chance.mean) is perfect
+    monkeypatch.setattr(swap, "draw_pairs", drawn)
+    found = means(SwapScore(pairs=120).score(exam(AsDrawn(graphs))))
+    assert found["swap_both"] == found["swap_objects"] == float(perfect)
+    assert found["swap_chance"] == pytest.approx(chance, abs=0.05)
+    assert bool(found["swap_chance"]) is perfect
 
 
-def test_too_little_to_test() -> None:
-    pipe: Any = None
-    for pairs in ([], PAIRS[:1]):
-        with pytest.raises(InputError, match=f"expected two pairs, got {len(pairs)}"):
-            swap_test(pipe, ByColor(), pairs)
+def test_one_pair_is_too_little() -> None:
+    with pytest.raises(InputError, match=r"scores.0.pairs: .*greater than or equal to 2"):
+        parse_sweep({"name": "s", "recipe": "sgcond-i", "scores": [{"kind": "swap", "pairs": 1}]})
 
 
 def test_the_worlds_pairs_can_be_told_apart() -> None:

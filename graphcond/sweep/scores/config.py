@@ -1,0 +1,89 @@
+"""Configs of scores. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from pydantic import Field, PositiveInt
+
+from graphcond.config import ComponentConfig, lazy_registry, registered
+
+Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
+
+
+class ScoreConfig(ComponentConfig):
+    """Something that is measured of every row."""
+
+    needs_model: ClassVar[bool] = True
+    """True if pictures are drawn; a sweep whose scores draw none trains nothing."""
+
+
+class EvaluationScoreConfig(ScoreConfig):
+    """The metrics of an evaluation protocol, over held-out targets in several arms on the same noise."""
+
+    component = "graphcond.sweep.scores.evaluation:EvaluationScore"
+    kind: Literal["evaluation"] = "evaluation"
+    protocol: str | None = None
+    """Name of a protocol; that of the row's recipe unless given."""
+    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Names of metrics; those of the protocol unless given."""
+    arms: tuple[Arm, ...] = Field(default=("no_graph", "graph", "shuffled_graph"), min_length=1)
+    """The arms that are drawn."""
+    split: str | None = None
+    """The split whose rows are drawn; what training validates on unless given."""
+    limit: int | None = Field(default=None, ge=2)
+    """Most targets, chosen at random; as many as the protocol says unless given."""
+    steps: PositiveInt | None = None
+    """Denoising steps; the protocol's unless given."""
+    guidance: Literal["protocol", "recipe"] = "protocol"
+    """Whose scales are used: the first ones of the protocol, or those of the row's recipe."""
+    boxes: bool = True
+    """Show models of scene graphs the boxes that scenes give."""
+    redrawn: int | None = Field(default=None, ge=2)
+    """Metrics that compare several pictures of a target look at the first so many targets only."""
+    label: str | None = None
+    """The column of the nodes that holds the classes of the metric `same_class`, which is then scored too."""
+
+
+class SwapScoreConfig(ScoreConfig):
+    """The swap test: "A left of B" and "B left of A" from the same noise; are both pictures right?"""
+
+    component = "graphcond.sweep.scores.swap:SwapScore"
+    kind: Literal["swap"] = "swap"
+    pairs: int = Field(default=100, ge=2)
+    """Pairs of graphs of the scene world."""
+    steps: PositiveInt = 8
+    """Denoising steps."""
+
+
+class LabelsScoreConfig(ScoreConfig):
+    """The share of a target's neighbors that have its label; nothing is drawn."""
+
+    component = "graphcond.sweep.scores.labels:LabelsScore"
+    needs_model = False
+    kind: Literal["labels"] = "labels"
+    column: str
+    """The column of the node table that holds the labels."""
+    split: str | None = None
+    """The split whose nodes are targets; what training validates on unless given, else all nodes."""
+    limit: int | None = Field(default=None, ge=2)
+    """Most targets, chosen at random; all unless given."""
+
+
+def _scores() -> dict[str, type[ScoreConfig]]:
+    return registered(
+        (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig),
+        "graphcond.scores",
+        name=lambda config: config.kind_name(),
+        accepts=lambda found: isinstance(found, type) and issubclass(found, ScoreConfig),
+        expected="a ScoreConfig",
+    )
+
+
+if TYPE_CHECKING:
+    SCORES: dict[str, type[ScoreConfig]]
+    """Every config of a score by its kind, plug-ins included."""
+    AnyScore: TypeAlias = ScoreConfig
+    """The pydantic type of a score in a sweep."""
+else:
+    __getattr__ = lazy_registry(__name__, "SCORES", "AnyScore", _scores)
