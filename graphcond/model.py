@@ -100,7 +100,7 @@ class GraphModel:
             base = recipe.base.build(device=device)
             check_published(base, recipe.base)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.training.seed)
+            torch.default_generator.manual_seed(recipe.training.seed)  # not the generators of GPUs
             conditions = []
             for config in recipe.conditions:
                 encoder = config.encoder.build(

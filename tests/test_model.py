@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from graphcond.errors import InputError, StorageError
+from graphcond.evaluation.metrics.distribution import kernel_distance
 from graphcond.features.clip import ClipExtractor
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
@@ -228,3 +230,15 @@ def test_a_run_folder_is_no_model_but_its_model_is_named(saved: Path, tmp_path: 
     shutil.copytree(saved, tmp_path / "run" / "final")
     with pytest.raises(InputError, match=r"has no graphcond.json. Did you mean .*run/final\?"):
         GraphModel.from_pretrained(tmp_path / "run")
+
+
+def test_building_leaves_all_random_generators_as_they_are(
+    sd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    small_model(sd_folder, lora={"rank": 2})
+    kernel_distance(*(np.random.default_rng(0).normal(size=(2, 8, 4)).astype(np.float32)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not seeded

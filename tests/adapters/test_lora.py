@@ -343,3 +343,23 @@ def test_the_file_is_the_same_each_time(base, tmp_path: Path) -> None:
         contents.add((tmp_path / str(number) / "pytorch_lora_weights.safetensors").read_bytes())
     assert len(contents) == 1
     injector.load_weights(tmp_path / "0")
+
+
+@pytest.mark.parametrize("weight_decomposed", [False, True])
+def test_gradients_in_bf16_are_those_in_float32(sd_folder: Path, weight_decomposed: bool) -> None:
+    found = []
+    for dtype in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        base = StableDiffusionBase.from_pretrained(str(sd_folder), dtype=dtype)
+        injector = LoraInjector(rank=2, weight_decomposed=weight_decomposed)
+        injector.inject(base)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for parameter in injector.trainable_parameters().values():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        given = injector.apply(inputs(base), None)
+        (base.denoise(given).float().square().mean() / (64 * 16)).backward()
+        found.append(torch.cat([p.grad.flatten() for p in injector.trainable_parameters().values()]))
+    assert torch.cosine_similarity(*found, dim=0) > 0.99
+    zeros = [(one == 0).float().mean().item() for one in found]
+    assert zeros[1] < zeros[0] + 0.01
