@@ -14,6 +14,7 @@ from graphcond.cli import main
 from graphcond.recipe import find_recipe, load_recipe, shipped_recipes
 from graphcond.recipe.load import check_recipe
 from tests.builders import small_model
+from tests.cli.test_main import run
 
 HEAVY = ("torch", "diffusers", "transformers", "numba", "xformers", "peft")
 SECONDS = 1.5
@@ -130,3 +131,21 @@ def test_data_that_are_not_there_are_a_note(
 def test_one_name_needs_no_brackets(setting: str, found: list[str]) -> None:
     recipe = load_recipe("instructg2i-lora", overrides=[setting])
     assert getattr(getattr(recipe, found[0]), found[1]) == (setting.partition("=")[2],)
+
+
+def test_show_of_a_file_that_is_not_utf8(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"name: \xff")
+    assert run(monkeypatch, "recipe", "show", str(tmp_path / "r.yaml")) == 2
+    assert "r.yaml: the file is not UTF-8" in capsys.readouterr().err
+
+
+def test_control_codes_of_a_recipe_are_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = find_recipe("instructg2i").read_text()
+    (tmp_path / "r.yaml").write_text(f"# \u202e\n{text}")
+    assert run(monkeypatch, "recipe", "show", str(tmp_path / "r.yaml")) == 0
+    shown = capsys.readouterr().out
+    assert shown == f"# \\u202e\n{text}"

@@ -68,6 +68,10 @@ def test_other_keys(tmp_path: Path) -> None:
         ),
         ("[" * 100_000, r":2: the JSON is nested too deeply"),
         ("1" * 5000, r":2: the text is not JSON"),
+        (
+            '{"center": "a.png", "text": "t", "neighbors": [], "text": "u"}',
+            r":2: the text is not JSON: the key 'text' occurs twice",
+        ),
         ({"text": "t", "neighbors": []}, r":2: the key 'center' is missing \(there is text, neighbors\)"),
         ({"center": "c d.png", "neighbors": []}, r":2: the key 'text' is missing"),
         ({"center": "c d.png", "text": "t"}, r":2: the key 'neighbors' is missing"),
