@@ -8,6 +8,12 @@ from typing import Any, NoReturn
 
 from graphcond.errors import InputError
 
+DEEPEST = 100
+"""Levels of lists and objects: recursive functions copy what was read."""
+
+COPIED = 1_000_000
+"""Characters below which a text may be settings; longer ones are data, whose models check each level."""
+
 _MAY_OVERFLOW = re.compile(r"[eE]\+?\d{3}|\d{300}")
 """Numbers that may be too large for a float, which `json` reads as infinity."""
 
@@ -34,6 +40,8 @@ def parse_json(text: str, place: object, *, remedy: str = "correct that line", n
         value = json.loads(text, object_pairs_hook=_object, **strict)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be encoded
+        if len(text) < COPIED:
+            _check_depth(value)
         return value
     except json.JSONDecodeError as error:
         where = f"{place}:{error.lineno}" if "\n" in text.rstrip() else place
@@ -48,6 +56,18 @@ def parse_json(text: str, place: object, *, remedy: str = "correct that line", n
         ) from None
     except ValueError as error:
         raise InputError(f"the text is not JSON: {error}", place=place, remedy="correct it") from None
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        ]
+        level = [child for children in inner for child in children]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

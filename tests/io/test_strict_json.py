@@ -19,6 +19,8 @@ from graphcond.io.strict_json import parse_json
         ("", "empty"),
         (" \n", "empty"),
         ("[" * 100_000, "nested too deeply"),
+        ("[" * 101 + "]" * 101, "nested too deeply"),
+        ('{"a": [' * 60 + "]}" * 60, "nested too deeply"),
         ('{"a":' * 50_000, "nested too deeply"),
         ("9" * 5000, "not JSON: Exceeds the limit"),
         ('{"a": 1, "b": 2, "a": 3}', "the key 'a' occurs twice"),
