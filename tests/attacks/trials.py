@@ -64,7 +64,12 @@ def attack(tally: Tally, prepare: Prepare, count: int, folder: Path, *, forked: 
         tally.half_written += bool(half)
         if not verdict.startswith(("0", "2")) or half:
             faults.append(f"{prepare.__name__} {number}: {verdict}; left {half}; {arguments}"[:1500])
-            shutil.copytree(place, folder / f"{prepare.__name__}-{number}", symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(
+                place,
+                folder / f"{prepare.__name__}-{number}",
+                symlinks=True,
+                ignore=shutil.ignore_patterns("pipe"),
+            )
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:15]])
     assert count < 10 or codes == {"0", "2"}, "the changes are too small, or so large that all look alike"
 
