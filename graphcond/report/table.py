@@ -220,8 +220,8 @@ def _markdown(text: str) -> str:
 
 
 def broken(text: str) -> str:
-    """The text of a figure with its interval on a line of its own."""
-    return text.replace(" [", "\n[")
+    """The text of a figure with its interval, and its N, on lines of their own."""
+    return text.replace(" [", "\n[").replace("] (n", "]\n(n")
 
 
 def line(text: str) -> str:

@@ -85,6 +85,29 @@ def test_the_terminal_shows_every_cell_as_text() -> None:
     assert "[1.25, 4]" in shown
 
 
+def test_a_terminal_of_80_columns_shows_the_figures_whole() -> None:
+    figures = [Measurement("gap", 30.2, 15.9, 41.2, n) for n in (64, 8)]
+    rows = [
+        {
+            "run": f"paintings-{figure.n}",
+            "recipe": "instructg2i",
+            "when": "11-27 11:53",
+            "steps": "30/30",
+            "state": "finished",
+            "loss": 0.372,
+            "gap %": figure,
+            "time": "60 s",
+            "size": "8.1 MB",
+        }
+        for figure in figures
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(Table.of(rows).to_rich())
+    shown = console.export_text()
+    for whole in ("[15.9, 41.2]", "(n = 64)", "(n = 8)", "finished", "30/30", "8.1 MB", "0.372"):
+        assert whole in shown, whole
+
+
 def test_markdown_keeps_texts_in_their_cells() -> None:
     line = table("a|b\n`c` *d*").to_markdown().splitlines()[4]
     assert re.split(r"(?<!\\)\|", line)[1].strip() == r"a\|b \`c\` \*d\*"
