@@ -69,15 +69,19 @@ def do_sweep(
     from graphcond.sweep.engine import run_sweep
 
     out = out or Path("outputs/sweeps") / config.name
-    state = run_sweep(
-        config,
-        place,
-        out,
-        jobs=jobs,
-        share=share_of(shard, {}),
-        device=device,
-        say=partial(say, err=True),
-    )
+    try:
+        state = run_sweep(
+            config,
+            place,
+            out,
+            jobs=jobs,
+            share=share_of(shard, {}),
+            device=device,
+            say=partial(say, err=True),
+        )
+    except KeyboardInterrupt:
+        say(f"what is done stays in {out}; the same call goes on", err=True)
+        raise
     if state.results is not None:
         say((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8").rstrip())
         say(f"table: {out / 'table.md'}", err=True)

@@ -108,3 +108,28 @@ def _in_use(file: Path, work: str, holder: str) -> InputError:
     return InputError(
         f"{work} is in use: {process}", place=file.parent, remedy="wait until it ends, or stop it"
     )
+
+
+@contextmanager
+def in_turn(file: Path | None) -> Iterator[None]:
+    """Let processes that name the same file run the block one after the other; None waits for nobody.
+
+    The operating system frees the lock when a process ends in any way. Without locks nobody waits.
+
+    Args:
+        file: the lock, in an existing folder; it stays.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    if file is None:
+        yield
+        return
+    with writing(file):
+        opened = file.open("a")
+    with opened:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield

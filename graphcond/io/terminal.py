@@ -23,7 +23,7 @@ def plain(text: str) -> str:
 
 def say(text: object = "", *, end: str = "\n", err: bool = False) -> None:
     """Print the answer of a command to standard output, or a word about it to standard error."""
-    print(plain(str(text)), end=end, file=sys.stderr if err else sys.stdout)
+    print(plain(str(text)), end=end, file=sys.stderr if err else sys.stdout, flush=err)
 
 
 def console(*, stderr: bool = False) -> Console:

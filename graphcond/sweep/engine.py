@@ -149,7 +149,7 @@ def _performed(
     if jobs <= 1:
         return ((plan, perform(plan, config, shared)) for plan in todo)
     threads = max(1, cores() // jobs)
-    say(f"{jobs} processes of {threads} threads")
+    say(f"{jobs} processes, threads of each: {threads}")
     return perform_all(todo, config, device=shared.device.type, jobs=jobs, threads=threads)
 
 

@@ -58,7 +58,7 @@ def train_row(plan: RowPlan, shared: Shared) -> None:
             device=shared.device.type,
             graph=shared.data(recipe.data),
             console=Console(quiet=True),
-            loaded=Loaded(base, shared.extractors(recipe.features)),
+            loaded=Loaded(base, shared.extractors(recipe.features), shared.turns),
         )
         trained.model.eject()
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
@@ -51,10 +52,13 @@ class Shared:
     Args:
         device: where networks run.
         detector: reads scene graphs off pictures; the scene world's oracle unless given.
+        turns: a file; processes that name the same one fill the caches one after the other.
     """
 
-    def __init__(self, device: torch.device, *, detector: SceneDetector | None = None) -> None:
-        self.device, self._detector = device, detector
+    def __init__(
+        self, device: torch.device, *, detector: SceneDetector | None = None, turns: Path | None = None
+    ) -> None:
+        self.device, self._detector, self.turns = device, detector, turns
         self._bases, self._data = Shelf[Base](1), Shelf[Dataset](2)
         self._identities: dict[str, str] = {}
         self._extractors, self._networks = Shelf[Extractors](2), Shelf[Networks](2)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from graphcond.sweep.plan import RowPlan
 
 SPAWN = get_context("spawn")
+TURNS = ".turns.lock"
+"""The file with which workers fill caches one after the other, so that none fills one twice."""
 PATIENCE = 120.0
 """Seconds in which a stopped worker may write its checkpoint."""
 
@@ -100,7 +102,8 @@ def work(line: Connection, config: SweepConfig, device: str, threads: int) -> No
         from graphcond.sweep.shared import Shared
 
         torch.set_num_threads(threads)
-        shared = Shared(torch.device(device))
+        plan.folder.parent.mkdir(parents=True, exist_ok=True)
+        shared = Shared(torch.device(device), turns=plan.folder.parent / TURNS)
         while True:
             line.send(perform(plan, config, shared))
             plan = line.recv()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,10 +40,12 @@ class Loaded:
     Args:
         base: without injectors; the model's own stay in it until they are ejected.
         extractors: of the recipe's features.
+        turns: a file; processes that name the same one fill the caches one after the other.
     """
 
     base: Base | None = None
     extractors: Extractors | None = None
+    turns: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.dataset import Dataset, as_dataset
 from graphcond.errors import TrainingError
 from graphcond.io import terminal
+from graphcond.io.locks import in_turn
 from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
@@ -133,7 +134,8 @@ def train(
         report = Report(shown if accelerator.is_main_process else Console(quiet=True))
         try:
             start_trackers(accelerator, recipe, run.root, local=False)
-            with accelerator.main_process_first():  # the others then find everything in the cache
+            # The others then find everything in the cache.
+            with accelerator.main_process_first(), in_turn(loaded.turns if loaded else None):
                 prepared = prepare(
                     *(recipe, accelerator.device, report),
                     data=None if graph is None else as_dataset(graph),

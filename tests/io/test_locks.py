@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from graphcond.errors import InputError, Notice
-from graphcond.io.locks import locked
+from graphcond.io.locks import in_turn, locked
 
 HOLDER = """
 import sys, time, pathlib
@@ -70,4 +71,29 @@ def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.warns(Notice, match="this file system has no locks"), locked(tmp_path / ".lock", "a run"):
+        pass
+
+
+def test_the_block_is_run_by_one_after_the_other(tmp_path: Path) -> None:
+    first, done = Event(), list[str]()
+
+    def other() -> None:
+        first.wait(30)
+        with in_turn(tmp_path / "turns"):
+            done.append("second")
+
+    thread = Thread(target=other)
+    thread.start()
+    with in_turn(tmp_path / "turns"):
+        first.set()
+        thread.join(0.2)
+        done.append("first")
+    thread.join(30)
+    assert done == ["first", "second"]
+
+
+def test_an_error_in_the_block_is_its_own_and_frees_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), in_turn(tmp_path / "turns"):
+        (tmp_path / "gone").read_text()
+    with in_turn(tmp_path / "turns"), in_turn(None):
         pass
