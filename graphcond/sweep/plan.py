@@ -12,6 +12,7 @@ from graphcond.errors import InputError
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.report import Run, read_run
 from graphcond.saving.model_folder import MANIFEST
+from graphcond.sweep import scores
 from graphcond.sweep.config import SweepConfig
 from graphcond.sweep.identity import files_identity, recipe_identity
 from graphcond.sweep.record import joined, read_failure, read_scored
@@ -107,8 +108,8 @@ def plan_rows(
                 remedy="remove one, or change a setting",
             )
         folder = out / (RUNS if trains else ROWS) / f"{slug(row.name)}-{key[:8]}"
-        scores = tuple(folder / SCORES / name for name in _score_names(config, key))
-        found[key] = RowPlan(row, key, folder, model, trains, scores)
+        places = tuple(folder / SCORES / name for name in _score_names(config, key))
+        found[key] = RowPlan(row, key, folder, model, trains, places)
     return list(found.values())
 
 
@@ -126,7 +127,7 @@ def slug(name: str) -> str:
 
 def _score_names(config: SweepConfig, key: str) -> list[str]:
     """A folder for each score; another one whenever what it finds may be something else."""
-    versions = source_version(evaluation), source_version(worlds)
+    versions = [source_version(package) for package in (evaluation, scores, worlds)]
     examples = config.pictures.count if config.pictures else 0
     return [
         f"{number:02d}-{score.kind}-"
