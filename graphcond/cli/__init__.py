@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -86,6 +87,8 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Six lines wherever it was built for another torch; doctor says in one whether it runs.
+    logging.getLogger("xformers").setLevel(logging.ERROR)
     warnings.formatwarning = _as_note
     output = make_streams_last()
     announce = SayLoading()

@@ -173,6 +173,8 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
             layouts["relations"] = Layout(shape, np.int16)
 
         def fill(arrays: Arrays) -> None:
+            if progress is not None:
+                progress(0, len(targets))
             for start in range(0, len(targets), BATCH):
                 found = self.sample(targets[start : start + BATCH])
                 end = start + len(found.targets)

@@ -169,6 +169,7 @@ def _draw(
     maker: ModelPictures, rows: Int64[np.ndarray, " n"], arm: Arm, seed: int, progress: Any
 ) -> list[Image.Image]:
     pictures: list[Image.Image] = []
+    progress(0, len(rows))
     for start in range(0, len(rows), BATCH):
         pictures += maker.make(rows[start : start + BATCH], arm, seed)
         progress(len(pictures), len(rows))
@@ -180,6 +181,7 @@ def _sweep(
 ) -> dict[str, float]:
     """Style accuracy at each scale, on the same nodes and noise."""
     found = {}
+    progress(0, len(SCALES))
     for number, scale in enumerate(SCALES):
         pictures = _draw(
             maker.with_settings(replace(maker.settings, graph_scale=scale)),

@@ -86,6 +86,7 @@ def make_pictures(
     count, arm_pictures = len(targets), {}
     for arm in arms:
         progress, made = watch(arm.replace("_", " ")), list[Image.Image]()
+        progress(0, draws * count)
         for draw in range(draws):
             for start, end in pairwise([*range(0, count, batch_size), count]):
                 batch = maker.make(targets.rows[start:end], arm, seed + draw)

@@ -54,10 +54,12 @@ def save_world(
     graph = build_graph(world.nodes(), world.edges(), directed=directed, root=folder)
     with atomic_folder(folder) as temporary:
         for row, picture in enumerate(graph.nodes.pictures):
+            if progress is not None:
+                progress(row, len(graph))
             if picture is not None:
                 (temporary / picture).parent.mkdir(parents=True, exist_ok=True)
                 world.draw(row).save(temporary / picture)
-            if progress is not None:
-                progress(row + 1, len(graph))
+        if progress is not None:
+            progress(len(graph), len(graph))
         write_graph(graph, temporary, folder)
     return open_graph(folder)

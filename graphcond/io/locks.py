@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from graphcond.errors import InputError, Notice
 from graphcond.io.files import read_json, writing
+from graphcond.io.strict_json import parse_json
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 """The errors of a file system that has no locks, such as NFS without its lock daemon."""
@@ -101,9 +102,9 @@ def _flock(opened: TextIO, file: Path) -> None:
 
 def _in_use(file: Path, work: str, holder: str) -> InputError:
     try:
-        who = json.loads(holder)
+        who = parse_json(holder, file)
         process = f"process {who['pid']} on {who['host']} works on it since {who['since']}"
-    except (ValueError, KeyError, TypeError):  # it is about to write its name, or to delete the file
+    except (InputError, KeyError, TypeError):  # it is about to write its name, or to delete the file
         process = "another process works on it"
     return InputError(
         f"{work} is in use: {process}", place=file.parent, remedy="wait until it ends, or stop it"

@@ -16,6 +16,7 @@ from graphcond.errors import InputError
 from graphcond.io.files import atomic_file
 from graphcond.io.fingerprint import fingerprint
 from graphcond.io.readable import check_readable
+from graphcond.io.strict_json import parse_json
 
 METADATA_KEY = "graphcond"
 """All metadata is under one key: safetensors does not order several, and equal runs must give equal bytes."""
@@ -76,10 +77,10 @@ def read_neighbors(path: Path) -> NeighborFile:
     check_readable(path, missing="write it with graphcond sample-all")
     try:
         with safe_open(path, framework="np") as file:
-            about = json.loads((file.metadata() or {})[METADATA_KEY])
+            about = parse_json((file.metadata() or {})[METADATA_KEY], path, nan=True)
             arrays = {name: file.get_tensor(name) for name in DTYPES if name in {*NEEDED, *file.keys()}}
-    except (OSError, SafetensorError, KeyError, ValueError):
-        raise _damaged(path) from None
+    except (OSError, SafetensorError, KeyError, InputError, TypeError, AttributeError):
+        raise _damaged(path) from None  # the last two: numpy has no bfloat16 and no float8
     count, shape = len(arrays["targets"]), arrays["neighbors"].shape
     right = all(array.dtype == DTYPES[name] for name, array in arrays.items())
     whole = all(array.shape == shape for name, array in arrays.items() if name != "targets")

@@ -69,11 +69,13 @@ def save_scene_world(world: DrawnScenes, folder: Path | str, progress: Progress 
     check_replaceable(folder, MANIFEST)
     with atomic_folder(folder) as temporary:
         for row, picture in enumerate(scenes.pictures):
+            if progress is not None:
+                progress(row, len(scenes))
             if picture is not None:
                 (temporary / picture).parent.mkdir(parents=True, exist_ok=True)
                 world.draw(row).save(temporary / picture)
-            if progress is not None:
-                progress(row + 1, len(scenes))
+        if progress is not None:
+            progress(len(scenes), len(scenes))
         _write(scenes, temporary)
     return open_scene_folder(folder)
 

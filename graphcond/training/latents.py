@@ -68,6 +68,8 @@ def cached_latents(
 
     def fill(arrays: Arrays) -> None:
         into = arrays["moments"]
+        if progress is not None:
+            progress(0, len(paths))
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), PICTURES_AT_ONCE):
                 batch = paths[start : start + PICTURES_AT_ONCE]
@@ -124,6 +126,8 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
     }
 
     def fill(arrays: Arrays) -> None:
+        if progress is not None:
+            progress(0, len(distinct))
         for start in range(0, len(distinct), TEXTS_AT_ONCE):
             tokens = base.encode_prompt(distinct[start : start + TEXTS_AT_ONCE])
             end = start + tokens.ids.shape[0]

@@ -207,11 +207,22 @@ def test_a_full_disk_behind_the_output_is_said() -> None:
     assert answer("recipe show instructg2i", shell="> /dev/full 2>&1").returncode == 2
 
 
-def test_what_is_loaded_is_said_and_doctor_answers_in_any_encoding() -> None:
-    shown = answer("doctor", PYTHONIOENCODING="cp1252")
+def test_what_is_loaded_is_said_and_doctor_answers_in_any_encoding(tmp_path: Path) -> None:
+    """And nothing else is, where xformers was built for another torch."""
+    warns = 'import logging\nlogging.getLogger("xformers").warning("xFormers can\'t load extensions")\n'
+    for folder, file, content in [
+        ("xformers", "__init__.py", warns),
+        ("xformers", "ops.py", ""),
+        ("xformers-0.0.35.dist-info", "METADATA", "Name: xformers\nVersion: 0.0.35\n"),
+    ]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / file).write_text(content)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    shown = answer("doctor", PYTHONIOENCODING="cp1252", PYTHONPATH=path)
     assert shown.returncode == 0
     assert "\\u2713" in shown.stdout
-    assert shown.stderr.splitlines()[0] == "loading torch and diffusers ..."
+    assert "xformers has no" in shown.stdout
+    assert shown.stderr == "loading torch and diffusers ...\n"
 
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

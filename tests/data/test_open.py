@@ -42,7 +42,7 @@ def test_a_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         path = world.picture_path(0)
         assert path is not None
         assert path.is_file()
-    assert calls == [(done, 24) for done in range(1, 25)]
+    assert calls == [(done, 24) for done in range(25)]
     open_data(WorldData(paintings_per_artist=2, resolution=16, seed=1))
     assert len(list((default_cache_folder() / "worlds").iterdir())) == 2
     monkeypatch.setattr(data_module, "source_version", lambda package: "other code")
@@ -86,7 +86,7 @@ def test_the_scene_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.Monke
         scenes = open_data(scene_world(), progress=lambda done, total: calls.append(done))
         assert len(scenes) == 6
         assert scenes.picture_path(5).is_file()  # type: ignore[union-attr]
-    assert calls == [1, 2, 3, 4, 5, 6]
+    assert calls == [0, 1, 2, 3, 4, 5, 6]
     assert set(scenes.texts) == {"an image"}
     open_data(scene_world(seed=1))
     open_data(scene_world(noise=0.1))

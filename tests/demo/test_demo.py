@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
+from benchmarks import titles
 from graphcond.cli.demo import in_words
 from graphcond.demo import run
 from graphcond.demo.run import DemoSize, run_demo
+from graphcond.evaluation.evaluate import ARMS
+from graphcond.worlds import SUBJECTS
 
 SMALL = DemoSize(training_steps=2, paintings_per_artist=20, held_out=12, unseen=6, swept=4)
 
@@ -68,9 +73,32 @@ def test_the_last_words_name_what_to_look_at(out: Path) -> None:
     assert f"generate {out / 'model'}" in words
 
 
-def test_a_second_run_replaces_the_first(out: Path) -> None:
+def test_a_second_run_replaces_the_first_and_says_what_it_does(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (out / "report.json").stat().st_mtime_ns
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "QUICK", SMALL)
         run_demo(out, quick=True, device="cpu", console=Console(quiet=True))
     assert (out / "report.json").stat().st_mtime_ns > before
+    said = capsys.readouterr().err
+    for task in ("painting the world", "no graph", "graph", "shuffled graph", "growing s_G"):
+        assert re.search(rf"^{task} \.\.\.\n(.*\n)*{task}: (\d+)/\2\b", said, re.MULTILINE), task
+
+
+def test_titles_that_name_the_movement_are_counted_apart(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures for all titles are those of the demo, whose pictures the script draws again."""
+    report = json.loads((out / "report.json").read_text())
+    monkeypatch.setattr(titles, "FULL", SMALL)
+    monkeypatch.setattr(titles, "MOVEMENTS", SUBJECTS[::2])  # of so few titles none may name a movement
+    monkeypatch.setattr("sys.argv", ["titles.py", str(out)])
+    titles.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["all", "name the movement", "plain"]
+    counts = np.array([int(row[1]) for row in rows])
+    shares = np.array([[float(cell.split("%")[0]) for cell in row[2:]] for row in rows])
+    assert counts[0] == counts[1:].sum() == report["n"]
+    assert shares[0] == pytest.approx([100 * report["style_accuracy"][arm] for arm in ARMS], abs=0.06)
+    assert counts[0] * shares[0] == pytest.approx(counts[1:] @ shares[1:], abs=2)

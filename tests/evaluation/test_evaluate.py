@@ -86,7 +86,7 @@ def test_arms_see_the_same_rows_and_seed_in_batches() -> None:
     )
     batches = [list(range(5)), list(range(5, 10)), [10, 11]]
     assert maker.calls == [(batch, arm, 7) for arm in ARMS for batch in batches]
-    assert seen[:3] == [("no graph", 5, 12), ("no graph", 10, 12), ("no graph", 12, 12)]
+    assert seen[:4] == [("no graph", done, 12) for done in (0, 5, 10, 12)]
 
 
 def test_batches_do_not_matter(report: EvaluationReport) -> None:

@@ -38,7 +38,7 @@ def test_pictures_are_drawn_into_the_folder(tmp_path: Path) -> None:
     world = Dots()
     graph = save_world(world, tmp_path / "world", progress=lambda done, total: calls.append((done, total)))
     assert world.drawn == [0, 2]
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert graph.root == tmp_path / "world"
     path = graph.picture_path(2)
     assert path is not None

@@ -55,9 +55,10 @@ def test_a_lock_that_was_deleted_is_no_lock(tmp_path: Path) -> None:
             assert lock.exists()
 
 
-def test_a_holder_that_has_not_written_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["", '{"pid": 1', "[1]", "{}", "[" * 100_000])
+def test_a_holder_that_has_not_written_its_name(tmp_path: Path, content: str) -> None:
     with locked(tmp_path / ".lock", "a run"):
-        (tmp_path / ".lock").write_text("")
+        (tmp_path / ".lock").write_text(content)
         with (
             pytest.raises(InputError, match="another process works on it"),
             locked(tmp_path / ".lock", "a run"),

@@ -7,11 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch_file
 
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 from graphcond.samplers import PrecomputedSampler, PrecomputedSamplerConfig
-from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, write_neighbors
+from graphcond.samplers.neighbor_file import (
+    METADATA_KEY,
+    graph_identity,
+    read_neighbors,
+    write_neighbors,
+)
 from tests.samplers.toy_graphs import toy_graph
 from tests.typecheck import unchecked
 
@@ -121,6 +129,21 @@ def test_a_damaged_file_is_refused(file: Path, tmp_path: Path) -> None:
     for context in (uneven, narrow):
         with pytest.raises(InputError, match="not a neighbor file"):
             sample(write(tmp_path / "damaged", context))
+
+
+@pytest.mark.parametrize("about", ["", "{", "[]", "9" * 5000, "[" * 100_000])
+def test_a_file_that_says_nothing_of_its_graph(file: Path, about: str) -> None:
+    save_file(load_file(file), file, metadata={METADATA_KEY: about})
+    with pytest.raises(InputError, match="not a neighbor file"):
+        read_neighbors(file)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.uint16])
+def test_a_file_of_numbers_that_numpy_lacks(file: Path, dtype: torch.dtype) -> None:
+    tensors = {name: torch.from_numpy(array).to(dtype) for name, array in load_file(file).items()}
+    save_torch_file(tensors, file, metadata={METADATA_KEY: "{}"})
+    with pytest.raises(InputError, match="not a neighbor file"):
+        read_neighbors(file)
 
 
 def test_a_flipped_bit_is_never_believed(file: Path) -> None:
