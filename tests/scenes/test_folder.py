@@ -45,7 +45,7 @@ def test_what_is_saved_is_opened_again(tmp_path: Path) -> None:
     assert_same(saved, Two().scenes())
     assert_same(open_scene_folder(tmp_path / "w"), saved)
     assert_same(load_scene_set(tmp_path / "w"), saved)
-    assert counts == [(1, 2), (2, 2)]
+    assert counts == [(0, 2), (1, 2), (2, 2)]
     path = saved.picture_path(1)
     assert path is not None
     with Image.open(path) as picture:
