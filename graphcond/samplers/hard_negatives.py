@@ -182,7 +182,8 @@ def meaning_of(predicate: str) -> Meaning:
     """The meaning of a predicate, judged by its words alone.
 
     The relation is in the last words, if those before them are `LEADING`. So "is standing to the left of"
-    means "left of", and "filled with" does not mean "with".
+    means "left of", and "filled with" does not mean "with". Of a relation that is not listed, the words from
+    the first that is not `LEADING` count, else from the last in -ing: "is looking at" means "looking at".
     """
     words = re.findall(r"\w+", predicate.lower().replace("_", " "))
     if "same" in words:
@@ -191,13 +192,20 @@ def meaning_of(predicate: str) -> Meaning:
         end = " ".join(words[start:])
         if end in BESIDE:
             return Meaning(end, 0)
-        if all(word in LEADING or word.endswith("ing") for word in words[:start]):
+        if all(map(_leads, words[:start])):
             if end in MUTUAL:
                 return Meaning(end, 0)
             for forward, backward in INVERSES:
                 if end in forward or end in backward:
                     return Meaning(forward[0], 1 if end in forward else -1)
-    return Meaning(" ".join(words) or predicate, 1)
+    said = [start for start, word in enumerate(words) if not _leads(word)][:1]
+    said = said or [start for start, word in enumerate(words) if word.endswith("ing")][-1:] or [0]
+    return Meaning(" ".join(words[said[0] :]) or predicate, 1)
+
+
+def _leads(word: str) -> bool:
+    """True for a word that may stand before the one that says the relation."""
+    return word in LEADING or word.endswith("ing")
 
 
 def is_symmetric(predicate: str) -> bool:

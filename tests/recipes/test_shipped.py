@@ -64,7 +64,9 @@ def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pyte
             again = prepare(recipe, torch.device("cpu"), Report(quiet())).model.conditions
         for stage in recipe.stages:
             ended = load_tensors(run.folder / "stages" / stage.name / "encoder.safetensors")
-            assert same(ended, again[stage.condition].encoder.state_dict()), "the same as in another run"
+            assert same(ended, again[stage.condition].encoder.state_dict()), (
+                f"the same as in another run, {torch.get_num_threads()} threads"
+            )
     assert not sums.found, "two runs with several threads differ"
 
 

@@ -42,7 +42,7 @@ def weights(model: GraphModel) -> Tensor:
 
 @pytest.fixture
 def denoised(monkeypatch: pytest.MonkeyPatch) -> list[DenoiserInputs]:
-    """Everything that reaches the denoiser."""
+    """Everything that reaches the denoiser; a test clears what was measured before its step."""
     calls: list[DenoiserInputs] = []
     denoise = StableDiffusionBase.denoise
 
@@ -59,6 +59,7 @@ def test_samples_without_graph_never_reach_the_denoiser(
 ) -> None:
     drop = {"text": 0.0, "graph": 0.4, "both": 0.2}
     run, _ = stepper(toy_recipe(sd_folder, clip_folder, batch_size=16, drop=drop), toy_graph)
+    denoised.clear()
     figures = [run(step) for step in range(4)]
     assert sum(f.trained for f in figures) == sum(len(inputs.sample) for inputs in denoised)
     assert 0.2 < sum(f.trained for f in figures) / 64 < 0.6
@@ -70,6 +71,7 @@ def test_a_step_in_which_all_graphs_are_dropped_computes_nothing(
     drop = {"text": 0.0, "graph": 0.0, "both": 0.999999}
     run, model = stepper(toy_recipe(sd_folder, clip_folder, drop=drop), toy_graph)
     before = weights(model)
+    denoised.clear()
     figures = run(0)
     assert not denoised
     assert figures.loss is None
@@ -82,6 +84,7 @@ def test_with_lora_dropped_samples_are_trained_on_without_their_graph(
     drop = {"text": 0.0, "graph": 0.0, "both": 0.999999}
     recipe = toy_recipe(sd_folder, clip_folder, drop=drop, lora={"rank": 2})
     run, model = stepper(recipe, toy_graph)
+    denoised.clear()
     figures = run(0)
     assert figures.trained == 4
     (inputs,) = denoised
@@ -96,6 +99,7 @@ def test_dropped_texts_are_the_empty_prompt(
 ) -> None:
     drop = {"text": 0.999999, "graph": 0.0, "both": 0.0}
     run, model = stepper(toy_recipe(sd_folder, clip_folder, drop=drop), toy_graph)
+    denoised.clear()
     run(0)
     (inputs,) = denoised
     empty = model.base.encode_prompt([""] * 4).hidden

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,7 @@ QUOTE, ENDS = 0x22, (0x0A, 0x0D)
 BOM = b"\xef\xbb\xbf"
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A file that is open for reading bytes."""
 
