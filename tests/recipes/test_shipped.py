@@ -45,6 +45,8 @@ def test_it_loads_is_called_as_its_file_and_goes_round(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe(name, base="tiny", overrides=(*FEW, *_small(name)))
+    # Both runs start from an empty cache: the last bits of an embedding depend on the batch that it came in.
+    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "cache"))
     with RacingSums() as sums:
         run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
     groups = run.model.trainable_parameters()
@@ -64,9 +66,7 @@ def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pyte
             again = prepare(recipe, torch.device("cpu"), Report(quiet())).model.conditions
         for stage in recipe.stages:
             ended = load_tensors(run.folder / "stages" / stage.name / "encoder.safetensors")
-            assert same(ended, again[stage.condition].encoder.state_dict()), (
-                f"the same as in another run, {torch.get_num_threads()} threads"
-            )
+            assert same(ended, again[stage.condition].encoder.state_dict()), "the same as in another run"
     assert not sums.found, "two runs with several threads differ"
 
 
