@@ -13,7 +13,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 
 from graphcond.scene_graph import SceneGraph
 from graphcond.worlds.art import ARTISTS, SUBJECTS
-from graphcond.worlds.captions import Caption, draw_caption, named
+from graphcond.worlds.captions import Caption, draw_caption, named, vocabulary
 from graphcond.worlds.scene_captions import SceneCaption
 from graphcond.worlds.scene_captions import draw_caption as draw_scene_caption
 from graphcond.worlds.styles import STYLES
@@ -165,7 +165,7 @@ def main() -> None:
     """Train by steps, print retrieval."""
     recipe = start("clip", threads=1)
     test, scenes = dict(np.load(outputs() / "test.npz")), np.load(outputs() / "scenes-test.npz")["pictures"]
-    tokenizer = tokenizers.build(recipe["positions"], outputs() / "clip")
+    tokenizer = tokenizers.build(vocabulary(), recipe["positions"], outputs() / "clip")
     shipped = warm_start("clip")
     model = CLIPModel.from_pretrained(shipped, dtype=torch.float32) if shipped else build(recipe, tokenizer)
     if model.config.text_config.vocab_size != len(tokenizer):

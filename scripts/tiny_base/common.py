@@ -105,6 +105,14 @@ class Ema:
         self.steps = 0
         self.shadow = {name: p.detach().clone() for name, p in module.named_parameters()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average and the number of updates."""
+        return {"steps": self.steps, "shadow": self.shadow}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.steps, self.shadow = state["steps"], state["shadow"]
+
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Move towards the module; faster during the first steps."""

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from graphcond.worlds.captions import vocabulary
-
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -40,9 +38,9 @@ def merge(word: list[str], pair: tuple[str, str]) -> list[str]:
     return joined
 
 
-def build(positions: int, folder: Path) -> CLIPTokenizer:
-    """Write the tokenizer into a folder (tokenizer.json, vocab.json, merges.txt) and return it."""
-    merges = learn_merges(vocabulary())
+def build(words: list[str], positions: int, folder: Path) -> CLIPTokenizer:
+    """Write a tokenizer that keeps these words whole (tokenizer.json, vocab.json, merges.txt), and return it."""
+    merges = learn_merges(words)
     symbols = [
         *byte_symbols(),
         *(s + "</w>" for s in byte_symbols()),

@@ -1,0 +1,97 @@
+"""Train the small CLIP on emoji: it knows subjects and studios, in words and in pictures."""
+
+import numpy as np
+import tokenizer as tokenizers
+import torch
+from clip import Words, build, contrastive, save, tokens
+from common import Log, soften, to_pixels, warm_cosine
+from emoji_data import Emoji, caption, outputs, recipe, splits, vocabulary
+from loop import keep, restore
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import CLIPModel, CLIPTokenizer
+
+FILE = "clip.pt"
+SHARES = [0.5, 0.3, 0.2]
+
+
+def drawn(
+    data: Emoji, names: list[str], size: int, rng: np.random.Generator
+) -> tuple[Emoji, list[str], Tensor]:
+    """Return pictures, a caption for each, and which picture fits which caption (B, B) bool.
+
+    A subject that the base does not draw has no words of its own: only its studio is named.
+    """
+    batch = data.where(rng.integers(0, len(data), size))
+    kinds = rng.choice(3, size, p=SHARES)
+    kinds[~np.isin(batch.subjects, names)] = 2
+    pairs = zip(batch.subjects, batch.studios, kinds, strict=True)
+    texts = [caption(subject, studio, int(kind)) for subject, studio, kind in pairs]
+    same_subject = (batch.subjects[:, None] == batch.subjects[None]) | (kinds == 2)[:, None]
+    same_studio = (batch.studios[:, None] == batch.studios[None]) | (kinds == 1)[:, None]
+    return batch, texts, torch.as_tensor(same_subject & same_studio)
+
+
+@torch.no_grad()
+def features(model: CLIPModel, data: Emoji) -> Tensor:
+    """Return normalized picture features (N, C)."""
+    parts = [
+        model.get_image_features(to_pixels(part)).pooler_output
+        for part in np.array_split(data.pictures, max(1, len(data) // 200))
+    ]
+    return normalize(torch.cat(parts), dim=-1)
+
+
+@torch.no_grad()
+def figures(model: CLIPModel, tokenizer: CLIPTokenizer, test: Emoji, names: list[str]) -> dict[str, float]:
+    """Return the share of held-out pictures whose subject, and whose studio, the nearest text names."""
+    pictures, found = features(model, test), {}
+    words = list(recipe()["studios"])
+    for what, texts, truth in (
+        ("subject", names, [names.index(name) for name in test.subjects]),
+        ("studio", [caption("", word, 2) for word in words], [words.index(name) for name in test.studios]),
+    ):
+        text = normalize(model.get_text_features(tokens(tokenizer, texts)).pooler_output, dim=-1)
+        best = (pictures @ text.T).argmax(1)
+        found[what] = float((best == torch.tensor(truth)).float().mean())
+    return found
+
+
+def main() -> None:
+    """Train by steps; go on from the last checkpoint."""
+    settings, data = recipe()["clip"], splits()
+    torch.set_num_threads(1)
+    torch.manual_seed(recipe()["seed"])
+    tokenizer = tokenizers.build(vocabulary(data.names), settings["positions"], outputs() / "clip")
+    model = build(settings, tokenizer)
+    words = Words(settings["width"], len(tokenizer))
+    print(f"parameters {model.num_parameters():,} vocabulary {len(tokenizer)}", flush=True)
+    learned = [*model.parameters(), *words.parameters()]
+    optimizer = torch.optim.AdamW(learned, settings["learning_rate"], weight_decay=0.05, fused=True)
+    schedule, log = warm_cosine(optimizer, settings["steps"]), Log(50)
+    parts = {"model": model, "words": words, "optimizer": optimizer, "schedule": schedule}
+    for step in range(restore(outputs() / FILE, parts) + 1, settings["steps"] + 1):
+        rng = np.random.default_rng([2, step])
+        torch.manual_seed(step)
+        batch, texts, fits = drawn(data.everything, data.names, settings["batch_size"], rng)
+        pixels = soften(to_pixels(batch.pictures), torch.Generator().manual_seed(step), reach=3)
+        ids = tokens(tokenizer, texts)
+        output = model(input_ids=ids, pixel_values=pixels)
+        named = words(output.text_model_output.last_hidden_state, ids, tokenizer.eos_token_id)
+        loss = contrastive(output.logits_per_text, fits) + settings["words"] * named
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        model.logit_scale.data.clamp_(max=4.0)
+        log(step, loss=loss.detach(), words=named.detach(), scale=model.logit_scale.detach().exp())
+        if step % 250 == 0 or step == settings["steps"]:
+            print(figures(model.eval(), tokenizer, data.test, data.names), flush=True)
+            save(model, tokenizer, outputs() / "clip")
+            model.train()
+            keep(outputs() / FILE, parts, step)
+
+
+if __name__ == "__main__":
+    main()
