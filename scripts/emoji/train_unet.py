@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from clip import tokens
 from common import Ema, Log, save_grid, to_bytes, to_pixels, warm_cosine
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor

@@ -39,7 +39,7 @@ def merge(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def build(words: list[str], positions: int, folder: Path) -> CLIPTokenizer:
-    """Write a tokenizer that keeps these words whole (tokenizer.json, vocab.json, merges.txt), and return it."""
+    """Write a tokenizer that keeps these words whole, in files of CLIP, and return it."""
     merges = learn_merges(words)
     symbols = [
         *byte_symbols(),
