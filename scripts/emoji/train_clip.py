@@ -5,24 +5,32 @@ import tokenizer as tokenizers
 import torch
 from clip import Words, build, contrastive, save, tokens
 from common import Log, soften, to_pixels, warm_cosine
-from emoji_data import Emoji, caption, outputs, recipe, splits, vocabulary
+from emoji_data import Emoji, Splits, caption, outputs, recipe, splits, vocabulary
 from loop import keep, restore
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import affine_grid, grid_sample, normalize
 from transformers import CLIPModel, CLIPTokenizer
 
 FILE = "clip.pt"
 SHARES = [0.5, 0.3, 0.2]
 
 
-def drawn(
-    data: Emoji, names: list[str], size: int, rng: np.random.Generator
-) -> tuple[Emoji, list[str], Tensor]:
+def joined(*parts: Emoji) -> Emoji:
+    """Return the pictures of all parts, one after another."""
+    return Emoji(
+        *(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True))
+    )
+
+
+def drawn(data: Splits, size: int, rng: np.random.Generator) -> tuple[Emoji, list[str], Tensor]:
     """Return pictures, a caption for each, and which picture fits which caption (B, B) bool.
 
-    A subject that the base does not draw has no words of its own: only its studio is named.
+    Half of the pictures show subjects that the base draws. Another subject has no words of its own: only its
+    studio is named.
     """
-    batch = data.where(rng.integers(0, len(data), size))
+    halves = (data.train, size // 2), (data.everything, size - size // 2)
+    batch = joined(*(some.where(rng.integers(0, len(some), count)) for some, count in halves))
+    names = data.names
     kinds = rng.choice(3, size, p=SHARES)
     kinds[~np.isin(batch.subjects, names)] = 2
     pairs = zip(batch.subjects, batch.studios, kinds, strict=True)
@@ -30,6 +38,22 @@ def drawn(
     same_subject = (batch.subjects[:, None] == batch.subjects[None]) | (kinds == 2)[:, None]
     same_studio = (batch.studios[:, None] == batch.studios[None]) | (kinds == 1)[:, None]
     return batch, texts, torch.as_tensor(same_subject & same_studio)
+
+
+def moved(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror, turn, scale and shift each picture (B, 3, H, W) a little, on white."""
+    mirror, turn, across, down, right, below = torch.rand(6, len(pixels), generator=generator)
+    mirror, angle = torch.where(mirror < 0.5, -1.0, 1.0), (turn - 0.5) * 0.5
+    across, down = 0.85 + 0.4 * across, 0.85 + 0.4 * down
+    rows = torch.stack(
+        [
+            torch.stack([mirror * across * angle.cos(), -down * angle.sin(), (right - 0.5) * 0.3], -1),
+            torch.stack([mirror * across * angle.sin(), down * angle.cos(), (below - 0.5) * 0.3], -1),
+        ],
+        1,
+    )
+    grid = affine_grid(rows, list(pixels.shape), align_corners=False)
+    return grid_sample(pixels - 1, grid, align_corners=False) + 1  # outside the picture is 0: white
 
 
 @torch.no_grad()
@@ -73,8 +97,9 @@ def main() -> None:
     for step in range(restore(outputs() / FILE, parts) + 1, settings["steps"] + 1):
         rng = np.random.default_rng([2, step])
         torch.manual_seed(step)
-        batch, texts, fits = drawn(data.everything, data.names, settings["batch_size"], rng)
-        pixels = soften(to_pixels(batch.pictures), torch.Generator().manual_seed(step), reach=3)
+        batch, texts, fits = drawn(data, settings["batch_size"], rng)
+        generator = torch.Generator().manual_seed(step)
+        pixels = soften(moved(to_pixels(batch.pictures), generator), generator)
         ids = tokens(tokenizer, texts)
         output = model(input_ids=ids, pixel_values=pixels)
         named = words(output.text_model_output.last_hidden_state, ids, tokenizer.eos_token_id)
