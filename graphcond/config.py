@@ -175,17 +175,33 @@ def by_kind(
     Raises:
         InputError: as `registered`.
     """
-    kinds = registered(
-        configs,
-        group,
-        name=lambda config: config.kind_name(),
-        accepts=lambda found: isinstance(found, type) and issubclass(found, ComponentConfig),
-        expected="a ComponentConfig",
-    )
+    kinds = of_contract(configs, group, ComponentConfig)
     for config in set(kinds.values()) - set(configs):
         for contract in [one for one in contracts if issubclass(config, one)] or contracts[:1]:
             _complete(config, contract)
     return kinds
+
+
+def of_contract(
+    configs: tuple[type[C], ...], group: str, contract: type[ComponentConfig]
+) -> dict[str, type[C]]:
+    """The package's own configs and those that other packages offer, all of which derive from ``contract``.
+
+    Args:
+        configs: the package's own.
+        group: the name of the entry points.
+        contract: the base class of the configs.
+
+    Raises:
+        InputError: as `registered`.
+    """
+    return registered(
+        configs,
+        group,
+        name=lambda config: config.kind_name(),
+        accepts=lambda found: isinstance(found, type) and issubclass(found, contract),
+        expected=f"a {contract.__name__}",
+    )
 
 
 def _complete(config: type[ComponentConfig], contract: type[ComponentConfig]) -> None:

@@ -67,8 +67,3 @@ def data_identity(config: AnyData, data: Dataset) -> str:
         content,
         *FeatureCache().digests(pictures),
     )
-
-
-def weights_identity(model: Path) -> str:
-    """A name that changes with the weights of a saved model."""
-    return fingerprint(*FeatureCache().digests(sorted(model.rglob("*.safetensors"))))

@@ -68,7 +68,8 @@ class RowPlan:
 
     def failure(self) -> str | None:
         """Why the row failed; None if it did not, or is done meanwhile."""
-        return None if self.scored() is not None else read_failure(self.failure_file)
+        reason = read_failure(self.failure_file)  # first: what was measured is slow to read
+        return None if reason is None or self.scored() is not None else reason
 
     def run(self) -> Run | None:
         """The run of a trained row."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, PositiveInt
 
-from graphcond.config import ComponentConfig, lazy_registry, registered
+from graphcond.config import ComponentConfig, lazy_registry, of_contract
 
 Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 
@@ -71,12 +71,8 @@ class LabelsScoreConfig(ScoreConfig):
 
 
 def _scores() -> dict[str, type[ScoreConfig]]:
-    return registered(
-        (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig),
-        "graphcond.scores",
-        name=lambda config: config.kind_name(),
-        accepts=lambda found: isinstance(found, type) and issubclass(found, ScoreConfig),
-        expected="a ScoreConfig",
+    return of_contract(
+        (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig), "graphcond.scores", ScoreConfig
     )
 
 

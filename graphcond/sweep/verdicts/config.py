@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
-from graphcond.config import ComponentConfig, lazy_registry, registered
+from graphcond.config import ComponentConfig, lazy_registry, of_contract
 from graphcond.recipe.sections import Fraction
 
 
@@ -43,13 +43,7 @@ class MarksVerdictConfig(VerdictConfig):
 
 
 def _verdicts() -> dict[str, type[VerdictConfig]]:
-    return registered(
-        (OrderVerdictConfig, MarksVerdictConfig),
-        "graphcond.verdicts",
-        name=lambda config: config.kind_name(),
-        accepts=lambda found: isinstance(found, type) and issubclass(found, VerdictConfig),
-        expected="a VerdictConfig",
-    )
+    return of_contract((OrderVerdictConfig, MarksVerdictConfig), "graphcond.verdicts", VerdictConfig)
 
 
 if TYPE_CHECKING:
