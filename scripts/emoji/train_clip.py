@@ -4,7 +4,7 @@ import numpy as np
 import tokenizer as tokenizers
 import torch
 from clip import Words, build, contrastive, save, tokens
-from common import Log, soften, to_pixels, warm_cosine
+from common import Log, descend, soften, to_pixels, warm_cosine
 from emoji_data import Emoji, Splits, caption, outputs, recipe, splits, vocabulary
 from loop import keep, restore
 from torch import Tensor
@@ -104,11 +104,7 @@ def main() -> None:
         output = model(input_ids=ids, pixel_values=pixels)
         named = words(output.text_model_output.last_hidden_state, ids, tokenizer.eos_token_id)
         loss = contrastive(output.logits_per_text, fits) + settings["words"] * named
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(loss, model.parameters(), optimizer, schedule)
         model.logit_scale.data.clamp_(max=4.0)
         log(step, loss=loss.detach(), words=named.detach(), scale=model.logit_scale.detach().exp())
         if step % 250 == 0 or step == settings["steps"]:

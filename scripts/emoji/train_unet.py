@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from common import Ema, Log, save_grid, to_bytes, to_pixels, warm_cosine
+from common import Ema, Log, descend, save_grid, to_bytes, to_pixels, warm_cosine
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from emoji_data import Emoji, caption, outputs, recipe, splits
@@ -159,11 +159,7 @@ def main() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             output = unet(noisy, times, context, encoder_attention_mask=mask).sample
         loss = (output.float() - scheduler.get_velocity(latents, noise, times)).square().mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(loss, unet.parameters(), optimizer, schedule)
         ema.update(unet)
         mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
         log(step, loss=mean)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from common import Log, save_grid, to_bytes, to_pixels, warm_cosine
+from common import Log, descend, save_grid, to_bytes, to_pixels, warm_cosine
 from diffusers import AutoencoderKL
 from emoji_data import Emoji, outputs, recipe, splits
 from loop import keep, restore
@@ -46,11 +46,7 @@ def main() -> None:
             output = vae.decode(roughened(posterior.sample(), settings["noise"])).sample
         loss = reconstruction_loss(output.float(), pixels, settings)
         total = loss + settings["kl"] * posterior.kl().float().mean() / posterior.mean[0].numel()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(total, vae.parameters(), optimizer, schedule)
         log(step, loss=loss.detach(), kl=posterior.kl().detach().mean())
         if step % 250 == 0 or step == steps:
             save(vae, data.everything, data.test)

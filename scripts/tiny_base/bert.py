@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from common import Log, outputs, start, warm_cosine
+from common import Log, descend, outputs, start, warm_cosine
 from draw import scene_world
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
@@ -75,11 +75,7 @@ def main() -> None:
         batch = tokenizer(chosen, padding="longest", truncation=True, return_tensors="pt")
         ids, hidden = mask(batch.input_ids, tokenizer, recipe["hide"], generator)
         output = model(input_ids=ids, attention_mask=batch.attention_mask, labels=hidden)
-        output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(output.loss, model.parameters(), optimizer, schedule)
         right = (output.logits.argmax(-1) == hidden)[hidden != IGNORED].float().mean()
         log(step, loss=output.loss.detach(), right=right)
     torch.manual_seed(0)

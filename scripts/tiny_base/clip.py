@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tokenizer as tokenizers
 import torch
-from common import Log, outputs, soften, start, to_pixels, warm_cosine, warm_start
+from common import Log, descend, outputs, soften, start, to_pixels, warm_cosine, warm_start
 from draw import scene_world
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -184,11 +184,7 @@ def main() -> None:
         output = model(input_ids=ids, pixel_values=pixels)
         named = words(output.text_model_output.last_hidden_state, ids, tokenizer.eos_token_id)
         loss = contrastive(output.logits_per_text, fits) + recipe["words"] * named
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(loss, model.parameters(), optimizer, schedule)
         model.logit_scale.data.clamp_(max=4.0)
         log(step, loss=loss.detach(), words=named.detach(), scale=model.logit_scale.detach().exp())
         if step % 300 == 0 or step == recipe["steps"]:

@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ def warm_cosine(optimizer: torch.optim.Optimizer, steps: int, warmup: int = 100,
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def descend(
+    loss: Tensor, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer, schedule: Any
+) -> None:
+    """One step down the loss; the gradients of ``parameters`` are clipped to the norm 1."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
 
 
 class Ema:

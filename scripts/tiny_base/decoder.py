@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from common import Log, load_recipe, outputs, pictures, start, to_pixels, warm_cosine
+from common import Log, descend, load_recipe, outputs, pictures, start, to_pixels, warm_cosine
 from diffusers import AutoencoderKL
 from vae import psnr, reconstruction_loss, roughened
 
@@ -30,11 +30,7 @@ def main() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             output = vae.decode(given).sample
         loss = reconstruction_loss(output.float(), to_pixels(shown), losses)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(loss, parameters, optimizer, schedule)
         log(step, loss=loss.detach())
     vae.eval().save_pretrained(outputs() / "vae-final")
     print(*(f"psnr {psnr(vae, world[:300]):.2f}" for world in test))

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.distributed as dist
-from common import Ema, Log, load_recipe, outputs, save_grid, to_bytes, warm_cosine, warm_start
+from common import Ema, Log, descend, load_recipe, outputs, save_grid, to_bytes, warm_cosine, warm_start
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from sampling import ddim, decode, sample_latents
@@ -178,11 +178,7 @@ def train(rank: int, recipe: dict) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             output = model(noisy, times, context, encoder_attention_mask=mask).sample
         loss = (output.float() - scheduler.get_velocity(latents, noise, times)).square().mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(loss, unet.parameters(), optimizer, schedule)
         ema.update(unet)
         mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
         log(step, loss=mean)

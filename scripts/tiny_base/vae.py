@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from common import (
     Log,
+    descend,
     mixed,
     outputs,
     pictures,
@@ -107,11 +108,7 @@ def train_phase(vae: AutoencoderKL, recipe: dict, phase: int) -> None:
             output = vae.decode(roughened(posterior.sample(), recipe["noise"][phase])).sample
         loss = reconstruction_loss(output.float(), pixels, recipe)
         total = loss + recipe["kl"] * posterior.kl().float().mean() / posterior.mean[0].numel()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        descend(total, vae.parameters(), optimizer, schedule)
         log(step, loss=loss.detach(), kl=posterior.kl().detach().mean())
         if step % 500 == 0 or step == steps:
             save(vae, train, test)
