@@ -47,6 +47,7 @@ LAYERS = [
         "splits",
         "tally",
         "context",
+        "coverage",
         "signals",
         "denoiser_inputs",
         "intervals",
