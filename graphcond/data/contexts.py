@@ -89,6 +89,10 @@ class ContextSource(ABC, Generic[Chosen, Read]):
     def shuffled(self, context: Chosen, seed: int) -> Chosen:
         """The control: every row gets the context of another one."""
 
+    def without_boxes(self, context: Chosen) -> Chosen | None:
+        """The contexts without the boxes and masks of objects; None where they have no boxes."""
+        return None
+
     @abstractmethod
     def identity(self) -> tuple[object, ...]:
         """The value that identifies this source in `fingerprint`, without the settings of its sampler."""

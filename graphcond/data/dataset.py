@@ -219,12 +219,32 @@ class Dataset(ABC):
 
         Empty where the data have neither. No row of a training split is among them.
         """
-        trained = self.columns.in_split(*config.train_splits)
-        for splits in ((VALIDATION,), config.forbidden_splits):
-            rows = self._with_picture(np.setdiff1d(self.columns.in_split(*splits), trained))
-            if len(rows):
-                return rows
-        return np.empty(0, np.int64)
+        return self._first_of(config, (VALIDATION,), config.forbidden_splits)
+
+    def examined(self, config: AnyData) -> Rows:
+        """Rows with a picture to examine a trained model on: the forbidden splits, else a validation split.
+
+        Settings that were chosen by the validation loss have not seen them, where there are both. Empty
+        where the data have neither. No row of a training split is among them.
+        """
+        return self._first_of(config, config.forbidden_splits, (VALIDATION,))
+
+    def note_on_validation(self, config: AnyData) -> str | None:
+        """A sentence if the validation loss is measured on rows that an exam draws from."""
+        validated, examined = self.held_out(config), self.examined(config)
+        if not len(np.intersect1d(validated, examined)):
+            return None
+        named = self.columns.in_split(VALIDATION)
+        if np.isin(validated, named).all():
+            why = f"no other {self.noun} is held out"
+        elif len(named):
+            why = f"no {self.noun} of the split '{VALIDATION}' has a picture and is held out"
+        else:
+            why = f"no split is called '{VALIDATION}'"
+        return (
+            f"validation uses the {self.noun}s on which a trained model is examined, since {why}: settings "
+            "chosen by the validation loss are chosen on them too"
+        )
 
     def evaluated(self, split: str) -> Rows:
         """The rows of a split that can be drawn and scored, ascending; all such rows without splits.
@@ -299,6 +319,15 @@ class Dataset(ABC):
     @abstractmethod
     def _can_be_drawn(self, row: int) -> bool:
         """True for rows that have what is named by `drawn_from`."""
+
+    def _first_of(self, config: AnyData, *choices: Sequence[str]) -> Rows:
+        """The rows of the first choice of splits that has any with a picture and without training rows."""
+        trained = self.columns.in_split(*config.train_splits)
+        for splits in choices:
+            rows = self._with_picture(np.setdiff1d(self.columns.in_split(*splits), trained))
+            if len(rows):
+                return rows
+        return np.empty(0, np.int64)
 
     def _with_picture(self, rows: Rows) -> Rows:
         pictures = self.columns.pictures

@@ -26,7 +26,7 @@ Columns = TypeVar("Columns", NodeTable, SceneSet)
 
 SETTINGS = {
     "art": {name: name for name in ("noise", "paintings_per_artist", "resolution", "seed")},
-    "scenes": {"count": "scenes", "resolution": "resolution", "seed": "seed"},
+    "scenes": {"count": "scenes", "resolution": "resolution", "validation": "validation", "seed": "seed"},
 }
 """For each world, its arguments and the recipe's settings that give them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
@@ -97,6 +97,14 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
     def shuffled(self, context: SceneContext, seed: int) -> SceneContext:
         """The control: every target gets another's scene; see `shuffled_scenes`."""
         return shuffled_scenes(context, seed)
+
+    def without_boxes(self, context: SceneContext) -> SceneContext | None:
+        """The scenes without boxes and masks; None where no scene has a box."""
+        if not any(box is not None for scene in context.scenes for box in scene.boxes):
+            return None
+        return SceneContext(
+            tuple(replace(scene, boxes=(None,) * scene.objects, masks=None) for scene in context.scenes)
+        )
 
     def identity(self) -> tuple[object, ...]:
         """The scenes, the embeddings of their words and the seed, without the sampler's settings."""

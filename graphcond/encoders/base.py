@@ -30,6 +30,8 @@ class Encoder(nn.Module, ABC, Generic[Read, Given]):
     """Tokens that it gives for any graph; the null ``zeros`` has as many. None where the graph decides."""
     embedding_width: int | None = None
     """Width of the embeddings of whole scenes; None where it makes none."""
+    predicts_boxes: bool = False
+    """True if it predicts the boxes of objects that a scene gives none for."""
 
     def __call__(self, context: Read, text: TextTokens) -> Given:  # type: ignore[override]
         """Encode ``context``. What stands where nothing is present is not read, not even where it is NaN."""

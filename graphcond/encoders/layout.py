@@ -120,6 +120,7 @@ class Layout(Encoder[SceneFeatures, LayoutMap]):
 
     reads = SceneFeatures
     gives = LayoutMap
+    predicts_boxes = True
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
         self.network = network
         self.out = nn.Sequential(nn.Linear(network.width, token_width), nn.LayerNorm(token_width))
         self.box_predictor = BoxPredictor(deepcopy(network)) if predict_boxes else None
+        self.predicts_boxes = predict_boxes
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c) for up to n objects in a scene; ``text`` is not read."""

@@ -116,7 +116,7 @@ class SceneData(FolderData):
     train_splits: Names = Field(default=("train",), min_length=1)
     """Splits whose scenes are trained on; a source without splits is used whole."""
     forbidden_splits: Names = ("test",)
-    """Splits that are never trained on; they are used for validation if there is no validation split."""
+    """Splits that are never trained on; validation uses them, and says so, if there is no split `val`."""
     hold_out: Share | None = None
     """The share of scenes without splits that becomes the split `test`."""
     skip_bad_rows: bool = False
@@ -147,6 +147,8 @@ class WorldData(DataFields):
     """Share of the art world's edges that mislead."""
     scenes: PositiveInt = 4_000
     """Size of the scene world."""
+    validation_scenes: NonNegativeInt | None = None
+    """Further scenes, on which training validates: a twentieth of `scenes`, at least 8, unless given."""
     seed: Seed = 0
     """The world's seed."""
     resolution: PositiveInt = 64
@@ -160,6 +162,11 @@ class WorldData(DataFields):
     def has_scenes(self) -> bool:
         """As the setting `world` says."""
         return self.world == "scenes"
+
+    @property
+    def validation(self) -> int:
+        """Number of scenes for validation, beside `scenes`."""
+        return max(self.scenes // 20, 8) if self.validation_scenes is None else self.validation_scenes
 
 
 AnyData: TypeAlias = MmagData | SceneData | WorldData

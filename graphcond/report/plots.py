@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -15,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from graphcond.intervals import Measurement
 from graphcond.io.quiet import ignored
-from graphcond.report.runs import Curve, Run, gap_of
+from graphcond.report.runs import BOXES_HIDDEN, Curve, Run, gap_of
 from graphcond.report.table import line
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
@@ -23,6 +24,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 
 ARMS = {
     "graph": ("with its graph", "-"),
+    "boxes_hidden": ("with its graph, boxes hidden", "-."),
     "shuffled": ("with another's graph", ":"),
     "no_graph": ("without graph", "--"),
 }
@@ -83,6 +85,12 @@ def shared_plots(runs: Sequence[Run]) -> list[Plot]:
         *_plot("Training loss", "loss", runs, _training_loss),
         *_plot("Validation loss", "loss", runs, _validation_loss),
         *_plot("Graph gap", "% of the loss without graph", runs, _gap),
+        *_plot(
+            "Graph gap with boxes hidden",
+            "% of the loss without graph",
+            runs,
+            partial(_gap, condition=BOXES_HIDDEN),
+        ),
         *_plot("Learning rate", "rate", runs, _rates),
     ]
 
@@ -133,9 +141,9 @@ def _validation_loss(axes: Axes, runs: Sequence[Run]) -> None:
             _line(axes, run.curve("validation", "loss", arm), label, number, style)
 
 
-def _gap(axes: Axes, runs: Sequence[Run]) -> None:
+def _gap(axes: Axes, runs: Sequence[Run], condition: str = "") -> None:
     for number, run in enumerate(runs):
-        found = {int(record["step"]): gap_of(record) for record in run.of("validation")}
+        found = {int(record["step"]): gap_of(record, condition) for record in run.of("validation")}
         gaps = {step: gap for step, gap in found.items() if gap is not None}
         means = [gap.mean if isinstance(gap, Measurement) else gap for gap in gaps.values()]
         _line(axes, Curve(tuple(gaps), tuple(means)), run.label, number)

@@ -115,6 +115,12 @@ class Run:
         return None if newest is None else gap_of(newest)
 
     @property
+    def gap_boxes_hidden(self) -> Measurement | float | None:
+        """As `gap`, with the graph but without its boxes; None where a run hides none."""
+        newest = next(iter(reversed(list(self.of("validation")))), None)
+        return None if newest is None else gap_of(newest, BOXES_HIDDEN)
+
+    @property
     def parameters(self) -> dict[str, int]:
         """The number of trained parameters by group; empty in folders of old versions."""
         found = self._newest("start", "parameters")
@@ -205,14 +211,26 @@ class Run:
         return next((_mapping(record[key]) for record in reversed(list(self.of(kind))) if key in record), {})
 
 
-def gap_of(record: Mapping[str, Any]) -> Measurement | float | None:
-    """The graph gap of a validation record in per cent of the loss without graph."""
-    percent = _mapping(record.get("gap_percent"))
+BOXES_HIDDEN = "_boxes_hidden"
+"""Ends the names of the figures of graphs without their boxes."""
+
+
+def gap_of(record: Mapping[str, Any], condition: str = "") -> Measurement | float | None:
+    """The graph gap of a validation record in per cent of the loss without graph.
+
+    Args:
+        record: the record.
+        condition: `BOXES_HIDDEN` for the gap of graphs without their boxes.
+    """
+    percent = _mapping(record.get(f"gap_percent{condition}"))
     low, mean, high = (_number(percent.get(key)) for key in ("low", "mean", "high"))
     n = _integer(percent.get("n"))
     if low is not None and mean is not None and high is not None and n is not None:
         return Measurement("gap", mean, low, high, n)
-    gap, without = _number(record.get("graph_gap")), _number(_mapping(record.get("loss")).get("no_graph"))
+    gap, without = (
+        _number(record.get(f"graph_gap{condition}")),
+        _number(_mapping(record.get("loss")).get("no_graph")),
+    )
     return None if gap is None or not without else 100 * gap / without
 
 

@@ -11,10 +11,12 @@ from graphcond.report.runs import Run
 from graphcond.report.table import Cell, Table
 
 GAP = "graph gap, % of the loss without graph"
+GAP_HIDDEN = "graph gap with boxes hidden, %"
 
 
 def summary(runs: Sequence[Run]) -> Table:
     """A row for each run, as a reader wants it."""
+    hidden = any(run.gap_boxes_hidden is not None for run in runs)
     rows: list[Mapping[str, Cell]] = [
         {
             "run": run.label,
@@ -22,6 +24,7 @@ def summary(runs: Sequence[Run]) -> Table:
             "steps": progress_of(run),
             "loss": run.loss,
             GAP: run.gap,
+            **({GAP_HIDDEN: run.gap_boxes_hidden} if hidden else {}),
             "trained parameters": sum(run.parameters.values()) or None,
             "peak memory": None if (peak := run.peak_memory) is None else f"{size(peak[1])} ({peak[0]})",
             "seconds per step": run.step_seconds,

@@ -57,12 +57,12 @@ class Exam:
         return self.trained
 
     def rows(self, split: str | None, limit: int | None) -> Rows:
-        """Targets, ascending, chosen at random: of a split, or those that training validates on.
+        """Targets, ascending, chosen at random: of a split, or those that nothing was trained or chosen by.
 
         Raises:
             InputError: there is no such split, or nothing is held out.
         """
-        found = self.data.held_out(self.recipe.data) if split is None else self.data.evaluated(split)
+        found = self.data.examined(self.recipe.data) if split is None else self.data.evaluated(split)
         if len(found) < 2:
             raise InputError(
                 f"expected two held-out targets or more, got {len(found)}",

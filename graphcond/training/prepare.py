@@ -113,7 +113,11 @@ def prepare(
             data = open_data(recipe.data, progress=progress, say=report.say)
     recipe = recipe.with_relations(data.relation_names)
     targets = data.targets(recipe.data) if targets is None else data.checked(targets)
-    for note in (data.note_on_splits(recipe.data), *recipe.notes()):
+    for note in (
+        data.note_on_splits(recipe.data),
+        data.note_on_validation(recipe.data),
+        *recipe.notes(),
+    ):
         if note is not None:
             report.say(f"note: {note}")
     held_out = np.setdiff1d(data.held_out(recipe.data), targets)

@@ -1,4 +1,7 @@
-"""Previews: the same targets and noise, drawn without graph, with the right one and with a wrong one."""
+"""Previews: the same targets and noise, drawn without graph, with the right one and with a wrong one.
+
+Where the data give boxes and an encoder predicts them, also with the right graph without its boxes.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ from graphcond.scenes import draw_graph
 from graphcond.training.examples import Examples
 from graphcond.training.randomness import Purpose, generator_of
 from graphcond.training.state import train_mode
-from graphcond.training.validation import shuffled_contexts
+from graphcond.training.validation import contexts_without_boxes, shuffled_contexts
 
 COLUMNS = ("true picture", "no graph", "right graph", "shuffled graph")
 GRAPH_COLUMN = "scene graph"
 """Stands before the others where a graph can be drawn."""
+HIDDEN_COLUMN = "right graph, boxes hidden"
+"""Stands behind the others where boxes can be hidden."""
 
 GRAPH_SIDE = 256
 """Side of a drawn graph in pixels."""
@@ -45,8 +50,10 @@ class Previews:
         """Draw the sheet of ``model`` as it is now."""
         data = self._examples.data
         wrong = shuffled_contexts(self._examples, model.recipe.training.seed)
+        hidden = contexts_without_boxes(self._examples, model)
         model.train(False)
-        columns = [self._draw(model, contexts) for contexts in (None, self._examples.contexts, wrong)]
+        drawn = [None, self._examples.contexts, wrong, *([] if hidden is None else [hidden])]
+        columns = [self._draw(model, contexts) for contexts in drawn]
         train_mode(model)
         paths, size = [data.picture_path(target) for target in self._targets], self._resolution
         truth = [to_square(open_picture(path, longest=2 * size), size) for path in paths if path is not None]
@@ -55,7 +62,11 @@ class Previews:
         sheet = contact_sheet(
             list(zip(*graphs, truth, *columns, strict=True)),
             row_labels=self._texts(),
-            column_labels=(GRAPH_COLUMN, *COLUMNS) if graphs else COLUMNS,
+            column_labels=(
+                *([GRAPH_COLUMN] if graphs else []),
+                *COLUMNS,
+                *([] if hidden is None else [HIDDEN_COLUMN]),
+            ),
         )
         with atomic_file(file) as temporary:
             sheet.save(temporary, "PNG")

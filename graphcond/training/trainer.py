@@ -160,6 +160,8 @@ class Trainer:
                     found = self._validation(self._model, self._accelerator)
                 self._record("validation", found.record())
                 bar.note(gap=f"{found.gap_percent.mean:.1f} %")
+                if found.boxes_hidden is not None:
+                    bar.note(hidden=f"{100 * (1 - found.boxes_hidden / found.no_graph):.1f} % without boxes")
             self._accelerator.wait_for_everyone()
         if self.state.step in (middle(config.steps), config.steps):
             # Say what no loss shows: that the graph changes nothing.

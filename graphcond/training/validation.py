@@ -59,18 +59,20 @@ class ValidationLoss:
         no_graph: with the conditions' nulls.
         shuffled: with another target's graph.
         samples: of each sample, in the order of the means.
+        boxes_hidden: with each target's own graph without its boxes; None where `Validation` hides none.
     """
 
     graph: float
     no_graph: float
     shuffled: float
-    samples: Float64[np.ndarray, "3 n"] = field(compare=False, repr=False)
+    samples: Float64[np.ndarray, "variants n"] = field(compare=False, repr=False)
+    boxes_hidden: float | None = None
 
     @classmethod
-    def of(cls, samples: Float64[np.ndarray, "3 n"]) -> ValidationLoss:
-        """The means of the samples' losses."""
-        graph, no_graph, shuffled = samples.mean(axis=1).tolist()
-        return cls(graph, no_graph, shuffled, samples)
+    def of(cls, samples: Float64[np.ndarray, "variants n"]) -> ValidationLoss:
+        """The means of the samples' losses: with graph, without, shuffled, and perhaps with hidden boxes."""
+        graph, no_graph, shuffled, *hidden = samples.mean(axis=1).tolist()
+        return cls(graph, no_graph, shuffled, samples, *hidden)
 
     @property
     def graph_gap(self) -> float:
@@ -85,28 +87,41 @@ class ValidationLoss:
     @property
     def gap_percent(self) -> Measurement:
         """The graph gap in per cent of the loss without graph; the samples are resampled in pairs."""
-        graph, no_graph, _ = self.samples
-        shares = 100 * bootstrap_ratios(np.stack([no_graph - graph, no_graph], axis=1), seed=0)
-        return Measurement("gap", float(shares[0]), *percentile_interval(shares[1:]), len(graph))
+        return self._percent(0)
 
     def record(self) -> dict[str, object]:
         """As a line of metrics.jsonl."""
-        losses = {"graph": self.graph, "no_graph": self.no_graph, "shuffled": self.shuffled}
-        gap = self.gap_percent
-        return {
-            "loss": losses,
+        record: dict[str, Any] = {
+            "loss": {"graph": self.graph, "no_graph": self.no_graph, "shuffled": self.shuffled},
             "graph_gap": self.graph_gap,
             "shuffled_gap": self.shuffled_gap,
-            "gap_percent": {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n},
+            "gap_percent": _plain(self.gap_percent),
         }
+        if self.boxes_hidden is not None:
+            record["loss"]["boxes_hidden"] = self.boxes_hidden
+            record["graph_gap_boxes_hidden"] = self.no_graph - self.boxes_hidden
+            record["gap_percent_boxes_hidden"] = _plain(self._percent(3))
+        return record
+
+    def _percent(self, variant: int) -> Measurement:
+        drawn, no_graph = self.samples[variant], self.samples[1]
+        shares = 100 * bootstrap_ratios(np.stack([no_graph - drawn, no_graph], axis=1), seed=0)
+        return Measurement("gap", float(shares[0]), *percentile_interval(shares[1:]), len(drawn))
+
+
+def _plain(measured: Measurement) -> dict[str, float]:
+    return {"mean": measured.mean, "low": measured.low, "high": measured.high, "n": measured.n}
 
 
 def gap_sentence(record: Mapping[str, Any]) -> str:
-    """The graph gap of a `ValidationLoss.record` in words."""
-    gap = record["gap_percent"]
+    """The graph gap of a `ValidationLoss.record` in words, and that with hidden boxes where it is there."""
+    gap, hidden = record["gap_percent"], record.get("gap_percent_boxes_hidden")
     share = f"{gap['mean']:.1f} % of the validation loss without graph"
     interval = f"95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']}"
-    return f"{record['graph_gap']:.4f}, {share} ({interval})"
+    said = f"{record['graph_gap']:.4f}, {share} ({interval})"
+    if hidden is None:
+        return said
+    return f"{said}; with boxes hidden {hidden['mean']:.1f} % ({hidden['low']:.1f} to {hidden['high']:.1f} %)"
 
 
 def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
@@ -117,10 +132,26 @@ def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
     }
 
 
+def contexts_without_boxes(examples: Examples, model: GraphModel) -> dict[str, Sampled] | None:
+    """The examples' own graphs without boxes, as an exam shows them.
+
+    None where the data give no boxes, or no encoder of the model predicts any.
+    """
+    if not any(condition.encoder.predicts_boxes for condition in model.conditions.values()):
+        return None
+    found = {
+        name: examples.sources[name].without_boxes(context) for name, context in examples.contexts.items()
+    }
+    if all(context is None for context in found.values()):
+        return None
+    return {name: examples.contexts[name] if context is None else context for name, context in found.items()}
+
+
 class Validation:
     """Measures the same samples again and again; only the weights change.
 
-    Timesteps are evenly spaced quantiles of the distribution that training draws from.
+    Timesteps are evenly spaced quantiles of the distribution that training draws from. Where the data give
+    boxes and an encoder predicts them, the loss is also measured with boxes hidden.
 
     Args:
         examples: the validation examples.
@@ -139,10 +170,11 @@ class Validation:
         """The losses of ``model`` as it is now."""
         model.train(False)
         size, count = self._config.batch_size, len(self._examples)
+        hidden = contexts_without_boxes(self._examples, model)
         with accelerator.autocast():
             losses = np.concatenate(
                 [
-                    self._batch(model, np.arange(start, min(start + size, count)))
+                    self._batch(model, np.arange(start, min(start + size, count)), hidden)
                     for start in range(0, count, size)
                 ],
                 axis=1,
@@ -150,13 +182,17 @@ class Validation:
         train_mode(model)
         return ValidationLoss.of(losses)
 
-    def _batch(self, model: GraphModel, rows: Int64[np.ndarray, " b"]) -> Float64[np.ndarray, "3 b"]:
+    def _batch(
+        self, model: GraphModel, rows: Int64[np.ndarray, " b"], hidden: Mapping[str, Sampled] | None
+    ) -> Float64[np.ndarray, "variants b"]:
         device = model.device
         batch = self._examples.batch(rows, device)
         process, size = model.base.process, self._examples.latent_shape[1:]
         timesteps = process.timesteps(self._time[rows], self._config.timesteps, size).to(device)
         wrong = self._examples.features(rows, device, self._wrong)
-        variants = (batch.contexts, without_graph(batch.contexts), wrong)
+        variants = [batch.contexts, without_graph(batch.contexts), wrong]
+        if hidden is not None:
+            variants.append(self._examples.features(rows, device, hidden))
         losses = [
             sample_losses(
                 model,

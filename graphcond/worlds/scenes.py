@@ -54,12 +54,16 @@ INNER_SIZES = (0.25, 0.3)
 class SceneWorld:
     """Scenes of coloured shapes; equal arguments give equal scenes, and a longer world begins like a shorter.
 
+    Scenes for validation come after the others and have random numbers of their own, so that those for
+    training and testing do not depend on how many there are.
+
     Args:
         seed: determines everything.
-        count: number of scenes.
+        count: number of scenes for training and testing.
         resolution: side of the pictures in pixels.
-        test_share: share of the scenes kept for testing.
+        test_share: share of those scenes kept for testing.
         objects: least and most objects of a scene, 1 to 6.
+        validation: number of further scenes, kept for validation.
     """
 
     seed: int = 0
@@ -67,12 +71,15 @@ class SceneWorld:
     resolution: int = 64
     test_share: float = 0.2
     objects: tuple[int, int] = (2, 6)
+    validation: int = 0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"the seed must be 0 or more, got {self.seed}")
         if self.count < 1:
             raise ValueError(f"a world needs at least one scene, got {self.count}")
+        if self.validation < 0:
+            raise ValueError(f"the scenes for validation must be 0 or more, got {self.validation}")
         if self.resolution < 16:
             raise ValueError(f"the resolution must be at least 16 pixels, got {self.resolution}")
         if not 0 <= self.test_share < 1:
@@ -83,13 +90,11 @@ class SceneWorld:
             )
 
     def __len__(self) -> int:
-        return self.count
+        return self.count + self.validation
 
     def graph(self, index: int) -> SceneGraph:
         """The truth about one scene: colours, relations, boxes and masks."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"scene {index} of {self.count}")
-        rng = np.random.default_rng([self.seed, 5, index])
+        rng = self._random(5, index)
         counts = [count for count in COUNTS if self.objects[0] <= count <= self.objects[1]]
         shares = np.array([COUNTS[count] for count in counts])
         count = int(rng.choice(counts, p=shares / shares.sum()))
@@ -113,31 +118,44 @@ class SceneWorld:
     @cached_property
     def graphs(self) -> tuple[SceneGraph, ...]:
         """The truth about all scenes."""
-        return tuple(self.graph(index) for index in range(self.count))
+        return tuple(self.graph(index) for index in range(len(self)))
 
     def caption(self, index: int) -> str:
         """A caption that tells all or part of the scene; often "an image", sometimes empty."""
-        return draw_caption(self.graph(index), np.random.default_rng([self.seed, 6, index])).text
+        return draw_caption(self.graph(index), self._random(6, index)).text
 
     def split(self, index: int) -> str:
-        """The split of the scene, "train" or "test"."""
-        return "test" if np.random.default_rng([self.seed, 7, index]).random() < self.test_share else "train"
+        """The split of the scene: "train", "test" or "val"."""
+        if index >= self.count:
+            return "val"
+        return "test" if self._random(7, index).random() < self.test_share else "train"
 
     def draw(self, index: int) -> Image.Image:
         """Draw a scene."""
-        return draw_scene(self.graph(index), [self.seed, 8, index], self.resolution)
+        return draw_scene(self.graph(index), self._numbers(8, index), self.resolution)
 
     def scenes(self) -> SceneSet:
         """All scenes; every prompt is "an image"."""
-        rows = range(self.count)
+        rows = range(len(self))
         return SceneSet(
             graphs=self.graphs,
             ids=[f"scene-{index:06d}" for index in rows],
-            texts=[ANY_SCENE] * self.count,
+            texts=[ANY_SCENE] * len(self),
             pictures=[f"pictures/{index:06d}.png" for index in rows],
             captions=[self.caption(index) for index in rows],
             splits=[self.split(index) for index in rows],
         )
+
+    def _random(self, purpose: int, index: int) -> np.random.Generator:
+        return np.random.default_rng(self._numbers(purpose, index))
+
+    def _numbers(self, purpose: int, index: int) -> list[int]:
+        """The seed of what is random in a scene."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"scene {index} of {len(self)}")
+        if index < self.count:
+            return [self.seed, purpose, index]
+        return [self.seed, 10, purpose, index - self.count]
 
 
 def swap_pairs(count: int, seed: int = 0) -> list[tuple[SceneGraph, SceneGraph]]:

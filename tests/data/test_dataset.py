@@ -55,6 +55,38 @@ def test_a_validation_split_is_preferred(graph: AttributedGraph) -> None:
     assert 2 not in GraphDataset(split).targets(MmagData())
 
 
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        (["train", "val", "test"], None),
+        (["train", "train", "test"], "no split is called 'val'"),
+        (["train", "val", "train"], "no other node is held out"),
+        (["train", "train", "train"], None),
+    ],
+)
+def test_settings_are_not_chosen_on_the_exam(
+    splits: list[str], said: str | None, graph: AttributedGraph
+) -> None:
+    named = [splits[min(node, 2)] for node in range(NODES)]
+    data, config = GraphDataset(with_splits(graph, named)), MmagData()
+    note = data.note_on_validation(config)
+    assert (note is None) if said is None else (note is not None and said in note)
+    if said is None:
+        assert not set(data.held_out(config)) & set(data.examined(config))
+    assert set(data.examined(config)) == (
+        set(range(2, NODES)) if splits[2] == "test" else {1} if splits[1] == "val" else set()
+    )
+
+
+def test_a_validation_split_without_pictures_is_not_taken_silently(graph: AttributedGraph) -> None:
+    named = ["val" if node == 2 else "test" if node in TEST else "train" for node in range(NODES)]
+    pictures = [None if node == 2 else f"{node:02d}.png" for node in range(NODES)]
+    nodes = replace(graph.nodes, splits=named, pictures=pictures)
+    data = GraphDataset(replace(graph, nodes=nodes))
+    assert data.held_out(MmagData()).tolist() == TEST
+    assert "no node of the split 'val' has a picture" in str(data.note_on_validation(MmagData()))
+
+
 def test_a_split_that_is_not_there(graph: AttributedGraph) -> None:
     with pytest.raises(InputError, match=r"train_splits: there is no split 'trian'. Did you mean 'train'"):
         GraphDataset(graph).targets(MmagData(train_splits=("trian",)))

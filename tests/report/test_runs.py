@@ -12,6 +12,7 @@ from graphcond.intervals import Measurement
 from graphcond.io.locks import locked
 from graphcond.report import find_runs, read_run
 from graphcond.report.runs import labeled
+from graphcond.report.summaries import GAP_HIDDEN, summary
 from tests.report.folders import RECIPE, train_line, validation_line, write_run
 
 
@@ -46,6 +47,18 @@ def test_the_figures_of_a_run(tmp_path: Path) -> None:
 def test_a_gap_that_an_old_version_recorded_is_a_figure_without_interval(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "r", [train_line(20), validation_line(20, 0.8, 0.6)]))
     assert run.gap == pytest.approx(25.0)
+
+
+def test_a_gap_with_hidden_boxes_has_a_column_where_some_run_measured_one(tmp_path: Path) -> None:
+    percent = {"mean": 5.0, "low": 1.0, "high": 9.0, "n": 8}
+    hidden = validation_line(20, 0.8, 0.6, gap_percent_boxes_hidden=percent)
+    runs = [
+        read_run(write_run(tmp_path / name, [train_line(20), line]))
+        for name, line in (("hidden", hidden), ("plain", validation_line(20, 0.8, 0.6)))
+    ]
+    assert [run.gap_boxes_hidden for run in runs] == [Measurement("gap", 5.0, 1.0, 9.0, 8), None]
+    assert GAP_HIDDEN in summary(runs).columns
+    assert GAP_HIDDEN not in summary(runs[1:]).columns
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,58 @@ def test_previews_show_graph_and_picture_side_by_side(
         assert np.abs(right - wrong).max() > 0
 
 
+PLACING = pytest.mark.parametrize(
+    ("parts", "hides"), [({}, False), (GATED, True), (CONTROLNET, True)], ids=["none", "gated", "controlnet"]
+)
+
+
+@PLACING
+def test_boxes_are_hidden_where_the_encoder_predicts_them(
+    parts: dict[str, Any],
+    hides: bool,
+    sd_folder: Path,
+    clip_folder: Path,
+    scenes: SceneSet,
+    tmp_path: Path,
+) -> None:
+    from PIL import Image
+
+    from graphcond.training.preview import Previews
+    from graphcond.training.validation import Validation, gap_sentence
+
+    recipe = scene_recipe(sd_folder, clip_folder, conditions=[scene_condition(**parts)])
+    for given, expected in ((scenes, hides), (scenes.without_boxes(), False)):
+        prepared, accelerator = prepare_toy(recipe, given)
+        found = Validation(prepared.validation, recipe.training)(prepared.model, accelerator)
+        record = found.record()
+        assert (found.boxes_hidden is not None) is expected
+        assert ("graph_gap_boxes_hidden" in record) is expected
+        assert ("gap_percent_boxes_hidden" in record) is expected
+        assert ("with boxes hidden" in gap_sentence(record)) is expected
+        Previews(prepared.validation, 1, 64).write(prepared.model, tmp_path / f"{expected}.png")
+    if hides:
+        with Image.open(tmp_path / "True.png") as wide, Image.open(tmp_path / "False.png") as narrow:
+            assert wide.width > narrow.width, "a column more"
+
+
+def test_hidden_boxes_are_what_a_model_of_graphs_alone_is_shown(
+    sd_folder: Path, clip_folder: Path, scenes: SceneSet
+) -> None:
+    from graphcond.training.validation import Validation
+
+    recipe = scene_recipe(sd_folder, clip_folder, conditions=[scene_condition(**CONTROLNET)])
+    losses = []
+    for given in (scenes, scenes.without_boxes()):
+        prepared, accelerator = prepare_toy(recipe, given)
+        drawn = [p for p in prepared.model.conditions["scene"].injector.parameters() if p.requires_grad]
+        for parameter in drawn:  # ControlNet begins as nothing
+            parameter.data += 0.05
+        losses.append(Validation(prepared.validation, recipe.training)(prepared.model, accelerator))
+    shown, bare = losses
+    assert shown.boxes_hidden == pytest.approx(bare.graph, rel=1e-5)
+    assert shown.boxes_hidden != pytest.approx(shown.graph, rel=1e-5)
+
+
 def test_metrics_show_modules_and_injectors(
     sd_folder: Path, clip_folder: Path, scenes: SceneSet, tmp_path: Path
 ) -> None:

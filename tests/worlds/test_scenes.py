@@ -127,6 +127,21 @@ def test_scene_set_prompts_give_nothing_away(world: SceneWorld) -> None:
     assert 0.13 < len(test) / len(world) < 0.27
 
 
+def test_scenes_for_validation_are_others_and_change_nothing_else(world: SceneWorld) -> None:
+    longer = SceneWorld(seed=3, count=400, validation=60)
+    assert len(longer) == 460
+    assert longer.graphs[:400] == world.graphs
+    assert longer.draw(7).tobytes() == world.draw(7).tobytes()
+    scenes = longer.scenes()
+    assert scenes.splits is not None
+    assert list(scenes.splits[:400]) == world.scenes().splits
+    assert scenes.in_split("val").tolist() == list(range(400, 460))
+    assert not {repr(graph) for graph in longer.graphs[400:]} & {repr(graph) for graph in longer.graphs[:400]}
+    further = SceneWorld(seed=3, count=500, validation=60)
+    assert further.graphs[500:] == longer.graphs[400:], "however many scenes are trained on"
+    assert further.draw(507).tobytes() == longer.draw(407).tobytes()
+
+
 def test_swapped_graphs_differ_in_direction_alone() -> None:
     chosen = swap_pairs(40, seed=1)
     assert chosen == swap_pairs(40, seed=1) != swap_pairs(40, seed=2)
@@ -152,6 +167,7 @@ def test_swapped_graphs_differ_in_direction_alone() -> None:
         {"objects": (0, 2)},
         {"objects": (3, 2)},
         {"objects": (2, 7)},
+        {"validation": -1},
     ],
 )
 def test_impossible_worlds_are_refused(arguments: dict[str, float]) -> None:

@@ -30,7 +30,7 @@ class EvaluationScoreConfig(ScoreConfig):
     arms: tuple[Arm, ...] = Field(default=("no_graph", "graph", "shuffled_graph"), min_length=1)
     """The arms that are drawn."""
     split: str | None = None
-    """The split whose rows are drawn; what training validates on unless given."""
+    """The split whose rows are drawn; the forbidden splits of the data unless given, else `val`."""
     limit: int | None = Field(default=None, ge=2)
     """Most targets, chosen at random; as many as the protocol says unless given."""
     steps: PositiveInt | None = None
@@ -65,7 +65,7 @@ class LabelsScoreConfig(ScoreConfig):
     column: str
     """The column of the node table that holds the labels."""
     split: str | None = None
-    """The split whose nodes are targets; what training validates on unless given, else all nodes."""
+    """The split whose nodes are targets; the forbidden ones unless given, else `val`, else all nodes."""
     limit: int | None = Field(default=None, ge=2)
     """Most targets, chosen at random; all unless given."""
 

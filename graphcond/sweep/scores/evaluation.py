@@ -39,7 +39,7 @@ class EvaluationScore(Score):
         protocol: name of a protocol; that of the row's recipe unless given.
         metrics: names of metrics; the protocol's unless given.
         arms: the arms that are drawn.
-        split: whose rows are drawn; what training validates on unless given.
+        split: whose rows are drawn; the forbidden splits unless given, else ``val``.
         limit: most targets.
         steps: denoising steps.
         guidance: whose scales are used.

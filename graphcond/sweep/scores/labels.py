@@ -59,7 +59,7 @@ class LabelsScore(Score):
         )
 
     def _targets(self, exam: Exam, labels: np.ndarray) -> Int64[np.ndarray, " n"]:
-        held_out = len(exam.data.held_out(exam.recipe.data)) > 1
+        held_out = len(exam.data.examined(exam.recipe.data)) > 1
         rows = exam.rows(self.split, None) if self.split or held_out else np.arange(len(labels))
         rows = rows[labels[rows] != ""]
         if not len(rows):
