@@ -37,6 +37,14 @@ def during(watch: Watch, task: str) -> Iterator[None]:
     progress(1, 1)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for most, unit, length in ((120, "s", 1), (7200, "min", 60)):
+        if seconds < most:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
 INTERVAL = 5.0
 """Seconds between lines about a task where there is no terminal."""
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
+from rich.filesize import decimal
 
 from graphcond.errors import InputError
 from graphcond.io.files import read_text
 from graphcond.io.pictures import open_picture
 from graphcond.report.plots import Plot, own_plots, shared_plots
 from graphcond.report.runs import Run
-from graphcond.report.summaries import differences, evaluations, progress_of, size, summary
+from graphcond.report.summaries import differences, evaluations, memory_of, progress_of, summary
 from graphcond.report.table import broken, number
 from graphcond.training.paths import RunFolder
 
@@ -95,9 +96,9 @@ def _facts(run: Run) -> dict[str, str]:
         **{f"trained parameters: {name}": f"{count:,}" for name, count in run.parameters.items()},
         "frozen parameters": f"{frozen:,}" if isinstance(frozen, int) else "",
         "base on these pictures": _reach(start.get("reach")),
-        "peak memory": "" if (peak := run.peak_memory) is None else f"{size(peak[1])} of the {peak[0]}",
+        "peak memory": memory_of(run) or "",
         "steps per second": "" if not (seconds := run.step_seconds) else number(1 / seconds),
-        "size of the folder": size(run.size),
+        "size of the folder": decimal(run.size),
     }
     return {name: value for name, value in facts.items() if value}
 

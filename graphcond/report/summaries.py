@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from graphcond.intervals import Measurement
+from graphcond.progress import duration
 from graphcond.report.runs import Run
 from graphcond.report.table import Cell, Table
 
@@ -26,9 +29,7 @@ def summary(runs: Sequence[Run]) -> Table:
             GAP: run.gap,
             **({GAP_HIDDEN: run.gap_boxes_hidden} if hidden else {}),
             "trained parameters": sum(run.parameters.values()) or None,
-            "peak memory": None if (peak := run.peak_memory) is None else f"{size(peak[1])} ({peak[0]})",
-            "seconds per step": run.step_seconds,
-            "seconds in all": sum_of_stages(run),
+            "peak memory": memory_of(run),
         }
         for run in runs
     ]
@@ -47,8 +48,8 @@ def listing(runs: Sequence[Run], folder: Path) -> Table:
             "state": run.state,
             "loss": run.loss,
             "gap %": run.gap,
-            "time": duration(sum_of_stages(run)),
-            "size": size(run.size),
+            "time": "" if (seconds := sum_of_stages(run)) is None else duration(seconds),
+            "size": decimal(run.size),
         }
         for run in runs
     ]
@@ -104,29 +105,15 @@ def progress_of(run: Run) -> str:
     return f"{run.done:,}" if run.steps is None else f"{run.done:,}/{run.steps:,}"
 
 
+def memory_of(run: Run) -> str | None:
+    """The peak memory, and the place where it was measured."""
+    return None if (peak := run.peak_memory) is None else f"{decimal(int(peak[1]))} ({peak[0]})"
+
+
 def sum_of_stages(run: Run) -> float | None:
     """Seconds from the first stage to the end, as far as they were recorded."""
     inside = ("validation", "previews", "checkpoints")  # of the training
     return sum(seconds for name, seconds in run.seconds.items() if name not in inside) or None
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit that suits them."""
-    if seconds is None:
-        return ""
-    for most, unit, length in ((120, "s", 1), (7200, "min", 60)):
-        if seconds < most:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 3600:.1f} h"
-
-
-def size(count: float) -> str:
-    """Bytes in the unit that suits them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            break
-        count /= 1000
-    return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
 
 
 def intervals(rows: Sequence[Mapping[str, Cell]]) -> bool:

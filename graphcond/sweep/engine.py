@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from graphcond.errors import InputError
-from graphcond.io.files import check_writable
+from rich.console import Console
+
+from graphcond.bases import Base
+from graphcond.errors import GraphcondError, InputError
+from graphcond.io.files import check_writable, write_json
 from graphcond.io.tensors import pick_device
+from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
 from graphcond.precompute.work import ALL, Share
+from graphcond.progress import duration
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.saving.model_folder import saved_recipe
 from graphcond.sweep.config import ModelConfig, SweepConfig
-from graphcond.sweep.perform import perform
-from graphcond.sweep.plan import RowPlan, left_over, plan_rows
+from graphcond.sweep.exam import Exam, Shared
+from graphcond.sweep.record import read_scored, write_scored
 from graphcond.sweep.results import Results, results_of
-from graphcond.sweep.rows import Row, recipe_file, rows_of
-from graphcond.sweep.shared import Shared
+from graphcond.sweep.rows import Row, RowPlan, left_over, plan_rows, recipe_file, rows_of
 from graphcond.sweep.tables import write_results
 from graphcond.sweep.workers import perform_all
+from graphcond.training import train
+from graphcond.training.paths import RunFolder
+from graphcond.training.prepare import Loaded
 
 MODEL = "model"
 Say = Callable[[str], None]
@@ -81,18 +91,28 @@ def run_sweep(
     check_writable(out / "table.md")
     shared = shared or Shared(pick_device(device, place="--device"))
     model, recipe = _model(config, place, out, shared, share, say)
-    rows = rows_of(config, place, model=recipe)
-    plans = plan_rows(config, rows, out, shared, model=model)
+    plans = plan_rows(config, rows_of(config, place, model=recipe), out, shared, model=model)
     others = left_over(plans, out)
     for folder in others:
         say(f"{folder} is of a row that is no longer in the sweep; it stays where it is")
     mine = plans[share.index :: share.count]
-    todo = [plan for plan in mine if plan.scored() is None]
     say(f"{config.name}: {len(plans)} rows" + (f", {len(mine)} of them here" if share.count > 1 else ""))
-    if len(todo) < len(mine):
-        say(f"{len(mine) - len(todo)} rows were done before")
-    _perform(todo, config, shared, jobs, say)
-    missing = [plan for plan in plans if plan.scored() is None and plan.failure() is None]
+    done = {plan.row.name: scored for plan in mine if (scored := plan.scored()) is not None}
+    if done:
+        say(f"{len(done)} rows were done before")
+    _perform([plan for plan in mine if plan.row.name not in done], config, shared, jobs, say)
+    failed: dict[str, str] = {}
+    missing: list[str] = []
+    for plan in plans:
+        name = plan.row.name
+        if name in done:
+            continue
+        if (scored := plan.scored()) is not None:
+            done[name] = scored
+        elif (reason := plan.failure()) is not None:
+            failed[name] = reason
+        else:
+            missing.append(name)
     results = None
     if missing:
         say(
@@ -100,10 +120,9 @@ def run_sweep(
             "table"
         )
     else:
-        results = results_of(config, plans)
+        results = results_of(config, plans, done, failed)
         write_results(config, results, out)
-    failed = {plan.row.name: reason for plan in plans if (reason := plan.failure()) is not None}
-    return SweepState(results, failed, tuple(plan.row.name for plan in missing), tuple(others), len(plans))
+    return SweepState(results, failed, tuple(missing), tuple(others), len(plans))
 
 
 def _model(
@@ -119,8 +138,7 @@ def _model(
         recipe_file(config.model.recipe, place), base=config.base, overrides=settings.items()
     )
     only = SweepConfig(name=config.name, recipe=config.model.recipe, base=config.base)
-    row = Row(MODEL, config.seeds[0], {}, recipe, several=False)
-    (plan,) = plan_rows(only, [row], out / MODEL, shared)
+    (plan,) = plan_rows(only, [Row(MODEL, MODEL, config.seeds[0], {}, recipe)], out / MODEL, shared)
     if not plan.trained and share.index > 0:
         raise InputError(
             "the model of the rows is not trained yet", place="--shard", remedy=f"start 0/{share.count} first"
@@ -134,30 +152,99 @@ def _model(
 
 
 def _perform(todo: Sequence[RowPlan], config: SweepConfig, shared: Shared, jobs: int, say: Say) -> None:
-    started = time.monotonic()
-    for done, (plan, reason) in enumerate(_performed(todo, config, shared, jobs, say), 1):
-        passed = time.monotonic() - started
-        left = f", about {spoken(passed / done * (len(todo) - done))} left" if done < len(todo) else ""
-        what = "done" if reason is None else f"failed: {reason}"
-        say(f"row {done} of {len(todo)}, {plan.row.name}: {what} ({spoken(passed)}{left})")
-
-
-def _performed(
-    todo: Sequence[RowPlan], config: SweepConfig, shared: Shared, jobs: int, say: Say
-) -> Iterator[tuple[RowPlan, str | None]]:
+    """Do rows, in this process or in workers, and keep why those failed that did."""
     jobs = min(jobs, len(todo))
+    performed: Iterable[tuple[RowPlan, str | None]]
     if jobs <= 1:
-        return ((plan, perform(plan, config, shared)) for plan in todo)
-    threads = max(1, cores() // jobs)
-    say(f"{jobs} processes, threads of each: {threads}")
-    return perform_all(todo, config, device=shared.device.type, jobs=jobs, threads=threads)
+        performed = ((plan, perform(plan, config, shared)) for plan in todo)
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, cores // jobs)
+        say(f"{jobs} processes, threads of each: {threads}")
+        performed = perform_all(todo, config, device=shared.device.type, jobs=jobs, threads=threads)
+    started = time.monotonic()
+    for done, (plan, reason) in enumerate(performed, 1):
+        passed = time.monotonic() - started
+        left = f", about {duration(passed / done * (len(todo) - done))} left" if done < len(todo) else ""
+        if reason is None:
+            plan.failure_file.unlink(missing_ok=True)
+        else:
+            write_json(plan.failure_file, {"reason": reason})
+        what = "done" if reason is None else f"failed: {reason}"
+        say(f"row {done} of {len(todo)}, {plan.row.name}: {what} ({duration(passed)}{left})")
 
 
-def cores() -> int:
-    """The processor cores of this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def perform(plan: RowPlan, config: SweepConfig, shared: Shared) -> str | None:
+    """Train and score a row, as far as that was not done before.
+
+    Returns:
+        why the row failed; None if it did not.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it; another call continues from there.
+    """
+    try:
+        if not plan.trained:
+            train_row(plan, shared)
+        score_row(plan, config, shared)
+    except Exception as error:  # the other rows go on, whatever it is
+        if os.environ.get("GRAPHCOND_DEBUG"):
+            traceback.print_exc()
+        return str(error) if isinstance(error, GraphcondError) else f"{type(error).__name__}: {error}"
+    return None
 
 
-def spoken(seconds: float) -> str:
-    """A duration as a reader says it."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+def train_row(plan: RowPlan, shared: Shared) -> None:
+    """Train a row; a run that was stopped at any time is resumed."""
+    recipe, resumed = plan.row.recipe, RunFolder(plan.folder).recipe.is_file()
+    with shared.base(recipe) as base:
+        trained = train(
+            recipe,
+            out=None if resumed else plan.folder,
+            resume=plan.folder if resumed else None,
+            device=shared.device.type,
+            graph=shared.data(recipe.data),
+            console=Console(quiet=True),
+            loaded=Loaded(base, shared.extractors(recipe.features), shared.turns),
+        )
+        trained.model.eject()
+
+
+def score_row(plan: RowPlan, config: SweepConfig, shared: Shared) -> None:
+    """Measure what was not measured before."""
+    every = zip(config.scores, plan.scores, strict=True)
+    missing = [(score, folder) for score, folder in every if read_scored(folder) is None]
+    if not missing:
+        return
+    recipe, draws = plan.row.recipe, any(score.needs_model for score, _ in missing)
+    with shared.base(recipe) as base, _pipeline(plan if draws else None, base) as pipe:
+        exam = Exam(
+            recipe=recipe,
+            data=shared.data(recipe.data),
+            shared=shared,
+            seed=config.seed,
+            examples=config.pictures.count if config.pictures else 0,
+            trained=pipe,
+        )
+        for score, folder in missing:
+            write_scored(folder, score.make().score(exam), seed=config.seed)
+
+
+@contextmanager
+def _pipeline(plan: RowPlan | None, base: Base) -> Iterator[GraphPipeline | None]:
+    """The pipeline of a row's model, with the samplers and scales of the row; None for a row without one."""
+    if plan is None or plan.final is None:
+        yield None
+        return
+    recipe = plan.row.recipe
+    own = recipe.training.train_base
+    model = GraphModel.from_pretrained(plan.final, device=base.device, base=None if own else base)
+    as_row = GraphModel(
+        model.base,
+        model.conditions.values(),
+        feature_width=model.feature_width,
+        lora=model.lora,
+        recipe=recipe,
+    )
+    yield GraphPipeline(as_row)
+    model.eject()

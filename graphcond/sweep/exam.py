@@ -1,26 +1,169 @@
-"""What the scores of one row look at: its data, its model, and pictures that are drawn once."""
+"""What the scores of a row look at: its data, its model and pictures, and the networks that rows share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 
+from graphcond import worlds
+from graphcond.bases import Base
 from graphcond.data.contexts import AnySource
 from graphcond.data.dataset import Dataset
+from graphcond.data.open import open_data
 from graphcond.errors import InputError
-from graphcond.evaluation import Arm, PictureSet, Targets, make_pictures
+from graphcond.evaluation import (
+    Arm,
+    EvaluationProtocol,
+    Networks,
+    OracleReader,
+    PictureSet,
+    SceneDetector,
+    Targets,
+    make_pictures,
+)
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
-from graphcond.io.fingerprint import fingerprint
+from graphcond.evaluation.metrics.registry import networks_of
+from graphcond.evaluation.scene_world import OracleDetector
+from graphcond.evaluation.targets import art_oracle
+from graphcond.features.feature_cache import FeatureCache
+from graphcond.features.load import Extractors
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import Recipe
-from graphcond.sweep.shared import Shared
+from graphcond.recipe.sections import AnyData, AnyFeatures
+from graphcond.samplers.neighbor_file import graph_identity
 
 BATCH = 40
 
 Rows = Int64[np.ndarray, " n"]
+
+Thing = TypeVar("Thing")
+
+
+class Shelf(Generic[Thing]):
+    """The things that were used last, by key; no more than ``most``, so that memory stays bounded."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._things = most, OrderedDict[Hashable, Thing]()
+
+    def get(self, key: Hashable, make: Callable[[], Thing]) -> Thing:
+        """The thing under ``key``, made if it is not there."""
+        if key not in self._things:
+            while len(self._things) >= self._most:
+                self._things.popitem(last=False)
+            self._things[key] = make()
+        self._things.move_to_end(key)
+        return self._things[key]
+
+    def remove(self, key: Hashable) -> None:
+        """Forget a thing."""
+        self._things.pop(key, None)
+
+
+class Shared:
+    """Loads what rows need, and keeps it for the rows after them.
+
+    Args:
+        device: where networks run.
+        detector: reads scene graphs off pictures; the scene world's oracle unless given.
+        turns: a file; processes that name the same one fill the caches one after the other.
+    """
+
+    def __init__(
+        self, device: torch.device, *, detector: SceneDetector | None = None, turns: Path | None = None
+    ) -> None:
+        self.device, self._detector, self.turns = device, detector, turns
+        self._bases, self._data = Shelf[Base](1), Shelf[Dataset](2)
+        self._identities: dict[str, str] = {}
+        self._extractors, self._networks = Shelf[Extractors](2), Shelf[Networks](2)
+
+    def data(self, config: AnyData) -> Dataset:
+        """The dataset of a recipe.
+
+        Raises:
+            InputError: as `open_data`.
+        """
+        return self._data.get(config.model_dump_json(), lambda: open_data(config))
+
+    def data_identity(self, config: AnyData) -> str:
+        """A name that changes with the content of the dataset of a recipe."""
+        key = config.model_dump_json()
+        if key not in self._identities:
+            self._identities[key] = _identity(config, self.data(config))
+        return self._identities[key]
+
+    def extractors(self, features: AnyFeatures) -> Extractors:
+        """The networks of a recipe's features."""
+        return self._extractors.get(features.model_dump_json(), lambda: Extractors(features, self.device))
+
+    @contextmanager
+    def base(self, recipe: Recipe) -> Iterator[Base]:
+        """The base of a recipe without any injector; the block takes its own out again.
+
+        A base in which something failed is not used again.
+        """
+        key = recipe.base.model_dump_json()
+        base = self._bases.get(key, lambda: recipe.base.build(device=self.device))
+        try:
+            yield base
+        except BaseException:
+            self._bases.remove(key)
+            raise
+
+    def networks(
+        self, protocol: EvaluationProtocol, metrics: tuple[str, ...], features: AnyFeatures
+    ) -> Networks:
+        """The networks that metrics look through.
+
+        Raises:
+            InputError: a metric does not exist, or a network cannot be loaded.
+        """
+        needed = networks_of(metrics)
+        key = (protocol.clip, protocol.dino, protocol.distribution, needed, features.model_dump_json())
+        return self._networks.get(
+            key,
+            lambda: protocol.load_networks(
+                device=self.device,
+                oracle=self.oracle if "oracle" in needed else None,
+                detector=self.detector if "detector" in needed else None,
+                metrics=metrics,
+                extractors=self.extractors(features),
+            ),
+        )
+
+    @cached_property
+    def oracle(self) -> OracleReader:
+        """The art world's oracle."""
+        return art_oracle()
+
+    @cached_property
+    def detector(self) -> SceneDetector:
+        """Reads scene graphs off pictures."""
+        return self._detector or OracleDetector.load()
+
+
+def _identity(config: AnyData, data: Dataset) -> str:
+    if config.kind == "world":
+        return fingerprint(config.model_dump_json(), source_version(worlds))
+    rows = range(len(data))
+    pictures = [path for row in rows if (path := data.picture_path(row)) is not None and path.is_file()]
+    columns = data.columns
+    content = data.scenes.graphs if config.has_scenes else graph_identity(data.graph)
+    return fingerprint(
+        config.model_dump_json(exclude={"path", "pictures"}),
+        *(list(column) for column in (columns.ids, columns.texts, columns.pictures, columns.splits or ())),
+        content,
+        *FeatureCache().digests(pictures),
+    )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from graphcond.io.pictures import open_picture
 from graphcond.sweep.scores.base import Example, Figure, Scored
 
 CONTENT, EVIDENCE, EXAMPLES = "scores.json", "evidence.safetensors", "examples.json"
+FIELDS = ("metric", "arm", "n", "how", "higher_is_better", "network", "targets")
 PICTURES = ("drawn", "graph", "truth")
 
 
@@ -34,14 +34,12 @@ def write_scored(folder: Path, scored: Scored, *, seed: int) -> None:
         StorageError: the place refuses, or its disk is full.
     """
     with atomic_folder(folder) as new:
-        figures = []
-        for figure in scored.figures:
-            values = {key: value for key, value in vars(figure).items() if key != "evidence"}
-            figures.append({**values, **asdict(figure.measured(seed=seed)), "name": figure.metric})
-        evidence = {f"{number:04d}": figure.evidence for number, figure in enumerate(scored.figures)}
-        save_file(
-            {key: np.ascontiguousarray(one, np.float64) for key, one in evidence.items()}, new / EVIDENCE
-        )
+        figures = [
+            {**{name: getattr(figure, name) for name in FIELDS}, **asdict(figure.measured(seed=seed))}
+            for figure in scored.figures
+        ]
+        evidence = [np.ascontiguousarray(figure.evidence, np.float64) for figure in scored.figures]
+        save_file({f"{number:04d}": one for number, one in enumerate(evidence)}, new / EVIDENCE)
         examples = []
         for number, example in enumerate(scored.examples):
             kept: dict[str, Any] = {"label": example.label, "right": example.right}
@@ -53,9 +51,6 @@ def write_scored(folder: Path, scored: Scored, *, seed: int) -> None:
             examples.append(kept)
         write_json(new / EXAMPLES, examples)
         write_json(new / CONTENT, {"figures": figures, "notes": list(scored.notes)})
-
-
-FIELDS = ("metric", "arm", "n", "how", "higher_is_better", "network", "targets")
 
 
 def read_scored(folder: Path) -> Scored | None:
@@ -77,26 +72,3 @@ def _examples(folder: Path) -> Iterator[Example]:
     for one in kept:
         pictures = {name: open_picture(folder / one[name]) for name in PICTURES if name in one}
         yield Example(label=one["label"], right=one["right"], **pictures)
-
-
-def write_failure(file: Path, reason: str) -> None:
-    """Write why a row failed."""
-    write_json(file, {"reason": reason})
-
-
-def read_failure(file: Path) -> str | None:
-    """Why a row failed; None if it did not."""
-    with suppress(InputError):
-        content = read_json(file)
-        if isinstance(content, dict):
-            return str(content.get("reason"))
-    return None
-
-
-def joined(found: Sequence[Scored]) -> Scored:
-    """The findings of several scores as one."""
-    return Scored(
-        [figure for one in found for figure in one.figures],
-        list(dict.fromkeys(note for one in found for note in one.notes)),
-        next((one.examples for one in found if one.examples), ()),
-    )

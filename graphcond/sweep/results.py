@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 from jaxtyping import Float64
 
 from graphcond.intervals import Measurement
 from graphcond.recipe import Recipe
+from graphcond.report import read_run
 from graphcond.sweep.config import SweepConfig
-from graphcond.sweep.plan import RowPlan
-from graphcond.sweep.rows import ROW
-from graphcond.sweep.scores.base import Example, Figure, measured
+from graphcond.sweep.rows import ROW, RowPlan
+from graphcond.sweep.scores.base import Example, Figure, Scored, measured
 
 STUDENT = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -117,10 +117,7 @@ class Results:
     def reference_of(self, group: Group) -> Group | None:
         """The row that a row is compared with; None for that row itself, or where it has no figures."""
         at = {**group.labels, ROW: self.reference}
-        found = next(
-            (one for one in self.groups if self.reference == one.name or one.labels == at),
-            None,
-        )
+        found = next((one for one in self.groups if self.reference == one.name or one.labels == at), None)
         return found if found is not None and found.values and found is not group else None
 
     @property
@@ -134,14 +131,8 @@ class Results:
 
     def higher_is_better(self, metric: str) -> bool | None:
         """Whether more of a metric is better; None where neither is."""
-        found = (
-            f
-            for group in self.groups
-            for key, ones in group.figures.items()
-            for f in ones
-            if key[0] == metric
-        )
-        return next((figure.higher_is_better for figure in found), None)
+        named = (ones[0] for group in self.groups for key, ones in group.figures.items() if key[0] == metric)
+        return next((figure.higher_is_better for figure in named), None)
 
     def difference(self, name: str, other: str, key: Key) -> Difference | None:
         """A figure of a row less that of another, paired by target and seed.
@@ -157,7 +148,8 @@ class Results:
         return self._difference(figures.get((metric, "graph"), ()), figures.get((metric, over), ()))
 
     def _difference(self, ours: Sequence[Figure], theirs: Sequence[Figure]) -> Difference | None:
-        if not ours or [_basis(one) for one in ours] != [_basis(one) for one in theirs]:
+        basis = attrgetter("metric", "how", "n", "network", "targets")
+        if not ours or [*map(basis, ours)] != [*map(basis, theirs)]:
             return None
         evidence = [a.evidence - b.evidence for a, b in zip(ours, theirs, strict=True)]
         value = value_of(ours, evidence, seed=self.seed)
@@ -168,10 +160,24 @@ class Results:
         return Difference(value, NO_DIFFERENCE if value.sign == 0 else words[value.sign > 0])
 
 
-def results_of(config: SweepConfig, plans: Sequence[RowPlan]) -> Results:
-    """The table of rows that are done."""
-    names = list(dict.fromkeys(plan.row.group for plan in plans))
-    groups = tuple(group_of([p for p in plans if p.row.group == name], seed=config.seed) for name in names)
+def results_of(
+    config: SweepConfig,
+    plans: Sequence[RowPlan],
+    done: Mapping[str, Scored],
+    failed: Mapping[str, str],
+) -> Results:
+    """The table of rows.
+
+    Args:
+        config: the sweep.
+        plans: its rows.
+        done: by the name of a row, what was measured.
+        failed: by the name of a row, why it failed.
+    """
+    by_group: dict[str, list[RowPlan]] = {}
+    for plan in plans:
+        by_group.setdefault(plan.row.group, []).append(plan)
+    groups = tuple(_group(ones, done, failed, config.seed) for ones in by_group.values())
     whole = [group for group in groups if group.seeds]
     reference = config.reference
     if reference is None and whole:
@@ -179,10 +185,12 @@ def results_of(config: SweepConfig, plans: Sequence[RowPlan]) -> Results:
     return Results(groups, reference or "", config.seed)
 
 
-def group_of(plans: Sequence[RowPlan], *, seed: int) -> Group:
+def _group(
+    plans: Sequence[RowPlan], done: Mapping[str, Scored], failed: Mapping[str, str], seed: int
+) -> Group:
     """The row of the table for all seeds of a row."""
-    found = [(plan, scored) for plan in plans if (scored := plan.scored()) is not None]
-    runs = [run for plan, _ in found if (run := plan.run()) is not None]
+    found = [(plan, done[plan.row.name]) for plan in plans if plan.row.name in done]
+    runs = [read_run(plan.folder) for plan, _ in found if plan.trains]
     figures: dict[Key, tuple[Figure, ...]] = {}
     for _, scored in found:
         for figure in scored.figures:
@@ -193,23 +201,21 @@ def group_of(plans: Sequence[RowPlan], *, seed: int) -> Group:
     seconds = [run.seconds["training"] for run in runs if "training" in run.seconds]
     memory = [run.peak_memory[1] for run in runs if run.peak_memory is not None]
     trained = next((run.parameters for run in runs if run.parameters), {})
-    counts = [count for name, count in trained.items() if name != "base"]
     row = plans[0].row
     return Group(
         name=row.group,
         seeds=tuple(plan.row.seed for plan, _ in found),
         labels=row.labels,
         parts=parts_of(row.recipe),
-        parameters=sum(counts) if runs else None,
+        parameters=sum(count for name, count in trained.items() if name != "base") if runs else None,
         memory=max(memory, default=None),
         seconds=sum(seconds) / len(seconds) if seconds else None,
         figures=figures,
         values={
-            key: value_of(ones, [figure.evidence for figure in ones], seed=seed)
-            for key, ones in figures.items()
+            key: value_of(ones, [one.evidence for one in ones], seed=seed) for key, ones in figures.items()
         },
         notes=tuple(dict.fromkeys(notes)),
-        failed={plan.row.seed: reason for plan in plans if (reason := plan.failure()) is not None},
+        failed={plan.row.seed: failed[plan.row.name] for plan in plans if plan.row.name in failed},
         examples=tuple(found[0][1].examples) if found else (),
     )
 
@@ -228,15 +234,10 @@ def value_of(figures: Sequence[Figure], evidence: Sequence[Float64[np.ndarray, "
     targets = measured(first.metric, together, first.n, first.how, seed=seed)
     if len(figures) == 1:
         return Value(targets)
-    each = np.array([measured_mean(figure, one) for figure, one in zip(figures, evidence, strict=True)])
+    each = np.array([one.mean() if first.how == "mean" else one[0] for one in evidence])
     reach = student(len(each) - 1) * float(each.std(ddof=1)) / len(each) ** 0.5
     mean = float(each.mean())
     return Value(targets, Measurement(first.metric, mean, mean - reach, mean + reach, len(each)))
-
-
-def measured_mean(figure: Figure, evidence: Float64[np.ndarray, " evidence"]) -> float:
-    """The figure that follows from evidence, without its interval."""
-    return float(evidence.mean() if figure.how == "mean" else evidence[0])
 
 
 def student(freedom: int) -> float:
@@ -251,8 +252,3 @@ def parts_of(recipe: Recipe) -> dict[str, str]:
         for part in ("sampler", "encoder", "injector")
     }
     return kinds | {"injector": kinds["injector"] + (" + lora" if recipe.lora is not None else "")}
-
-
-def _basis(figure: Figure) -> tuple[Any, ...]:
-    """What must be equal for two figures to be compared by target."""
-    return figure.metric, figure.how, figure.n, figure.network, figure.targets

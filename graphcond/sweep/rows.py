@@ -1,19 +1,46 @@
-"""The rows of a sweep: every combination of its grid, its rows and its seeds, each a resolved recipe."""
+"""The rows of a sweep: each a resolved recipe, with the folders of what it leaves.
+
+The names of these folders change with everything that a row follows from, so that what is found there is what
+the row would give again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from graphcond import evaluation, worlds
+from graphcond.bases.base_files import base_files
+from graphcond.bases.config import TINY_FOLDER, BaseFields
 from graphcond.errors import InputError, did_you_mean
+from graphcond.features.feature_cache import FeatureCache
+from graphcond.io.files import read_json
+from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.recipe import Recipe, load_recipe
+from graphcond.recipe.load import parse_recipe
+from graphcond.saving.model_folder import MANIFEST
+from graphcond.sweep import scores
 from graphcond.sweep.config import RowConfig, Settings, SweepConfig
+from graphcond.sweep.exam import Shared
+from graphcond.sweep.record import read_scored
+from graphcond.sweep.scores.base import Scored
+from graphcond.training.paths import RunFolder
 
 ROW = "row"
 """The axis of the names of rows, beside those of the grid."""
+
+FIXED = ("base", "features", "lora", "start_from", "stages", "conditions")
+"""Sections of a trained model's recipe that drawing cannot change, except for samplers."""
+
+SPOKEN = {"name", "description", "tiny", "evaluation"}
+"""Sections of a recipe that change neither what is trained nor what is drawn."""
+
+RUNS, ROWS, SCORES = "runs", "rows", "scores"
 
 
 @dataclass(frozen=True)
@@ -21,27 +48,71 @@ class Row:
     """A row of a sweep with one seed.
 
     Args:
-        group: name of the row without its seed.
+        name: with the seed, where there are several.
+        group: the name without the seed.
         seed: the seed.
         labels: by axis (``row``, or a path of the grid) the name of the value there.
         recipe: resolved.
-        several: whether the row is done with several seeds.
     """
 
+    name: str
     group: str
     seed: int
     labels: Mapping[str, str]
     recipe: Recipe
-    several: bool
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """A row with its folders.
+
+    Args:
+        row: the row.
+        folder: of its run, or of its scores where nothing is trained.
+        trains: whether the row is trained.
+        final: the model that draws; None where no score does.
+        scores: for each score of the sweep, the folder of what it found.
+    """
+
+    row: Row
+    folder: Path
+    trains: bool
+    final: Path | None
+    scores: tuple[Path, ...]
 
     @property
-    def name(self) -> str:
-        """The name, with the seed if there are several."""
-        return f"{self.group}, seed {self.seed}" if self.several else self.group
+    def trained(self) -> bool:
+        """True if nothing is left to train."""
+        return not self.trains or (RunFolder(self.folder).final / MANIFEST).is_file()
+
+    @property
+    def failure_file(self) -> Path:
+        """Why the row failed, beside its folder."""
+        return self.folder.parent / f".{self.folder.name}.failure.json"
+
+    def failure(self) -> str | None:
+        """Why the row failed when it was tried last; None if it did not."""
+        with suppress(InputError):
+            match read_json(self.failure_file):
+                case {"reason": reason}:
+                    return str(reason)
+        return None
+
+    def scored(self) -> Scored | None:
+        """Everything that was measured of the row; None if something is missing."""
+        found = [read_scored(folder) for folder in self.scores] if self.trained else [None]
+        whole = [one for one in found if one is not None]
+        if len(whole) < len(found):
+            return None
+        return Scored(
+            [figure for one in whole for figure in one.figures],
+            list(dict.fromkeys(note for one in whole for note in one.notes)),
+            next((one.examples for one in whole if one.examples), ()),
+        )
 
 
 def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) -> list[Row]:
-    """Every row of a sweep, resolved and checked.
+    """Every row of a sweep, resolved and checked: all combinations of its grid, its rows and its seeds.
 
     Args:
         config: the sweep.
@@ -51,7 +122,7 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
     Raises:
         InputError: a recipe or a setting is wrong, or two rows have the same name.
     """
-    rows: list[Row] = []
+    found: dict[str, Row] = {}
     names = _short([*config.grid])
     for point in product(*(_labelled(key, names[key], config.grid[key]) for key in config.grid)):
         for number, row in enumerate(config.rows or (None,)):
@@ -62,17 +133,15 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
             for seed in config.seeds:
                 every = {**settings, **dict.fromkeys(config.seed_keys, seed)}
                 recipe = _recipe(config, row, every, place, model, where=f"{where} ({group})")
-                rows.append(Row(group, seed, labels, recipe, several=len(config.seeds) > 1))
-    seen: set[str] = set()
-    for one in rows:
-        if one.name in seen:
-            raise InputError(f"two rows are named '{one.name}'", place=place, remedy="rename one")
-        seen.add(one.name)
-    known = {name for row in rows for name in (row.group, row.labels.get(ROW, row.group))}
+                name = f"{group}, seed {seed}" if len(config.seeds) > 1 else group
+                if name in found:
+                    raise InputError(f"two rows are named '{name}'", place=place, remedy="rename one")
+                found[name] = Row(name, group, seed, labels, recipe)
+    known = {name for row in found.values() for name in (row.group, row.labels.get(ROW, row.group))}
     if config.reference is not None and config.reference not in known:
         remedy = did_you_mean(config.reference, known)
         raise InputError(f"there is no row '{config.reference}'", place=f"{place}: reference", remedy=remedy)
-    return rows
+    return list(found.values())
 
 
 def recipe_file(name: str, place: Path) -> str | Path:
@@ -98,20 +167,13 @@ def _recipe(
         raise InputError(error.problem, place=where, remedy=error.remedy) from error
 
 
-FIXED = ("base", "features", "lora", "start_from", "stages", "conditions")
-"""Sections of a trained model's recipe that drawing cannot change, except for samplers."""
-
-
 def redrawn(model: Recipe, settings: Settings) -> Recipe:
     """The recipe of a trained model with settings that only matter when it draws.
 
     Raises:
         InputError: a setting is wrong, or would need another model.
     """
-    from graphcond.recipe.load import parse_recipe
-
-    values = model.model_dump(mode="json") | {"tiny": {}}
-    recipe = parse_recipe(values, overrides=settings.items())
+    recipe = parse_recipe(model.model_dump(mode="json") | {"tiny": {}}, overrides=settings.items())
     for section in FIXED:
         if _trained(recipe, section) != _trained(model, section):
             raise InputError(
@@ -138,3 +200,93 @@ def _short(keys: list[str]) -> dict[str, str]:
     ends = {key: [word for word in key.split(".") if word != "kind"][-1:] for key in keys}
     words = {key: end[0] if end else key for key, end in ends.items()}
     return {key: word if [*words.values()].count(word) == 1 else key for key, word in words.items()}
+
+
+def plan_rows(
+    config: SweepConfig, rows: Sequence[Row], out: Path, shared: Shared, *, model: Path | None = None
+) -> list[RowPlan]:
+    """A plan for each row.
+
+    Args:
+        config: the sweep.
+        rows: its rows.
+        out: folder of the sweep.
+        shared: opens the data.
+        model: the model with which all rows draw.
+
+    Raises:
+        InputError: the data of a row cannot be opened, or two rows are the same.
+    """
+    trains = model is None and (any(score.needs_model for score in config.scores) or not config.scores)
+    weights = None if model is None else files_identity(model)
+    measured = [
+        config.seed,
+        config.pictures.count if config.pictures else 0,
+        *(source_version(package) for package in (evaluation, scores, worlds)),
+    ]
+    found: dict[str, RowPlan] = {}
+    for row in rows:
+        try:
+            data = shared.data_identity(row.recipe.data)
+        except InputError as error:
+            raise InputError(
+                f"{error.place}: {error.problem}", place=f"row '{row.name}'", remedy=error.remedy
+            ) from error
+        key = fingerprint(recipe_identity(row.recipe, data), weights, row.recipe.evaluation.protocol)
+        if key in found:
+            raise InputError(
+                f"the rows '{found[key].row.name}' and '{row.name}' are the same",
+                place=f"sweep '{config.name}'",
+                remedy="remove one, or change a setting",
+            )
+        readable = re.sub(r"[^\w=.+-]+", "-", row.name).strip("-.")[:80] or "row"
+        folder = out / (RUNS if trains else ROWS) / f"{readable}-{key[:8]}"
+        places = tuple(
+            folder
+            / SCORES
+            / f"{number:02d}-{score.kind}-{fingerprint(key, score.model_dump_json(), *measured)[:8]}"
+            for number, score in enumerate(config.scores)
+        )
+        found[key] = RowPlan(row, folder, trains, RunFolder(folder).final if trains else model, places)
+    return list(found.values())
+
+
+def left_over(plans: Sequence[RowPlan], out: Path) -> list[Path]:
+    """Folders of rows that the sweep no longer has."""
+    known = {plan.folder for plan in plans}
+    there = [folder for room in (RUNS, ROWS) if (out / room).is_dir() for folder in (out / room).iterdir()]
+    return sorted(path for path in there if path not in known and not path.name.startswith("."))
+
+
+def recipe_identity(recipe: Recipe, data: str) -> str:
+    """A name that changes with whatever a trained model follows from.
+
+    Args:
+        recipe: resolved.
+        data: identity of its data.
+    """
+    features = [getattr(recipe.features, name, None) for name in ("model", "path")]
+    return fingerprint(
+        recipe.model_dump_json(exclude=SPOKEN),
+        data,
+        base_identity(recipe.base),
+        files_identity(TINY_FOLDER),
+        *(files_identity(name) for name in (*features, recipe.start_from) if name is not None),
+    )
+
+
+def base_identity(base: BaseFields) -> str:
+    """A name that changes with the files of a base; its config alone where they are not on this machine."""
+    try:
+        folder = base.folder()
+        files = [folder / file for file in base_files(type(base), folder)]
+        return fingerprint(*FeatureCache().digests(files))
+    except (InputError, OSError):
+        return fingerprint(base.model_dump_json())
+
+
+def files_identity(name: str | Path) -> str:
+    """A name that changes with the weights in a folder, or with a file; the name itself of anything else."""
+    place = Path(name)
+    files = [place] if place.is_file() else sorted(place.rglob("*.safetensors")) if place.is_dir() else []
+    return fingerprint(*FeatureCache().digests(files)) if files else str(name)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from graphcond.drawing.sheets import Cell, contact_sheet
-from graphcond.intervals import Measurement
 from graphcond.io.files import atomic_file, write_json
 from graphcond.report import Table
 from graphcond.report.table import Cell as TableCell
 from graphcond.sweep.config import PicturesConfig, SweepConfig
-from graphcond.sweep.plot import draw_plot
-from graphcond.sweep.results import Group, Key, Results, Value
+from graphcond.sweep.results import Results, Value
 
 HEADLINE = ("graph", "")
 """The arms of the main table: pictures drawn with the graph, and figures for which nothing is drawn."""
 CONTROLS = ("no_graph", "shuffled_graph")
+MOST = 6
+"""Metrics that the plot shows, the first ones."""
+WIDTH, LINE = 3.2, 0.32
+"""Inches of a panel of the plot, and of a line in it."""
 SIDE = 176
+"""Pixels of a picture on the sheet."""
 
 Record = dict[str, TableCell]
 
@@ -32,7 +38,7 @@ def write_results(config: SweepConfig, results: Results, out: Path) -> None:
     Raises:
         StorageError: the place refuses, or its disk is full.
     """
-    findings = findings_of(config, results)
+    findings = [sentence for verdict in config.verdicts for sentence in verdict.make().findings(results)]
     differences = difference_table(results)
     texts = {
         "table.md": to_markdown(config, results, findings),
@@ -51,11 +57,6 @@ def write_results(config: SweepConfig, results: Results, out: Path) -> None:
         if picture is not None:
             with atomic_file(out / name) as temporary:
                 picture.save(temporary, "PNG")
-
-
-def findings_of(config: SweepConfig, results: Results) -> list[str]:
-    """What the verdicts of a sweep say."""
-    return [sentence for verdict in config.verdicts for sentence in verdict.make().findings(results)]
 
 
 def to_markdown(config: SweepConfig, results: Results, findings: list[str]) -> str:
@@ -82,7 +83,7 @@ def to_json(config: SweepConfig, results: Results, findings: list[str]) -> dict[
                 "peak_memory": group.memory,
                 "seconds": group.seconds,
                 "figures": [
-                    {"metric": metric, "arm": arm, **_value(value)}
+                    {"metric": metric, "arm": arm, **_plain(value)}
                     for (metric, arm), value in group.values.items()
                 ],
                 "failed": {str(seed): reason for seed, reason in group.failed.items()},
@@ -117,7 +118,7 @@ def main_table(config: SweepConfig, results: Results, *, arrows: bool = True) ->
             record["training (s)"] = None if group.seconds is None else round(group.seconds, 1)
         for key in keys:
             value = group.values.get(key)
-            name = heading(results, key) if arrows else key[0]
+            name = heading(results, key[0]) if arrows else key[0]
             record[name] = None if value is None else value.over_targets
             if len(config.seeds) > 1:
                 record[f"{name} over seeds"] = None if value is None else value.over_seeds
@@ -136,9 +137,7 @@ def arm_table(results: Results) -> Table:
         for arm in arms:
             found = {key: group.values[key] for m in metrics if (key := (m, arm)) in group.values}
             if found:
-                cells = {
-                    heading(results, (metric, "")): one.over_targets for (metric, _), one in found.items()
-                }
+                cells = {heading(results, metric): one.over_targets for (metric, _), one in found.items()}
                 records.append({"row": group.name, "arm": arm.replace("_", " "), **cells})
     return Table.of(records, title="By what was drawn")
 
@@ -190,7 +189,16 @@ def notes_of(config: SweepConfig, results: Results) -> list[str]:
         )
     if any(results.reference_of(group) is not None for group in results.groups):
         notes.append('"better" and "worse" stand only where no interval of the difference holds 0')
-    unpaired = [group.name for group in results.groups if _unpaired(results, group)]
+    unpaired = [
+        group.name
+        for group in results.groups
+        if (reference := results.reference_of(group)) is not None
+        and any(
+            results.difference(group.name, reference.name, key) is None
+            for key in group.values
+            if key in reference.values
+        )
+    ]
     if unpaired:
         notes.append(
             f"not compared with {results.reference}, since targets or networks differ: {', '.join(unpaired)}"
@@ -207,13 +215,46 @@ def notes_of(config: SweepConfig, results: Results) -> list[str]:
     for group in results.groups:
         for note in group.notes:
             said.setdefault(note, []).append(group.name)
-    everywhere = len(results.groups)
     notes += [
-        note if len(rows) == everywhere else f"{note} ({', '.join(rows)})" for note, rows in said.items()
+        note if len(rows) == len(results.groups) else f"{note} ({', '.join(rows)})"
+        for note, rows in said.items()
     ]
     for group in results.groups:
         notes += [f"{group.name} failed (seed {seed}): {reason}" for seed, reason in group.failed.items()]
     return notes
+
+
+def draw_plot(config: SweepConfig, results: Results) -> Image.Image | None:
+    """A panel for each metric, a line for each row: its figure with its interval; None without figures.
+
+    Intervals over seeds are drawn thicker behind those over targets.
+    """
+    keys = [key for key in results.keys if key[1] in HEADLINE][:MOST]
+    groups = [group for group in results.groups if group.values]
+    if not keys or not groups:
+        return None
+    size = (2.6 + WIDTH * len(keys), 1.1 + LINE * len(groups))
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(keys), sharey=True, squeeze=False)[0]
+    for panel, key in zip(panels, keys, strict=True):
+        for place, group in enumerate(groups):
+            value = group.values.get(key)
+            if value is None:
+                continue
+            for one, width, color in ((value.over_seeds, 5, "#c9d3e3"), (value.over_targets, 1.5, "#2b4c7e")):
+                if one is not None:
+                    panel.plot([one.low, one.high], [place, place], color=color, linewidth=width)
+            panel.plot([value.over_targets.mean], [place], "o", color="#2b4c7e", markersize=4)
+        panel.set_title(heading(results, key[0]), fontsize=9)
+        panel.grid(axis="x", alpha=0.3)
+        panel.tick_params(labelsize=8)
+    panels[0].set_yticks(range(len(groups)), [group.name for group in groups])
+    panels[0].invert_yaxis()
+    figure.suptitle(f"{config.name}: 95 % intervals", fontsize=10)
+    with io.BytesIO() as stream:
+        figure.savefig(stream, format="png", metadata={"Software": None})
+        return Image.open(stream).convert("RGB")
 
 
 def draw_sheet(config: PicturesConfig, results: Results) -> Image.Image | None:
@@ -246,10 +287,10 @@ def draw_sheet(config: PicturesConfig, results: Results) -> Image.Image | None:
     )
 
 
-def heading(results: Results, key: Key) -> str:
+def heading(results: Results, metric: str) -> str:
     """A metric with an arrow to where it is better."""
-    better = results.higher_is_better(key[0])
-    return key[0] if better is None else f"{key[0]} {'↑' if better else '↓'}"
+    better = results.higher_is_better(metric)
+    return metric if better is None else f"{metric} {'↑' if better else '↓'}"
 
 
 def _cells(value: Value) -> Record:
@@ -257,15 +298,9 @@ def _cells(value: Value) -> Record:
     return {"difference": value.over_targets, **seeds}
 
 
-def _value(value: Value) -> dict[str, Any]:
-    def plain(one: Measurement) -> dict[str, Any]:
-        return {name: number for name, number in asdict(one).items() if name != "name"}
-
-    seeds = None if value.over_seeds is None else plain(value.over_seeds)
-    return {"over_targets": plain(value.over_targets), "over_seeds": seeds}
-
-
-def _unpaired(results: Results, group: Group) -> bool:
-    reference = results.reference_of(group)
-    shared = [key for key in group.values if reference is not None and key in reference.values]
-    return any(results.difference(group.name, reference.name, key) is None for key in shared if reference)
+def _plain(value: Value) -> dict[str, Any]:
+    """Both intervals without their name, which is that of the metric."""
+    found = asdict(value)
+    for one in filter(None, found.values()):
+        del one["name"]
+    return found

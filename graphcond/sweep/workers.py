@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graphcond.sweep.config import SweepConfig
-    from graphcond.sweep.plan import RowPlan
+    from graphcond.sweep.rows import RowPlan
 
 SPAWN = get_context("spawn")
 TURNS = ".turns.lock"
@@ -98,8 +98,8 @@ def work(line: Connection, config: SweepConfig, device: str, threads: int) -> No
         plan = line.recv()
         import torch
 
-        from graphcond.sweep.perform import perform
-        from graphcond.sweep.shared import Shared
+        from graphcond.sweep.engine import perform
+        from graphcond.sweep.exam import Shared
 
         torch.set_num_threads(threads)
         plan.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,9 @@ from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe
 from graphcond.samplers import SAMPLERS
 from graphcond.scene_graph import SceneGraph
-from graphcond.sweep import engine, perform
-from graphcond.sweep.plan import RowPlan
-from graphcond.sweep.shared import Shared
+from graphcond.sweep import engine
+from graphcond.sweep.exam import Shared
+from graphcond.sweep.rows import RowPlan
 from graphcond.training.metrics import append_record
 from graphcond.training.paths import RunFolder
 
@@ -114,7 +114,7 @@ def test_scenes_are_trained_scored_and_written_once(
     small: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = SavesUntrained()
-    monkeypatch.setattr(perform, "train_row", trainer)
+    monkeypatch.setattr(engine, "train_row", trainer)
     args = ("scenes", "--out", tmp_path, "--limit", 4, "--pairs", 2, "--seed", 5)
     small(*args, "--only", "sgcond-vi, sgcond-i")
     read = json.loads((tmp_path / "table.json").read_text())
@@ -135,7 +135,7 @@ def test_scenes_are_trained_scored_and_written_once(
     assert "relation_accuracy" in text
     assert "by bright" in text
     assert Image.open(tmp_path / "pictures.png").width > 600
-    monkeypatch.setattr(perform, "score_row", None)  # a second call may not score again
+    monkeypatch.setattr(engine, "score_row", None)  # a second call may not score again
     again = small(*args, "--only", "sgcond-i,sgcond-vi", "--json")
     assert json.loads(again.stdout) == read
     assert trainer.names == ["sgcond-i", "sgcond-vi"]
@@ -170,7 +170,7 @@ def test_a_graph_of_ones_own(
     small: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a model nothing is trained and nothing drawn."""
-    monkeypatch.setattr(perform, "train_row", None)
+    monkeypatch.setattr(engine, "train_row", None)
     recipe = load_recipe("instructg2i", base="tiny", overrides=["data.paintings_per_artist=20"])
     folder = open_data(recipe.data).root
     result = small("samplers", "--graph", folder, "--label", "movement", "--out", tmp_path, "--limit", 20)
@@ -220,7 +220,7 @@ def test_bad_input_is_said_before_anything_is_trained(
     file = tmp_path / "file"
     file.write_text("")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(perform, "train_row", None)
+    monkeypatch.setattr(engine, "train_row", None)
     with pytest.raises(GraphcondError) as caught:
         CliRunner().invoke(
             app, ["bench", *(arg.replace("{file}", str(file)) for arg in args)], catch_exceptions=False

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from graphcond.cli import app
 from graphcond.errors import InputError
 from graphcond.precompute.work import Share
-from graphcond.sweep import SweepState, parse_sweep, perform, run_sweep
-from graphcond.sweep.shared import Shared
+from graphcond.sweep import SweepState, engine, parse_sweep, run_sweep
+from graphcond.sweep.exam import Shared
 from graphcond.training.trainer import Trainer
 
 PLACE = Path("sweep.yaml")
@@ -54,8 +54,8 @@ def test_a_second_call_finds_everything(
     written = contents(tmp_path / "out", "*")
     tables = {"table.md", "table.csv", "table.json", "table.png", "differences.csv", "pictures.png"}
     assert tables <= set(written)
-    monkeypatch.setattr(perform, "train_row", None)
-    monkeypatch.setattr(perform, "score_row", None)
+    monkeypatch.setattr(engine, "train_row", None)
+    monkeypatch.setattr(engine, "score_row", None)
     sweep(values)
     assert contents(tmp_path / "out", "*") == written
     tokens, gates = first.results.groups
@@ -118,9 +118,31 @@ def test_a_row_that_fails_does_not_stop_the_others(
     assert "| gates |" in text
     # It is the first row, but others are compared with one that has figures.
     assert "Differences to tokens" in text
-    monkeypatch.setattr(perform, "train_row", lambda plan, shared: (_ for _ in ()).throw(KeyError("a bug")))
+    monkeypatch.setattr(engine, "train_row", lambda plan, shared: (_ for _ in ()).throw(KeyError("a bug")))
     with pytest.raises(InputError, match="KeyError: 'a bug'"):  # tried again, unlike the rows that are done
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_a_row_whose_process_died_failed(
+    values: dict[str, Any], sweep: Callable[..., SweepState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not a row that others do: the table is written, and names it."""
+    values["scores"] = [{"kind": "labels", "column": "artist", "limit": 5}]
+    values["rows"] = [
+        {"name": kind, "set": {"conditions.neighbors.sampler": {"kind": kind}}} for kind in ("ppr", "random")
+    ]
+
+    def one_dies(plans: Any, config: Any, **options: Any) -> Any:
+        yield plans[0], "its process ended with exit code -9"
+        yield plans[1], engine.perform(plans[1], config, Shared(torch.device("cpu")))
+
+    monkeypatch.setattr(engine, "perform_all", one_dies)
+    state = sweep(values, jobs=2)
+    assert (state.failed, state.missing) == ({"ppr": "its process ended with exit code -9"}, ())
+    assert "ppr failed (seed 0): its process ended" in (tmp_path / "out" / "table.md").read_text()
+    monkeypatch.undo()
+    assert sweep(values).failed == {}, "the next call does it"
+    assert list((tmp_path / "out").rglob(".*failure*")) == []
 
 
 def test_rows_that_are_no_longer_in_the_sweep_are_said(
@@ -201,8 +223,7 @@ class EndsItsProcess:
 def test_workers_give_the_same_bytes_and_may_die(
     values: dict[str, Any], sweep: Callable[..., SweepState], tmp_path: Path
 ) -> None:
-    from graphcond.sweep.plan import plan_rows
-    from graphcond.sweep.rows import rows_of
+    from graphcond.sweep.rows import plan_rows, rows_of
     from graphcond.sweep.workers import perform_all
 
     sweep(values, "alone")

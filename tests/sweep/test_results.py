@@ -13,10 +13,9 @@ from graphcond.evaluation import RatioMetric, SampleMetric, SetMetric
 from graphcond.intervals import bootstrap_interval
 from graphcond.report.table import number
 from graphcond.sweep import parse_sweep
-from graphcond.sweep.plot import draw_plot
 from graphcond.sweep.results import NO_DIFFERENCE, Results, student, value_of
 from graphcond.sweep.scores.base import how_of, measured
-from graphcond.sweep.tables import draw_sheet, main_table, notes_of, to_json, to_markdown
+from graphcond.sweep.tables import draw_plot, draw_sheet, main_table, notes_of, to_json, to_markdown
 from tests.sweep.builders import N, figure, group, results
 
 CONFIG = parse_sweep({"name": "hand", "description": "What is it?", "recipe": "instructg2i", "base": "tiny"})
