@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int64
 
@@ -31,21 +31,27 @@ class Grounding:
     strength: Float[Tensor, " b"]
 
 
-class GroundingSlot:
-    """The place from which modules inside the denoiser read their injector's `Grounding` during a call.
+Shown = TypeVar("Shown")
 
-    `graphcond.bases.Base.denoise` shows them `DenoiserInputs.grounding` for the length of the call and to its
-    own thread, since others may run the same denoiser at the same time. One injector owns one slot.
+
+class Slot(Generic[Shown]):
+    """The place from which modules inside the denoiser read what they are shown during a call.
+
+    It is shown to the thread of the call alone, since others may run the same denoiser at the same time.
     """
 
     @property
-    def value(self) -> Grounding | None:
-        """The grounding of the denoiser call that runs in this thread; None without."""
+    def value(self) -> Shown | None:
+        """What the denoiser call that runs in this thread shows; None without."""
         return SHOWN.get().get(self)
 
 
-SHOWN: ContextVar[Mapping[GroundingSlot, Grounding]] = ContextVar("SHOWN", default=MappingProxyType({}))
-"""The groundings of the denoiser call that runs in this thread."""
+class GroundingSlot(Slot[Grounding]):
+    """The slot of an injector: `graphcond.bases.Base.denoise` fills it with `DenoiserInputs.grounding`."""
+
+
+SHOWN: ContextVar[Mapping[Slot[Any], Any]] = ContextVar("SHOWN", default=MappingProxyType({}))
+"""What the slots hold in the denoiser call that runs in this thread."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class DenoiserInputs:
 
     The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is
     None, the whole context is the prompt. ``context_weight`` multiplies each context token's share before
-    the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1.
+    the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1. With a
+    height and a width, those of ``sample``, a token has a weight at each place of the picture; where every
+    token is hidden, cross-attention adds nothing.
     ``grounding`` is read by modules inside the denoiser. ``residuals`` are added to its feature maps, by the
     name of their ``encoder_level`` site. ``extras`` are those of `TextTokens`, with a row for each sample.
     """
@@ -62,8 +70,19 @@ class DenoiserInputs:
     sample: Float[Tensor, "b channels height width"]
     timestep: Int64[Tensor, " b"] | Float[Tensor, " b"]
     context: Float[Tensor, "b l c"]
-    context_weight: Float[Tensor, "b l"] | None = None
+    context_weight: Float[Tensor, "b l"] | Float[Tensor, "b l height width"] | None = None
     prompt_length: int | None = None
     grounding: Mapping[GroundingSlot, Grounding] = field(default_factory=dict)
     residuals: Mapping[str, Tensor] = field(default_factory=dict)
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def weights(self, *, places: bool = False) -> Tensor:
+        """`context_weight`, ones where it is None; with a height and a width where it has them or asked."""
+        import torch  # recipes are read without it
+
+        weight = self.context_weight
+        if weight is None:
+            weight = torch.ones(self.context.shape[:2], device=self.context.device)
+        if places and weight.ndim == 2:
+            weight = weight[..., None, None].expand(-1, -1, *self.sample.shape[2:])
+        return weight

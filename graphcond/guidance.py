@@ -296,12 +296,8 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
     if len(lengths) > 1:
         raise ValueError(f"branches have prompts of unequal length: {sorted(lengths)} tokens")
     longest = max(one.context.shape[1] for one in inputs)
-    weights = [
-        torch.ones(one.context.shape[:2], device=one.context.device)
-        if one.context_weight is None
-        else one.context_weight
-        for one in inputs
-    ]
+    places = any(one.context_weight is not None and one.context_weight.ndim > 2 for one in inputs)
+    weights = [one.weights(places=places) for one in inputs]
     plain = all(one.context_weight is None and one.context.shape[1] == longest for one in inputs)
     slots = dict.fromkeys(slot for one in inputs for slot in one.grounding)
     residuals = {name: residual for one in inputs for name, residual in one.residuals.items()}

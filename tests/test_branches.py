@@ -62,6 +62,19 @@ def test_every_branch_answers_as_alone(base) -> None:
     assert all(not torch.allclose(alone[0], other, atol=1e-4) for other in alone[1:])
 
 
+@torch.no_grad()
+def test_weights_of_places_stand_beside_those_of_tokens(base) -> None:
+    plain = inputs(base)
+    some = PromptTokenInjector().apply(plain, tokens(base, 3), 0.5)
+    places = some.weights(places=True).clone()
+    places[:, -2:, :, 4:] = 0
+    branches = [plain, some, replace(some, context_weight=places)]
+    together = base.denoise(stacked(branches)).chunk(len(branches))
+    for one, branch in zip(together, branches, strict=True):
+        assert torch.allclose(one, base.denoise(branch), atol=1e-5)
+    assert not torch.allclose(together[1], together[2], atol=1e-4)
+
+
 def test_groundings_are_padded_with_tokens_that_are_not_there(base) -> None:
     one, two = GroundingSlot(), GroundingSlot()
     plain = inputs(base)

@@ -64,13 +64,16 @@ class PromptTokenInjector(Injector[GraphTokens]):
         tokens = signal.tokens.masked_fill(~signal.present[..., None], 0).to(inputs.context.dtype)
         length = inputs.context.shape[1] if inputs.prompt_length is None else inputs.prompt_length
         weight = inputs.context_weight
-        if weight is None and (self.place == "replace" or scale != 1 or not bool(signal.present.all())):
-            weight = torch.ones(inputs.context.shape[:2], device=inputs.context.device)
-        if weight is not None and self.place == "replace":
-            factor = torch.ones_like(weight)
-            factor[:, :length] = torch.where(signal.has_graph[:, None], max(0.0, 1 - scale), 1.0)
-            weight = weight * factor
+        if self.place == "replace" or scale != 1 or not bool(signal.present.all()):
+            weight = inputs.weights()
         if weight is not None:
-            weight = torch.cat([weight, signal.present.to(weight) * scale], dim=1)
+            own = signal.present.to(weight) * scale
+            if weight.ndim > 2:
+                own = own[..., None, None].expand(-1, -1, *weight.shape[2:])
+            if self.place == "replace":
+                kept = torch.where(signal.has_graph, max(0.0, 1 - scale), 1.0)
+                kept = kept.view(-1, *[1] * (weight.ndim - 1))
+                weight = torch.cat([weight[:, :length] * kept, weight[:, length:]], dim=1)
+            weight = torch.cat([weight, own], dim=1)
         context = torch.cat([inputs.context, tokens], dim=1)
         return replace(inputs, prompt_length=length, context=context, context_weight=weight)

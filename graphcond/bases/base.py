@@ -133,6 +133,8 @@ class Base(ABC):
 
     masks_padding: ClassVar[bool] = False
     """Whether the denoiser hides the padding of prompts. Stable Diffusion attends to it."""
+    weighs_places: ClassVar[bool] = False
+    """Whether `denoise` reads a `DenoiserInputs.context_weight` for each place of the picture."""
     lora_mixin: ClassVar[Any] = SanaLoraLoaderMixin
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
     denoiser_name: ClassVar[str] = "transformer"

@@ -116,6 +116,8 @@ class BaseFields(ComponentConfig):
     """Prediction types of denoisers of this kind, as in `BaseFacts`; other schedulers are refused."""
     text_tower: ClassVar[bool] = False
     """True if the base has a CLIP text encoder that an encoder may start from; see `Base.text_tower`."""
+    weighs_places: ClassVar[bool] = False
+    """As `Base.weighs_places`."""
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """The folders that the base consists of, each with the library and class of its content."""
     index: ClassVar[Mapping[str, object]] = {}
@@ -236,6 +238,7 @@ class UNetFields(FolderFields):
     sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
     predicts: ClassVar[frozenset[str]] = frozenset({"epsilon", "v_prediction"})
     text_tower = True
+    weighs_places = True
 
     def facts_of(self, parts: Mapping[str, Mapping[str, Any]]) -> BaseFacts:
         """The facts that the config files of the parts give."""
@@ -292,6 +295,7 @@ class TinyConfig(BaseFields):
     sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
     predicts: ClassVar[frozenset[str]] = StableDiffusionConfig.predicts
     text_tower = True
+    weighs_places = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
 

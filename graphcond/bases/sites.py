@@ -16,7 +16,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from graphcond.denoiser_inputs import SHOWN, Grounding, GroundingSlot
+from graphcond.denoiser_inputs import SHOWN
 
 _BLOCK_ARGUMENTS = tuple(inspect.signature(BasicTransformerBlock.forward).parameters)[1:]
 
@@ -27,9 +27,9 @@ def transformer_blocks(unet: nn.Module) -> dict[str, BasicTransformerBlock]:
 
 
 @contextmanager
-def filled(grounding: Mapping[GroundingSlot, Grounding]) -> Iterator[None]:
-    """Set the slots' groundings for this thread, and restore the previous ones afterwards."""
-    token = SHOWN.set(grounding)
+def filled(shown: Mapping[Any, Any]) -> Iterator[None]:
+    """Set what slots hold for this thread, by `Slot`, and restore what they held afterwards."""
+    token = SHOWN.set(shown)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +23,7 @@ from graphcond.bases.base_files import unet_facts
 from graphcond.bases.config import BaseFields, SiteKind
 from graphcond.bases.noise_process import Diffusion
 from graphcond.bases.sites import BetweenAttentions, filled, transformer_blocks
-from graphcond.bases.token_weights import install_token_weights
+from graphcond.bases.token_weights import install_token_weights, shown_places
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import Notice
 from graphcond.io.fingerprint import module_version
@@ -79,6 +80,7 @@ class UNetBase(Base):
         conditions: further arguments of the UNet and of its copies, which a family makes of the inputs.
     """
 
+    weighs_places: ClassVar[bool] = True
     lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
     denoiser_name: ClassVar[str] = "unet"
     config: ClassVar[type[BaseFields]]
@@ -112,7 +114,7 @@ class UNetBase(Base):
         )
         self.unet, self.vae = unet, vae
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = lambda inputs: {}
-        install_token_weights(unet)
+        install_token_weights(self.sites("cross_attention").values())
 
     def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
         """Run the UNet on this attention kernel from now on."""
@@ -187,19 +189,22 @@ class UNetBase(Base):
         context, weight = inputs.context, inputs.context_weight
         if weight is not None and self.attention == "xformers":
             missing = -context.shape[1] % XFORMERS_KEY_MULTIPLE
-            context, weight = F.pad(context, (0, 0, 0, missing)), F.pad(weight, (0, missing))
+            context = F.pad(context, (0, 0, 0, missing))
+            weight = F.pad(weight, (*(0, 0) * (weight.ndim - 2), 0, missing))
+            inputs = replace(inputs, context=context, context_weight=weight)
         residuals: dict[str, Any] = {}
         if inputs.residuals:
             nothing, sites = torch.zeros((), device=self.device), self.sites("encoder_level")
             *down, mid = (inputs.residuals.get(site, nothing).to(self.dtype) for site in sites)
             residuals["down_block_additional_residuals"] = tuple(down)
             residuals["mid_block_additional_residual"] = mid
-        with filled(inputs.grounding):
+        places = shown_places(inputs, self.sites("cross_attention").values())
+        with filled({**inputs.grounding, **places}):
             return self.unet(
                 inputs.sample.to(self.dtype),
                 inputs.timestep,
                 encoder_hidden_states=context.to(self.dtype),
-                encoder_attention_mask=weight,
+                encoder_attention_mask=None if places else weight,
                 **residuals,
                 **self.conditions(inputs),
             ).sample

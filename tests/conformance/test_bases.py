@@ -191,6 +191,23 @@ def test_a_token_of_weight_two_counts_as_two(base: Base) -> None:
 
 @each_base
 @torch.no_grad()
+def test_a_token_may_weigh_otherwise_at_each_place(row: str, base: Base) -> None:
+    assert base.weighs_places == BASE_ROWS[row].config.weighs_places
+    given = with_tokens(base, tokens_of(base, 3), 0.5)
+    everywhere = replace(given, context_weight=given.weights(places=True))
+    torch.testing.assert_close(base.denoise(everywhere), base.denoise(given), atol=1e-5, rtol=1e-4)
+    left = everywhere.context_weight.clone()
+    left[:, -3:, :, WIDTH // 2 :] = 0
+    changed = base.denoise(replace(given, context_weight=left)) - base.denoise(given)
+    assert changed.abs().max() > 1e-5
+    hidden = left.clone()
+    hidden[:, -3:] = 0
+    without = base.denoise(replace(given, context_weight=hidden))
+    torch.testing.assert_close(without, base.denoise(inputs(base)), atol=1e-5, rtol=1e-4)
+
+
+@each_base
+@torch.no_grad()
 def test_padding_counts_as_the_base_says(base: Base) -> None:
     text = base.encode_prompt(["a star", "a tree"])
     assert text.present is not None

@@ -17,6 +17,7 @@ from graphcond.bases.config import DType, SiteKind
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler
 from graphcond.bases.noise_process import Flow
 from graphcond.bases.sites import Addition, filled
+from graphcond.bases.token_weights import install_token_weights, shown_places
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.signals import TextTokens
@@ -36,6 +37,7 @@ class SanaBase(Base):
     """
 
     masks_padding: ClassVar[bool] = True
+    weighs_places: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class SanaBase(Base):
         )
         self.transformer, self.vae = transformer, vae
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
+        install_token_weights(self.sites("cross_attention").values())
 
     @classmethod
     def from_pretrained(
@@ -135,14 +138,12 @@ class SanaBase(Base):
 
     def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
         """One call of the transformer. A token of weight w counts w times in the softmax."""
-        bias = None
-        if inputs.context_weight is not None:
-            bias = inputs.context_weight.log().clamp(min=-10000).to(self.dtype)[:, None]
-        with filled(inputs.grounding):
+        places = shown_places(inputs, self.sites("cross_attention").values())
+        with filled({**inputs.grounding, **places}):
             return self.transformer(
                 inputs.sample.to(self.dtype),
                 encoder_hidden_states=inputs.context.to(self.dtype),
-                encoder_attention_mask=bias,
+                encoder_attention_mask=None if places else inputs.context_weight,
                 timestep=inputs.timestep * self.transformer.config.timestep_scale,
             ).sample
 

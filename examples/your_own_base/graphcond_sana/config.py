@@ -14,6 +14,7 @@ class SanaConfig(FolderFields):
     component = "graphcond_sana.base:SanaBase"
     sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block"})
     predicts: ClassVar[frozenset[str]] = frozenset({"flow"})
+    weighs_places = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {
         "transformer": ("diffusers", "SanaTransformer2DModel"),
         "vae": ("diffusers", "AutoencoderDC"),
