@@ -23,12 +23,15 @@ class Grounding:
     """Tokens that an injector shows to modules it placed inside the denoiser, beside the context.
 
     ``strength`` multiplies what the tokens add; 0 leaves a sample exactly as it is. An injector that adds the
-    same for every graph (LoRA) shows no tokens and its strength alone.
+    same for every graph (LoRA) shows no tokens and its strength alone. ``coverage`` has, by the stride of a
+    site, the share of each of its cells that each token covers (b, cells, n); without a stride, every cell
+    sees every token.
     """
 
     tokens: Float[Tensor, "b n c"]
     present: Bool[Tensor, "b n"]
     strength: Float[Tensor, " b"]
+    coverage: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 Shown = TypeVar("Shown")

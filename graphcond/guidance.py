@@ -325,7 +325,12 @@ def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) ->
     given = [one.grounding.get(slot) for one in inputs]
     like = max((one for one in given if one is not None), key=lambda one: one.tokens.shape[1])
     parts = [
-        Grounding(_zeros(like.tokens, call), _zeros(like.present, call), _zeros(like.strength, call))
+        Grounding(
+            _zeros(like.tokens, call),
+            _zeros(like.present, call),
+            _zeros(like.strength, call),
+            {stride: _zeros(shares, call) for stride, shares in like.coverage.items()},
+        )
         if part is None
         else part
         for part, call in zip(given, inputs, strict=True)
@@ -335,6 +340,10 @@ def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) ->
         tokens=torch.cat([_padded(part.tokens, longest) for part in parts]),
         present=torch.cat([_padded(part.present, longest) for part in parts]),
         strength=torch.cat([part.strength for part in parts]),
+        coverage={
+            stride: torch.cat([_padded(part.coverage[stride], longest, axis=2) for part in parts])
+            for stride in like.coverage
+        },
     )
 
 
@@ -343,6 +352,7 @@ def _zeros(like: Tensor, inputs: DenoiserInputs) -> Tensor:
     return like.new_zeros(inputs.sample.shape[0], *like.shape[1:])
 
 
-def _padded(tensor: Tensor, length: int) -> Tensor:
-    missing = length - tensor.shape[1]
-    return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], dim=1)
+def _padded(tensor: Tensor, length: int, axis: int = 1) -> Tensor:
+    shape = list(tensor.shape)
+    shape[axis] = length - shape[axis]
+    return torch.cat([tensor, tensor.new_zeros(shape)], dim=axis)

@@ -32,6 +32,12 @@ def tokens(base, count: int) -> GraphTokens:
     return GraphTokens(torch.randn(2, count, base.facts.token_width, generator=generator), there)
 
 
+def placed(base, count: int) -> GraphTokens:
+    given = tokens(base, count)
+    boxes = torch.rand(2, count, 4, generator=torch.Generator().manual_seed(count)).sort(-1).values
+    return replace(given, boxes=boxes, boxed=given.present)
+
+
 def grounding(count: int, strength: float = 1.0) -> Grounding:
     return Grounding(
         torch.ones(2, count, 3), torch.ones(2, count, dtype=torch.bool), torch.full((2,), strength)
@@ -40,13 +46,19 @@ def grounding(count: int, strength: float = 1.0) -> Grounding:
 
 @torch.no_grad()
 def test_every_branch_answers_as_alone(base) -> None:
-    injectors = [GatedSelfAttentionInjector(), ControlNetInjector(layout_width=3), PromptTokenInjector()]
+    covering = GatedSelfAttentionInjector(place="coverage", keys="tokens", start="cross_attention")
+    injectors = [
+        GatedSelfAttentionInjector(),
+        ControlNetInjector(layout_width=3),
+        PromptTokenInjector(),
+        covering,
+    ]
     torch.manual_seed(1)
     for injector in injectors:
         injector.inject(base)
         for parameter in injector.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.2)
-    gated, controlnet, prompt = injectors
+    gated, controlnet, prompt, covering = injectors
     plain = inputs(base)
     layout = LayoutMap(torch.randn(2, 3, 8, 8), torch.tensor([True, False]))
     branches = [
@@ -54,6 +66,8 @@ def test_every_branch_answers_as_alone(base) -> None:
         gated.apply(plain, tokens(base, 3)),
         controlnet.apply(gated.apply(plain, tokens(base, 5)), layout),
         prompt.apply(plain, tokens(base, 2)),
+        covering.apply(plain, placed(base, 3)),
+        covering.apply(gated.apply(plain, tokens(base, 2)), placed(base, 9)),
     ]
     together = base.denoise(stacked(branches)).chunk(len(branches))
     alone = [base.denoise(branch) for branch in branches]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from graphcond.bases.config import SiteKind
 from graphcond.config import ComponentConfig, Names, by_kind, lazy_registry
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Place: TypeAlias = Literal["append", "replace"]
 Absent: TypeAlias = Literal["masked", "null"]
+Placing: TypeAlias = Literal["fourier", "coverage"]
+Keys: TypeAlias = Literal["both", "tokens"]
+Start: TypeAlias = Literal["gates", "zero", "cross_attention"]
 
 ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The linear layers of every attention of a diffusers model."""
@@ -66,6 +69,39 @@ class GatedSelfAttentionConfig(InjectorFields):
     """Hide tokens that are not there, or show learned nulls in their place as GLIGEN does."""
     slots: int = Field(30, ge=1)
     """With `absent: null`, how many tokens are shown at least."""
+    place: Placing = "fourier"
+    """How the picture finds the place of a token: by Fourier features of its box in it (GLIGEN), or also by
+    `coverage`, the share of each cell that the box covers, which needs far less training."""
+    keys: Keys = "both"
+    """The attention reads tokens beside the picture's own features (`both`, GLIGEN), or `tokens` alone."""
+    start: Start = "gates"
+    """The start: GLIGEN's closed `gates`; open gates before layers that give `zero`; or a copy of the block's
+    own `cross_attention`, which changes the picture at once and trains fastest."""
+
+    @model_validator(mode="after")
+    def _settings_that_fit(self) -> GatedSelfAttentionConfig:
+        check_gated(absent=self.absent, place=self.place, keys=self.keys, start=self.start)
+        return self
+
+
+def check_gated(*, absent: Absent, place: Placing, keys: Keys, start: Start) -> None:
+    """Check that the settings of gated self-attention suit each other.
+
+    Raises:
+        InputError: they do not.
+    """
+    if start == "cross_attention" and keys == "both":
+        raise InputError(
+            "start 'cross_attention' reads tokens alone, and keys is 'both'",
+            place="gated_self_attention",
+            remedy="set keys to 'tokens'",
+        )
+    if absent == "null" and place == "coverage":
+        raise InputError(
+            "with place 'coverage' the nulls of absent tokens would be seen everywhere",
+            place="gated_self_attention",
+            remedy="set absent to 'masked'",
+        )
 
 
 class ControlNetConfig(InjectorFields):

@@ -2,105 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention import FeedForward
-from diffusers.models.attention_processor import Attention
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
-from graphcond.adapters.config import Absent, GatedSelfAttentionConfig
-from graphcond.bases.base import Attachment, Base
+from graphcond.adapters.config import (
+    Absent,
+    GatedSelfAttentionConfig,
+    Keys,
+    Placing,
+    Start,
+    check_gated,
+)
+from graphcond.adapters.gated_layers import GatedBlock, PositionNet
+from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
+from graphcond.bases.base import Attachment, Base, Site
 from graphcond.config import checked
+from graphcond.coverage import coverage
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import GraphTokens, Signal
 
 DEFAULT = GatedSelfAttentionConfig.model_construct()
 
-FREQUENCIES = 8
-"""Number of frequencies in the encoding of a coordinate."""
-
-HIDDEN = 512
-"""Width of the hidden layers, as released."""
-
-_BASE = 100.0
-"""Frequencies are its powers 0, 1/8 ... 7/8."""
-
-
-def box_fourier(boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b n f"]:
-    """Sines and cosines of box coordinates (0..1), in the order in which GLIGEN lays them out."""
-    powers = torch.arange(FREQUENCIES, device=boxes.device, dtype=boxes.dtype) / FREQUENCIES
-    angles = boxes[..., None, :] * (_BASE**powers)[:, None]
-    return torch.stack([angles.sin(), angles.cos()], dim=-2).flatten(-3)
-
-
-def keep_scale(layer: nn.Linear) -> None:
-    """Initialize a layer so that its output has the scale of its input, and without a bias.
-
-    torch's own start shrinks it and adds a bias, so that after a few layers all tokens look alike; the gates
-    then have little to open for.
-    """
-    nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
-    nn.init.zeros_(layer.bias)
-
-
-class PositionNet(nn.Module):
-    """h = MLP([embedding, Fourier(box)]), with a learned null for either where it is missing.
-
-    Parameters are named as in GLIGEN's released UNets (diffusers' layout).
-
-    Args:
-        width: c, of the embeddings and of h.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        position = FREQUENCIES * 2 * 4
-        self.linears = nn.Sequential(
-            nn.Linear(width + position, HIDDEN),
-            nn.SiLU(),
-            nn.Linear(HIDDEN, HIDDEN),
-            nn.SiLU(),
-            nn.Linear(HIDDEN, width),
-        )
-        for layer in self.linears:
-            if isinstance(layer, nn.Linear):
-                keep_scale(layer)
-        self.null_positive_feature = nn.Parameter(torch.zeros(width))
-        self.null_position_feature = nn.Parameter(torch.zeros(position))
-
-    def forward(
-        self,
-        embeddings: Float[Tensor, "b n c"],
-        embedded: Bool[Tensor, "b n"],
-        boxes: Float[Tensor, "b n 4"],
-        boxed: Bool[Tensor, "b n"],
-    ) -> Float[Tensor, "b n c"]:
-        """Tokens for gated self-attention.
-
-        Args:
-            embeddings: the embeddings of the slots.
-            embedded: True where a slot has an embedding.
-            boxes: x0 y0 x1 y1 in 0..1.
-            boxed: True where a box is known.
-        """
-        what = torch.where(embedded[..., None], embeddings, self.null_positive_feature.to(embeddings))
-        place = torch.where(boxed[..., None], box_fourier(boxes), self.null_position_feature.to(boxes))
-        h: Tensor = self.linears(torch.cat([what, place.to(what)], dim=-1))
-        return h
-
-
 NEAR_ZERO = 0.01
-"""Gates whose mean |tanh| is below this count as closed."""
+"""Gates whose mean size is below this count as closed."""
 
 
 @checked(GatedSelfAttentionConfig)
@@ -115,18 +51,37 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         absent: tokens that are not present are hidden (``masked``), or shown as GLIGEN's learned nulls
             (``null``), with which released GLIGEN weights give the result of GLIGEN.
         slots: with ``null``, how many tokens are shown at least; nulls fill up the rest.
+        place: whether boxes are in the tokens alone (``fourier``), or also weigh the tokens cell by cell by
+            the share that they cover (``coverage``); a token without a box is everywhere.
+        keys: of the attention, as `GatedBlock` says.
+        start: of the layers, as `GatedBlock` says. Except with ``gates``, the tokens start as the encoder's.
+
+    Raises:
+        InputError: settings that do not suit each other.
     """
 
     reads: ClassVar[type[Signal]] = GraphTokens
 
-    def __init__(self, *, absent: Absent = DEFAULT.absent, slots: int = DEFAULT.slots) -> None:
+    def __init__(
+        self,
+        *,
+        absent: Absent = DEFAULT.absent,
+        slots: int = DEFAULT.slots,
+        place: Placing = DEFAULT.place,
+        keys: Keys = DEFAULT.keys,
+        start: Start = DEFAULT.start,
+    ) -> None:
         super().__init__()
+        check_gated(absent=absent, place=place, keys=keys, start=start)
         self.absent, self.slots = absent, slots
+        self.place, self.keys, self.start = place, keys, start
         self.position_net: PositionNet | None = None
         self.blocks = nn.ModuleDict()
         self._slot = GroundingSlot()
         self._attached: list[Attachment] = []
+        self._grids: dict[int, Callable[[int, int], tuple[int, int]]] = {}
         self._ratios: dict[str, Tensor] = {}
+        self._said_unplaced = False
 
     @property
     def injected(self) -> bool:
@@ -139,25 +94,19 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         Layers of an earlier injection are kept: trained ones move from one base to another of its widths.
 
         Raises:
-            InputError: the base has no block sites, or other widths than before.
+            InputError: the base has no block sites, or other widths than before, or its blocks have no
+                cross-attention to start from.
             RuntimeError: injected already.
         """
         if self.injected:
             raise RuntimeError("gated self-attention is injected already; eject it first")
         sites, token_width = base.required_sites("block"), base.facts.token_width
         new = nn.ModuleDict(
-            {
-                key_of(name): GatedBlock(
-                    width=site.width,
-                    token_width=token_width,
-                    heads=site.heads,
-                    head_width=site.width // site.heads,
-                )
-                for name, site in sites.items()
-            }
+            {key_of(name): self._made(name, site, token_width) for name, site in sites.items()}
         )
         if self.position_net is None:
-            self.position_net, self.blocks = PositionNet(token_width), new
+            residual = self.start != "gates"
+            self.position_net, self.blocks = PositionNet(token_width, residual=residual), new
         elif _shapes(new) != _shapes(self.blocks):
             raise InputError(
                 "its layers were made for a base of other widths",
@@ -166,8 +115,11 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
             )
         self.to(device=base.device, dtype=torch.float32)
         self._attached = [
-            site.attach(partial(self._added, name)) for name, site in sites.items() if site.attach is not None
+            site.attach(partial(self._added, name, site.stride))
+            for name, site in sites.items()
+            if site.attach is not None
         ]
+        self._grids = {site.stride: site.grid for site in sites.values()}
 
     def eject(self) -> None:
         """Take the hooks away; the layers stay here."""
@@ -190,34 +142,54 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         tokens, present, boxes, boxed = signal.tokens, signal.present, signal.boxes, signal.boxed
         if boxes is None or boxed is None:
             boxes, boxed = tokens.new_zeros(*present.shape, 4), torch.zeros_like(present)
-        if self.absent == "null":  # nulls fill up the slots
-            missing = max(0, self.slots - tokens.shape[1])
+        boxes, boxed = boxes.float(), boxed & present
+        missing = max(0, self.slots - tokens.shape[1])  # nulls fill up the slots
+        if self.place == "coverage":
+            missing = -tokens.shape[1] % XFORMERS_KEY_MULTIPLE
+        if self.place == "coverage" or self.absent == "null":
             tokens, boxes = F.pad(tokens, (0, 0, 0, missing)), F.pad(boxes, (0, 0, 0, missing))
             present, boxed = F.pad(present, (0, missing)), F.pad(boxed, (0, missing))
         with computed_like(tokens):
-            tokens = self.position_net(tokens, present, boxes.float(), boxed & present)
+            tokens = self.position_net(tokens, present, boxes, boxed)
         shown = torch.ones_like(present) if self.absent == "null" else present
-        grounding = Grounding(tokens, shown, signal.has_graph.to(tokens.dtype) * scale)
+        strength = signal.has_graph.to(tokens.dtype) * scale
+        covered = self._coverage(inputs, present, boxes, boxed) if self.place == "coverage" else {}
+        grounding = Grounding(tokens, shown, strength, covered)
         return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
 
     def load_gligen(self, weights: str | Path | dict[str, Tensor]) -> None:
         """Take position net and gated layers from a GLIGEN UNet in diffusers' layout.
 
+        With ``place`` or ``keys`` other than GLIGEN's they are a start for training, and a `Notice` says so.
+
         Args:
             weights: its state dict, or the folder of the UNet or of the whole model.
 
         Raises:
-            InputError: no such file, or weights for another base.
+            InputError: no such file, weights for another base, or ``start`` is not ``gates``.
             RuntimeError: not injected.
         """
         if self.position_net is None:
             raise RuntimeError("the layers are made for a base: inject first")
+        if self.start != "gates":
+            raise InputError(
+                f"GLIGEN's layers are those of the start 'gates', not of '{self.start}'",
+                place="gated_self_attention.start",
+                remedy="set start to 'gates'",
+            )
+        if (self.place, self.keys) != ("fourier", "both"):
+            warnings.warn(
+                "gated_self_attention: GLIGEN's weights were trained with place 'fourier' and keys 'both', "
+                f"not with '{self.place}' and '{self.keys}'; train them before use",
+                Notice,
+                stacklevel=2,
+            )
         found, place = read_gligen(weights)
         check_weights(found, self.state_dict(), place=place)
         self.load_state_dict(found)
 
     def figures(self) -> dict[str, float]:
-        """Mean |tanh| of the gates alpha and beta, and mean over blocks of |added| / |v| in the last call.
+        """Mean size of the gates of either part, and mean over blocks of |added| / |v| in the last call.
 
         The ratio counts the targets with a graph alone; it is missing before the first call.
         """
@@ -233,16 +205,57 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         if not self.blocks or max(self._gate("alpha_attn"), self._gate("alpha_dense")) >= NEAR_ZERO:
             return None
         return (
-            f"the gates of gated self-attention are near 0 (mean |tanh| below {NEAR_ZERO}), "
+            f"the gates of gated self-attention are near 0 (mean size below {NEAR_ZERO}), "
             "so the graph hardly changes the picture: train longer or raise the learning rate"
         )
 
-    def _added(self, name: str, visual: Float[Tensor, "b v w"]) -> Float[Tensor, "b v w"] | None:
+    def _made(self, name: str, site: Site, token_width: int) -> GatedBlock:
+        """A new layer for a block."""
+        if self.start == "cross_attention" and site.reader is None:
+            raise InputError(
+                f"the block '{name}' has no cross-attention that can be copied",
+                place="gated_self_attention.start",
+                remedy="set start to 'zero'",
+            )
+        return GatedBlock(
+            width=site.width,
+            token_width=token_width,
+            heads=site.heads,
+            head_width=site.width // site.heads,
+            keys=self.keys,
+            start=self.start,
+            reader=site.reader() if self.start == "cross_attention" and site.reader is not None else None,
+        )
+
+    @torch.no_grad()
+    def _coverage(
+        self,
+        inputs: DenoiserInputs,
+        present: Bool[Tensor, "b n"],
+        boxes: Float[Tensor, "b n 4"],
+        boxed: Bool[Tensor, "b n"],
+    ) -> dict[int, Tensor]:
+        """The coverage of each level's cells, which all its blocks share."""
+        if not self._said_unplaced and not bool(boxed.any()):
+            self._said_unplaced = True
+            warnings.warn(
+                "gated_self_attention: place is 'coverage', and the objects have no boxes, so every token is "
+                "everywhere; give the data boxes, or set encoder.predict_boxes and add a stage 'layout'",
+                Notice,
+                stacklevel=2,
+            )
+        size = inputs.sample.shape[-2:]
+        return {
+            stride: coverage(boxes, boxed, *grid(*size)) * present[:, None]
+            for stride, grid in self._grids.items()
+        }
+
+    def _added(self, name: str, stride: int, visual: Float[Tensor, "b v w"]) -> Float[Tensor, "b v w"] | None:
         grounding = self._slot.value
         if grounding is None:
             return None
         with computed_like(visual):
-            delta: Tensor = self.blocks[key_of(name)](visual, grounding)
+            delta: Tensor = self.blocks[key_of(name)](visual, grounding, grounding.coverage.get(stride))
         shown = (grounding.strength != 0)[:, None, None]
         delta = torch.where(shown, delta, 0.0)
         with torch.no_grad():
@@ -250,52 +263,12 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         return delta
 
     def _gate(self, name: str) -> float:
-        gates = torch.stack([getattr(block, name).detach() for block in self.blocks.values()])
-        return gates.tanh().abs().mean().item()
+        gates = torch.stack([cast(GatedBlock, block).gate(name) for block in self.blocks.values()])
+        return gates.detach().abs().mean().item()
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in module.named_parameters()}
-
-
-class GatedBlock(nn.Module):
-    """The layer between a block's self- and cross-attention; gates are 0 at the start.
-
-    v + tanh(alpha) * SelfAttention([v, h])[: len(v)], then v + tanh(beta) * FF(v). Parameters are named
-    as in GLIGEN's released UNets (diffusers' layout): alpha is ``alpha_attn``, beta ``alpha_dense``.
-
-    Args:
-        width: of the block's features v.
-        token_width: c, of the grounding tokens.
-        heads: of the attention.
-        head_width: of each head.
-    """
-
-    def __init__(self, *, width: int, token_width: int, heads: int, head_width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(token_width, width)
-        keep_scale(self.linear)
-        self.attn = Attention(query_dim=width, heads=heads, dim_head=head_width)
-        self.ff = FeedForward(width, activation_fn="geglu")
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-        self.alpha_attn = nn.Parameter(torch.zeros(()))
-        self.alpha_dense = nn.Parameter(torch.zeros(()))
-
-    def forward(self, visual: Float[Tensor, "b v w"], grounding: Grounding) -> Float[Tensor, "b v w"]:
-        """The layer's residual for ``visual``; both gates are multiplied by the grounding's strength."""
-        strength = grounding.strength.to(visual)[:, None, None]
-        own = torch.ones(visual.shape[:2], dtype=torch.bool, device=visual.device)
-        visible = torch.cat([own, grounding.present.to(visual.device)], dim=1)[:, None]
-        keys = torch.cat([visual, self.linear(grounding.tokens.to(visual))], dim=1)
-        seen = self.attn(
-            self.norm1(visual),
-            encoder_hidden_states=self.norm1(keys),
-            attention_mask=visible,
-        )
-        first = strength * self.alpha_attn.tanh() * seen
-        second = strength * self.alpha_dense.tanh() * self.ff(self.norm2(visual + first))
-        return (first + second).to(visual.dtype)
 
 
 def key_of(block_name: str) -> str:

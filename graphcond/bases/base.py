@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
 from graphcond.bases.noise_process import NoiseProcess
-from graphcond.bases.sites import Addition, recomputed
+from graphcond.bases.sites import Addition, ContextReader, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import pick_device
@@ -56,6 +56,8 @@ class Site:
         text: the part of the sequence that is text, in joint attention.
         attach: for a ``block``: calls an addition with the site's features in every pass, recomputed ones
             included, and adds what it returns.
+        reader: for a ``block``: makes a trainable copy of its cross-attention; None where it has none that
+            can be copied.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Site:
     stride: int = 1
     text: slice | None = None
     attach: Callable[[Addition], Attachment] | None = None
+    reader: Callable[[], ContextReader] | None = None
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of picture features, for latents of ``height`` x ``width``."""

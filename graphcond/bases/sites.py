@@ -13,6 +13,7 @@ from threading import local
 from typing import Any
 
 from diffusers.models.attention import BasicTransformerBlock
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -91,3 +92,42 @@ class BetweenAttentions:
 
     def _leave(self, block: nn.Module, args: Any, output: Any) -> None:
         self._entered.features = None
+
+
+class ContextReader(nn.Module):
+    """A trainable float32 copy of a block's cross-attention; it shares no weight with the denoiser.
+
+    Args:
+        norm: what stands before the attention's queries.
+        attention: the attention, called as diffusers' ``Attention``.
+        context: what the denoiser makes of context tokens before its blocks read them.
+    """
+
+    def __init__(
+        self, *, norm: nn.Module | None, attention: nn.Module, context: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.norm, self.attention = norm or nn.Identity(), attention
+        self.context = context or nn.Identity()
+        self.float().requires_grad_(True)
+
+    def forward(
+        self,
+        features: Float[Tensor, "b v w"],
+        tokens: Float[Tensor, "b n c"],
+        bias: Float[Tensor, "b _ n"],
+    ) -> Float[Tensor, "b v w"]:
+        """What the features read of the tokens; ``bias`` is added to the logits."""
+        read: Tensor = self.attention(
+            self.norm(features), encoder_hidden_states=self.context(tokens), attention_mask=bias
+        )
+        return read
+
+
+def plain_weights(module: nn.Module) -> dict[str, Tensor]:
+    """The weights of a module by name, without the LoRA layers of peft around some of them."""
+    return {
+        name.replace(".base_layer.", "."): tensor
+        for name, tensor in module.state_dict().items()
+        if ".lora_" not in name
+    }

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import BatchEncoding, CLIPTokenizer
@@ -22,7 +24,13 @@ from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
 from graphcond.bases.base_files import unet_facts
 from graphcond.bases.config import BaseFields, SiteKind
 from graphcond.bases.noise_process import Diffusion
-from graphcond.bases.sites import BetweenAttentions, filled, transformer_blocks
+from graphcond.bases.sites import (
+    BetweenAttentions,
+    ContextReader,
+    filled,
+    plain_weights,
+    transformer_blocks,
+)
 from graphcond.bases.token_weights import install_token_weights, shown_places
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import Notice
@@ -139,8 +147,9 @@ class UNetBase(Base):
                 found[name] = Site(name, kind, block.dim, block.attn2, heads, stride)
             # Other norms put a scale and a gate between the attention's output and the features.
             elif kind == "block" and block.use_layer_norm and not block.only_cross_attention:
-                attach = partial(BetweenAttentions, block)
-                found[name] = Site(name, kind, block.dim, block, heads, stride, attach=attach)
+                attach, reader = partial(BetweenAttentions, block), partial(_reader, block)
+                copy = None if block.attn2 is None else reader
+                found[name] = Site(name, kind, block.dim, block, heads, stride, attach=attach, reader=copy)
         return found
 
     def tokenized(self, tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> BatchEncoding:
@@ -214,11 +223,7 @@ class UNetBase(Base):
         copy = UNetEncoderCopy.from_unet(self.unet, load_weights_from_unet=False)
         copy.controlnet_cond_embedding = embedding(copy.config.block_out_channels[0])
         copy.levels, copy.conditions = tuple(self.sites("encoder_level")), self.conditions
-        plain = {
-            name.replace(".base_layer.", "."): tensor
-            for name, tensor in self.unet.state_dict().items()
-            if ".lora_" not in name
-        }
+        plain = plain_weights(self.unet)
         copied = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
         copy.load_state_dict({name: plain[name] for name in copied}, strict=False)
         return copy
@@ -241,3 +246,19 @@ class UNetBase(Base):
                 yield Site(name, "encoder_level", width, module, stride=2 ** (number + 1))
         stride = 2 ** (len(widths) - 1)
         yield Site("mid_block", "encoder_level", widths[-1], self.unet.mid_block, stride=stride)
+
+
+def _reader(block: BasicTransformerBlock) -> ContextReader:
+    """A copy of the cross-attention of a block and of the norm before it, without LoRA and hooks."""
+    own, norm = block.attn2, block.norm2
+    copy = Attention(
+        query_dim=own.query_dim,
+        cross_attention_dim=own.cross_attention_dim,
+        heads=own.heads,
+        dim_head=own.inner_dim // own.heads,
+        bias=own.use_bias,
+    )
+    copy.load_state_dict(plain_weights(own))
+    before = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, elementwise_affine=norm.elementwise_affine)
+    before.load_state_dict(norm.state_dict())
+    return ContextReader(norm=before, attention=copy)

@@ -19,9 +19,10 @@ LAYOUT_WIDTH = 5
 HEIGHT, WIDTH = 8, 12
 """Of latents; not a square."""
 
-INJECTOR_ROWS: dict[str, dict[str, Any]] = {
+INJECTOR_ROWS: dict[str, dict[str, Any]] = {  # a kind, and what is particular to the row
     "prompt_tokens": {},
     "gated_self_attention": {},
+    "gated_self_attention by coverage": {"place": "coverage", "keys": "tokens", "start": "cross_attention"},
     "controlnet": {"layout_width": LAYOUT_WIDTH},
     "lora": {"rank": 4},
 }
@@ -48,7 +49,7 @@ class BaseRow:
 
     def allows(self, injector: str) -> bool:
         """Whether the base publishes the sites that an injector needs."""
-        needed = INJECTORS[injector].needs_sites
+        needed = INJECTORS[injector.split()[0]].needs_sites
         return not needed or bool(needed & self.config.sites)
 
 
@@ -71,7 +72,7 @@ def fresh(request: pytest.FixtureRequest, row: str) -> Base:
 
 
 def build(kind: str) -> Injector:
-    return INJECTORS[kind](**INJECTOR_ROWS[kind]).build()
+    return INJECTORS[kind.split()[0]](**INJECTOR_ROWS[kind]).build()
 
 
 def inputs(base: Base) -> DenoiserInputs:

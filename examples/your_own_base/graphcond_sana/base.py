@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers import AutoencoderDC, SanaTransformer2DModel, SchedulerMixin
+from diffusers.models.attention_processor import Attention
+from diffusers.models.transformers.sana_transformer import SanaAttnProcessor2_0
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import T5EncoderModel, T5Tokenizer
@@ -16,7 +19,7 @@ from graphcond.bases.base import Base, LatentMoments, Site
 from graphcond.bases.config import DType, SiteKind
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler
 from graphcond.bases.noise_process import Flow
-from graphcond.bases.sites import Addition, filled
+from graphcond.bases.sites import Addition, ContextReader, filled, plain_weights
 from graphcond.bases.token_weights import install_token_weights, shown_places
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import fingerprint, module_version
@@ -105,9 +108,27 @@ class SanaBase(Base):
                 name = f"{name}.attn2"
                 found[name] = Site(name, kind, width, block.attn2, block.attn2.heads, stride)
             elif kind == "block":
-                attach = partial(BeforeCrossAttention, block.attn2)
-                found[name] = Site(name, kind, width, block, block.attn1.heads, stride, attach=attach)
+                own, heads = block.attn2, block.attn1.heads
+                attach, reader = partial(BeforeCrossAttention, own), partial(self._reader, own)
+                found[name] = Site(name, kind, width, block, heads, stride, attach=attach, reader=reader)
         return found
+
+    def _reader(self, attention: Attention) -> ContextReader:
+        """A copy of a block's cross-attention, and of what makes the context that it reads."""
+        config = self.transformer.config
+        copy = Attention(
+            query_dim=attention.query_dim,
+            qk_norm=config.qk_norm,
+            kv_heads=attention.heads if config.qk_norm is not None else None,
+            cross_attention_dim=attention.cross_attention_dim,
+            heads=attention.heads,
+            dim_head=attention.inner_dim // attention.heads,
+            bias=True,
+            processor=SanaAttnProcessor2_0(),
+        )
+        copy.load_state_dict(plain_weights(attention))
+        captions = (self.transformer.caption_projection, self.transformer.caption_norm)
+        return ContextReader(norm=None, attention=copy, context=deepcopy(nn.Sequential(*captions)))
 
     @torch.no_grad()
     def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
