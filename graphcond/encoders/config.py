@@ -410,7 +410,7 @@ class TripleTransformerConfig(EncoderFields):
 
     component = "graphcond.encoders.triple_transformer:TripleTransformer"
     reads = SceneFeatures
-    offers = frozenset({"embed_scenes"})
+    offers = frozenset({"embed_scenes", "predicted_boxes"})
     kind: Literal["triple_transformer"] = "triple_transformer"
     node_width: int = Field(256, ge=1, le=65_536)
     """Width of the transformer; 768 is BERT's."""
@@ -424,11 +424,21 @@ class TripleTransformerConfig(EncoderFields):
     """`text`: give the scene's sentence, as the base's text encoder reads it, with the graph added."""
     graph_weight: NonNegativeFloat = 0.2
     """Weight of the graph beside the sentence, with `added_to`."""
+    tokens: Literal["triples", "objects"] = "triples"
+    """A token for each triple, or for each object, from its words and the triples that it is part of."""
+    predict_boxes: bool = False
+    """Predict a box for objects without one, by a convolution over triples beside the transformer."""
+    box_layers: int = Field(5, ge=1, le=64)
+    """Rounds of that convolution."""
 
     @model_validator(mode="after")
-    def _heads_fit(self) -> TripleTransformerConfig:
+    def _parts_fit(self) -> TripleTransformerConfig:
         if self.node_width % self.heads:
             raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
+        if self.added_to and self.tokens == "objects":
+            raise ValueError("tokens: the sentence has its own tokens; leave out 'objects' or added_to")
+        if self.predict_boxes and not self.added_to and self.tokens == "triples":
+            raise ValueError("predict_boxes: a triple has no place; set tokens: objects")
         return self
 
     def token_count(self) -> TokenCount:

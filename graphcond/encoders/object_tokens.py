@@ -41,13 +41,7 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c) for up to n objects in a scene; ``text`` is not read."""
-        count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
-        vectors, here = self.network(context)[:, :count], context.is_object[:, :count]
-        boxes, boxed = context.boxes[:, :count], context.boxed[:, :count]
-        if self.box_predictor is not None:
-            predicted = self.box_predictor(context)[:, :count]
-            boxes, boxed = torch.where(boxed[..., None], boxes.float(), predicted), here
-        return GraphTokens(self.out(vectors), here, boxes, boxed)
+        return at_objects(self.out(self.network(context)), context, self.box_predictor)
 
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
         """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only.
@@ -55,8 +49,30 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
         Raises:
             InputError: the encoder was built without ``predict_boxes``.
         """
-        if self.box_predictor is None:
-            raise InputError(
-                "this encoder predicts no boxes", place="encoder.predict_boxes", remedy="set it to true"
-            )
-        return self.box_predictor(context)
+        return boxes_by(self.box_predictor, context)
+
+
+def at_objects(
+    tokens: Float[Tensor, "b n c"], context: SceneFeatures, predictor: BoxPredictor | None
+) -> GraphTokens:
+    """The tokens of the objects among all nodes, with the scene's boxes, else predicted ones if any are."""
+    count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
+    here = context.is_object[:, :count]
+    boxes, boxed = context.boxes[:, :count], context.boxed[:, :count]
+    if predictor is not None:
+        predicted = predictor(context)[:, :count]
+        boxes, boxed = torch.where(boxed[..., None], boxes.float(), predicted), here
+    return GraphTokens(tokens[:, :count], here, boxes, boxed)
+
+
+def boxes_by(predictor: BoxPredictor | None, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
+    """The predictor's boxes of all nodes.
+
+    Raises:
+        InputError: there is no predictor.
+    """
+    if predictor is None:
+        raise InputError(
+            "this encoder predicts no boxes", place="encoder.predict_boxes", remedy="set it to true"
+        )
+    return predictor(context)

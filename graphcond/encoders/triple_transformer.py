@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from graphcond.config import checked
 from graphcond.context import SceneFeatures
 from graphcond.encoders.base import Encoder
+from graphcond.encoders.boxes import BoxPredictor
 from graphcond.encoders.config import TripleTransformerConfig
+from graphcond.encoders.graph_networks import build_graph_network
+from graphcond.encoders.object_tokens import at_objects, boxes_by
 from graphcond.encoders.scene_graphs import averaged
 from graphcond.signals import GraphTokens, TextTokens
 
@@ -86,6 +89,46 @@ def _at(values: Bool[Tensor, "b n"], places: Int64[Tensor, "b t"]) -> Bool[Tenso
     return values.gather(1, places) if values.shape[1] else torch.zeros_like(places, dtype=torch.bool)
 
 
+class ObjectReadout(nn.Module):
+    """A token for each object, from what stands beside the transformer and what the transformer gives.
+
+    A node's vector is LayerNorm(word + mean attribute + mean over its items of W state), each projected, with
+    one W for items whose head it is and one for those whose tail it is. An MLP makes tokens of them: "a red
+    circle" is more than the sum of its words.
+
+    Args:
+        feature_width: d, width of the words' embeddings.
+        width: w, of the transformer.
+        token_width: c, of the tokens.
+    """
+
+    def __init__(self, feature_width: int, width: int, token_width: int) -> None:
+        super().__init__()
+        self.words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
+        self.attributes = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
+        self.ends = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Sequential(
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, token_width),
+            nn.LayerNorm(token_width),
+        )
+
+    def forward(
+        self, context: SceneFeatures, items: Items, states: Float[Tensor, "b m w"]
+    ) -> Float[Tensor, "b n c"]:
+        """Tokens of all nodes, meant for objects; ``states`` are those of ``items``."""
+        scenes, nodes = context.present.shape
+        scene, number = items.present.nonzero(as_tuple=True)
+        told = torch.cat([read(states)[items.present] for read in self.ends])
+        rows = torch.cat([scene * nodes + items.ends[scene, number, end] for end in (0, 1)])
+        heard = averaged(told, rows, scenes * nodes).unflatten(0, (scenes, nodes))
+        known = self.words(context.nodes) + self.attributes(mean_attribute(context))
+        tokens: Tensor = self.out(self.norm(known + heard.to(known.dtype)))
+        return tokens
+
+
 @checked(TripleTransformerConfig)
 class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     """Graph tokens from a transformer whose positions are a scene's triples, in no order.
@@ -96,8 +139,10 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     triple are read on their own. Triples beyond ``triples`` are not read: relations go first. A learned first
     position gathers the scene.
 
-    It gives that position's state and one token for each triple; or, with ``sentence``, the hidden states
-    of the scene's sentence with ``graph_weight`` times the scene's embedding added to each.
+    It gives that position's state and one token for each triple; or one token for each object
+    (`ObjectReadout`); or, with ``sentence``, the hidden states of the scene's sentence with ``graph_weight``
+    times the scene's embedding added to each. Predicted boxes come from a convolution over triples of their
+    own: the transformer itself places worse (mean IoU 0.41 against 0.475, docs/scenes.md).
 
     Args:
         feature_width: d, width of the words' embeddings.
@@ -109,6 +154,9 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         sentence: the base's `encode_prompt`, to give the sentence with the graph added to it.
         graph_weight: weight of the graph beside the sentence.
         masks_padding: hide the padding of the sentence, as the base hides that of prompts.
+        tokens: one for each triple, or one for each object.
+        predict_boxes: predict the boxes that a scene does not give.
+        box_layers: rounds of the convolution that predicts them.
     """
 
     reads = SceneFeatures
@@ -126,6 +174,9 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         sentence: Callable[[Sequence[str]], TextTokens] | None = None,
         graph_weight: float = DEFAULT.graph_weight,
         masks_padding: bool = False,
+        tokens: Literal["triples", "objects"] = DEFAULT.tokens,
+        predict_boxes: bool = DEFAULT.predict_boxes,
+        box_layers: int = DEFAULT.box_layers,
     ) -> None:
         super().__init__()
         self.triples, self.embedding_width = triples, token_width
@@ -144,10 +195,23 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
             layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
         self.out = nn.Sequential(nn.Linear(width, token_width), nn.LayerNorm(token_width))
+        self.objects = ObjectReadout(feature_width, width, token_width) if tokens == "objects" else None
+        self.box_predictor = (
+            BoxPredictor(build_graph_network("triple_gcn", feature_width, layers=box_layers))
+            if predict_boxes
+            else None
+        )
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
-        """Tokens (b, 1 + m, c) for up to m triples, or (b, n, c) as a prompt has; ``text`` is not read."""
-        states, present = self._states(context)
+        """Tokens (b, 1 + m, c) for up to m triples, or (b, n, c) for objects or as a prompt has.
+
+        ``text`` is not read.
+        """
+        states, items = self._states(context)
+        if self.objects is not None:
+            tokens = self.objects(context.masked().to(dtype=states.dtype), items, states[:, 1:])
+            return at_objects(tokens, context, self.box_predictor)
+        present = torch.cat([context.has_graph[:, None], items.present], dim=1)
         if self._sentence is None:
             return GraphTokens(self.out(states), present)
         with torch.no_grad():
@@ -160,7 +224,16 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         """Each scene as one vector, its first token; for an empty scene, the token of that position alone."""
         return self.out(self._states(context)[0][:, 0])
 
-    def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Bool[Tensor, "b m"]]:
+    def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
+        """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only.
+
+        Raises:
+            InputError: the encoder was built without ``predict_boxes``.
+        """
+        return boxes_by(self.box_predictor, context)
+
+    def _states(self, context: SceneFeatures) -> tuple[Float[Tensor, "b m w"], Items]:
+        """The states of the first position and of the items."""
         context = context.masked().to(dtype=self.first.dtype)
         items = items_of(context, self.triples)
         # Each item as one vector: head + relation - tail; a lone object is its head alone.
@@ -174,4 +247,4 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         everywhere = torch.ones_like(first[..., 0], dtype=torch.bool)
         hidden = ~torch.cat([everywhere, items.present], dim=1)
         states = self.transformer(torch.cat([first, vectors], dim=1), src_key_padding_mask=hidden)
-        return states, torch.cat([context.has_graph[:, None], items.present], dim=1)
+        return states, items

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from graphcond.encoders import Encoder
-from graphcond.errors import TrainingError
+from graphcond.errors import InputError, TrainingError
 from graphcond.objectives import Objective, ObjectiveResult
 from graphcond.progress import Progress
 from graphcond.recipe.stages import StageConfig
@@ -45,6 +45,7 @@ def pretrain(
         scenes, or of the last batch where there are none.
 
     Raises:
+        InputError: all that the objective reaches is frozen.
         TrainingError: the loss is not finite.
     """
     device = next(encoder.parameters()).device
@@ -76,6 +77,12 @@ def _loop(
         optimizer.zero_grad()
         rows = order_of(stage.seed, np.arange(step * size, (step + 1) * size), len(trained))
         result = objective(encoder, trained.batch(rows, device))
+        if not result.loss.requires_grad:
+            raise InputError(
+                "nothing is left to train: an earlier stage froze what the objective reaches",
+                place=f"stages.{stage.name}",
+                remedy="leave the stage out, or set then: train in the earlier one",
+            )
         if not bool(result.loss.isfinite()):
             raise TrainingError(
                 f"the loss is {float(result.loss.detach())} at step {step + 1}",

@@ -113,6 +113,8 @@ def run_stages(
 ) -> None:
     """Bring each stage's encoder where its objective leads; a stage that was done before is read.
 
+    What a stage freezes is frozen for the stages after it, too.
+
     Args:
         recipe: names the stages.
         gatherer: the recipe's own data.
@@ -125,7 +127,6 @@ def run_stages(
         InputError: a stage's data are not scenes, or lack what its objective needs.
         TrainingError: the loss of a stage is not finite.
     """
-    results = {}
     for stage in recipe.stages:
         source, rows, others = _data_of(stage, gatherer, (trained, held_out))
         encoder = model.conditions[stage.condition].encoder
@@ -149,8 +150,7 @@ def run_stages(
         if run is not None:
             with atomic_folder(run.stages / stage.name) as folder:
                 write_result(folder, key, result)
-        results[stage.name] = result
-    _freeze(recipe, model, results)
+        _freeze(stage, model, result)
 
 
 def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
@@ -159,15 +159,15 @@ def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
     Raises:
         InputError: the run folder has lost a stage.
     """
-    _freeze(recipe, model, {stage.name: read_result(run.stages / stage.name) for stage in recipe.stages})
-
-
-def _freeze(recipe: Recipe, model: GraphModel, results: Mapping[str, StageResult]) -> None:
-    """Freeze the parameters that a stage trained, if it says so; the main training trains the others."""
     for stage in recipe.stages:
-        parameters = dict(model.conditions[stage.condition].encoder.named_parameters())
-        for name in results[stage.name].trained if stage.then == "freeze" else ():
-            parameters[name].requires_grad_(False)
+        _freeze(stage, model, read_result(run.stages / stage.name))
+
+
+def _freeze(stage: StageConfig, model: GraphModel, result: StageResult) -> None:
+    """Freeze what the stage trained, if it says so: later stages and the main training train the others."""
+    parameters = dict(model.conditions[stage.condition].encoder.named_parameters())
+    for name in result.trained if stage.then == "freeze" else ():
+        parameters[name].requires_grad_(False)
 
 
 def _data_of(stage: StageConfig, gatherer: Gatherer, own: tuple[Rows, Rows]) -> tuple[Gatherer, Rows, Rows]:
@@ -205,6 +205,7 @@ def _key(stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], row
         gatherer.recipe.features.model_dump_json(),
         gatherer.sources[stage.condition].identity(),
         module_version(encoder, {}),
+        [name for name, parameter in encoder.named_parameters() if not parameter.requires_grad],
         *(source_version(package) for package in (encoders, objectives)),
         scenes,
         digests,

@@ -30,6 +30,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("layout", SMALL | {"channels": 6, "size": 5, "network": "gcn", "backend": "torch"}),
     ("triple_transformer", SMALL | {"triples": 8}),
     ("triple_transformer", SMALL | {"triples": 8, "added_to": "text"}),
+    ("triple_transformer", SMALL | {"triples": 8, "tokens": "objects", "predict_boxes": True}),
 ]
 READS_ONE_ORDER = {"sentence"}
 """A sentence names objects in the order of the graph."""

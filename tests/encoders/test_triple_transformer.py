@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from graphcond.encoders import TripleTransformer, TripleTransformerConfig
 from graphcond.encoders.triple_transformer import ITEM_KINDS, items_of, mean_attribute
+from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.signals import GraphTokens, TextTokens
 from tests.builders import small_base
@@ -140,6 +142,71 @@ def test_scenes_that_were_dropped_are_hidden(base) -> None:
     dropped = features_of([PARK, PAIR]).without(torch.tensor([True, False]))
     tokens = build(base)(dropped, TEXT)
     assert tokens.has_graph.tolist() == [False, True]
+
+
+PLACED = {"tokens": "objects", "predict_boxes": True}
+
+
+@torch.no_grad()
+def test_a_token_and_a_place_for_each_object(base) -> None:
+    encoder = build(base, **PLACED)
+    context = features_of([PARK, PAIR, LOOSE, EMPTY])
+    tokens = encoder(context, TEXT)
+    assert tokens.present.sum(1).tolist() == [4, 2, 2, 0]
+    assert torch.equal(tokens.boxed, tokens.present)
+    assert torch.equal(tokens.boxes, encoder.predicted_boxes(context)[:, :4])
+    known = replace(context, boxed=context.is_object, boxes=torch.full_like(context.boxes, 0.5))
+    assert bool((encoder(known, TEXT).boxes[tokens.present] == 0.5).all())
+
+
+@torch.no_grad()
+def test_the_token_of_an_object_tells_its_own_side_of_a_relation(base) -> None:
+    encoder = build(base, **PLACED)
+    there, back = (SceneGraph(("cat", "cat"), ((a, "above", b),)) for a, b in ((0, 1), (1, 0)))
+    one, other = of(encoder, there, back).tokens
+    assert torch.allclose(one, other.flip(0), atol=1e-5)
+    assert (one[0] - one[1]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_an_object_beyond_the_triples_that_are_read_has_its_words(base) -> None:
+    tokens = of(build(base, tokens="objects", triples=1), SceneGraph(("cat", "dog", "cat", "cow")))
+    assert bool(tokens.tokens.isfinite().all())
+    assert (tokens.tokens[0, 1] - tokens.tokens[0, 3]).abs().max() > 1e-3
+
+
+def test_what_pretrains_a_scenes_embedding_leaves_the_readout_and_the_boxes(base) -> None:
+    encoder = build(base, **PLACED)
+    encoder.embed_scenes(features_of([PARK, LOOSE])).square().sum().backward()
+    untouched = {name.split(".")[0] for name, p in encoder.named_parameters() if p.grad is None}
+    assert untouched == {"objects", "box_predictor"}
+
+
+def test_older_weights_fit_the_transformer_without_a_readout(base) -> None:
+    plain = set(build(base).state_dict())
+    assert plain < set(build(base, **PLACED).state_dict())
+    assert {name.split(".")[0] for name in plain} == {
+        *("read_words", "read_attributes", "read_predicates", "kinds", "first", "norm", "transformer", "out")
+    }
+
+
+def test_no_boxes_without_a_predictor(base) -> None:
+    with pytest.raises(InputError, match="predicts no boxes"):
+        build(base, tokens="objects").predicted_boxes(features_of([PAIR]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"predict_boxes": True}, "a triple has no place; set tokens: objects"),
+        ({"tokens": "objects", "added_to": "text"}, "the sentence has its own tokens"),
+        ({"tokens": "nodes"}, "'triples' or 'objects'"),
+        ({"box_layers": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TripleTransformerConfig(**settings)
 
 
 def test_heads_that_do_not_divide_the_width() -> None:

@@ -120,6 +120,23 @@ def test_what_comes_after(
     assert any("injector." in name for name in trained_weights(run))
 
 
+@pytest.mark.parametrize("then", ["train", "freeze"])
+def test_what_a_stage_freezes_stays_in_the_next(
+    then: str, sd_folder: Path, clip_folder: Path, scenes: SceneSet, tmp_path: Path
+) -> None:
+    stages = layout_stage(then=then), layout_stage(name="again", learning_rate=0.1)
+    recipe = staged(sd_folder, clip_folder, *stages)
+    if then == "freeze":
+        with pytest.raises(InputError, match=r"stages\.again: nothing is left to train"):
+            run_toy(recipe, scenes, tmp_path / "run")
+        return
+    run = run_toy(recipe, scenes, tmp_path / "run")
+    first, second = (read_result(run.folder / "stages" / name) for name in ("layout", "again"))
+    assert not same(
+        {k: first.weights[k] for k in first.trained}, {k: second.weights[k] for k in first.trained}
+    )
+
+
 def test_a_checkpoint_without_its_frozen_stage_is_refused(
     sd_folder: Path, clip_folder: Path, scenes: SceneSet, tmp_path: Path
 ) -> None:
