@@ -410,7 +410,7 @@ class TripleTransformerConfig(EncoderFields):
 
     component = "graphcond.encoders.triple_transformer:TripleTransformer"
     reads = SceneFeatures
-    offers = frozenset({"embed_scenes", "predicted_boxes"})
+    offers = frozenset({"embed_scenes", "predicted_boxes", "object_tokens"})
     kind: Literal["triple_transformer"] = "triple_transformer"
     node_width: int = Field(256, ge=1, le=65_536)
     """Width of the transformer; 768 is BERT's."""
@@ -437,7 +437,7 @@ class TripleTransformerConfig(EncoderFields):
             raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
         if self.added_to and self.tokens == "objects":
             raise ValueError("tokens: the sentence has its own tokens; leave out 'objects' or added_to")
-        if self.predict_boxes and not self.added_to and self.tokens == "triples":
+        if self.predict_boxes and self.tokens == "triples":
             raise ValueError("predict_boxes: a triple has no place; set tokens: objects")
         return self
 

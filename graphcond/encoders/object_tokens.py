@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from graphcond.context import SceneFeatures
@@ -55,14 +55,20 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
 def at_objects(
     tokens: Float[Tensor, "b n c"], context: SceneFeatures, predictor: BoxPredictor | None
 ) -> GraphTokens:
-    """The tokens of the objects among all nodes, with the scene's boxes, else predicted ones if any are."""
+    """The tokens of the objects among all nodes, at their places."""
     count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
-    here = context.is_object[:, :count]
-    boxes, boxed = context.boxes[:, :count], context.boxed[:, :count]
-    if predictor is not None:
-        predicted = predictor(context)[:, :count]
-        boxes, boxed = torch.where(boxed[..., None], boxes.float(), predicted), here
-    return GraphTokens(tokens[:, :count], here, boxes, boxed)
+    boxes, boxed = places_of(context, predictor)
+    return GraphTokens(tokens[:, :count], context.is_object[:, :count], boxes[:, :count], boxed[:, :count])
+
+
+def places_of(
+    context: SceneFeatures, predictor: BoxPredictor | None
+) -> tuple[Float[Tensor, "b n 4"], Bool[Tensor, "b n"]]:
+    """The scene's boxes, else predicted ones if there is a predictor; and which objects have one."""
+    if predictor is None:
+        return context.boxes, context.boxed
+    predicted = predictor(context)
+    return torch.where(context.boxed[..., None], context.boxes.to(predicted), predicted), context.is_object
 
 
 def boxes_by(predictor: BoxPredictor | None, context: SceneFeatures) -> Float[Tensor, "b n 4"]:

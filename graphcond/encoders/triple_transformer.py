@@ -19,6 +19,7 @@ from graphcond.encoders.config import TripleTransformerConfig
 from graphcond.encoders.graph_networks import build_graph_network
 from graphcond.encoders.object_tokens import at_objects, boxes_by
 from graphcond.encoders.scene_graphs import averaged
+from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, TextTokens
 
 DEFAULT = TripleTransformerConfig.model_construct()
@@ -179,9 +180,10 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         box_layers: int = DEFAULT.box_layers,
     ) -> None:
         super().__init__()
-        self.triples, self.embedding_width = triples, token_width
+        self.triples, self.embedding_width, self.predicts_boxes = triples, token_width, predict_boxes
         self.token_count = None if sentence is None else "prompt"
-        self._sentence, self.graph_weight, self.masks_padding = sentence, graph_weight, masks_padding
+        self._sentence = sentence
+        self.graph_weight, self.masks_padding = graph_weight, masks_padding
         self.read_words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
         self.read_attributes = nn.Linear(feature_width, width, bias=False)
         self.read_predicates = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
@@ -207,10 +209,9 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
 
         ``text`` is not read.
         """
-        states, items = self._states(context)
         if self.objects is not None:
-            tokens = self.objects(context.masked().to(dtype=states.dtype), items, states[:, 1:])
-            return at_objects(tokens, context, self.box_predictor)
+            return at_objects(self.object_tokens(context), context, self.box_predictor)
+        states, items = self._states(context)
         present = torch.cat([context.has_graph[:, None], items.present], dim=1)
         if self._sentence is None:
             return GraphTokens(self.out(states), present)
@@ -223,6 +224,20 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
     def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b c"]:
         """Each scene as one vector, its first token; for an empty scene, the token of that position alone."""
         return self.out(self._states(context)[0][:, 0])
+
+    def object_tokens(self, context: SceneFeatures) -> Float[Tensor, "b n c"]:
+        """A token for each node; meant for objects only.
+
+        Raises:
+            InputError: the encoder gives no tokens of objects.
+        """
+        if self.objects is None:
+            raise InputError(
+                "this encoder gives no tokens of objects", place="encoder.tokens", remedy="set it to objects"
+            )
+        states, items = self._states(context)
+        tokens: Tensor = self.objects(context.masked().to(dtype=states.dtype), items, states[:, 1:])
+        return tokens
 
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
         """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only.

@@ -190,9 +190,11 @@ def test_older_weights_fit_the_transformer_without_a_readout(base) -> None:
     }
 
 
-def test_no_boxes_without_a_predictor(base) -> None:
+def test_no_boxes_without_a_predictor_and_no_objects_without_a_readout(base) -> None:
     with pytest.raises(InputError, match="predicts no boxes"):
         build(base, tokens="objects").predicted_boxes(features_of([PAIR]))
+    with pytest.raises(InputError, match="no tokens of objects"):
+        build(base).object_tokens(features_of([PAIR]))
 
 
 @pytest.mark.parametrize(
