@@ -59,8 +59,10 @@ def spaced(say: Callable[[str], None], task: str, *, ends: bool = True) -> Progr
         if done == 0:
             say(f"{task} ...")
         elif (done == total and ends) or (done < total and now - said >= INTERVAL):
-            rate = f", {done / max(now - began, 1e-9):.3g}/s" if total > 1 else ""
-            say(f"{task}: {done}/{total}{rate}")
+            rate = done / max(now - began, 1e-9)
+            speed = f", {rate:.3g}/s" if total > 1 else ""
+            left = f", about {duration((total - done) / rate)} left" if done < total else ""
+            say(f"{task}: {done}/{total}{speed}{left}")
             said = now
 
     return count

@@ -34,12 +34,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 {name: number for name, number in report.user_properties if isinstance(number, int)}
             )
     if counts["inputs"] or counts["kills"]:
-        same = (
-            f"{counts['different']} end states differ" if counts["different"] else "end state bit-identical"
-        )
+        differing = f"{counts['different']} end states differ"
+        same = differing if counts["different"] else "end state bit-identical"
+        killed = f"{counts['lost']} lost, {same}" if counts["kills"] else "none tried"
         terminalreporter.write_line(
             f"{counts['inputs']:,} inputs, {counts['tracebacks']} tracebacks, {counts['hangs']} hangs, "
-            f"{counts['half_written']} half-written; {counts['kills']} kills, {counts['lost']} lost, {same}"
+            f"{counts['half_written']} half-written; {counts['kills']} kills, {killed}"
         )
 
 

@@ -41,7 +41,7 @@ def test_without_a_terminal_there_are_lines_at_intervals(
         count = watch("painting")
         for done in (0, 10, 60, 70, 80):
             count(done, 80)
-    lines = ["painting ...", "painting: 60/80, 10/s", "painting: 80/80, 10/s"]
+    lines = ["painting ...", "painting: 60/80, 10/s, about 2 s left", "painting: 80/80, 10/s"]
     assert capsys.readouterr().err.splitlines() == lines
 
 

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from graphcond.errors import InputError
 from graphcond.io.terminal import console, say
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph, Column, NodeEmbeddings
-    from graphcond.intervals import Measurement
     from graphcond.progress import Watch
     from graphcond.samplers import NeighborSamplerConfig
 
@@ -59,16 +57,12 @@ def show_agreement(
 
     from graphcond.data.dataset import GraphDataset
     from graphcond.intervals import Measurement, bootstrap_interval
+    from graphcond.report import Table
 
-    labels = GraphDataset(graph).labels(column)
-    held_out = graph.nodes.in_split("test")
-    rows = held_out if len(held_out) else np.arange(len(graph))
-    labelled = np.array([row for row in rows.tolist() if labels[row]], np.int64)
-    if not len(labelled):
-        raise InputError(f"no target has a {column}", place="--agreement", remedy="name another column")
-    generator = np.random.default_rng(seed)
-    targets = np.sort(generator.permutation(labelled)[:TARGETS])
-    progress, found = watch("sampling"), dict[str, Measurement]()
+    data, held_out = GraphDataset(graph), graph.nodes.in_split("test")
+    labels, among = data.labels(column), held_out if len(held_out) else np.arange(len(graph))
+    targets = data.labelled(column, among, limit=TARGETS, seed=seed)
+    progress, found = watch("trying samplers"), dict[str, Measurement]()
     for done, (name, config) in enumerate(configs.items(), 1):
         sampler = config.build(graph=graph, embeddings=embeddings, forbidden=held_out)
         shares = sampler.sample(targets, np.random.default_rng(seed)).agreement(labels)
@@ -78,17 +72,7 @@ def show_agreement(
     if as_json:
         say(json.dumps({name: asdict(figure) for name, figure in found.items()}, ensure_ascii=False))
         return
-    _print(found, column, "test" if len(held_out) else None)
-
-
-def _print(found: Mapping[str, Measurement], column: str, split: str | None) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("sampler", f"same {escape(column)}", "95 % interval")
-    for name, figure in found.items():
-        table.add_row(name, f"{figure.mean:.2f}", f"{figure.low:.2f} to {figure.high:.2f}")
-    console().print(table)
-    of = f"of the split '{split}'" if split else "of the graph"
-    count = next(iter(found.values())).n
-    say(f"share of neighbors with the {column} of their target, over {count:,} targets {of}")
+    table = Table.of([{"sampler": name, f"same {column}": figure} for name, figure in found.items()])
+    console().print(table.to_rich())
+    of = "of the split 'test'" if len(held_out) else "of the graph"
+    say(f"share of neighbors with the {column} of their target, over {len(targets):,} targets {of}")

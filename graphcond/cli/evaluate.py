@@ -89,7 +89,7 @@ def evaluate(
     named = None if protocol is None else get_protocol(protocol, place="--protocol")
     shown: list[tuple[Targets, Mapping[str, PictureSet]]] = []
     with progress_bars() as watch:
-        data = open_data(_data_of(recipe, graph), progress=watch("drawing the world"))
+        data = open_data(_data_of(recipe, graph), progress=watch("drawing pictures of the world"))
         chosen = named or protocol_for(recipe.evaluation.protocol, data)
         chosen = replace(
             chosen,

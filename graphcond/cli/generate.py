@@ -123,7 +123,7 @@ def _draw(
     pictures: list[Any] = []
     starts = range(0, max(len(scenes), 1), SCENES_AT_ONCE)
     for go, start in enumerate(starts):
-        bar = watch("drawing")
+        bar = watch("drawing (steps)")
 
         def count(step: int, steps: int, bar: Progress = bar, go: int = go) -> None:
             bar(go * steps + step, len(starts) * steps)  # one bar for all goes

@@ -92,7 +92,7 @@ def sample_all(
             share,
             workers=workers,
             in_workers=partial(_build, folder, config, network),
-            progress=watch("sampling"),
+            progress=watch("sampling targets"),
         )
     if done:
         say(f"neighbors of {len(plan.targets)} targets: {out}")

@@ -47,7 +47,7 @@ def compare_all(
     with progress_bars() as watch:
         needed = any(config.reads_embeddings for config in configs.values())
         embeddings = embed(graph, network, watch) if needed else None
-        progress, found = watch("sampling"), dict[str, list[int]]()
+        progress, found = watch("trying samplers"), dict[str, list[int]]()
         for done, (name, config) in enumerate(configs.items(), 1):
             sampler = config.build(graph=graph, embeddings=embeddings)
             context = sampler.sample(np.array([row]), np.random.default_rng(seed))

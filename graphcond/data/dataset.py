@@ -257,6 +257,18 @@ class Dataset(ABC):
             raise InputError(f"no {self.noun} of the split '{split}' has {self.drawn_from}", place=self.root)
         return rows
 
+    def labelled(self, column: str, among: Rows, *, limit: int | None, seed: int) -> Rows:
+        """Rows with a label in a column, ascending; at most ``limit``, drawn at random from ``among``.
+
+        Raises:
+            InputError: there is no such column, or no row of ``among`` has a label.
+        """
+        labels = self.labels(column)
+        rows = np.array([row for row in among.tolist() if labels[row]], np.int64)
+        if not len(rows):
+            raise InputError(f"no target has a {column}", place=self.root, remedy="name another column")
+        return np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
+
     def checked(self, targets: Rows) -> Rows:
         """Explicitly named ``targets``, as training targets.
 

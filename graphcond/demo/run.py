@@ -98,7 +98,7 @@ def _run_demo(
     clock = _Clock()
     with clock.measure("world"), progress_bars() as watch:
         world = ArtWorld(seed=seed, paintings_per_artist=size.paintings_per_artist)
-        graph = save_world(world, out / "graph", progress=watch("painting the world"))
+        graph = save_world(world, out / "graph", progress=watch("painting pictures of the world"))
     settings = [f"data={{kind: mmag, path: {str(graph.root)!r}, resolution: 64}}", f"training.seed={seed}"]
     if size.training_steps is not None:
         settings.append(f"training.steps={size.training_steps}")
@@ -134,7 +134,7 @@ def _draw_and_score(
     held_out = _some(data.rows("test"), size.held_out, rng)
     unseen = _some(data.rows("unseen"), size.unseen, rng)
     with progress_bars() as watch:
-        looking = watch("looking at the neighbors")
+        looking = watch("looking at neighbors")
         contexts = data.views(recipe, pipe.model.extractors, forbidden=data.rows("test"), progress=looking)
         maker = ModelPictures(
             pipe, contexts, np.concatenate([held_out, unseen]), DrawSettings(steps=STEPS), shuffle_seed=seed

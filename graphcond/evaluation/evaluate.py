@@ -118,7 +118,7 @@ def score_pictures(
     pairs = [pair for pair in DIFFERENCES if set(pair) <= set(samples)]
     arms: dict[str, dict[str, Measurement]] = {arm: {} for arm in samples}
     differences: dict[str, dict[str, Measurement]] = {f"{a} - {b}": {} for a, b in pairs}
-    progress = watch("scoring")
+    progress = watch("scoring (metrics)")
     for done, metric in enumerate(metrics):
         progress(done, len(metrics))
         evidence = {arm: metric.evidence(made, seed=seed) for arm, made in samples.items()}

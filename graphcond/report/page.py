@@ -77,8 +77,10 @@ def _about(run: Run) -> dict[str, Any]:
             for stage, figures in run.stages.items()
         },
         "plots": [_drawn(plot) for plot in own_plots(run)],
-        "previews": _previews(run),
-        "evaluated": _evaluated(run),
+        "previews": _sheets({f"step {step}": run.previews[step] for step in chosen(list(run.previews))}),
+        "evaluated": _sheets(
+            {file.parent.name: file for file in sorted((run.folder / "evaluations").glob("*/pictures.png"))}
+        ),
         "recipe": _recipe(run),
     }
 
@@ -119,15 +121,6 @@ def _shares(run: Run) -> list[tuple[str, str, float]]:
 
 def _drawn(plot: Plot) -> dict[str, str]:
     return {"title": plot.title, "source": _data("image/svg+xml", plot.svg())}
-
-
-def _previews(run: Run) -> list[dict[str, str]]:
-    return _sheets({f"step {step}": run.previews[step] for step in chosen(list(run.previews))})
-
-
-def _evaluated(run: Run) -> list[dict[str, str]]:
-    files = sorted((run.folder / "evaluations").glob("*/pictures.png"))
-    return _sheets({file.parent.name: file for file in files})
 
 
 def _sheets(files: Mapping[str, Path]) -> list[dict[str, str]]:

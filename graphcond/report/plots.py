@@ -43,6 +43,7 @@ SETTINGS: Any = {
     "axes.grid": True,
     "grid.color": "#e5e7eb",
     "axes.edgecolor": "#9ca3af",
+    "axes.formatter.useoffset": False,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
@@ -120,7 +121,7 @@ def _plot(
         if not axes.lines:
             return []
         axes.set(title=line(title), xlabel="optimizer step", ylabel=unit)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.margins(x=0.02)
         named = [one for one in axes.lines if not str(one.get_label()).startswith("_")]
         if len(named) > 1:

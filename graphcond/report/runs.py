@@ -123,9 +123,12 @@ class Run:
     @property
     def parameters(self) -> dict[str, int]:
         """The number of trained parameters by group; empty in folders of old versions."""
-        found = self._newest("start", "parameters")
-        counts = {name: _integer(count) for name, count in found.items()}
-        return {name: count for name, count in counts.items() if count is not None}
+        return {
+            name: count
+            for record in self.of("start")
+            for name, count in _mapping(record.get("parameters")).items()
+            if _integer(count) is not None
+        }
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -146,12 +149,11 @@ class Run:
     @property
     def peak_memory(self) -> tuple[str, float] | None:
         """The place whose memory was measured (``process`` or ``GPU``), and the peak in bytes."""
-        places = {
-            str(record["memory"].get("of")): _number(record["memory"].get("bytes"))
+        peaks = {
+            str(_at(record, ("memory", "of"))): peak
             for record in self.of("train")
-            if isinstance(record.get("memory"), dict)
+            if (peak := _number(_at(record, ("memory", "bytes")))) is not None
         }
-        peaks = {place: peak for place, peak in places.items() if peak is not None}
         return next(iter(peaks.items()), None)
 
     @property
@@ -188,27 +190,16 @@ class Run:
 
     def curve(self, kind: str, *path: str) -> Curve:
         """The figure at ``path`` inside the records of a kind; records without it are left out."""
-        found: dict[int, float] = {}
-        for record in self.of(kind):
-            value: Any = record
-            for key in path:
-                value = _mapping(value).get(key)
-            if (figure := _number(value)) is not None:
-                found[int(record["step"])] = figure
+        found = {
+            int(record["step"]): value
+            for record in self.of(kind)
+            if (value := _number(_at(record, path))) is not None
+        }
         return Curve(tuple(found), tuple(found.values()))
 
     def names(self, kind: str, *path: str) -> list[str]:
         """The keys that stand at ``path`` in any record of a kind."""
-        keys: dict[str, None] = {}
-        for record in self.of(kind):
-            value: Any = record
-            for key in path:
-                value = _mapping(value).get(key)
-            keys |= dict.fromkeys(_mapping(value))
-        return list(keys)
-
-    def _newest(self, kind: str, key: str) -> Mapping[str, Any]:
-        return next((_mapping(record[key]) for record in reversed(list(self.of(kind))) if key in record), {})
+        return list(dict.fromkeys(key for record in self.of(kind) for key in _mapping(_at(record, path))))
 
 
 BOXES_HIDDEN = "_boxes_hidden"
@@ -222,16 +213,23 @@ def gap_of(record: Mapping[str, Any], condition: str = "") -> Measurement | floa
         record: the record.
         condition: `BOXES_HIDDEN` for the gap of graphs without their boxes.
     """
-    percent = _mapping(record.get(f"gap_percent{condition}"))
-    low, mean, high = (_number(percent.get(key)) for key in ("low", "mean", "high"))
-    n = _integer(percent.get("n"))
-    if low is not None and mean is not None and high is not None and n is not None:
-        return Measurement("gap", mean, low, high, n)
-    gap, without = (
-        _number(record.get(f"graph_gap{condition}")),
-        _number(_mapping(record.get("loss")).get("no_graph")),
-    )
+    if (percent := measurement(record.get(f"gap_percent{condition}"), "gap")) is not None:
+        return percent
+    gap, without = _number(record.get(f"graph_gap{condition}")), _number(_at(record, ("loss", "no_graph")))
     return None if gap is None or not without else 100 * gap / without
+
+
+def measurement(values: Any, name: str) -> Measurement | None:
+    """A figure with its interval, if the plain ``values`` are one."""
+    match values:
+        case {
+            "mean": float() | int() as mean,
+            "low": float() | int() as low,
+            "high": float() | int() as high,
+            "n": int() as n,
+        }:
+            return Measurement(name, mean, low, high, n)
+    return None
 
 
 def read_run(folder: str | Path) -> Run:
@@ -309,6 +307,13 @@ def _evaluations(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             for part, report in _mapping(read_json(file, nan=True)).items():
                 if isinstance(report, dict) and isinstance(report.get("arms"), dict):
                     yield f"{name}/{part}", report
+
+
+def _at(record: Any, path: Sequence[str]) -> Any:
+    """What stands at ``path`` inside a record; None where nothing does."""
+    for key in path:
+        record = _mapping(record).get(key)
+    return record
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 
 from graphcond.intervals import Measurement
 from graphcond.progress import duration
-from graphcond.report.runs import Run
+from graphcond.report.runs import Run, measurement
 from graphcond.report.table import Cell, Table
 
 GAP = "graph gap, % of the loss without graph"
@@ -30,10 +30,13 @@ def summary(runs: Sequence[Run]) -> Table:
             **({GAP_HIDDEN: run.gap_boxes_hidden} if hidden else {}),
             "trained parameters": sum(run.parameters.values()) or None,
             "peak memory": memory_of(run),
+            "seconds per step": run.step_seconds,
+            "seconds in all": sum_of_stages(run),
         }
         for run in runs
     ]
-    notes = ["in brackets 95 % intervals, from resampled validation samples"] if intervals(rows) else []
+    measured = any(isinstance(run.gap, Measurement) for run in runs)
+    notes = ["in brackets 95 % intervals, from resampled validation samples"] if measured else []
     return Table.of(rows, title="Runs", notes=notes)
 
 
@@ -64,7 +67,7 @@ def figures(runs: Sequence[Run]) -> Table:
 def differences(runs: Sequence[Run]) -> Table:
     """The settings in which the recipes differ, with a column for each run."""
     settings = dict.fromkeys(key for run in runs for key in run.settings)
-    rows = [(key, *(_setting(run.settings, key) for run in runs)) for key in settings]
+    rows = [(key, *(str(run.settings.get(key, "(not set)")) for run in runs)) for key in settings]
     return Table(
         ("setting", *(run.label for run in runs)),
         tuple(row for row in rows if len(set(row[1:])) > 1),
@@ -95,7 +98,7 @@ def evaluated(report: Mapping[str, Any]) -> dict[str, dict[str, Measurement]]:
         columns = report.get(group)
         for column, by_metric in columns.items() if isinstance(columns, Mapping) else ():
             for metric, figure in by_metric.items() if isinstance(by_metric, Mapping) else ():
-                if (measured := _measurement(figure)) is not None:
+                if (measured := measurement(figure, str(metric))) is not None:
                     found.setdefault(str(metric), {})[str(column)] = measured
     return found
 
@@ -116,11 +119,6 @@ def sum_of_stages(run: Run) -> float | None:
     return sum(seconds for name, seconds in run.seconds.items() if name not in inside) or None
 
 
-def intervals(rows: Sequence[Mapping[str, Cell]]) -> bool:
-    """True if any cell has an interval."""
-    return any(isinstance(cell, Measurement) for row in rows for cell in row.values())
-
-
 def _figures(run: Run) -> Iterator[tuple[str, Cell]]:
     yield from (("run", run.label), ("folder", str(run.folder)), ("recipe", run.name), ("state", run.state))
     yield from (("steps_done", run.done), ("steps", run.steps), ("loss", run.loss), ("gap_percent", run.gap))
@@ -135,19 +133,3 @@ def _figures(run: Run) -> Iterator[tuple[str, Cell]]:
     for part, report in run.evaluations.items():
         for metric, arms in evaluated(report).items():
             yield from ((f"{part}/{metric}/{arm}", figure) for arm, figure in arms.items())
-
-
-def _setting(settings: Mapping[str, Any], key: str) -> str:
-    return str(settings[key]) if key in settings else "(not set)"
-
-
-def _measurement(values: Any) -> Measurement | None:
-    match values:
-        case {
-            "mean": float() | int() as mean,
-            "low": float() | int() as low,
-            "high": float() | int() as high,
-            "n": int() as n,
-        }:
-            return Measurement(str(values.get("name", "")), mean, low, high, n)
-    return None

@@ -66,7 +66,10 @@ class SweepConfig(Config):
     rows: tuple[RowConfig, ...] = ()
     """Rows by name; each has all combinations of the grid."""
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
-    """Every row is done with each of these seeds; figures are then over all of them."""
+    """Every row is done with each of these seeds; figures are then over all of them.
+
+    ``{seed}`` in a setting stands for the seed.
+    """
     seed_keys: tuple[str, ...] = Field(default=("training.seed",), min_length=1)
     """The settings that get the seed."""
     model: str | ModelConfig | None = None

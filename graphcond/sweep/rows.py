@@ -34,6 +34,9 @@ from graphcond.training.paths import RunFolder
 ROW = "row"
 """The axis of the names of rows, beside those of the grid."""
 
+SEED = "{seed}"
+"""Stands for the seed in settings that are texts, such as the folder of a base that was trained with it."""
+
 FIXED = ("base", "features", "lora", "start_from", "stages", "conditions")
 """Sections of a trained model's recipe that drawing cannot change, except for samplers."""
 
@@ -132,6 +135,10 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
             settings = {**config.set, **(row.set if row else {}), **{key: value for key, _, value in point}}
             for seed in config.seeds:
                 every = {**settings, **dict.fromkeys(config.seed_keys, seed)}
+                every = {
+                    key: value.replace(SEED, str(seed)) if isinstance(value, str) else value
+                    for key, value in every.items()
+                }
                 recipe = _recipe(config, row, every, place, model, where=f"{where} ({group})")
                 name = f"{group}, seed {seed}" if len(config.seeds) > 1 else group
                 if name in found:

@@ -28,7 +28,6 @@ from graphcond.training.objective import learns_without_graph
 from graphcond.training.optimizer import all_parameters
 from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
-from graphcond.training.reach import Reach, advice, measure
 from graphcond.training.report import Report
 from graphcond.training.stages import freeze_staged, run_stages
 
@@ -60,7 +59,6 @@ class Prepared:
         held_out: whether no validation example is trained on.
         left_out: training targets without any graph, which could teach nothing.
         always: whether samples without graph give gradients too.
-        reach: what the base can draw of the pictures; None for a resumed run.
     """
 
     data: Dataset
@@ -70,7 +68,6 @@ class Prepared:
     held_out: bool
     left_out: int
     always: bool
-    reach: Reach | None = None
 
     @property
     def trains(self) -> bool:
@@ -138,9 +135,6 @@ def prepare(
         freeze_staged(recipe, model, resumed)
     chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
     validation = gatherer.examples(model.base, *chosen, "validation")
-    reach = None if resumed is not None else measure(model.base, validation, recipe.data.resolution)
-    if reach is not None and (note := advice(reach, recipe)) is not None:
-        report.say(f"note: {note}")
     always = learns_without_graph(model.conditions.values(), base=model.lora is not None or model.trains_base)
     kept = np.flatnonzero(np.ones_like(found) if always else found)
     train = validation
@@ -157,7 +151,6 @@ def prepare(
         held_out=is_held_out,
         left_out=len(found) - len(kept),
         always=always,
-        reach=reach,
     )
 
 

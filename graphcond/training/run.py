@@ -29,6 +29,7 @@ from graphcond.training.metrics import append_record, cut_after
 from graphcond.training.paths import RunFolder
 from graphcond.training.prepare import Loaded, Prepared, prepare
 from graphcond.training.preview import Previews
+from graphcond.training.reach import advice, measure
 from graphcond.training.report import Report
 from graphcond.training.run_folder import new_run, place_of_run, resumed_run
 from graphcond.training.trackers import finish_trackers, start_trackers
@@ -194,9 +195,14 @@ def _fit(
         trainer.state.restore(checkpoint)
     if trainer.state.step == recipe.training.steps:
         report.say(f"All {trainer.state.step} steps are done already; raise training.steps to continue")
+    reach = None
+    if checkpoint is None and accelerator.is_main_process:
+        reach = measure(prepared.model.base, prepared.validation, recipe.data.resolution)
+        if (note := advice(reach, recipe)) is not None:
+            report.say(f"note: {note}")
     _begin(run, recipe, trainer.state.step, accelerator)
     _summarize(report, run, recipe, prepared, trainer, accelerator)
-    trainer.begin()
+    trainer.begin(reach)
     failure: str | None = None
     try:
         trainer.fit()

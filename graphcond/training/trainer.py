@@ -23,6 +23,7 @@ from graphcond.training.paths import RunFolder
 from graphcond.training.prepare import Prepared
 from graphcond.training.preview import Previews
 from graphcond.training.randomness import BatchPlan
+from graphcond.training.reach import Reach
 from graphcond.training.report import Report, StepBar
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
@@ -76,8 +77,8 @@ class Trainer:
             for name, group in self.state.groups.items()
         }
 
-    def begin(self) -> None:
-        """Record the facts of the run that no step changes."""
+    def begin(self, reach: Reach | None) -> None:
+        """Record the facts of the run that no step changes, and what the base can draw of its pictures."""
         networks = (self._model.base.denoiser, *self._model.base.others)
         trained = {id(p) for group in self.state.groups.values() for p in group.values()}
         frozen = (p.numel() for one in networks for p in one.parameters() if id(p) not in trained)
@@ -89,7 +90,7 @@ class Trainer:
             "targets": len(self._prepared.train),
             "validated_on": len(self._prepared.validation),
             "held_out": self._prepared.held_out,
-            "reach": None if self._prepared.reach is None else asdict(self._prepared.reach),
+            "reach": None if reach is None else asdict(reach),
         }
         self._record("start", facts)
 

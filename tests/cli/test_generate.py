@@ -90,7 +90,7 @@ def test_one_bar_counts_the_steps_of_all_scenes(scenes: int, steps: int) -> None
         seed=0,
     )
     assert pictures == (graphs or ["alone"])
-    assert seen == [("drawing", step, steps) for step in range(1, steps + 1)]
+    assert seen == [("drawing (steps)", step, steps) for step in range(1, steps + 1)]
 
 
 def test_a_sheet_has_room_for_boxes_and_for_many_objects() -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from graphcond.cli import app
 from graphcond.errors import InputError
 from tests.report.folders import RECIPE, train_line, validation_line, write_run
+from tests.report.latex import check_latex
 from tests.report.test_page import full_run
 
 
@@ -36,7 +37,9 @@ def test_all_formats_of_two_runs_of_one_name(tmp_path: Path) -> None:
     assert int(rows[0]["parameters_a"]) == 12
     assert float(rows[0]["peak_memory_bytes"]) == 2e9
     assert float(rows[0]["test/the gates are shut/clip_i/graph_high"]) == 0.6
-    assert files["tex"].read_text(encoding="utf-8").count(r"\begin{tabular}") == 3
+    tex = files["tex"].read_text(encoding="utf-8")
+    assert tex.count(r"\begin{tabular}") == 3
+    check_latex(tex, tmp_path)
     assert files["pdf"].read_bytes().startswith(b"%PDF")
 
 

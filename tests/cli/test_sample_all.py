@@ -87,7 +87,11 @@ def test_shares_workers_and_launchers_give_the_bytes_of_one_process(
 def test_the_sampler_is_made_before_targets_are_counted(world: Path, tmp_path: Path, workers: str) -> None:
     command = ["sample-all", str(world), "--out", str(tmp_path / "neighbors.safetensors"), *PPR]
     bars = CliRunner().invoke(APP, [*command[1:], "--workers", workers]).stderr
-    assert re.search(r"making the sampler: 1/1\nsampling \.\.\.\n(sampling: .*\n)*sampling: 48/48, ", bars)
+    assert re.search(
+        r"making the sampler: 1/1\n"
+        r"sampling targets \.\.\.\n(sampling targets: .*\n)*sampling targets: 48/48, ",
+        bars,
+    )
 
 
 SMALL_SHARDS = """

@@ -136,6 +136,8 @@ def test_the_page_says_what_matters(html: str) -> None:
         "25.0 [10.0, 40.0]",
         "(n = 8)",
         "2.0 GB",
+        "seconds per step",
+        "seconds in all",
         "trained parameters: a 12",
         "frozen parameters 900",
         "the gates are shut",

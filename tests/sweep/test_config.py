@@ -88,6 +88,16 @@ def test_rows_are_all_combinations(values: dict[str, Any]) -> None:
     }
 
 
+def test_a_seed_may_be_that_of_a_base(values: dict[str, Any]) -> None:
+    base = {"base.kind": "stable_diffusion", "base.model": "bases/{seed}"}
+    rows = resolved(values | {"set": values["set"] | base, "seeds": [3, 4], "rows": []})
+    assert [(row.recipe.base.model, row.recipe.training.seed) for row in rows] == [
+        ("bases/3", 3),
+        ("bases/4", 4),
+    ]
+    assert {row.group for row in rows} == {"small"}, "the seeds of a row are one line of the table"
+
+
 def test_axes_that_end_alike_are_written_in_full(values: dict[str, Any]) -> None:
     grid = {"data.seed": [1], "training.seed": [2], "conditions.neighbors.injector.kind": ["prompt_tokens"]}
     row = resolved(values | {"grid": grid, "rows": []})[0]

@@ -12,8 +12,10 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from graphcond.bases.stable_diffusion import StableDiffusionBase
 from graphcond.cli import app
 from graphcond.errors import InputError
+from graphcond.io.files import default_cache_folder
 from graphcond.precompute.work import Share
 from graphcond.sweep import SweepState, engine, parse_sweep, run_sweep
 from graphcond.sweep.exam import Shared
@@ -80,6 +82,8 @@ def test_a_stopped_sweep_goes_on_to_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sweep(values, "whole")
+    cached = in_cache()
+    assert {"features.sqlite", "training", "worlds"} <= {Path(name).parts[0] for name in cached}
     step = Trainer._after_step
     steps = 0
 
@@ -101,6 +105,19 @@ def test_a_stopped_sweep_goes_on_to_the_same_bytes(
     assert any("final" in name for name in whole)
     for pattern in ("scores.json", "differences.csv"):
         assert contents(tmp_path / "whole", pattern) == contents(tmp_path / "stopped", pattern)
+    # Other rows over the same data find their pictures, texts and neighbors in the cache too.
+    values["set"]["training.learning_rate"] = 5.0e-4
+    encoded: list[Any] = []
+    monkeypatch.setattr(StableDiffusionBase, "encode_pictures", lambda self, pixels: encoded.append(pixels))
+    assert sweep(values, "others").failed == {}
+    assert (in_cache(), encoded) == (cached, []), "a second sweep over the same data filled a cache"
+
+
+def in_cache() -> dict[str, tuple[int, int]]:
+    """The files of the cache with their sizes and the times of their last change, but for locks."""
+    folder = default_cache_folder()
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.endswith(".lock")]
+    return {str(f.relative_to(folder)): (f.stat().st_size, f.stat().st_mtime_ns) for f in files}
 
 
 def test_a_row_that_fails_does_not_stop_the_others(

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from graphcond.sweep.shared import Shared
 
 from graphcond.data.dataset import SceneDataset
 from graphcond.recipe import load_recipe
 from graphcond.sweep.exam import Exam
-from graphcond.sweep.shared import Shared
 from graphcond.worlds import SceneWorld
 
 

@@ -19,8 +19,8 @@ from graphcond.graphs.load import load_graph
 from graphcond.recipe import Recipe, load_recipe
 from graphcond.report import read_run
 from graphcond.training import train
-from graphcond.training.prepare import Prepared, prepare
-from graphcond.training.reach import OWN_KIND, Reach, advice
+from graphcond.training.prepare import prepare
+from graphcond.training.reach import OWN_KIND, Reach, advice, measure
 from graphcond.training.report import Report
 from graphcond.worlds import ArtWorld
 from tests.training.toys import quiet, toy_recipe
@@ -60,9 +60,8 @@ def recipe() -> Recipe:
 
 
 def reach_of(recipe: Recipe, graph: AttributedGraph) -> Reach:
-    found: Prepared = prepare(recipe, torch.device("cpu"), Report(quiet()), data=as_dataset(graph))
-    assert found.reach is not None
-    return found.reach
+    found = prepare(recipe, torch.device("cpu"), Report(quiet()), data=as_dataset(graph))
+    return measure(found.model.base, found.validation, recipe.data.resolution)
 
 
 def test_the_tiny_base_knows_its_own_kind_and_no_other(
@@ -89,6 +88,15 @@ def test_training_says_so_first_and_records_it(
     assert "train over Stable Diffusion" in said
     (start,) = read_run(run.folder).of("start")
     assert start["reach"]["psnr"] < 20
+
+
+def test_nothing_is_measured_where_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphcond.training.run.measure", None)
+    recipe = load_recipe("sgcond-i", base="tiny", overrides=[*FEW, "data.scenes=12"])
+    run = train(recipe, out=tmp_path / "run", device="cpu", console=quiet())
+    assert not list(read_run(run.folder).of("start"))
 
 
 FAR: dict[str, Reach] = {

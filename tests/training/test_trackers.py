@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import pytest
+import yaml
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from accelerate.utils import imports
 
@@ -128,12 +129,17 @@ def test_a_tracker_without_credentials_stops_before_the_data_are_read(
     assert not (tmp_path / "run").exists(), "the next try may use the same folder"
 
 
-def test_tensorboard_gets_figures_and_previews(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+def test_tensorboard_gets_figures_previews_texts_and_settings(
+    sd_folder: Path,
+    clip_folder: Path,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    monkeypatch.setattr(trainer_module, "warnings_of", lambda *arguments: ["the gates are shut"])
     recipe = toy_recipe(sd_folder, clip_folder, steps=2, tensorboard=True, preview_every=2)
     assert recipe.training.trackers == ("tensorboard",)
     run = run_toy(recipe, toy_graph, tmp_path / "run")
@@ -142,6 +148,10 @@ def test_tensorboard_gets_figures_and_previews(
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2]
     assert [event.step for event in events.Images("previews")] == [0, 2]
     assert events.Images("previews")[0].encoded_image_string.startswith(b"\x89PNG")
+    (text,) = [event.tensor_proto.string_val for event in events.Tensors("warning/text_summary")]
+    assert text == [b"the gates are shut"]
+    (settings,) = (run.folder / "tensorboard").rglob("hparams.yml")
+    assert yaml.safe_load(settings.read_text())["training.learning_rate"] == 1e-3
 
 
 @pytest.mark.parametrize(

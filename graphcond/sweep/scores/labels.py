@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from graphcond.errors import InputError
 from graphcond.io.fingerprint import fingerprint
 from graphcond.sweep.exam import Exam
 from graphcond.sweep.scores.base import Figure, Score, Scored
@@ -61,10 +60,7 @@ class LabelsScore(Score):
     def _targets(self, exam: Exam, labels: np.ndarray) -> Int64[np.ndarray, " n"]:
         held_out = len(exam.data.examined(exam.recipe.data)) > 1
         rows = exam.rows(self.split, None) if self.split or held_out else np.arange(len(labels))
-        rows = rows[labels[rows] != ""]
-        if not len(rows):
-            raise InputError("no target has a label", place=f"column '{self.column}'", remedy="name another")
-        return np.sort(np.random.default_rng(exam.seed).permutation(rows)[: self.limit])
+        return exam.data.labelled(self.column, rows, limit=self.limit, seed=exam.seed)
 
 
 def chance_share(
