@@ -72,7 +72,12 @@ def show_agreement(
     if as_json:
         say(json.dumps({name: asdict(figure) for name, figure in found.items()}, ensure_ascii=False))
         return
-    table = Table.of([{"sampler": name, f"same {column}": figure} for name, figure in found.items()])
+    table = Table.of(
+        [
+            {"sampler": name, f"same {column}": one.mean, "95 % interval": f"{one.low:.2f} to {one.high:.2f}"}
+            for name, one in found.items()
+        ]
+    )
     console().print(table.to_rich())
     of = "of the split 'test'" if len(held_out) else "of the graph"
     say(f"share of neighbors with the {column} of their target, over {len(targets):,} targets {of}")

@@ -10,13 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.config import registered
 from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.graphs.formats import dgl, dgl_csv, magb, metadata, mm_graph, ogb, pyg, tables
 from graphcond.graphs.groups import VectorReaders
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.graphs.store import MANIFEST, is_graph_folder, open_graph
-from graphcond.io.formats import find_format
+from graphcond.io.formats import find_format, formats_by_name
 
 FORMATS: tuple[GraphFormat, ...] = (
     metadata.METADATA_FOLDER,
@@ -40,13 +39,7 @@ def graph_formats() -> dict[str, GraphFormat]:
     Raises:
         InputError: as `graphcond.config.registered`.
     """
-    return registered(
-        FORMATS,
-        "graphcond.formats",
-        name=lambda kind: kind.name,
-        accepts=lambda found: isinstance(found, GraphFormat),
-        expected="a GraphFormat",
-    )
+    return formats_by_name(FORMATS, GraphFormat, "graphcond.formats")
 
 
 def detect(path: Path | str) -> GraphFormat:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from graphcond.config import registered
 from graphcond.errors import InputError
 
 Given = TypeVar("Given")
@@ -32,6 +33,26 @@ class Format(Generic[Given]):
 
 
 F = TypeVar("F", bound=Format)
+
+
+def formats_by_name(own: Iterable[F], kind: type[F], group: str) -> dict[str, F]:
+    """The package's own formats and those of other packages, by name, in that order.
+
+    Args:
+        own: the formats of this package.
+        kind: what a format is.
+        group: the entry point under which other packages offer theirs.
+
+    Raises:
+        InputError: as `graphcond.config.registered`.
+    """
+    return registered(
+        own,
+        group,
+        name=lambda one: one.name,
+        accepts=lambda found: isinstance(found, kind),
+        expected=f"a {kind.__name__}",
+    )
 
 
 def find_format(

@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graphcond.config import registered
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.files import atomic_file
-from graphcond.io.formats import find_format
+from graphcond.io.formats import find_format, formats_by_name
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.folder import SCENE_FOLDER
 from graphcond.scenes.formats.captions import GROUNDED
@@ -43,13 +42,7 @@ def scene_formats() -> dict[str, SceneFormat]:
     Raises:
         InputError: as `graphcond.config.registered`.
     """
-    return registered(
-        FORMATS,
-        "graphcond.scene_formats",
-        name=lambda kind: kind.name,
-        accepts=lambda found: isinstance(found, SceneFormat),
-        expected="a SceneFormat",
-    )
+    return formats_by_name(FORMATS, SceneFormat, "graphcond.scene_formats")
 
 
 def detect_scenes(given: SceneInput) -> SceneFormat:
