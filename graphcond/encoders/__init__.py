@@ -6,7 +6,9 @@ from graphcond import lazy_names
 
 if TYPE_CHECKING:
     from graphcond.encoders.base import Encoder as Encoder
+    from graphcond.encoders.clip_graph import ClipGraph as ClipGraph
     from graphcond.encoders.config import ENCODERS as ENCODERS
+    from graphcond.encoders.config import ClipGraphConfig as ClipGraphConfig
     from graphcond.encoders.config import EncoderConfig as EncoderConfig
     from graphcond.encoders.config import EncoderFields as EncoderFields
     from graphcond.encoders.config import GatConfig as GatConfig

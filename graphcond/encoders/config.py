@@ -460,6 +460,39 @@ class TripleTransformerConfig(EncoderFields):
         return encoder
 
 
+class ClipGraphConfig(EncoderFields):
+    """Tokens of a graph and its objects, from its embedding in CLIP's space and those of their labels."""
+
+    component = "graphcond.encoders.clip_graph:ClipGraph"
+    reads = SceneFeatures
+    offers = frozenset({"embed_scenes", "object_tokens"})
+    kind: Literal["clip_graph"] = "clip_graph"
+    network: GraphNetworkKind = "triple_gcn"
+    """The graph network under it."""
+    layers: int | None = Field(None, ge=1, le=64)
+    """Its rounds; as many as the encoder of that kind takes unless given."""
+    node_width: int = Field(128, ge=1, le=65_536)
+    """Width of the vectors inside the graph network."""
+    node_vectors: bool = True
+    """Fuse each object's vector too, which knows its attributes and relations; the paper does not."""
+
+    def build(
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        from graphcond.encoders.graph_networks import build_graph_network
+
+        encoder: Encoder[Any, Any] = self.make(
+            without=("layers", "node_width"),
+            network=build_graph_network(
+                self.network, feature_width, width=self.node_width, layers=self.layers
+            ),
+            feature_width=feature_width,
+            token_width=base.facts.token_width,
+        )
+        return encoder
+
+
 def _encoders() -> dict[str, type[ComponentConfig]]:
     return by_kind(
         (
@@ -472,6 +505,7 @@ def _encoders() -> dict[str, type[ComponentConfig]]:
             SentenceConfig,
             LayoutConfig,
             TripleTransformerConfig,
+            ClipGraphConfig,
         ),
         "graphcond.encoders",
         EncoderFields,

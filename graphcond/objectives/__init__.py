@@ -8,8 +8,12 @@ if TYPE_CHECKING:
     from graphcond.objectives.base import Objective as Objective
     from graphcond.objectives.base import ObjectiveResult as ObjectiveResult
     from graphcond.objectives.base import PretrainBatch as PretrainBatch
+    from graphcond.objectives.clip_alignment import ClipAlignment as ClipAlignment
+    from graphcond.objectives.clip_alignment import ClipGan as ClipGan
     from graphcond.objectives.config import OBJECTIVES as OBJECTIVES
     from graphcond.objectives.config import AnyObjectiveConfig as AnyObjectiveConfig
+    from graphcond.objectives.config import ClipAlignmentConfig as ClipAlignmentConfig
+    from graphcond.objectives.config import ClipGanConfig as ClipGanConfig
     from graphcond.objectives.config import LayoutObjectiveConfig as LayoutObjectiveConfig
     from graphcond.objectives.config import Need as Need
     from graphcond.objectives.config import ObjectiveConfig as ObjectiveConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import torch
@@ -49,6 +50,13 @@ class ObjectiveResult:
     loss: Float[Tensor, ""]
     figures: Mapping[str, float]
 
+    def fault(self) -> str | None:
+        """The loss and the figures that are not finite, as a phrase, where the loss is not."""
+        if bool(self.loss.isfinite()):
+            return None
+        parts = [name for name, value in self.figures.items() if not isfinite(value)]
+        return f"{float(self.loss.detach())}" + (f" (not finite: {', '.join(parts)})" if parts else "")
+
 
 class Objective(nn.Module, ABC):
     """Scores an encoder on a batch of scenes.
@@ -60,3 +68,7 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, encoder: Any, batch: PretrainBatch) -> ObjectiveResult:
         """The loss of ``encoder`` on ``batch``."""
+
+    def failure(self, figures: Mapping[str, float]) -> str | None:
+        """Why an encoder with these figures of held-out scenes cannot get better, as a sentence, or None."""
+        return None

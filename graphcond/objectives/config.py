@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 
 from graphcond.config import ComponentConfig, by_kind, lazy_registry
 from graphcond.errors import InputError
@@ -31,6 +31,9 @@ class ObjectiveConfig(ComponentConfig):
 
     asks: ClassVar[str]
     """The method that an encoder must have for it."""
+
+    has_weights: ClassVar[bool] = False
+    """True if it trains parameters of its own beside the encoder's."""
 
     def build(self, *, encoder: Encoder[Any, Any], picture_width: int | None = None) -> Objective:
         """The objective for an encoder.
@@ -87,6 +90,7 @@ class TripleContrastConfig(ObjectiveConfig):
     """Bring a graph and its sentence to their picture, and away from the swapped graph."""
 
     component = "graphcond.objectives.triple_contrast:TripleContrast"
+    has_weights = True
     needs = frozenset({"pictures", "texts", "negatives"})
     asks = "embed_scenes"
     kind: Literal["triple_contrast"] = "triple_contrast"
@@ -104,8 +108,55 @@ class TripleContrastConfig(ObjectiveConfig):
         return objective
 
 
+class ClipSpaceFields(ObjectiveConfig):
+    """The common facts of objectives that compare graphs and pictures in CLIP's space."""
+
+    needs = frozenset({"pictures"})
+    asks = "embed_scenes"
+
+    def check_encoder(self, encoder: Encoder[Any, Any], picture_width: int | None) -> None:
+        """As for every objective, and that the graphs' embeddings are as wide as the pictures'.
+
+        Raises:
+            InputError: something is missing, or they are not.
+        """
+        super().check_encoder(encoder, picture_width)
+        if encoder.embedding_width != picture_width:
+            raise InputError(
+                f"expected embeddings of width {picture_width}, as CLIP's of pictures, got "
+                f"{encoder.embedding_width}",
+                place=f"objective '{self.kind}'",
+                remedy="use the encoder clip_graph, which embeds scenes in CLIP's own space",
+            )
+
+
+class ClipAlignmentConfig(ClipSpaceFields):
+    """Bring each graph's embedding to CLIP's of its picture, and the graphs as a whole to the pictures."""
+
+    component = "graphcond.objectives.clip_alignment:ClipAlignment"
+    kind: Literal["clip_alignment"] = "clip_alignment"
+    beta: float = Field(0.5, ge=0, le=1)
+    """Share of the loss that knows which picture is whose; the rest is the discrepancy of all (MMD)."""
+
+
+class ClipGanConfig(ClipSpaceFields):
+    """Make embeddings of graphs that a discriminator cannot tell from CLIP's of pictures."""
+
+    component = "graphcond.objectives.clip_alignment:ClipGan"
+    has_weights = True
+    kind: Literal["clip_gan"] = "clip_gan"
+    hidden: int = Field(256, ge=1, le=65_536)
+    """Width of the discriminator."""
+    pair: NonNegativeFloat = 1.0
+    """Weight of the loss that knows which picture is whose; the discriminator does not."""
+
+
 def _objectives() -> dict[str, type[ComponentConfig]]:
-    return by_kind((LayoutObjectiveConfig, TripleContrastConfig), "graphcond.objectives", ObjectiveConfig)
+    return by_kind(
+        (LayoutObjectiveConfig, TripleContrastConfig, ClipAlignmentConfig, ClipGanConfig),
+        "graphcond.objectives",
+        ObjectiveConfig,
+    )
 
 
 if TYPE_CHECKING:

@@ -31,6 +31,8 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("triple_transformer", SMALL | {"triples": 8}),
     ("triple_transformer", SMALL | {"triples": 8, "added_to": "text"}),
     ("triple_transformer", SMALL | {"triples": 8, "tokens": "objects", "predict_boxes": True}),
+    ("clip_graph", SMALL),
+    ("clip_graph", SMALL | {"node_vectors": False}),
 ]
 READS_ONE_ORDER = {"sentence"}
 """A sentence names objects in the order of the graph."""
