@@ -26,6 +26,7 @@ from graphcond.recipe.checks import (
     check_known,
     check_process,
 )
+from graphcond.recipe.own_loss import OwnLossConfig, check_own_losses
 from graphcond.recipe.sections import (
     ClipFeatures,
     DataConfig,
@@ -66,6 +67,8 @@ class ConditionConfig(Config):
     """Feeds the signal to the denoiser."""
     without_graph: WithoutGraph = "absent"
     """The null, in place of a missing graph: nothing at all, or zero tokens as in the InstructG2I release."""
+    own_loss: OwnLossConfig | None = None
+    """A loss of the encoder's own beside the denoising loss."""
 
     @model_validator(mode="before")
     @classmethod
@@ -137,6 +140,7 @@ class Recipe(Config):
         check_features(self.features, self.conditions)
         check_flip(self.data, self.training)
         check_stages(self.stages, self.conditions)
+        check_own_losses(self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)
         groups = [BASE] if self.training.train_base else []
         check_known("training.learning_rates", self.training.learning_rates, [*names, LORA, *groups])

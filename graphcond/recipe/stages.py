@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from graphcond.config import Config
 from graphcond.objectives import AnyObjectiveConfig
+from graphcond.recipe.own_loss import check_trains
 from graphcond.recipe.sections import DataConfig, Seed, TrainingConfig
 
 StageName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -50,6 +51,8 @@ class StageConfig(Config):
     """Steps between figures on held-out scenes (and at the end)."""
     validation_samples: PositiveInt = 256
     """Held-out scenes in those figures."""
+    checkpoint_every: PositiveInt | None = 1_000
+    """Steps after which a stage that is stopped goes on from there."""
     seed: Seed = 0
     """Decides order, swaps and the objective's initial weights."""
 
@@ -81,9 +84,4 @@ def check_stages(stages: Sequence[StageConfig], conditions: Sequence[_Condition]
             raise ValueError(
                 f"{place}.condition: there is no '{stage.condition}'; known are {', '.join(encoders)}"
             )
-        encoder = encoders[stage.condition]
-        if not encoder.has(stage.objective.asks):
-            raise ValueError(
-                f"{place}.objective: '{stage.objective.kind}' cannot train the encoder '{encoder.kind}', "
-                f"which has no {stage.objective.asks}(); choose a pair that fits"
-            )
+        check_trains(f"{place}.objective", stage.objective, encoders[stage.condition])

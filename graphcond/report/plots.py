@@ -97,16 +97,18 @@ def shared_plots(runs: Sequence[Run]) -> list[Plot]:
 
 
 def own_plots(run: Run) -> list[Plot]:
-    """Gradients, and gates and other figures of the injectors."""
+    """Gradients, gates and other figures of the injectors, and the losses of conditions' own."""
     plots = _plot("Gradient norms", "norm before clipping", [run], _gradients)
-    for condition in run.names("train", "injectors"):
+    for section, title in (("injectors", "Injector"), ("own_losses", "Own loss")):
+        for condition in run.names("train", section):
 
-        def injector(axes: Axes, runs: Sequence[Run], condition: str = condition) -> None:
-            for number, name in enumerate(run.names("train", "injectors", condition)):
-                curve = run.curve("train", "injectors", condition, name)
-                _line(axes, curve, name.replace("_", " "), number)
+            def figures(
+                axes: Axes, runs: Sequence[Run], place: tuple[str, str] = (section, condition)
+            ) -> None:
+                for number, name in enumerate(run.names("train", *place)):
+                    _line(axes, run.curve("train", *place, name), name.replace("_", " "), number)
 
-        plots += _plot(f"Injector of {condition}", "figure", [run], injector)
+            plots += _plot(f"{title} of {condition}", "figure", [run], figures)
     return plots
 
 

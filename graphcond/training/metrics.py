@@ -43,10 +43,10 @@ def cut_after(file: Path, step: int) -> None:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
 
-def cut_stage(file: Path, stage: str) -> None:
-    """Remove the records of an interrupted stage, which runs again."""
+def cut_stage(file: Path, stage: str, step: int) -> None:
+    """Remove the records of an interrupted stage after its ``step``, which it writes again."""
     records = read_records(file)
-    kept = [record for record in records if record.get("stage") != stage]
+    kept = [one for one in records if one.get("stage") != stage or one["stage_step"] <= step]
     if len(kept) < len(records):
         with atomic_file(file) as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")

@@ -26,6 +26,7 @@ from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import learns_without_graph
 from graphcond.training.optimizer import all_parameters
+from graphcond.training.own_losses import OwnLoss, gather_own_losses
 from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
@@ -59,6 +60,7 @@ class Prepared:
         held_out: whether no validation example is trained on.
         left_out: training targets without any graph, which could teach nothing.
         always: whether samples without graph give gradients too.
+        own_losses: of conditions, over the training examples.
     """
 
     data: Dataset
@@ -68,6 +70,7 @@ class Prepared:
     held_out: bool
     left_out: int
     always: bool
+    own_losses: tuple[OwnLoss, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -137,12 +140,13 @@ def prepare(
     validation = gatherer.examples(model.base, *chosen, "validation")
     always = learns_without_graph(model.conditions.values(), base=model.lora is not None or model.trains_base)
     kept = np.flatnonzero(np.ones_like(found) if always else found)
-    train = validation
+    train, own_losses = validation, tuple[OwnLoss, ...]()
     if model.trainable_parameters():
         mirrored = mirrors(recipe.data, recipe.training) and data.may_mirror
         train = gatherer.examples(
             model.base, targets[kept], taken(contexts, kept), "training", mirrored=mirrored
         )
+        own_losses = gather_own_losses(model, gatherer, targets[kept])
     return Prepared(
         data=data,
         model=model,
@@ -151,6 +155,7 @@ def prepare(
         held_out=is_held_out,
         left_out=len(found) - len(kept),
         always=always,
+        own_losses=own_losses,
     )
 
 

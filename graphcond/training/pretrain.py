@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from graphcond.training.device import generators_kept
 from graphcond.training.optimizer import build_optimizer, clip_gradients, rate_factor, set_rates
 from graphcond.training.pretrain_data import StageScenes
 from graphcond.training.randomness import Purpose, order_of, seed_of
+from graphcond.training.stage_checkpoint import StageCheckpoint
 
 Log = Callable[[Mapping[str, Any]], None]
 
@@ -29,6 +31,7 @@ def pretrain(
     held_out: StageScenes,
     log: Log,
     progress: Progress,
+    half_done: Path | None = None,
 ) -> tuple[tuple[str, ...], dict[str, float]]:
     """Train ``encoder`` in place; the outcome follows from its weights, the scenes and the stage alone.
 
@@ -39,6 +42,7 @@ def pretrain(
         held_out: scenes to judge by; may be none.
         log: takes a line of figures.
         progress: called after each step.
+        half_done: a file to keep the state in, and to go on from; it may be missing.
 
     Returns:
         The names of the encoder's parameters that the objective reached, and the last figures: of held-out
@@ -46,13 +50,13 @@ def pretrain(
 
     Raises:
         InputError: all that the objective reaches is frozen.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, or the objective says that the encoder cannot get better.
     """
     device = next(encoder.parameters()).device
     with torch.random.fork_rng(devices=generators_kept(device), device_type=device.type):
         torch.manual_seed(seed_of(stage.seed, Purpose.STAGE))
         objective = stage.objective.build(encoder=encoder, picture_width=trained.picture_width).to(device)
-        return _loop(stage, encoder, objective, (trained, held_out), log, progress)
+        return _loop(stage, encoder, objective, (trained, held_out), log, progress, half_done)
 
 
 def _loop(
@@ -62,6 +66,7 @@ def _loop(
     scenes: tuple[StageScenes, StageScenes],
     log: Log,
     progress: Progress,
+    half_done: Path | None,
 ) -> tuple[tuple[str, ...], dict[str, float]]:
     trained, held_out = scenes
     config = stage.as_training()
@@ -70,9 +75,11 @@ def _loop(
     optimizer, factor = build_optimizer(groups, config), rate_factor(config)
     device, figures = next(encoder.parameters()).device, {}
     size = min(stage.batch_size, len(trained))  # a scene twice in a batch would be its own opponent
-    for step in range(stage.steps):
+    modules = nn.ModuleDict({"encoder": encoder, "objective": objective})
+    state = None if half_done is None else StageCheckpoint(half_done, modules, groups, optimizer)
+    for step in range(0 if state is None else state.restore(), stage.steps):
         torch.manual_seed(seed_of(stage.seed, Purpose.LAYERS, step))
-        encoder.train()
+        modules.train()
         set_rates(optimizer, factor(step))
         optimizer.zero_grad()
         rows = order_of(stage.seed, np.arange(step * size, (step + 1) * size), len(trained))
@@ -83,9 +90,9 @@ def _loop(
                 place=f"stages.{stage.name}",
                 remedy="leave the stage out, or set then: train in the earlier one",
             )
-        if not bool(result.loss.isfinite()):
+        if fault := result.fault():
             raise TrainingError(
-                f"the loss is {float(result.loss.detach())} at step {step + 1}",
+                f"the loss of '{stage.objective.kind}' is {fault} at step {step + 1}",
                 place=f"stages.{stage.name}",
                 remedy="lower its learning_rate",
             )
@@ -98,6 +105,14 @@ def _loop(
         if len(held_out) and _due(stage, step, stage.validate_every):
             figures = judge(stage, encoder, objective, held_out)
             log({"stage_step": step + 1, "scenes": "held out", **figures})
+            if failure := objective.failure(figures):
+                raise TrainingError(
+                    f"the loss of '{stage.objective.kind}' leads nowhere at step {step + 1}: {failure}",
+                    place=f"stages.{stage.name}",
+                    remedy="lower its learning_rate, or choose another objective",
+                )
+        if state is not None and step + 1 < stage.steps and _due(stage, step, stage.checkpoint_every):
+            state.write(step + 1)
         progress(step + 1, stage.steps)
     encoder.train(False)
     reached = tuple(name for name, parameter in groups["encoder"].items() if parameter in optimizer.state)
@@ -110,6 +125,7 @@ def judge(
 ) -> dict[str, float]:
     """Mean figures over ``scenes``."""
     encoder.train(False)
+    objective.train(False)
     device = next(encoder.parameters()).device
     sums: dict[str, float] = {}
     for start in range(0, len(scenes), stage.batch_size):

@@ -16,9 +16,8 @@ from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.features.load import Extractors
-from graphcond.objectives import PretrainBatch
+from graphcond.objectives import ObjectiveConfig, PretrainBatch
 from graphcond.progress import Progress
-from graphcond.recipe.stages import StageConfig
 from graphcond.samplers.hard_negatives import swapped
 from graphcond.training.gather import Gatherer
 from graphcond.training.randomness import Purpose, seed_of
@@ -76,56 +75,72 @@ class StageScenes:
         return batch.to(device)
 
 
-def gather_scenes(stage: StageConfig, gatherer: Gatherer, rows: Int64[np.ndarray, " n"]) -> StageScenes:
-    """The scenes of ``rows`` with what the stage's objective needs; scenes without objects are left out.
+def gather_scenes(
+    objective: ObjectiveConfig,
+    gatherer: Gatherer,
+    rows: Int64[np.ndarray, " n"],
+    *,
+    condition: str,
+    seed: int,
+    place: str,
+) -> StageScenes:
+    """The scenes of ``rows`` with what an objective needs; scenes without objects are left out.
+
+    Args:
+        objective: names its needs.
+        gatherer: the data.
+        rows: of the data.
+        condition: whose sampler chooses what is kept of a scene.
+        seed: of the swaps.
+        place: path of the objective in the recipe, for errors.
 
     Raises:
         InputError: no CLIP is named by the recipe, a picture cannot be read, or no scene has a box.
     """
-    needs, source = stage.objective.needs, cast(SceneContexts, gatherer.sources[stage.condition])
+    needs, source = objective.needs, cast(SceneContexts, gatherer.sources[condition])
     rows = rows[source.sample(rows).has_graph]
     scenes = StageScenes(source, source.sample(rows))
     boxes = (box for scene in scenes.context.scenes for box in scene.boxes)
     if "boxes" in needs and len(scenes) and all(box is None for box in boxes):
         raise InputError(
             "the objective needs boxes, and no scene has any",
-            place=f"stages.{stage.name}.objective",
-            remedy="name data with boxes for this stage",
+            place=place,
+            remedy="name data with boxes",
         )
     if not needs - {"boxes"}:
         return scenes
-    with gatherer.report.stage("features", f"Embedding what {stage.name} needs") as progress:
-        clip = _clip(stage, gatherer.extractors)
+    with gatherer.report.stage("features", f"Embedding what {objective.kind} needs") as progress:
+        clip = _clip(place, gatherer.extractors)
         if "pictures" in needs:
             paths = [gatherer.data.picture_path(row) for row in rows.tolist()]
             scenes = replace(scenes, pictures=cached_pictures(clip, paths, FeatureCache(), progress))
         if "texts" in needs:
             scenes = replace(scenes, texts=_embedded(clip, source, scenes.context, progress))
         if "negatives" in needs:
-            scenes = replace(scenes, negatives=_negatives(stage, clip, source, rows, progress))
+            scenes = replace(scenes, negatives=_negatives(seed, clip, source, rows, progress))
     return scenes
 
 
-def _clip(stage: StageConfig, extractors: Extractors) -> ClipExtractor:
+def _clip(place: str, extractors: Extractors) -> ClipExtractor:
     try:
         return extractors.clip
     except InputError as error:
         raise InputError(
             f"the objective needs a CLIP for pictures and sentences: {error.problem}",
-            place=f"stages.{stage.name}.objective",
+            place=place,
             remedy=error.remedy,
         ) from error
 
 
 def _negatives(
-    stage: StageConfig,
+    seed: int,
     clip: ClipExtractor,
     source: SceneContexts,
     rows: Int64[np.ndarray, " n"],
     progress: Progress,
 ) -> Negatives:
     found = [
-        swapped(source.scenes.graphs[row], np.random.default_rng(seed_of(stage.seed, Purpose.STAGE, row)))
+        swapped(source.scenes.graphs[row], np.random.default_rng(seed_of(seed, Purpose.STAGE, row)))
         for row in rows.tolist()
     ]
     graphs = list(source.scenes.graphs)

@@ -35,6 +35,7 @@ from graphcond.training.paths import RunFolder
 from graphcond.training.pretrain import pretrain
 from graphcond.training.pretrain_data import gather_scenes
 from graphcond.training.randomness import Purpose, seed_of
+from graphcond.training.stage_checkpoint import steps_kept
 
 WEIGHTS, FACTS = "encoder.safetensors", "stage.json"
 
@@ -96,7 +97,7 @@ def write_result(folder: Path, key: str, result: StageResult) -> None:
 VERSION = 1
 """Raised whenever the loop of `graphcond.training.pretrain` changes what it leaves behind."""
 
-SHOWN = ("log_every", "validate_every", "validation_samples", "then", "name", "condition")
+SHOWN = ("log_every", "validate_every", "validation_samples", "checkpoint_every", "then", "name", "condition")
 """Settings of a stage that do not change what it trains."""
 
 Rows = Int64[np.ndarray, " _"]
@@ -140,16 +141,20 @@ def run_stages(
         if result is not None:
             gatherer.report.say(f"Stage {stage.name}: done before")
         else:
+            half_done = None
             if run is not None:
                 recipe.save(run.recipe)  # a run that is stopped in its stages resumes from here
-                cut_stage(run.metrics, stage.name)
-            result = _train(stage, source, encoder, (rows, others), _logger(run, stage))
+                half_done = run.stages / f".{stage.name}-{key}.safetensors"
+                cut_stage(run.metrics, stage.name, steps_kept(half_done))
+            result = _train(stage, source, encoder, (rows, others), _logger(run, stage), half_done)
             with cache_entry("training", f"stage-{key}") as folder:
                 write_result(folder, key, result)
         encoder.load_state_dict(dict(result.weights))
         if run is not None:
             with atomic_folder(run.stages / stage.name) as folder:
                 write_result(folder, key, result)
+            for left in run.stages.glob(f".{stage.name}-*.safetensors"):
+                left.unlink()
         _freeze(stage, model, result)
 
 
@@ -213,13 +218,26 @@ def _key(stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], row
 
 
 def _train(
-    stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], rows: tuple[Rows, Rows], log: Log
+    stage: StageConfig,
+    gatherer: Gatherer,
+    encoder: Encoder[Any, Any],
+    rows: tuple[Rows, Rows],
+    log: Log,
+    half_done: Path | None,
 ) -> StageResult:
     order = np.random.default_rng(seed_of(stage.seed, Purpose.VALIDATION))
     judged = np.sort(order.permutation(rows[1])[: stage.validation_samples])
-    trained, held_out = (gather_scenes(stage, gatherer, one) for one in (rows[0], judged))
+    trained, held_out = (
+        gather_scenes(
+            *(stage.objective, gatherer, one),
+            condition=stage.condition,
+            seed=stage.seed,
+            place=f"stages.{stage.name}.objective",
+        )
+        for one in (rows[0], judged)
+    )
     with gatherer.report.stage(f"stage {stage.name}", f"Stage {stage.name}") as progress:
-        names, figures = pretrain(stage, encoder, trained, held_out, log, progress)
+        names, figures = pretrain(stage, encoder, trained, held_out, log, progress, half_done)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     gatherer.report.say(f"Stage {stage.name}: {shown}")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}

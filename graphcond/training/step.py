@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from graphcond.training.objective import (
     without_graph,
 )
 from graphcond.training.optimizer import Groups, clip_gradients, gradient_norms, set_rates, share_gradients
+from graphcond.training.own_losses import OwnLoss, mean_figures
 from graphcond.training.randomness import BatchPlan, Purpose, draws_of, order_of, seed_of
 
 
@@ -31,12 +32,13 @@ class StepFigures:
     """Figures of one step, over all processes.
 
     Args:
-        loss: mean over the samples that were trained on; None if there were none.
+        loss: mean denoising loss of the samples that were trained on; None if there were none.
         trained: number of those samples.
         rates: learning rate by group.
         norm: of all gradients together, before clipping; None if nothing was trained on.
         norms: of the gradients of each group.
         modules: of the gradients of each module within a group.
+        own: the figures of each condition's own loss, in this process.
     """
 
     loss: float | None
@@ -45,6 +47,7 @@ class StepFigures:
     norm: float | None
     norms: dict[str, float]
     modules: dict[str, dict[str, float]]
+    own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Stepper:
@@ -59,6 +62,7 @@ class Stepper:
         accelerator: of this process.
         rate_factor: the factor of the learning rates in each step.
         always: whether samples without graph give gradients.
+        own_losses: of conditions, beside the denoising loss.
     """
 
     def __init__(
@@ -72,11 +76,12 @@ class Stepper:
         accelerator: Accelerator,
         rate_factor: Callable[[int], float],
         always: bool,
+        own_losses: Sequence[OwnLoss] = (),
     ) -> None:
         self._config: TrainingConfig = model.recipe.training
         self._model, self._examples, self._groups, self._plan = model, examples, groups, plan
         self._optimizer, self._accelerator = optimizer, accelerator
-        self._rate_factor, self._always = rate_factor, always
+        self._rate_factor, self._always, self._own_losses = rate_factor, always, own_losses
 
     def __call__(self, step: int) -> StepFigures:
         """Run step number ``step``, counted from 0.
@@ -86,11 +91,11 @@ class Stepper:
         """
         rates = set_rates(self._optimizer, self._rate_factor(step))
         self._optimizer.zero_grad()
-        totals = torch.zeros(2, dtype=torch.float64)
+        totals, own = torch.zeros(2, dtype=torch.float64), list[tuple[str, Mapping[str, float]]]()
         for part in range(self._config.accumulate):
             positions = self._plan.positions(step, part, self._accelerator.process_index)
             torch.manual_seed(seed_of(self._config.seed, Purpose.LAYERS, step, int(positions[0])))
-            totals += self._backward(positions)
+            totals += self._backward(positions, own)
         if self._accelerator.num_processes > 1:
             totals = self._accelerator.reduce(totals.float().to(self._accelerator.device), "sum")
         loss, trained = totals.tolist()
@@ -98,10 +103,16 @@ class Stepper:
             return StepFigures(None, 0, rates, None, {}, {})
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}")
-        return StepFigures(loss / trained, int(trained), rates, *self._update(step))
+        return StepFigures(loss / trained, int(trained), rates, *self._update(step), mean_figures(own))
 
-    def _backward(self, positions: Int64[np.ndarray, " b"]) -> Tensor:
-        """Add the gradients of one forward pass; returns the sum of losses and the number of samples."""
+    def _backward(
+        self, positions: Int64[np.ndarray, " b"], own: list[tuple[str, Mapping[str, float]]]
+    ) -> Tensor:
+        """Add the gradients of one forward pass, and the figures of own losses to ``own``.
+
+        Returns:
+            The sum of the denoising losses and the number of samples.
+        """
         config, examples, device = self._config, self._examples, self._accelerator.device
         draws = draws_of(config.seed, positions, examples.latent_shape, len(self._model.conditions))
         drops = drops_of(draws.drop, config.drop)
@@ -125,7 +136,13 @@ class Stepper:
             )
         if config.min_snr_gamma is not None:
             losses = losses * process.loss_weight(timesteps, config.min_snr_gamma)
-        self._accelerator.backward(losses.sum() / (config.batch_size * config.accumulate))
+        total = (1 - sum(one.share for one in self._own_losses)) * losses.sum()
+        for one in self._own_losses:
+            shown = ~drops.graph[:, list(self._model.conditions).index(one.name)]
+            if found := one(self._model, rows, shown):  # outside autocast, so in float32
+                total = total + one.share * found[0]
+                own.append((one.name, found[1]))
+        self._accelerator.backward(total / (config.batch_size * config.accumulate))
         return torch.tensor([losses.detach().sum().item(), len(rows)], dtype=torch.float64)
 
     def _update(self, step: int) -> tuple[float, dict[str, float], dict[str, dict[str, float]]]:

@@ -60,6 +60,7 @@ class Trainer:
             accelerator=accelerator,
             rate_factor=rate_factor(self._config),
             always=prepared.always,
+            own_losses=prepared.own_losses,
         )
         self._validation = Validation(prepared.validation, self._config)
         self._previews = Previews(prepared.validation, self._config.previews, recipe.data.resolution)
@@ -189,6 +190,7 @@ class Trainer:
             "gradient_norms": figures.norms,
             "module_gradient_norms": figures.modules,
             "injectors": injector_figures(self._model),
+            "own_losses": figures.own,
             "samples_per_second": recent.rate,
             "seconds_per_step": recent.step_seconds,
             "memory": asdict(self._memory.now()),

@@ -58,6 +58,7 @@ def full_run(folder: Path, name: str = "paintings", *, hostile: bool = False) ->
                 step,
                 1 / (step + 1),
                 injectors=figures,
+                own_losses={"neighbors": {"clip": 0.3}},
                 gradient_norms={"a": 0.2},
                 seconds_per_step=0.5,
                 memory={"of": "process", "bytes": 2_000_000_000},
@@ -149,6 +150,7 @@ def test_the_page_says_what_matters(html: str) -> None:
         "step 10",
     ):
         assert wanted in text, wanted
+    assert 'alt="Own loss of neighbors over optimizer steps"' in html
 
 
 def test_equal_runs_give_equal_pages(two: list[Run], html: str) -> None:

@@ -15,6 +15,7 @@ from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.training import stages as stages_module
 from graphcond.training.metrics import read_records
+from graphcond.training.stage_checkpoint import steps_kept
 from graphcond.training.stages import read_result
 from tests.training.scenes import layout_stage, scene_condition, scene_recipe, write_scenes
 from tests.training.toys import run_toy, same, trained_weights
@@ -168,29 +169,40 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
     assert '"kind": "stage"' not in lines, "the stage was read, not done, in this run"
 
 
+@pytest.mark.parametrize(("objective", "every"), [("layout", None), ("clip_gan", 2)])
 def test_a_run_stopped_in_its_stage_goes_on(
     sd_folder: Path,
     clip_folder: Path,
     scenes: SceneSet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    every: int | None,
 ) -> None:
-    recipe = staged(sd_folder, clip_folder, layout_stage(log_every=1))
+    """From its last checkpoint, with the discriminator's state where there is one, or from the start."""
+    encoder = PLANNED["encoder"] if objective == "layout" else {"kind": "clip_graph", "layers": 1}
+    recipe = staged(
+        *(sd_folder, clip_folder),
+        layout_stage(log_every=1, checkpoint_every=every, objective={"kind": objective}),
+        conditions=[scene_condition(encoder=encoder)],
+    )
     pretrain = stages_module.pretrain
 
-    def stopped(stage: Any, encoder: Any, train: Any, held: Any, log: Any, progress: Any) -> Any:
+    def stopped(stage: Any, encoder: Any, train: Any, held: Any, log: Any, progress: Any, half: Any) -> Any:
         def until(done: int, total: int) -> None:
             if done == 3:
                 raise KeyboardInterrupt
 
-        return pretrain(stage, encoder, train, held, log, until)
+        return pretrain(stage, encoder, train, held, log, until, half)
 
     monkeypatch.setattr(stages_module, "pretrain", stopped)
     with pytest.raises(KeyboardInterrupt):
         run_toy(recipe, scenes, tmp_path / "run")
-    assert not (tmp_path / "run" / "stages").exists()
+    kept = list((tmp_path / "run" / "stages").glob(".layout-*"))
+    assert [steps_kept(file) for file in kept] == ([] if every is None else [2])
     monkeypatch.setattr(stages_module, "pretrain", pretrain)
     resumed = run_toy(recipe, scenes, resume=tmp_path / "run")
+    assert not [file for file in kept if file.exists()]
     lines = [line for line in read_records(resumed.folder / "metrics.jsonl") if line["kind"] == "stage"]
     assert [line["stage_step"] for line in lines if line["scenes"] == "training"] == [1, 2, 3, 4]
     monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "other"))
@@ -240,7 +252,9 @@ def test_a_loss_that_is_no_number_names_the_stage(
     sd_folder: Path, clip_folder: Path, scenes: SceneSet, tmp_path: Path
 ) -> None:
     recipe = staged(sd_folder, clip_folder, layout_stage(learning_rate=1e30, max_gradient_norm=1e30))
-    with pytest.raises(TrainingError, match=r"stages\.layout: the loss is .* at step \d+\. Lower"):
+    with pytest.raises(
+        TrainingError, match=r"stages\.layout: the loss of 'layout' is .* at step \d+\. Lower"
+    ):
         run_toy(recipe, scenes, tmp_path / "run")
 
 
