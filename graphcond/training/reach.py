@@ -36,10 +36,10 @@ class Reach:
     error: float
 
 
-OWN_KIND = {"tiny": Reach(psnr=29.5, error=0.48)}
+OWN_KIND = {"tiny": Reach(psnr=29.0, error=0.40)}
 """What bases reach on held-out pictures of the kind that they were trained on.
 
-The tiny base: 29.2 dB and 0.43 on the art world, 29.8 dB and 0.53 on the scene world.
+The tiny base: 28.9 dB and 0.31 on the art world, 29.1 dB and 0.49 on the scene world.
 """
 
 POOR = Reach(psnr=22.0, error=0.9)

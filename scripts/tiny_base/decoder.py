@@ -25,7 +25,7 @@ def main() -> None:
             for name in ("mean", "std")
         )
         noise = torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
-        given = roughened(mean + std * noise, recipe["noise"]) / vae.config.scaling_factor
+        given = roughened(mean + std * noise, recipe["noise"], losses["shift"]) / vae.config.scaling_factor
         shown = np.concatenate([world[chosen] for world, chosen in zip(train, rows, strict=True)])
         with torch.autocast("cpu", torch.bfloat16):
             output = vae.decode(given).sample

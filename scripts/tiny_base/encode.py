@@ -8,6 +8,7 @@ from draw import scene_world
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
+from graphcond.scene_graph import SceneGraph
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import caption_kinds
 from graphcond.worlds.scene_captions import ANY_SCENE, draw_caption
@@ -19,7 +20,7 @@ UNTOLD = ("", ANY_SCENE)
 
 @torch.no_grad()
 def encode_pictures(vae: AutoencoderKL, pictures: np.ndarray) -> dict[str, Tensor]:
-    """Return mean and standard deviation of the scaled latents, (N, 4, 8, 8) each."""
+    """Return mean and standard deviation of the scaled latents, (N, 7, 8, 8) each."""
     means, stds = [], []
     for batch in np.array_split(pictures, max(1, len(pictures) // 32)):
         posterior = vae.encode(to_pixels(batch)).latent_dist
@@ -44,11 +45,20 @@ def all_captions() -> list[str]:
     return [c.text for artist in ARTISTS for subject in SUBJECTS for c in caption_kinds(artist, subject)]
 
 
-def scene_captions(split: str, each: int) -> tuple[list[str], Tensor]:
+def is_nested(graph: SceneGraph) -> bool:
+    """Return whether a shape lies inside another."""
+    return any(relation.predicate in ("inside", "surrounding") for relation in graph.relationships)
+
+
+def scene_captions(split: str, recipe: dict) -> tuple[list[str], Tensor]:
     """Return distinct captions, and which ones belong to each scene, (scenes, each)."""
     world, rng = scene_world(split), np.random.default_rng(4)
     drawn = [
-        [draw_caption(graph, rng).text for _ in range(each)] for graph in map(world.graph, range(len(world)))
+        [
+            draw_caption(graph, rng, recipe["nested" if is_nested(graph) else "beside"]).text
+            for _ in range(recipe["captions_each"])
+        ]
+        for graph in map(world.graph, range(len(world)))
     ]
     texts = sorted({text for row in drawn for text in row} | set(UNTOLD))
     place = {text: number for number, text in enumerate(texts)}
@@ -66,14 +76,14 @@ def encode_latents() -> None:
         torch.save(encode_pictures(vae, scenes), outputs() / f"scene-latents-{split}.pt")
 
 
-def encode_states(each: int) -> None:
-    """Write states.pt, and scene-states-SPLIT.pt: `each` captions a scene, in half precision."""
+def encode_states(recipe: dict) -> None:
+    """Write states.pt, and scene-states-SPLIT.pt: the captions of each scene, in half precision."""
     clip = CLIPModel.from_pretrained(outputs() / "clip").eval()
     tokenizer = CLIPTokenizer.from_pretrained(outputs() / "clip")
     states = text_states(clip, tokenizer, all_captions())
     torch.save(states.view(len(ARTISTS), len(SUBJECTS), KINDS, *states.shape[1:]), outputs() / "states.pt")
     for split in ("train", "single"):
-        texts, captions = scene_captions(split, each)
+        texts, captions = scene_captions(split, recipe)
         content = {
             "states": text_states(clip, tokenizer, texts).half(),
             "captions": captions,
@@ -86,7 +96,7 @@ def main() -> None:
     """Write latents and text states."""
     recipe = start("encode")
     encode_latents()
-    encode_states(recipe["captions_each"])
+    encode_states(recipe)
 
 
 if __name__ == "__main__":

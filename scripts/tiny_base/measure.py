@@ -137,7 +137,6 @@ def main() -> None:
     base = Base(folder)
     stages = {name: stage for name, stage in load_recipe().items() if isinstance(stage, dict)}
     steps = {name: stage["steps"] for name, stage in stages.items() if "steps" in stage}
-    steps["unet"] = [phase["steps"] for phase in stages["unet"]["phases"]]
     quality = {
         "vae_scaling_factor": base.vae.config.scaling_factor,
         "paintings": art(base),

@@ -37,10 +37,11 @@ def sample_latents(
     scale: float,
     seed: int,
 ) -> Tensor:
-    """Return latents (B, 4, 8, 8) for text states (B, L, C), guided away from the empty caption (L, C)."""
+    """Return latents (B, 7, 8, 8) for text states (B, L, C), guided away from the empty caption (L, C)."""
     generator = torch.Generator().manual_seed(seed)
     scheduler.set_timesteps(steps)
-    latents = torch.randn(len(states), 4, 8, 8, generator=generator) * scheduler.init_noise_sigma
+    channels = unet.config.in_channels
+    latents = torch.randn(len(states), channels, 8, 8, generator=generator) * scheduler.init_noise_sigma
     context = torch.cat([null.expand_as(states), states])
     for time in scheduler.timesteps:
         inputs = scheduler.scale_model_input(torch.cat([latents, latents]), time)

@@ -13,13 +13,16 @@ from torch.nn.parallel import DistributedDataParallel
 TIMES = 1000
 
 
-def build(recipe: dict, cross_width: int) -> UNet2DConditionModel:
-    """Build an untrained denoiser. diffusers' `attention_head_dim` is the number of heads here."""
+def build(recipe: dict, channels: int, cross_width: int) -> UNet2DConditionModel:
+    """Build an untrained denoiser of latents with so many channels.
+
+    diffusers' `attention_head_dim` is the number of heads here.
+    """
     levels = len(recipe["widths"])
     return UNet2DConditionModel(
         sample_size=8,
-        in_channels=4,
-        out_channels=4,
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=recipe["widths"],
         layers_per_block=recipe["layers_per_block"],
         down_block_types=("CrossAttnDownBlock2D",) * levels,
@@ -30,13 +33,13 @@ def build(recipe: dict, cross_width: int) -> UNet2DConditionModel:
     )
 
 
-def first(recipe: dict, cross_width: int) -> UNet2DConditionModel:
+def first(recipe: dict, channels: int, cross_width: int) -> UNet2DConditionModel:
     """Return the denoiser to go on from (warm-unet/ in the outputs, else what ships), or an untrained one."""
     begun = outputs() / "warm-unet"
     known = begun if begun.is_dir() else warm_start("unet")
     if known:
         return UNet2DConditionModel.from_pretrained(known, torch_dtype=torch.float32)
-    return build(recipe, cross_width)
+    return build(recipe, channels, cross_width)
 
 
 Rows = tuple[Tensor, Tensor, Tensor]
@@ -54,16 +57,8 @@ class Batches:
         self.scenes = [torch.load(outputs() / f"scene-latents-{split}.pt", mmap=True) for split in splits]
         self.told = [torch.load(outputs() / f"scene-states-{split}.pt", mmap=True) for split in splits]
 
-    def enter(self, step: int) -> None:
-        """Take on what the recipe says of the phase that a step belongs to."""
-        for phase in self.recipe["phases"]:
-            if step <= phase["steps"]:
-                break
-            step -= phase["steps"]
-        self.recipe = {**self.recipe, **phase, "steps": None}
-
     def latents(self, rng: np.random.Generator) -> tuple[Tensor, Rows]:
-        """Return sampled latents (B, 4, 8, 8), paintings, scenes, single objects, and their rows."""
+        """Return sampled latents (B, 7, 8, 8), paintings, scenes, single objects, and their rows."""
         size, worlds = self.recipe["batch_size"], (self.paintings, *self.scenes)
         some = [round(size * self.recipe["shares"][name]) for name in ("scenes", "single")]
         counts = (size - sum(some), *some)
@@ -79,9 +74,14 @@ class Batches:
         return mean + std * noise, rows
 
     def times(self, rng: np.random.Generator) -> Tensor:
-        """Return times spread over the batch in random order; a tilt below 1 gives more noisy ones."""
+        """Return times spread over the batch in random order, most of them between 150 and 1000.
+
+        There it is settled what lies where. Smoothstep's inverse makes the middle of a range frequent.
+        """
         size = self.recipe["batch_size"]
-        times = ((np.arange(size) + rng.uniform(0, 1, size)) / size) ** self.recipe["tilt"] * TIMES
+        even = (np.arange(size) + rng.uniform(0, 1, size)) / size
+        middle = 0.15 + 0.85 * (0.5 - np.sin(np.arcsin(1 - 2 * even) / 3))
+        times = np.where(rng.random(size) < self.recipe["middle"], middle, even) * TIMES
         return torch.as_tensor(rng.permutation(times)).long()
 
     def titles(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
@@ -161,15 +161,15 @@ def train(rank: int, recipe: dict) -> None:
     )
     batches = Batches(recipe, rank)
     torch.manual_seed(load_recipe()["seed"])
-    unet = first(recipe, batches.states.shape[-1]).to(memory_format=torch.channels_last)
+    unet = first(recipe, batches.paintings["mean"].shape[1], batches.states.shape[-1])
+    unet.to(memory_format=torch.channels_last)
     unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
     model, ema, scheduler = DistributedDataParallel(unet), Ema(unet, recipe["ema"]), ddim()
     optimizer = torch.optim.AdamW(unet.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
-    schedule, log = warm_cosine(optimizer, recipe["horizon"], warmup=200), Log(100 if rank == 0 else 10**9)
+    schedule, log = warm_cosine(optimizer, recipe["steps"], warmup=200), Log(100 if rank == 0 else 10**9)
     mean = None
-    steps = sum(phase["steps"] for phase in recipe["phases"])
+    steps = recipe["steps"]
     for step in range(1, steps + 1):
-        batches.enter(step)
         rng = np.random.default_rng([step, rank])
         latents, rows = batches.latents(rng)
         times, (context, mask) = batches.times(rng), batches.context(rows, step, rng)

@@ -24,7 +24,8 @@ def base(sd_folder: Path) -> StableDiffusionBase:
 
 
 def inputs(base) -> DenoiserInputs:
-    sample = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    shape = (2, base.facts.latent_channels, 8, 8)
+    sample = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
 
 

@@ -106,7 +106,7 @@ def test_text_encoder_is_the_text_half_of_clip(pipeline):
 def test_hidden_context_changes_nothing(pipeline):
     unet = pipeline.unet
     text, other = torch.randn(2, 1, 48, unet.config.cross_attention_dim)
-    latents, mask = torch.randn(1, 4, 8, 8), torch.ones(1, 96)
+    latents, mask = torch.randn(1, unet.config.in_channels, 8, 8), torch.ones(1, 96)
     mask[:, 48:] = 0
     plain = unet(latents, 500, text).sample
     hidden = unet(latents, 500, torch.cat([text, other], 1), encoder_attention_mask=mask).sample
