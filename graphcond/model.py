@@ -29,6 +29,7 @@ from graphcond.recipe.recipe import BASE as DENOISER
 from graphcond.recipe.recipe import LORA
 from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
+from graphcond.saving.base_weights import KEY, read_recorded, recorded, warn_of_other_weights
 from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
 from graphcond.saving.model_card import model_card
@@ -231,17 +232,25 @@ class GraphModel:
                 if isinstance(self.base.denoiser, ConfigMixin):  # then diffusers reads the folder
                     self.base.denoiser.save_config(new / self.base.denoiser_name)
             copy_parts(self.parts, type(self.recipe.base), new, progress)
+            weights = recorded(self.base.weights_version(), own_denoiser=self.trains_base)
             libraries = ("graphcond", "torch", "diffusers", "transformers", "peft")
             manifest = {
                 "format": FORMAT,
                 "feature_width": self.feature_width,
                 "nulls": {name: condition.null for name, condition in self.conditions.items()},
                 "versions": {name: version(name) for name in libraries},
+                KEY: weights,
                 "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
             }
             write_json(new / MANIFEST, manifest)
             denoiser = self.base.denoiser_name if self.trains_base else None
-            card = model_card(self.recipe, own_parts=tuple(self.parts), denoiser=denoiser, training=training)
+            card = model_card(
+                self.recipe,
+                own_parts=tuple(self.parts),
+                denoiser=denoiser,
+                base_weights=weights,
+                training=training,
+            )
             (new / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
@@ -343,9 +352,14 @@ class GraphModel:
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.
 
+        A model that was trained over other weights of the base gives a `Notice`.
+
         Raises:
             InputError: a file is missing or damaged, or names and shapes do not fit.
         """
+        warn_of_other_weights(
+            read_recorded(folder), self.base.weights_version(), folder, reshipped=self.recipe.base.reshipped
+        )
         self._load_trained(folder, self.lora, denoiser=self.trains_base)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:

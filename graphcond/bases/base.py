@@ -25,6 +25,7 @@ from graphcond.bases.noise_process import NoiseProcess
 from graphcond.bases.sites import Addition, ContextReader, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
+from graphcond.io.fingerprint import weights_sketch
 from graphcond.io.tensors import pick_device
 from graphcond.signals import TextTokens
 
@@ -319,6 +320,13 @@ class Base(ABC):
     @abstractmethod
     def prompts_version(self) -> str:
         """A name that changes with whatever `encode_prompt` depends on."""
+
+    def weights_version(self) -> dict[str, str]:
+        """Fingerprints of the weights of the ``denoiser`` and of the ``others``; see `weights_sketch`."""
+        return {
+            "denoiser": weights_sketch(self.denoiser),
+            "others": " ".join(weights_sketch(network) for network in self.others),
+        }
 
     def write_lora(self, folder: Path, weights: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
         """Write a LoRA file that diffusers' ``load_lora_weights`` reads.

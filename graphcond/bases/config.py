@@ -122,6 +122,8 @@ class BaseFields(ComponentConfig):
     """The folders that the base consists of, each with the library and class of its content."""
     index: ClassVar[Mapping[str, object]] = {}
     """The pipeline class and the omitted parts in diffusers' ``model_index.json``."""
+    reshipped: ClassVar[bool] = False
+    """True if its weights are inside the package and have changed since models began to record theirs."""
 
     dtype: DType = "fp32"
     """Number format of the frozen weights."""
@@ -298,6 +300,7 @@ class TinyConfig(BaseFields):
     weighs_places = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
+    reshipped: ClassVar[bool] = True
 
     kind: Literal["tiny"] = "tiny"
 

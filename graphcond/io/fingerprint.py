@@ -45,6 +45,27 @@ def weights_digest(module: nn.Module, settings: str) -> str:
     return digest.hexdigest()
 
 
+def weights_sketch(module: nn.Module) -> str:
+    """A fingerprint of a network's weights that takes milliseconds, equal for float32 and float16 copies.
+
+    It reads up to 64 numbers of each tensor, rounded to float16, and every shape. Names do not count, since
+    libraries rename layers, nor do the layers that peft adds. Weights in bfloat16 have lost digits: their
+    fingerprint begins with ``bf16:`` and can be compared with such alone.
+    """
+    import torch
+
+    own = [
+        tensor.detach()
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point() and tensor.numel() and ".lora_" not in name
+    ]
+    short = "bf16:" if any(tensor.dtype == torch.bfloat16 for tensor in own) else ""
+    if not own:
+        return fingerprint()
+    some = [tensor.reshape(-1)[:: max(1, tensor.numel() // 64)][:64].half() for tensor in own]
+    return short + fingerprint([tuple(tensor.shape) for tensor in own], torch.cat(some).cpu().numpy())
+
+
 def module_version(module: nn.Module, config: Mapping[str, object]) -> str:
     """The fingerprint of a network: its weights and its config."""
     settings = sorted((key, repr(value)) for key, value in config.items())

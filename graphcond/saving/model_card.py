@@ -13,6 +13,7 @@ def model_card(
     *,
     own_parts: Collection[str] = (),
     denoiser: str | None = None,
+    base_weights: Mapping[str, str] | None = None,
     training: Mapping[str, str] | None = None,
 ) -> str:
     """A model card: what the model is, how to use it, what its graph is and what its null is.
@@ -21,6 +22,7 @@ def model_card(
         recipe: the resolved recipe.
         own_parts: names of the folders that travel with the model; see `graphcond.saving.bundled`.
         denoiser: folder of the denoiser, where it was trained.
+        base_weights: fingerprints of the base; see `graphcond.saving.base_weights`.
         training: figures of the training by their names.
     """
     base = (
@@ -30,6 +32,9 @@ def model_card(
     )
     if denoiser is not None:
         base = f"the base `{recipe.base.network}`, whose denoiser was trained with it and is in `{denoiser}/`"
+    fingerprints = ", ".join(f"{part} `{name}`" for part, name in (base_weights or {}).items())
+    if fingerprints:
+        base += f" (fingerprints: {fingerprints})"
     conditions = "\n".join(
         f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.without_graph} |"
         for c in recipe.conditions

@@ -1,0 +1,65 @@
+"""The weights of the base that a saved model was trained over, and whether it is opened over the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from graphcond.errors import Notice
+from graphcond.io.files import read_json
+from graphcond.saving.model_folder import MANIFEST
+
+KEY = "base_weights"
+"""The key of the fingerprints in the manifest."""
+
+DENOISER = "denoiser"
+
+PARTS = {DENOISER: "denoiser", "others": "autoencoder or text encoder"}
+"""What the keys of `Base.weights_version` stand for."""
+
+
+def recorded(base: Mapping[str, str], *, own_denoiser: bool) -> dict[str, str]:
+    """The fingerprints of a base that a model records: without the denoiser if it is the model's own."""
+    return {part: name for part, name in base.items() if not (own_denoiser and part == DENOISER)}
+
+
+def read_recorded(folder: Path) -> dict[str, str] | None:
+    """The fingerprints in the folder of a saved model; None where it has none."""
+    manifest = read_json(folder / MANIFEST)
+    found = manifest.get(KEY) if isinstance(manifest, dict) else None
+    return {part: str(name) for part, name in found.items()} if isinstance(found, dict) else None
+
+
+def warn_of_other_weights(
+    saved: Mapping[str, str] | None, base: Mapping[str, str], place: Path, *, reshipped: bool
+) -> None:
+    """Give a `Notice` if a model is opened over other weights than it was trained over.
+
+    Args:
+        saved: the recorded fingerprints; None for a model that was saved before there were any.
+        base: those of the base over which it is opened.
+        place: of the model.
+        reshipped: the base came with graphcond, and models without fingerprints had another one.
+    """
+    if saved is None:
+        if reshipped:
+            warnings.warn(
+                f"{place}: the model was trained over the base in an earlier graphcond, whose weights have "
+                "changed since. Train it again, or open it with the graphcond that saved it",
+                Notice,
+                stacklevel=3,
+            )
+        return
+    others = [
+        PARTS[part]
+        for part, name in saved.items()
+        if part in base and name != base[part] and name.startswith("bf16:") == base[part].startswith("bf16:")
+    ]
+    if others:
+        warnings.warn(
+            f"{place}: the model was trained over a base with another {' and another '.join(others)}. Open "
+            "it over its own base (--base, or from_pretrained(..., base=...)), or train it again",
+            Notice,
+            stacklevel=3,
+        )
