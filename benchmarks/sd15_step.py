@@ -21,7 +21,7 @@ import torch
 from checkpoints import CLIP_L, SD15, write_base
 
 from graphcond.graphs import save_world
-from graphcond.recipe import load_recipe
+from graphcond.recipe import Recipe, load_recipe
 from graphcond.training import train
 from graphcond.worlds import ArtWorld
 
@@ -66,27 +66,31 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
             "training.checkpoint_every=null",
         ],
     )
+    return trained(recipe, folder, options.device)
+
+
+def trained(recipe: Recipe, folder: Path, device: str) -> dict[str, object]:
+    """What a short training through the ordinary trainer takes; its run folder is within ``folder``."""
     start = time.perf_counter()
-    run = train(recipe, out=folder / "run", device=options.device)
+    run = train(recipe, out=folder / "run", device=device)
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     groups = run.model.trainable_parameters()
     return {
         "machine": torch.cuda.get_device_name()
-        if options.device == "cuda"
+        if device == "cuda"
         else f"CPU, {torch.get_num_threads()} threads",
-        "resolution": options.resolution,
-        "batch_size": options.batch_size,
+        "resolution": recipe.data.resolution,
+        "batch_size": recipe.training.batch_size,
         "attention": run.model.base.attention,
         "trainable_parameters": {
             name: sum(p.numel() for p in group.values()) for name, group in groups.items()
         },
         "frozen_parameters": sum(p.numel() for p in run.model.base.unet.parameters() if not p.requires_grad),
         "seconds": dict(run.seconds) | {"all": round(time.perf_counter() - start, 1)},
+        "seconds_per_step": run.metrics["train"]["seconds_per_step"],
         "last_metrics": lines[-1] if lines else None,
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "peak_gpu_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)
-        if options.device == "cuda"
-        else None,
+        "peak_gpu_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if device == "cuda" else None,
     }
 
 

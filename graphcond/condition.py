@@ -79,6 +79,13 @@ class Condition(nn.Module):
         """The denoiser's inputs with ``signal`` in them."""
         return inputs if signal is None else self.injector.apply(inputs, signal, scale)
 
+    def group_of(self, parameter: str) -> str | None:
+        """The injector's group, with a learning rate of its own, to which a trained parameter belongs."""
+        part, _, name = parameter.partition(".")
+        if part == "injector":
+            return self.injector.group_of(name)
+        return "new" if "new" in self.injector.groups else None
+
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The trained parameters by name: those of the encoder that are not frozen, and the injector's."""
         encoder = {name: p for name, p in self.encoder.named_parameters() if p.requires_grad}

@@ -154,6 +154,10 @@ class GraphModel:
             groups[DENOISER] = dict(self.base.denoiser.named_parameters())
         return {name: group for name, group in groups.items() if group}
 
+    def group_of(self, name: str, parameter: str) -> str | None:
+        """The group within the group ``name`` of `trainable_parameters` that may have a rate of its own."""
+        return self.conditions[name].group_of(parameter) if name in self.conditions else None
+
     @cached_property
     def extractors(self) -> Extractors:
         """The networks that embed neighbor pictures and words for this model, loaded when first used.

@@ -33,6 +33,9 @@ class Injector(nn.Module, ABC, Generic[Read]):
 
     reads: ClassVar[type[Signal] | None]
     """The signal that `apply` takes; None for an injector that is the same for every graph."""
+    groups: ClassVar[frozenset[str]] = frozenset()
+    """Groups of its parameters that may have learning rates of their own, as ``condition.group``. The encoder
+    belongs to ``new``, where there is one."""
 
     @abstractmethod
     def inject(self, base: Base) -> None:
@@ -56,6 +59,10 @@ class Injector(nn.Module, ABC, Generic[Read]):
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""
         return dict(self.named_parameters())
+
+    def group_of(self, parameter: str) -> str | None:
+        """Which of `groups` a parameter belongs to; None for one that has the condition's learning rate."""
+        return None
 
     def figures(self) -> dict[str, float]:
         """Figures for the training log beside the loss, by name: gates, sizes of what is added."""

@@ -34,6 +34,9 @@ class InjectorFields(ComponentConfig):
     needs_sites: ClassVar[frozenset[SiteKind]] = frozenset()
     """The kinds of sites that the injector can attach to; empty for one that fits every denoiser."""
 
+    groups: ClassVar[frozenset[str]] = frozenset()
+    """The groups of its parameters that may have learning rates of their own."""
+
     def build(self, *, signal_width: int | None = None) -> Injector[Any]:
         """The injector, not yet injected.
 
@@ -64,6 +67,7 @@ class GatedSelfAttentionConfig(InjectorFields):
     component = "graphcond.adapters.gated_self_attention:GatedSelfAttentionInjector"
     reads = GraphTokens
     needs_sites = frozenset({"block"})
+    groups = frozenset({"gates", "new"})
     kind: Literal["gated_self_attention"] = "gated_self_attention"
     absent: Absent = "masked"
     """Hide tokens that are not there, or show learned nulls in their place as GLIGEN does."""

@@ -61,6 +61,7 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
     """
 
     reads: ClassVar[type[Signal]] = GraphTokens
+    groups: ClassVar[frozenset[str]] = GatedSelfAttentionConfig.groups
 
     def __init__(
         self,
@@ -187,6 +188,12 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         found, place = read_gligen(weights)
         check_weights(found, self.state_dict(), place=place)
         self.load_state_dict(found)
+
+    def group_of(self, parameter: str) -> str | None:
+        """The gates, and all layers that are ``new``; copies of the base's attention are neither."""
+        if ".alpha_" in parameter:
+            return "gates"
+        return None if ".reader." in parameter else "new"
 
     def figures(self) -> dict[str, float]:
         """Mean size of the gates of either part, and mean over blocks of |added| / |v| in the last call.

@@ -255,7 +255,7 @@ class ObjectTokensConfig(EncoderFields):
 
     component: ClassVar[str | type[Any]] = "graphcond.encoders.object_tokens:ObjectTokens"
     reads = SceneFeatures
-    offers = frozenset({"predicted_boxes"})
+    offers = frozenset({"predicted_boxes", "object_tokens"})
     node_width: int = Field(128, ge=1, le=65_536)
     """Width of the vectors inside the graph network."""
     predict_boxes: bool = False

@@ -39,9 +39,14 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
         self.box_predictor = BoxPredictor(deepcopy(network)) if predict_boxes else None
         self.predicts_boxes = predict_boxes
 
+    def object_tokens(self, context: SceneFeatures) -> Float[Tensor, "b n c"]:
+        """A token for each node; meant for objects only."""
+        tokens: Tensor = self.out(self.network(context))
+        return tokens
+
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c) for up to n objects in a scene; ``text`` is not read."""
-        return at_objects(self.out(self.network(context)), context, self.box_predictor)
+        return at_objects(self.object_tokens(context), context, self.box_predictor)
 
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
         """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only.

@@ -1,4 +1,4 @@
-"""Objectives that pretrain an encoder: boxes and masks, or a CLIP space."""
+"""Objectives that pretrain an encoder: boxes and masks, the base's words, or a CLIP space."""
 
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from graphcond.objectives.config import LayoutObjectiveConfig as LayoutObjectiveConfig
     from graphcond.objectives.config import Need as Need
     from graphcond.objectives.config import ObjectiveConfig as ObjectiveConfig
+    from graphcond.objectives.config import PhrasesObjectiveConfig as PhrasesObjectiveConfig
     from graphcond.objectives.config import TripleContrastConfig as TripleContrastConfig
     from graphcond.objectives.layout import LayoutObjective as LayoutObjective
+    from graphcond.objectives.phrases import PhrasesObjective as PhrasesObjective
     from graphcond.objectives.triple_contrast import TripleContrast as TripleContrast
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -27,6 +27,8 @@ class PretrainBatch:
         negatives: each scene with a swap in it; any scene, an empty one say, where none exists.
         negative_texts: CLIP embeddings of the negatives' sentences.
         has_negative: True where a swap exists.
+        phrases: for each node, the base's state of the phrase of that object.
+        phrased: True for objects whose phrase has one.
     """
 
     context: SceneFeatures
@@ -36,6 +38,8 @@ class PretrainBatch:
     negatives: SceneFeatures | None = None
     negative_texts: Float[Tensor, "b d"] | None = None
     has_negative: Bool[Tensor, " b"] | None = None
+    phrases: Float[Tensor, "b n c"] | None = None
+    phrased: Bool[Tensor, "b n"] | None = None
 
     def to(self, device: torch.device | str) -> PretrainBatch:
         """The same batch on another device."""

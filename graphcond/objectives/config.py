@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from graphcond.encoders import Encoder
     from graphcond.objectives.base import Objective
 
-Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives"]
+Need: TypeAlias = Literal["boxes", "pictures", "texts", "negatives", "phrases"]
 """The parts of a batch that an objective needs, beside the scenes themselves.
 
 - ``boxes``: boxes of the objects in the context (masks too, where the data has them).
 - ``pictures``: CLIP embeddings of the scenes' pictures.
 - ``texts``: CLIP embeddings of the scenes' sentences, in the same space.
 - ``negatives``: scenes with a swap that changes their meaning, and their sentences' embeddings.
+- ``phrases``: the base's own states of the objects' phrases.
 """
 
 
@@ -84,6 +85,15 @@ class LayoutObjectiveConfig(ObjectiveConfig):
     """Weight of the stated relations that predicted boxes break."""
     overlap: NonNegativeFloat = 0.5
     """Weight of the overlap of objects that should be apart."""
+
+
+class PhrasesObjectiveConfig(ObjectiveConfig):
+    """Teach an object's token what the base's text encoder makes of its phrase ("a red circle")."""
+
+    component = "graphcond.objectives.phrases:PhrasesObjective"
+    needs = frozenset({"phrases"})
+    asks = "object_tokens"
+    kind: Literal["phrases"] = "phrases"
 
 
 class TripleContrastConfig(ObjectiveConfig):
@@ -153,7 +163,13 @@ class ClipGanConfig(ClipSpaceFields):
 
 def _objectives() -> dict[str, type[ComponentConfig]]:
     return by_kind(
-        (LayoutObjectiveConfig, TripleContrastConfig, ClipAlignmentConfig, ClipGanConfig),
+        (
+            LayoutObjectiveConfig,
+            PhrasesObjectiveConfig,
+            TripleContrastConfig,
+            ClipAlignmentConfig,
+            ClipGanConfig,
+        ),
         "graphcond.objectives",
         ObjectiveConfig,
     )

@@ -54,6 +54,9 @@ def assign(values: Any, path: list[str], value: Any, *, place: object = "--set")
     """
     *parents, last = path
     for depth, part in enumerate(parents):
+        if isinstance(values, dict) and (whole := ".".join(path[depth:])) in values:
+            values[whole] = value  # a name with a dot in it, such as that of a group of parameters
+            return
         values = _child(values, part, ".".join(path[: depth + 1]), place)
     if isinstance(values, list):
         values[_position(values, last, ".".join(path), place)] = value

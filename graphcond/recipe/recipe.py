@@ -142,7 +142,8 @@ class Recipe(Config):
         check_stages(self.stages, self.conditions)
         check_own_losses(self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)
-        groups = [BASE] if self.training.train_base else []
+        groups = [f"{c.name}.{group}" for c in self.conditions for group in sorted(c.injector.groups)]
+        groups += [BASE] if self.training.train_base else []
         check_known("training.learning_rates", self.training.learning_rates, [*names, LORA, *groups])
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")

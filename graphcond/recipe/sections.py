@@ -12,11 +12,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
 from graphcond.attributed_graph import Column
 from graphcond.config import ComponentConfig, Config, Names
+from graphcond.recipe.overrides import leaves
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -309,7 +311,8 @@ class TrainingConfig(Config):
     learning_rate: PositiveFloat = 1e-5
     """Of every group that `learning_rates` does not name."""
     learning_rates: dict[str, PositiveFloat] = Field(default_factory=dict)
-    """Learning rate by group: a condition's name, `lora`, or `base` with `train_base`."""
+    """Learning rate by group: a condition's name, `lora`, or `base` with `train_base`. Some injectors have
+    groups of their own: `scene.gates`, and `scene.new` for the encoder and for layers that are not copies."""
     train_base: bool = False
     """Train the whole denoiser beside the conditions, as the InstructG2I release does. It is then saved with
     the model. Pictures unlike those that the base draws need it, or a `lora`."""
@@ -318,7 +321,7 @@ class TrainingConfig(Config):
     epsilon: PositiveFloat = 1e-8
     """AdamW's guard against division by zero."""
     weight_decay: NonNegativeFloat = 0.01
-    """AdamW's weight decay."""
+    """AdamW's weight decay, of matrices; gates, norms, biases and other vectors do not decay."""
     warmup: NonNegativeInt = 0
     """Steps in which the learning rate rises to its full value."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
@@ -359,6 +362,12 @@ class TrainingConfig(Config):
     trackers: tuple[Tracker, ...] = ()
     """Also send figures, previews, warnings and settings there, by accelerate's names; `tensorboard` writes
     into the run folder. Each needs its own package."""
+
+    @field_validator("learning_rates", mode="before")
+    @classmethod
+    def _read_nested_groups(cls, values: Any) -> Any:
+        """``--set training.learning_rates.scene.gates=...`` makes a section of ``scene``."""
+        return dict(leaves(values)) if isinstance(values, dict) and values else values
 
     @model_validator(mode="before")
     @classmethod

@@ -36,7 +36,7 @@ class StageConfig(Config):
     learning_rate: PositiveFloat = 1e-3
     """Of the encoder and of the objective's own parameters."""
     weight_decay: NonNegativeFloat = 0.0
-    """AdamW's weight decay."""
+    """AdamW's weight decay, of matrices."""
     warmup: NonNegativeInt = 0
     """Steps in which the learning rate rises to its full value."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"

@@ -36,24 +36,38 @@ def all_parameters(groups: Groups) -> list[nn.Parameter]:
     return [parameter for group in groups.values() for parameter in group.values()]
 
 
-def build_optimizer(groups: Groups, config: TrainingConfig) -> torch.optim.AdamW:
+GroupOf = Callable[[str, str], str | None]
+"""The group within a group to which a parameter belongs, by both names; None for one that has no other."""
+
+
+def build_optimizer(
+    groups: Groups, config: TrainingConfig, group_of: GroupOf = lambda name, key: None
+) -> torch.optim.AdamW:
     """AdamW with a learning rate of its own for each group, in one fused kernel where the devices have one.
 
-    Parameters must be on the device on which they are trained.
+    A group within a group has its own rate where the config gives one. Vectors and scalars (gates, norms,
+    nulls, biases) do not decay. Parameters must be on the device on which they are trained.
     """
+    sets: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, group in groups.items():
+        for key, parameter in group.items():
+            inner = f"{name}.{group_of(name, key)}"
+            rated = inner if inner in config.learning_rates else name
+            sets.setdefault((rated, parameter.ndim >= 2), []).append(parameter)
+    rates = {name: config.learning_rates.get(name, config.learning_rate) for name, _ in sets}
     return torch.optim.AdamW(
         [
             {
                 "name": name,
-                "params": list(group.values()),
-                "lr": config.learning_rates.get(name, config.learning_rate),
-                "full_rate": config.learning_rates.get(name, config.learning_rate),
+                "params": parameters,
+                "lr": rates[name],
+                "full_rate": rates[name],
+                "weight_decay": config.weight_decay if decays else 0.0,
             }
-            for name, group in groups.items()
+            for (name, decays), parameters in sets.items()
         ],
         betas=config.betas,
         eps=config.epsilon,
-        weight_decay=config.weight_decay,
         fused=all(parameter.device.type in FUSED for parameter in all_parameters(groups)) or None,
     )
 

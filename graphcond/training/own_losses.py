@@ -70,7 +70,7 @@ def gather_own_losses(
         if (own := condition.own_loss) is None:
             continue
         scenes = gather_scenes(
-            *(own.objective, gatherer, targets),
+            *(own.objective, gatherer, model.base, targets),
             condition=condition.name,
             seed=gatherer.recipe.training.seed,
             place=f"conditions.{number}.own_loss.objective",

@@ -30,7 +30,7 @@ from graphcond.training.own_losses import OwnLoss, gather_own_losses
 from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
-from graphcond.training.stages import freeze_staged, run_stages
+from graphcond.training.stages import freeze_staged, note_on_boxes, run_stages
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,8 @@ def prepare(
             remedy=f"give training {data.noun}s graphs of their own",
         )
     model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
+    if (note := note_on_boxes(recipe, model)) is not None:
+        report.say(f"note: {note}")
     if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)
     else:

@@ -7,11 +7,14 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from graphcond.bases import Base
+from graphcond.bases.phrases import phrase_states
 from graphcond.context import SceneContext
 from graphcond.data.scene_contexts import SceneContexts
+from graphcond.data.scene_features import graph_of
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
@@ -19,8 +22,10 @@ from graphcond.features.load import Extractors
 from graphcond.objectives import ObjectiveConfig, PretrainBatch
 from graphcond.progress import Progress
 from graphcond.samplers.hard_negatives import swapped
+from graphcond.scene_graph import name_of
 from graphcond.training.gather import Gatherer
 from graphcond.training.randomness import Purpose, seed_of
+from graphcond.training.report import Report
 
 Embeddings = Float32[np.ndarray, "n d"]
 
@@ -39,6 +44,21 @@ class Negatives:
 
 
 @dataclass(frozen=True)
+class Phrases:
+    """The base's states of all distinct phrases, and the row of each scene's objects; -1 without a state."""
+
+    states: Float[Tensor, "p c"]
+    rows: tuple[tuple[int, ...], ...]
+
+    def of(self, rows: Int64[np.ndarray, " b"], nodes: int) -> tuple[Tensor, Tensor]:
+        """The states (b, nodes, c) of some scenes, and which objects have one."""
+        places = torch.full((len(rows), nodes), -1)
+        for place, row in enumerate(rows.tolist()):
+            places[place, : len(self.rows[row])] = torch.tensor(self.rows[row])
+        return self.states[places.clamp(min=0)], places >= 0
+
+
+@dataclass(frozen=True)
 class StageScenes:
     """Scenes to train an encoder on; row ``i`` of every part is scene ``i``. Parts not needed are None."""
 
@@ -47,6 +67,7 @@ class StageScenes:
     pictures: Embeddings | None = None
     texts: Embeddings | None = None
     negatives: Negatives | None = None
+    phrases: Phrases | None = None
 
     def __len__(self) -> int:
         return len(self.context.scenes)
@@ -72,12 +93,16 @@ class StageScenes:
                 negative_texts=_rows(self.negatives.texts, rows),
                 has_negative=torch.from_numpy(self.negatives.present[rows]),
             )
+        if self.phrases is not None:
+            states, phrased = self.phrases.of(rows, batch.context.nodes.shape[1])
+            batch = replace(batch, phrases=states, phrased=phrased)
         return batch.to(device)
 
 
 def gather_scenes(
     objective: ObjectiveConfig,
     gatherer: Gatherer,
+    base: Base,
     rows: Int64[np.ndarray, " n"],
     *,
     condition: str,
@@ -89,6 +114,7 @@ def gather_scenes(
     Args:
         objective: names its needs.
         gatherer: the data.
+        base: encodes phrases.
         rows: of the data.
         condition: whose sampler chooses what is kept of a scene.
         seed: of the swaps.
@@ -107,7 +133,9 @@ def gather_scenes(
             place=place,
             remedy="name data with boxes",
         )
-    if not needs - {"boxes"}:
+    if "phrases" in needs:
+        scenes = replace(scenes, phrases=_phrases(base, scenes.context, gatherer.report, place))
+    if not needs & {"pictures", "texts", "negatives"}:
         return scenes
     with gatherer.report.stage("features", f"Embedding what {objective.kind} needs") as progress:
         clip = _clip(place, gatherer.extractors)
@@ -119,6 +147,22 @@ def gather_scenes(
         if "negatives" in needs:
             scenes = replace(scenes, negatives=_negatives(seed, clip, source, rows, progress))
     return scenes
+
+
+def _phrases(base: Base, context: SceneContext, report: Report, place: str) -> Phrases:
+    graphs = map(graph_of, context.scenes)
+    names = [[name_of(graph, node) for node in range(len(graph))] for graph in graphs]
+    row_of = {name: row for row, name in enumerate(dict.fromkeys(name for own in names for name in own))}
+    states, known = phrase_states(base, list(row_of))
+    rows = tuple(tuple(row_of[name] if known[row_of[name]] else -1 for name in own) for own in names)
+    skipped = sum(own.count(-1) for own in rows)
+    if skipped:
+        of = sum(map(len, rows))
+        report.say(
+            f"{place}: {skipped} of {of} objects are skipped; their phrases are longer than the "
+            "text encoder reads, or have no word that it knows"
+        )
+    return Phrases(states, rows)
 
 
 def _clip(place: str, extractors: Extractors) -> ClipExtractor:

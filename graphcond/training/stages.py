@@ -19,7 +19,6 @@ from graphcond import encoders, objectives
 from graphcond.config import Config
 from graphcond.data.dataset import SceneDataset
 from graphcond.data.open import open_data
-from graphcond.encoders import Encoder
 from graphcond.errors import InputError
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.io.cache import cache_entry, cached
@@ -94,7 +93,7 @@ def write_result(folder: Path, key: str, result: StageResult) -> None:
     write_json(folder / FACTS, facts.model_dump())
 
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the loop of `graphcond.training.pretrain` changes what it leaves behind."""
 
 SHOWN = ("log_every", "validate_every", "validation_samples", "checkpoint_every", "then", "name", "condition")
@@ -131,7 +130,7 @@ def run_stages(
     for stage in recipe.stages:
         source, rows, others = _data_of(stage, gatherer, (trained, held_out))
         encoder = model.conditions[stage.condition].encoder
-        key = _key(stage, source, encoder, rows)
+        key = _key(stage, source, model, rows)
         read = partial(read_result, key=key)
         result = None
         if run is not None:
@@ -146,7 +145,7 @@ def run_stages(
                 recipe.save(run.recipe)  # a run that is stopped in its stages resumes from here
                 half_done = run.stages / f".{stage.name}-{key}.safetensors"
                 cut_stage(run.metrics, stage.name, steps_kept(half_done))
-            result = _train(stage, source, encoder, (rows, others), _logger(run, stage), half_done)
+            result = _train(stage, source, model, (rows, others), _logger(run, stage), half_done)
             with cache_entry("training", f"stage-{key}") as folder:
                 write_result(folder, key, result)
         encoder.load_state_dict(dict(result.weights))
@@ -156,6 +155,16 @@ def run_stages(
             for left in run.stages.glob(f".{stage.name}-*.safetensors"):
                 left.unlink()
         _freeze(stage, model, result)
+
+
+def note_on_boxes(recipe: Recipe, model: GraphModel) -> str | None:
+    """A sentence about conditions that predict boxes which nothing has taught; None if there are none."""
+    taught = {stage.condition for stage in recipe.stages if stage.objective.asks == "predicted_boxes"}
+    predicting = {name for name, condition in model.conditions.items() if condition.encoder.predicts_boxes}
+    names = ", ".join(sorted(predicting - taught))
+    if not names or recipe.start_from is not None:
+        return None
+    return f"no stage teaches {names} where objects are, so its boxes mean nothing; add a stage 'layout'"
 
 
 def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
@@ -193,8 +202,9 @@ def _data_of(stage: StageConfig, gatherer: Gatherer, own: tuple[Rows, Rows]) -> 
     return gatherer, *own
 
 
-def _key(stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], rows: Rows) -> str:
+def _key(stage: StageConfig, gatherer: Gatherer, model: GraphModel, rows: Rows) -> str:
     """Names what a stage leads to by everything that it follows from."""
+    encoder = model.conditions[stage.condition].encoder
     condition = next(c for c in gatherer.recipe.conditions if c.name == stage.condition)
     looks = "pictures" in stage.objective.needs
     pictures = [gatherer.data.picture_path(row) for row in rows.tolist()] if looks else []
@@ -214,22 +224,24 @@ def _key(stage: StageConfig, gatherer: Gatherer, encoder: Encoder[Any, Any], row
         *(source_version(package) for package in (encoders, objectives)),
         scenes,
         digests,
+        *([model.base.prompts_version()] if "phrases" in stage.objective.needs else ()),
     )
 
 
 def _train(
     stage: StageConfig,
     gatherer: Gatherer,
-    encoder: Encoder[Any, Any],
+    model: GraphModel,
     rows: tuple[Rows, Rows],
     log: Log,
     half_done: Path | None,
 ) -> StageResult:
+    encoder = model.conditions[stage.condition].encoder
     order = np.random.default_rng(seed_of(stage.seed, Purpose.VALIDATION))
     judged = np.sort(order.permutation(rows[1])[: stage.validation_samples])
     trained, held_out = (
         gather_scenes(
-            *(stage.objective, gatherer, one),
+            *(stage.objective, gatherer, model.base, one),
             condition=stage.condition,
             seed=stage.seed,
             place=f"stages.{stage.name}.objective",

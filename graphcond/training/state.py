@@ -87,7 +87,7 @@ class TrainingState:
         config = model.recipe.training
         self.model, self.step = model, 0
         self.groups: Groups = model.trainable_parameters()
-        self.optimizer: torch.optim.AdamW = build_optimizer(self.groups, config)
+        self.optimizer: torch.optim.AdamW = build_optimizer(self.groups, config, model.group_of)
         self.ema = None if config.ema is None else Ema(self.groups, config.ema)
         self._accelerator, self._effective_batch, self._data = accelerator, effective_batch, data
 

@@ -28,7 +28,7 @@ from graphcond.training.report import Report, StepBar
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
 from graphcond.training.trackers import finish_trackers, log_picture, log_text
-from graphcond.training.validation import Validation, gap_sentence, injector_figures, middle, warnings_of
+from graphcond.training.validation import Validation, gap_sentence, injector_figures, judged, warnings_of
 
 
 class Trainer:
@@ -66,6 +66,7 @@ class Trainer:
         self._previews = Previews(prepared.validation, self._config.previews, recipe.data.resolution)
         self.newest: dict[str, Any] = {}
         self.warnings: list[str] = []
+        self._validations = 0
         self._recent = Recent()
         self._memory = PeakMemory(accelerator.device)
         self._prepared = prepared
@@ -165,18 +166,23 @@ class Trainer:
                 if found.boxes_hidden is not None:
                     bar.note(hidden=f"{100 * (1 - found.boxes_hidden / found.no_graph):.1f} % without boxes")
             self._accelerator.wait_for_everyone()
-        if self.state.step in (middle(config.steps), config.steps):
-            # Say what no loss shows: that the graph changes nothing.
-            self.warnings = warnings_of(self._model, self.newest.get("validation"))
-            for text in self.warnings:
-                self._report.say(f"Warning: {text}")
-            if self.warnings:
-                self._record("warning", {"warnings": self.warnings})
+            self._validations += 1
+        if judged(self.state.step, config.steps, self._validations):
+            self._judge()
         if self._due(config.preview_every):
             self._preview()
         if self._due(config.checkpoint_every) or self.state.step == config.steps:
             self._checkpoint()
         bar.advance(self.state.step)
+
+    def _judge(self) -> None:
+        """Say what no loss shows, that the graph changes nothing: once before the end, and at the end."""
+        said_before = bool(self.warnings) and self.state.step < self._config.steps
+        self.warnings = warnings_of(self._model, self.newest.get("validation"))
+        if self.warnings and not said_before:
+            for text in self.warnings:
+                self._report.say(f"Warning: {text}")
+            self._record("warning", {"warnings": self.warnings})
 
     def _due(self, every: int | None) -> bool:
         return every is not None and (self.state.step % every == 0 or self.state.step == self._config.steps)

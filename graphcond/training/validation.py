@@ -20,6 +20,9 @@ from graphcond.training.objective import sample_losses, without_graph
 from graphcond.training.randomness import Purpose, generator_of, seed_of
 from graphcond.training.state import train_mode
 
+LEAST_GAP = 1.0
+"""Per cent of the validation loss without graph: a graph that lowers it by less is as good as not used."""
+
 FEWEST = 100
 """Steps below which a run gets no verdict in its middle."""
 
@@ -33,9 +36,14 @@ def warnings_of(model: GraphModel, validation: Mapping[str, Any] | None) -> list
     """
     unused = {name: condition.injector.unused() for name, condition in model.conditions.items()}
     reasons = [f"{name}: {reason}" for name, reason in unused.items() if reason]
-    gap = None if validation is None else validation["graph_gap"]
-    if gap is not None and not gap > 0:
-        reasons.append(f"with it the validation loss is no lower than without (graph_gap {gap:.2g})")
+    if validation is not None:
+        gap, wrong = validation["gap_percent"], validation["shuffled_gap_percent"]
+        noise = (wrong["high"] - wrong["low"]) / 2
+        lowers = f"it lowers the validation loss by {gap['mean']:.2f} %, {_interval(gap)}"
+        if not gap["mean"] >= LEAST_GAP:
+            reasons.append(f"{lowers}; less than {LEAST_GAP:g} % is next to nothing")
+        elif max(gap["mean"], wrong["mean"]) <= noise:  # a wrong graph that does harm is a graph that is used
+            reasons.append(f"{lowers}; what a wrong graph adds to it is within its noise, {noise:.2f} %, too")
     return [f"the graph is not being used: {reason}" for reason in reasons]
 
 
@@ -45,9 +53,12 @@ def injector_figures(model: GraphModel) -> dict[str, dict[str, float]]:
     return {name: figures for name, figures in found.items() if figures}
 
 
-def middle(steps: int) -> int | None:
-    """The step after which a run of ``steps`` is judged once before its end; None for a short run."""
-    return max(steps // 2, FEWEST) if steps > FEWEST else None
+def judged(step: int, steps: int, validations: int) -> bool:
+    """Whether a run of ``steps`` is judged after ``step``: at its end, and a long one also before it.
+
+    That is in its middle, and from its second validation on.
+    """
+    return step == steps or (step >= FEWEST and (step == max(steps // 2, FEWEST) or validations >= 2))
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class ValidationLoss:
     @property
     def gap_percent(self) -> Measurement:
         """The graph gap in per cent of the loss without graph; the samples are resampled in pairs."""
-        return self._percent(0)
+        return self._percent(1, 0)
 
     def record(self) -> dict[str, object]:
         """As a line of metrics.jsonl."""
@@ -96,29 +107,34 @@ class ValidationLoss:
             "graph_gap": self.graph_gap,
             "shuffled_gap": self.shuffled_gap,
             "gap_percent": _plain(self.gap_percent),
+            "shuffled_gap_percent": _plain(self._percent(2, 0)),
         }
         if self.boxes_hidden is not None:
             record["loss"]["boxes_hidden"] = self.boxes_hidden
             record["graph_gap_boxes_hidden"] = self.no_graph - self.boxes_hidden
-            record["gap_percent_boxes_hidden"] = _plain(self._percent(3))
+            record["gap_percent_boxes_hidden"] = _plain(self._percent(1, 3))
         return record
 
-    def _percent(self, variant: int) -> Measurement:
-        drawn, no_graph = self.samples[variant], self.samples[1]
-        shares = 100 * bootstrap_ratios(np.stack([no_graph - drawn, no_graph], axis=1), seed=0)
-        return Measurement("gap", float(shares[0]), *percentile_interval(shares[1:]), len(drawn))
+    def _percent(self, more: int, less: int) -> Measurement:
+        """By how much one variant's loss is above another's, in per cent of the loss without graph."""
+        gap, no_graph = self.samples[more] - self.samples[less], self.samples[1]
+        shares = 100 * bootstrap_ratios(np.stack([gap, no_graph], axis=1), seed=0)
+        return Measurement("gap", float(shares[0]), *percentile_interval(shares[1:]), len(gap))
 
 
 def _plain(measured: Measurement) -> dict[str, float]:
     return {"mean": measured.mean, "low": measured.low, "high": measured.high, "n": measured.n}
 
 
+def _interval(gap: Mapping[str, Any]) -> str:
+    return f"95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']}"
+
+
 def gap_sentence(record: Mapping[str, Any]) -> str:
     """The graph gap of a `ValidationLoss.record` in words, and that with hidden boxes where it is there."""
     gap, hidden = record["gap_percent"], record.get("gap_percent_boxes_hidden")
     share = f"{gap['mean']:.1f} % of the validation loss without graph"
-    interval = f"95 % interval {gap['low']:.1f} to {gap['high']:.1f} %, n = {gap['n']}"
-    said = f"{record['graph_gap']:.4f}, {share} ({interval})"
+    said = f"{record['graph_gap']:.4f}, {share} ({_interval(gap)})"
     if hidden is None:
         return said
     return f"{said}; with boxes hidden {hidden['mean']:.1f} % ({hidden['low']:.1f} to {hidden['high']:.1f} %)"

@@ -75,7 +75,7 @@ def test_what_a_config_gives_by_default_is_what_its_class_does_by_default(
 def test_an_encoder_is_what_its_config_declares(config: type[EncoderFields]) -> None:
     encoder: type[Encoder[Any, Any]] = config.component_class()
     assert (encoder.reads, encoder.gives) == (config.reads, config.gives)
-    asked = {"predicted_boxes", "embed_scenes"}
+    asked = {objective.asks for objective in OBJECTIVES.values()}
     assert {name for name in asked if hasattr(encoder, name)} == config.offers
 
 

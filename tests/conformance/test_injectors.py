@@ -157,6 +157,14 @@ def test_only_trainable_parameters_get_gradients(base, kind: str) -> None:
         assert leaf(read).grad is not None
 
 
+def test_parameters_belong_to_the_groups_that_the_config_declares(base, kind: str) -> None:
+    injector, declared = build(kind), INJECTORS[kind.split()[0]].groups
+    injector.inject(base)
+    found = {injector.group_of(name) for name in injector.trainable_parameters()}
+    assert injector.groups == declared
+    assert found - {None} == declared
+
+
 def awake_pair(base, kinds: tuple[str, str]) -> list[Injector]:
     injectors = [build(kind) for kind in kinds]
     for injector in injectors:

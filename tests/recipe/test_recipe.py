@@ -38,6 +38,7 @@ def complaint(**options: Any) -> str:
         ("base.attention=flash", "base.attention:", "'auto', 'sdpa' or 'xformers'"),
         ("guidance.graph.naighbors=2", "guidance.graph: there is no 'naighbors'", "neighbors"),
         ("training.learning_rates.loar=1", "training.learning_rates: there is no 'loar'", "lora"),
+        ("training.learning_rates.neighbors.gates=1", "there is no 'neighbors.gates'", "neighbors"),
         ("training.drop={text: 0.5, graph: 0.4, both: 0.2}", "training.drop:", "below 1"),
         ("guidance.start=1.0", "guidance: start must lie before end", "before"),
         ("conditions=[]", "conditions:", "at least 1"),
@@ -274,3 +275,15 @@ def test_the_picture_half_of_clip_embeds_no_texts_to_compare(
         parse_recipe(values)
     values["conditions"][0]["sampler"]["similarity"] = {"kind": "consensus"}
     parse_recipe(values)
+
+
+def test_groups_of_parameters_are_named_with_a_dot() -> None:
+    override = "training.learning_rates.scene.gates=0.5"
+    assert load_recipe("sgcond-vi", overrides=[override]).training.learning_rates == {
+        "scene.new": 1e-4,
+        "scene.gates": 0.5,
+    }
+    bare = load_recipe("sgcond-vi", overrides=["training.learning_rates={}", override]).training
+    assert bare.learning_rates == {"scene.gates": 0.5}
+    with pytest.raises(InputError, match=r"no 'scene.gate'; known are scene, lora, scene.gates, scene.new"):
+        load_recipe("sgcond-vi", overrides=["training.learning_rates.scene.gate=0.5"])

@@ -64,7 +64,7 @@ def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "another"))
         with sums:
             again = prepare(recipe, torch.device("cpu"), Report(quiet())).model.conditions
-        for stage in recipe.stages:
+        for stage in {stage.condition: stage for stage in recipe.stages}.values():  # the last of each
             ended = load_tensors(run.folder / "stages" / stage.name / "encoder.safetensors")
             assert same(ended, again[stage.condition].encoder.state_dict()), "the same as in another run"
     assert not sums.found, "two runs with several threads differ"

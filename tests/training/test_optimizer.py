@@ -17,6 +17,8 @@ from graphcond.training.optimizer import (
     weights_of,
 )
 
+SHAPES = {"gate": (), "norm": (3,), "matrix": (3, 2), "kernel": (3, 2, 1, 1)}
+
 
 def groups(seed: int = 0) -> Groups:
     generator = torch.Generator().manual_seed(seed)
@@ -39,7 +41,38 @@ def test_groups_have_their_own_learning_rates() -> None:
     assert set_rates(optimizer, 0.5) == pytest.approx({"neighbors": 5e-4, "lora": 5e-5})
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([5e-4, 5e-5])
     assert set_rates(optimizer, 1.0) == pytest.approx({"neighbors": 1e-3, "lora": 1e-4})
-    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.2}
+
+
+def test_groups_within_a_group_have_rates_where_the_config_gives_them() -> None:
+    parameters = {"scene": {"gate": nn.Parameter(torch.zeros(())), "w": nn.Parameter(torch.zeros(2, 3))}}
+
+    def group_of(name: str, key: str) -> str:
+        return "gates" if key == "gate" else "new"
+
+    config = TrainingConfig(learning_rate=1e-3, learning_rates={"scene.gates": 1e-2})
+    optimizer = build_optimizer(parameters, config, group_of)
+    assert set_rates(optimizer, 1.0) == {"scene.gates": 1e-2, "scene": 1e-3}
+    # A run that goes on with other groups keeps the state of every parameter: it is stored by name.
+    with_gradients(parameters)
+    optimizer.step()
+    other = build_optimizer(parameters, TrainingConfig(learning_rate=1e-3))
+    restore_optimizer(other, parameters, optimizer_state(optimizer, parameters))
+    assert set_rates(other, 1.0) == {"scene": 1e-3}
+    for parameter in parameters["scene"].values():
+        assert torch.equal(other.state[parameter]["exp_avg"], optimizer.state[parameter]["exp_avg"])
+
+
+def test_vectors_do_not_decay() -> None:
+    parameters = {
+        "scene": {name: nn.Parameter(torch.ones(shape)) for name, shape in SHAPES.items()},
+        "lora": {"w": nn.Parameter(torch.ones(2, 2))},
+    }
+    optimizer = build_optimizer(parameters, TrainingConfig(learning_rate=0.1, weight_decay=0.5))
+    with_gradients(parameters, 0.0)
+    optimizer.step()
+    decayed = [float(p.detach().mean()) for p in parameters["scene"].values()]
+    assert decayed == pytest.approx([1.0, 1.0, 0.95, 0.95])
+    assert float(parameters["lora"]["w"].detach().mean()) == pytest.approx(0.95)
 
 
 def test_clipping_covers_all_groups_together() -> None:

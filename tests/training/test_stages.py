@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from graphcond.errors import InputError, Notice, TrainingError
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.training import stages as stages_module
+from graphcond.training import train
 from graphcond.training.metrics import read_records
 from graphcond.training.stage_checkpoint import steps_kept
 from graphcond.training.stages import read_result
@@ -266,3 +270,40 @@ def test_text_features_have_no_clip_for_a_contrast(
     recipe = staged(*(sd_folder, clip_folder), stage, conditions=[condition], features={"kind": "tiny_bert"})
     with pytest.raises(InputError, match=r"stages\.layout\.objective: the objective needs a CLIP"):
         run_toy(recipe, scenes, tmp_path / "run")
+
+
+def test_phrases_are_those_of_the_base_and_too_long_ones_are_skipped_and_counted(
+    sd_folder: Path,
+    clip_folder: Path,
+    scenes: SceneSet,
+    tmp_path: Path,
+) -> None:
+    first = scenes.graphs[0]
+    long = replace(first, objects=("star " * 100, *first.objects[1:]))
+    with_long = replace(scenes, graphs=[long, *scenes.graphs[1:]])
+    phrases = layout_stage(name="phrases", objective={"kind": "phrases"})
+    written = StringIO()
+    run = train(
+        staged(sd_folder, clip_folder, phrases),
+        graph=with_long,
+        out=tmp_path / "run",
+        device="cpu",
+        console=Console(file=written, width=400),
+    )
+    lines = [line for line in read_records(run.folder / "metrics.jsonl") if line["kind"] == "stage"]
+    assert lines[-1]["scenes"] == "held out"
+    assert "explained_variance" in lines[-1]
+    assert "stages.phrases.objective: 1 of " in written.getvalue()
+    tokens = run.model.conditions["scene"].encoder.out[0].weight
+    assert tokens.requires_grad, "the main training goes on with them"
+
+
+@pytest.mark.parametrize(("stages", "said"), [((), True), ((layout_stage(),), False)])
+def test_boxes_that_nothing_teaches_are_said(
+    sd_folder: Path, clip_folder: Path, stages: tuple[dict[str, Any], ...], said: bool
+) -> None:
+    recipe = staged(sd_folder, clip_folder, *stages)
+    encoder = SimpleNamespace(encoder=SimpleNamespace(predicts_boxes=True))
+    note = stages_module.note_on_boxes(recipe, SimpleNamespace(conditions={"scene": encoder}))
+    assert (note is not None) == said
+    assert note is None or note.startswith("no stage teaches scene where objects are")
