@@ -125,7 +125,7 @@ def test_shares_leave_something(sd_folder: Path, clip_folder: Path) -> None:
 def test_configs_say_which_objectives_have_weights() -> None:
     class Embeds(nn.Module):
         embedding_width = 8
-        predicted_boxes = embed_scenes = lambda self, context: None
+        predicted_boxes = embed_scenes = object_tokens = lambda self, context: None
 
     for kind, config in OBJECTIVES.items():
         built = config().build(encoder=Embeds(), picture_width=8)
