@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 from graphcond.attributed_graph import AttributedGraph
-from tests.training.toys import write_graph
+from tests.training.toys import Toy, toy_recipe, write_graph
+
+
+@pytest.fixture(scope="session")
+def toy(sd_folder: Path, clip_folder: Path) -> Toy:
+    """Makes recipes on random networks from the changes to them."""
+    return partial(toy_recipe, sd_folder, clip_folder)
 
 
 @pytest.fixture(scope="session")

@@ -8,19 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph
-from tests.training.toys import run_toy, toy_condition, toy_recipe
+from tests.training.toys import Toy, run_toy, toy_condition
 
 
-def test_a_model_is_trained_on_means(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
+def test_a_model_is_trained_on_means(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
     condition = toy_condition() | {
         "sampler": {"kind": "hop_mean", "hops": 2, "neighbors": 6},
         "encoder": {"kind": "neighbor_mean"},
     }
-    recipe = toy_recipe(
-        sd_folder, clip_folder, steps=2, validate_every=2, preview_every=2, conditions=[condition]
-    )
+    recipe = toy(steps=2, validate_every=2, preview_every=2, conditions=[condition])
     run = run_toy(recipe, toy_graph, tmp_path / "run")
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert np.isfinite([line["loss"] for line in lines if line["kind"] == "train"]).all()

@@ -12,7 +12,7 @@ from graphcond.data.contexts import GraphContexts
 from graphcond.recipe import ConditionConfig
 from graphcond.samplers import RandomSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, write_neighbors
-from tests.training.toys import toy_condition, toy_recipe
+from tests.training.toys import Toy, toy_condition
 
 NOBODY = np.empty(0, np.int64)
 
@@ -30,10 +30,10 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_neighbors_are_the_samplers_and_sampled_once(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     condition = toy_condition() | {"sampler": {"kind": "random", "neighbors": 4}}
-    (config,) = toy_recipe(sd_folder, clip_folder, conditions=[condition]).conditions
+    (config,) = toy(conditions=[condition]).conditions
     assert isinstance(config.sampler, RandomSamplerConfig)
 
     def contexts(graph: AttributedGraph, seed: int = 0) -> GraphContexts:
@@ -62,19 +62,19 @@ def test_neighbors_are_the_samplers_and_sampled_once(
     assert calls == [3, 3, 3, 3]
 
 
-def test_absent_neighbors_stay_absent(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
-    (config,) = toy_recipe(sd_folder, clip_folder).conditions
+def test_absent_neighbors_stay_absent(toy: Toy, toy_graph: AttributedGraph) -> None:
+    (config,) = toy().conditions
     lonely = replace(toy_graph, indptr=np.zeros_like(toy_graph.indptr), indices=toy_graph.indices[:0])
     contexts = GraphContexts(lonely, config.sampler.build(graph=lonely), NodeEmbeddings())
     assert (sampled(config, contexts, np.arange(2), NOBODY).neighbors == ABSENT).all()
 
 
 def test_precomputed_neighbors_are_read_anew_when_their_file_changes(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
     file, targets = tmp_path / "neighbors.safetensors", np.arange(len(toy_graph))
     condition = toy_condition() | {"sampler": {"kind": "precomputed", "path": str(file), "neighbors": 2}}
-    (config,) = toy_recipe(sd_folder, clip_folder, conditions=[condition]).conditions
+    (config,) = toy(conditions=[condition]).conditions
     for seed in range(2):
         sampler = RandomSamplerConfig(neighbors=4).build(graph=toy_graph)
         stored = sampler.sample(targets, np.random.default_rng(seed))

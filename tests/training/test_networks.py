@@ -13,7 +13,7 @@ from graphcond.features.text_features import TextModelExtractor
 from graphcond.pipeline import GraphPipeline
 from tests.builders import small_model
 from tests.training.scenes import layout_stage, scene_condition, scene_recipe, write_scenes
-from tests.training.toys import run_toy, toy_condition, toy_recipe
+from tests.training.toys import Toy, run_toy, toy_condition
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def test_embeddings_and_a_start_from_clip(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path, loaded: list[str]
+    clip_folder: Path, toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, loaded: list[str]
 ) -> None:
     condition = toy_condition()
     condition["encoder"]["init"] = "clip"
-    run_toy(toy_recipe(sd_folder, clip_folder, conditions=[condition]), toy_graph, tmp_path / "run")
+    run_toy(toy(conditions=[condition]), toy_graph, tmp_path / "run")
     assert loaded == [str(clip_folder)]
 
 

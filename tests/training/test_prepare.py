@@ -12,7 +12,7 @@ from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
 from graphcond.training.prepare import prepare
 from graphcond.training.report import Report
-from tests.training.toys import NODES, TEST_NODES, prepare_toy, quiet, toy_recipe
+from tests.training.toys import NODES, TEST_NODES, Toy, prepare_toy, quiet
 
 
 def without_edges(graph: AttributedGraph, *lonely: int) -> AttributedGraph:
@@ -22,10 +22,8 @@ def without_edges(graph: AttributedGraph, *lonely: int) -> AttributedGraph:
     return replace(graph, indptr=indptr.astype(np.int64), indices=np.concatenate(rows), directed=True)
 
 
-def test_training_and_validation_examples(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), toy_graph)
+def test_training_and_validation_examples(toy: Toy, toy_graph: AttributedGraph) -> None:
+    prepared, _ = prepare_toy(toy(), toy_graph)
     assert prepared.train.targets.tolist() == list(range(NODES - TEST_NODES))
     assert sorted(prepared.validation.targets.tolist()) == list(range(NODES - TEST_NODES, NODES))
     assert prepared.held_out
@@ -35,33 +33,26 @@ def test_training_and_validation_examples(
 
 @pytest.mark.parametrize(("lora", "trained", "left_out"), [(None, 9, 2), ({"rank": 2}, 11, 0)])
 def test_targets_without_neighbors_are_left_out_unless_a_lora_learns_from_them(
-    lora: object,
-    trained: int,
-    left_out: int,
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
+    lora: object, trained: int, left_out: int, toy: Toy, toy_graph: AttributedGraph
 ) -> None:
-    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder, lora=lora), without_edges(toy_graph, 4, 9))
+    prepared, _ = prepare_toy(toy(lora=lora), without_edges(toy_graph, 4, 9))
     assert len(prepared.train) == trained
     assert prepared.left_out == left_out
 
 
-def test_no_neighbors_at_all(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+def test_no_neighbors_at_all(toy: Toy, toy_graph: AttributedGraph) -> None:
     with pytest.raises(InputError, match="no training node has a neighbor"):
-        prepare_toy(toy_recipe(sd_folder, clip_folder), without_edges(toy_graph, *range(NODES)))
+        prepare_toy(toy(), without_edges(toy_graph, *range(NODES)))
 
 
 @pytest.mark.parametrize(
     ("targets", "message"),
     [([0, 99], "there is no node 99"), ([-1], "there is no node -1"), ([], "there are none")],
 )
-def test_bad_targets(
-    targets: list[int], message: str, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
+def test_bad_targets(targets: list[int], message: str, toy: Toy, toy_graph: AttributedGraph) -> None:
     with pytest.raises(InputError, match=message):
         prepare(
-            toy_recipe(sd_folder, clip_folder),
+            toy(),
             torch.device("cpu"),
             Report(quiet()),
             data=GraphDataset(toy_graph),
@@ -69,12 +60,12 @@ def test_bad_targets(
         )
 
 
-def test_a_target_without_picture(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+def test_a_target_without_picture(toy: Toy, toy_graph: AttributedGraph) -> None:
     pictures = [None, *list(toy_graph.nodes.pictures)[1:]]
     graph = replace(toy_graph, nodes=replace(toy_graph.nodes, pictures=pictures))
     with pytest.raises(InputError, match="node 'node-0' has no picture"):
         prepare(
-            toy_recipe(sd_folder, clip_folder),
+            toy(),
             torch.device("cpu"),
             Report(quiet()),
             data=GraphDataset(graph),
@@ -82,45 +73,43 @@ def test_a_target_without_picture(sd_folder: Path, clip_folder: Path, toy_graph:
         )
 
 
-def test_a_size_that_the_vae_cannot_halve(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, data={"kind": "mmag", "resolution": 60})
+def test_a_size_that_the_vae_cannot_halve(toy: Toy, toy_graph: AttributedGraph) -> None:
+    recipe = toy(data={"kind": "mmag", "resolution": 60})
     with pytest.raises(InputError, match=r"data\.resolution: expected a multiple of 8, got 60"):
         prepare_toy(recipe, toy_graph)
 
 
 def test_trained_parameters_are_float32_over_a_half_precision_base(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+    sd_folder: Path, toy: Toy, toy_graph: AttributedGraph
 ) -> None:
     base = {"kind": "stable_diffusion", "model": str(sd_folder), "dtype": "bf16"}
-    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder, base=base, lora={"rank": 2}), toy_graph)
+    prepared, _ = prepare_toy(toy(base=base, lora={"rank": 2}), toy_graph)
     groups = prepared.model.trainable_parameters()
     assert {p.dtype for group in groups.values() for p in group.values()} == {torch.float32}
     assert prepared.model.base.dtype == torch.bfloat16
 
 
 def test_an_attention_that_cannot_run_is_refused_before_any_work(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+    sd_folder: Path, toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GraphDataset, "views", None)
     base = {"kind": "stable_diffusion", "model": str(sd_folder), "attention": "xformers"}
     with pytest.raises(InputError, match=r"base\.attention: xformers"):
-        prepare_toy(toy_recipe(sd_folder, clip_folder, base=base), toy_graph)
+        prepare_toy(toy(base=base), toy_graph)
 
 
 def test_held_out_targets_that_have_no_neighbors_are_not_validated_on(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+    toy: Toy, toy_graph: AttributedGraph
 ) -> None:
     test = range(NODES - TEST_NODES, NODES)
-    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), without_edges(toy_graph, *test))
+    prepared, _ = prepare_toy(toy(), without_edges(toy_graph, *test))
     assert not prepared.held_out
     assert set(prepared.validation.targets.tolist()) <= set(range(NODES - TEST_NODES))
 
 
 @pytest.mark.parametrize("test", ["test", "Test", "TESTING"])
 def test_training_nodes_whose_only_neighbors_are_held_out_are_refused_in_any_spelling(
-    test: str, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+    test: str, toy: Toy, toy_graph: AttributedGraph
 ) -> None:
     splits = ["train" if node % 4 < 2 else test for node in range(NODES)]  # neighbors are 2 and 4 apart
     apart = [node for node in range(NODES) if splits[node] == "train"]
@@ -133,5 +122,5 @@ def test_training_nodes_whose_only_neighbors_are_held_out_are_refused_in_any_spe
         directed=True,
     )
     with pytest.raises(InputError, match="neighbor that is not held out") as caught:
-        prepare_toy(toy_recipe(sd_folder, clip_folder), graph)
+        prepare_toy(toy(), graph)
     assert "split" not in str(caught.value), "no advice to train on held-out nodes"

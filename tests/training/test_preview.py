@@ -10,7 +10,7 @@ from PIL import Image
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.training import preview as preview_module
 from graphcond.training.preview import Previews
-from tests.training.toys import prepare_toy, toy_condition, toy_recipe
+from tests.training.toys import Toy, prepare_toy, toy_condition
 
 Sheet = dict[str, Any]
 
@@ -35,16 +35,9 @@ def array(picture: Image.Image) -> np.ndarray:
 
 @pytest.mark.parametrize("null", ["absent", "zeros"])
 def test_a_sheet_has_four_columns_and_fixed_seeds(
-    null: str,
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    sheets: list[Sheet],
+    null: str, toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, sheets: list[Sheet]
 ) -> None:
-    recipe = toy_recipe(
-        sd_folder, clip_folder, conditions=[toy_condition("first"), toy_condition("second", null)]
-    )
+    recipe = toy(conditions=[toy_condition("first"), toy_condition("second", null)])
     prepared, _ = prepare_toy(recipe, toy_graph)
     previews = Previews(prepared.validation, 2, recipe.data.resolution)
     for name in ("one.png", "two.png"):
@@ -66,13 +59,9 @@ def test_a_sheet_has_four_columns_and_fixed_seeds(
 
 
 def test_no_more_rows_than_examples(
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    sheets: list[Sheet],
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, sheets: list[Sheet]
 ) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder)
+    recipe = toy()
     prepared, _ = prepare_toy(recipe, toy_graph)
     Previews(prepared.validation, 99, recipe.data.resolution).write(prepared.model, tmp_path / "sheet.png")
     assert len(sheets[0]["rows"]) == len(prepared.validation)

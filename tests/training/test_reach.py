@@ -23,7 +23,7 @@ from graphcond.training.prepare import prepare
 from graphcond.training.reach import OWN_KIND, Reach, advice, measure
 from graphcond.training.report import Report
 from graphcond.worlds import ArtWorld
-from tests.training.toys import quiet, toy_recipe
+from tests.training.toys import Toy, quiet
 
 FEW = (
     "training.validation_samples=16",
@@ -122,15 +122,15 @@ FAR: dict[str, Reach] = {
     ],
 )
 def test_the_advice_for_a_base_without_figures_of_its_own(
-    found: str, changes: dict[str, Any], wanted: str, sd_folder: Path, clip_folder: Path
+    found: str, changes: dict[str, Any], wanted: str, toy: Toy
 ) -> None:
-    text = advice(FAR[found], toy_recipe(sd_folder, clip_folder, **changes))
+    text = advice(FAR[found], toy(**changes))
     assert text is not None
     assert wanted in text
     assert "its own kind" not in text
     assert f"{FAR[found].psnr:.1f} dB" in text
 
 
-def test_pictures_that_a_base_knows_need_no_advice(sd_folder: Path, clip_folder: Path) -> None:
-    assert advice(Reach(30.0, 0.4), toy_recipe(sd_folder, clip_folder)) is None
-    assert advice(Reach(float("nan"), float("nan")), toy_recipe(sd_folder, clip_folder)) is None
+def test_pictures_that_a_base_knows_need_no_advice(toy: Toy) -> None:
+    assert advice(Reach(30.0, 0.4), toy()) is None
+    assert advice(Reach(float("nan"), float("nan")), toy()) is None

@@ -14,7 +14,7 @@ from graphcond.errors import InputError
 from graphcond.io.stops import Stopped
 from graphcond.model import GraphModel
 from graphcond.training.step import Stepper
-from tests.training.toys import run_toy, same, toy_condition, toy_recipe, trained_weights, write_graph
+from tests.training.toys import Toy, run_toy, same, toy_condition, trained_weights, write_graph
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -35,15 +35,10 @@ def state(folder: Path, step: int) -> dict[str, Any]:
     [("plain", 1), ("plain", 3), ("plain", 4), *((case, 3) for case in CASES if case != "plain")],
 )
 def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
-    case: str,
-    stop: int,
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
+    case: str, stop: int, toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
     def recipe(steps: int) -> Any:
-        return toy_recipe(sd_folder, clip_folder, steps=steps, **CASES[case])
+        return toy(steps=steps, **CASES[case])
 
     whole = run_toy(recipe(6), toy_graph, tmp_path / "whole")
     first = run_toy(recipe(stop), toy_graph, tmp_path / "parts")
@@ -62,13 +57,12 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_saves_a_checkpoint_from_which_the_run_ends_the_same(
     number: signal.Signals,
-    sd_folder: Path,
-    clip_folder: Path,
+    toy: Toy,
     toy_graph: AttributedGraph,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, steps=5, schedule="cosine", warmup=1)
+    recipe = toy(steps=5, schedule="cosine", warmup=1)
     whole = run_toy(recipe, toy_graph, tmp_path / "whole")
     take_step = Stepper.__call__
 
@@ -89,13 +83,11 @@ def test_a_signal_saves_a_checkpoint_from_which_the_run_ends_the_same(
     assert same(trained_weights(resumed), trained_weights(whole))
 
 
-def test_metrics_go_on_without_repeats(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    run = run_toy(toy_recipe(sd_folder, clip_folder, steps=2), toy_graph, tmp_path / "run")
+def test_metrics_go_on_without_repeats(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    run = run_toy(toy(steps=2), toy_graph, tmp_path / "run")
     with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 3, "kind": "train"}\n{"step": 4, "ki')
-    run_toy(toy_recipe(sd_folder, clip_folder, steps=4), toy_graph, resume=run.folder)
+    run_toy(toy(steps=4), toy_graph, resume=run.folder)
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     trained = [line for line in lines if line["kind"] == "train"]
     assert [line["step"] for line in trained] == [1, 2, 3, 4]
@@ -104,23 +96,16 @@ def test_metrics_go_on_without_repeats(
     assert sittings == [(0, "start"), (2, "end"), (2, "start"), (4, "end")]
 
 
-def test_a_finished_run_resumes_to_itself(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, steps=2, ema=0.9)
+def test_a_finished_run_resumes_to_itself(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    recipe = toy(steps=2, ema=0.9)
     run = run_toy(recipe, toy_graph, tmp_path / "run")
     assert same(trained_weights(run_toy(recipe, toy_graph, resume=run.folder)), trained_weights(run))
 
 
 @pytest.fixture(scope="module")
-def finished(
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
+def finished(toy: Toy, toy_graph: AttributedGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    return run_toy(toy_recipe(sd_folder, clip_folder, steps=2), toy_graph, out).folder
+    return run_toy(toy(steps=2), toy_graph, out).folder
 
 
 def refusal(folder: Path, graph: AttributedGraph, recipe: Any) -> str:
@@ -129,29 +114,20 @@ def refusal(folder: Path, graph: AttributedGraph, recipe: Any) -> str:
     return str(error.value)
 
 
-def test_another_recipe_is_refused(
-    finished: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    message = refusal(finished, toy_graph, toy_recipe(sd_folder, clip_folder, steps=2, learning_rate=5e-4))
+def test_another_recipe_is_refused(finished: Path, toy: Toy, toy_graph: AttributedGraph) -> None:
+    message = refusal(finished, toy_graph, toy(steps=2, learning_rate=5e-4))
     assert "training.learning_rate was 0.001 and is 0.0005" in message
     assert "training.steps" not in message
 
 
-def test_a_folder_without_a_run_is_refused(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    assert "is not a run folder" in refusal(tmp_path, toy_graph, toy_recipe(sd_folder, clip_folder))
+def test_a_folder_without_a_run_is_refused(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    assert "is not a run folder" in refusal(tmp_path, toy_graph, toy())
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_ends_the_same(
-    finished: Path,
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    finished: Path, toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, steps=2)
+    recipe = toy(steps=2)
 
     def stopped(*_: object, **__: object) -> None:
         raise Stopped(signal.SIGTERM)
@@ -165,18 +141,18 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_ends_the_same(
     assert (run.folder / "final" / name).read_bytes() == (finished / "final" / name).read_bytes()
 
 
-def test_changed_data_is_refused(finished: Path, sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:
+def test_changed_data_is_refused(finished: Path, toy: Toy, tmp_path: Path) -> None:
     graph = write_graph(tmp_path)
     (tmp_path / "00.png").write_bytes((tmp_path / "01.png").read_bytes())
-    message = refusal(finished, graph, toy_recipe(sd_folder, clip_folder, steps=2))
+    message = refusal(finished, graph, toy(steps=2))
     assert "training data is not what the run was started with" in message
 
 
 @pytest.mark.parametrize("name", ["training_state.safetensors", "training_state.json"])
 def test_a_damaged_checkpoint_is_refused(
-    name: str, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+    name: str, toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, steps=1)
+    recipe = toy(steps=1)
     run = run_toy(recipe, toy_graph, tmp_path / "run")
     file = run.folder / "checkpoints" / "step-00000001" / name
     file.write_bytes(file.read_bytes()[:50])
@@ -185,8 +161,6 @@ def test_a_damaged_checkpoint_is_refused(
     assert "delete that checkpoint" in message.lower()
 
 
-def test_fewer_steps_than_are_done_are_refused(
-    finished: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    message = refusal(finished, toy_graph, toy_recipe(sd_folder, clip_folder, steps=1))
+def test_fewer_steps_than_are_done_are_refused(finished: Path, toy: Toy, toy_graph: AttributedGraph) -> None:
+    message = refusal(finished, toy_graph, toy(steps=1))
     assert "has done 2 steps, more than training.steps = 1" in message

@@ -20,14 +20,11 @@ from graphcond.training import step as step_module
 from graphcond.training import trainer as trainer_module
 from graphcond.training.checkpoint import list_checkpoints
 from graphcond.training.preview import Previews
-from tests.training.toys import run_toy, same, toy_recipe, trained_weights
+from tests.training.toys import Toy, run_toy, same, trained_weights
 
 
-def test_a_run_folder_holds_everything(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    recipe = toy_recipe(
-        *(sd_folder, clip_folder),
+def test_a_run_folder_holds_everything(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    recipe = toy(
         steps=5,
         log_every=2,
         validate_every=4,
@@ -78,10 +75,8 @@ def test_a_run_folder_holds_everything(
     assert {"latents", "training", "previews", "validation"} <= set(run.seconds)
 
 
-def test_the_final_model_draws_pictures(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    run = run_toy(toy_recipe(sd_folder, clip_folder, ema=0.5), toy_graph, tmp_path / "run")
+def test_the_final_model_draws_pictures(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    run = run_toy(toy(ema=0.5), toy_graph, tmp_path / "run")
     pipe = GraphPipeline.from_pretrained(run.folder / "final")
     loaded = pipe.model.trainable_parameters()["neighbors"]
     assert all(torch.equal(p, run.model.trainable_parameters()["neighbors"][n]) for n, p in loaded.items())
@@ -90,26 +85,22 @@ def test_the_final_model_draws_pictures(
 
 
 def test_equal_recipes_give_equal_weights_and_another_seed_others(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
     torch.manual_seed(1)
-    first = run_toy(toy_recipe(sd_folder, clip_folder), toy_graph, tmp_path / "first")
+    first = run_toy(toy(), toy_graph, tmp_path / "first")
     torch.manual_seed(2)
     expected = torch.rand(3)
     torch.manual_seed(2)
-    second = run_toy(toy_recipe(sd_folder, clip_folder), toy_graph, tmp_path / "second")
+    second = run_toy(toy(), toy_graph, tmp_path / "second")
     assert torch.equal(torch.rand(3), expected), "the global generator is left alone"
-    third = run_toy(toy_recipe(sd_folder, clip_folder, seed=1), toy_graph, tmp_path / "third")
+    third = run_toy(toy(seed=1), toy_graph, tmp_path / "third")
     assert same(trained_weights(first), trained_weights(second))
     assert not same(trained_weights(first), trained_weights(third))
 
 
 def test_only_the_given_targets_are_trained_on(
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     trainer = trainer_module.Trainer.__init__
@@ -119,18 +110,12 @@ def test_only_the_given_targets_are_trained_on(
         trainer(self, recipe, prepared, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trainer_module.Trainer, "__init__", spy)
-    run_toy(
-        toy_recipe(sd_folder, clip_folder, steps=1), toy_graph, tmp_path / "run", targets=np.array([2, 5, 7])
-    )
+    run_toy(toy(steps=1), toy_graph, tmp_path / "run", targets=np.array([2, 5, 7]))
     assert seen == [2, 5, 7]
 
 
 def test_a_loss_that_is_no_number_names_step_and_last_checkpoint(
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses, calls = step_module.sample_losses, []
 
@@ -139,9 +124,7 @@ def test_a_loss_that_is_no_number_names_step_and_last_checkpoint(
         return losses(*arguments, **options) * (float("inf") if len(calls) == 4 else 1)  # type: ignore[arg-type]
 
     monkeypatch.setattr(step_module, "sample_losses", poisoned)
-    recipe = toy_recipe(
-        sd_folder, clip_folder, steps=6, checkpoint_every=2, drop={"text": 0, "graph": 0, "both": 0}
-    )
+    recipe = toy(steps=6, checkpoint_every=2, drop={"text": 0, "graph": 0, "both": 0})
     with pytest.raises(TrainingError) as error:
         run_toy(recipe, toy_graph, tmp_path / "run")
     good = tmp_path / "run" / "checkpoints" / "step-00000002"
@@ -158,8 +141,7 @@ def test_a_loss_that_is_no_number_names_step_and_last_checkpoint(
 @pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
     trouble: BaseException,
-    sd_folder: Path,
-    clip_folder: Path,
+    toy: Toy,
     toy_graph: AttributedGraph,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -173,7 +155,7 @@ def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
             raise trouble
         save(tensors, file)  # type: ignore[arg-type]
 
-    recipe = toy_recipe(sd_folder, clip_folder, steps=3, checkpoint_every=1, keep_checkpoints=1, ema=0.5)
+    recipe = toy(steps=3, checkpoint_every=1, keep_checkpoints=1, ema=0.5)
     monkeypatch.setattr(checkpoint_module, "save_file", failing)
     with pytest.raises((TrainingError, KeyboardInterrupt)) as error:
         run_toy(recipe, toy_graph, tmp_path / "run")
@@ -204,8 +186,7 @@ def test_a_full_disk_is_a_clear_message_wherever_it_is_met(
     holder: object,
     name: str,
     place: str,
-    sd_folder: Path,
-    clip_folder: Path,
+    toy: Toy,
     toy_graph: AttributedGraph,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -218,45 +199,39 @@ def test_a_full_disk_is_a_clear_message_wherever_it_is_met(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(holder, name, full)
-    recipe = toy_recipe(sd_folder, clip_folder, steps=2, checkpoint_every=1, preview_every=2)
+    recipe = toy(steps=2, checkpoint_every=1, preview_every=2)
     with pytest.raises(TrainingError, match=rf"{place}: cannot be written .*No space left on device"):
         run_toy(recipe, toy_graph, tmp_path / "run")
 
 
-def test_what_a_kill_left_behind_is_removed(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    run = run_toy(toy_recipe(sd_folder, clip_folder, steps=1), toy_graph, tmp_path / "run")
+def test_what_a_kill_left_behind_is_removed(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    run = run_toy(toy(steps=1), toy_graph, tmp_path / "run")
     with atomic_folder(tmp_path / "step-00000002") as new:
         left = run.folder / "checkpoints" / new.name
     left.mkdir()
-    run_toy(toy_recipe(sd_folder, clip_folder, steps=2), toy_graph, resume=run.folder)
+    run_toy(toy(steps=2), toy_graph, resume=run.folder)
     assert not left.exists()
 
 
-def test_an_existing_folder_is_not_overwritten(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
+def test_an_existing_folder_is_not_overwritten(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(InputError, match="exists already"):
-        run_toy(toy_recipe(sd_folder, clip_folder), toy_graph, tmp_path)
+        run_toy(toy(), toy_graph, tmp_path)
 
 
-def test_without_held_out_nodes_it_validates_on_training_targets(
-    sd_folder: Path, clip_folder: Path, tmp_path: Path
-) -> None:
+def test_without_held_out_nodes_it_validates_on_training_targets(toy: Toy, tmp_path: Path) -> None:
     from tests.training.toys import write_graph
 
     graph = write_graph(tmp_path / "graph", splits=False)
-    recipe = toy_recipe(sd_folder, clip_folder, steps=1, validate_every=1)
+    recipe = toy(steps=1, validate_every=1)
     run = run_toy(recipe, graph, tmp_path / "run")
     assert "graph_gap" in run.metrics["validation"]
 
 
 def test_dropout_of_a_lora_is_off_in_what_training_leaves_behind(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, steps=2, lora={"rank": 2, "dropout": 0.9})
+    recipe = toy(steps=2, lora={"rank": 2, "dropout": 0.9})
     run = run_toy(recipe, toy_graph, tmp_path / "run")
     for model in (run.model, GraphPipeline.from_pretrained(run.folder / "final").model):
         pipe = GraphPipeline(model)

@@ -14,14 +14,14 @@ from graphcond.errors import InputError, StorageError
 from graphcond.io.files import temporary_prefix
 from graphcond.recipe import Recipe
 from graphcond.training.run_folder import check_same_recipe, new_run, place_of_run, resumed_run
-from tests.training.toys import toy_condition, toy_recipe
+from tests.training.toys import Toy, toy_condition
 
 PID = os.getpid()
 
 
 @pytest.fixture
-def recipe(sd_folder: Path, clip_folder: Path) -> Recipe:
-    return toy_recipe(sd_folder, clip_folder)
+def recipe(toy: Toy) -> Recipe:
+    return toy()
 
 
 def test_a_run_is_called_after_its_recipe_and_the_time(
@@ -113,10 +113,9 @@ def test_a_stopped_run_can_be_resumed_wherever_it_was_stopped(recipe: Recipe, tm
         assert checkpoint is None
 
 
-def test_data_may_move(recipe: Recipe, sd_folder: Path, clip_folder: Path) -> None:
+def test_data_may_move(recipe: Recipe, toy: Toy) -> None:
     here, there = (
-        toy_recipe(sd_folder, clip_folder, data={"kind": "mmag", "path": path, "resolution": 64})
-        for path in ("graph", "elsewhere/graph")
+        toy(data={"kind": "mmag", "path": path, "resolution": 64}) for path in ("graph", "elsewhere/graph")
     )
     check_same_recipe(here, there, place=Path())
 
@@ -131,8 +130,8 @@ def test_data_may_move(recipe: Recipe, sd_folder: Path, clip_folder: Path) -> No
         {"log_every": 3},
     ],
 )
-def test_harmless_changes(changes: Any, recipe: Recipe, sd_folder: Path, clip_folder: Path) -> None:
-    check_same_recipe(recipe, toy_recipe(sd_folder, clip_folder, **changes), place=Path())
+def test_harmless_changes(changes: Any, recipe: Recipe, toy: Toy) -> None:
+    check_same_recipe(recipe, toy(**changes), place=Path())
 
 
 @pytest.mark.parametrize(
@@ -147,9 +146,7 @@ def test_harmless_changes(changes: Any, recipe: Recipe, sd_folder: Path, clip_fo
         ({"lora": {"rank": 2}}, "lora"),
     ],
 )
-def test_other_changes_are_named(
-    changes: Any, named: str, recipe: Recipe, sd_folder: Path, clip_folder: Path
-) -> None:
+def test_other_changes_are_named(changes: Any, named: str, recipe: Recipe, toy: Toy) -> None:
     with pytest.raises(InputError) as error:
-        check_same_recipe(recipe, toy_recipe(sd_folder, clip_folder, **changes), place=Path("recipe.yaml"))
+        check_same_recipe(recipe, toy(**changes), place=Path("recipe.yaml"))
     assert named in str(error.value)

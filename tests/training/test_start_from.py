@@ -13,16 +13,14 @@ from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
 from graphcond.saving.instructg2i import read_release
 from tests.release_folder import write_release_folder
-from tests.training.toys import prepare_toy, run_toy, same, toy_condition, toy_recipe, trained_weights
+from tests.training.toys import Toy, prepare_toy, run_toy, same, toy_condition, toy_recipe, trained_weights
 
 
 @pytest.fixture(scope="module")
-def trained(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def trained(toy: Toy, toy_graph: AttributedGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model that some steps have changed."""
     folder = tmp_path_factory.mktemp("trained")
-    return run_toy(toy_recipe(sd_folder, clip_folder, seed=5), toy_graph, folder / "run").folder / "final"
+    return run_toy(toy(seed=5), toy_graph, folder / "run").folder / "final"
 
 
 @pytest.fixture(scope="module")
@@ -35,29 +33,25 @@ def encoder_of(recipe: object, graph: AttributedGraph) -> dict[str, torch.Tensor
     return next(iter(prepared.model.conditions.values())).encoder.state_dict()
 
 
-def test_a_saved_model(trained: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
+def test_a_saved_model(trained: Path, toy: Toy, toy_graph: AttributedGraph) -> None:
     from graphcond.model import GraphModel
 
-    recipe = toy_recipe(sd_folder, clip_folder, start_from=str(trained))
+    recipe = toy(start_from=str(trained))
     wanted = GraphModel.from_pretrained(trained).conditions["neighbors"].encoder.state_dict()
     assert same(encoder_of(recipe, toy_graph), wanted)
-    anew = encoder_of(toy_recipe(sd_folder, clip_folder), toy_graph)
+    anew = encoder_of(toy(), toy_graph)
     assert not same(anew, wanted)
 
 
-def test_a_lora_beside_it_starts_anew(
-    trained: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, start_from=str(trained), lora={"rank": 2})
+def test_a_lora_beside_it_starts_anew(trained: Path, toy: Toy, toy_graph: AttributedGraph) -> None:
+    recipe = toy(start_from=str(trained), lora={"rank": 2})
     prepared, _ = prepare_toy(recipe, toy_graph)
     lora = prepared.model.trainable_parameters()["lora"]
     assert all(not parameter.any() for name, parameter in lora.items() if "lora_B" in name)
 
 
-def test_a_lora_goes_on_where_the_model_has_one(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
-) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, lora={"rank": 2})
+def test_a_lora_goes_on_where_the_model_has_one(toy: Toy, toy_graph: AttributedGraph, tmp_path: Path) -> None:
+    recipe = toy(lora={"rank": 2})
     run = run_toy(recipe, toy_graph, tmp_path / "run")
     again = recipe.model_copy(update={"start_from": str(run.folder / "final")})
     prepared, _ = prepare_toy(again, toy_graph)
@@ -79,13 +73,13 @@ def test_a_released_checkpoint(release: Path, toy_graph: AttributedGraph, tmp_pa
 
 
 def test_a_run_that_is_resumed_needs_it_no_more(
-    trained: Path, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+    trained: Path, toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
     start = shutil.copytree(trained, tmp_path / "start")
     settings = {"start_from": str(start), "checkpoint_every": 1}
-    run = run_toy(toy_recipe(sd_folder, clip_folder, **settings), toy_graph, tmp_path / "run")
+    run = run_toy(toy(**settings), toy_graph, tmp_path / "run")
     shutil.rmtree(start)
-    longer = toy_recipe(sd_folder, clip_folder, **settings, steps=4)
+    longer = toy(**settings, steps=4)
     assert run_toy(longer, toy_graph, resume=run.folder).metrics["train"]["step"] == 4
 
 
@@ -93,22 +87,20 @@ def test_what_cannot_be_started_from(
     trained: Path,
     release: Path,
     sd_folder: Path,
-    clip_folder: Path,
+    toy: Toy,
     toy_graph: AttributedGraph,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = toy_condition()
     other["encoder"]["tokens_per_neighbor"] = 2
     with pytest.raises(InputError, match=r"encoder.safetensors: weights do not fit: 'projector.proj"):
-        prepare_toy(
-            toy_recipe(sd_folder, clip_folder, conditions=[other], start_from=str(trained)), toy_graph
-        )
+        prepare_toy(toy(conditions=[other], start_from=str(trained)), toy_graph)
     with pytest.raises(InputError, match=r"weights do not fit.*Take over the sizes of its encoder"):
-        prepare_toy(toy_recipe(sd_folder, clip_folder, start_from=str(release)), toy_graph)
+        prepare_toy(toy(start_from=str(release)), toy_graph)
     two = [toy_condition("one"), toy_condition("two")]
     with pytest.raises(InputError, match="has one condition, the model several"):
-        prepare_toy(toy_recipe(sd_folder, clip_folder, conditions=two, start_from=str(release)), toy_graph)
+        prepare_toy(toy(conditions=two, start_from=str(release)), toy_graph)
     monkeypatch.setattr(GraphDataset, "views", pytest.fail)
     for nothing in ("nowhere", str(sd_folder)):
         with pytest.raises(InputError, match=r"no such model|has no graphcond.json"):
-            prepare_toy(toy_recipe(sd_folder, clip_folder, start_from=nothing), toy_graph)
+            prepare_toy(toy(start_from=nothing), toy_graph)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from graphcond.training import step as step_module
 from graphcond.training.optimizer import build_optimizer
 from graphcond.training.randomness import BatchPlan
 from graphcond.training.step import Stepper
-from tests.training.toys import prepare_toy, toy_condition, toy_recipe
+from tests.training.toys import Toy, prepare_toy, toy_condition
 
 
 def stepper(recipe: Any, graph: AttributedGraph) -> tuple[Stepper, GraphModel]:
@@ -55,10 +54,10 @@ def denoised(monkeypatch: pytest.MonkeyPatch) -> list[DenoiserInputs]:
 
 
 def test_samples_without_graph_never_reach_the_denoiser(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+    toy: Toy, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
 ) -> None:
     drop = {"text": 0.0, "graph": 0.4, "both": 0.2}
-    run, _ = stepper(toy_recipe(sd_folder, clip_folder, batch_size=16, drop=drop), toy_graph)
+    run, _ = stepper(toy(batch_size=16, drop=drop), toy_graph)
     denoised.clear()
     figures = [run(step) for step in range(4)]
     assert sum(f.trained for f in figures) == sum(len(inputs.sample) for inputs in denoised)
@@ -66,10 +65,10 @@ def test_samples_without_graph_never_reach_the_denoiser(
 
 
 def test_a_step_in_which_all_graphs_are_dropped_computes_nothing(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+    toy: Toy, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
 ) -> None:
     drop = {"text": 0.0, "graph": 0.0, "both": 0.999999}
-    run, model = stepper(toy_recipe(sd_folder, clip_folder, drop=drop), toy_graph)
+    run, model = stepper(toy(drop=drop), toy_graph)
     before = weights(model)
     denoised.clear()
     figures = run(0)
@@ -79,10 +78,10 @@ def test_a_step_in_which_all_graphs_are_dropped_computes_nothing(
 
 
 def test_with_lora_dropped_samples_are_trained_on_without_their_graph(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+    toy: Toy, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
 ) -> None:
     drop = {"text": 0.0, "graph": 0.0, "both": 0.999999}
-    recipe = toy_recipe(sd_folder, clip_folder, drop=drop, lora={"rank": 2})
+    recipe = toy(drop=drop, lora={"rank": 2})
     run, model = stepper(recipe, toy_graph)
     denoised.clear()
     figures = run(0)
@@ -95,10 +94,10 @@ def test_with_lora_dropped_samples_are_trained_on_without_their_graph(
 
 
 def test_dropped_texts_are_the_empty_prompt(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
+    toy: Toy, toy_graph: AttributedGraph, denoised: list[DenoiserInputs]
 ) -> None:
     drop = {"text": 0.999999, "graph": 0.0, "both": 0.0}
-    run, model = stepper(toy_recipe(sd_folder, clip_folder, drop=drop), toy_graph)
+    run, model = stepper(toy(drop=drop), toy_graph)
     denoised.clear()
     run(0)
     (inputs,) = denoised
@@ -108,13 +107,11 @@ def test_dropped_texts_are_the_empty_prompt(
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 2}])
-def test_accumulating_is_a_bigger_batch(
-    lora: Any, sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
+def test_accumulating_is_a_bigger_batch(lora: Any, toy: Toy, toy_graph: AttributedGraph) -> None:
     drop = {"text": 0.2, "graph": 0.2, "both": 0.1}
     found = []
     for batch, passes in ((12, 1), (4, 3), (3, 4)):
-        recipe = toy_recipe(sd_folder, clip_folder, batch_size=batch, accumulate=passes, drop=drop, lora=lora)
+        recipe = toy(batch_size=batch, accumulate=passes, drop=drop, lora=lora)
         run, model = stepper(recipe, toy_graph)
         figures = run(0)
         gradients = [
@@ -130,12 +127,8 @@ def test_accumulating_is_a_bigger_batch(
         assert other.trained == figures.trained
 
 
-def test_the_base_is_never_touched_and_all_groups_learn(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    recipe = toy_recipe(
-        sd_folder,
-        clip_folder,
+def test_the_base_is_never_touched_and_all_groups_learn(toy: Toy, toy_graph: AttributedGraph) -> None:
+    recipe = toy(
         lora={"rank": 2},
         conditions=[toy_condition("first"), toy_condition("second", "zeros")],
         learning_rates={"lora": 1e-2},
@@ -156,10 +149,8 @@ def test_the_base_is_never_touched_and_all_groups_learn(
     assert not torch.equal(trained, weights(model))
 
 
-def test_gradients_are_clipped_over_all_groups(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    recipe = toy_recipe(sd_folder, clip_folder, lora={"rank": 2}, max_gradient_norm=1e-4)
+def test_gradients_are_clipped_over_all_groups(toy: Toy, toy_graph: AttributedGraph) -> None:
+    recipe = toy(lora={"rank": 2}, max_gradient_norm=1e-4)
     run, model = stepper(recipe, toy_graph)
     figures = run(0)
     assert figures.norm is not None
@@ -175,13 +166,9 @@ def test_gradients_are_clipped_over_all_groups(
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_before_the_weights_change(
-    bad: float,
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    monkeypatch: pytest.MonkeyPatch,
+    bad: float, toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, model = stepper(toy_recipe(sd_folder, clip_folder), toy_graph)
+    run, model = stepper(toy(), toy_graph)
     before, losses = weights(model), step_module.sample_losses
     monkeypatch.setattr(step_module, "sample_losses", lambda *a, **k: losses(*a, **k) * bad)
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step 8"):
@@ -189,9 +176,9 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_change(
     assert torch.equal(before, weights(model))
 
 
-def test_min_snr_weighs_the_loss(sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph) -> None:
-    plain, _ = stepper(toy_recipe(sd_folder, clip_folder), toy_graph)
-    weighted, _ = stepper(toy_recipe(sd_folder, clip_folder, min_snr_gamma=0.5), toy_graph)
+def test_min_snr_weighs_the_loss(toy: Toy, toy_graph: AttributedGraph) -> None:
+    plain, _ = stepper(toy(), toy_graph)
+    weighted, _ = stepper(toy(min_snr_gamma=0.5), toy_graph)
     one, other = plain(0).loss, weighted(0).loss
     assert one is not None
     assert other is not None

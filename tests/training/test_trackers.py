@@ -16,7 +16,7 @@ from graphcond.recipe import parse_recipe
 from graphcond.recipe.sections import Tracker, TrainingConfig
 from graphcond.training import trainer as trainer_module
 from graphcond.training.trackers import check_trackers
-from tests.training.toys import run_toy, toy_recipe
+from tests.training.toys import Toy, run_toy
 
 
 class Fake(GeneralTracker):
@@ -70,15 +70,10 @@ def test_the_names_are_those_of_accelerate() -> None:
 
 
 def test_a_tracker_gets_figures_settings_previews_and_texts(
-    wandb: type[Fake],
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    wandb: type[Fake], toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_module, "warnings_of", lambda *arguments: ["the gates are shut"])
-    recipe = toy_recipe(sd_folder, clip_folder, steps=2, trackers=["wandb"], preview_every=2)
+    recipe = toy(steps=2, trackers=["wandb"], preview_every=2)
     run_toy(recipe, toy_graph, tmp_path / "my run")
     (tracker,) = wandb.made
     assert (tracker.project, tracker.options) == ("graphcond", {"name": "my run"})
@@ -94,33 +89,23 @@ def test_a_tracker_gets_figures_settings_previews_and_texts(
 
 
 def test_a_tracker_is_closed_where_the_run_fails(
-    wandb: type[Fake],
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    wandb: type[Fake], toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*arguments: Any) -> Any:
         raise TrainingError("the loss is nan")
 
     monkeypatch.setattr(trainer_module.Stepper, "__call__", failing)
     with pytest.raises(TrainingError):
-        run_toy(toy_recipe(sd_folder, clip_folder, trackers=["wandb"]), toy_graph, tmp_path / "run")
+        run_toy(toy(trackers=["wandb"]), toy_graph, tmp_path / "run")
     assert [tracker.finished for tracker in wandb.made] == [1]
 
 
 def test_a_tracker_without_credentials_stops_before_the_data_are_read(
-    wandb: type[Fake],
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    wandb: type[Fake], toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "wandb", LoggedOut)
     monkeypatch.setattr("graphcond.training.run.prepare", None)
-    recipe = toy_recipe(sd_folder, clip_folder, trackers=["wandb"])
+    recipe = toy(trackers=["wandb"])
     problem = (
         r"training\.trackers: wandb does not start: api_key not configured \(no-tty\)\. Log in by `wandb"
     )
@@ -130,17 +115,13 @@ def test_a_tracker_without_credentials_stops_before_the_data_are_read(
 
 
 def test_tensorboard_gets_figures_previews_texts_and_settings(
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setattr(trainer_module, "warnings_of", lambda *arguments: ["the gates are shut"])
-    recipe = toy_recipe(sd_folder, clip_folder, steps=2, tensorboard=True, preview_every=2)
+    recipe = toy(steps=2, tensorboard=True, preview_every=2)
     assert recipe.training.trackers == ("tensorboard",)
     run = run_toy(recipe, toy_graph, tmp_path / "run")
     (folder,) = (run.folder / "tensorboard").glob("events.out.tfevents.*")
@@ -175,8 +156,8 @@ def test_a_tracker_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
             check_trackers([name])
 
 
-def test_an_unknown_tracker(sd_folder: Path, clip_folder: Path) -> None:
-    values = toy_recipe(sd_folder, clip_folder).model_dump(mode="json")
+def test_an_unknown_tracker(toy: Toy) -> None:
+    values = toy().model_dump(mode="json")
     values["training"]["trackers"] = ["wndb"]
     with pytest.raises(InputError, match=r"training\.trackers.*got 'wndb'; did you mean 'wandb'"):
         parse_recipe(values)

@@ -19,19 +19,14 @@ from graphcond.pipeline import GraphPipeline
 from graphcond.report import read_run
 from graphcond.training import TrainedRun
 from graphcond.training.prepare import Loaded
-from tests.training.toys import prepare_toy, run_toy, same, toy_condition, toy_recipe
+from tests.training.toys import Toy, prepare_toy, run_toy, same, toy_condition
 
 SETTINGS: dict[str, Any] = {"steps": 2, "train_base": True, "learning_rates": {"base": 1e-4}}
 
 
 @pytest.fixture(scope="module")
-def run(
-    sd_folder: Path,
-    clip_folder: Path,
-    toy_graph: AttributedGraph,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> TrainedRun:
-    recipe = toy_recipe(sd_folder, clip_folder, **SETTINGS, conditions=[toy_condition(without_graph="zeros")])
+def run(toy: Toy, toy_graph: AttributedGraph, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    recipe = toy(**SETTINGS, conditions=[toy_condition(without_graph="zeros")])
     return run_toy(recipe, toy_graph, tmp_path_factory.mktemp("train_base") / "run")
 
 
@@ -114,8 +109,6 @@ def test_the_release_has_the_trained_denoiser(run: TrainedRun, tmp_path: Path) -
         ({"learning_rates": {"base": 1e-4}}, r"training\.learning_rates.*base"),
     ],
 )
-def test_what_does_not_go_together(
-    changes: dict[str, Any], problem: str, sd_folder: Path, clip_folder: Path
-) -> None:
+def test_what_does_not_go_together(changes: dict[str, Any], problem: str, toy: Toy) -> None:
     with pytest.raises(InputError, match=problem):
-        toy_recipe(sd_folder, clip_folder, **changes)
+        toy(**changes)

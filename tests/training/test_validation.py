@@ -7,15 +7,15 @@ import pytest
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.training.validation import Validation, ValidationLoss, shuffled_contexts
-from tests.training.toys import prepare_toy, run_toy, toy_recipe
+from tests.training.toys import Toy, prepare_toy, run_toy
 
 
 def test_the_same_weights_give_the_same_losses_in_batches_of_any_size(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
+    toy: Toy, toy_graph: AttributedGraph
 ) -> None:
     found = []
     for batch_size in (1, 2, 2):
-        recipe = toy_recipe(sd_folder, clip_folder, batch_size=batch_size)
+        recipe = toy(batch_size=batch_size)
         prepared, accelerator = prepare_toy(recipe, toy_graph)
         validation = Validation(prepared.validation, recipe.training)
         found.append(validation(prepared.model, accelerator))
@@ -28,11 +28,9 @@ def test_the_same_weights_give_the_same_losses_in_batches_of_any_size(
 
 
 def test_a_model_that_reads_its_graph_has_positive_gaps(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph, tmp_path: Path
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path
 ) -> None:
-    recipe = toy_recipe(
-        *(sd_folder, clip_folder), steps=50, batch_size=8, learning_rate=3e-3, validate_every=50, flip=False
-    )
+    recipe = toy(steps=50, batch_size=8, learning_rate=3e-3, validate_every=50, flip=False)
     figures = run_toy(recipe, toy_graph, tmp_path / "run").metrics["validation"]
     assert figures["graph_gap"] > 0.01
     assert figures["shuffled_gap"] > 0
@@ -55,10 +53,8 @@ def test_the_gap_in_per_cent_is_resampled_in_pairs() -> None:
     assert 100 * useless.graph_gap / useless.no_graph == pytest.approx(useless.gap_percent.mean)
 
 
-def test_the_control_gives_nobody_its_own_neighbors(
-    sd_folder: Path, clip_folder: Path, toy_graph: AttributedGraph
-) -> None:
-    prepared, _ = prepare_toy(toy_recipe(sd_folder, clip_folder), toy_graph)
+def test_the_control_gives_nobody_its_own_neighbors(toy: Toy, toy_graph: AttributedGraph) -> None:
+    prepared, _ = prepare_toy(toy(), toy_graph)
     (own,) = prepared.train.contexts.values()
     (other,) = shuffled_contexts(prepared.train, 0).values()
     assert np.array_equal(own.targets, other.targets)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -68,6 +69,10 @@ def toy_recipe(sd_folder: Path, clip_folder: Path, **changes: Any) -> Recipe:
         "training": training | changes,
     }
     return parse_recipe(values | sections)
+
+
+Toy: TypeAlias = Callable[..., Recipe]
+"""`toy_recipe` on the folders of random networks: the fixture ``toy``."""
 
 
 def toy_condition(name: str = "neighbors", without_graph: str = "absent") -> dict[str, Any]:
