@@ -113,6 +113,9 @@ class Results:
     groups: tuple[Group, ...]
     reference: str
     seed: int
+    _known: dict[tuple[str, str, Key, Key], Difference | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def reference_of(self, group: Group) -> Group | None:
         """The row that a row is compared with; None for that row itself, or where it has no figures."""
@@ -139,13 +142,20 @@ class Results:
 
         None where one of them has no such figure, or the targets, networks or seeds are not the same.
         """
-        ours, theirs = (self.group(row).figures.get(key, ()) for row in (name, other))
-        return self._difference(ours, theirs)
+        return self._paired(self.group(name), self.group(other), key, key)
 
     def gain(self, name: str, metric: str, over: str) -> Difference | None:
         """What the graph adds to a metric of a row over another arm, paired by target and seed."""
-        figures = self.group(name).figures
-        return self._difference(figures.get((metric, "graph"), ()), figures.get((metric, over), ()))
+        group = self.group(name)
+        return self._paired(group, group, (metric, "graph"), (metric, over))
+
+    def _paired(self, one: Group, other: Group, key: Key, other_key: Key) -> Difference | None:
+        at = (one.name, other.name, key, other_key)
+        if at not in self._known:  # each takes thousands of resamples, and several tables show it
+            same = one.seeds == other.seeds
+            theirs = other.figures.get(other_key, ()) if same else ()
+            self._known[at] = self._difference(one.figures.get(key, ()), theirs)
+        return self._known[at]
 
     def _difference(self, ours: Sequence[Figure], theirs: Sequence[Figure]) -> Difference | None:
         basis = attrgetter("metric", "how", "n", "network", "targets")

@@ -61,6 +61,12 @@ def test_seeds_that_disagree_hide_a_difference() -> None:
     assert seeds.high - seeds.mean == pytest.approx(4.303 * 0.01 / 3**0.5)
 
 
+def test_rows_of_which_other_seeds_failed_are_not_compared() -> None:
+    first, second = group("a", figure("m", 0.1)), replace(group("b", figure("m", 0.9)), seeds=(1,))
+    assert results(first, second).difference("b", "a", ("m", "graph")) is None
+    assert results(first, replace(second, seeds=(0,))).difference("b", "a", ("m", "graph")) is not None
+
+
 def test_seeds_may_have_other_targets() -> None:
     """Then all targets together give the interval."""
     short = replace(figure("m", 0.9), evidence=np.full(50, 0.9), n=50)
