@@ -223,7 +223,7 @@ def _tested(file: str) -> Figures:
 # Each shipped recipe, a few steps of the ordinary trainer
 
 FIRST = ("instructg2i", "sgcond-vi", "sgcond-iv", "instructg2i-lora", "sgcond-ii")
-LAST = ("instructg2i-sdxl",)
+LAST = ("instructg2i-sdxl", "sdxl-sg")
 """Recipes that differ most come first and the largest last: the time may be over before all are measured."""
 
 

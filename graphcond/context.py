@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
 
 from graphcond.attributed_graph import ABSENT
-from graphcond.scene_graph import Box, Relationship
+from graphcond.scene_graph import Box, Mention, Relationship
 
 if TYPE_CHECKING:
     import torch
@@ -221,6 +221,8 @@ class SceneFeatures:
         boxed: True where a box is known.
         sentences: each scene written out; "" for an empty scene.
         masks: of the nodes, each within its own box; None where no scene has any.
+        mentions: what the words of each sentence speak of; attributes and relations are positions in
+            ``nodes`` and ``triples``. Empty where it is not known.
     """
 
     argument: ClassVar = "scene"
@@ -236,6 +238,7 @@ class SceneFeatures:
     boxed: Bool[Tensor, "b n"]
     sentences: tuple[str, ...]
     masks: Float[Tensor, "b n 16 16"] | None = None
+    mentions: tuple[tuple[Mention, ...], ...] = ()
 
     @property
     def has_graph(self) -> Bool[Tensor, " b"]:
@@ -262,7 +265,12 @@ class SceneFeatures:
 
         places = torch.arange(len(self.sentences), device=rows.device)[rows].tolist()
         tensors = {name: value[rows] for name, value in vars(self).items() if hasattr(value, "device")}
-        return replace(self, **tensors, sentences=tuple(self.sentences[place] for place in places))
+        return replace(
+            self,
+            **tensors,
+            sentences=tuple(self.sentences[place] for place in places),
+            mentions=tuple(self.mentions[place] for place in places) if self.mentions else (),
+        )
 
     def without(self, rows: Bool[Tensor, " b"]) -> SceneFeatures:
         """The same features with the scenes of ``rows`` (a mask) taken away."""
@@ -275,6 +283,9 @@ class SceneFeatures:
             boxed=self.boxed & ~gone,
             sentences=tuple(
                 "" if taken else text for text, taken in zip(self.sentences, rows.tolist(), strict=True)
+            ),
+            mentions=tuple(
+                () if taken else said for said, taken in zip(self.mentions, rows.tolist(), strict=False)
             ),
         )
 

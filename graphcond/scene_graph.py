@@ -367,10 +367,58 @@ def sentence_of(graph: SceneGraph) -> str:
     Every relation is a clause; objects in no relation follow, each named alone. Attributes stand before
     their label. A scene without objects is the empty string.
     """
-    names = [name_of(graph, position) for position in range(len(graph))]
-    clauses = [f"{names[r.subject]} {r.predicate} {names[r.object]}" for r in graph.relationships]
-    related = {end for r in graph.relationships for end in (r.subject, r.object)}
-    return " , ".join([*clauses, *(name for place, name in enumerate(names) if place not in related)])
+    return written_out(graph)[0]
+
+
+class Mention(NamedTuple):
+    """Where a sentence speaks of a part of its graph: the characters from ``start`` up to ``end``.
+
+    Args:
+        start: the first character.
+        end: the character behind the last one.
+        object: position of the object whose name it belongs to; None for a predicate.
+        attribute: position among the object's attributes; None for its article and its label.
+        relation: position of the relation whose clause it stands in; None for an object named alone.
+    """
+
+    start: int
+    end: int
+    object: int | None
+    attribute: int | None
+    relation: int | None
+
+
+def written_out(graph: SceneGraph) -> tuple[str, tuple[Mention, ...]]:
+    """The sentence of ``graph``, as `sentence_of` gives it, and what each of its words speaks of."""
+    texts: list[str] = []
+    mentions: list[Mention] = []
+
+    def say(text: str, *of: int | None) -> None:
+        start = sum(map(len, texts)) + len(texts)
+        texts.append(text)
+        if of:
+            mentions.append(Mention(start, start + len(text), *of))
+
+    def name(position: int, relation: int | None) -> None:
+        article, *attributes, label = _name(graph, position)
+        say(article, position, None, relation)
+        for number, word in enumerate(attributes):
+            say(word, position, number, relation)
+        say(label, position, None, relation)
+
+    related = {end for one in graph.relationships for end in (one.subject, one.object)}
+    for number, (subject, predicate, target) in enumerate(graph.relationships):
+        if texts:
+            say(",")
+        name(subject, number)
+        say(predicate, None, None, number)
+        name(target, number)
+    for position in range(len(graph)):
+        if position not in related:
+            if texts:
+                say(",")
+            name(position, None)
+    return " ".join(texts), tuple(mentions)
 
 
 def list_of(names: list[str]) -> str:
@@ -380,5 +428,9 @@ def list_of(names: list[str]) -> str:
 
 def name_of(graph: SceneGraph, position: int) -> str:
     """One object with its attributes and its article: "a red circle", "an orange star"."""
-    words = " ".join([*graph.attributes_of(position), graph.objects[position]])
-    return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
+    return " ".join(_name(graph, position))
+
+
+def _name(graph: SceneGraph, position: int) -> list[str]:
+    words = [*graph.attributes_of(position), graph.objects[position]]
+    return ["an" if words[0][0].lower() in "aeiou" else "a", *words]

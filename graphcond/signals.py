@@ -50,17 +50,34 @@ class TextTokens:
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """The graph written out, and which of its tokens speak of which graph token.
+
+    Args:
+        hidden: the sentence as the denoiser reads it.
+        present: False where a token of the sentence is padding that the base hides.
+        words: True where a graph token (n) belongs to a token of the sentence (m).
+    """
+
+    hidden: Float[Tensor, "b l c"]
+    present: Bool[Tensor, "b l"]
+    words: Bool[Tensor, "b n m"]
+
+
+@dataclass(frozen=True)
 class GraphTokens:
     """The signal of a token encoder. ``present`` is False for padding tokens.
 
     Tokens of objects may know where their object is: ``boxes`` (x0 y0 x1 y1 in 0..1) where ``boxed``.
-    Both are None for tokens without a place.
+    Both are None for tokens without a place. ``alignment`` is that of encoders that read a sentence beside
+    the graph.
     """
 
     tokens: Float[Tensor, "b n c"]
     present: Bool[Tensor, "b n"]
     boxes: Float[Tensor, "b n 4"] | None = None
     boxed: Bool[Tensor, "b n"] | None = None
+    alignment: Alignment | None = None
 
     @property
     def has_graph(self) -> Bool[Tensor, " b"]:

@@ -10,6 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from graphcond.context import SampledScene, SceneContext, SceneFeatures
+from graphcond.data.scene_features import spoken_scene
 from graphcond.scene_graph import Box, Relationship, SceneGraph, predicate, sentence_of
 
 WORD_WIDTH = 24
@@ -75,6 +76,7 @@ def features_of(graphs: Sequence[SceneGraph], *, nodes: int = 0, triples: int = 
         boxes=padded(boxes, n),
         boxed=padded(boxed, n),
         sentences=tuple(sentence_of(graph) for graph in graphs),
+        mentions=tuple(spoken_scene(scene)[1] for scene in scenes),
         masks=padded([m.float() for m in masks], n) if any(s.masks is not None for s in scenes) else None,
     )
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from graphcond.adapters.base import Injector
     from graphcond.adapters.lora import LoraInjector
 
-Place: TypeAlias = Literal["append", "replace"]
+Place: TypeAlias = Literal["append", "replace", "add"]
+Visible: TypeAlias = Literal["everywhere", "in_boxes"]
 Absent: TypeAlias = Literal["masked", "null"]
 Placing: TypeAlias = Literal["fourier", "coverage"]
 Keys: TypeAlias = Literal["both", "tokens"]
@@ -37,6 +38,16 @@ class InjectorFields(ComponentConfig):
     groups: ClassVar[frozenset[str]] = frozenset()
     """The groups of its parameters that may have learning rates of their own."""
 
+    @property
+    def needs_alignment(self) -> bool:
+        """True if graph tokens must be aligned to the words of a sentence."""
+        return False
+
+    @property
+    def weighs_places(self) -> bool:
+        """True if the base must weigh tokens otherwise at each place of the picture."""
+        return False
+
     def build(self, *, signal_width: int | None = None) -> Injector[Any]:
         """The injector, not yet injected.
 
@@ -51,14 +62,27 @@ class InjectorFields(ComponentConfig):
 
 
 class PromptTokenConfig(InjectorFields):
-    """Append graph tokens to the prompt's tokens, or put them in their place."""
+    """Append graph tokens to the prompt's tokens, put them in their place, or add them to words."""
 
     component = "graphcond.adapters.prompt_tokens:PromptTokenInjector"
     reads = GraphTokens
     needs_sites = frozenset({"cross_attention", "joint_attention"})
     kind: Literal["prompt_tokens"] = "prompt_tokens"
     place: Place = "append"
-    """`append` graph tokens to the prompt's, or `replace` the prompt of targets that have a graph."""
+    """`append` graph tokens to the prompt's, `replace` the prompt of targets that have a graph, or `add` them
+    behind a gate to the words of the graph's sentence, which then stands in the prompt's place."""
+    visible: Visible = "everywhere"
+    """`in_boxes`: at each place of the picture, a graph token counts as much as its box covers of it."""
+
+    @property
+    def needs_alignment(self) -> bool:
+        """To add tokens to words."""
+        return self.place == "add"
+
+    @property
+    def weighs_places(self) -> bool:
+        """To show tokens in boxes."""
+        return self.visible == "in_boxes"
 
 
 class GatedSelfAttentionConfig(InjectorFields):

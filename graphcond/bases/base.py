@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 import torch
 from diffusers import SchedulerMixin
 from diffusers.loaders import SanaLoraLoaderMixin
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
@@ -264,6 +264,20 @@ class Base(ABC):
 
         ``extras`` has the names and the shapes of `BaseFacts.extras`.
         """
+
+    def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
+        """The characters of a prompt that each token of `encode_prompt` stands for: from, and up to.
+
+        Both are 0 for tokens that stand for none: start, end and padding.
+
+        Raises:
+            InputError: the base cannot tell.
+        """
+        raise InputError(
+            f"{type(self).__name__} does not tell which token stands for which word",
+            place="base",
+            remedy="use another base, or an encoder that does not align words with tokens",
+        )
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
         """The prompts whose ends `encode_prompt` leaves out, each once; empty for a base that cannot tell."""

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphcond.bases.attention import choose_attention
@@ -111,6 +112,11 @@ class StableDiffusionBase(UNetBase):
         found = self.tokenized(self.tokenizer, prompts).to(self.text_encoder.device)
         hidden = self.text_encoder(found.input_ids).last_hidden_state
         return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
+
+    def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
+        """Told by the tokenizer."""
+        found: Tensor = self.tokenized(self.tokenizer, prompts, return_offsets_mapping=True)["offset_mapping"]
+        return found
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
         """Told by the tokenizer."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
 from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
+from jaxtyping import Int64
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -135,6 +136,13 @@ class StableDiffusionXLBase(UNetBase):
         found = self.tokenized(self.tokenizers[number], prompts).to(encoder.device)
         answer = encoder(found.input_ids, output_hidden_states=True)
         return found, answer[0], answer.hidden_states[-2]
+
+    def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
+        """Told by the tokenizer of `TextTokens.ids`."""
+        found: Tensor = self.tokenized(self.tokenizers[1], prompts, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]
+        return found
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
         """Told by both tokenizers."""

@@ -152,14 +152,21 @@ class UNetBase(Base):
                 found[name] = Site(name, kind, block.dim, block, heads, stride, attach=attach, reader=copy)
         return found
 
-    def tokenized(self, tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> BatchEncoding:
-        """Token ids and attention mask of ``prompts``, padded and cut to `BaseFacts.token_count` tokens."""
+    def tokenized(self, tokenizer: CLIPTokenizer, prompts: Sequence[str], **options: Any) -> BatchEncoding:
+        """Token ids and attention mask of ``prompts``, padded and cut to `BaseFacts.token_count` tokens.
+
+        Args:
+            tokenizer: of a text encoder.
+            prompts: the texts.
+            options: further ones of the tokenizer.
+        """
         return tokenizer(
             list(prompts),
             padding="max_length",
             max_length=self.facts.token_count,
             truncation=True,
             return_tensors="pt",
+            **options,
         )
 
     def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:

@@ -7,7 +7,7 @@ import torch
 
 from graphcond.context import SampledScene, SceneContext, SceneFeatures
 from graphcond.features.words import WordTable
-from graphcond.scene_graph import MASK_SIDE, Relationship, SceneGraph, sentence_of
+from graphcond.scene_graph import MASK_SIDE, Mention, Relationship, SceneGraph, written_out
 
 
 def scene_features(context: SceneContext, words: WordTable) -> SceneFeatures:
@@ -52,6 +52,7 @@ def scene_features(context: SceneContext, words: WordTable) -> SceneFeatures:
         related[row, :count] = True
         if masks is not None:
             masks[row, : scene.objects] = 1.0 if scene.masks is None else scene.masks
+    spoken = [spoken_scene(scene) for scene in scenes]
     return SceneFeatures(
         nodes=torch.from_numpy(nodes),
         present=torch.from_numpy(present),
@@ -61,8 +62,30 @@ def scene_features(context: SceneContext, words: WordTable) -> SceneFeatures:
         related=torch.from_numpy(related),
         boxes=torch.from_numpy(boxes),
         boxed=torch.from_numpy(boxed),
-        sentences=tuple(sentence_of(graph_of(scene)) for scene in scenes),
+        sentences=tuple(sentence for sentence, _ in spoken),
         masks=None if masks is None else torch.from_numpy(masks),
+        mentions=tuple(mentions for _, mentions in spoken),
+    )
+
+
+def spoken_scene(scene: SampledScene) -> tuple[str, tuple[Mention, ...]]:
+    """The sentence of a scene, and what it speaks of, as positions in the scene's words and triples."""
+    attributes: dict[int, list[int]] = {}
+    relations: list[int] = []
+    for place, (subject, _, target) in enumerate(scene.triples):
+        if target < scene.objects:
+            relations.append(place)
+        else:
+            attributes.setdefault(subject, []).append(target)
+    sentence, mentions = written_out(graph_of(scene))
+    return sentence, tuple(
+        one._replace(
+            attribute=None
+            if one.object is None or one.attribute is None
+            else attributes[one.object][one.attribute],
+            relation=None if one.relation is None else relations[one.relation],
+        )
+        for one in mentions
     )
 
 

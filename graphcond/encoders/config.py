@@ -50,6 +50,9 @@ class EncoderFields(ComponentConfig):
     needs_text_tower: ClassVar[bool] = False
     """True if the encoder starts from a CLIP text encoder of the base."""
 
+    gives_alignment: ClassVar[bool] = False
+    """True if its tokens come with a `graphcond.signals.Alignment` to the words of a sentence."""
+
     offers: ClassVar[frozenset[str]] = frozenset()
     """Methods by which a pretraining objective may train it."""
 
@@ -97,6 +100,7 @@ class EncoderFields(ComponentConfig):
             feature_width=feature_width,
             token_width=base.facts.token_width,
             encode_prompt=base.encode_prompt,
+            token_spans=base.token_spans,
             masks_padding=base.masks_padding,
         )
         return encoder
@@ -365,6 +369,76 @@ class SentenceConfig(EncoderFields):
         return "prompt"
 
 
+class PhraseTokensConfig(EncoderFields):
+    """The name of each object, in the base's own text tokens, with a box from a graph network."""
+
+    component = "graphcond.encoders.phrase_tokens:PhraseTokens"
+    reads = SceneFeatures
+    offers = frozenset({"predicted_boxes"})
+    kind: Literal["phrase_tokens"] = "phrase_tokens"
+    network: GraphNetworkKind = "triple_gcn"
+    """The graph network from which boxes are predicted where a scene gives none."""
+    layers: int | None = Field(None, ge=1, le=64)
+    """Its rounds; as many as the encoder of that kind takes unless given."""
+    node_width: int = Field(128, ge=1, le=65_536)
+    """Width of the vectors inside the graph network."""
+
+    def build(
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        from graphcond.encoders.graph_networks import build_graph_network
+        from graphcond.encoders.phrase_tokens import PhraseTokens
+
+        network = build_graph_network(self.network, feature_width, width=self.node_width, layers=self.layers)
+        return PhraseTokens(network, encode_prompt=base.encode_prompt, token_spans=base.token_spans)
+
+
+class SGAdapterConfig(EncoderFields):
+    """The scene's sentence, whose tokens look at the triples that they belong to (SG-Adapter)."""
+
+    component = "graphcond.encoders.sg_adapter:SGAdapter"
+    reads = SceneFeatures
+    kind: Literal["sg_adapter"] = "sg_adapter"
+    heads: int = Field(8, ge=1, le=64)
+    """Heads of the attention over triples."""
+    masked: bool = True
+    """Tokens look at the triples that they belong to alone; otherwise at all triples of the scene."""
+
+    def token_count(self) -> TokenCount:
+        """As many as a prompt has."""
+        return "prompt"
+
+
+class SentenceGraphConfig(EncoderFields):
+    """Vectors for the words of the scene's sentence, from convolutions over triples (SDXL-SG)."""
+
+    component = "graphcond.encoders.sentence_graph:SentenceGraph"
+    reads = SceneFeatures
+    gives_alignment = True
+    kind: Literal["sentence_graph"] = "sentence_graph"
+    node_width: int = Field(512, ge=1, le=65_536)
+    """Width of the vectors inside."""
+    hidden: int = Field(512, ge=1, le=65_536)
+    """Width of the hidden layers of a convolution."""
+    layers: int = Field(5, ge=1, le=64)
+    """Convolutions behind the first."""
+
+    def build(
+        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
+    ) -> Encoder[Any, Any]:
+        """The encoder for a base, which reads words itself; neither embeddings nor projection are used."""
+        encoder: Encoder[Any, Any] = self.make(
+            without=("node_width",),
+            width=self.node_width,
+            token_width=base.facts.token_width,
+            encode_prompt=base.encode_prompt,
+            token_spans=base.token_spans,
+            masks_padding=base.masks_padding,
+        )
+        return encoder
+
+
 class LayoutConfig(EncoderFields):
     """A map of the picture from a graph: boxes, masks and a vector for each object."""
 
@@ -503,6 +577,9 @@ def _encoders() -> dict[str, type[ComponentConfig]]:
             SageConfig,
             GatConfig,
             SentenceConfig,
+            PhraseTokensConfig,
+            SGAdapterConfig,
+            SentenceGraphConfig,
             LayoutConfig,
             TripleTransformerConfig,
             ClipGraphConfig,

@@ -92,6 +92,11 @@ def check_signal(place: str, encoder: Any, injector: Any) -> None:
             f"{place}: the injector '{injector.kind}' reads {reads.__name__}, "
             f"but the encoder '{encoder.kind}' gives {gives.__name__}; choose a pair that fits"
         )
+    if injector.needs_alignment and not encoder.gives_alignment:
+        raise ValueError(
+            f"{place}.injector.place: 'add' needs tokens that are aligned to words, which the encoder "
+            f"'{encoder.kind}' does not give; use the encoder 'sentence_graph', or place 'replace'"
+        )
 
 
 def check_width(place: str, encoder: Any, facts: BaseFacts | None) -> None:
@@ -126,6 +131,11 @@ def check_base(place: str, condition: Any, base: BaseFields) -> None:
             f"{place}.injector: '{injector.kind}' needs sites of the kind "
             f"{' or '.join(sorted(injector.needs_sites))}, the base '{base.kind}' has "
             f"{', '.join(sorted(base.sites)) or 'none'}; choose another injector or base"
+        )
+    if injector.weighs_places and not base.weighs_places:
+        raise ValueError(
+            f"{place}.injector: '{injector.kind}' shows tokens in parts of the picture, which the base "
+            f"'{base.kind}' cannot; show them everywhere, or choose another base"
         )
 
 

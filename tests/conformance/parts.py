@@ -13,7 +13,7 @@ from graphcond_sana.config import SanaConfig
 from graphcond.adapters import INJECTORS, Injector
 from graphcond.bases import Base, BaseFields, StableDiffusionConfig, StableDiffusionXLConfig
 from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.signals import GraphTokens, LayoutMap, Signal
+from graphcond.signals import Alignment, GraphTokens, LayoutMap, Signal
 
 LAYOUT_WIDTH = 5
 HEIGHT, WIDTH = 8, 12
@@ -21,6 +21,8 @@ HEIGHT, WIDTH = 8, 12
 
 INJECTOR_ROWS: dict[str, dict[str, Any]] = {  # a kind, and what is particular to the row
     "prompt_tokens": {},
+    "prompt_tokens in boxes": {"visible": "in_boxes"},
+    "prompt_tokens added": {"place": "add"},
     "gated_self_attention": {},
     "gated_self_attention by coverage": {"place": "coverage", "keys": "tokens", "start": "cross_attention"},
     "controlnet": {"layout_width": LAYOUT_WIDTH},
@@ -95,7 +97,10 @@ def signal(injector: Injector, base: Base, present: tuple[bool, bool] = (True, T
     boxed = torch.tensor([True, True, False, True, True, False]).expand(2, 6)
     boxes = torch.rand(2, 6, 4, generator=generator) / 2
     boxes[..., 2:] += 0.5
-    return GraphTokens(tokens, there[:, None].expand(2, 6), boxes, boxed)
+    sentence = base.encode_prompt(["a star", "a tree by the sea"])
+    words = torch.rand(2, 6, sentence.hidden.shape[1], generator=generator) < 0.5
+    alignment = Alignment(sentence.hidden, sentence.attended(base.masks_padding), words)
+    return GraphTokens(tokens, there[:, None].expand(2, 6), boxes, boxed, alignment)
 
 
 def leaf(signal: Signal) -> torch.Tensor:

@@ -373,12 +373,13 @@ def test_training_lowers_the_loss_and_leaves_the_base(base: Base, kind: str) -> 
     conditions, contexts = [], {}
     if injector.reads is not None:
         maps = injector.reads is LayoutMap
-        encoder = ENCODERS["layout" if maps else "neighbor_mean"](
+        scenes = maps or kind == "prompt_tokens added"
+        encoder = ENCODERS["layout" if maps else "sentence_graph" if scenes else "neighbor_mean"](
             **{"channels": LAYOUT_WIDTH} if maps else {}
         )
-        width = WORD_WIDTH if maps else FEATURE_WIDTH
+        width = WORD_WIDTH if scenes else FEATURE_WIDTH
         conditions = [Condition("graph", encoder.build(feature_width=width, base=base), injector)]
-        contexts["graph"] = features_of([PARK, PAIR]) if maps else some_features(2, width=width)
+        contexts["graph"] = features_of([PARK, PAIR]) if scenes else some_features(2, width=width)
     lora = None if conditions else injector
     model = GraphModel(base, conditions, feature_width=FEATURE_WIDTH, lora=lora)
     trained = [p for group in model.trainable_parameters().values() for p in group.values()]

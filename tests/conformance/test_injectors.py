@@ -99,7 +99,7 @@ def test_one_absent_row_is_the_base_and_leaves_the_other(base, kind: str) -> Non
     injector.inject(base)
     wake(injector)
     mixed = run(base, injector, present=(True, False))
-    if kind == "prompt_tokens":  # its tokens are hidden in attention, which rounds
+    if kind.startswith("prompt_tokens"):  # its tokens are hidden in attention, which rounds
         assert torch.allclose(mixed[1], plain[1], atol=1e-5)
     else:
         assert torch.equal(mixed[1], plain[1])
@@ -266,7 +266,7 @@ def test_gradient_checkpointing_changes_no_gradient(base, kind: str) -> None:
 @torch.no_grad()
 def test_figures_are_numbers_and_a_new_injector_is_called_unused(base, kind: str) -> None:
     injector = build(kind)
-    assert injector.figures() == {}
+    assert injector.figures() in ({}, {"gate": 0.0})
     assert injector.unused() is None
     injector.inject(base)
     run(base, injector)
@@ -289,7 +289,9 @@ def test_two_of_a_kind_stack_and_each_acts_in_its_own_calls(base, kind: str) -> 
     assert torch.equal(run(base, first), one)
     assert torch.equal(run(base, second), one), "they were given the same weights"
     assert torch.equal(base.denoise(inputs(base)), plain)
-    assert not torch.allclose(run_all(base, [first, second]), one, atol=1e-5)
+    both = run_all(base, [first, second])
+    # In the prompt's place, the same sentence twice is the sentence.
+    assert torch.allclose(both, one, atol=1e-5) == (kind == "prompt_tokens added")
     second.eject()
     assert torch.equal(run(base, first), one)
     first.eject()

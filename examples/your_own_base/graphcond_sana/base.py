@@ -11,9 +11,9 @@ import torch
 from diffusers import AutoencoderDC, SanaTransformer2DModel, SchedulerMixin
 from diffusers.models.attention_processor import Attention
 from diffusers.models.transformers.sana_transformer import SanaAttnProcessor2_0
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from transformers import T5EncoderModel, T5Tokenizer
+from transformers import BatchEncoding, T5EncoderModel, T5Tokenizer
 
 from graphcond.bases.base import Base, LatentMoments, Site
 from graphcond.bases.config import DType, SiteKind
@@ -133,15 +133,23 @@ class SanaBase(Base):
     @torch.no_grad()
     def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
         """Token ids, hidden states, and which tokens are not padding."""
-        found = self.tokenizer(
+        found = self._tokenized(prompts).to(self.text_encoder.device)
+        hidden = self.text_encoder(found.input_ids, attention_mask=found.attention_mask).last_hidden_state
+        return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
+
+    def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
+        """Told by the tokenizer."""
+        return self._tokenized(prompts, return_offsets_mapping=True).offset_mapping
+
+    def _tokenized(self, prompts: Sequence[str], **options: Any) -> BatchEncoding:
+        return self.tokenizer(
             list(prompts),
             padding="max_length",
             max_length=self.facts.token_count,
             truncation=True,
             return_tensors="pt",
-        ).to(self.text_encoder.device)
-        hidden = self.text_encoder(found.input_ids, attention_mask=found.attention_mask).last_hidden_state
-        return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
+            **options,
+        )
 
     @torch.no_grad()
     def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
