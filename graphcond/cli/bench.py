@@ -78,13 +78,13 @@ def scenes(
     limit: Annotated[int, typer.Option(min=4, help="Held-out graphs, at most.")] = 120,
     pairs: Annotated[int, typer.Option(min=2, help="Pairs of the swap test.")] = 100,
     only: Annotated[
-        str | None, typer.Option(help="Experiments to compare, with commas between; all seven unless given.")
+        str | None, typer.Option(help="Experiments to compare, with commas between; all unless given.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of world, training and noise.")] = 0,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Train and score SGCond's seven experiments on the scene world: objects, attributes, relations, swaps.
+    """Train and score ways to read a scene graph on the scene world: objects, attributes, relations, swaps.
 
     Takes about half an hour on two CPU cores. What is trained or scored already is found again in --out, so
     a call that was stopped continues.
