@@ -501,7 +501,8 @@ class TripleTransformerConfig(EncoderFields):
     tokens: Literal["triples", "objects"] = "triples"
     """A token for each triple, or for each object, from its words and the triples that it is part of."""
     predict_boxes: bool = False
-    """Predict a box for objects without one, by a convolution over triples beside the transformer."""
+    """Predict a box for objects without one, by a convolution over triples beside the transformer. With
+    `added_to`, the words of an object then have its box."""
     box_layers: int = Field(5, ge=1, le=64)
     """Rounds of that convolution."""
 
@@ -511,7 +512,7 @@ class TripleTransformerConfig(EncoderFields):
             raise ValueError(f"heads: {self.heads} do not divide node_width {self.node_width}")
         if self.added_to and self.tokens == "objects":
             raise ValueError("tokens: the sentence has its own tokens; leave out 'objects' or added_to")
-        if self.predict_boxes and self.tokens == "triples":
+        if self.predict_boxes and not self.added_to and self.tokens == "triples":
             raise ValueError("predict_boxes: a triple has no place; set tokens: objects")
         return self
 
@@ -529,6 +530,7 @@ class TripleTransformerConfig(EncoderFields):
             token_width=base.facts.token_width,
             width=self.node_width,
             sentence=base.encode_prompt if self.added_to else None,
+            token_spans=base.token_spans if self.added_to and self.predict_boxes else None,
             masks_padding=base.masks_padding,
         )
         return encoder

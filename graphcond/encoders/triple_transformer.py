@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from graphcond.config import checked
 from graphcond.context import SceneFeatures
+from graphcond.encoders.alignment import name_words
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.boxes import BoxPredictor
 from graphcond.encoders.config import TripleTransformerConfig
 from graphcond.encoders.graph_networks import build_graph_network
-from graphcond.encoders.object_tokens import at_objects, boxes_by
+from graphcond.encoders.object_tokens import at_objects, boxes_by, places_of
 from graphcond.encoders.scene_graphs import averaged
 from graphcond.errors import InputError
 from graphcond.signals import GraphTokens, TextTokens
@@ -142,7 +143,8 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
 
     It gives that position's state and one token for each triple; or one token for each object
     (`ObjectReadout`); or, with ``sentence``, the hidden states of the scene's sentence with ``graph_weight``
-    times the scene's embedding added to each. Predicted boxes come from a convolution over triples of their
+    times the scene's embedding added to each. With ``token_spans`` the words of an object have its box.
+    Predicted boxes come from a convolution over triples of their
     own: the transformer itself places worse (mean IoU 0.41 against 0.475, docs/scenes.md).
 
     Args:
@@ -153,6 +155,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         heads: of its attention.
         triples: positions beside the first.
         sentence: the base's `encode_prompt`, to give the sentence with the graph added to it.
+        token_spans: the base's `token_spans`, to give the words of an object its box.
         graph_weight: weight of the graph beside the sentence.
         masks_padding: hide the padding of the sentence, as the base hides that of prompts.
         tokens: one for each triple, or one for each object.
@@ -173,6 +176,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         heads: int = DEFAULT.heads,
         triples: int = DEFAULT.triples,
         sentence: Callable[[Sequence[str]], TextTokens] | None = None,
+        token_spans: Callable[[Sequence[str]], Int64[Tensor, "b n 2"]] | None = None,
         graph_weight: float = DEFAULT.graph_weight,
         masks_padding: bool = False,
         tokens: Literal["triples", "objects"] = DEFAULT.tokens,
@@ -182,7 +186,7 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         super().__init__()
         self.triples, self.embedding_width, self.predicts_boxes = triples, token_width, predict_boxes
         self.token_count = None if sentence is None else "prompt"
-        self._sentence = sentence
+        self._sentence, self._spans = sentence, token_spans
         self.graph_weight, self.masks_padding = graph_weight, masks_padding
         self.read_words = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
         self.read_attributes = nn.Linear(feature_width, width, bias=False)
@@ -219,7 +223,19 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
             sentence = self._sentence(context.sentences)
         graph = self.graph_weight * self.out(states[:, :1])
         hidden = sentence.hidden + graph.to(sentence.hidden.dtype)
-        return GraphTokens(hidden, present[:, :1] & sentence.attended(self.masks_padding))
+        here = present[:, :1] & sentence.attended(self.masks_padding)
+        return GraphTokens(hidden, here, *self._places_of_words(context))
+
+    def _places_of_words(
+        self, context: SceneFeatures
+    ) -> tuple[Float[Tensor, "b n 4"] | None, Bool[Tensor, "b n"] | None]:
+        """The boxes of the sentence's tokens and which have one: the words of objects."""
+        if self._spans is None or not context.present.shape[1]:
+            return None, None
+        words = name_words(context, self._spans(context.sentences))
+        boxes, boxed = places_of(context, self.box_predictor)
+        owner = words.long().argmax(1, keepdim=True).transpose(1, 2)
+        return boxes.take_along_dim(owner, dim=1), words.any(1) & boxed.take_along_dim(owner[..., 0], dim=1)
 
     def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b c"]:
         """Each scene as one vector, its first token; for an empty scene, the token of that position alone."""

@@ -34,6 +34,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("layout", SMALL | {"channels": 6, "size": 5, "network": "gcn", "backend": "torch"}),
     ("triple_transformer", SMALL | {"triples": 8}),
     ("triple_transformer", SMALL | {"triples": 8, "added_to": "text"}),
+    ("triple_transformer", SMALL | {"triples": 8, "added_to": "text", "predict_boxes": True}),
     ("triple_transformer", SMALL | {"triples": 8, "tokens": "objects", "predict_boxes": True}),
     ("clip_graph", SMALL),
     ("clip_graph", SMALL | {"node_vectors": False}),

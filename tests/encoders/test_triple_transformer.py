@@ -175,6 +175,29 @@ def test_an_object_beyond_the_triples_that_are_read_has_its_words(base) -> None:
     assert (tokens.tokens[0, 1] - tokens.tokens[0, 3]).abs().max() > 1e-3
 
 
+@torch.no_grad()
+def test_the_words_of_an_object_have_its_box(base) -> None:
+    encoder = build(base, added_to="text", predict_boxes=True)
+    context = features_of([PAIR, EMPTY])
+    tokens, placed = encoder(context, TEXT), encoder.predicted_boxes(context)
+    spans = base.token_spans(context.sentences)[0]
+    said = [context.sentences[0][start:end] for start, end in spans.tolist()]
+    assert "".join(said).replace(" ", "") == context.sentences[0].replace(" ", "")
+    for place, name in enumerate(("a red circle", "a blue square")):
+        start = context.sentences[0].index(name)
+        own = (spans[:, 0] >= start) & (spans[:, 1] <= start + len(name)) & (spans[:, 1] > 0)
+        assert bool(own.any())
+        assert bool(tokens.boxed[0, own].all())
+        assert torch.equal(tokens.boxes[0, own], placed[0, place].expand(int(own.sum()), 4))
+    left = context.sentences[0].index("left")
+    predicate = (spans[:, 0] >= left) & (spans[:, 1] <= left + len("left of"))
+    assert not bool(tokens.boxed[0, predicate].any())
+    assert not bool(tokens.boxed[1].any())
+    known = replace(context, boxed=context.is_object, boxes=torch.full_like(context.boxes, 0.5))
+    again = encoder(known, TEXT)
+    assert bool((again.boxes[again.boxed] == 0.5).all())
+
+
 def test_what_pretrains_a_scenes_embedding_leaves_the_readout_and_the_boxes(base) -> None:
     encoder = build(base, **PLACED)
     encoder.embed_scenes(features_of([PARK, LOOSE])).square().sum().backward()
