@@ -82,7 +82,7 @@ def test_a_second_run_replaces_the_first_and_says_what_it_does(
         run_demo(out, quick=True, device="cpu", console=Console(quiet=True))
     assert (out / "report.json").stat().st_mtime_ns > before
     said = capsys.readouterr().err
-    for task in ("painting the world", "no graph", "graph", "shuffled graph", "growing s_G"):
+    for task in ("painting pictures of the world", "no graph", "graph", "shuffled graph", "growing s_G"):
         assert re.search(rf"^{task} \.\.\.\n(.*\n)*{task}: (\d+)/\2\b", said, re.MULTILINE), task
 
 
