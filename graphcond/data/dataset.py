@@ -6,14 +6,16 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable, rows_named
+from graphcond.bases.base import Base
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.data.contexts import AnySource, GraphContexts
+from graphcond.data.limits import notes_on_limits
 from graphcond.data.scene_contexts import SceneContexts, embed_words
 from graphcond.errors import InputError, did_you_mean
 from graphcond.features.feature_cache import EmbeddingTable, FeatureCache
@@ -111,6 +113,19 @@ class Dataset(ABC):
 
     def scene_graphs(self, rows: Rows) -> list[SceneGraph]:
         """The scene graphs of ``rows``; none where rows are nodes."""
+        return []
+
+    def notes_on_limits(
+        self, recipe: Recipe, rows: Rows, contexts: Mapping[str, Any], base: Base
+    ) -> list[str]:
+        """A sentence for each limit of the recipe that graphs of ``rows`` exceed.
+
+        Args:
+            recipe: of the conditions.
+            rows: rows.
+            contexts: by condition, what its sampler chose for them.
+            base: reads sentences.
+        """
         return []
 
     def without_boxes(self) -> Dataset:
@@ -483,6 +498,17 @@ class SceneDataset(Dataset):
     def scene_graphs(self, rows: Rows) -> list[SceneGraph]:
         """The scene graphs of ``rows``."""
         return [self._scenes.graphs[row] for row in rows.tolist()]
+
+    def notes_on_limits(
+        self, recipe: Recipe, rows: Rows, contexts: Mapping[str, SceneContext], base: Base
+    ) -> list[str]:
+        """As `graphcond.data.limits.notes_on_limits`."""
+        graphs = self.scene_graphs(rows)
+        return [
+            note
+            for condition in recipe.conditions
+            for note in notes_on_limits(condition, graphs, contexts[condition.name].scenes, base)
+        ]
 
     def without_boxes(self) -> SceneDataset:
         """The same scenes, without boxes and masks."""

@@ -26,7 +26,10 @@ Columns = TypeVar("Columns", NodeTable, SceneSet)
 
 SETTINGS = {
     "art": {name: name for name in ("noise", "paintings_per_artist", "resolution", "seed")},
-    "scenes": {"count": "scenes", "resolution": "resolution", "validation": "validation", "seed": "seed"},
+    "scenes": {
+        "count": "scenes",
+        **{name: name for name in ("difficulty", "resolution", "validation", "seed")},
+    },
 }
 """For each world, its arguments and the recipe's settings that give them."""
 

@@ -75,6 +75,10 @@ class EncoderFields(ComponentConfig):
         count: TokenCount = getattr(self.component_class(), "token_count", None)
         return count
 
+    def most_triples(self) -> int | None:
+        """Most triples of a scene graph that are read, objects in none counted as one each; None for all."""
+        return None
+
     def relations_read(self) -> bool | tuple[str, ...]:
         """The relations of neighbors that are read: none, all of the graph (True), or the named ones."""
         return False
@@ -515,6 +519,10 @@ class TripleTransformerConfig(EncoderFields):
         if self.predict_boxes and not self.added_to and self.tokens == "triples":
             raise ValueError("predict_boxes: a triple has no place; set tokens: objects")
         return self
+
+    def most_triples(self) -> int | None:
+        """As the setting says."""
+        return self.triples
 
     def token_count(self) -> TokenCount:
         """As many as a prompt has, for the sentence; by themselves, one for each triple."""

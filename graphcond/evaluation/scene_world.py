@@ -17,10 +17,14 @@ from graphcond.evaluation.scene_match import match_scene
 from graphcond.io.pictures import to_pixels, to_square
 from graphcond.scene_graph import Relationship, SceneGraph, predicate
 from graphcond.worlds.scene_oracle import Detected, SceneOracle
-from graphcond.worlds.scene_relations import BIGGER, relation_holds
+from graphcond.worlds.scene_relations import BIGGER, SAME_COLOR, relation_holds
 
 BATCH = 64
 RESOLUTION = 64
+FEW = 6
+"""Most objects of a plain scene."""
+FURTHER = (BIGGER, SAME_COLOR)
+"""The relations that are not spatial."""
 
 
 @runtime_checkable
@@ -36,15 +40,17 @@ class OracleDetector:
 
     Args:
         oracle: finds the shapes.
+        hard: finds them in pictures that are asked to show more than six, for which `SceneOracle` has other
+            weights; ``oracle`` unless given.
     """
 
-    def __init__(self, oracle: ShapeOracle) -> None:
-        self.oracle = oracle
+    def __init__(self, oracle: ShapeOracle, hard: ShapeOracle | None = None) -> None:
+        self.oracle, self.hard = oracle, hard or oracle
 
     @classmethod
     def load(cls) -> OracleDetector:
-        """The detector around the packaged oracle."""
-        return cls(SceneOracle.load())
+        """The detector around the packaged oracles."""
+        return cls(SceneOracle.load(), SceneOracle.load(hard=True))
 
     @property
     def identity(self) -> str:
@@ -61,27 +67,37 @@ class OracleDetector:
         self, pixels: Float32[Tensor, "b 3 height width"], asked: Sequence[SceneGraph]
     ) -> list[SceneGraph]:
         """As `detect`, for pictures that are pixels in -1..1."""
-        found = [one for batch in pixels.split(BATCH) for one in self.oracle.detect(batch)]
-        return [_seen(*pair) for pair in zip(found, asked, strict=True)]
+        found: dict[int, Detected] = {}
+        for oracle, crowded in ((self.oracle, False), (self.hard, True)):
+            rows = [row for row, graph in enumerate(asked) if (len(graph) > FEW) is crowded]
+            for start in range(0, len(rows), BATCH):
+                some = rows[start : start + BATCH]
+                found.update(zip(some, oracle.detect(pixels[some]), strict=True))
+        return [_seen(found[row], graph) for row, graph in enumerate(asked)]
 
 
 def _seen(found: Detected, asked: SceneGraph) -> SceneGraph:
     seen, boxes = found.as_scene_graph(), found.boxes
+
+    def holds(relation: str, subject: int, target: int) -> bool:
+        if relation == SAME_COLOR:
+            return found.colors[subject] == found.colors[target]
+        return relation_holds(relation, boxes[subject], boxes[target])
+
     every: list[Relationship] = []
     for subject, target in permutations(range(len(boxes)), 2):
         every.append(Relationship(subject, predicate(boxes[subject], boxes[target]), target))
-        if relation_holds(BIGGER, boxes[subject], boxes[target]):
-            every.append(Relationship(subject, BIGGER, target))
+        every += [Relationship(subject, one, target) for one in FURTHER if holds(one, subject, target)]
     places = match_scene(asked, replace(seen, relationships=tuple(every))).places
     answers: list[Relationship] = []
     for relation in asked.relationships:
         first, second = places[relation.subject], places[relation.object]
         if first is None or second is None or first == second:
             continue
-        if relation.predicate != BIGGER:
+        if relation.predicate not in FURTHER:
             answers.append(Relationship(first, predicate(boxes[first], boxes[second]), second))
-        elif relation_holds(BIGGER, boxes[first], boxes[second]):
-            answers.append(Relationship(first, BIGGER, second))
-        elif relation_holds(BIGGER, boxes[second], boxes[first]):
-            answers.append(Relationship(second, BIGGER, first))
+        elif holds(relation.predicate, first, second):
+            answers.append(Relationship(first, relation.predicate, second))
+        elif holds(relation.predicate, second, first):
+            answers.append(Relationship(second, relation.predicate, first))
     return replace(seen, relationships=tuple(answers))

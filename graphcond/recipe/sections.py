@@ -151,6 +151,8 @@ class WorldData(DataFields):
     """Size of the scene world."""
     validation_scenes: NonNegativeInt | None = None
     """Further scenes, on which training validates: a twentieth of `scenes`, at least 8, unless given."""
+    difficulty: Literal["plain", "hard"] = "plain"
+    """Of the scene world: `hard` has 6 to 12 objects, nesting two deep, twins, chains and contradictions."""
     seed: Seed = 0
     """The world's seed."""
     resolution: PositiveInt = 64
@@ -159,6 +161,12 @@ class WorldData(DataFields):
     """Splits that are trained on."""
     forbidden_splits: Names = ("test",)
     """Splits that are never trained on and never neighbors in training."""
+
+    @model_validator(mode="after")
+    def _scenes_are_hard(self) -> WorldData:
+        if self.difficulty != "plain" and not self.has_scenes:
+            raise ValueError(f"difficulty: the world '{self.world}' has none; leave it out, or name scenes")
+        return self
 
     @property
     def has_scenes(self) -> bool:

@@ -132,7 +132,8 @@ def prepare(
             remedy=f"give training {data.noun}s graphs of their own",
         )
     model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
-    if (note := note_on_boxes(recipe, model)) is not None:
+    notes = [note_on_boxes(recipe, model), *data.notes_on_limits(recipe, targets, contexts, model.base)]
+    for note in (one for one in notes if one is not None):
         report.say(f"note: {note}")
     if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)

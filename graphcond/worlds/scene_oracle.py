@@ -15,14 +15,15 @@ from graphcond.scene_graph import Box, SceneGraph, iou
 from graphcond.worlds.shapes import COLORS, SHAPES
 
 WEIGHTS = Path(__file__).with_name("scene_oracle.safetensors")
-GRID = 16
-"""Cells per side of the map on which centres are found; 4 pixels each."""
+HARD_WEIGHTS = Path(__file__).with_name("hard_scene_oracle.safetensors")
+CELL = 4
+"""Pixels per side of a cell of the map on which centres are found."""
 
-LEVELS = 2
-"""Small and large objects have maps of their own, since their centres may coincide."""
+PLAIN_LEVELS, HARD_LEVELS = (0.5,), (0.3, 0.5)
+"""Sides, as shares of the picture, from which on an object is of the next level.
 
-LARGE = 0.5
-"""Objects are large if their side is at least this share of the picture."""
+Levels have maps of their own, since the centres of a small and of a large object may coincide.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,28 +52,43 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class SceneOracle(nn.Module):
     """A dense CNN in the manner of CenterNet (Zhou et al. 2019): peaks of a heat map are objects.
 
-    For each of two levels of size and each of 16x16 cells it gives a logit of every shape, a logit of every
+    For each level of size and each cell of 4x4 pixels it gives a logit of every shape, a logit of every
     colour, and the box: centre within the cell, width and height. It was trained on the world's own
     procedural pictures alone, softened or sent through the VAE, never on generated ones.
-    Pictures of other sizes are resized first.
+
+    Args:
+        widths: channels at a half, a fourth and an eighth of the resolution.
+        resolution: side in pixels to which pictures are resized first.
+        levels: sides that divide the levels of size.
     """
 
     shapes: tuple[str, ...] = tuple(SHAPES)
     colors: tuple[str, ...] = tuple(COLORS)
-    resolution = 64
 
-    def __init__(self, widths: tuple[int, int, int] = (24, 48, 56)) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, int, int] = (24, 48, 56),
+        *,
+        resolution: int = 64,
+        levels: tuple[float, ...] = PLAIN_LEVELS,
+    ) -> None:
         super().__init__()
+        self.resolution, self.levels = resolution, levels
         first, second, third = widths
         self.down = nn.Sequential(_block(3, first, 2), _block(first, second, 2))
         self.deep = nn.Sequential(_block(second, third, 2), _block(third, third), _block(third, third))
         self.up = nn.Sequential(_block(second + third, second), _block(second, second))
-        self.head = nn.Conv2d(second, LEVELS * (len(self.shapes) + len(self.colors) + 4), 1)
+        self.head = nn.Conv2d(second, (len(levels) + 1) * (len(self.shapes) + len(self.colors) + 4), 1)
 
     @classmethod
-    def load(cls, path: Path = WEIGHTS) -> SceneOracle:
-        """Load the trained oracle, in evaluation mode and frozen."""
-        oracle = cls()
+    def for_hard_scenes(cls) -> SceneOracle:
+        """A new oracle that sees hard scenes: smaller objects, and three within each other."""
+        return cls(resolution=96, levels=HARD_LEVELS)
+
+    @classmethod
+    def load(cls, *, hard: bool = False) -> SceneOracle:
+        """Load the oracle of plain or of hard scenes, in evaluation mode and frozen."""
+        oracle, path = (cls.for_hard_scenes(), HARD_WEIGHTS) if hard else (cls(), WEIGHTS)
         oracle.load_state_dict({name: value.float() for name, value in load_file(path).items()})
         return oracle.eval().requires_grad_(False)
 
@@ -89,7 +105,7 @@ class SceneOracle(nn.Module):
             pixels = interpolate(pixels, size, mode="bilinear", antialias=True)
         low = self.down(pixels)
         deep = interpolate(self.deep(low), scale_factor=2.0, mode="nearest")
-        maps = self.head(self.up(torch.cat([low, deep], 1))).unflatten(1, (LEVELS, -1))
+        maps = self.head(self.up(torch.cat([low, deep], 1))).unflatten(1, (len(self.levels) + 1, -1))
         heat, color, box = maps.split([len(self.shapes), len(self.colors), 4], 2)
         return heat, color, box.sigmoid()
 
@@ -116,7 +132,7 @@ class SceneOracle(nn.Module):
         places = sorted(peak.nonzero().tolist(), key=lambda place: -score[tuple(place)].item())
         for level, row, column in places:
             dx, dy, across, down = box[level, :, row, column].tolist()
-            x, y = (column + dx) / GRID, (row + dy) / GRID
+            x, y = (column + dx) / score.shape[-1], (row + dy) / score.shape[-2]
             width, height = max(across, 0.02) / 2, max(down, 0.02) / 2
             found = Box(max(x - width, 0.0), max(y - height, 0.0), min(x + width, 1.0), min(y + height, 1.0))
             # Of boxes that overlap by half only the best is kept.

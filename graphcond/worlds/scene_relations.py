@@ -10,9 +10,9 @@ import numpy as np
 from graphcond.scene_graph import OPPOSITES, Box, Relationship, area, margin, predicate
 from graphcond.scene_graph import holds as holds_in_space
 
-BIGGER = "bigger than"
+BIGGER, SAME_COLOR = "bigger than", "same color as"
 PREDICATES: tuple[str, ...] = (*OPPOSITES, BIGGER)
-"""All predicates of the scene world."""
+"""All predicates of the scene world; its hard scenes state `SAME_COLOR` too."""
 
 CLEAR_DEGREES = 15.0
 """A stated direction is at least this far from the diagonal."""
@@ -33,7 +33,7 @@ def relation_holds(relation: str, subject: Box, target: Box) -> bool:
 
 def joined(boxes: Sequence[Box]) -> bool:
     """True if clear spatial relations join all boxes into one piece."""
-    return len(_spanning(len(boxes), _clear_pairs(boxes))[0]) == len(boxes) - 1
+    return len(spanning(len(boxes), clear_pairs(boxes))[0]) == len(boxes) - 1
 
 
 def state_relations(boxes: Sequence[Box], rng: np.random.Generator) -> tuple[Relationship, ...]:
@@ -42,8 +42,8 @@ def state_relations(boxes: Sequence[Box], rng: np.random.Generator) -> tuple[Rel
     A spanning tree of clear spatial pairs comes first, so that the first n - 1 relations place every object;
     then perhaps one "bigger than", then further pairs. The subject of a pair is drawn at random.
     """
-    count, pairs = len(boxes), _clear_pairs(boxes)
-    tree, rest = _spanning(count, [pairs[place] for place in rng.permutation(len(pairs))])
+    count, pairs = len(boxes), clear_pairs(boxes)
+    tree, rest = spanning(count, [pairs[place] for place in rng.permutation(len(pairs))])
     wanted = int(rng.integers(count - 1, count + 2))
     chosen = [_spatial(boxes, pair, rng) for pair in tree]
     bigger = []
@@ -59,7 +59,7 @@ def state_relations(boxes: Sequence[Box], rng: np.random.Generator) -> tuple[Rel
     return tuple(chosen[place] for place in rng.permutation(len(chosen)))
 
 
-def _clear_pairs(boxes: Sequence[Box]) -> list[tuple[int, int]]:
+def clear_pairs(boxes: Sequence[Box]) -> list[tuple[int, int]]:
     """The pairs whose spatial relation is clear: nested, or far from the diagonals between two directions."""
     return [
         (first, second)
@@ -77,7 +77,7 @@ def _spatial(boxes: Sequence[Box], pair: tuple[int, int], rng: np.random.Generat
     return Relationship(subject, predicate(boxes[subject], boxes[target]), target)
 
 
-def _spanning(
+def spanning(
     count: int, pairs: Sequence[tuple[int, int]]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """The pairs of a spanning forest, in their order, and the pairs left over (Kruskal's algorithm)."""

@@ -1,7 +1,8 @@
 """The scene world: coloured shapes whose boxes, masks and relations are known.
 
-A scene shows 2 to 6 shapes. Its graph names their colours and some of their relations. Its prompt is "an
-image", so only the graph can tell a model what to draw and where.
+A scene shows 2 to 6 shapes, a hard one 6 to 12 (`graphcond.worlds.hard_scenes`). Its graph names their
+colours and some of their relations. Its prompt is "an image", so only the graph can tell a model what to draw
+and where.
 """
 
 from __future__ import annotations
@@ -9,24 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from graphcond.scene_graph import SPATIAL_PREDICATES, Box, Relationship, SceneGraph, SceneSet
+from graphcond.worlds.hard_scenes import COUNTS as HARD_COUNTS
+from graphcond.worlds.hard_scenes import WorldScene, hard_scene
 from graphcond.worlds.scene_captions import ANY_SCENE, draw_caption
 from graphcond.worlds.scene_drawing import draw_scene as draw_scene
 from graphcond.worlds.scene_relations import joined, state_relations
-from graphcond.worlds.shapes import COLORS, SHAPES, mask_of
+from graphcond.worlds.shapes import COLORS, OUTER_SHAPES, SHAPES, mask_of
+
+Difficulty: TypeAlias = Literal["plain", "hard"]
 
 COUNTS: dict[int, float] = {1: 0.1, 2: 0.34, 3: 0.36, 4: 0.2, 5: 0.07, 6: 0.03}
 """Number of objects in a scene, and its probability among the numbers that a world allows."""
 
 NESTED_SHARE = 0.3
 """Share of the scenes of up to four objects in which one object lies inside another."""
-
-OUTER_SHAPES = ("circle", "square")
-"""Shapes with room in their middle."""
 
 TWIN_SHARE = 0.05
 """Share of the scenes that may show one (colour, shape) twice."""
@@ -62,16 +65,19 @@ class SceneWorld:
         count: number of scenes for training and testing.
         resolution: side of the pictures in pixels.
         test_share: share of those scenes kept for testing.
-        objects: least and most objects of a scene, 1 to 6.
+        objects: least and most objects of a scene, within 1 to 6, or 6 to 12 of hard scenes; 2 to 6, and 6 to
+            12, unless given.
         validation: number of further scenes, kept for validation.
+        difficulty: ``hard`` for the scenes of `graphcond.worlds.hard_scenes`.
     """
 
     seed: int = 0
     count: int = 1_000
     resolution: int = 64
     test_share: float = 0.2
-    objects: tuple[int, int] = (2, 6)
+    objects: tuple[int, int] | None = None
     validation: int = 0
+    difficulty: Difficulty = "plain"
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -84,18 +90,34 @@ class SceneWorld:
             raise ValueError(f"the resolution must be at least 16 pixels, got {self.resolution}")
         if not 0 <= self.test_share < 1:
             raise ValueError(f"the test share must be at least 0 and below 1, got {self.test_share}")
-        if not 1 <= self.objects[0] <= self.objects[1] <= max(COUNTS):
+        counts = COUNTS if self.difficulty == "plain" else HARD_COUNTS
+        if not min(counts) <= self.limits[0] <= self.limits[1] <= max(counts):
             raise ValueError(
-                f"objects must be the least and the most, from 1 to {max(COUNTS)}, got {self.objects}"
+                f"objects of {self.difficulty} scenes must be the least and the most, from {min(counts)} to "
+                f"{max(counts)}, got {self.limits}"
             )
 
     def __len__(self) -> int:
         return self.count + self.validation
 
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and most objects of a scene."""
+        return self.objects or ((2, 6) if self.difficulty == "plain" else (6, 12))
+
     def graph(self, index: int) -> SceneGraph:
-        """The truth about one scene: colours, relations, boxes and masks."""
+        """What the graph of one scene tells, with its boxes and masks: colours and relations."""
+        return self._scene(index).told
+
+    def shown(self, index: int) -> SceneGraph:
+        """The truth about one picture; of plain scenes `graph` tells all of it."""
+        return self._scene(index).shown
+
+    def _scene(self, index: int) -> WorldScene:
         rng = self._random(5, index)
-        counts = [count for count in COUNTS if self.objects[0] <= count <= self.objects[1]]
+        if self.difficulty == "hard":
+            return hard_scene(self.limits, rng)
+        counts = [count for count in COUNTS if self.limits[0] <= count <= self.limits[1]]
         shares = np.array([COUNTS[count] for count in counts])
         count = int(rng.choice(counts, p=shares / shares.sum()))
         nested = 2 <= count <= 4 and rng.random() < NESTED_SHARE
@@ -107,22 +129,23 @@ class SceneWorld:
         order = rng.permutation(count).tolist()
         boxes, looks = tuple(boxes[n] for n in order), [looks[n] for n in order]
         shapes = tuple(shape for _, shape in looks)
-        return SceneGraph(
+        told = SceneGraph(
             objects=shapes,
             relationships=state_relations(boxes, rng),
             attributes=tuple((color,) for color, _ in looks),
             boxes=boxes,
             masks=np.stack([mask_of(shape) for shape in shapes]),
         )
+        return WorldScene(told, told)
 
     @cached_property
     def graphs(self) -> tuple[SceneGraph, ...]:
-        """The truth about all scenes."""
+        """What the graphs of all scenes tell."""
         return tuple(self.graph(index) for index in range(len(self)))
 
     def caption(self, index: int) -> str:
         """A caption that tells all or part of the scene; often "an image", sometimes empty."""
-        return draw_caption(self.graph(index), self._random(6, index)).text
+        return draw_caption(self.shown(index), self._random(6, index)).text
 
     def split(self, index: int) -> str:
         """The split of the scene: "train", "test" or "val"."""
@@ -132,7 +155,7 @@ class SceneWorld:
 
     def draw(self, index: int) -> Image.Image:
         """Draw a scene."""
-        return draw_scene(self.graph(index), self._numbers(8, index), self.resolution)
+        return draw_scene(self.shown(index), self._numbers(8, index), self.resolution)
 
     def scenes(self) -> SceneSet:
         """All scenes; every prompt is "an image"."""

@@ -65,6 +65,10 @@ SHAPES: dict[str, Callable[[], list[Point]]] = {
 """Diamonds and crosses are left out: in an 8x8 latent they look like each other, and like circles."""
 
 
+OUTER_SHAPES = ("circle", "square")
+"""Shapes with room in their middle."""
+
+
 @cache
 def mask_of(shape: str) -> Bool[np.ndarray, "16 16"]:
     """The area that a shape covers within its own box."""

@@ -1,5 +1,7 @@
 """Train the scene world's detector on procedural pictures, softened or sent through the VAE."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from common import Log, load_recipe, outputs, soften, start, to_bytes, to_pixels, warm_cosine
@@ -13,18 +15,21 @@ from torch.nn.functional import cross_entropy, l1_loss
 from graphcond.evaluation import match_scene
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.scene_graph import SceneGraph, center, iou
-from graphcond.worlds.scene_oracle import GRID, LARGE, LEVELS, WEIGHTS, SceneOracle
+from graphcond.worlds.scene_oracle import CELL, WEIGHTS, SceneOracle
+
+Look = tuple[list[int], list[float], list[float]]
 
 
-def read(graph: SceneGraph, place: int) -> tuple[list[int], list[float], list[float]]:
+def read(graph: SceneGraph, place: int, oracle: SceneOracle) -> Look:
     """Return an object's level, row, column, shape and colour; its box as told; its centre in cells."""
-    box = graph.boxes[place]
+    box, grid = graph.boxes[place], oracle.resolution // CELL
     (x, y), width, height = center(box), box.x1 - box.x0, box.y1 - box.y0
-    column, row = int(x * GRID), int(y * GRID)
+    column, row = int(x * grid), int(y * grid)
     shape = SceneOracle.shapes.index(graph.objects[place])
     color = SceneOracle.colors.index(graph.attributes_of(place)[0])
-    look = [int(max(width, height) >= LARGE), row, column, shape, color]
-    return look, [x * GRID - column, y * GRID - row, width, height], [x * GRID, y * GRID]
+    level = sum(max(width, height) >= edge for edge in oracle.levels)
+    look = [level, row, column, shape, color]
+    return look, [x * grid - column, y * grid - row, width, height], [x * grid, y * grid]
 
 
 class Truth:
@@ -33,23 +38,24 @@ class Truth:
     ``scene``, ``level``, ``row``, ``column`` say where, ``shape``, ``color`` and ``box`` what.
     """
 
-    def __init__(self, scenes: list[list[tuple[list[int], list[float], list[float]]]]) -> None:
+    def __init__(self, scenes: list[list[Look]], oracle: SceneOracle) -> None:
         looks, boxes, centers = zip(*(row for scene in scenes for row in scene), strict=True)
         self.scene = torch.tensor([number for number, scene in enumerate(scenes) for _ in scene])
         self.level, self.row, self.column, self.shape, self.color = torch.tensor(looks).T
         self.box, self.centers, self.count = torch.tensor(boxes), torch.tensor(centers), len(scenes)
+        self.grid, self.levels = oracle.resolution // CELL, len(oracle.levels) + 1
 
     def heat(self) -> Tensor:
         """Return how near each cell is to a centre, (B, levels, shapes, grid, grid), 1 in its own cell."""
-        cells = torch.arange(GRID) + 0.5
+        cells, grid = torch.arange(self.grid) + 0.5, self.grid
         across = (cells[None] - self.centers[:, :1]) ** 2
         down = (cells[None] - self.centers[:, 1:]) ** 2
         bumps = torch.exp(-(down[:, :, None] + across[:, None]) / (2 * 0.7**2))
         bumps[torch.arange(len(bumps)), self.row, self.column] = 1
         shapes = len(SceneOracle.shapes)
-        places = (self.scene * LEVELS + self.level) * shapes + self.shape
-        target = torch.zeros(self.count * LEVELS * shapes, GRID, GRID).index_reduce_(0, places, bumps, "amax")
-        return target.view(self.count, LEVELS, shapes, GRID, GRID)
+        places = (self.scene * self.levels + self.level) * shapes + self.shape
+        target = torch.zeros(self.count * self.levels * shapes, grid, grid)
+        return target.index_reduce_(0, places, bumps, "amax").view(-1, self.levels, shapes, grid, grid)
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
@@ -102,30 +108,41 @@ def main() -> None:
     recipe = start("scene_oracle", threads=1)
     world, pictures = scene_world("train"), np.load(outputs() / "scenes-train.npz")["pictures"]
     graphs = [world.graph(row) for row in range(len(pictures))]
-    truths = [[read(graph, place) for place in range(len(graph))] for graph in graphs]
     vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval().to(memory_format=torch.channels_last)
     rebuilt = rebuild(vae, pictures[: recipe["rebuilt"]])
     known = load_recipe()["warm_start"] and WEIGHTS.exists()
     oracle = SceneOracle.load().train().requires_grad_(True) if known else SceneOracle()
     oracle.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(oracle.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
-    schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(100)
-    generator, rng = torch.Generator().manual_seed(2), np.random.default_rng(2)
-    half = recipe["batch_size"] // 2
-    for step in range(1, recipe["steps"] + 1):
-        drawn, sent = rng.integers(0, len(pictures), half), rng.integers(0, len(rebuilt), half)
-        pixels = soften(to_pixels(np.concatenate([pictures[drawn], rebuilt[sent]])), generator, reach=0)
-        loss = loss_of(oracle, pixels, Truth([truths[row] for row in [*drawn, *sent]]))
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        log(step, loss=loss.detach())
+    train(oracle, recipe, (pictures, rebuilt), graphs)
     save_file({name: value.half().contiguous() for name, value in oracle.state_dict().items()}, WEIGHTS)
     tested, unseen = scene_world("test"), np.load(outputs() / "scenes-test.npz")["pictures"]
     graphs = [tested.graph(row) for row in range(len(unseen))]
     for name, some in (("drawn", unseen), ("rebuilt", rebuild(vae, unseen))):
         print(name, quality(SceneOracle.load(), to_pixels(some), graphs), flush=True)
+
+
+def train(
+    oracle: SceneOracle,
+    recipe: dict[str, Any],
+    pictures: tuple[np.ndarray, np.ndarray],
+    graphs: list[SceneGraph],
+) -> None:
+    """Train by steps on softened pictures, half drawn and half sent through the VAE; graphs are the truth."""
+    truths = [[read(graph, place, oracle) for place in range(len(graph))] for graph in graphs]
+    optimizer = torch.optim.AdamW(oracle.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
+    schedule, log = warm_cosine(optimizer, recipe["steps"]), Log(100)
+    generator, rng = torch.Generator().manual_seed(2), np.random.default_rng(2)
+    half = recipe["batch_size"] // 2
+    for step in range(1, recipe["steps"] + 1):
+        drawn, sent = (rng.integers(0, len(some), half) for some in pictures)
+        batch = np.concatenate([some[rows] for some, rows in zip(pictures, (drawn, sent), strict=True)])
+        pixels = soften(to_pixels(batch), generator, reach=0)
+        loss = loss_of(oracle, pixels, Truth([truths[row] for row in [*drawn, *sent]], oracle))
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        log(step, loss=loss.detach())
 
 
 if __name__ == "__main__":

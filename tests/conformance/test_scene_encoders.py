@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from graphcond.context import SceneFeatures
 from graphcond.encoders import ENCODERS, Encoder
+from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.signals import GraphTokens, LayoutMap, TextTokens
 from tests.builders import small_base
@@ -87,6 +89,14 @@ def test_gives_what_it_says(encoder, base) -> None:
         assert signal.features.shape[:2] == (3, encoder.signal_width)
     else:
         assert signal.tokens.shape[::2] == (3, base.facts.token_width)
+
+
+def test_it_says_whether_it_predicts_boxes(encoder) -> None:
+    context = features_of([PARK])
+    able = False
+    with suppress(AttributeError, InputError):
+        able = encoder.predicted_boxes(context).shape == context.boxes.shape
+    assert encoder.predicts_boxes is able
 
 
 def test_it_gives_as_many_tokens_as_it_and_its_config_declare(encoder, request, base) -> None:
