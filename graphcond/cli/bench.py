@@ -81,6 +81,13 @@ def scenes(
         str | None, typer.Option(help="Experiments to compare, with commas between; all unless given.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of world, training and noise.")] = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N,N", help="Train each with these seeds, to compare rows over all of them."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting of every recipe.")
+    ] = None,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -89,9 +96,21 @@ def scenes(
     Takes about half an hour on two CPU cores. What is trained or scored already is found again in --out, so
     a call that was stopped continues.
 
-    Example: graphcond bench scenes --base tiny --out outputs/scenes --only sgcond-i,sgcond-v
+    For example:
+
+        graphcond bench scenes --base tiny --out outputs/scenes --only sgcond-i,sgcond-v
+
+        graphcond bench scenes --only sgcond-iv,sgcond-vi --seeds 0,1,2
+
+        graphcond bench scenes --set data.difficulty=hard --out outputs/hard-scenes
     """
+    from graphcond.recipe.overrides import assignment
+
     values = _shipped("scenes", base, seed)
+    if seeds is not None:
+        values["seeds"] = _numbers(seeds)
+    changed = {".".join(path): value for path, value in map(assignment, overrides or ())}
+    values["set"] = values.get("set", {}) | changed
     evaluation, swap = values["scores"]
     evaluation["limit"], swap["pairs"] = limit, pairs
     if only is not None:
@@ -115,6 +134,15 @@ def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
         raise InputError("the base is missing", place="--base", remedy="use tiny")
     values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
     return values | {"seed": seed, "seeds": [seed]}
+
+
+def _numbers(seeds: str) -> list[int]:
+    names = [name.strip() for name in seeds.split(",")]
+    if wrong := [name for name in names if not (name.isascii() and name.isdecimal())]:
+        raise InputError(
+            f"expected numbers with commas between, got '{wrong[0]}'", place="--seeds", remedy="write 0,1,2"
+        )
+    return [int(name) for name in names]
 
 
 def _on_graph(values: dict[str, Any], graph: Path, label: str | None, model: Path | None) -> None:

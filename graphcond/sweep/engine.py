@@ -6,14 +6,14 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from graphcond.bases import Base
-from graphcond.errors import GraphcondError, InputError
+from graphcond.errors import GraphcondError, InputError, StorageError
 from graphcond.io.files import check_writable, write_json
 from graphcond.io.tensors import pick_device
 from graphcond.model import GraphModel
@@ -183,6 +183,7 @@ def perform(plan: RowPlan, config: SweepConfig, shared: Shared) -> str | None:
     Raises:
         KeyboardInterrupt: the user stopped it; another call continues from there.
     """
+    begun, before = time.process_time(), plan.processor_seconds() or 0.0
     try:
         if not plan.trained:
             train_row(plan, shared)
@@ -191,6 +192,9 @@ def perform(plan: RowPlan, config: SweepConfig, shared: Shared) -> str | None:
         if os.environ.get("GRAPHCOND_DEBUG"):
             traceback.print_exc()
         return str(error) if isinstance(error, GraphcondError) else f"{type(error).__name__}: {error}"
+    finally:  # of a row that is stopped, too: what it took is added up over its sittings
+        with suppress(StorageError):
+            write_json(plan.cost_file, {"processor_seconds": before + time.process_time() - begun})
     return None
 
 

@@ -77,7 +77,9 @@ class Group:
         parts: the encoders, injectors and samplers of its recipe.
         parameters: number of trained parameters.
         memory: peak memory in bytes, the largest of its seeds.
-        seconds: of the training, the mean of its seeds.
+        seconds: of the training steps, the mean of its seeds.
+        processor_seconds: user and system time of training and scores, the mean of its seeds; unlike
+            ``seconds`` it hardly depends on what else the machine does.
         figures: by metric and arm, one for each seed.
         values: by metric and arm.
         notes: what scores and training say.
@@ -95,6 +97,7 @@ class Group:
     figures: Mapping[Key, tuple[Figure, ...]] = field(repr=False)
     values: Mapping[Key, Value] = field(repr=False)
     notes: tuple[str, ...] = ()
+    processor_seconds: float | None = None
     failed: Mapping[int, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = field(default=(), repr=False)
 
@@ -209,6 +212,7 @@ def _group(
     notes = [note for _, scored in found for note in scored.notes]
     notes += [f"training: {warning}" for run in runs for warning in run.warnings]
     seconds = [run.seconds["training"] for run in runs if "training" in run.seconds]
+    spent = [one for plan, _ in found if (one := plan.processor_seconds()) is not None]
     memory = [run.peak_memory[1] for run in runs if run.peak_memory is not None]
     trained = next((run.parameters for run in runs if run.parameters), {})
     row = plans[0].row
@@ -225,6 +229,7 @@ def _group(
             key: value_of(ones, [one.evidence for one in ones], seed=seed) for key, ones in figures.items()
         },
         notes=tuple(dict.fromkeys(notes)),
+        processor_seconds=sum(spent) / len(spent) if spent else None,
         failed={plan.row.seed: failed[plan.row.name] for plan in plans if plan.row.name in failed},
         examples=tuple(found[0][1].examples) if found else (),
     )

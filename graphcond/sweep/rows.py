@@ -101,6 +101,19 @@ class RowPlan:
                     return str(reason)
         return None
 
+    @property
+    def cost_file(self) -> Path:
+        """What the row has cost so far, beside its folder."""
+        return self.folder.parent / f".{self.folder.name}.cost.json"
+
+    def processor_seconds(self) -> float | None:
+        """User and system time of the processes that worked on the row; None where none was counted."""
+        with suppress(InputError):
+            match read_json(self.cost_file):
+                case {"processor_seconds": float(seconds)}:
+                    return seconds
+        return None
+
     def scored(self) -> Scored | None:
         """Everything that was measured of the row; None if something is missing."""
         found = [read_scored(folder) for folder in self.scores] if self.trained else [None]

@@ -82,6 +82,7 @@ def to_json(config: SweepConfig, results: Results, findings: list[str]) -> dict[
                 "parameters": group.parameters,
                 "peak_memory": group.memory,
                 "seconds": group.seconds,
+                "processor_seconds": group.processor_seconds,
                 "figures": [
                     {"metric": metric, "arm": arm, **_plain(value)}
                     for (metric, arm), value in group.values.items()
@@ -116,6 +117,9 @@ def main_table(config: SweepConfig, results: Results, *, arrows: bool = True) ->
             record["parameters"] = group.parameters
             record["peak memory (MB)"] = None if group.memory is None else round(group.memory / 1e6)
             record["training (s)"] = None if group.seconds is None else round(group.seconds, 1)
+        if any(one.processor_seconds is not None for one in results.groups):
+            spent = group.processor_seconds
+            record["processor (s)"] = None if spent is None else round(spent, 1)
         for key in keys:
             value = group.values.get(key)
             name = heading(results, key[0]) if arrows else key[0]

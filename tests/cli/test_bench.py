@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from graphcond.cli import agreement, app
 from graphcond.cli import bench as module
 from graphcond.data.open import open_data
-from graphcond.errors import GraphcondError
+from graphcond.errors import GraphcondError, InputError
 from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe
 from graphcond.samplers import SAMPLERS
@@ -139,6 +139,34 @@ def test_scenes_are_trained_scored_and_written_once(
     again = small(*args, "--only", "sgcond-i,sgcond-vi", "--json")
     assert json.loads(again.stdout) == read
     assert trainer.names == ["sgcond-i", "sgcond-vi"]
+
+
+def test_settings_and_seeds_of_every_row(
+    small: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "do_sweep", lambda config, *_, **__: seen.append(config))
+    small(
+        "scenes", "--out", tmp_path, "--seeds", "0, 2", "--set", "data.scenes=60", "--set", "training.steps=2"
+    )
+    (config,) = seen
+    assert config.seeds == (0, 2)
+    assert (config.set["data.scenes"], config.set["training.steps"]) == (60, 2)
+    assert config.set["training.batch_size"] == 2, "what the sweep itself sets stays"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "0,x"], "--seeds: expected numbers with commas between, got 'x'"),
+        (["--seeds", ""], "--seeds: expected numbers"),
+        (["--set", "data"], "--set: 'data' is not an assignment"),
+    ],
+)
+def test_nonsense_as_seeds_or_settings(options: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        CliRunner().invoke(app, ["bench", "scenes", "--out", str(tmp_path), *options], catch_exceptions=False)
+    assert message in str(caught.value)
 
 
 def test_samplers_draw_with_one_model(small: Callable[..., Any], tmp_path: Path, art_model: Path) -> None:

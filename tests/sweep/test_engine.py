@@ -68,6 +68,8 @@ def test_a_second_call_finds_everything(
     assert distance.over_seeds is not None
     assert distance.over_seeds.n == 2
     assert gates.parts["injector"] == "gated_self_attention"
+    assert all(one.processor_seconds is not None and one.processor_seconds > 0 for one in (tokens, gates))
+    assert "| processor (s) |" in written["table.md"].decode()
     # One world, one base and one set of networks served all rows.
     text = written["table.md"].decode()
     assert "| tokens | 2 | prompt_tokens |" in text

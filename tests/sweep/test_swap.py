@@ -13,7 +13,7 @@ from graphcond.errors import InputError
 from graphcond.scene_graph import SceneGraph
 from graphcond.sweep import parse_sweep
 from graphcond.sweep.scores import swap
-from graphcond.sweep.scores.swap import SwapScore, pairs_right
+from graphcond.sweep.scores.swap import SwapScore, pictures_right
 from graphcond.worlds.scenes import swap_pairs
 from tests.evaluation.doubles import plain
 from tests.evaluation.scene_doubles import scene
@@ -58,16 +58,21 @@ def means(scored: Any) -> dict[str, float]:
     return {figure.metric: figure.measured(seed=0).mean for figure in scored.figures}
 
 
-def test_both_pictures_must_be_right() -> None:
-    right = pairs_right(ByColor(), PAIRS, pictures("rrbx"), pictures("brrb"))
-    assert right.tolist() == [True, False, False, False]
-    shown = pairs_right(ByColor(), PAIRS, pictures("rrbx"), pictures("brrb"), related=False)
-    assert shown.tolist() == [True, True, True, False]
+def test_each_picture_is_judged_by_its_own_graph() -> None:
+    right = pictures_right(ByColor(), PAIRS, pictures("rrbx"), pictures("brrb"))
+    assert right.tolist() == [[True, True], [True, False], [False, False], [False, True]]
+    shown = pictures_right(ByColor(), PAIRS, pictures("rrbx"), pictures("brrb"), related=False)
+    assert shown.tolist() == [[True, True]] * 3 + [[False, True]]
 
 
-def test_one_picture_drawn_twice_is_never_right() -> None:
-    for color in "rbx":
-        assert not pairs_right(ByColor(), PAIRS, pictures(color * 4), pictures(color * 4)).any()
+@pytest.mark.parametrize(("colors", "alone"), [("rrrr", 0.5), ("rbxr", 0.375)])
+def test_one_picture_drawn_twice_is_never_right_twice_but_often_once(
+    monkeypatch: pytest.MonkeyPatch, colors: str, alone: float
+) -> None:
+    monkeypatch.setattr(swap, "draw_pairs", lambda *_: (pictures(colors), pictures(colors)))
+    monkeypatch.setattr(swap, "swap_pairs", lambda count, seed: PAIRS)
+    found = means(SwapScore(pairs=4).score(exam(ByColor())))
+    assert (found["swap_both"], found["swap_one"]) == (0, alone)
 
 
 def test_both_sides_start_from_the_same_noise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +96,13 @@ def test_both_sides_start_from_the_same_noise(monkeypatch: pytest.MonkeyPatch) -
     assert {figure.n for figure in found.figures} == {4}
 
 
-@pytest.mark.parametrize(("perfect", "chance"), [(True, 1 / 16), (False, 0.0)])
+@pytest.mark.parametrize(
+    ("perfect", "chance", "alone"),
+    [(True, 1 / 16, 1 / 4), (False, 0.0, 0.0)],
+    ids=["perfect", "objects gone"],
+)
 def test_chance_keeps_the_objects_and_takes_the_places_of_another_pair(
-    monkeypatch: pytest.MonkeyPatch, perfect: bool, chance: float
+    monkeypatch: pytest.MonkeyPatch, perfect: bool, chance: float, alone: float
 ) -> None:
     """Four directions on either side: 1 in 16, of pictures that show their objects."""
     graphs = [graph if perfect else scene("star") for pair in swap_pairs(120) for graph in pair]
@@ -107,6 +116,8 @@ def test_chance_keeps_the_objects_and_takes_the_places_of_another_pair(
     assert found["swap_both"] == found["swap_objects"] == float(perfect)
     assert found["swap_chance"] == pytest.approx(chance, abs=0.05)
     assert bool(found["swap_chance"]) is perfect
+    assert found["swap_one"] == float(perfect)
+    assert found["swap_one_chance"] == pytest.approx(alone, abs=0.08)
 
 
 def test_one_pair_is_too_little() -> None:

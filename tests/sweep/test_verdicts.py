@@ -25,15 +25,16 @@ def level(noise: str, *means: float) -> list[Group]:
 
 
 def test_the_papers_order_is_found() -> None:
-    (finding,) = ORDER.findings(results(*level("hard", 0.1, 0.4, 0.45, 0.5, 0.3, 0.7, 0.8)))
+    finding, rule = ORDER.findings(results(*level("hard", 0.1, 0.4, 0.45, 0.5, 0.3, 0.7, 0.8)))
     assert finding.startswith("hard: best is semantic_ppr (consensus) (0.800)")
     assert "; as in the paper (InstructG2I, ablation of its sampler): random < ppr" in finding
     assert "not as" not in finding
     assert "nothing saturates" in finding
+    assert "holds no 0; with one seed" in rule
 
 
 def test_what_does_not_hold_is_said() -> None:
-    (finding,) = ORDER.findings(results(*level("easy", 0.1, 0.4, 0.9, 1.0, 0.1, 0.8, 1.0)))
+    finding, _ = ORDER.findings(results(*level("easy", 0.1, 0.4, 0.9, 1.0, 0.1, 0.8, 1.0)))
     assert (
         "; not as in the paper (InstructG2I, ablation of its sampler): ppr < semantic_ppr (text)" in finding
     )
@@ -48,10 +49,28 @@ def test_one_sentence_for_each_level_without_rows_that_failed() -> None:
     ]
     lost = group("hard, ppr", labels={"data.noise": "hard", ROW: "ppr"}, failed={0: "no room"})
     rows = [lost if row.name == lost.name else row for row in rows]
-    findings = list(ORDER.findings(results(*rows)))
+    *findings, _ = ORDER.findings(results(*rows))
     assert [finding.split(":")[0] for finding in findings] == ["easy", "hard"]
     assert "ppr < semantic_ppr (text)" in findings[0]
     assert "ppr < semantic_ppr (text)" not in findings[1].replace("semantic_ppr < ", "")
+
+
+def test_a_difference_over_seeds_is_called_by_both_intervals() -> None:
+    rows = [
+        group(
+            name,
+            figure("style_accuracy", mean),
+            again=[[figure("style_accuracy", mean + 0.01 * seed)] for seed in (1, 2)],
+        )
+        for name, mean in (("ppr", 0.4), ("semantic_ppr (text)", 0.6))
+    ]
+    finding, rule = ORDER.findings(results(*rows))
+    assert "ppr < semantic_ppr (text)" in finding
+    assert "over targets and over 3 seeds" in rule
+
+
+def test_no_figures_no_words() -> None:
+    assert list(ORDER.findings(results(group("ppr")))) == []
 
 
 def scenes(

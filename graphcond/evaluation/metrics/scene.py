@@ -91,6 +91,13 @@ class ObjectOccurrence(SceneMetric):
     name = "object_occurrence"
     counted = "objects"
 
+    def caution(self, n: int) -> str | None:
+        """That more objects than asked for cost nothing."""
+        return (
+            "objects, attributes and relations that are drawn beside those of the graph cost nothing in "
+            "object_occurrence, attribute_accuracy and relation_accuracy; entity_iou counts further objects"
+        )
+
     def chances(self, wanted: SceneGraph) -> int:
         """Every object counts."""
         return len(wanted)

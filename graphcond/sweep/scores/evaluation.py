@@ -84,8 +84,26 @@ class EvaluationScore(Score):
             chosen = [metric for metric in metrics if min(metric.draws, 2) == group]
             some = targets if group == 1 or self.redrawn is None else first_targets(targets, self.redrawn)
             figures += self._figures(exam, chosen, targets, some, settings)
+        views = exam.views(self.split, boxes=self.boxes)
+        sampled = {name: view.sample(rows) for name, view in views.items()}
+        limits = exam.data.notes_on_limits(exam.recipe, rows, sampled, exam.pipe.model.base)
         said = [note for m in metrics for note in (m.basis(targets), m.caution(len(targets))) if note]
-        return Scored(figures, [*dict.fromkeys(said), *notes], self._examples(exam, targets, settings))
+        return Scored(
+            figures,
+            [*dict.fromkeys(said), *notes, *limits, *self._on_arms(exam, targets)],
+            self._examples(exam, targets, settings),
+        )
+
+    def _on_arms(self, exam: Exam, targets: Targets) -> list[str]:
+        """What the arms of the row are shown, and what stays in the one without graph."""
+        notes = []
+        if exam.recipe.lora is not None and "no_graph" in self.arms:
+            notes.append("the LoRA stays in the arm without graph")
+        if any(graph.boxes for graph in targets.scenes):
+            predicts = any(one.encoder.predicts_boxes for one in exam.pipe.model.conditions.values())
+            hidden = f"boxes were hidden, {'and predicted' if predicts else 'and no encoder predicts any'}"
+            notes.append("models were shown the scenes' boxes" if self.boxes else hidden)
+        return notes
 
     def _protocol(self, exam: Exam) -> EvaluationProtocol:
         """The protocol with its steps: the one named here, else that of the recipe for such data."""

@@ -24,17 +24,27 @@ Pair: TypeAlias = tuple[SceneGraph, SceneGraph]
 Pictures: TypeAlias = Sequence[Image.Image]
 
 PROMPT = "an image"
+NOTE = (
+    "swap test: swap_both asks that both pictures of a pair are right, swap_one takes each alone; "
+    "swap_chance and swap_one_chance are the same shares if the objects of each picture were at the places "
+    "of another pair's, the floor for a model that draws objects and no places"
+)
 DEFAULT = SwapScoreConfig.model_construct()
 
 
 class SwapScore(Score):
     """Draws each graph and its swap from the same noise, and looks whether both pictures are right.
 
-    ``swap_both``: both pictures show both objects in the relation that their graph states.
-    ``swap_objects``: both pictures show both objects.
-    ``swap_chance``: the value of ``swap_both`` if the objects of each picture were at the places of another
-    pair's. A model that reads which objects there are, but not which is which, draws the same picture twice
-    and gets none right.
+    A picture is right that shows both objects in the relation that its graph states.
+
+    ``swap_both``: the share of pairs of which both pictures are right. A model that reads which objects there
+    are, but not which is which, draws the same picture twice and gets none right.
+    ``swap_one``: the share of pictures that are right, each on its own. One arrangement drawn for both graphs
+    may be right for one of them.
+    ``swap_objects``: the share of pairs of which both pictures show both objects.
+    ``swap_chance``, ``swap_one_chance``: the floor that keeps objects and loses places: the first two shares
+    if the objects of each picture were at the places of another pair's. If all objects are there, these are
+    about 1/16 and 1/4, for the four directions.
 
     Args:
         pairs: number of pairs.
@@ -45,20 +55,24 @@ class SwapScore(Score):
         self.pairs, self.steps = pairs, steps
 
     def score(self, exam: Exam) -> Scored:
-        """The three shares of pairs."""
+        """The five shares."""
         pairs = swap_pairs(self.pairs, exam.seed)
         drawn = draw_pairs(exam, pairs, DrawSettings(steps=self.steps))
         detector, named = exam.shared.detector, fingerprint(self.pairs, exam.seed)
+        right = pictures_right(detector, pairs, *drawn)
+        floor = pictures_right(detector, *elsewhere(pairs, drawn, exam.seed))
         found = {
-            "swap_both": pairs_right(detector, pairs, *drawn),
-            "swap_objects": pairs_right(detector, pairs, *drawn, related=False),
-            "swap_chance": pairs_right(detector, *elsewhere(pairs, drawn, exam.seed)),
+            "swap_both": right.all(1),
+            "swap_chance": floor.all(1),
+            "swap_one": right.mean(1),
+            "swap_one_chance": floor.mean(1),
+            "swap_objects": pictures_right(detector, pairs, *drawn, related=False).all(1),
         }
         figures = [
-            Figure(name, "graph", right.astype(float), len(pairs), "mean", True, detector.identity, named)
-            for name, right in found.items()
+            Figure(name, "graph", share.astype(float), len(pairs), "mean", True, detector.identity, named)
+            for name, share in found.items()
         ]
-        return Scored(figures, ["swap_chance: the same objects, at the places of other pairs"])
+        return Scored(figures, [NOTE])
 
 
 def elsewhere(
@@ -81,17 +95,17 @@ def elsewhere(
     return list(zip(*asked, strict=True)), shown[0], shown[1]
 
 
-def pairs_right(
+def pictures_right(
     detector: SceneDetector, pairs: Sequence[Pair], there: Pictures, back: Pictures, *, related: bool = True
-) -> Bool[np.ndarray, " pairs"]:
-    """True where both pictures of a pair show their objects and, if ``related``, their relation."""
-    right = np.ones(len(pairs), bool)
+) -> Bool[np.ndarray, "pairs 2"]:
+    """True for the pictures of each pair that show their objects and, if ``related``, their relation."""
+    sides = []
     for side, pictures in enumerate((there, back)):
         graphs = [pair[side] for pair in pairs]
         seen = PictureSet(pictures).detected(detector, graphs)
         matches = [match_scene(*both) for both in zip(graphs, seen, strict=True)]
-        right &= [match.related if related else None not in match.places for match in matches]
-    return right
+        sides.append([match.related if related else None not in match.places for match in matches])
+    return np.array(sides, bool).reshape(2, -1).T
 
 
 def draw_pairs(

@@ -104,8 +104,12 @@ class MarksVerdict(Verdict):
                 -1: ": the sentence does better",
                 0: ": too close to tell at this n",
             }[sign]
-        chance = best.values.get(("swap_chance", "graph"))
-        return said if chance is None else f"{said}; chance {share(chance.over_targets)}"
+        if (chance := best.values.get(("swap_chance", "graph"))) is not None:
+            said += f"; chance {share(chance.over_targets)}"
+        if (alone := best.values.get(("swap_one", "graph"))) is not None:
+            floor = best.values["swap_one_chance", "graph"].over_targets
+            said += f"; a picture alone {share(alone.over_targets)}, chance {share(floor)}"
+        return said
 
     def _shortfall(self, results: Results, row: Group) -> str:
         gains = {control: results.gain(row.name, self.metric, control) for control in CONTROLS}

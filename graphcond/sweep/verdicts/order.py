@@ -33,12 +33,14 @@ class OrderVerdict(Verdict):
         self._key = (metric, "graph")
 
     def findings(self, results: Results) -> Iterator[str]:
-        """One sentence for each combination of the sweep's grid."""
+        """One sentence for each combination of the sweep's grid, and what a difference is called by."""
+        seeds = 0
         for point, rows in self._points(results).items():
             signs = {pair: self._sign(results, rows, pair) for pair in self.pairs}
             means = {name: group.values[self._key].over_targets.mean for name, group in rows.items()}
             if not means:
                 continue
+            seeds = max(seeds, *(len(group.seeds) for group in rows.values()))
             best = max if results.higher_is_better(self.metric) else min
             top = best(means, key=lambda name: means[name])
             full = [name for name, mean in means.items() if mean >= self.saturated]
@@ -56,6 +58,12 @@ class OrderVerdict(Verdict):
                     if pairs
                 )
                 + (f"; saturated: {', '.join(full)}" if full else "; nothing saturates")
+            )
+        if seeds:
+            yield "a difference is called one only where its interval, paired by target, holds no 0" + (
+                f", over targets and over {seeds} seeds"
+                if seeds > 1
+                else "; with one seed it is one of these trained models, which another training may turn"
             )
 
     def _points(self, results: Results) -> dict[str, dict[str, Group]]:
