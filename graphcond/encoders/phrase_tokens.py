@@ -31,6 +31,7 @@ class PhraseTokens(Encoder[SceneFeatures, GraphTokens]):
 
     reads = SceneFeatures
     gives = GraphTokens
+    predicts_boxes = True
 
     def __init__(
         self,
