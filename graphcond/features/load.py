@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 
 from graphcond.attributed_graph import NodeEmbeddings
+from graphcond.bases.config import TINY_FOLDER
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor, FeatureExtractor, TextEmbedder
 from graphcond.features.clip_vision import ClipVisionExtractor
@@ -53,8 +54,10 @@ class Extractors:
             InputError: the features embed no pictures, or the network cannot be loaded.
         """
         match self.features:
-            case TinyFeatures():
+            case TinyFeatures(model="clip"):
                 return ClipExtractor.from_pretrained("tiny", device=self.device)
+            case TinyFeatures(model=folder):
+                return ClipExtractor.from_pretrained(TINY_FOLDER / folder, device=self.device)
             case ClipFeatures(model=model):
                 return ClipExtractor.from_pretrained(model, device=self.device)
             case ClipVisionFeatures(model=model):
@@ -111,7 +114,7 @@ class Extractors:
     def loaded_from(self, name: str) -> ClipExtractor | None:
         """The CLIP of the features where it is that of ``name``, to spare a second load."""
         match self.features:
-            case TinyFeatures() if name == "tiny":
+            case TinyFeatures(model="clip") if name == "tiny":
                 return self.clip
             case ClipFeatures(model=model) if name == model:
                 return self.clip

@@ -230,10 +230,12 @@ class ClipVisionFeatures(ModelFeatures):
 
 
 class TinyFeatures(FeatureFields):
-    """Embeddings by the small CLIP inside the package."""
+    """Embeddings by a small CLIP inside the package."""
 
     columns = frozenset({"pictures", "texts"})
     kind: Literal["tiny"] = "tiny"
+    model: Literal["clip", "structure_clip"] = "clip"
+    """`structure_clip` tells who is where: it was trained on with swapped captions of scenes."""
 
 
 class TextFeatures(ModelFeatures):

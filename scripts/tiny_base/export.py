@@ -43,14 +43,15 @@ def write(folder: Path) -> None:
     trained = list(outputs().glob("unet-?????")) or [outputs() / "warm-unet"]
     unet = UNet2DConditionModel.from_pretrained(max(trained), torch_dtype=torch.float16)
     unet.save_pretrained(folder / "unet")
-    clip = CLIPModel.from_pretrained(outputs() / "clip")
-    text_half(clip).half().save_pretrained(folder / "text_encoder")
-    clip.half().save_pretrained(folder / "clip")
-    for name in ("tokenizer", "clip"):
+    text_half(CLIPModel.from_pretrained(outputs() / "clip")).half().save_pretrained(folder / "text_encoder")
+    for name in ("clip", "structure_clip"):
+        CLIPModel.from_pretrained(outputs() / name, dtype=torch.float16).save_pretrained(folder / name)
+    for name in ("tokenizer", "clip", "structure_clip"):
         CLIPTokenizer.from_pretrained(outputs() / "clip").save_pretrained(folder / name)
         for plain in ("vocab.json", "merges.txt"):
             shutil.copy(outputs() / "clip" / plain, folder / name / plain)
-    shutil.copy(outputs() / "clip" / "preprocessor_config.json", folder / "clip")
+    for name in ("clip", "structure_clip"):
+        shutil.copy(outputs() / "clip" / "preprocessor_config.json", folder / name)
     BertModel.from_pretrained(outputs() / "bert", dtype=torch.float16).save_pretrained(folder / "bert")
     BertTokenizer.from_pretrained(outputs() / "bert").save_pretrained(folder / "bert")
     ddim().save_pretrained(folder / "scheduler")

@@ -14,6 +14,7 @@ from oracle import accuracy
 from sampling import decode, sample_latents, solver
 from scene_measures import from_words, list_caption, test_graphs
 from scene_oracle import quality as scene_quality
+from structure_clip import own_over_swapped
 from torch import Tensor
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 from vae import psnr
@@ -126,6 +127,12 @@ def scenes(base: Base) -> dict[str, Any]:
         "oracle_on_unseen_pictures": scene_quality(oracle, pixels, graphs),
         "oracle_on_reconstructions": scene_quality(oracle, rebuilt(base.vae, pixels), graphs),
         "clip_picks_a_fitting_list_200_way": scene_retrieval(base.clip, base.tokenizer, test),
+        "own_sentence_over_swapped": {
+            name: own_over_swapped(
+                CLIPModel.from_pretrained(model_folder() / name, dtype=torch.float32).eval(), base.tokenizer
+            )
+            for name in ("clip", "structure_clip")
+        },
         "from_words": from_words(base.draw),
     }
 

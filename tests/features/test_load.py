@@ -54,6 +54,19 @@ def test_text_models_embed_words_only(sd_folder: Path) -> None:
             getattr(found, name)
 
 
+def test_the_tiny_clip_that_knows_places_is_another_one(sd_folder: Path) -> None:
+    plain, placed = (
+        Extractors(reading(sd_folder, kind="tiny", **model).features)
+        for model in ({}, {"model": "structure_clip"})
+    )
+    assert plain.clip.identity != placed.clip.identity
+    assert plain.clip.width == placed.clip.width
+    assert plain.loaded_from("tiny") is plain.clip
+    assert placed.loaded_from("tiny") is None
+    with pytest.raises(InputError, match="'clip' or 'structure_clip'"):
+        reading(sd_folder, kind="tiny", model="large")
+
+
 def test_a_file_embeds_nothing_new(sd_folder: Path, tmp_path: Path) -> None:
     recipe = reading(sd_folder, kind="file", path=str(tmp_path / "rows.npy"))
     with pytest.raises(InputError, match="pictures cannot be embedded"):
