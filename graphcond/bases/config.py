@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from graphcond.config import ComponentConfig, lazy_registry, registered
@@ -29,6 +30,8 @@ AttentionChoice = Literal["auto", "sdpa", "xformers"]
 
 TINY_FOLDER = Path(str(files("graphcond.bases"))) / "tiny"
 """The base inside the package."""
+PACKAGED = {"tiny": TINY_FOLDER, "emoji": TINY_FOLDER.with_name("emoji")}
+"""The folders of the bases inside the package, by the name that stands for each in place of a folder."""
 
 TIMESTEPS: Mapping[str, tuple[str, ...]] = {
     "epsilon": ("uniform", "high_noise"),
@@ -290,8 +293,8 @@ class StableDiffusionXLConfig(UNetFields):
     """A folder, or a model id on the Hugging Face hub."""
 
 
-class TinyConfig(BaseFields):
-    """The small base inside the package: 64 px, trained by us on procedural worlds."""
+class PackagedFields(BaseFields):
+    """Config of a base inside the package: 64 px, in Stable Diffusion's layout, trained by us."""
 
     component = StableDiffusionConfig.component
     sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
@@ -301,8 +304,23 @@ class TinyConfig(BaseFields):
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
     reshipped: ClassVar[bool] = True
+    features: ClassVar[Mapping[str, str]]
+    """A recipe's features by the CLIP that belongs to the base."""
+    graph_world: ClassVar[str]
+    """The world of neighbors that the base draws."""
+    scene_world: ClassVar[str | None] = None
+    """The world of scenes that the base draws."""
+    made_by: ClassVar[str]
+    """The scripts that make the weights."""
 
-    kind: Literal["tiny"] = "tiny"
+    def check(self) -> None:
+        """Check that this installation has the weights."""
+        if not (self.folder() / "model_index.json").is_file():
+            raise InputError(
+                f"the weights of the base '{self.kind_name()}' are not in this installation",
+                place="base.kind",
+                remedy=f"use another base, or make them: {self.made_by}/README.md",
+            )
 
     def facts(self) -> BaseFacts | None:
         """The facts of the packaged model."""
@@ -310,19 +328,46 @@ class TinyConfig(BaseFields):
 
     def folder(self) -> Path:
         """The folder inside the package."""
-        return TINY_FOLDER
+        return PACKAGED[self.kind_name()]
 
     def build(self, *, device: torch.device) -> Base:
         """Load the packaged model, frozen."""
+        self.check()
         return self._model().build(device=device)
 
     def _model(self) -> StableDiffusionConfig:
-        return StableDiffusionConfig(model=str(TINY_FOLDER), **self.model_dump(exclude={"kind"}))
+        return StableDiffusionConfig(model=str(self.folder()), **self.model_dump(exclude={"kind"}))
+
+
+class TinyConfig(PackagedFields):
+    """The base of the procedural worlds, paintings and scenes."""
+
+    features = MappingProxyType({"kind": "tiny"})
+    graph_world = "art"
+    scene_world = "scenes"
+    made_by = "scripts/tiny_base"
+
+    kind: Literal["tiny"] = "tiny"
+
+
+class EmojiConfig(PackagedFields):
+    """The base that draws emoji and knows their studios by name."""
+
+    features = MappingProxyType({"kind": "clip", "model": "emoji"})
+    graph_world = "emoji"
+    made_by = "scripts/emoji"
+
+    kind: Literal["emoji"] = "emoji"
+
+
+def packaged_bases() -> dict[str, type[PackagedFields]]:
+    """The configs of the bases inside the package, by kind."""
+    return {config.kind_name(): config for config in (TinyConfig, EmojiConfig)}
 
 
 def _bases() -> dict[str, type[BaseFields]]:
     return registered(
-        (StableDiffusionConfig, StableDiffusionXLConfig, TinyConfig),
+        (StableDiffusionConfig, StableDiffusionXLConfig, *packaged_bases().values()),
         "graphcond.bases",
         name=lambda config: config.kind_name(),
         accepts=lambda found: (

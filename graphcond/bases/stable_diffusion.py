@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from graphcond.bases.attention import choose_attention
 from graphcond.bases.base_files import explained
 from graphcond.bases.config import (
-    TINY_FOLDER,
+    PACKAGED,
     AttentionChoice,
     BaseFields,
     DType,
@@ -75,7 +75,7 @@ class StableDiffusionBase(UNetBase):
         """Load a base, frozen.
 
         Args:
-            name_or_folder: ``tiny`` for the one inside the package, a folder, or an id on the hub.
+            name_or_folder: ``tiny`` or ``emoji`` for one inside the package, a folder, or an id on the hub.
             device: where to put it.
             dtype: number format of the weights.
             attention: attention kernel; ``auto`` takes xformers where it runs.
@@ -87,7 +87,7 @@ class StableDiffusionBase(UNetBase):
             InputError: the model is missing, incomplete or of another kind, or the device, the dtype or the
                 attention kernel is not there.
         """
-        model = str(TINY_FOLDER) if name_or_folder == "tiny" else name_or_folder
+        model = str(PACKAGED.get(name_or_folder, name_or_folder))
         kernel = choose_attention(attention, pick_device(device))
         files = StableDiffusionConfig(model=model, revision=revision, variant=variant)
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}

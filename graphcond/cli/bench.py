@@ -130,8 +130,10 @@ def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
     from graphcond.io.strict_yaml import read_yaml
     from graphcond.sweep.config import shipped_sweeps
 
-    if base_name(base) is None:
-        raise InputError("the base is missing", place="--base", remedy="use tiny")
+    if base_name(base) != "tiny":
+        raise InputError(
+            f"the comparisons that ship are on the tiny base, got '{base}'", place="--base", remedy="use tiny"
+        )
     values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
     return values | {"seed": seed, "seeds": [seed]}
 

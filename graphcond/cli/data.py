@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=True)
 
-WORLDS = ("art",)
+WORLDS = ("art", "emoji")
 """Sources that are drawn instead of read."""
 
 SkipBadRows = Annotated[
@@ -45,7 +45,7 @@ def build(
             metavar="SRC",
             help="A folder with metadata.jsonl (or with train/, val/, test/ that hold one); a folder with "
             "nodes.* and edges.* (csv, csv.gz, jsonl, parquet); a lone file of edges; a folder of DGL's CSV, "
-            "OGB, MM-Graph or MAGB; a file of PyG or DGL (.pt, .bin); or the world 'art'.",
+            "OGB, MM-Graph or MAGB; a file of PyG or DGL (.pt, .bin); or a world: 'art' or 'emoji'.",
         ),
     ],
     out: Annotated[
@@ -177,9 +177,9 @@ def _build_world(name: str, out: Path, directed: bool, arguments: dict[str, str]
     from pydantic import TypeAdapter, ValidationError
 
     from graphcond.graphs import save_world
-    from graphcond.worlds import ArtWorld
+    from graphcond.worlds import GRAPH_WORLDS
 
-    make = {"art": ArtWorld}[name]
+    make = GRAPH_WORLDS[name]
     kinds, values = get_type_hints(make), {}
     for argument, value in arguments.items():
         if argument not in kinds:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from typer.core import TyperOption
 
 from graphcond.errors import InputError, did_you_mean
@@ -20,14 +18,15 @@ def hide_types_of_flags() -> None:
     )
 
 
-def base_name(base: str | None) -> Literal["tiny"] | None:
+def base_name(base: str | None) -> str | None:
     """The base that ``--base`` names.
 
     Raises:
         InputError: the base is unknown.
     """
-    if base is None:
-        return None
-    if base == "tiny":
-        return "tiny"
-    raise InputError(f"there is no base '{base}'", place="--base", remedy=did_you_mean(base, ["tiny"]))
+    from graphcond.bases.config import packaged_bases
+
+    if base is None or base in packaged_bases():
+        return base
+    remedy = did_you_mean(base, packaged_bases())
+    raise InputError(f"there is no base '{base}'", place="--base", remedy=remedy)

@@ -26,6 +26,7 @@ Columns = TypeVar("Columns", NodeTable, SceneSet)
 
 SETTINGS = {
     "art": {name: name for name in ("noise", "paintings_per_artist", "resolution", "seed")},
+    "emoji": {"noise": "noise", "seed": "seed"},
     "scenes": {
         "count": "scenes",
         **{name: name for name in ("difficulty", "resolution", "validation", "seed")},
@@ -89,19 +90,19 @@ def _open_world(config: WorldData, progress: Progress | None) -> Dataset:
     key = f"{config.world}-{fingerprint(sorted(settings.items()), source_version(worlds))}"
 
     def read(folder: Path) -> Dataset:
-        if config.world == "art":
-            return GraphDataset(open_graph(folder))
-        return SceneDataset(open_scene_folder(folder))
+        if config.has_scenes:
+            return SceneDataset(open_scene_folder(folder))
+        return GraphDataset(open_graph(folder))
 
     found = cached("worlds", key, read)
     if found is not None:
         return found
     try:
         with cache_entry("worlds", key) as folder:
-            if config.world == "art":
-                save_world(worlds.ArtWorld(**settings), folder, progress=progress)
-            else:
+            if config.has_scenes:
                 save_scene_world(SceneWorld(**settings), folder, progress=progress)
+            else:
+                save_world(worlds.GRAPH_WORLDS[config.world](**settings), folder, progress=progress)
         return read(default_cache_folder() / "worlds" / key)
     except InputError:
         raise

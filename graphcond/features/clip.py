@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import BitImageProcessorPil, CLIPModel, CLIPTokenizer, Dinov2Model
 
-from graphcond.bases.config import TINY_FOLDER
+from graphcond.bases.config import PACKAGED
 from graphcond.errors import InputError
 from graphcond.features.networks import clip_processor, load_network, load_pretrained, load_processor
 from graphcond.io.files import read_json
@@ -172,14 +172,14 @@ class ClipExtractor(PretrainedExtractor):
     def from_pretrained(
         cls, name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> ClipExtractor:
-        """Load a `CLIPModel`: a folder, a hub id, or ``tiny`` for the one inside the package.
+        """Load a `CLIPModel`: a folder, a hub id, or ``tiny`` or ``emoji`` for one inside the package.
 
         Without a ``preprocessor_config.json`` pictures are prepared as CLIP's are, at the model's size.
 
         Raises:
             InputError: the model is missing, damaged, or not a complete CLIP.
         """
-        folder = TINY_FOLDER / "clip" if name == "tiny" else name
+        folder = PACKAGED[name] / "clip" if name in PACKAGED else name
         if _model_type(Path(folder)) == "clip_vision_model":
             raise InputError(
                 "the folder holds the picture half of a CLIP alone",

@@ -6,12 +6,13 @@ import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from graphcond.bases.config import packaged_bases
 from graphcond.config import as_input_error
-from graphcond.errors import InputError, Notice
+from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.io.quiet import ignored
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import assign, assignment
@@ -19,13 +20,12 @@ from graphcond.recipe.recipe import Recipe
 from graphcond.recipe.sections import AUTO
 from graphcond.recipe.yaml_files import find_recipe
 
-BaseName = Literal["tiny"]
 Override: TypeAlias = str | tuple[str, Any]
 """``a.b=c``, or a path and its value."""
 
 
 def load_recipe(
-    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Iterable[Override] = ()
+    name_or_path: str | Path, *, base: str | None = None, overrides: Iterable[Override] = ()
 ) -> Recipe:
     """Read a recipe, put it on another base if asked, then apply ``a.b=c`` overrides.
 
@@ -37,7 +37,7 @@ def load_recipe(
 
 
 def check_recipe(
-    name_or_path: str | Path, *, base: BaseName | None = None, overrides: Sequence[Override] = ()
+    name_or_path: str | Path, *, base: str | None = None, overrides: Sequence[Override] = ()
 ) -> Recipe:
     """The recipe as `load_recipe` reads it, after its section ``tiny`` has been tried too.
 
@@ -52,7 +52,7 @@ def check_recipe(
 
 
 def parse_recipe(
-    values: Any, *, base: BaseName | None = None, overrides: Iterable[Override] = (), place: object = "recipe"
+    values: Any, *, base: str | None = None, overrides: Iterable[Override] = (), place: object = "recipe"
 ) -> Recipe:
     """A recipe from plain values; see `load_recipe`."""
     if not isinstance(values, dict):
@@ -61,9 +61,9 @@ def parse_recipe(
         )
     values = copy.deepcopy(values)
     assignments = [_renamed(*assignment(one)) for one in overrides]
-    if base == "tiny":
+    if base is not None:
         keep_data = any(_names_data(path) for path, _ in assignments)
-        _move_to_tiny(values, _validate(values, place), keep_data=keep_data, place=f"{place}: tiny")
+        _move(values, _validate(values, place), base, keep_data=keep_data, place=f"{place}: tiny")
         _validate(values, f"{place}: tiny")
     if not assignments:
         return _validate(values, place)
@@ -84,14 +84,26 @@ def _validate(values: Mapping[str, Any], place: object) -> Recipe:
         raise as_input_error(error, Recipe, place) from None
 
 
-def _move_to_tiny(values: dict[str, Any], recipe: Recipe, *, keep_data: bool, place: object) -> None:
-    """Put the values of ``recipe`` on the tiny base, in place, and apply what its section ``tiny`` says."""
-    values["base"] = {"kind": "tiny"}
-    values["features"] = {"kind": recipe.features.on_tiny}
+def _move(values: dict[str, Any], recipe: Recipe, base: str, *, keep_data: bool, place: object) -> None:
+    """Put the values of ``recipe`` on a base in the package, in place, and apply its section ``tiny``."""
+    if base not in packaged_bases():
+        remedy = did_you_mean(base, packaged_bases())
+        raise InputError(f"there is no base '{base}' in the package", place="--base", remedy=remedy)
+    packaged = packaged_bases()[base]
+    values["base"] = {"kind": base}
+    own = recipe.features.on_tiny == "tiny"
+    values["features"] = dict(packaged.features) if own else {"kind": recipe.features.on_tiny}
+    world = packaged.scene_world if recipe.data.has_scenes else packaged.graph_world
     if keep_data:
         values.setdefault("data", {})["resolution"] = 64
+    elif world is None:
+        raise InputError(
+            f"the base '{base}' has no world of scenes",
+            place="--base",
+            remedy="use --base tiny, or set data.path",
+        )
     else:
-        values["data"] = {"kind": "world", "world": "scenes" if recipe.data.has_scenes else "art"}
+        values["data"] = {"kind": "world", "world": world}
     values.setdefault("training", {})["mixed_precision"] = "no"
     values["evaluation"] = {"protocol": AUTO}
     for path, value in values.pop("tiny", {}).items():

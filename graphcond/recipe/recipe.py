@@ -118,7 +118,7 @@ class Recipe(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     """Settings of the evaluation."""
     tiny: dict[str, Any] = Field(default_factory=dict)
-    """Settings that `--base tiny` changes, by path, to suit a base that trains in minutes."""
+    """Settings that `--base tiny` or `emoji` changes, by path, to suit a base that trains in minutes."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Recipe:
@@ -191,7 +191,7 @@ class Recipe(Config):
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, *, base: Literal["tiny"] | None = None, overrides: Iterable[str] = ()
+        cls, name_or_path: str | Path, *, base: str | None = None, overrides: Iterable[str] = ()
     ) -> Recipe:
         """A shipped recipe or a file; see `graphcond.recipe.load_recipe`.
 

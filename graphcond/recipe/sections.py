@@ -138,15 +138,15 @@ class SceneData(FolderData):
 
 
 class WorldData(DataFields):
-    """A procedural world, drawn when it is first needed."""
+    """A world of the package, drawn when it is first needed."""
 
     kind: Literal["world"] = "world"
-    world: Literal["art", "scenes"] = "art"
-    """The world: paintings by artists, or scenes of coloured shapes."""
+    world: Literal["art", "scenes", "emoji"] = "art"
+    """The world: paintings by artists, scenes of coloured shapes, or emoji by studios."""
     paintings_per_artist: PositiveInt = 100
     """Size of the art world."""
     noise: Fraction = 0.5
-    """Share of the art world's edges that mislead."""
+    """Share of the edges that mislead, in the art world and among emoji."""
     scenes: PositiveInt = 4_000
     """Size of the scene world."""
     validation_scenes: NonNegativeInt | None = None
@@ -191,7 +191,7 @@ class FeatureFields(ComponentConfig):
     columns: ClassVar[frozenset[Column]] = frozenset()
     """The embeddings of nodes that the features give."""
     on_tiny: ClassVar[str] = "tiny"
-    """The kind that `--base tiny` uses instead."""
+    """The kind that a base in the package uses instead; `tiny` stands for the CLIP of that base."""
 
     @property
     def network(self) -> str:

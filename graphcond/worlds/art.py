@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.worlds.captions import plain, study
+from graphcond.worlds.links import Links, join, members
 from graphcond.worlds.styles import STYLES, paint
 from graphcond.worlds.subjects import SUBJECTS as _PARTS
 
@@ -33,11 +33,6 @@ MUSEUMS: tuple[str, ...] = (
 )
 YEARS: tuple[int, ...] = tuple(range(1900, 1925))
 NOISE_LEVELS: dict[str, float] = {"easy": 0.3, "medium": 0.5, "hard": 0.6}
-
-Links = dict[tuple[int, int], str]
-"""Undirected edges, the lower node first, and the reason of each."""
-
-Groups = NDArray[np.integer]
 
 SERIES_SHARE = 0.8
 YEAR_SHARE = 0.7
@@ -162,14 +157,14 @@ class ArtWorld:
         links: Links = {}
         true_edges = round(self.degree * len(self) / 2)
         noisy_edges = round(true_edges * self.noise / (1 - self.noise))
-        _join(links, series, _members(series), round(SERIES_SHARE * true_edges), "same_series", rng)
-        _join(links, artist, _members(artist), true_edges, "same_artist", rng)
+        join(links, series, members(series), round(SERIES_SHARE * true_edges), "same_series", rng)
+        join(links, artist, members(artist), true_edges, "same_artist", rng)
         goal = len(links) + noisy_edges
         some = len(links) + round(YEAR_SHARE * noisy_edges)
-        _join(links, year, _members(year), some, "same_year", rng, apart=artist)
+        join(links, year, members(year), some, "same_year", rng, apart=artist)
         # A museum is known for few of its paintings. They become hubs, which PageRank finds again and again.
-        hubs = {house: rng.permutation(works)[:HUBS_PER_MUSEUM] for house, works in _members(museum).items()}
-        _join(links, museum, hubs, goal, "same_museum", rng, apart=artist)
+        hubs = {house: rng.permutation(works)[:HUBS_PER_MUSEUM] for house, works in members(museum).items()}
+        join(links, museum, hubs, goal, "same_museum", rng, apart=artist)
         pairs = np.array(list(links), np.int64).reshape(-1, 2)
         return EdgeList(pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.float32), list(links.values()))
 
@@ -182,31 +177,3 @@ class ArtWorld:
         """Return a node's title, or the caption that names its artist too, as the base was trained with."""
         painting = self.paintings[index]
         return f"a {painting.subject} by {painting.artist}" if named else painting.title
-
-
-def _members(groups: Groups) -> dict[int, NDArray[np.int64]]:
-    """The nodes of each group."""
-    return {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
-
-
-def _join(
-    links: Links,
-    groups: Groups,
-    partners: dict[int, NDArray[np.int64]],
-    goal: int,
-    reason: str,
-    rng: np.random.Generator,
-    apart: Groups | None = None,
-) -> None:
-    """Join nodes to random partners of their group, of other artists if ``apart`` is given.
-
-    Nodes take turns, so that each has an edge, until there are ``goal`` links. If the groups have too few
-    pairs for that, it ends after 50 rounds.
-    """
-    for _ in range(50):
-        for node in rng.permutation(len(groups)).tolist():
-            if len(links) >= goal:
-                return
-            other = int(rng.choice(partners[groups[node]]))
-            if node != other and (apart is None or apart[node] != apart[other]):
-                links.setdefault((min(node, other), max(node, other)), reason)

@@ -40,8 +40,8 @@ def main() -> None:
         if not file.exists():
             if npm is None:
                 sys.exit(
-                    "npm was not found. Install Node.js, or work with the subset in the package "
-                    "(graphcond demo does)"
+                    "npm was not found. Install Node.js, or take the pictures in the package: "
+                    "graphcond data build emoji --out DIR"
                 )
             file.parent.mkdir(parents=True, exist_ok=True)
             command = [npm, "pack", "--silent", f"{facts['package']}@{facts['version']}"]

@@ -4,7 +4,7 @@ import json
 import re
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from emoji_data import outputs
 from fetch import archive, check, sets
 from PIL import Image
-from resvg_py import svg_to_bytes
 
 SIDE = 64
 FEWEST = 3
@@ -37,7 +36,11 @@ GROUPS = {
 """Unicode's name of a group, by what older sets call it."""
 
 
-def icons(studio: str, facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+Icon = tuple[str, str, str]
+"""The name, the svg and the group of an icon."""
+
+
+def icons(studio: str, facts: dict[str, Any]) -> Iterator[Icon]:
     """Yield the name, the svg and the group of each icon of a set."""
     check(studio, facts)
     with tarfile.open(archive(facts)) as content:
@@ -63,6 +66,8 @@ def icons(studio: str, facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def drawn(svg: str) -> bytes:
     """Return a PNG of ``SIDE`` pixels on white."""
+    from resvg_py import svg_to_bytes
+
     picture = Image.open(BytesIO(bytes(svg_to_bytes(svg_string=svg, width=4 * SIDE, height=4 * SIDE))))
     ground = Image.new("RGBA", picture.size, "white")
     small = Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
@@ -71,17 +76,17 @@ def drawn(svg: str) -> bytes:
     return stream.getvalue()
 
 
-def main() -> None:
-    """Match the sets' names, draw what at least ``FEWEST`` of them have, and write outputs/pictures.parquet.
+def matched(icons_of: Mapping[str, Iterable[Icon]]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each icon of the subjects that at least ``FEWEST`` sets draw.
 
     Names are matched by their letters alone: one set writes "admissiontickets", the others
-    "admission-tickets". The most frequent spelling becomes the text.
+    "admission-tickets". The most frequent spelling becomes the text, and the most frequent group the
+    group of all its pictures. An icon that cannot be drawn is left out.
     """
-    by_letters: dict[str, dict[str, tuple[str, str, str]]] = defaultdict(dict)
-    for studio, facts in sets().items():
-        for name, svg, group in icons(studio, facts):
+    by_letters: dict[str, dict[str, Icon]] = defaultdict(dict)
+    for studio, some in icons_of.items():
+        for name, svg, group in some:
             by_letters[name.replace("-", "")].setdefault(studio, (name, svg, group))
-    rows: list[dict[str, Any]] = []
     for found in by_letters.values():
         if len(found) < FEWEST:
             continue
@@ -94,18 +99,21 @@ def main() -> None:
             except Exception as error:  # resvg raises what it likes
                 print(f"{studio}/{name} is left out: {error}", flush=True)
                 continue
-            rows.append(
-                {
-                    "id": f"{studio}/{name}",
-                    "text": text,
-                    "studio": studio,
-                    "group": group,
-                    "license": facts["license"],
-                    "credit": facts["credit"],
-                    "package": f"{facts['package']}@{facts['version']}",
-                    "png": png,
-                }
-            )
+            yield {
+                "id": f"{studio}/{name}",
+                "text": text,
+                "studio": studio,
+                "group": group,
+                "license": facts["license"],
+                "credit": facts["credit"],
+                "package": f"{facts['package']}@{facts['version']}",
+                "png": png,
+            }
+
+
+def main() -> None:
+    """Write outputs/pictures.parquet."""
+    rows = list(matched({studio: icons(studio, facts) for studio, facts in sets().items()}))
     rows.sort(key=lambda row: (row["studio"], row["text"]))
     pq.write_table(pa.Table.from_pylist(rows), outputs() / "pictures.parquet", compression="none")
     print(f"{len(rows)} pictures of {len({row['text'] for row in rows})} subjects", flush=True)

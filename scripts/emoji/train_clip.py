@@ -40,15 +40,16 @@ def drawn(data: Splits, size: int, rng: np.random.Generator) -> tuple[Emoji, lis
     return batch, texts, torch.as_tensor(same_subject & same_studio)
 
 
-def moved(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror, turn, scale and shift each picture (B, 3, H, W) a little, on white."""
+def moved(pixels: Tensor, generator: torch.Generator, reach: float = 1.0) -> Tensor:
+    """Mirror, turn, scale and shift each picture (B, 3, H, W), on white; ``reach`` says how far."""
     mirror, turn, across, down, right, below = torch.rand(6, len(pixels), generator=generator)
-    mirror, angle = torch.where(mirror < 0.5, -1.0, 1.0), (turn - 0.5) * 0.5
-    across, down = 0.85 + 0.4 * across, 0.85 + 0.4 * down
+    mirror, angle = torch.where(mirror < 0.5, -1.0, 1.0), reach * (turn - 0.5) * 0.5
+    across, down = 1 + reach * (0.4 * across - 0.15), 1 + reach * (0.4 * down - 0.15)
+    right, below = (0.3 * reach * (shift - 0.5) for shift in (right, below))
     rows = torch.stack(
         [
-            torch.stack([mirror * across * angle.cos(), -down * angle.sin(), (right - 0.5) * 0.3], -1),
-            torch.stack([mirror * across * angle.sin(), down * angle.cos(), (below - 0.5) * 0.3], -1),
+            torch.stack([mirror * across * angle.cos(), -down * angle.sin(), right], -1),
+            torch.stack([mirror * across * angle.sin(), down * angle.cos(), below], -1),
         ],
         1,
     )

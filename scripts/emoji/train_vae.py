@@ -43,7 +43,7 @@ def main() -> None:
         pixels = to_pixels(data.everything.pictures[rows])
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(pixels).latent_dist
-            output = vae.decode(roughened(posterior.sample(), settings["noise"])).sample
+            output = vae.decode(roughened(posterior.sample(), settings["noise"], 0.0)).sample
         loss = reconstruction_loss(output.float(), pixels, settings)
         total = loss + settings["kl"] * posterior.kl().float().mean() / posterior.mean[0].numel()
         descend(total, vae.parameters(), optimizer, schedule)

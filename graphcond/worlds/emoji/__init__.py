@@ -1,0 +1,1 @@
+"""The emoji world: real pictures of the same subjects by several studios, and judges of both."""
