@@ -76,7 +76,9 @@ def test_a_world_that_cannot_be() -> None:
 
 
 def scene_world(**settings: object) -> WorldData:
-    return WorldData.model_validate({"world": "scenes", "scenes": 6, "resolution": 32, **settings})
+    return WorldData.model_validate(
+        {"world": "scenes", "scenes": 6, "validation_scenes": 0, "resolution": 32, **settings}
+    )
 
 
 def test_the_scene_world_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
