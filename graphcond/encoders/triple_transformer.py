@@ -207,7 +207,6 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
             if predict_boxes
             else None
         )
-        self.predicts_boxes = predict_boxes
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, 1 + m, c) for up to m triples, or (b, n, c) for objects or as a prompt has.

@@ -134,6 +134,8 @@ def test_scenes_are_trained_scored_and_written_once(
     assert "best graph recipe by relation_accuracy: sgcond-vi" in text
     assert "relation_accuracy" in text
     assert "by bright" in text
+    assert "- boxes were hidden, and no encoder predicts any (sgcond-i)" in text
+    assert "- boxes were hidden, and predicted (sgcond-vi)" in text
     assert Image.open(tmp_path / "pictures.png").width > 600
     monkeypatch.setattr(engine, "score_row", None)  # a second call may not score again
     again = small(*args, "--only", "sgcond-i,sgcond-vi", "--json")
