@@ -121,7 +121,7 @@ def test_every_picture_decodes(html: str) -> None:
         else:
             assert ET.fromstring(base64.b64decode(content)).tag.endswith("svg")
     assert kinds.count("data:image/png") == 8, "three previews and an evaluation of each run"
-    assert kinds.count("data:image/svg+xml") == 4 + 2 * 2, "four shared plots, two of each run's own"
+    assert kinds.count("data:image/svg+xml") == 4 + 2 * 3, "four shared plots, three of each run's own"
 
 
 def test_hostile_texts_are_shown_as_they_are_written(html: str) -> None:
@@ -184,8 +184,8 @@ def test_a_pdf_has_a_page_for_each_table_and_plot(two: list[Run], tmp_path: Path
     write_pdf(tmp_path / "b.pdf", two)
     content = (tmp_path / "a.pdf").read_bytes()
     assert content == (tmp_path / "b.pdf").read_bytes()
-    # Runs, differences and two evaluations; four shared plots; two plots and a preview of each run.
-    assert content.count(b"/Type /Page ") == 4 + 4 + 2 * 3
+    # Runs, differences and two evaluations; four shared plots; three plots and a preview of each run.
+    assert content.count(b"/Type /Page ") == 4 + 4 + 2 * 4
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")

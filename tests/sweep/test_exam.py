@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from graphcond.sweep.shared import Shared
 
 from graphcond.data.dataset import SceneDataset
 from graphcond.recipe import load_recipe
-from graphcond.sweep.exam import Exam
+from graphcond.sweep.exam import Exam, Shared
 from graphcond.worlds import SceneWorld
 
 
