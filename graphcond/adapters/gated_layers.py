@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphcond.adapters.config import Keys, Start
 from graphcond.bases.sites import ContextReader
+from graphcond.bases.token_weights import bias_of_shares
 from graphcond.denoiser_inputs import Grounding
 
 FREQUENCIES = 8
@@ -95,10 +96,6 @@ def zero(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.bias)
 
 
-HIDDEN_BIAS = -10_000.0
-"""Added to the logit of a token that a cell does not see; fp16 holds it."""
-
-
 def token_bias(weight: Float[Tensor, "b v n"]) -> Float[Tensor, "b v n"]:
     """What is added to the logits of tokens, for their weight in each cell, so that small boxes win.
 
@@ -107,7 +104,7 @@ def token_bias(weight: Float[Tensor, "b v n"]) -> Float[Tensor, "b v n"]:
     the picture.
     """
     area = weight.mean(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
-    return (weight / area).log().masked_fill(weight <= 0, HIDDEN_BIAS)
+    return bias_of_shares(weight / area)
 
 
 class GatedBlock(nn.Module):

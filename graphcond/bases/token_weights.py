@@ -83,11 +83,15 @@ def shown_places(inputs: DenoiserInputs, sites: Iterable[Site]) -> dict[Slot[Any
     for site in sites:
         if site.stride not in found:
             shares = F.adaptive_avg_pool2d(weight.float(), site.grid(*size)).flatten(2).transpose(1, 2)
-            here = shares > 0
-            # Not the logarithm of 0, whose gradient is not a number.
-            bias = torch.where(here, shares, 1.0).log().clamp(min=MASKED).masked_fill(~here, MASKED)
-            found[site.stride] = PlaceBias(bias, here.any(-1, keepdim=True))
+            found[site.stride] = PlaceBias(bias_of_shares(shares), (shares > 0).any(-1, keepdim=True))
     return {PLACES: found}
+
+
+def bias_of_shares(shares: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """What is added to logits for weights of at least 0: ``log(weight)``, at least `MASKED`."""
+    here = shares > 0
+    # Not the logarithm of 0, whose gradient is not a number.
+    return torch.where(here, shares, 1.0).log().clamp(min=MASKED).masked_fill(~here, MASKED)
 
 
 def bias_of_weight(bias: Float[Tensor, "b 1 l"]) -> Float[Tensor, "b 1 l"]:
