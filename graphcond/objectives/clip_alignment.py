@@ -21,7 +21,19 @@ COLLAPSED = 0.1
 """Spread of the graphs' embeddings, as a share of that of the pictures', below which all graphs are alike."""
 
 
-class ClipAlignment(Objective):
+class InClipSpace(Objective):
+    """An objective between the embeddings of graphs and of pictures, with the figures of `space_figures`."""
+
+    def failure(self, figures: Mapping[str, float]) -> str | None:
+        """A sentence if all graphs have nearly one embedding, or None."""
+        if figures["spread"] >= COLLAPSED:
+            return None
+        return (
+            f"all graphs have nearly one embedding: their spread is {figures['spread']:.1%} of the pictures'"
+        )
+
+
+class ClipAlignment(InClipSpace):
     """``beta`` L_CLIP + (1 - ``beta``) L_MMD between the embeddings of graphs and of pictures, of length 1.
 
     L_CLIP (`clip_loss`) brings each graph to its own picture. L_MMD (`mmd`) brings the graphs of a batch as
@@ -41,12 +53,8 @@ class ClipAlignment(Objective):
         pairs, whole = clip_loss(graphs, pictures), mmd(graphs, pictures)
         return ObjectiveResult(self.beta * pairs + (1 - self.beta) * whole, space_figures(graphs, pictures))
 
-    def failure(self, figures: Mapping[str, float]) -> str | None:
-        """That all graphs have one embedding, or None."""
-        return collapse(figures)
 
-
-class ClipGan(Objective):
+class ClipGan(InClipSpace):
     """The encoder makes embeddings that a discriminator cannot tell from those of pictures.
 
     Both learn in the same step, each from its own loss, in float32. The discriminator does not know which
@@ -79,10 +87,6 @@ class ClipGan(Objective):
             **space_figures(graphs, pictures),
         }
         return ObjectiveResult(telling + passing + self.pair * clip_loss(graphs, pictures), figures)
-
-    def failure(self, figures: Mapping[str, float]) -> str | None:
-        """That all graphs have one embedding, or None."""
-        return collapse(figures)
 
 
 class Discriminator(nn.Module):
@@ -148,10 +152,3 @@ def space_figures(graphs: Embeddings, pictures: Embeddings) -> dict[str, float]:
         "own_of_batch": (nearest == torch.arange(len(graphs), device=graphs.device)).float().mean().item(),
         "spread": (spread(graphs) / spread(pictures).clamp(min=1e-6)).item(),
     }
-
-
-def collapse(figures: Mapping[str, float]) -> str | None:
-    """A sentence if the graphs of `space_figures` have all but one embedding."""
-    if figures["spread"] >= COLLAPSED:
-        return None
-    return f"all graphs have nearly one embedding: their spread is {figures['spread']:.1%} of the pictures'"
