@@ -390,35 +390,27 @@ class Mention(NamedTuple):
 
 def written_out(graph: SceneGraph) -> tuple[str, tuple[Mention, ...]]:
     """The sentence of ``graph``, as `sentence_of` gives it, and what each of its words speaks of."""
-    texts: list[str] = []
-    mentions: list[Mention] = []
 
-    def say(text: str, *of: int | None) -> None:
-        start = sum(map(len, texts)) + len(texts)
-        texts.append(text)
-        if of:
-            mentions.append(Mention(start, start + len(text), *of))
-
-    def name(position: int, relation: int | None) -> None:
+    def name(
+        position: int, relation: int | None
+    ) -> list[tuple[str, tuple[int | None, int | None, int | None]]]:
         article, *attributes, label = _name(graph, position)
-        say(article, position, None, relation)
-        for number, word in enumerate(attributes):
-            say(word, position, number, relation)
-        say(label, position, None, relation)
+        described = [(word, (position, number, relation)) for number, word in enumerate(attributes)]
+        return [(article, (position, None, relation)), *described, (label, (position, None, relation))]
 
+    clauses = [
+        [*name(subject, number), (predicate, (None, None, number)), *name(target, number)]
+        for number, (subject, predicate, target) in enumerate(graph.relationships)
+    ]
     related = {end for one in graph.relationships for end in (one.subject, one.object)}
-    for number, (subject, predicate, target) in enumerate(graph.relationships):
-        if texts:
-            say(",")
-        name(subject, number)
-        say(predicate, None, None, number)
-        name(target, number)
-    for position in range(len(graph)):
-        if position not in related:
-            if texts:
-                say(",")
-            name(position, None)
-    return " ".join(texts), tuple(mentions)
+    clauses += [name(position, None) for position in range(len(graph)) if position not in related]
+    mentions, start = [], 0
+    for clause in clauses:
+        for word, of in clause:
+            mentions.append(Mention(start, start + len(word), *of))
+            start += len(word) + 1
+        start += len(", ")
+    return " , ".join(" ".join(word for word, _ in clause) for clause in clauses), tuple(mentions)
 
 
 def list_of(names: list[str]) -> str:
