@@ -303,7 +303,6 @@ class PackagedFields(BaseFields):
     weighs_places = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
-    reshipped: ClassVar[bool] = True
     features: ClassVar[Mapping[str, str]]
     """A recipe's features by the CLIP that belongs to the base."""
     graph_world: ClassVar[str]
@@ -342,6 +341,7 @@ class PackagedFields(BaseFields):
 class TinyConfig(PackagedFields):
     """The base of the procedural worlds, paintings and scenes."""
 
+    reshipped: ClassVar[bool] = True
     features = MappingProxyType({"kind": "tiny"})
     graph_world = "art"
     scene_world = "scenes"
