@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -116,14 +116,14 @@ class Dataset(ABC):
         return []
 
     def notes_on_limits(
-        self, recipe: Recipe, rows: Rows, contexts: Mapping[str, Any], base: Base
+        self, recipe: Recipe, rows: Rows, sampled: Callable[[str], Any], base: Base
     ) -> list[str]:
         """A sentence for each limit of the recipe that graphs of ``rows`` exceed.
 
         Args:
             recipe: of the conditions.
             rows: rows.
-            contexts: by condition, what its sampler chose for them.
+            sampled: gives what the sampler of a condition chose for them; called where something is limited.
             base: reads sentences.
         """
         return []
@@ -500,14 +500,14 @@ class SceneDataset(Dataset):
         return [self._scenes.graphs[row] for row in rows.tolist()]
 
     def notes_on_limits(
-        self, recipe: Recipe, rows: Rows, contexts: Mapping[str, SceneContext], base: Base
+        self, recipe: Recipe, rows: Rows, sampled: Callable[[str], SceneContext], base: Base
     ) -> list[str]:
         """As `graphcond.data.limits.notes_on_limits`."""
         graphs = self.scene_graphs(rows)
         return [
             note
             for condition in recipe.conditions
-            for note in notes_on_limits(condition, graphs, contexts[condition.name].scenes, base)
+            for note in notes_on_limits(condition, graphs, sampled(condition.name).scenes, base)
         ]
 
     def without_boxes(self) -> SceneDataset:

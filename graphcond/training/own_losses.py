@@ -12,7 +12,7 @@ from torch import Tensor
 from graphcond.errors import TrainingError
 from graphcond.model import GraphModel
 from graphcond.objectives import Objective
-from graphcond.training.gather import Gatherer
+from graphcond.training.gather import Contexts, Gatherer
 from graphcond.training.pretrain_data import StageScenes, gather_scenes
 
 
@@ -58,9 +58,9 @@ class OwnLoss:
 
 
 def gather_own_losses(
-    model: GraphModel, gatherer: Gatherer, targets: Int64[np.ndarray, " n"]
+    model: GraphModel, gatherer: Gatherer, targets: Int64[np.ndarray, " n"], contexts: Contexts
 ) -> tuple[OwnLoss, ...]:
-    """The own losses of a recipe's conditions over the examples of ``targets``.
+    """The own losses of a recipe's conditions over the examples of ``targets``, which have ``contexts``.
 
     Raises:
         InputError: the data lack what an objective needs, or it does not suit its encoder.
@@ -78,8 +78,8 @@ def gather_own_losses(
         objective = own.objective.build(
             encoder=model.conditions[condition.name].encoder, picture_width=scenes.picture_width
         ).to(model.device)
-        has_graph = gatherer.sources[condition.name].sample(targets).has_graph
-        losses.append(OwnLoss(condition.name, own.share, objective, scenes, np.cumsum(has_graph) - 1))
+        places = np.cumsum(contexts[condition.name].has_graph) - 1
+        losses.append(OwnLoss(condition.name, own.share, objective, scenes, places))
     return tuple(losses)
 
 

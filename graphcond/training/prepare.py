@@ -132,8 +132,8 @@ def prepare(
             remedy=f"give training {data.noun}s graphs of their own",
         )
     model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
-    notes = [note_on_boxes(recipe, model), *data.notes_on_limits(recipe, targets, contexts, model.base)]
-    for note in (one for one in notes if one is not None):
+    limits = data.notes_on_limits(recipe, targets, contexts.__getitem__, model.base)
+    for note in (one for one in (note_on_boxes(recipe, model), *limits) if one is not None):
         report.say(f"note: {note}")
     if resumed is None:
         run_stages(recipe, gatherer, model, targets[found], held_out, run)
@@ -146,10 +146,9 @@ def prepare(
     train, own_losses = validation, tuple[OwnLoss, ...]()
     if model.trainable_parameters():
         mirrored = mirrors(recipe.data, recipe.training) and data.may_mirror
-        train = gatherer.examples(
-            model.base, targets[kept], taken(contexts, kept), "training", mirrored=mirrored
-        )
-        own_losses = gather_own_losses(model, gatherer, targets[kept])
+        shown = targets[kept], taken(contexts, kept)
+        train = gatherer.examples(model.base, *shown, "training", mirrored=mirrored)
+        own_losses = gather_own_losses(model, gatherer, *shown)
     return Prepared(
         data=data,
         model=model,

@@ -26,7 +26,7 @@ def notes(recipe_name: str, difficulty: Any, base: Base, **settings: Any) -> lis
     recipe = load_recipe(recipe_name, base="tiny", overrides=settings.items())
     data = SceneDataset(SceneWorld(count=len(ROWS), difficulty=difficulty).scenes())
     sampled = {c.name: c.sampler.build().sample(data.scene_graphs(ROWS), None) for c in recipe.conditions}
-    return data.notes_on_limits(recipe, ROWS, sampled, base)
+    return data.notes_on_limits(recipe, ROWS, sampled.__getitem__, base)
 
 
 @pytest.mark.parametrize("recipe", ["sgcond-iv", "sgcond-vi", "sgcond-vii"])

@@ -84,9 +84,12 @@ class EvaluationScore(Score):
             chosen = [metric for metric in metrics if min(metric.draws, 2) == group]
             some = targets if group == 1 or self.redrawn is None else first_targets(targets, self.redrawn)
             figures += self._figures(exam, chosen, targets, some, settings)
-        views = exam.views(self.split, boxes=self.boxes)
-        sampled = {name: view.sample(rows) for name, view in views.items()}
-        limits = exam.data.notes_on_limits(exam.recipe, rows, sampled, exam.pipe.model.base)
+        limits = exam.data.notes_on_limits(
+            exam.recipe,
+            rows,
+            lambda name: exam.views(self.split, boxes=self.boxes)[name].sample(rows),
+            exam.pipe.model.base,
+        )
         said = [note for m in metrics for note in (m.basis(targets), m.caution(len(targets))) if note]
         return Scored(
             figures,
