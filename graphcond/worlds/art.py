@@ -13,7 +13,7 @@ from PIL import Image
 
 from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.worlds.captions import plain, study
-from graphcond.worlds.links import Links, join, members
+from graphcond.worlds.links import Links, check_world, join, members
 from graphcond.worlds.styles import STYLES, paint
 from graphcond.worlds.subjects import SUBJECTS as _PARTS
 
@@ -89,10 +89,7 @@ class ArtWorld:
     test_share: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise < 1:
-            raise ValueError(f"noise must be a share of all edges, at least 0 and below 1, got {self.noise}")
-        if self.seed < 0:
-            raise ValueError(f"the seed must be 0 or more, got {self.seed}")
+        check_world(noise=self.noise, seed=self.seed)
         if self.paintings_per_artist < 2:
             raise ValueError(f"an artist needs at least two paintings, got {self.paintings_per_artist}")
 

@@ -10,6 +10,18 @@ Groups = NDArray[np.integer]
 """The group of each node, as a number."""
 
 
+def check_world(*, noise: float, seed: int) -> None:
+    """Check what all worlds of a graph take.
+
+    Raises:
+        ValueError: the share of misleading edges or the seed is out of its bounds.
+    """
+    if not 0 <= noise < 1:
+        raise ValueError(f"noise must be a share of all edges, at least 0 and below 1, got {noise}")
+    if seed < 0:
+        raise ValueError(f"the seed must be 0 or more, got {seed}")
+
+
 def members(groups: Groups) -> dict[int, NDArray[np.int64]]:
     """The nodes of each group."""
     return {group: np.flatnonzero(groups == group) for group in np.unique(groups)}

@@ -17,7 +17,7 @@ from PIL import Image
 
 from graphcond.attributed_graph import EdgeList, NodeTable
 from graphcond.errors import InputError
-from graphcond.worlds.links import Links, join, members
+from graphcond.worlds.links import Links, check_world, join, members
 
 PICTURES = Path(__file__).with_name("pictures.parquet")
 """The pictures in the package, of the subjects that the emoji base draws; CREDITS.md names their makers."""
@@ -53,10 +53,7 @@ class EmojiWorld:
     hint_share: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.noise < 1:
-            raise ValueError(f"noise must be a share of all edges, at least 0 and below 1, got {self.noise}")
-        if self.seed < 0:
-            raise ValueError(f"the seed must be 0 or more, got {self.seed}")
+        check_world(noise=self.noise, seed=self.seed)
 
     def __len__(self) -> int:
         return len(self._rows["id"])
