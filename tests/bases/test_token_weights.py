@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -63,18 +64,24 @@ def test_bias_survives_half_precision(dtype: torch.dtype) -> None:
     assert torch.allclose(bias_of_weight(bias)[0, 0].float(), expected, atol=2e-2, rtol=1e-2)
 
 
-def test_gradient_checkpointing_keeps_weights(base) -> None:
-    tokens = torch.randn(1, 5, base.facts.token_width, requires_grad=True)
-    weight = torch.tensor([[1.0, 1, 1, 0.5, 0.0]])
+def gradients_of(base, tokens: torch.Tensor, weight: torch.Tensor, checkpoint: Callable[[], None]) -> list:
+    """The gradients of tokens without and with gradient checkpointing."""
     gradients = []
     for enable in (False, True):
         base.unet.train()
-        (base.unet.enable_gradient_checkpointing if enable else base.unet.disable_gradient_checkpointing)()
+        (checkpoint if enable else base.unet.disable_gradient_checkpointing)()
         base.denoise(inputs(tokens, weight)).square().sum().backward()
         gradients.append(tokens.grad.clone())
         tokens.grad = None
     base.unet.disable_gradient_checkpointing()
     base.unet.eval()
+    return gradients
+
+
+def test_gradient_checkpointing_keeps_weights(base) -> None:
+    tokens = torch.randn(1, 5, base.facts.token_width, requires_grad=True)
+    weight = torch.tensor([[1.0, 1, 1, 0.5, 0.0]])
+    gradients = gradients_of(base, tokens, weight, base.unet.enable_gradient_checkpointing)
     assert torch.allclose(*gradients, atol=1e-5)
     assert gradients[0][0, 4].abs().max() == 0
 
@@ -148,15 +155,7 @@ def test_where_every_token_is_hidden_cross_attention_adds_nothing(base) -> None:
 def test_gradient_checkpointing_keeps_weights_of_places(base) -> None:
     tokens = torch.randn(1, 3, base.facts.token_width, requires_grad=True)
     weight = of_places([1] * 8, [0] * 4 + [1] * 4, [0.25] * 8)
-    gradients = []
-    for enable in (False, True):
-        base.unet.train()
-        (base.enable_gradient_checkpointing if enable else base.unet.disable_gradient_checkpointing)()
-        base.denoise(inputs(tokens, weight)).square().sum().backward()
-        gradients.append(tokens.grad.clone())
-        tokens.grad = None
-    base.unet.disable_gradient_checkpointing()
-    base.unet.eval()
+    gradients = gradients_of(base, tokens, weight, base.enable_gradient_checkpointing)
     assert torch.allclose(*gradients, atol=1e-5)
 
 

@@ -16,17 +16,14 @@ from tests.training.toys import Toy, toy_condition
 
 NOBODY = np.empty(0, np.int64)
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 
 def sampled(
     config: ConditionConfig, contexts: GraphContexts, targets: np.ndarray, forbidden: np.ndarray
 ) -> NeighborContext:
     """As a training samples them."""
     return contexts.sample_once(targets, (*config.sampler.identity(), forbidden))
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path))
 
 
 def test_neighbors_are_the_samplers_and_sampled_once(

@@ -16,20 +16,12 @@ from graphcond.objectives import OBJECTIVES, ClipAlignment
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.training.metrics import read_records
-from tests.training.scenes import layout_stage, scene_condition, scene_recipe, write_scenes
+from tests.training.scenes import layout_stage, scene_condition, scene_recipe
 from tests.training.toys import prepare_toy, run_toy, same, trained_weights
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 ENCODER = {"kind": "clip_graph", "node_width": 16, "layers": 2}
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> SceneSet:
-    return write_scenes(tmp_path_factory.mktemp("scenes") / "world")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "cache"))
 
 
 def recipe_of(sd_folder: Path, clip_folder: Path, share: float | None, **changes: Any) -> Recipe:

@@ -13,7 +13,7 @@ import pytest
 from graphcond.context import SceneContext, SceneFeatures
 from graphcond.errors import InputError
 from graphcond.scene_graph import SceneSet
-from tests.training.scenes import SCENES, scene_condition, scene_recipe, write_scenes
+from tests.training.scenes import SCENES, scene_condition, scene_recipe
 from tests.training.toys import prepare_toy, run_toy, same, trained_weights
 
 GATED = {
@@ -21,11 +21,6 @@ GATED = {
     "injector": {"kind": "gated_self_attention"},
 }
 CONTROLNET = {"encoder": {"kind": "layout"}, "injector": {"kind": "controlnet"}}
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> SceneSet:
-    return write_scenes(tmp_path_factory.mktemp("scenes") / "world")
 
 
 def test_examples_of_scenes(sd_folder: Path, clip_folder: Path, scenes: SceneSet) -> None:

@@ -21,20 +21,12 @@ from graphcond.training import train
 from graphcond.training.metrics import read_records
 from graphcond.training.stage_checkpoint import steps_kept
 from graphcond.training.stages import read_result
-from tests.training.scenes import layout_stage, scene_condition, scene_recipe, write_scenes
+from tests.training.scenes import layout_stage, scene_condition, scene_recipe
 from tests.training.toys import run_toy, same, trained_weights
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 PLANNED = {"encoder": {"kind": "triple_gcn", "predict_boxes": True}}
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> SceneSet:
-    return write_scenes(tmp_path_factory.mktemp("scenes") / "world")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
