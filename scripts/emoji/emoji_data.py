@@ -1,5 +1,6 @@
 """The pictures that the emoji base learns from, and the captions that name them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -88,8 +89,11 @@ def splits() -> Splits:
     """Return the splits of outputs/pictures.parquet; the seed decides them."""
     every = read_table(outputs() / "pictures.parquet")
     known = np.isin(every.studios, list(recipe()["studios"]))
+    unseen = every.studios == recipe()["unseen"]
     listed = set(listed_subjects())
-    count = {name: int((known & (every.subjects == name)).sum()) for name in listed}
+    if recipe()["drawn_by_unseen"]:
+        listed &= set(every.subjects[unseen])
+    count = Counter(every.subjects[known])
     names = sorted(name for name in listed if count[name] >= recipe()["fewest"])
     drawn = np.isin(every.subjects, names)
     pairs = np.flatnonzero(known & drawn)
@@ -103,7 +107,7 @@ def splits() -> Splits:
         everything=every.where(known & ~held),
         train=every.where(known & drawn & ~held),
         test=every.where(held),
-        unseen=every.where(drawn & (every.studios == recipe()["unseen"])),
+        unseen=every.where(drawn & unseen),
         names=names,
     )
 

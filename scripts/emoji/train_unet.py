@@ -1,24 +1,27 @@
-"""Train the denoiser on latents of the emoji that it shall draw, told by captions."""
+"""Train the denoiser on latents of the emoji that it shall draw, and the text half of CLIP with it."""
+
+import math
 
 import numpy as np
+import tokenizer as tokenizers
 import torch
 from common import Ema, Log, descend, save_grid, to_bytes, to_pixels, warm_cosine
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from emoji_data import Emoji, caption, outputs, recipe, splits
+from emoji_data import Emoji, caption, outputs, recipe, splits, vocabulary
 from loop import keep, restore
 from sampling import ddim, decode
-from torch import Tensor
-from transformers import CLIPModel, CLIPTokenizer
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 FILE = "unet.pt"
-TIMES = 1000
 
 
 def build(settings: dict, cross_width: int) -> UNet2DConditionModel:
     """Build an untrained denoiser. diffusers' `attention_head_dim` is the number of heads here."""
     deep = len(settings["widths"]) - 1
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
@@ -30,78 +33,111 @@ def build(settings: dict, cross_width: int) -> UNet2DConditionModel:
         attention_head_dim=settings["heads"],
         norm_num_groups=settings["groups"],
     )
+    unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
+    return unet.to(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
-def latents_of(data: Emoji) -> dict[str, Tensor]:
-    """Return scaled mean and deviation of the latents (N, 4, 16, 16), pictures first, then mirrored."""
-    vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval()
-    pictures = np.concatenate([data.pictures, data.pictures[:, :, ::-1]])
-    found = [vae.encode(to_pixels(part.copy())).latent_dist for part in np.array_split(pictures, 40)]
-    scale = vae.config.scaling_factor
-    return {
-        "mean": torch.cat([one.mean for one in found]) * scale,
-        "std": torch.cat([one.std for one in found]) * scale,
-    }
+def build_text(settings: dict, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Build an untrained text half; ids of special tokens are explicit."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=settings["width"],
+            intermediate_size=settings["hidden"],
+            num_hidden_layers=settings["layers"],
+            num_attention_heads=settings["heads"],
+            max_position_embeddings=settings["positions"],
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
 
 
 class Texts:
-    """States of captions (L, C), computed once."""
+    """States (L, C) of captions, padded as SD pads; kept once the text half is frozen."""
 
-    def __init__(self) -> None:
-        self.tokenizer = CLIPTokenizer.from_pretrained(outputs() / "clip")
-        self.model = CLIPModel.from_pretrained(outputs() / "clip", dtype=torch.float32).text_model.eval()
+    def __init__(self, model: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
         self.known: dict[str, Tensor] = {}
 
-    @torch.no_grad()
     def __call__(self, texts: list[str]) -> Tensor:
-        """Return states (B, L, C), padded to the tokenizer's length as SD pads."""
+        """Return states (B, L, C)."""
         fresh = [text for text in dict.fromkeys(texts) if text not in self.known]
+        found = dict(self.known)
         if fresh:
             ids = self.tokenizer(fresh, padding="max_length", truncation=True, return_tensors="pt").input_ids
-            self.known |= dict(zip(fresh, self.model(input_ids=ids).last_hidden_state, strict=True))
-        return torch.stack([self.known[text] for text in texts])
+            found |= dict(zip(fresh, self.model(input_ids=ids).last_hidden_state, strict=True))
+        if not self.model.training:
+            self.known = found
+        return torch.stack([found[text] for text in texts])
+
+    def freeze(self) -> None:
+        """Let the text half learn no more."""
+        self.model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def latents_of(data: Emoji) -> tuple[Tensor, Tensor]:
+    """Return scaled mean and deviation of the latents, (N, 4, 16, 16) each."""
+    vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval()
+    found = [vae.encode(to_pixels(part)).latent_dist for part in np.array_split(data.pictures, 40)]
+    scale = vae.config.scaling_factor
+    return torch.cat([one.mean for one in found]) * scale, torch.cat([one.std for one in found]) * scale
 
 
 class Batches:
-    """Draws latents, times and contexts; the step settles everything."""
+    """Draws latents, times and captions; the step settles everything."""
 
     def __init__(self, settings: dict) -> None:
-        self.settings, self.data, self.texts = settings, splits().train, Texts()
-        self.latents = latents_of(self.data)
+        self.settings, self.data = settings, splits().train
+        self.mean, self.std = latents_of(self.data)
+        self.angles = ddim().alphas_cumprod.sqrt().acos()
 
-    def captions(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Return text states (B, L, C)."""
-        kinds = rng.choice(4, len(rows), p=self.settings["captions"])
-        data = self.data.where(rows)
-        pairs = zip(data.subjects, data.studios, kinds, strict=True)
-        return self.texts([caption(subject, studio, int(kind)) for subject, studio, kind in pairs])
+    def times(self, size: int, rng: np.random.Generator) -> Tensor:
+        """Return times (B,) whose angle of noise, x = x0 cos(angle) + noise sin(angle), is spread evenly.
 
-    def context(self, text: Tensor, kind: str, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-        """Return the context (B, L', C) and its mask; as in the tiny base, it learns to bear more tokens."""
-        if kind == "zeros":
-            count = int(rng.choice(self.settings["zero_tokens"]))
-            return torch.nn.functional.pad(text, (0, 0, 0, count)), None
-        if kind == "twice":
-            return torch.cat([text, text], 1), None
-        if kind == "hidden":
-            seen = torch.ones(text.shape[:2])
-            other = text[torch.as_tensor(rng.permutation(len(text)))]
-            return torch.cat([text, other], 1), torch.cat([seen, torch.zeros_like(seen)], 1)
-        return text, None
+        A bit more stand in the middle. Evenly spread times would leave half of the samples above 58 degrees.
+        """
+        even = (np.arange(size) + rng.uniform(0, 1, size)) / size
+        bent = even + self.settings["middle"] * np.sin(2 * math.pi * even) / (2 * math.pi)
+        wanted = torch.as_tensor(bent * math.pi / 2)
+        return torch.searchsorted(self.angles.double(), wanted).clamp(max=len(self.angles) - 1)
 
-    def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
-        """Return latents, times, context, its mask and noise."""
+    def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, list[tuple[str, str, int]]]:
+        """Return latents, noise, times, and of each picture its subject, studio and what of them is told."""
         rng, size = np.random.default_rng([3, step]), self.settings["batch_size"]
         rows = rng.integers(0, len(self.data), size)
-        places = torch.as_tensor(rows + len(self.data) * rng.integers(0, 2, size))
-        mean, std = self.latents["mean"][places], self.latents["std"][places]
-        latents = mean + std * torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
-        times = torch.as_tensor((np.arange(size) + rng.uniform(0, 1, size)) / size * TIMES).long()
-        kinds = self.settings["contexts"]
-        kind = rng.choice(list(kinds), p=list(kinds.values()))
-        context, mask = self.context(self.captions(rows, rng), str(kind), rng)
-        return latents, times, context, mask, torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
+        data, shape = self.data.where(rows), (size, *self.mean.shape[1:])
+        latents = self.mean[rows] + self.std[rows] * torch.as_tensor(rng.standard_normal(shape, np.float32))
+        noise = torch.as_tensor(rng.standard_normal(shape, np.float32))
+        kinds = rng.choice(4, size, p=self.settings["captions"]).tolist()
+        told = list(zip(data.subjects.tolist(), data.studios.tolist(), kinds, strict=True))
+        return latents, noise, self.times(size, rng), told
+
+
+def context(
+    texts: Texts, told: list[tuple[str, str, int]], settings: dict, rng: np.random.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Return states (B, L', C) and their mask; the denoiser learns to bear tokens behind a caption's.
+
+    They are nothing (zeros), hidden by a mask, or say what the caption does not (joined).
+    """
+    kinds = settings["contexts"]
+    kind = str(rng.choice(list(kinds), p=list(kinds.values())))
+    count = int(rng.choice(settings["appended"]))
+    if kind == "joined":
+        first = [caption(subject, studio, 1 if what == 0 else what) for subject, studio, what in told]
+        second = [caption(subject, studio, 2 if what == 0 else 3) for subject, studio, what in told]
+        return torch.cat([texts(first), texts(second)[:, :count]], 1), None
+    text = texts([caption(*one) for one in told])
+    if kind == "zeros":
+        return pad(text, (0, 0, 0, count)), None
+    if kind == "hidden":
+        other = text[torch.as_tensor(rng.permutation(len(text)))][:, :count]
+        seen = torch.ones(text.shape[:2])
+        return torch.cat([text, other], 1), pad(seen, (0, count))
+    return text, None
 
 
 @torch.no_grad()
@@ -110,33 +146,28 @@ def drawn(unet: UNet2DConditionModel, states: Tensor, null: Tensor, steps: int, 
     scheduler = ddim()
     scheduler.set_timesteps(steps)
     latents = torch.randn(len(states), 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    context = torch.cat([null.expand_as(states), states])
+    given = torch.cat([null.expand_as(states), states])
     for time in scheduler.timesteps:
-        without, given = unet(torch.cat([latents, latents]), time, context).sample.chunk(2)
-        latents = scheduler.step(without + scale * (given - without), time, latents).prev_sample
+        with torch.autocast("cpu", torch.bfloat16):
+            without, told = unet(torch.cat([latents, latents]), time, given).sample.float().chunk(2)
+        latents = scheduler.step(without + scale * (told - without), time, latents).prev_sample
     return to_bytes(decode(AutoencoderKL.from_pretrained(outputs() / "vae").eval(), latents))
 
 
-def export(unet: UNet2DConditionModel, ema: Ema, batches: Batches, step: int) -> None:
+def export(averaged: nn.ModuleDict, tokenizer: CLIPTokenizer, step: int) -> None:
     """Write the averaged weights; a grid of held-out pairs: true, without and with the studio's name."""
-    parameters, test = dict(unet.named_parameters()), splits().test
-    kept = {name: p.detach().clone() for name, p in parameters.items()}
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(ema.shadow[name])
-    unet.eval().save_pretrained(outputs() / "unet")
+    texts = Texts(averaged["text"], tokenizer)
+    texts.freeze()
+    averaged["unet"].save_pretrained(outputs() / "unet")
+    averaged["text"].save_pretrained(outputs() / "text")
+    test = splits().test
     some = test.where(np.random.default_rng(0).permutation(len(test))[:24])
-    rows, null = [some.pictures], batches.texts([""])[0]
+    rows = [some.pictures]
     for kind in (1, 0):
-        pairs = zip(some.subjects, some.studios, strict=True)
-        states = batches.texts([caption(subject, studio, kind) for subject, studio in pairs])
-        rows.append(drawn(unet, states, null, 16, 2.5))
+        states = texts([caption(*pair, kind) for pair in zip(some.subjects, some.studios, strict=True)])
+        rows.append(drawn(averaged["unet"], states, texts([""])[0], 16, 2.5))
     sheet = np.concatenate([row[half : half + 12] for half in (0, 12) for row in rows])
     save_grid(sheet, 12, outputs() / f"unet-{step:05d}.png")
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(kept[name])
-    unet.train()
 
 
 def main() -> None:
@@ -145,28 +176,37 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(recipe()["seed"])
     batches = Batches(settings)
-    width = batches.texts([""]).shape[-1]
-    unet = build(settings, width).to(memory_format=torch.channels_last)
-    unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
-    print(f"parameters {unet.num_parameters():,}; {len(batches.data)} pictures", flush=True)
-    scheduler, ema = ddim(), Ema(unet, settings["ema"])
-    optimizer = torch.optim.AdamW(unet.parameters(), settings["learning_rate"], weight_decay=0.01, fused=True)
+    positions = recipe()["text"]["positions"]
+    tokenizer = tokenizers.build(vocabulary(splits().names), positions, outputs() / "text")
+    text = build_text(recipe()["text"], tokenizer)
+    unet, texts = build(settings, text.config.hidden_size), Texts(text, tokenizer)
+    model = nn.ModuleDict({"unet": unet, "text": text}).train()
+    print(f"parameters {unet.num_parameters():,} + {text.num_parameters():,}; {len(batches.data)} pictures")
+    scheduler, ema = ddim(), Ema(model, settings["ema"])
+    optimizer = torch.optim.AdamW(
+        model.parameters(), settings["learning_rate"], weight_decay=0.01, fused=True
+    )
     schedule, log, mean = warm_cosine(optimizer, settings["steps"], warmup=200), Log(50), None
-    parts = {"model": unet, "optimizer": optimizer, "schedule": schedule, "ema": ema}
-    for step in range(restore(outputs() / FILE, parts) + 1, settings["steps"] + 1):
-        latents, times, context, mask, noise = batches.draw(step)
-        noisy = scheduler.add_noise(latents, noise, times)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "ema": ema}
+    done = restore(outputs() / FILE, parts)
+    for step in range(done + 1, settings["steps"] + 1):
+        if step > settings["text_steps"] and text.training:
+            text.load_state_dict(ema.averaged(model)["text"].state_dict())
+            texts.freeze()
+        latents, noise, times, told = batches.draw(step)
+        noisy = scheduler.add_noise(latents, noise, times).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            output = unet(noisy, times, context, encoder_attention_mask=mask).sample
+            states, mask = context(texts, told, settings, np.random.default_rng([4, step]))
+            output = unet(noisy, times, states, encoder_attention_mask=mask).sample
         loss = (output.float() - scheduler.get_velocity(latents, noise, times)).square().mean()
-        descend(loss, unet.parameters(), optimizer, schedule)
-        ema.update(unet)
+        descend(loss, model.parameters(), optimizer, schedule)
+        ema.update(model)
         mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
         log(step, loss=mean)
         if step % settings["save_every"] == 0 or step == settings["steps"]:
             keep(outputs() / FILE, parts, step)
         if step % 500 == 0 or step == settings["steps"]:
-            export(unet, ema, batches, step)
+            export(ema.averaged(model).eval(), tokenizer, step)
 
 
 if __name__ == "__main__":

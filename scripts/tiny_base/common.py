@@ -1,6 +1,7 @@
 """What every stage shares: the recipe, folders, pictures as tensors, a learning-rate schedule and an EMA."""
 
 import argparse
+import copy
 import math
 import os
 import time
@@ -134,6 +135,14 @@ class Ema:
         torch._foreach_lerp_(
             list(self.shadow.values()), [parameters[name].detach() for name in self.shadow], 1 - decay
         )
+
+    @torch.no_grad()
+    def averaged(self, module: nn.Module) -> nn.Module:
+        """Return a copy of the module with the averaged weights."""
+        fresh = copy.deepcopy(module)
+        for name, p in fresh.named_parameters():
+            p.copy_(self.shadow[name])
+        return fresh
 
 
 class Log:
