@@ -112,6 +112,13 @@ def splits() -> Splits:
     )
 
 
+def joined(*parts: Emoji) -> Emoji:
+    """Return the pictures of all parts, one after another."""
+    return Emoji(
+        *(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True))
+    )
+
+
 def caption(subject: str, studio: str, kind: int) -> str:
     """Return what is told of a picture: 0 both, 1 the subject, 2 the studio, 3 nothing."""
     word = recipe()["studios"].get(studio, "")

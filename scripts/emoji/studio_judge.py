@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import soften, to_pixels
+from disturb import recolored
 from emoji_data import Emoji, outputs, read_table, recipe, splits
 from safetensors import safe_open
 from safetensors.torch import save_file
-from subject_judge import rebuilt, recolored
+from subject_judge import rebuilt
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 

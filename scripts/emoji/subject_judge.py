@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from common import Log, descend, soften, to_pixels, warm_cosine
 from diffusers import AutoencoderKL
-from emoji_data import Emoji, outputs, recipe, splits
+from disturb import moved, recolored
+from emoji_data import Emoji, joined, outputs, recipe, splits
 from loop import keep, restore
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from train_clip import joined, moved
 
 FILE = "subject_judge.pt"
 
@@ -78,12 +78,6 @@ def write(judge: SubjectJudge, names: list[str], file: Path) -> None:
     halves = {name: value.detach().half().contiguous() for name, value in weights.items()}
     save_file(halves, fresh, {"settings": json.dumps(settings)})
     fresh.replace(file)
-
-
-def recolored(pixels: Tensor, reach: float, generator: torch.Generator) -> Tensor:
-    """Mix the channels of each picture (B, 3, H, W) a little; white stays white."""
-    mix = torch.eye(3) + reach * torch.randn(len(pixels), 3, 3, generator=generator)
-    return 1 - torch.einsum("bij,bjhw->bihw", mix, 1 - pixels).clamp(0, 2)
 
 
 def batch(settings: dict, step: int) -> tuple[Tensor, Emoji]:

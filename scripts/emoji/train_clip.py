@@ -1,85 +1,121 @@
-"""Train the small CLIP on emoji: it knows subjects and studios, in words and in pictures."""
+"""Train CLIP's picture half against the text half that the denoiser learned with (LiT, arXiv 2111.07991)."""
 
 import numpy as np
-import tokenizer as tokenizers
 import torch
-from clip import Words, build, contrastive, save, tokens
+from clip import build, save
 from common import Log, descend, soften, to_pixels, warm_cosine
-from emoji_data import Emoji, Splits, caption, outputs, recipe, splits, vocabulary
+from disturb import moved, recolored
+from emoji_data import Emoji, Splits, caption, joined, outputs, recipe, splits
+from folder import write_tokenizer
 from loop import keep, restore
-from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, normalize
-from transformers import CLIPModel, CLIPTokenizer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 FILE = "clip.pt"
-SHARES = [0.5, 0.3, 0.2]
 
 
-def joined(*parts: Emoji) -> Emoji:
-    """Return the pictures of all parts, one after another."""
-    return Emoji(
-        *(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True))
-    )
+class Pooled:
+    """The end states of captions: of each subject, each studio, and each subject by each studio."""
+
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, names: list[str]) -> None:
+        studios = list(recipe()["studios"])
+        pairs = [caption(name, studio, 0) for name in names for studio in studios]
+        self.names, self.studios, found = names, studios, []
+        for texts in (names, [caption("", studio, 2) for studio in studios], pairs):
+            ids = tokenizer(texts, padding=True, truncation=True, return_tensors="pt").input_ids
+            with torch.no_grad():
+                found.append(model.text_model.eval()(input_ids=ids).pooler_output)
+        self.states = found
+
+    def __call__(self, model: CLIPModel) -> list[Tensor]:
+        """Return their features (N, C), of length 1."""
+        return [normalize(model.text_projection(states), dim=-1) for states in self.states]
 
 
-def drawn(data: Splits, size: int, rng: np.random.Generator) -> tuple[Emoji, list[str], Tensor]:
-    """Return pictures, a caption for each, and which picture fits which caption (B, B) bool.
+class Heads(nn.Module):
+    """Name the subject of a feature, among all that any studio draws, and its studio."""
 
-    Half of the pictures show subjects that the base draws. Another subject has no words of its own: only its
-    studio is named.
+    def __init__(self, width: int, subjects: int, studios: int) -> None:
+        super().__init__()
+        self.subject, self.studio = nn.Linear(width, subjects), nn.Linear(width, studios)
+
+
+def batch(data: Splits, settings: dict, step: int) -> tuple[Tensor, Emoji, int]:
+    """Return pictures, their facts, and how many of the first keep their colors.
+
+    Recolored ones teach subjects alone: the colors tell the studio. Half of each part are subjects that the
+    base draws.
     """
-    halves = (data.train, size // 2), (data.everything, size - size // 2)
-    batch = joined(*(some.where(rng.integers(0, len(some), count)) for some, count in halves))
-    names = data.names
-    kinds = rng.choice(3, size, p=SHARES)
-    kinds[~np.isin(batch.subjects, names)] = 2
-    pairs = zip(batch.subjects, batch.studios, kinds, strict=True)
-    texts = [caption(subject, studio, int(kind)) for subject, studio, kind in pairs]
-    same_subject = (batch.subjects[:, None] == batch.subjects[None]) | (kinds == 2)[:, None]
-    same_studio = (batch.studios[:, None] == batch.studios[None]) | (kinds == 1)[:, None]
-    return batch, texts, torch.as_tensor(same_subject & same_studio)
-
-
-def moved(pixels: Tensor, generator: torch.Generator, reach: float = 1.0) -> Tensor:
-    """Mirror, turn, scale and shift each picture (B, 3, H, W), on white; ``reach`` says how far."""
-    mirror, turn, across, down, right, below = torch.rand(6, len(pixels), generator=generator)
-    mirror, angle = torch.where(mirror < 0.5, -1.0, 1.0), reach * (turn - 0.5) * 0.5
-    across, down = 1 + reach * (0.4 * across - 0.15), 1 + reach * (0.4 * down - 0.15)
-    right, below = (0.3 * reach * (shift - 0.5) for shift in (right, below))
-    rows = torch.stack(
-        [
-            torch.stack([mirror * across * angle.cos(), -down * angle.sin(), right], -1),
-            torch.stack([mirror * across * angle.sin(), down * angle.cos(), below], -1),
-        ],
-        1,
+    rng, generator = np.random.default_rng([2, step]), torch.Generator().manual_seed(step)
+    quarter = settings["batch_size"] // 4
+    some = joined(
+        *(part.where(rng.integers(0, len(part), quarter)) for part in (data.train, data.everything) * 2)
     )
-    grid = affine_grid(rows, list(pixels.shape), align_corners=False)
-    return grid_sample(pixels - 1, grid, align_corners=False) + 1  # outside the picture is 0: white
+    pixels = moved(to_pixels(some.pictures), generator, settings["moved"])
+    plain, changed = pixels.chunk(2)
+    changed = soften(recolored(changed, settings["recolored"], generator), generator)
+    plain = plain.lerp(soften(plain, generator), settings["softened"])
+    return torch.cat([plain, changed]), some, len(plain)
+
+
+def loss_of(
+    model: CLIPModel, heads: Heads, pooled: Pooled, numbers: dict[str, int], drawn: tuple[Tensor, Emoji, int]
+) -> Tensor:
+    """Return the cross-entropy of subjects and studios, against captions and by heads."""
+    pixels, some, plain = drawn
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.get_image_features(pixels).pooler_output
+    found = normalize(found.float(), dim=-1)
+    subjects, studios, pairs = pooled(model)
+    scale = model.logit_scale.exp()
+    subject = torch.tensor([numbers[name] for name in some.subjects])
+    studio = torch.tensor([pooled.studios.index(name) for name in some.studios])
+    told = torch.tensor([name in pooled.names for name in some.subjects])
+    place = torch.tensor([pooled.names.index(name) if name in pooled.names else 0 for name in some.subjects])
+    both = told[:plain]
+    return (
+        cross_entropy(scale * found[told] @ subjects.T, place[told])
+        + cross_entropy(scale * found[:plain] @ studios.T, studio[:plain])
+        + cross_entropy(
+            scale * found[:plain][both] @ pairs.T, (place * len(pooled.studios) + studio)[:plain][both]
+        )
+        + cross_entropy(heads.subject(scale * found), subject, label_smoothing=0.1)
+        + cross_entropy(heads.studio(scale * found[:plain]), studio[:plain])
+    )
 
 
 @torch.no_grad()
 def features(model: CLIPModel, data: Emoji) -> Tensor:
-    """Return normalized picture features (N, C)."""
-    parts = [
-        model.get_image_features(to_pixels(part)).pooler_output
-        for part in np.array_split(data.pictures, max(1, len(data) // 200))
-    ]
-    return normalize(torch.cat(parts), dim=-1)
+    """Return picture features (N, C), of length 1."""
+    parts = to_pixels(data.pictures).split(128)
+    return normalize(torch.cat([model.get_image_features(part).pooler_output for part in parts]), dim=-1)
 
 
 @torch.no_grad()
-def figures(model: CLIPModel, tokenizer: CLIPTokenizer, test: Emoji, names: list[str]) -> dict[str, float]:
-    """Return the share of held-out pictures whose subject, and whose studio, the nearest text names."""
-    pictures, found = features(model, test), {}
-    words = list(recipe()["studios"])
-    for what, texts, truth in (
-        ("subject", names, [names.index(name) for name in test.subjects]),
-        ("studio", [caption("", word, 2) for word in words], [words.index(name) for name in test.studios]),
-    ):
-        text = normalize(model.get_text_features(tokens(tokenizer, texts)).pooler_output, dim=-1)
-        best = (pictures @ text.T).argmax(1)
-        found[what] = float((best == torch.tensor(truth)).float().mean())
-    return found
+def figures(model: CLIPModel, pooled: Pooled, data: Splits) -> dict[str, float]:
+    """Return what is told of held-out pictures, by captions and by neighbors.
+
+    A picture of the unseen studio is told by neighbors where most of its ten nearest others are by it.
+    """
+    test, shown = features(model, data.test), joined(data.train, data.unseen)
+    subjects, studios, _ = pooled(model)
+    references = features(model, shown)
+    unseen = references[len(data.train) :]
+
+    def by_neighbors(found: Tensor, truth: np.ndarray, skip: int) -> float:
+        near = (found @ references.T).topk(10 + skip).indices[:, skip:]
+        votes = [max(set(one), key=list(one).count) for one in shown.studios[near.numpy()]]
+        return float(np.mean(np.array(votes) == truth))
+
+    named = [pooled.names[place] for place in (test @ subjects.T).argmax(1).tolist()]
+    by = [pooled.studios[place] for place in (test @ studios.T).argmax(1).tolist()]
+    return {
+        "subject": float(np.mean(np.array(named) == data.test.subjects)),
+        "studio": float(np.mean(np.array(by) == data.test.studios)),
+        "studio by neighbors": by_neighbors(test, data.test.studios, 0),
+        "unseen by neighbors": by_neighbors(unseen, data.unseen.studios, 1),
+    }
 
 
 def main() -> None:
@@ -87,31 +123,32 @@ def main() -> None:
     settings, data = recipe()["clip"], splits()
     torch.set_num_threads(1)
     torch.manual_seed(recipe()["seed"])
-    tokenizer = tokenizers.build(vocabulary(data.names), settings["positions"], outputs() / "clip")
-    model = build(settings, tokenizer)
-    words = Words(settings["width"], len(tokenizer))
-    print(f"parameters {model.num_parameters():,} vocabulary {len(tokenizer)}", flush=True)
-    learned = [*model.parameters(), *words.parameters()]
-    optimizer = torch.optim.AdamW(learned, settings["learning_rate"], weight_decay=0.05, fused=True)
-    schedule, log = warm_cosine(optimizer, settings["steps"]), Log(50)
-    parts = {"model": model, "words": words, "optimizer": optimizer, "schedule": schedule}
+    tokenizer = CLIPTokenizer.from_pretrained(outputs() / "text")
+    text = CLIPTextModel.from_pretrained(outputs() / "text", dtype=torch.float32)
+    model = build(settings, text.config.to_dict())
+    model.text_model.load_state_dict(text.state_dict())
+    model.text_model.requires_grad_(False)
+    pooled = Pooled(model, tokenizer, data.names)
+    numbers = {name: place for place, name in enumerate(sorted(set(data.everything.subjects)))}
+    heads = Heads(settings["projection"], len(numbers), len(pooled.studios))
+    print(f"parameters {model.num_parameters(only_trainable=True):,} and the text half's", flush=True)
+    learned = [p for p in [*model.parameters(), *heads.parameters()] if p.requires_grad]
+    optimizer = torch.optim.AdamW(learned, settings["learning_rate"], weight_decay=0.1, fused=True)
+    schedule, log, mean = warm_cosine(optimizer, settings["steps"]), Log(50), None
+    parts = {"model": model, "heads": heads, "optimizer": optimizer, "schedule": schedule}
     for step in range(restore(outputs() / FILE, parts) + 1, settings["steps"] + 1):
-        rng = np.random.default_rng([2, step])
         torch.manual_seed(step)
-        batch, texts, fits = drawn(data, settings["batch_size"], rng)
-        generator = torch.Generator().manual_seed(step)
-        pixels = soften(moved(to_pixels(batch.pictures), generator), generator)
-        ids = tokens(tokenizer, texts)
-        output = model(input_ids=ids, pixel_values=pixels)
-        named = words(output.text_model_output.last_hidden_state, ids, tokenizer.eos_token_id)
-        loss = contrastive(output.logits_per_text, fits) + settings["words"] * named
-        descend(loss, model.parameters(), optimizer, schedule)
-        model.logit_scale.data.clamp_(max=4.0)
-        log(step, loss=loss.detach(), words=named.detach(), scale=model.logit_scale.detach().exp())
+        loss = loss_of(model, heads, pooled, numbers, batch(data, settings, step))
+        descend(loss, learned, optimizer, schedule)
+        model.logit_scale.data.clamp_(max=3.4)
+        mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
+        log(step, loss=mean, scale=model.logit_scale.detach().exp())
         if step % 250 == 0 or step == settings["steps"]:
-            print(figures(model.eval(), tokenizer, data.test, data.names), flush=True)
+            print(figures(model.eval(), pooled, data), flush=True)
             save(model, tokenizer, outputs() / "clip")
+            write_tokenizer(outputs() / "clip", outputs() / "text")
             model.train()
+            model.text_model.eval()
             keep(outputs() / FILE, parts, step)
 
 

@@ -5,53 +5,18 @@ import math
 import numpy as np
 import tokenizer as tokenizers
 import torch
+from clip import text_settings
 from common import Ema, Log, descend, save_grid, to_bytes, to_pixels, warm_cosine
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers import AutoencoderKL
 from emoji_data import Emoji, caption, outputs, recipe, splits, vocabulary
 from loop import keep, restore
-from sampling import ddim, decode
+from sampling import ddim, decode, sample_latents
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from unet import build
 
 FILE = "unet.pt"
-
-
-def build(settings: dict, cross_width: int) -> UNet2DConditionModel:
-    """Build an untrained denoiser. diffusers' `attention_head_dim` is the number of heads here."""
-    deep = len(settings["widths"]) - 1
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=settings["widths"],
-        layers_per_block=settings["layers_per_block"],
-        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * deep),
-        up_block_types=(*("CrossAttnUpBlock2D",) * deep, "UpBlock2D"),
-        cross_attention_dim=cross_width,
-        attention_head_dim=settings["heads"],
-        norm_num_groups=settings["groups"],
-    )
-    unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
-    return unet.to(memory_format=torch.channels_last)
-
-
-def build_text(settings: dict, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """Build an untrained text half; ids of special tokens are explicit."""
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=settings["width"],
-            intermediate_size=settings["hidden"],
-            num_hidden_layers=settings["layers"],
-            num_attention_heads=settings["heads"],
-            max_position_embeddings=settings["positions"],
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
 
 
 class Texts:
@@ -95,13 +60,12 @@ class Batches:
         self.angles = ddim().alphas_cumprod.sqrt().acos()
 
     def times(self, size: int, rng: np.random.Generator) -> Tensor:
-        """Return times (B,) whose angle of noise, x = x0 cos(angle) + noise sin(angle), is spread evenly.
+        """Return times (B,) whose angle of noise, x = x0 cos(angle) + noise sin(angle), is often large.
 
-        A bit more stand in the middle. Evenly spread times would leave half of the samples above 58 degrees.
+        What a caption says lowers the error above 50 degrees alone.
         """
         even = (np.arange(size) + rng.uniform(0, 1, size)) / size
-        bent = even + self.settings["middle"] * np.sin(2 * math.pi * even) / (2 * math.pi)
-        wanted = torch.as_tensor(bent * math.pi / 2)
+        wanted = torch.as_tensor(math.pi / 2 * np.sqrt(even))
         return torch.searchsorted(self.angles.double(), wanted).clamp(max=len(self.angles) - 1)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, list[tuple[str, str, int]]]:
@@ -140,20 +104,6 @@ def context(
     return text, None
 
 
-@torch.no_grad()
-def drawn(unet: UNet2DConditionModel, states: Tensor, null: Tensor, steps: int, scale: float) -> np.ndarray:
-    """Return pictures (B, 64, 64, 3) of text states, guided away from the empty caption."""
-    scheduler = ddim()
-    scheduler.set_timesteps(steps)
-    latents = torch.randn(len(states), 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    given = torch.cat([null.expand_as(states), states])
-    for time in scheduler.timesteps:
-        with torch.autocast("cpu", torch.bfloat16):
-            without, told = unet(torch.cat([latents, latents]), time, given).sample.float().chunk(2)
-        latents = scheduler.step(without + scale * (told - without), time, latents).prev_sample
-    return to_bytes(decode(AutoencoderKL.from_pretrained(outputs() / "vae").eval(), latents))
-
-
 def export(averaged: nn.ModuleDict, tokenizer: CLIPTokenizer, step: int) -> None:
     """Write the averaged weights; a grid of held-out pairs: true, without and with the studio's name."""
     texts = Texts(averaged["text"], tokenizer)
@@ -162,10 +112,11 @@ def export(averaged: nn.ModuleDict, tokenizer: CLIPTokenizer, step: int) -> None
     averaged["text"].save_pretrained(outputs() / "text")
     test = splits().test
     some = test.where(np.random.default_rng(0).permutation(len(test))[:24])
-    rows = [some.pictures]
+    rows, vae = [some.pictures], AutoencoderKL.from_pretrained(outputs() / "vae").eval()
     for kind in (1, 0):
         states = texts([caption(*pair, kind) for pair in zip(some.subjects, some.studios, strict=True)])
-        rows.append(drawn(averaged["unet"], states, texts([""])[0], 16, 2.5))
+        latents = sample_latents(averaged["unet"], ddim(), states, texts([""])[0], 16, 2.5, seed=0)
+        rows.append(to_bytes(decode(vae, latents)))
     sheet = np.concatenate([row[half : half + 12] for half in (0, 12) for row in rows])
     save_grid(sheet, 12, outputs() / f"unet-{step:05d}.png")
 
@@ -178,8 +129,9 @@ def main() -> None:
     batches = Batches(settings)
     positions = recipe()["text"]["positions"]
     tokenizer = tokenizers.build(vocabulary(splits().names), positions, outputs() / "text")
-    text = build_text(recipe()["text"], tokenizer)
-    unet, texts = build(settings, text.config.hidden_size), Texts(text, tokenizer)
+    text = CLIPTextModel(CLIPTextConfig(**text_settings(recipe()["text"], tokenizer)))
+    texts = Texts(text, tokenizer)
+    unet = build(settings, batches.mean.shape[1], text.config.hidden_size, size=16, plain=1)
     model = nn.ModuleDict({"unet": unet, "text": text}).train()
     print(f"parameters {unet.num_parameters():,} + {text.num_parameters():,}; {len(batches.data)} pictures")
     scheduler, ema = ddim(), Ema(model, settings["ema"])

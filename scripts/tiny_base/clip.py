@@ -23,16 +23,18 @@ SCENE_SHARES = (0.65, 0.2, 0.15, 0.0, 0.0)
 MEAN = STD = [0.5, 0.5, 0.5]
 
 
-def build(recipe: dict, tokenizer: CLIPTokenizer) -> CLIPModel:
-    """Build an untrained CLIP; ids of special tokens are explicit."""
-    shared = {
+def settings_of_half(recipe: dict) -> dict:
+    """Return the settings that both halves have."""
+    return {
         "hidden_size": recipe["width"],
         "intermediate_size": recipe["hidden"],
         "num_attention_heads": recipe["heads"],
-        "projection_dim": recipe["projection"],
     }
-    text = {
-        **shared,
+
+
+def text_settings(recipe: dict, tokenizer: CLIPTokenizer) -> dict:
+    """Return the settings of the text half; ids of special tokens are explicit."""
+    return settings_of_half(recipe) | {
         "num_hidden_layers": recipe["text_layers"],
         "vocab_size": len(tokenizer),
         "max_position_embeddings": recipe["positions"],
@@ -40,13 +42,25 @@ def build(recipe: dict, tokenizer: CLIPTokenizer) -> CLIPModel:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    vision = {
-        **shared,
+
+
+def vision_settings(recipe: dict) -> dict:
+    """Return the settings of the picture half."""
+    return settings_of_half(recipe) | {
         "num_hidden_layers": recipe["vision_layers"],
         "image_size": 64,
         "patch_size": recipe["patch"],
+        "attention_dropout": recipe.get("dropout", 0.0),
     }
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=recipe["projection"]))
+
+
+def build(recipe: dict, text: dict) -> CLIPModel:
+    """Build an untrained CLIP around the settings of a text half."""
+    return CLIPModel(
+        CLIPConfig(
+            text_config=text, vision_config=vision_settings(recipe), projection_dim=recipe["projection"]
+        )
+    )
 
 
 def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
@@ -167,7 +181,11 @@ def main() -> None:
     test, scenes = dict(np.load(outputs() / "test.npz")), np.load(outputs() / "scenes-test.npz")["pictures"]
     tokenizer = tokenizers.build(vocabulary(), recipe["positions"], outputs() / "clip")
     shipped = warm_start("clip")
-    model = CLIPModel.from_pretrained(shipped, dtype=torch.float32) if shipped else build(recipe, tokenizer)
+    model = (
+        CLIPModel.from_pretrained(shipped, dtype=torch.float32)
+        if shipped
+        else build(recipe, text_settings(recipe, tokenizer))
+    )
     if model.config.text_config.vocab_size != len(tokenizer):
         raise ValueError("the vocabulary has changed: start from nothing")
     print(f"parameters {model.num_parameters():,} vocabulary {len(tokenizer)}")

@@ -37,11 +37,11 @@ def sample_latents(
     scale: float,
     seed: int,
 ) -> Tensor:
-    """Return latents (B, 7, 8, 8) for text states (B, L, C), guided away from the empty caption (L, C)."""
+    """Return latents (B, C, H, W) for text states (B, L, D), guided away from the empty caption (L, D)."""
     generator = torch.Generator().manual_seed(seed)
     scheduler.set_timesteps(steps)
-    channels = unet.config.in_channels
-    latents = torch.randn(len(states), channels, 8, 8, generator=generator) * scheduler.init_noise_sigma
+    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+    latents = torch.randn(len(states), *shape, generator=generator) * scheduler.init_noise_sigma
     context = torch.cat([null.expand_as(states), states])
     for time in scheduler.timesteps:
         inputs = scheduler.scale_model_input(torch.cat([latents, latents]), time)

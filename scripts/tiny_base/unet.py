@@ -13,24 +13,33 @@ from torch.nn.parallel import DistributedDataParallel
 TIMES = 1000
 
 
-def build(recipe: dict, channels: int, cross_width: int) -> UNet2DConditionModel:
-    """Build an untrained denoiser of latents with so many channels.
+def build(
+    recipe: dict, channels: int, cross_width: int, size: int = 8, plain: int = 0
+) -> UNet2DConditionModel:
+    """Build an untrained denoiser of latents with so many channels; ``plain`` fine levels have no attention.
 
     diffusers' `attention_head_dim` is the number of heads here.
     """
-    levels = len(recipe["widths"])
-    return UNet2DConditionModel(
-        sample_size=8,
+    deep = len(recipe["widths"]) - plain
+    unet = UNet2DConditionModel(
+        sample_size=size,
         in_channels=channels,
         out_channels=channels,
         block_out_channels=recipe["widths"],
         layers_per_block=recipe["layers_per_block"],
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * deep,
+        up_block_types=("CrossAttnUpBlock2D",) * deep + ("UpBlock2D",) * plain,
         cross_attention_dim=cross_width,
         attention_head_dim=recipe["heads"],
         norm_num_groups=recipe["groups"],
     )
+    return quick(unet)
+
+
+def quick(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Lay out a denoiser so that it trains fast on CPU; fused attention is far slower at this size."""
+    unet.set_attn_processor(AttnProcessor())
+    return unet.to(memory_format=torch.channels_last)
 
 
 def first(recipe: dict, channels: int, cross_width: int) -> UNet2DConditionModel:
@@ -38,7 +47,7 @@ def first(recipe: dict, channels: int, cross_width: int) -> UNet2DConditionModel
     begun = outputs() / "warm-unet"
     known = begun if begun.is_dir() else warm_start("unet")
     if known:
-        return UNet2DConditionModel.from_pretrained(known, torch_dtype=torch.float32)
+        return quick(UNet2DConditionModel.from_pretrained(known, torch_dtype=torch.float32))
     return build(recipe, channels, cross_width)
 
 
@@ -140,19 +149,6 @@ def preview(unet: UNet2DConditionModel, batches: Batches, step: int) -> None:
         save_grid(to_bytes(decode(vae, latents)), len(batches.states), outputs() / f"{name}-{step:05d}.png")
 
 
-def export(unet: UNet2DConditionModel, ema: Ema, batches: Batches, step: int) -> None:
-    """Write the averaged weights and a preview from them, then put the trained ones back."""
-    parameters = dict(unet.named_parameters())
-    kept = {name: p.detach().clone() for name, p in parameters.items()}
-    for source in (ema.shadow, kept):
-        with torch.no_grad():
-            for name, p in parameters.items():
-                p.copy_(source[name])
-        if source is ema.shadow:
-            unet.save_pretrained(outputs() / f"unet-{step:05d}")
-            preview(unet, batches, step)
-
-
 def train(rank: int, recipe: dict) -> None:
     """Train by steps in one of the processes; the first one saves."""
     torch.set_num_threads(1)
@@ -162,8 +158,6 @@ def train(rank: int, recipe: dict) -> None:
     batches = Batches(recipe, rank)
     torch.manual_seed(load_recipe()["seed"])
     unet = first(recipe, batches.paintings["mean"].shape[1], batches.states.shape[-1])
-    unet.to(memory_format=torch.channels_last)
-    unet.set_attn_processor(AttnProcessor())  # on CPU far faster than fused attention at this size
     model, ema, scheduler = DistributedDataParallel(unet), Ema(unet, recipe["ema"]), ddim()
     optimizer = torch.optim.AdamW(unet.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
     schedule, log = warm_cosine(optimizer, recipe["steps"], warmup=200), Log(100 if rank == 0 else 10**9)
@@ -183,7 +177,9 @@ def train(rank: int, recipe: dict) -> None:
         mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
         log(step, loss=mean)
         if rank == 0 and (step % recipe["save_every"] == 0 or step == steps):
-            export(unet, ema, batches, step)
+            averaged = ema.averaged(unet)
+            averaged.save_pretrained(outputs() / f"unet-{step:05d}")
+            preview(averaged, batches, step)
     dist.destroy_process_group()
 
 
