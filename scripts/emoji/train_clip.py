@@ -13,6 +13,8 @@ from torch.nn.functional import cross_entropy, normalize
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 FILE = "clip.pt"
+SHADES = 8
+"""Values of red, green and blue among which the color of a pixel is sorted."""
 
 
 class Pooled:
@@ -34,11 +36,36 @@ class Pooled:
 
 
 class Heads(nn.Module):
-    """Name the subject of a feature, among all that any studio draws, and its studio."""
+    """Name, from a feature, the subject among all that are drawn, the studio and the shares of colors."""
 
     def __init__(self, width: int, subjects: int, studios: int) -> None:
         super().__init__()
         self.subject, self.studio = nn.Linear(width, subjects), nn.Linear(width, studios)
+        self.colors = nn.Linear(width, SHADES**3 - 1)
+
+
+def color_shares(pixels: Tensor) -> Tensor:
+    """Return the share of each color but white (B, ``SHADES ** 3 - 1``); studios differ in palettes."""
+    places = ((pixels.clamp(-1, 1) + 1) / 2 * (SHADES - 1)).round().long().flatten(2)
+    red, green, blue = places.unbind(1)
+    counts = torch.zeros(len(pixels), SHADES**3)
+    counts.scatter_add_(1, (red * SHADES + green) * SHADES + blue, torch.ones(red.shape))
+    return normalize(counts[:, :-1], p=1, dim=1)
+
+
+class Dropped:
+    """A hook that hides random patches while a vision transformer learns (FLIP, arXiv 2212.00794)."""
+
+    def __init__(self, kept: float) -> None:
+        self.kept = kept
+
+    def __call__(self, module: nn.Module, inputs: tuple, tokens: Tensor) -> Tensor:
+        if not module.training:
+            return tokens
+        count = round(self.kept * (tokens.shape[1] - 1))
+        chosen = 1 + torch.rand(tokens.shape[0], tokens.shape[1] - 1).argsort(1)[:, :count]
+        chosen = torch.cat([torch.zeros_like(chosen[:, :1]), chosen], 1)
+        return tokens.gather(1, chosen[..., None].expand(-1, -1, tokens.shape[2]))
 
 
 def batch(data: Splits, settings: dict, step: int) -> tuple[Tensor, Emoji, int]:
@@ -82,6 +109,7 @@ def loss_of(
         )
         + cross_entropy(heads.subject(scale * found), subject, label_smoothing=0.1)
         + cross_entropy(heads.studio(scale * found[:plain]), studio[:plain])
+        + cross_entropy(heads.colors(scale * found[:plain]), color_shares(pixels[:plain]))
     )
 
 
@@ -128,6 +156,7 @@ def main() -> None:
     model = build(settings, text.config.to_dict())
     model.text_model.load_state_dict(text.state_dict())
     model.text_model.requires_grad_(False)
+    model.vision_model.pre_layrnorm.register_forward_hook(Dropped(settings["kept"]))
     pooled = Pooled(model, tokenizer, data.names)
     numbers = {name: place for place, name in enumerate(sorted(set(data.everything.subjects)))}
     heads = Heads(settings["projection"], len(numbers), len(pooled.studios))
