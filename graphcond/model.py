@@ -82,6 +82,7 @@ class GraphModel:
         base: Base | None = None,
         text_projection: Tensor | None = None,
         parts: Mapping[str, Path] | None = None,
+        load_init: bool = True,
     ) -> GraphModel:
         """A new, untrained model; initial weights follow the recipe's training seed.
 
@@ -92,6 +93,7 @@ class GraphModel:
             base: a loaded base to use in place of loading the recipe's.
             text_projection: of the CLIP that makes the embeddings, for encoders that start from it.
             parts: folders that are saved with the model; see `graphcond.saving.bundled`.
+            load_init: read the released weights that parts start from; False where others are loaded after.
 
         Raises:
             InputError: the base cannot be loaded, or parts do not fit it.
@@ -109,6 +111,9 @@ class GraphModel:
                 )
                 injector = config.injector.build(signal_width=encoder.signal_width)
                 injector.inject(base)
+                if load_init:
+                    encoder.load_init()
+                    injector.load_init()
                 condition = Condition(config.name, encoder, injector, null=config.without_graph)
                 conditions.append(condition.to(device))
             lora = None if recipe.lora is None else recipe.lora.build()
@@ -293,7 +298,12 @@ class GraphModel:
                 remedy="load it without `base`",
             )
         model = cls.build(
-            saved.recipe, feature_width=saved.feature_width, device=device, base=base, parts=saved.parts
+            saved.recipe,
+            feature_width=saved.feature_width,
+            device=device,
+            base=base,
+            parts=saved.parts,
+            load_init=False,
         )
         model.load_weights(folder)
         model.train(False)

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from graphcond.adapters.config import GatedSelfAttentionConfig as GatedSelfAttentionConfig
     from graphcond.adapters.config import InjectorConfig as InjectorConfig
     from graphcond.adapters.config import InjectorFields as InjectorFields
+    from graphcond.adapters.config import IPAdapterConfig as IPAdapterConfig
     from graphcond.adapters.config import LoraConfig as LoraConfig
     from graphcond.adapters.config import PromptTokenConfig as PromptTokenConfig
     from graphcond.adapters.controlnet import ControlNetInjector as ControlNetInjector
     from graphcond.adapters.gated_self_attention import (
         GatedSelfAttentionInjector as GatedSelfAttentionInjector,
     )
+    from graphcond.adapters.ip_adapter import IPAdapterInjector as IPAdapterInjector
     from graphcond.adapters.lora import LoraInjector as LoraInjector
     from graphcond.adapters.prompt_tokens import PromptTokenInjector as PromptTokenInjector
 else:

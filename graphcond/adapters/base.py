@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from graphcond.bases.base import Base
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError
 from graphcond.signals import Signal
 
 
@@ -19,6 +20,24 @@ def computed_like(tensor: Tensor) -> AbstractContextManager[object]:
     if tensor.dtype == torch.float32:
         return nullcontext()
     return torch.autocast(tensor.device.type, dtype=tensor.dtype)
+
+
+def key_of(site: str) -> str:
+    """A module's name as a key of an ``nn.ModuleDict``, which allows no dots."""
+    return site.replace(".", "/")
+
+
+def check_widths(kept: nn.Module, made: nn.Module, place: str) -> None:
+    """Check that layers of an earlier injection fit a base for which ``made`` are new ones.
+
+    Raises:
+        InputError: they were made for a base of other widths.
+    """
+    of_kept, of_made = ({name: p.shape for name, p in each.named_parameters()} for each in (kept, made))
+    if of_kept != of_made:
+        raise InputError(
+            "its layers were made for a base of other widths", place=place, remedy="inject a new one"
+        )
 
 
 Read = TypeVar("Read", bound=Signal)
@@ -55,6 +74,13 @@ class Injector(nn.Module, ABC, Generic[Read]):
         self, inputs: DenoiserInputs, signal: Read | None, scale: float = 1.0
     ) -> DenoiserInputs:
         """The inputs of the denoiser with ``signal`` in them; ``scale=0`` is exactly the base."""
+
+    def load_init(self) -> None:
+        """Read the released weights that the injector was told to start from, once it is injected.
+
+        Raises:
+            InputError: there are none, or they do not fit.
+        """
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""

@@ -163,6 +163,21 @@ class ControlNetConfig(InjectorFields):
         return injector
 
 
+class IPAdapterConfig(InjectorFields):
+    """Let cross-attention read graph tokens with keys and values of their own (IP-Adapter)."""
+
+    component = "graphcond.adapters.ip_adapter:IPAdapterInjector"
+    reads = GraphTokens
+    needs_sites = frozenset({"cross_attention"})
+    kind: Literal["ip_adapter"] = "ip_adapter"
+    visible: Visible = "everywhere"
+    """`in_boxes`: each place of the picture sees a graph token as much as its box covers of that place."""
+    site_scales: dict[str, float] = Field(default_factory=dict)
+    """A factor for the sites whose names start so: `{up_blocks: 1, down_blocks: 0}`; 1 for all others."""
+    init: str | None = Field(None, min_length=1)
+    """A released IP-Adapter (safetensors) to start from."""
+
+
 class LoraConfig(InjectorFields):
     """Low-rank updates of the denoiser, trained beside the graph modules."""
 
@@ -188,7 +203,13 @@ class LoraConfig(InjectorFields):
 
 def _injectors() -> dict[str, type[ComponentConfig]]:
     return by_kind(
-        (PromptTokenConfig, GatedSelfAttentionConfig, ControlNetConfig, LoraConfig),
+        (
+            PromptTokenConfig,
+            GatedSelfAttentionConfig,
+            IPAdapterConfig,
+            ControlNetConfig,
+            LoraConfig,
+        ),
         "graphcond.injectors",
         InjectorFields,
     )

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, computed_like
+from graphcond.adapters.base import Injector, check_widths, computed_like, key_of
 from graphcond.adapters.config import (
     Absent,
     GatedSelfAttentionConfig,
@@ -108,12 +108,8 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         if self.position_net is None:
             residual = self.start != "gates"
             self.position_net, self.blocks = PositionNet(token_width, residual=residual), new
-        elif _shapes(new) != _shapes(self.blocks):
-            raise InputError(
-                "its layers were made for a base of other widths",
-                place="gated self-attention",
-                remedy="inject a new one",
-            )
+        else:
+            check_widths(self.blocks, new, "gated self-attention")
         self.to(device=base.device, dtype=torch.float32)
         self._attached = [
             site.attach(partial(self._added, name, site.stride))
@@ -272,15 +268,6 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
     def _gate(self, name: str) -> float:
         gates = torch.stack([cast(GatedBlock, block).gate(name) for block in self.blocks.values()])
         return gates.detach().abs().mean().item()
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in module.named_parameters()}
-
-
-def key_of(block_name: str) -> str:
-    """A block's module name as a key of an ``nn.ModuleDict``, which allows no dots."""
-    return block_name.replace(".", "/")
 
 
 _STEM = "diffusion_pytorch_model"

@@ -21,7 +21,7 @@ from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector, computed_like
+from graphcond.adapters.base import Injector, check_widths, computed_like, key_of
 from graphcond.adapters.config import LoraConfig
 from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
@@ -104,13 +104,11 @@ class LoraInjector(Injector[Signal]):
         if self.injected:
             raise RuntimeError("LoRA is injected already; eject it first")
         adapted = self._adapted(base.denoiser)
-        made = nn.ModuleDict({name.replace(".", "/"): self._made(layer) for name, layer in adapted.items()})
+        made = nn.ModuleDict({key_of(name): self._made(layer) for name, layer in adapted.items()})
         if not self.layers:
             self.layers = made.eval()
-        elif _shapes(made) != _shapes(self.layers):
-            raise InputError(
-                "its layers were made for a base of other widths", place="lora", remedy="inject a new one"
-            )
+        else:
+            check_widths(self.layers, made, "lora")
         self.layers.to(device=base.device, dtype=torch.float32)
         for layer, update in zip(adapted.values(), self.layers.values(), strict=True):
             self._handles.append(layer.register_forward_hook(partial(self._updated, update)))
@@ -259,10 +257,6 @@ class LoraInjector(Injector[Signal]):
         if self._base is None:
             raise RuntimeError("LoRA is not injected, and its file follows the base: inject first")
         return self._base
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in module.named_parameters()}
 
 
 UP_AND_DOWN = {

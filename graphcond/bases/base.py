@@ -56,7 +56,11 @@ class Site:
         stride: side, in latents, of the square that one feature covers.
         text: the part of the sequence that is text, in joint attention.
         attach: for a ``block``: calls an addition with the site's features in every pass, recomputed ones
-            included, and adds what it returns.
+            included, and adds what it returns. For a ``cross_attention``: with the features that make its
+            queries, and what it returns is added to what was read, before the output projection.
+        queries: for a ``cross_attention``: the queries that features make, heads side by side.
+        keys_and_values: for a ``cross_attention``: the weights that make these of context tokens; None where
+            the denoiser changes tokens before.
         reader: for a ``block``: makes a trainable copy of its cross-attention; None where it has none that
             can be copied.
     """
@@ -70,6 +74,8 @@ class Site:
     text: slice | None = None
     attach: Callable[[Addition], Attachment] | None = None
     reader: Callable[[], ContextReader] | None = None
+    queries: Callable[[Tensor], Tensor] | None = None
+    keys_and_values: Callable[[], tuple[Tensor, Tensor]] | None = None
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of picture features, for latents of ``height`` x ``width``."""

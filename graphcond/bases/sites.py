@@ -94,6 +94,48 @@ class BetweenAttentions:
         self._entered.features = None
 
 
+class BeforeProjection:
+    """Hooks that add to what a diffusers ``Attention`` has read, before its output projection.
+
+    Args:
+        attention: an attention without a norm of groups or places before its queries.
+        addition: called in every pass with the features that the queries are made of.
+    """
+
+    def __init__(self, attention: Any, addition: Addition) -> None:
+        self._addition = addition
+        self._entered = local()  # several threads may run one denoiser
+        self._handles = [
+            attention.to_q.register_forward_pre_hook(self._enter),
+            attention.to_out[0].register_forward_pre_hook(self._add),
+        ]
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _enter(self, projection: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self._entered.features = args[0]
+
+    def _add(self, projection: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        features, self._entered.features = self._entered.features, None
+        added = self._addition(features)
+        return None if added is None else (args[0] + added, *args[1:])
+
+
+def queries_of(attention: Any, features: Tensor) -> Tensor:
+    """The queries of a diffusers ``Attention``, heads side by side, with what others hooked to its layers."""
+    queries: Tensor = attention.to_q(features)
+    return queries if attention.norm_q is None else attention.norm_q(queries)
+
+
+def keys_and_values_of(attention: Any) -> tuple[Tensor, Tensor]:
+    """The weights that make keys and values in a diffusers ``Attention``, without LoRA of peft."""
+    plain = plain_weights(attention)
+    return plain["to_k.weight"], plain["to_v.weight"]
+
+
 class ContextReader(nn.Module):
     """A trainable float32 copy of a block's cross-attention; it shares no weight with the denoiser.
 

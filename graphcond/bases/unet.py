@@ -25,10 +25,13 @@ from graphcond.bases.base_files import unet_facts
 from graphcond.bases.config import BaseFields, SiteKind
 from graphcond.bases.noise_process import Diffusion
 from graphcond.bases.sites import (
+    BeforeProjection,
     BetweenAttentions,
     ContextReader,
     filled,
+    keys_and_values_of,
     plain_weights,
+    queries_of,
     transformer_blocks,
 )
 from graphcond.bases.token_weights import install_token_weights, shown_places
@@ -144,7 +147,12 @@ class UNetBase(Base):
             heads = block.num_attention_heads
             if kind == "cross_attention" and block.attn2 is not None:
                 name = f"{name}.attn2"
-                found[name] = Site(name, kind, block.dim, block.attn2, heads, stride)
+                found[name] = Site(
+                    *(name, kind, block.dim, block.attn2, heads, stride),
+                    attach=partial(BeforeProjection, block.attn2),
+                    queries=partial(queries_of, block.attn2),
+                    keys_and_values=partial(keys_and_values_of, block.attn2),
+                )
             # Other norms put a scale and a gate between the attention's output and the features.
             elif kind == "block" and block.use_layer_norm and not block.only_cross_attention:
                 attach, reader = partial(BetweenAttentions, block), partial(_reader, block)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.config import GatConfig as GatConfig
     from graphcond.encoders.config import GCNConfig as GCNConfig
     from graphcond.encoders.config import GraphQFormerConfig as GraphQFormerConfig
+    from graphcond.encoders.config import ImagePromptsConfig as ImagePromptsConfig
     from graphcond.encoders.config import LayoutConfig as LayoutConfig
     from graphcond.encoders.config import NeighborMeanConfig as NeighborMeanConfig
     from graphcond.encoders.config import SageConfig as SageConfig
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.graph_network import GraphNetwork as GraphNetwork
     from graphcond.encoders.graph_networks import build_graph_network as build_graph_network
     from graphcond.encoders.graph_qformer import GraphQFormer as GraphQFormer
+    from graphcond.encoders.image_prompts import ImagePrompts as ImagePrompts
     from graphcond.encoders.layout import Layout as Layout
     from graphcond.encoders.neighbor_mean import NeighborMean as NeighborMean
     from graphcond.encoders.object_tokens import ObjectTokens as ObjectTokens

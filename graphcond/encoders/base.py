@@ -38,6 +38,13 @@ class Encoder(nn.Module, ABC, Generic[Read, Given]):
         given: Given = super().__call__(context.masked(), text)
         return given
 
+    def load_init(self) -> None:
+        """Read the released weights that the encoder was told to start from.
+
+        Raises:
+            InputError: there are none, or they do not fit.
+        """
+
     @abstractmethod
     def forward(self, context: Read, text: TextTokens) -> Given:
         """Encode ``context``; ``text`` is the targets' prompt, which an encoder may query with."""

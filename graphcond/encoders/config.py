@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.graph_network import GraphNetwork
     from graphcond.encoders.graph_qformer import GraphQFormer
 
+Projection: TypeAlias = Literal["plain", "plus"]
 Backend: TypeAlias = Literal["auto", "dgl", "torch"]
 Need: TypeAlias = Literal["text_projection"]
 GraphNetworkKind: TypeAlias = Literal["triple_gcn", "gcn", "sage", "gat"]
@@ -256,6 +257,23 @@ class NeighborMeanConfig(RelatingFields):
             feature_width=feature_width, token_width=base.facts.token_width, relations=self.relation_names()
         )
         return encoder
+
+
+class ImagePromptsConfig(EncoderFields):
+    """A few tokens of each neighbor's embedding: neighbors as the image prompts of an IP-Adapter."""
+
+    component = "graphcond.encoders.image_prompts:ImagePrompts"
+    kind: Literal["image_prompts"] = "image_prompts"
+    projection: Projection = "plain"
+    """One layer (`plain`), or a perceiver resampler (`plus`)."""
+    tokens: int | None = Field(None, ge=1, le=1024)
+    """Tokens of each neighbor; 4 with `plain` and 16 with `plus`, as released, unless given."""
+    states: int = Field(1, ge=1)
+    """With `plus`, how many embeddings that stand one after another are those of one picture."""
+    hidden: int | None = Field(None, ge=1)
+    """Width of the resampler; as wide as the tokens unless given."""
+    init: str | None = Field(None, min_length=1)
+    """A released IP-Adapter (safetensors) to start from."""
 
 
 class ObjectTokensConfig(EncoderFields):
@@ -582,6 +600,7 @@ def _encoders() -> dict[str, type[ComponentConfig]]:
         (
             GraphQFormerConfig,
             NeighborMeanConfig,
+            ImagePromptsConfig,
             TripleGCNConfig,
             GCNConfig,
             SageConfig,

@@ -180,6 +180,7 @@ def _build_model(
             device=device,
             base=None if recipe.training.train_base else base,  # others use it
             text_projection=gatherer.extractors.clip.text_projection if starts and not from_file else None,
+            load_init=recipe.start_from is None and not resumed,
         )
         if recipe.start_from is not None and not resumed:
             model.start_from(recipe.start_from)

@@ -25,6 +25,8 @@ INJECTOR_ROWS: dict[str, dict[str, Any]] = {  # a kind, and what is particular t
     "prompt_tokens added": {"place": "add"},
     "gated_self_attention": {},
     "gated_self_attention by coverage": {"place": "coverage", "keys": "tokens", "start": "cross_attention"},
+    "ip_adapter": {},
+    "ip_adapter in boxes": {"visible": "in_boxes"},
     "controlnet": {"layout_width": LAYOUT_WIDTH},
     "lora": {"rank": 4},
 }

@@ -19,7 +19,14 @@ from graphcond.bases.base import Base, LatentMoments, Site
 from graphcond.bases.config import DType, SiteKind
 from graphcond.bases.loading import DTYPES, load_part, load_scheduler
 from graphcond.bases.noise_process import Flow
-from graphcond.bases.sites import Addition, ContextReader, filled, plain_weights
+from graphcond.bases.sites import (
+    Addition,
+    BeforeProjection,
+    ContextReader,
+    filled,
+    plain_weights,
+    queries_of,
+)
 from graphcond.bases.token_weights import install_token_weights, shown_places
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import fingerprint, module_version
@@ -106,7 +113,11 @@ class SanaBase(Base):
             name, width = f"transformer_blocks.{number}", block.attn2.inner_dim
             if kind == "cross_attention":
                 name = f"{name}.attn2"
-                found[name] = Site(name, kind, width, block.attn2, block.attn2.heads, stride)
+                found[name] = Site(
+                    *(name, kind, width, block.attn2, block.attn2.heads, stride),
+                    attach=partial(BeforeProjection, block.attn2),
+                    queries=partial(queries_of, block.attn2),
+                )
             elif kind == "block":
                 own, heads = block.attn2, block.attn1.heads
                 attach, reader = partial(BeforeCrossAttention, own), partial(self._reader, own)

@@ -1,0 +1,82 @@
+"""Files of weights that others released: read safely, and named for what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphcond.errors import InputError
+from graphcond.io.readable import check_readable
+from graphcond.io.tensors import load_tensors, load_torch_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIGNS = {
+    "an IP-Adapter": ("ip_adapter.", ".to_k_ip."),
+    "a T2I-Adapter": ("adapter.body.", "adapter.conv_in.", "body.0.resnets."),
+    "a LoKr": ("lokr_",),
+    "a LoHa": ("hada_",),
+    "a LoRA": ("lora_", ".lora."),
+    "a ControlNet": ("controlnet_", "control_model.", "zero_convs."),
+    "a GLIGEN UNet": (".fuser.", "position_net."),
+    "a UNet": ("down_blocks.", "model.diffusion_model."),
+    "an autoencoder": ("decoder.up_blocks.", "first_stage_model."),
+    "a text encoder": ("text_model.",),
+}
+"""What the names of tensors give a method away by; the first that fits is meant."""
+
+
+def method_of(names: Iterable[str]) -> str:
+    """What kind of model has weights of these names, with its article."""
+    listed = list(names)
+    found = (
+        method for method, signs in SIGNS.items() if any(sign in name for name in listed for sign in signs)
+    )
+    return next(found, "something else")
+
+
+def read_released(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, Tensor], object]:
+    """The tensors of a released file, with the names of parts before theirs, and its place for messages.
+
+    Args:
+        weights: a safetensors file, a file of torch that has tensors alone, or the tensors themselves.
+
+    Raises:
+        InputError: missing or damaged, or a pickle that could run code.
+    """
+    if isinstance(weights, Mapping):
+        return _flat(weights), "the tensors"
+    path = Path(weights)
+    check_readable(path)
+    found = load_tensors(path) if path.suffix == ".safetensors" else load_torch_file(path)
+    if not isinstance(found, Mapping):
+        raise InputError("the file has no weights by name", place=path, remedy="give a file of weights")
+    return _flat(found), path
+
+
+def half_of(tensors: Mapping[str, Tensor], start: str, *, method: str, place: object) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``start``, without that beginning.
+
+    Raises:
+        InputError: there are none, since the file is one of another method.
+    """
+    found = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+    if not found:
+        raise InputError(
+            f"expected the weights of {method} ('{start}...'), got those of {method_of(tensors)}",
+            place=place,
+            remedy=f"give the file of {method}",
+        )
+    return found
+
+
+def _flat(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    flat: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": tensor for inner, tensor in value.items()}
+        else:
+            flat[name] = value
+    return {name: value for name, value in flat.items() if hasattr(value, "shape")}
