@@ -56,6 +56,9 @@ class GroundingSlot(Slot[Grounding]):
 SHOWN: ContextVar[Mapping[Slot[Any], Any]] = ContextVar("SHOWN", default=MappingProxyType({}))
 """What the slots hold in the denoiser call that runs in this thread."""
 
+IP_ADAPTER = "ip_adapter."
+"""How the names of those `DenoiserInputs.extras` begin that hold what IP-Adapters make of pictures."""
+
 
 @dataclass(frozen=True)
 class DenoiserInputs:

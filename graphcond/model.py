@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ConfigMixin
+from diffusers import ConfigMixin, ModelMixin
 from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from graphcond.adapters import LoraInjector
 from graphcond.bases import Base
 from graphcond.bases.base import check_published
+from graphcond.bases.config import DType
+from graphcond.bases.loading import dtype_name
 from graphcond.condition import Condition
 from graphcond.context import Context
 from graphcond.errors import InputError
@@ -33,7 +36,7 @@ from graphcond.saving.base_weights import KEY, read_recorded, recorded, warn_of_
 from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
 from graphcond.saving.model_card import model_card
-from graphcond.saving.model_folder import FORMAT, MANIFEST, local_folder, read_manifest
+from graphcond.saving.model_folder import FORMAT, MANIFEST, local_folder, read_manifest, write_index
 
 
 class GraphModel:
@@ -150,6 +153,14 @@ class GraphModel:
         """The device of the base."""
         return self.base.device
 
+    def follow_base(self) -> None:
+        """Put what was trained on the device on which the base computes."""
+        modules = [*self.conditions.values(), *([] if self.lora is None else [self.lora])]
+        for module in modules:
+            if any(parameter.device != self.device for parameter in module.parameters()):
+                module.to(self.device)
+                vars(self).pop("extractors", None)  # they are loaded again where they are needed
+
     def trainable_parameters(self) -> dict[str, dict[str, nn.Parameter]]:
         """The trainable parameters by name: a group for each condition, the LoRA, and a trained denoiser."""
         groups = {name: condition.trainable_parameters() for name, condition in self.conditions.items()}
@@ -252,6 +263,7 @@ class GraphModel:
                 "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
             }
             write_json(new / MANIFEST, manifest)
+            write_index(new)
             denoiser = self.base.denoiser_name if self.trains_base else None
             card = model_card(
                 self.recipe,
@@ -269,6 +281,8 @@ class GraphModel:
         *,
         device: torch.device | str = "cpu",
         base: Base | str | Path | None = None,
+        dtype: DType | torch.dtype | None = None,
+        variant: str | None = None,
     ) -> GraphModel:
         """Read what `save_pretrained` wrote, or a checkpoint in the layout of the InstructG2I release.
 
@@ -276,19 +290,29 @@ class GraphModel:
             name_or_folder: a folder, or an id on the Hugging Face hub.
             device: where to put everything.
             base: a loaded base to use in place of loading the model's, or the folder where its base is now.
+            dtype: number format of the base, instead of the recipe's. What was trained stays in float32.
+            variant: of the base's weight files, such as ``fp16``, instead of the recipe's.
 
         Raises:
             InputError: no such model, another format, a base that has moved, weights that do not fit its
-                recipe, or a base for a model that has a denoiser of its own.
+                recipe, a base for a model that has a denoiser of its own, or a format or variant for a base
+                that is loaded already or cannot have it.
         """
         folder = local_folder(name_or_folder)
+        format_ = {"dtype": dtype_name(dtype), "variant": variant}
+        changes = {name: value for name, value in format_.items() if value is not None}
+        if changes and isinstance(base, Base):
+            raise InputError("the base is loaded already", place=", ".join(changes), remedy="leave it out")
         moved = Path(base) if isinstance(base, str | Path) else None
         base = base if isinstance(base, Base) else None
         if is_release(folder):
             if moved is not None:
                 raise InputError("a release has its own base", place=folder, remedy="leave the base out")
-            return cls.from_release(read_release(folder), device=device, base=base)
-        saved = read_manifest(folder, base=moved)
+            release = read_release(folder)
+            own = release.recipe.base.model_copy(update=changes)
+            release = replace(release, recipe=release.recipe.model_copy(update={"base": own}))
+            return cls.from_release(release, device=device, base=base)
+        saved = read_manifest(folder, base=moved, changes=changes)
         if base is None:
             check_there(saved.recipe, folder / MANIFEST)
         if base is not None and saved.recipe.training.train_base:
@@ -417,6 +441,17 @@ class GraphModel:
     def _sampler_config(self, condition: str) -> Any:
         configs = () if self._recipe is None else self._recipe.conditions
         return next((one.sampler for one in configs if one.name == condition), None)
+
+
+class SavedGraphModel(ModelMixin):
+    """What a saved model's ``model_index.json`` names, for diffusers to find `GraphModel.from_pretrained`."""
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, folder: str, *, torch_dtype: torch.dtype | None = None, **_: Any
+    ) -> GraphModel:
+        """The model in ``folder``; diffusers' other options are for the files of networks."""
+        return GraphModel.from_pretrained(folder, dtype=torch_dtype)
 
 
 def _save(module: nn.Module, file: Path) -> None:

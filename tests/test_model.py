@@ -85,6 +85,8 @@ def test_no_base_weights_and_nothing_pickled(saved: Path) -> None:
     assert names == {
         "README.md",
         "graphcond.json",
+        "model_index.json",
+        "graphcond_pipeline.py",
         "conditions/neighbors/encoder.safetensors",
         "lora/pytorch_lora_weights.safetensors",
     }

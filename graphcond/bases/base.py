@@ -18,6 +18,7 @@ from diffusers import SchedulerMixin
 from diffusers.loaders import SanaLoraLoaderMixin
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
@@ -26,7 +27,7 @@ from graphcond.bases.sites import Addition, ContextReader, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.fingerprint import weights_sketch
-from graphcond.io.tensors import pick_device
+from graphcond.io.tensors import pick_device, runs_on
 from graphcond.signals import TextTokens
 
 
@@ -147,6 +148,8 @@ class Base(ABC):
     """Whether `denoise` reads a `DenoiserInputs.context_weight` for each place of the picture."""
     lora_mixin: ClassVar[Any] = SanaLoraLoaderMixin
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
+    loaders: ClassVar[tuple[type, ...]] = ()
+    """Further mixins of this family's pipelines in diffusers, whose methods `GraphPipeline` then has."""
     denoiser_name: ClassVar[str] = "transformer"
     """The name of the denoiser's folder in diffusers' layout, and of its part in a LoRA file."""
 
@@ -168,13 +171,43 @@ class Base(ABC):
 
     @property
     def device(self) -> torch.device:
-        """The device of the denoiser."""
-        return next(self.denoiser.parameters()).device
+        """The device on which the denoiser computes, also where its weights are offloaded."""
+        return runs_on(self.denoiser)
 
     @property
     def dtype(self) -> torch.dtype:
         """Number format of the denoiser's weights."""
         return next(self.denoiser.parameters()).dtype
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The networks and tokenizers, by the names that this family's pipelines in diffusers give them.
+
+        They are the attributes of the base with these names.
+        """
+        kinds = nn.Module, PreTrainedTokenizerBase
+        parts = {name: part for name, part in vars(self).items() if isinstance(part, kinds)}
+        return {name: part for name, part in parts.items() if name != "denoiser"}
+
+    def replace(self, name: str, part: Any) -> None:
+        """Use another part from now on, such as a smaller autoencoder, or the denoiser as compiled by torch.
+
+        Args:
+            name: in `components`.
+            part: the new one.
+
+        Raises:
+            InputError: it is another denoiser than the one to which injectors are attached.
+        """
+        if name == self.denoiser_name and getattr(part, "_orig_mod", part) is not self.denoiser:
+            raise InputError(
+                "the conditions are attached to this denoiser, and another cannot take its place",
+                place=name,
+                remedy="load the model with base=, a base that has the other denoiser",
+            )
+        old = getattr(self, name)
+        setattr(self, name, part)
+        self.others = tuple(part if one is old else one for one in self.others)
 
     @property
     def gradient_checkpointing(self) -> bool:
@@ -270,6 +303,18 @@ class Base(ABC):
 
         ``extras`` has the names and the shapes of `BaseFacts.extras`.
         """
+
+    def encode_skipping(self, prompts: Sequence[str], clip_skip: int) -> TextTokens:
+        """As `encode_prompt`, with states from ``clip_skip`` layers earlier in the text encoder.
+
+        Raises:
+            InputError: the base cannot leave out layers, or has not so many.
+        """
+        raise InputError(
+            f"{type(self).__name__} reads the last layer of its text encoder only",
+            place="clip_skip",
+            remedy="leave it out",
+        )
 
     def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
         """The characters of a prompt that each token of `encode_prompt` stands for: from, and up to.

@@ -37,6 +37,24 @@ def number_format(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
+def dtype_name(given: str | torch.dtype | None) -> str | None:
+    """The name in `DTYPES` of a number format, which may be given by torch's object for it; None for None.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    if given is None or given in DTYPES:
+        return given
+    if given not in names:
+        raise InputError(
+            f"expected {', '.join(DTYPES)} or torch's name of it, got {given!r}",
+            place="dtype",
+            remedy="use torch.float32, torch.float16 or torch.bfloat16",
+        )
+    return names[given]
+
+
 HUB_SECONDS = 10
 """Seconds to wait for the hub before the downloaded files are used."""
 

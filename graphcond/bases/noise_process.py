@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import retrieve_timesteps
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -98,13 +100,40 @@ class NoiseProcess(ABC):
             )
 
     def set_timesteps(
-        self, scheduler: SchedulerMixin, steps: int, *, device: torch.device, size: tuple[int, int]
-    ) -> None:
-        """Let ``scheduler`` prepare ``steps`` steps for latents of height and width ``size``.
+        self,
+        scheduler: SchedulerMixin,
+        steps: int,
+        *,
+        device: torch.device,
+        size: tuple[int, int],
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+    ) -> int:
+        """Let ``scheduler`` prepare its steps for latents of height and width ``size``; returns how many.
+
+        Args:
+            scheduler: keeps the timesteps.
+            steps: how many to make, if neither of the following is given.
+            device: of the timesteps.
+            size: height and width of the latents.
+            timesteps: to use instead of the scheduler's own, descending.
+            sigmas: noise levels to use instead.
 
         Raises:
-            InputError: it cannot make so many, or so few.
+            InputError: it cannot make so many, or so few, or takes no timesteps or sigmas.
         """
+        given = {"timesteps": timesteps, "sigmas": sigmas}
+        own = {name: values for name, values in given.items() if values is not None}
+        if own:
+            try:
+                made: int = retrieve_timesteps(scheduler, device=device, **own)[1]
+            except (AssertionError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{type(scheduler).__name__} does not take them ({str(error).splitlines()[0]})",
+                    place=", ".join(own),
+                    remedy="give num_inference_steps instead, or use another scheduler",
+                ) from error
+            return made
         try:
             self._prepare(scheduler, steps, device, size)
         except (
@@ -115,6 +144,7 @@ class NoiseProcess(ABC):
                 place="num_inference_steps",
                 remedy="use another number of steps, or another scheduler",
             ) from error
+        return steps
 
     def _prepare(
         self, scheduler: SchedulerMixin, steps: int, device: torch.device, size: tuple[int, int]

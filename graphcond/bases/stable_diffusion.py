@@ -25,7 +25,7 @@ from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.unet import UNetBase
 from graphcond.io.fingerprint import fingerprint, module_version
-from graphcond.io.tensors import pick_device
+from graphcond.io.tensors import pick_device, runs_on
 from graphcond.signals import TextTokens
 
 
@@ -109,9 +109,19 @@ class StableDiffusionBase(UNetBase):
     @torch.no_grad()
     def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
         """Token ids and hidden states of ``prompts``. The denoiser attends to the padding too."""
-        found = self.tokenized(self.tokenizer, prompts).to(self.text_encoder.device)
+        found = self.tokenized(self.tokenizer, prompts).to(runs_on(self.text_encoder))
         hidden = self.text_encoder(found.input_ids).last_hidden_state
-        return TextTokens(found.input_ids, hidden, found.attention_mask.bool())
+        return TextTokens(self.known(found.input_ids), hidden, found.attention_mask.bool())
+
+    @torch.no_grad()
+    def encode_skipping(self, prompts: Sequence[str], clip_skip: int) -> TextTokens:
+        """States of an earlier layer, normed as those of the last one are."""
+        self.check_skip(self.text_encoder, clip_skip)
+        found = self.tokenized(self.tokenizer, prompts).to(runs_on(self.text_encoder))
+        states = self.text_encoder(found.input_ids, output_hidden_states=True).hidden_states
+        tower = getattr(self.text_encoder, "text_model", self.text_encoder)  # as older transformers have it
+        hidden = tower.final_layer_norm(states[-1 - clip_skip])
+        return TextTokens(self.known(found.input_ids), hidden, found.attention_mask.bool())
 
     def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
         """Told by the tokenizer."""

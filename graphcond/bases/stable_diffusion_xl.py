@@ -22,7 +22,7 @@ from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, n
 from graphcond.bases.unet import UNetBase
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.io.fingerprint import fingerprint, module_version
-from graphcond.io.tensors import pick_device
+from graphcond.io.tensors import pick_device, runs_on
 from graphcond.signals import TextTokens
 
 
@@ -62,7 +62,8 @@ class StableDiffusionXLBase(UNetBase):
             scheduler=scheduler,
             pooled=text_encoders[1].config.projection_dim,
         )
-        self.text_encoders, self.tokenizers = text_encoders, tokenizers
+        self.text_encoder, self.text_encoder_2 = text_encoders
+        self.tokenizer, self.tokenizer_2 = tokenizers
         self.zeros_for_empty = zeros_for_empty
         self.conditions = partial(_added_conditions, pixels=self.facts.pixels_per_latent)
 
@@ -106,9 +107,19 @@ class StableDiffusionXLBase(UNetBase):
         return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property
+    def text_encoders(self) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+        """Both text encoders."""
+        return self.text_encoder, self.text_encoder_2
+
+    @property
+    def tokenizers(self) -> tuple[CLIPTokenizer, CLIPTokenizer]:
+        """The tokenizers of the text encoders."""
+        return self.tokenizer, self.tokenizer_2
+
+    @property
     def text_tower(self) -> nn.Module:
         """The second text encoder, whose ids `encode_prompt` gives."""
-        return self.text_encoders[1]
+        return self.text_encoder_2
 
     @property
     def tower_columns(self) -> slice:
@@ -121,21 +132,31 @@ class StableDiffusionXLBase(UNetBase):
 
         The denoiser attends to the padding too.
         """
-        _, _, first = self._read(0, prompts)
-        found, pooled, second = self._read(1, prompts)
+        return self._encoded(prompts, 0)
+
+    @torch.no_grad()
+    def encode_skipping(self, prompts: Sequence[str], clip_skip: int) -> TextTokens:
+        """States of both encoders from a layer further before the last one."""
+        self.check_skip(self.text_encoder, clip_skip + 1)
+        return self._encoded(prompts, clip_skip)
+
+    def _encoded(self, prompts: Sequence[str], skipped: int) -> TextTokens:
+        _, _, first = self._read(0, prompts, skipped)
+        found, pooled, second = self._read(1, prompts, skipped)
         hidden = torch.cat([first, second], dim=-1)
         if self.zeros_for_empty:
             empty = torch.tensor([prompt == "" for prompt in prompts], device=hidden.device)
             hidden = hidden.masked_fill(empty[:, None, None], 0)
             pooled = pooled.masked_fill(empty[:, None], 0)
-        return TextTokens(found.input_ids, hidden, found.attention_mask.bool(), {"pooled": pooled})
+        ids = self.known(found.input_ids)
+        return TextTokens(ids, hidden, found.attention_mask.bool(), {"pooled": pooled})
 
-    def _read(self, number: int, prompts: Sequence[str]) -> tuple[Any, Tensor, Tensor]:
-        """Tokens of one tokenizer, the first output of its encoder, and the states before the last layer."""
+    def _read(self, number: int, prompts: Sequence[str], skipped: int) -> tuple[Any, Tensor, Tensor]:
+        """Tokens of one tokenizer, the first output of its encoder, and the states before its last layers."""
         encoder = self.text_encoders[number]
-        found = self.tokenized(self.tokenizers[number], prompts).to(encoder.device)
+        found = self.tokenized(self.tokenizers[number], prompts).to(runs_on(encoder))
         answer = encoder(found.input_ids, output_hidden_states=True)
-        return found, answer[0], answer.hidden_states[-2]
+        return found, answer[0], answer.hidden_states[-2 - skipped]
 
     def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
         """Told by the tokenizer of `TextTokens.ids`."""

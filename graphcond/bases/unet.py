@@ -11,11 +11,18 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
-from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    SchedulerMixin,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.loaders import IPAdapterMixin, StableDiffusionLoraLoaderMixin, TextualInversionLoaderMixin
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
-from jaxtyping import Float
+from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from transformers import BatchEncoding, CLIPTokenizer
 
@@ -35,9 +42,10 @@ from graphcond.bases.sites import (
     transformer_blocks,
 )
 from graphcond.bases.token_weights import install_token_weights, shown_places
-from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.errors import Notice
+from graphcond.denoiser_inputs import IP_ADAPTER, DenoiserInputs
+from graphcond.errors import InputError, Notice
 from graphcond.io.fingerprint import module_version
+from graphcond.io.tensors import runs_on
 
 
 class UNetEncoderCopy(ControlNetModel, EncoderCopy):
@@ -76,6 +84,13 @@ class UNetEncoderCopy(ControlNetModel, EncoderCopy):
         return dict(zip(self.levels, (*down, mid), strict=True))
 
 
+class PicturePrompts(IPAdapterMixin):
+    """The loader of IP-Adapters, and what diffusers' pipelines make of the pictures that it reads."""
+
+    encode_image = StableDiffusionPipeline.encode_image
+    prepare_ip_adapter_image_embeds = StableDiffusionPipeline.prepare_ip_adapter_image_embeds
+
+
 class UNetBase(Base):
     """A frozen ``UNet2DConditionModel`` with a KL autoencoder.
 
@@ -93,9 +108,11 @@ class UNetBase(Base):
 
     weighs_places: ClassVar[bool] = True
     lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
+    loaders: ClassVar[tuple[type, ...]] = (StableDiffusionMixin, TextualInversionLoaderMixin, PicturePrompts)
     denoiser_name: ClassVar[str] = "unet"
     config: ClassVar[type[BaseFields]]
     """The config of this kind of base."""
+    denoiser: UNet2DConditionModel
 
     def __init__(
         self,
@@ -124,8 +141,20 @@ class UNetBase(Base):
             process=Diffusion(scheduler),
         )
         self.unet, self.vae = unet, vae
+        self._words: int = _config(text_encoders[-1]).vocab_size
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = lambda inputs: {}
         install_token_weights(self.sites("cross_attention").values())
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The parts, and None for those that the family's pipelines have and a base has not."""
+        missing = [name for name, kind in self.config.index.items() if kind == [None, None]]
+        return {**super().components, **dict.fromkeys(missing)}
+
+    def replace(self, name: str, part: Any) -> None:
+        """Use another part from now on."""
+        super().replace(name, part)
+        vars(self).pop("_vae_in_float32", None)
 
     def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
         """Run the UNet on this attention kernel from now on."""
@@ -140,7 +169,7 @@ class UNetBase(Base):
         if kind == "encoder_level":
             return {site.name: site for site in self._levels()}
         found, last = {}, len(self.unet.config.block_out_channels) - 1
-        for name, block in transformer_blocks(self.unet).items():
+        for name, block in transformer_blocks(self.denoiser).items():
             part, number, *_ = name.split(".")
             level = {"down_blocks": 0, "up_blocks": last}.get(part)  # None: the middle
             stride = 2 ** (last if level is None else abs(level - int(number)))
@@ -163,13 +192,15 @@ class UNetBase(Base):
     def tokenized(self, tokenizer: CLIPTokenizer, prompts: Sequence[str], **options: Any) -> BatchEncoding:
         """Token ids and attention mask of ``prompts``, padded and cut to `BaseFacts.token_count` tokens.
 
+        A word that textual inversion taught the tokenizer stands for all of its vectors.
+
         Args:
             tokenizer: of a text encoder.
             prompts: the texts.
             options: further ones of the tokenizer.
         """
         return tokenizer(
-            list(prompts),
+            TextualInversionLoaderMixin().maybe_convert_prompt(list(prompts), tokenizer),
             padding="max_length",
             max_length=self.facts.token_count,
             truncation=True,
@@ -177,10 +208,28 @@ class UNetBase(Base):
             **options,
         )
 
+    def known(self, ids: Int64[Tensor, "b n"]) -> Int64[Tensor, "b n"]:
+        """Token ids as encoders of graphs know them: the last of the vocabulary for words learned later."""
+        return ids.clamp(max=self._words - 1)
+
+    def check_skip(self, encoder: nn.Module, layers: int) -> None:
+        """Check that ``layers`` of the text encoder can be left out.
+
+        Raises:
+            InputError: it has not so many.
+        """
+        most: int = _config(encoder).num_hidden_layers
+        if not (isinstance(layers, int) and 0 <= layers <= most):
+            raise InputError(
+                f"expected a whole number, at most the {most} layers of the text encoder, got {layers!r}",
+                place="clip_skip",
+                remedy="leave it out",
+            )
+
     def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
         """The VAE's posterior for pictures with values in -1..1."""
         with torch.no_grad():
-            posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+            posterior = self.vae.encode(pixels.to(runs_on(self.vae), self.vae.dtype)).latent_dist
         scale = self.vae.config.scaling_factor
         return LatentMoments(posterior.mean * scale, posterior.std * scale)
 
@@ -222,6 +271,10 @@ class UNetBase(Base):
             *down, mid = (inputs.residuals.get(site, nothing).to(self.dtype) for site in sites)
             residuals["down_block_additional_residuals"] = tuple(down)
             residuals["mid_block_additional_residual"] = mid
+        added = self.conditions(inputs)
+        pictures = [inputs.extras[name] for name in sorted(inputs.extras) if name.startswith(IP_ADAPTER)]
+        if pictures:
+            added["added_cond_kwargs"] = {**added.get("added_cond_kwargs", {}), "image_embeds": pictures}
         places = shown_places(inputs, self.sites("cross_attention").values())
         with filled({**inputs.grounding, **places}):
             return self.unet(
@@ -230,15 +283,15 @@ class UNetBase(Base):
                 encoder_hidden_states=context.to(self.dtype),
                 encoder_attention_mask=None if places else weight,
                 **residuals,
-                **self.conditions(inputs),
+                **added,
             ).sample
 
     def copy_encoder(self, embedding: Callable[[int], nn.Module]) -> UNetEncoderCopy:
         """Diffusers' ControlNet with the weights of the UNet, without LoRA."""
-        copy = UNetEncoderCopy.from_unet(self.unet, load_weights_from_unet=False)
+        copy = UNetEncoderCopy.from_unet(self.denoiser, load_weights_from_unet=False)
         copy.controlnet_cond_embedding = embedding(copy.config.block_out_channels[0])
         copy.levels, copy.conditions = tuple(self.sites("encoder_level")), self.conditions
-        plain = plain_weights(self.unet)
+        plain = plain_weights(self.denoiser)
         copied = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
         copy.load_state_dict({name: plain[name] for name in copied}, strict=False)
         return copy
@@ -249,9 +302,9 @@ class UNetBase(Base):
 
     def _levels(self) -> Iterator[Site]:
         """In the order of diffusers' ``down_block_additional_residuals``, the middle last."""
-        widths = self.unet.config.block_out_channels
-        yield Site("conv_in", "encoder_level", widths[0], self.unet.conv_in)
-        for number, (block, width) in enumerate(zip(self.unet.down_blocks, widths, strict=True)):
+        widths = self.denoiser.config.block_out_channels
+        yield Site("conv_in", "encoder_level", widths[0], self.denoiser.conv_in)
+        for number, (block, width) in enumerate(zip(self.denoiser.down_blocks, widths, strict=True)):
             attentions = "attentions" if getattr(block, "attentions", None) else "resnets"
             for layer, module in enumerate(getattr(block, attentions)):
                 name = f"down_blocks.{number}.{attentions}.{layer}"
@@ -260,7 +313,11 @@ class UNetBase(Base):
                 name = f"down_blocks.{number}.downsamplers.{layer}"
                 yield Site(name, "encoder_level", width, module, stride=2 ** (number + 1))
         stride = 2 ** (len(widths) - 1)
-        yield Site("mid_block", "encoder_level", widths[-1], self.unet.mid_block, stride=stride)
+        yield Site("mid_block", "encoder_level", widths[-1], self.denoiser.mid_block, stride=stride)
+
+
+def _config(network: nn.Module) -> Any:
+    return network.config
 
 
 def _reader(block: BasicTransformerBlock) -> ContextReader:

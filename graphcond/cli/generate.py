@@ -46,6 +46,15 @@ def generate(
     index: Annotated[
         int | None, typer.Option(min=0, help="Which scene of the file, counted from 0; all unless given.")
     ] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A picture to start from, instead of noise.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="0..1, how little is kept of --image; 0.8, and 1 with --mask.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="White where --image is drawn anew; of its size.")
+    ] = None,
     negative_prompt: Annotated[str, typer.Option(help="What to keep away from.")] = "",
     text_scale: Annotated[float | None, typer.Option(help="s_T, how strongly the text steers.")] = None,
     graph_scale: Annotated[
@@ -76,6 +85,8 @@ def generate(
         graphcond generate outputs/demo/model --graph outputs/demo/graph --target 000012 --graph-scale 3
 
         graphcond generate outputs/scenes/sgcond-v/final --scene scene.json --seed 3
+
+        graphcond generate outputs/demo/model --prompt "a star" --image a.png --mask hole.png
     """
     from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
@@ -87,6 +98,9 @@ def generate(
     if mode is not None and mode not in modes:
         raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
     options: dict[str, Any] = {
+        "image": image,
+        "mask_image": mask,
+        "strength": strength,
         "negative_prompt": negative_prompt,
         "guidance_scale": text_scale,
         "graph_guidance_scale": graph_scale[0] if graph_scale and len(graph_scale) == 1 else graph_scale,

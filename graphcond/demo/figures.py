@@ -16,6 +16,7 @@ from graphcond.drawing.sheets import Cell, contact_sheet
 from graphcond.evaluation.arms import Arm, ModelPictures, noise_of
 from graphcond.io.files import atomic_file
 from graphcond.io.pictures import open_picture
+from graphcond.progress import silent
 
 SHOWN_NEIGHBORS = 3
 ROWS = 8
@@ -124,7 +125,11 @@ def _mix(
 
     def draw(scales: list[float]) -> Image.Image:
         return maker.pipeline(
-            prompt, graphs, generator=noise_of(first, seed), **options | {"graph_guidance_scale": scales}
+            prompt,
+            graphs,
+            generator=noise_of(first, seed),
+            on_step=silent("mix"),
+            **options | {"graph_guidance_scale": scales},
         ).images[0]
 
     return [[draw([down, across]) for across in MIXED] for down in MIXED]

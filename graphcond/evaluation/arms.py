@@ -14,6 +14,7 @@ from PIL import Image
 
 from graphcond.data.contexts import AnySource, Sampled
 from graphcond.pipeline import GraphPipeline, graph_arguments
+from graphcond.progress import silent
 
 Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 
@@ -98,6 +99,7 @@ class ModelPictures:
             [texts[row] for row in rows.tolist()],
             **graph_arguments(graphs),
             generator=noise_of(rows, seed),
+            on_step=silent(arm),
             **self.settings.options(),
         ).images
 

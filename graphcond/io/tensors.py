@@ -17,7 +17,7 @@ from graphcond.io.readable import check_readable
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 _NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", "Float32", "Float64")
 
@@ -42,6 +42,21 @@ def pick_device(device: torch.device | str | None, *, place: object = "device") 
             f"the device '{device}' is not available here", place=place, remedy="leave it out, or use 'cpu'"
         ) from None
     return chosen
+
+
+def runs_on(network: nn.Module) -> torch.device:
+    """The device on which a network computes; offloaded weights (accelerate, diffusers) rest elsewhere."""
+    import torch
+    from diffusers.hooks.group_offloading import _get_group_onload_device
+
+    for module in network.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    try:
+        return torch.device(_get_group_onload_device(network))
+    except ValueError:  # its groups are not offloaded
+        return next(network.parameters()).device
 
 
 def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from graphcond.errors import InputError
-from graphcond.io.files import read_json
+from graphcond.io.files import read_json, write_json
 from graphcond.io.hub import why_not_loaded
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.recipe.recipe import without_null
@@ -21,6 +23,12 @@ FORMAT = 1
 """Version of the folder layout that `GraphModel.save_pretrained` writes."""
 
 MANIFEST = "graphcond.json"
+
+INDEX = "model_index.json"
+"""Names the classes that diffusers' ``DiffusionPipeline.from_pretrained`` makes of the folder."""
+
+OPENER = "graphcond_pipeline"
+"""The module beside it, without which diffusers looks for the classes in itself alone."""
 
 _DOWNLOADED = ["*.json", "*.safetensors", "*.md", "*.txt", "gnn/*.pt", "image_proj_model/*.pt"]
 
@@ -60,6 +68,18 @@ def local_folder(name_or_folder: str | Path) -> Path:
         raise InputError(f"no such model ({reason})", place=name_or_folder, remedy=remedy) from error
 
 
+def write_index(folder: Path) -> None:
+    """Write the two files by which ``DiffusionPipeline.from_pretrained(folder)`` opens a saved model."""
+    index = {
+        "_class_name": [OPENER, "GraphPipeline"],
+        "_diffusers_version": version("diffusers"),
+        "model": ["graphcond.model", "SavedGraphModel"],
+    }
+    write_json(folder / INDEX, index)
+    source = "from graphcond.pipeline import GraphPipeline  # noqa: F401\n"
+    (folder / f"{OPENER}.py").write_text(source, encoding="utf-8")
+
+
 def saved_recipe(name_or_folder: str | Path) -> Recipe:
     """The recipe of a model, without loading its base.
 
@@ -74,12 +94,15 @@ def saved_recipe(name_or_folder: str | Path) -> Recipe:
     return read_release(folder).recipe
 
 
-def read_manifest(folder: Path, *, base: Path | None = None) -> Manifest:
+def read_manifest(
+    folder: Path, *, base: Path | None = None, changes: Mapping[str, str] = MappingProxyType({})
+) -> Manifest:
     """Read the facts that a saved model records about itself.
 
     Args:
         folder: of the model.
         base: the folder where its base is now.
+        changes: settings of its base to use instead of those that it was trained with.
 
     Raises:
         InputError: the folder is not a saved model, or has another format; its base is no folder.
@@ -106,5 +129,7 @@ def read_manifest(folder: Path, *, base: Path | None = None) -> Manifest:
         values["conditions"] = [without_null(c) if isinstance(c, dict) else c for c in values["conditions"]]
     if base is not None:
         values = on_base(values, base)
+    if changes and isinstance(values, dict) and isinstance(values.get("base"), dict):
+        values["base"] |= changes
     recipe, parts = found_in(folder, values)
     return Manifest(parse_recipe(recipe, place=place), width, parts)

@@ -17,6 +17,7 @@ from graphcond.io.files import atomic_file
 from graphcond.io.pictures import open_picture, to_square
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline, graph_arguments
+from graphcond.progress import silent
 from graphcond.scenes import draw_graph
 from graphcond.training.examples import Examples
 from graphcond.training.randomness import Purpose, generator_of
@@ -83,6 +84,7 @@ class Previews:
             height=self._resolution,
             width=self._resolution,
             generator=noise,
+            on_step=silent("previews"),
         ).images
 
     def _texts(self) -> list[str]:

@@ -117,6 +117,30 @@ def test_neighbors_from_files(model: Path, paintings: Path, tmp_path: Path) -> N
     assert Image.open(tmp_path / "a.png").tobytes() == Image.open(tmp_path / "b.png").tobytes()
 
 
+def test_it_draws_into_a_picture(model: Path, paintings: Path, tmp_path: Path) -> None:
+    file, *neighbors = sorted(paintings.glob("*.png"))
+    picture, mask = tmp_path / "picture.png", tmp_path / "mask.png"
+    Image.open(file).resize((64, 64)).save(picture)
+    hole = Image.new("L", (64, 64))
+    hole.paste(255, (32, 0, 64, 64))
+    hole.save(mask)
+    drawn = []
+    for number, options in enumerate((["--strength", "0.5"], ["--mask", mask], [])):
+        out = tmp_path / f"{number}.png"
+        from_picture = ["--image", picture, *options] if options else []
+        run(model, out, "--prompt", "a star", "--neighbors", neighbors[0], *from_picture)
+        drawn.append(np.asarray(Image.open(out), np.int64))
+    assert all((one != other).any() for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
+    Image.new("L", (64, 32)).save(mask)
+    for wrong, message in [
+        (["--mask", mask], "mask_image: there is no picture to draw from. Give one (image=, --image)"),
+        (["--image", picture, "--mask", mask], "the picture has (64, 64) pixels (height, width), the mask"),
+        (["--image", picture, "--strength", "2"], "strength: expected a number in 0..1, got 2.0"),
+        (["--image", tmp_path / "none.png"], "none.png: no such picture"),
+    ]:
+        assert message in complaint(model, "--prompt", "a star", *wrong)
+
+
 def test_scales_seeds_and_graphs_change_the_picture(model: Path, paintings: Path, tmp_path: Path) -> None:
     files = sorted(paintings.glob("*.png"))
     variants = [

@@ -98,6 +98,8 @@ def test_what_a_saved_model_holds(model: Path) -> None:
     assert {path.name for path in model.iterdir()} == {
         "README.md",
         "graphcond.json",
+        "model_index.json",
+        "graphcond_pipeline.py",
         "conditions",
         "base",
         "image_encoder",

@@ -78,7 +78,7 @@ def test_the_mode_changes_the_picture_only_where_there_is_a_graph(pipe: GraphPip
         ),
         ({"neighbors": given(6)}, "expected at most 5 neighbors of one target, as in training, got 6"),
         ({"neighbors": [*pictures(1), pictures(1)]}, "pictures and other things are mixed"),
-        ({"neighbors": ["one.png"]}, "a graph is a list of pictures, not str"),
+        ({"neighbors": ["one.png"]}, "one.png: no such picture"),
     ],
 )
 def test_what_is_refused(pipe: GraphPipeline, options: dict[str, Any], message: str) -> None:

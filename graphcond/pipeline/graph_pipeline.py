@@ -1,0 +1,585 @@
+"""GraphPipeline: a prompt and one or several graphs to pictures, with the conventions of diffusers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from jaxtyping import Float
+from torch import Tensor
+
+from graphcond.bases import Base
+from graphcond.bases.cut_prompts import note_on_cut
+from graphcond.condition import Condition
+from graphcond.config import as_number
+from graphcond.context import NeighborFeatures, SceneFeatures
+from graphcond.data.scene_features import scene_features
+from graphcond.denoiser_inputs import IP_ADAPTER
+from graphcond.errors import InputError, Notice
+from graphcond.features.clip_vision import ClipVisionExtractor
+from graphcond.features.feature_cache import FeatureCache
+from graphcond.features.load import PictureExtractor, WordExtractor
+from graphcond.features.text_features import TextModelExtractor
+from graphcond.features.words import WordTable
+from graphcond.guidance import BranchCaller, GraphGuidance, GuidedGraph
+from graphcond.io.pictures import from_pixels
+from graphcond.model import GraphModel
+from graphcond.pipeline.arguments import Generators, check_choice, check_count, check_steps, texts_of
+from graphcond.pipeline.denoising import (
+    GivenPicture,
+    Latents,
+    Steps,
+    drawn_noise,
+    picture_latents,
+    read_given,
+)
+from graphcond.pipeline.graphs import (
+    NEIGHBORS,
+    SCENE,
+    GraphReader,
+    Graphs,
+    Picture,
+    Scenes,
+    graphs_by_condition,
+    pictures_of,
+)
+from graphcond.pipeline.text import GivenText, texts
+from graphcond.progress import Progress
+from graphcond.scene_graph import SceneGraph
+from graphcond.signals import TextTokens
+
+OutputType = Literal["pil", "np", "pt", "latent"]
+
+PipelineOutput = ImagePipelineOutput
+"""Pictures by ``output_type``: a list, an array (b, height, width, 3) or a tensor (b, 3, height, width) with
+values in 0..1, or latents."""
+
+
+@cache
+def _of_family(cls: type, base: type[Base]) -> type:
+    """``cls`` with the loaders that diffusers' pipelines of this family of bases have."""
+    return type(cls.__name__, (cls, *base.loaders, base.lora_mixin), {"__module__": cls.__module__})
+
+
+class GraphPipeline(DiffusionPipeline):
+    """Draws pictures with a graph-conditioned model, as diffusers' pipelines do.
+
+    ``scheduler`` may be replaced by any of diffusers' schedulers that fits the base, and so may the base's
+    other parts (``vae``, ``text_encoder`` ..., see ``components``), but not the denoiser. The methods of
+    diffusers' pipelines of the base's family act on the base: ``to``, offloading, and the loaders of LoRAs,
+    textual inversions and IP-Adapters. What was trained stays in float32.
+
+    Args:
+        model: the model.
+        extractor: embeds neighbor pictures (a CLIP) or the words of scene graphs (any text encoder);
+            loaded from the recipe when first needed.
+    """
+
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->transformer->unet->vae"
+    _callback_tensor_inputs = ("latents", "prompt_embeds", "negative_prompt_embeds")
+
+    def __new__(cls, model: GraphModel, *args: Any, **kwargs: Any) -> GraphPipeline:
+        """A pipeline with the loaders of the base's family."""
+        made: GraphPipeline = object.__new__(_of_family(cast("Any", cls), type(model.base)))
+        return made
+
+    def __init__(self, model: GraphModel, extractor: PictureExtractor | WordExtractor | None = None) -> None:
+        model.train(False)  # parts made by hand start in training mode, where dropout is on
+        self.model = model
+        self._given = extractor
+        self._cut: set[str] = set()  # prompts that were said to be cut
+        self._interrupt, self._num_timesteps, self._guidance_scale = False, 0, model.guidance.text
+        self._clip_skip: int | None = None
+        self._progress_bar_config = {"disable": None}  # then there is none where no terminal shows it
+        self.register_modules(**model.base.components, scheduler=model.base.new_scheduler())
+        self.vae_scale_factor = model.base.facts.pixels_per_latent
+        self.image_processor = VaeImageProcessor(self.vae_scale_factor)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a part of the base is replaced in the base too."""
+        if name in vars(self) and self.model.base.components.get(name) is not None:
+            self.model.base.replace(name, value)
+        if name == "scheduler" and not isinstance(value, SchedulerMixin):
+            object.__setattr__(self, name, value)  # drawing says what is wrong with it
+        else:
+            super().__setattr__(name, value)
+
+    @classmethod
+    def _get_signature_keys(cls, obj: Any) -> tuple[list[str], list[str]]:
+        """What diffusers takes for the parts of a pipeline: of this one, those that are registered."""
+        if isinstance(obj, type):
+            found: tuple[list[str], list[str]] = super()._get_signature_keys(obj)
+            return found
+        return sorted(name for name in obj.config if not name.startswith("_")), []
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name_or_folder: str | Path,
+        *,
+        device: torch.device | str = "cpu",
+        base: Base | str | Path | None = None,
+        torch_dtype: torch.dtype | None = None,
+        variant: str | None = None,
+    ) -> GraphPipeline:
+        """A pipeline from a saved model, or from a released checkpoint of InstructG2I.
+
+        Args:
+            name_or_folder: a folder, or an id on the Hugging Face hub.
+            device: where to put everything.
+            base: a loaded base to use in place of loading the model's, or the folder where its base is now.
+            torch_dtype: number format of the base, instead of the recipe's.
+            variant: of the base's weight files, such as ``fp16``.
+
+        Raises:
+            InputError: no such model, or one that cannot be loaded.
+        """
+        options: dict[str, Any] = {"device": device, "base": base, "dtype": torch_dtype, "variant": variant}
+        return cls(GraphModel.from_pretrained(name_or_folder, **options))
+
+    @classmethod
+    def from_parts(
+        cls, base: Base, *conditions: Condition, extractor: PictureExtractor | WordExtractor
+    ) -> GraphPipeline:
+        """A pipeline composed by hand, without a recipe. It draws; to save it, write a recipe.
+
+        Args:
+            base: the frozen base.
+            conditions: the conditions of the base.
+            extractor: whose embeddings the encoders read.
+        """
+        return cls(GraphModel(base, conditions, feature_width=extractor.width), extractor)
+
+    def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
+        """Write the model; see `GraphModel.save_pretrained`."""
+        self.model.save_pretrained(folder)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
+        """Upload the model; see `GraphModel.push_to_hub`."""
+        return self.model.push_to_hub(repo_id, **options)
+
+    def to(self, *args: Any, **kwargs: Any) -> GraphPipeline:
+        """Move the base, in another number format if one is given, and what was trained along with it."""
+        super().to(*args, **kwargs)
+        self.model.follow_base()
+        return self
+
+    def set_use_memory_efficient_attention_xformers(
+        self, valid: bool, attention_op: Callable[..., Any] | None = None
+    ) -> None:
+        """Run the networks on xformers, or no longer."""
+        super().set_use_memory_efficient_attention_xformers(valid, attention_op)
+        self.model.base.attention = "xformers" if valid else "sdpa"
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the remaining steps are left out; a callback sets ``_interrupt``, as in diffusers."""
+        return self._interrupt
+
+    @property
+    def num_timesteps(self) -> int:
+        """The number of steps of the last call."""
+        return self._num_timesteps
+
+    @property
+    def guidance_scale(self) -> float:
+        """s_T of the last call."""
+        return self._guidance_scale
+
+    @property
+    def clip_skip(self) -> int | None:
+        """That of the last call."""
+        return self._clip_skip
+
+    @property
+    def extractor(self) -> PictureExtractor:
+        """The CLIP that embeds neighbor pictures.
+
+        Raises:
+            InputError: the model has none.
+        """
+        if self._given is None or isinstance(self._given, TextModelExtractor):
+            return self.model.extractors.pictures
+        return self._given
+
+    @property
+    def words(self) -> WordExtractor:
+        """The text encoder that embeds the words of scene graphs.
+
+        Raises:
+            InputError: the model has none.
+        """
+        if self._given is None or isinstance(self._given, ClipVisionExtractor):
+            return self.model.extractors.words
+        return self._given
+
+    @cached_property
+    def _words(self) -> WordTable:
+        return WordTable(self.words, FeatureCache())
+
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str],
+        device: torch.device | str | None = None,
+        num_images_per_prompt: int = 1,
+        do_classifier_free_guidance: bool = True,
+        negative_prompt: str | Sequence[str] | None = None,
+        *,
+        clip_skip: int | None = None,
+    ) -> tuple[Tensor | None, ...]:
+        """What `__call__` takes as ``prompt_embeds`` and ``negative_prompt_embeds``, a row for each picture.
+
+        For SDXL the pooled vectors of both follow.
+
+        Args:
+            prompt: one prompt or several.
+            device: where to put them; that of the base unless given.
+            num_images_per_prompt: rows of each prompt.
+            do_classifier_free_guidance: otherwise there is None for the negative prompt.
+            negative_prompt: one or one each; empty unless given.
+            clip_skip: layers of the text encoder that are left out at its end.
+        """
+        given = GivenText(prompt, negative_prompt, clip_skip=clip_skip)
+        text, empty = texts(self.model.base, given, texts_of(prompt, "prompt"), num_images_per_prompt)
+        rows = [one.hidden for one in (text, empty)]
+        rows += [one.extras[name] for name in sorted(text.extras) for one in (text, empty)]
+        return tuple(
+            None if number % 2 and not do_classifier_free_guidance else row.to(device)
+            for number, row in enumerate(rows)
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        neighbors: Graphs = None,
+        *,
+        scene: Scenes = None,
+        image: Any = None,
+        mask_image: Any = None,
+        strength: float | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        guidance_scale: float | None = None,
+        graph_guidance_scale: float | Sequence[float] | None = None,
+        guidance_mode: Literal["separate", "joint"] | None = None,
+        guidance_rescale: float | None = None,
+        guidance_start: float | None = None,
+        guidance_end: float | None = None,
+        batched: bool = True,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        eta: float = 0.0,
+        num_images_per_prompt: int = 1,
+        height: int | None = None,
+        width: int | None = None,
+        generator: Generators = None,
+        latents: Float[Tensor, "b channels h w"] | None = None,
+        prompt_embeds: Float[Tensor, "b n c"] | None = None,
+        negative_prompt_embeds: Float[Tensor, "b n c"] | None = None,
+        pooled_prompt_embeds: Float[Tensor, "b p"] | None = None,
+        negative_pooled_prompt_embeds: Float[Tensor, "b p"] | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: list[Tensor] | None = None,
+        clip_skip: int | None = None,
+        output_type: OutputType = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[..., Any] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        on_step: Progress | None = None,
+    ) -> Any:
+        """Draw one or more pictures for each prompt.
+
+        Arguments of diffusers' pipelines mean what they mean there. The pictures are in a `PipelineOutput`.
+
+        Args:
+            prompt: one prompt or several.
+            neighbors: one graph: a picture or a list of them, opened or as files, or their embeddings as
+                `NeighborFeatures` with a row per prompt. None draws without graph. If ``prompt`` is a list, a
+                list of lists of pictures is a graph for each prompt. Several graphs in every picture are a
+                list of features, `[pipe.embed(one), pipe.embed(other)]`, or, for a single prompt, a list
+                of lists of pictures. For a model with several conditions: a mapping from a condition's name
+                to its graph or graphs.
+            scene: a scene graph for all pictures, or one for each prompt (a single prompt is repeated); or
+                their `SceneFeatures` with a row per prompt. For conditions that read different scenes: a
+                mapping from their names. None draws without.
+            image: a picture to start from, or one for each prompt: PIL, a file, an array or tensor in 0..1.
+            mask_image: where ``image`` is drawn anew (white) and where it is kept (black).
+            strength: 0..1, how little is kept of ``image``; 0.8 unless given, and 1 with a mask.
+            negative_prompt: the text of the unconditional branch, one or one each; empty unless given.
+            guidance_scale: s_T; the recipe's unless given.
+            graph_guidance_scale: s_G, one for all graphs or one each; the recipe's unless given.
+            guidance_mode: ``separate`` or ``joint``; see `GraphGuidance`.
+            guidance_rescale: 0..1; see `GraphGuidance`.
+            guidance_start: fraction of the steps from which graphs steer.
+            guidance_end: fraction of the steps up to which they do.
+            batched: all guidance branches in one denoiser call, or one after another to save memory.
+            num_inference_steps: denoising steps.
+            timesteps: those of the steps, instead; descending.
+            sigmas: the noise levels of the steps, instead; descending.
+            eta: of DDIM, 0..1: how much noise its steps add.
+            num_images_per_prompt: pictures of each prompt.
+            height: in pixels; that of ``latents`` or ``image``, or the base's own, unless given.
+            width: in pixels, likewise.
+            generator: of the initial noise (and of a scheduler that draws noise).
+            latents: initial noise, standard normal, in place of drawing it.
+            prompt_embeds: what `encode_prompt` gives, in place of encoding the prompt; a row for each prompt.
+                With a graph give the prompt too, for encoders that read it.
+            negative_prompt_embeds: likewise for the negative prompt.
+            pooled_prompt_embeds: of SDXL, beside ``prompt_embeds``.
+            negative_pooled_prompt_embeds: of SDXL, beside ``negative_prompt_embeds``.
+            ip_adapter_image: of the IP-Adapters that `load_ip_adapter` loaded.
+            ip_adapter_image_embeds: in place of encoding these.
+            clip_skip: layers of the text encoder that are left out at its end.
+            output_type: ``pil`` pictures, an ``np`` array or a ``pt`` tensor in 0..1, or the last ``latent``.
+            return_dict: otherwise a tuple of the pictures.
+            callback_on_step_end: called after each step with the pipeline, the step, the timestep and a dict
+                of tensors; what it returns takes their place.
+            callback_on_step_end_tensor_inputs: their names: ``latents``, ``prompt_embeds`` and
+                ``negative_prompt_embeds``, each as the branches with and without text have it.
+            on_step: called after each step with its number and the number of steps, in place of the bar.
+
+        Raises:
+            InputError: an argument has a wrong type or value, sizes or graphs do not fit, or the scales
+                are so large that the picture has no finite values.
+        """
+        base, ours = self.model.base, self.model.guidance
+        check_choice(output_type, get_args(OutputType), "output_type")
+        if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
+        for name in callback_on_step_end_tensor_inputs:
+            check_choice(name, self._callback_tensor_inputs, "callback_on_step_end_tensor_inputs")
+        base.process.check_scheduler(self.scheduler)
+        steps = check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
+        copies = check_count(num_images_per_prompt, "num_images_per_prompt")
+        mode = ours.mode if guidance_mode is None else guidance_mode
+        check_choice(mode, ("separate", "joint"), "guidance_mode")
+        given = {
+            argument: graphs_by_condition(value, self.model.reading(argument.reads), argument)
+            for argument, value in ((NEIGHBORS, neighbors), (SCENE, scene))
+        }
+        written = GivenText(
+            *(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds),
+            *(pooled_prompt_embeds, negative_pooled_prompt_embeds, clip_skip),
+        )
+        prompts = written.prompts(with_graph=any(given.values()))
+        if isinstance(prompt, str) and given[SCENE]:
+            (some,) = next(iter(given[SCENE].values()))
+            prompts *= len(some) if isinstance(some, list) else some.present.shape[0]
+        text, empty = texts(base, written, prompts, copies)
+        self.warn_of_cut([*prompts, *written.negatives(len(prompts))])
+        text, empty = self._with_pictures(text, empty, ip_adapter_image, ip_adapter_image_embeds)
+        self.model.follow_base()
+        reader = GraphReader(self.model, self.embed, self.read)
+        one_each = not isinstance(prompt, str)
+        graphs = reader.guided(given, text, empty, joint=mode == "joint", copies=copies, one_each=one_each)
+
+        def number(value: Any, default: float, name: str) -> float:
+            return default if value is None else as_number(value, name)
+
+        guidance = GraphGuidance(
+            graphs=self._scales(graphs, graph_guidance_scale),
+            conditions=tuple(graph.condition.name for graph in graphs),
+            text=number(guidance_scale, ours.text, "guidance_scale"),
+            mode=mode if graphs else "separate",
+            rescale=number(guidance_rescale, ours.rescale, "guidance_rescale"),
+            start=number(guidance_start, ours.start, "guidance_start"),
+            end=number(guidance_end, ours.end, "guidance_end"),
+            batched=batched,
+        )
+        picture = read_given(base, image, mask_image, strength, (height, width))
+        if picture is not None:
+            height, width = picture.pixels.shape[2:]
+        rows = len(text.ids)
+        clean = None if picture is None else picture_latents(base, picture.pixels, rows, copies, generator)
+        noise = drawn_noise(base, rows, (height, width), generator, latents)
+        run = Steps(
+            *(base, self.scheduler, steps, (noise.shape[2], noise.shape[3])),
+            strength=None if picture is None else picture.strength,
+            eta=as_number(eta, "eta"),
+            generator=generator,
+            timesteps=timesteps,
+            sigmas=sigmas,
+        )
+        caller = BranchCaller(base, self.model.conditions, text, empty, graphs, lora=self.model.lora)
+        self._guidance_scale, self._clip_skip = guidance.text, clip_skip
+        after = partial(self._after, caller, callback_on_step_end, callback_on_step_end_tensor_inputs)
+        final = self._denoise(run, noise, clean, picture, guidance, caller, after, on_step)
+        pictures = final if output_type == "latent" else self._pictures(final, output_type)
+        self.maybe_free_model_hooks()
+        return PipelineOutput(images=pictures) if return_dict else (pictures,)
+
+    def embed(
+        self, pictures: Picture | Sequence[Picture], relations: Sequence[str] | None = None
+    ) -> NeighborFeatures:
+        """The embeddings of one graph's neighbor pictures, for one target.
+
+        Args:
+            pictures: of the neighbors, opened or as files; or a single one.
+            relations: the edge type between each and the target, or ""; for encoders with ``relations``.
+
+        Raises:
+            InputError: there are more or fewer relations than pictures.
+        """
+        pictures = pictures_of(pictures)
+        rows = np.zeros((0, self.model.feature_width), np.float32)
+        if pictures:
+            rows = self.extractor.embed_pictures(pictures)
+        features = torch.from_numpy(np.asarray(rows, np.float32))[None]
+        present = torch.ones(features.shape[:2], dtype=torch.bool)
+        if relations is None:
+            return NeighborFeatures(features, present).to(self.model.device)
+        if len(relations) != len(pictures):
+            raise InputError(
+                f"expected {len(pictures)} relations, one for each picture, got {len(relations)}",
+                place="relations",
+                remedy="give one each",
+            )
+        names = tuple(sorted({*relations} - {""}))
+        ids = torch.tensor([[("", *names).index(relation) for relation in relations]], dtype=torch.long)
+        return NeighborFeatures(features, present, ids, names).to(self.model.device)
+
+    def read(self, scene: SceneGraph | Sequence[SceneGraph], condition: str) -> SceneFeatures:
+        """The features that a condition reads of one scene graph, or of several (a row for each).
+
+        Raises:
+            InputError: the model embeds no words.
+        """
+        scenes = scene if isinstance(scene, Sequence) else [scene]
+        context = self.model.scene_sampler(condition).sample(scenes, None)
+        return scene_features(context, self._words).to(self.model.device)
+
+    def warn_of_cut(self, prompts: Sequence[str]) -> None:
+        """Give a `Notice` if prompts are longer than the text encoder reads, once for each prompt."""
+        base, distinct = self.model.base, {*prompts} - {""}
+        cut = base.cut_prompts(prompts)
+        if not self._cut.issuperset(one.prompt for one in cut):
+            note = note_on_cut(cut, len(distinct), base.facts.token_count)
+            warnings.warn(str(note), Notice, stacklevel=2)
+            self._cut.update(one.prompt for one in cut)
+
+    def _with_pictures(
+        self, text: TextTokens, empty: TextTokens, image: Any, embeds: list[Tensor] | None
+    ) -> tuple[TextTokens, TextTokens]:
+        """The prompts, and beside them what IP-Adapters make of a picture."""
+        if image is None and embeds is None:
+            return text, empty
+        if not hasattr(self, "prepare_ip_adapter_image_embeds"):
+            raise InputError(
+                f"{type(self.model.base).__name__} reads no IP-Adapter", place="ip_adapter_image"
+            )
+        device, rows = self.model.base.device, len(text.ids)
+        try:
+            pairs = self.prepare_ip_adapter_image_embeds(image, embeds, device, rows, True)
+        except (AttributeError, ValueError) as error:
+            raise InputError(
+                f"no IP-Adapter can read it ({str(error).splitlines()[0]})",
+                place="ip_adapter_image",
+                remedy="load one first (pipe.load_ip_adapter), and give each a picture",
+            ) from error
+        halves = [pair.to(self.model.base.dtype).chunk(2) for pair in pairs]
+        named = [
+            {f"{IP_ADAPTER}{number}": pair[half] for number, pair in enumerate(halves)} for half in (0, 1)
+        ]
+        return (
+            replace(text, extras={**text.extras, **named[1]}),
+            replace(empty, extras={**empty.extras, **named[0]}),
+        )
+
+    def _scales(
+        self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None
+    ) -> tuple[float, ...]:
+        if given is None:
+            return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in graphs)
+        several = isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0
+        values = list(cast("Iterable[Any]", given)) if several else [given] * len(graphs)
+        scales = tuple(as_number(value, "graph_guidance_scale") for value in values)
+        if len(scales) != len(graphs):
+            raise InputError(
+                f"expected {len(graphs)} scales, one for each graph, got {len(scales)}",
+                place="graph_guidance_scale",
+                remedy="give one scale per graph",
+            )
+        return scales
+
+    def _denoise(
+        self,
+        run: Steps,
+        noise: Latents,
+        clean: Latents | None,
+        picture: GivenPicture | None,
+        guidance: GraphGuidance,
+        caller: BranchCaller,
+        after: Callable[[int, Tensor, Latents], Latents],
+        on_step: Progress | None,
+    ) -> Latents:
+        latents, count = run.start(noise, clean, picture), len(run.timesteps)
+        self._interrupt, self._num_timesteps = False, count
+        bar = nullcontext() if on_step is not None else self.progress_bar(total=count)
+        with bar as shown:
+            for number, timestep in enumerate(run.timesteps):
+                if self.interrupt:
+                    break
+                call = partial(caller, run.scaled(latents, timestep), timestep)
+                latents = run.step(guidance.predict(number / count, call), timestep, latents)
+                if clean is not None and picture is not None and picture.redrawn is not None:
+                    latents = run.kept(latents, number, clean, noise, picture.redrawn)
+                latents = after(number, timestep, latents)
+                if shown is not None:
+                    shown.update()
+                elif on_step is not None:
+                    on_step(number + 1, count)
+        if not latents.isfinite().all():
+            raise InputError(
+                "the picture has no finite values",
+                place="guidance",
+                remedy="use lower scales, or another scheduler",
+            )
+        return latents
+
+    def _after(
+        self,
+        caller: BranchCaller,
+        callback: Callable[..., Any] | None,
+        names: Sequence[str],
+        number: int,
+        timestep: Tensor,
+        latents: Latents,
+    ) -> Latents:
+        """Call a callback of diffusers' sort after a step; returns the latents to go on with."""
+        if callback is None:
+            return latents
+        tensors = {
+            "latents": latents,
+            "prompt_embeds": caller.text.hidden,
+            "negative_prompt_embeds": caller.empty.hidden,
+        }
+        changed = callback(self, number, timestep, {name: tensors[name] for name in names}) or {}
+        tensors |= changed
+        caller.text = replace(caller.text, hidden=tensors["prompt_embeds"])
+        caller.empty = replace(caller.empty, hidden=tensors["negative_prompt_embeds"])
+        return tensors["latents"]
+
+    def _pictures(self, latents: Latents, output_type: str) -> Any:
+        pixels = self.model.base.decode_latents(latents)
+        if not pixels.isfinite().all():
+            raise InputError(
+                "the decoded picture has values that are not finite",
+                place="base",
+                remedy="set base.dtype to bf16 or fp32",
+            )
+        if output_type == "pil":
+            return [from_pixels(picture) for picture in pixels.cpu().numpy()]
+        shares = ((pixels + 1) / 2).clamp(0, 1)
+        return shares if output_type == "pt" else shares.cpu().numpy().transpose(0, 2, 3, 1)

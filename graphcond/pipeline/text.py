@@ -1,0 +1,115 @@
+"""The text of a call as the denoiser reads it: written, or encoded already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from graphcond.bases import Base
+from graphcond.errors import InputError
+from graphcond.pipeline.arguments import texts_of
+from graphcond.signals import TextTokens
+
+
+@dataclass(frozen=True)
+class GivenText:
+    """The arguments of a call that are text; see `GraphPipeline`."""
+
+    prompt: str | Sequence[str] | None
+    negative: str | Sequence[str] | None = None
+    embeds: Float[Tensor, "b n c"] | None = None
+    negative_embeds: Float[Tensor, "b n c"] | None = None
+    pooled: Float[Tensor, "b p"] | None = None
+    negative_pooled: Float[Tensor, "b p"] | None = None
+    clip_skip: int | None = None
+
+    def prompts(self, *, with_graph: bool) -> list[str]:
+        """The prompts; empty ones for those that are encoded already.
+
+        Raises:
+            InputError: there is none, or only an encoded one with a graph, whose encoder may read it.
+        """
+        if self.prompt is not None or self.embeds is None:
+            return texts_of(self.prompt, "prompt")
+        if with_graph:
+            raise InputError(
+                "the encoder of a graph reads the words of the prompt",
+                place="prompt",
+                remedy="give the prompt beside prompt_embeds",
+            )
+        return [""] * len(self.embeds)
+
+    def negatives(self, count: int) -> list[str]:
+        """The negative prompts, one for each of ``count`` prompts.
+
+        Raises:
+            InputError: there are more or fewer.
+        """
+        negative = "" if self.negative is None else self.negative
+        found = texts_of(negative, "negative_prompt")
+        if isinstance(negative, str):
+            found *= count
+        if len(found) != count:
+            raise InputError(
+                f"expected one or {count} negative prompts, got {len(found)}",
+                place="negative_prompt",
+                remedy="give one, or one each",
+            )
+        return found
+
+
+def texts(base: Base, given: GivenText, prompts: Sequence[str], copies: int) -> tuple[TextTokens, TextTokens]:
+    """Prompts and negative prompts as the denoiser reads them, a row for each picture.
+
+    Args:
+        base: encodes them.
+        given: the arguments.
+        prompts: one for each row of what is encoded already.
+        copies: pictures of each prompt.
+
+    Raises:
+        InputError: numbers or shapes do not fit.
+    """
+    pairs = (
+        ("prompt_embeds", list(prompts), given.embeds, given.pooled),
+        (
+            *("negative_prompt_embeds", given.negatives(len(prompts))),
+            *(given.negative_embeds, given.negative_pooled),
+        ),
+    )
+    text, empty = (_encoded(base, *one, copies, given.clip_skip) for one in pairs)
+    return text, empty
+
+
+def _encoded(
+    base: Base,
+    place: str,
+    prompts: list[str],
+    embeds: Tensor | None,
+    pooled: Tensor | None,
+    copies: int,
+    clip_skip: int | None,
+) -> TextTokens:
+    repeated = [prompt for prompt in prompts for _ in range(copies)]
+    made = base.encode_prompt(repeated) if clip_skip is None else base.encode_skipping(repeated, clip_skip)
+    if embeds is None:
+        return made
+    wanted = (len(prompts), *made.hidden.shape[1:])
+    if tuple(embeds.shape) != wanted:
+        raise InputError(
+            f"expected the shape {wanted}, got {tuple(embeds.shape)}",
+            place=place,
+            remedy="give what pipe.encode_prompt gives, a row for each prompt",
+        )
+    extras = dict(made.extras)
+    if extras and pooled is None:
+        raise InputError(
+            "the base reads a pooled vector too", place=f"pooled_{place}", remedy="give that of encode_prompt"
+        )
+    if pooled is not None:
+        extras["pooled"] = pooled.to(made.hidden).repeat_interleave(copies, 0)
+    hidden = embeds.to(made.hidden).repeat_interleave(copies, 0)
+    return replace(made, hidden=hidden, extras=extras, present=None)
