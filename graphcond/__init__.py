@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from graphcond.guidance import GraphGuidance as GraphGuidance
     from graphcond.model import GraphModel as GraphModel
     from graphcond.pipeline import GraphPipeline as GraphPipeline
+    from graphcond.pipeline.attach import attach as attach
+    from graphcond.pipeline.attach import detach as detach
     from graphcond.recipe import Recipe as Recipe
     from graphcond.recipe import load_recipe as load_recipe
     from graphcond.samplers import AffiliationGraph as AffiliationGraph

@@ -212,6 +212,28 @@ class GraphModel:
         if self.trains_base:
             self.base.denoiser.requires_grad_(mode)
 
+    def move_to(self, base: Base) -> None:
+        """Take the conditions and the LoRA out of the base, and attach them to another one.
+
+        Raises:
+            InputError: the other base is of other widths, or the model has a denoiser of its own.
+        """
+        mine, other = self.base.facts.token_width, base.facts.token_width
+        if self.trains_base or mine != other:
+            problem = f"it was trained for tokens {mine} wide, the base's are {other} wide"
+            raise InputError(
+                "it has a denoiser of its own" if self.trains_base else problem,
+                place="model",
+                remedy="use the base that it was trained with",
+            )
+        self.eject()
+        self.base = base
+        for condition in self.conditions.values():
+            condition.injector.inject(base)
+        if self.lora is not None:
+            self.lora.inject(base)
+        self.follow_base()
+
     def eject(self) -> None:
         """Take the conditions and the LoRA out of the base, which another model may then use."""
         for condition in self.conditions.values():

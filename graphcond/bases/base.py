@@ -232,6 +232,9 @@ class Base(ABC):
         for network in (self.denoiser, *self.others):
             network.to(device)
 
+    def release(self) -> None:  # noqa: B027, most bases put nothing there
+        """Take what the base itself put into its denoiser out again; the base cannot be used after that."""
+
     def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
         """Run the denoiser on this attention kernel from now on.
 

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from graphcond.bases.base import Site
 from graphcond.denoiser_inputs import DenoiserInputs, Slot
@@ -47,15 +48,17 @@ PLACES: Slot[Mapping[int, PlaceBias]] = Slot()
 """Weights for each place, by the stride of sites, in calls that have them."""
 
 
-def install_token_weights(sites: Iterable[Site]) -> None:
+def install_token_weights(sites: Iterable[Site]) -> list[RemovableHandle]:
     """Let cross-attentions read fractional masks as token weights, and the weights of places.
 
-    Calls without weights are not affected.
+    Calls without weights are not affected. The handles take this back.
     """
+    handles = []
     for site in sites:
         hook = partial(_weigh_tokens, site.stride)
-        site.module.register_forward_pre_hook(hook, with_kwargs=True)
-        site.module.register_forward_hook(partial(_leave_unseeing, site.stride))
+        handles.append(site.module.register_forward_pre_hook(hook, with_kwargs=True))
+        handles.append(site.module.register_forward_hook(partial(_leave_unseeing, site.stride)))
+    return handles
 
 
 def shown_places(inputs: DenoiserInputs, sites: Iterable[Site]) -> dict[Slot[Any], Mapping[int, PlaceBias]]:

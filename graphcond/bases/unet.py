@@ -143,7 +143,7 @@ class UNetBase(Base):
         self.unet, self.vae = unet, vae
         self._words: int = _config(text_encoders[-1]).vocab_size
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = lambda inputs: {}
-        install_token_weights(self.sites("cross_attention").values())
+        self._handles = install_token_weights(self.sites("cross_attention").values())
 
     @property
     def components(self) -> dict[str, Any]:
@@ -155,6 +155,11 @@ class UNetBase(Base):
         """Use another part from now on."""
         super().replace(name, part)
         vars(self).pop("_vae_in_float32", None)
+
+    def release(self) -> None:
+        """Take the hooks out of the UNet."""
+        for handle in self._handles:
+            handle.remove()
 
     def set_attention(self, attention: Literal["sdpa", "xformers"]) -> None:
         """Run the UNet on this attention kernel from now on."""

@@ -45,13 +45,12 @@ from graphcond.pipeline.denoising import (
     read_given,
 )
 from graphcond.pipeline.graphs import (
-    NEIGHBORS,
     SCENE,
     GraphReader,
     Graphs,
     Picture,
     Scenes,
-    graphs_by_condition,
+    graphs_given,
     pictures_of,
 )
 from graphcond.pipeline.text import GivenText, texts
@@ -365,10 +364,7 @@ class GraphPipeline(DiffusionPipeline):
         copies = check_count(num_images_per_prompt, "num_images_per_prompt")
         mode = ours.mode if guidance_mode is None else guidance_mode
         check_choice(mode, ("separate", "joint"), "guidance_mode")
-        given = {
-            argument: graphs_by_condition(value, self.model.reading(argument.reads), argument)
-            for argument, value in ((NEIGHBORS, neighbors), (SCENE, scene))
-        }
+        given = graphs_given(self.model, neighbors, scene)
         written = GivenText(
             *(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds),
             *(pooled_prompt_embeds, negative_pooled_prompt_embeds, clip_skip),
@@ -389,7 +385,7 @@ class GraphPipeline(DiffusionPipeline):
             return default if value is None else as_number(value, name)
 
         guidance = GraphGuidance(
-            graphs=self._scales(graphs, graph_guidance_scale),
+            graphs=self.scales(graphs, graph_guidance_scale),
             conditions=tuple(graph.condition.name for graph in graphs),
             text=number(guidance_scale, ours.text, "guidance_scale"),
             mode=mode if graphs else "separate",
@@ -497,9 +493,14 @@ class GraphPipeline(DiffusionPipeline):
             replace(empty, extras={**empty.extras, **named[0]}),
         )
 
-    def _scales(
+    def scales(
         self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None
     ) -> tuple[float, ...]:
+        """The scale of each graph, from what a caller gives.
+
+        Raises:
+            InputError: there are more or fewer scales than graphs.
+        """
         if given is None:
             return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in graphs)
         several = isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0

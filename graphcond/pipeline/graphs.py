@@ -76,6 +76,18 @@ def graphs_by_condition(
     return {name: argument.parse(value) for name, value in given.items()}
 
 
+def graphs_given(model: GraphModel, neighbors: Any, scene: Any) -> dict[GraphArgument, dict[str, list[Any]]]:
+    """The graphs of each condition of ``model``, by its name, from each argument of the pipeline.
+
+    Raises:
+        InputError: see `graphs_by_condition`.
+    """
+    return {
+        argument: graphs_by_condition(value, model.reading(argument.reads), argument)
+        for argument, value in ((NEIGHBORS, neighbors), (SCENE, scene))
+    }
+
+
 def graph_arguments(contexts: Mapping[str, Context] | None) -> dict[str, Any]:
     """The contexts of each condition, a row per prompt, as arguments of `GraphPipeline`."""
     arguments: dict[str, Any] = {}

@@ -516,7 +516,9 @@ def _(given: Given) -> None:
 
 @convention("`pipe.enable_sequential_cpu_offload()`")
 def _(given: Given) -> None:
-    given.pipe.enable_sequential_cpu_offload(device=accelerator())
+    if not torch.cuda.is_available():
+        pytest.skip("accelerate does this for a GPU only")
+    given.pipe.enable_sequential_cpu_offload()
     drawn = [draw(given.pipe, output_type=kind) for kind in ("latent", "np")]
     assert torch.allclose(drawn[0].cpu(), given.before, atol=1e-2)
 

@@ -1,0 +1,274 @@
+"""A graph model in a plain pipeline of diffusers, which goes on drawing in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from torch import Tensor
+
+from graphcond.bases.base import Base
+from graphcond.bases.from_pipeline import base_of
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError, did_you_mean
+from graphcond.guidance import GraphGuidance, GuidedGraph
+from graphcond.model import GraphModel
+from graphcond.pipeline.arguments import texts_of
+from graphcond.pipeline.graph_pipeline import GraphPipeline
+from graphcond.pipeline.graphs import GraphReader, Graphs, Scenes, graphs_given
+from graphcond.pipeline.text import GivenText, texts
+from graphcond.signals import TextTokens
+
+GRAPH = "graph"
+"""The name of a model in a pipeline unless another one is given."""
+
+
+def attach(pipe: DiffusionPipeline, model: GraphModel | str | Path, name: str = GRAPH) -> Attached:
+    """Put a graph model into a pipeline of Stable Diffusion or SDXL, of whatever task, until `detach`.
+
+    The pipeline is called as before, and draws with the graphs that `Attached.show` names. Guidance adds
+    sum_k s_k (eps(T, G_k) - eps(T, 0)) to the pipeline's own prediction, as in `GraphPipeline`.
+
+    Args:
+        pipe: the pipeline; it freezes its networks.
+        model: a saved model, or a model, which leaves its own base.
+        name: of the model in the pipeline, where several are attached.
+
+    Raises:
+        InputError: the pipeline is of another family, or has a model of that name; or the model does not
+            fit it.
+    """
+    inside: Inside | None = vars(pipe).get(_INSIDE)
+    if inside is not None and name in inside.models:
+        raise InputError(
+            f"the pipeline has a model with the name '{name}'",
+            place="name",
+            remedy="give another name, or detach that one first",
+        )
+    base = base_of(pipe) if inside is None else inside.base
+    try:
+        moved = GraphModel.from_pretrained(model, base=base) if isinstance(model, str | Path) else model
+        if moved is model:
+            moved.move_to(base)
+    except Exception:
+        if inside is None:
+            base.release()
+        raise
+    inside = Inside(pipe, base) if inside is None else inside
+    inside.models[name] = Attached(moved)
+    return inside.models[name]
+
+
+def detach(pipe: DiffusionPipeline, name: str = GRAPH) -> None:
+    """Take a graph model out of a pipeline, which then draws as it did before.
+
+    Args:
+        pipe: the pipeline.
+        name: of the model.
+
+    Raises:
+        InputError: the pipeline has no such model.
+    """
+    inside: Inside | None = vars(pipe).get(_INSIDE)
+    if inside is None or name not in inside.models:
+        known = [] if inside is None else list(inside.models)
+        raise InputError(
+            f"the pipeline has no model with the name '{name}'",
+            place="name",
+            remedy=did_you_mean(name, known) if known else "attach one first",
+        )
+    inside.models.pop(name).model.eject()
+    if not inside.models:
+        inside.leave()
+
+
+_INSIDE = "_graphcond"
+"""The attribute of a pipeline that holds what is attached."""
+
+
+class Attached:
+    """A graph model in a pipeline of diffusers; `attach` makes it.
+
+    Args:
+        model: attached to the base of the pipeline.
+    """
+
+    def __init__(self, model: GraphModel) -> None:
+        self.model = model
+        self.pipeline = GraphPipeline(model)
+        self._neighbors: Graphs = None
+        self._scene: Scenes = None
+        self._scale: float | Sequence[float] | None = None
+        self._graphs: list[GuidedGraph] = []
+        self._guidance = GraphGuidance()
+
+    def show(
+        self,
+        neighbors: Graphs = None,
+        *,
+        scene: Scenes = None,
+        graph_guidance_scale: float | Sequence[float] | None = None,
+    ) -> None:
+        """Draw with these graphs from now on; without arguments, with none.
+
+        Args:
+            neighbors: as for `GraphPipeline`.
+            scene: likewise.
+            graph_guidance_scale: likewise.
+        """
+        self._neighbors, self._scene, self._scale = neighbors, scene, graph_guidance_scale
+
+    def read(self, prompt: str | Sequence[str], copies: int) -> None:
+        """Let the encoders read the graphs beside a prompt, for ``copies`` pictures of each.
+
+        Raises:
+            InputError: the graphs do not fit the model or the prompts.
+        """
+        given = graphs_given(self.model, self._neighbors, self._scene)
+        text, _ = texts(self.model.base, GivenText(prompt), texts_of(prompt, "prompt"), copies)
+        reader = GraphReader(self.model, self.pipeline.embed, self.pipeline.read)
+        one_each = not isinstance(prompt, str)
+        self._graphs = reader.guided(given, text, text, joint=False, copies=copies, one_each=one_each)
+        ours = self.model.guidance
+        self._guidance = GraphGuidance(
+            graphs=self.pipeline.scales(self._graphs, self._scale),
+            conditions=tuple(graph.condition.name for graph in self._graphs),
+            start=ours.start,
+            end=ours.end,
+        )
+
+    def weights(self, fraction: float) -> dict[tuple[int, ...], float]:
+        """The weights of the predictions with graphs at a fraction of the steps, by the graphs' numbers."""
+        return self._guidance.at(fraction).weights()
+
+    def applied(self, inputs: DenoiserInputs, text: TextTokens, numbers: Sequence[int]) -> DenoiserInputs:
+        """The denoiser's inputs with the model and with the graphs of these numbers."""
+        if self.model.lora is not None:
+            inputs = self.model.lora.apply(inputs, None)
+        graphs = [self._graphs[number] for number in numbers]
+        for condition in self.model.conditions.values():
+            graph = next((one for one in graphs if one.condition is condition), None)
+            signal = condition.null_signal(text) if graph is None else graph.signal
+            inputs = condition.apply(inputs, signal)
+        return inputs
+
+
+class Inside:
+    """What stands in a pipeline between its loop and its denoiser while models are attached.
+
+    Args:
+        pipe: the pipeline.
+        base: of its networks.
+    """
+
+    def __init__(self, pipe: Any, base: Base) -> None:
+        self.pipe, self.base = pipe, base
+        self.models: dict[str, Attached] = {}
+        denoiser: Any = base.denoiser
+        self._before = vars(denoiser).get("forward")
+        self._denoise: Callable[..., Any] = denoiser.forward
+        self._encode: Callable[..., Any] = pipe.encode_prompt
+        self._own: ContextVar[dict[str, Any] | None] = ContextVar("own", default=None)
+        denoiser.forward, pipe.encode_prompt = self._forward, self._encoded
+        vars(pipe)[_INSIDE] = self
+
+    def leave(self) -> None:
+        """Put everything back as it was."""
+        denoiser: Any = self.base.denoiser
+        del denoiser.forward
+        if self._before is not None:
+            denoiser.forward = self._before
+        del self.pipe.encode_prompt, vars(self.pipe)[_INSIDE]
+        self.base.release()
+
+    def _encoded(self, prompt: Any = None, *args: Any, **options: Any) -> Any:
+        """The pipeline's own embeddings; the graphs are read beside the same prompt."""
+        given = signature(self._encode).bind(prompt, *args, **options).arguments
+        for one in self.models.values():
+            one.read("" if prompt is None else prompt, given.get("num_images_per_prompt", 1))
+        return self._encode(prompt, *args, **options)
+
+    def _forward(
+        self,
+        sample: Tensor,
+        timestep: Any,
+        encoder_hidden_states: Tensor,
+        *,
+        return_dict: bool = True,
+        **options: Any,
+    ) -> Any:
+        """The denoiser's answer for the pipeline, in whose text branch the graphs have their shares."""
+        own = self._own.get()
+        if own is not None:  # `Base.denoise` calls the denoiser for one of the branches below
+            return self._denoise(sample, timestep, encoder_hidden_states, **_joined(options, own))
+        rows = len(sample)
+        guided = self.pipe.do_classifier_free_guidance
+        half = slice(rows // 2 if guided else 0, rows)
+        times = torch.as_tensor(timestep, device=sample.device).expand(rows)
+        ids = torch.zeros(encoder_hidden_states.shape[:2], dtype=torch.long, device=sample.device)
+        text = TextTokens(ids, encoder_hidden_states, extras={"pooled": encoder_hidden_states[:, 0]})
+
+        def predicted(branch: Callable[[DenoiserInputs, TextTokens], DenoiserInputs], part: slice) -> Tensor:
+            shown = text.select(torch.arange(rows, device=sample.device)[part])
+            inputs = branch(self.base.inputs(sample[part], times[part], shown), shown)
+            token = self._own.set(_rows(options, part, rows))
+            try:
+                return self.base.denoise(inputs)
+            finally:
+                self._own.reset(token)
+
+        plain = predicted(self._without, slice(0, rows))
+        shift = torch.zeros_like(plain[half], dtype=torch.promote_types(plain.dtype, torch.float32))
+        fraction = self._fraction(timestep)
+        for one in self.models.values():
+            for numbers, weight in one.weights(fraction).items():
+                with_graph = predicted(partial(self._with, one, numbers), half)
+                shift += weight * (with_graph - plain[half]).to(shift.dtype)
+        scale = self.pipe.guidance_scale if guided else 1.0  # by which the pipeline multiplies the half
+        answer = torch.cat([plain[: half.start], plain[half] + (shift / scale).to(plain.dtype)])
+        return UNet2DConditionOutput(sample=answer) if return_dict else (answer,)
+
+    def _without(self, inputs: DenoiserInputs, text: TextTokens) -> DenoiserInputs:
+        for one in self.models.values():
+            inputs = one.applied(inputs, text, ())
+        return inputs
+
+    def _with(
+        self, model: Attached, numbers: Sequence[int], inputs: DenoiserInputs, text: TextTokens
+    ) -> DenoiserInputs:
+        for one in self.models.values():
+            inputs = one.applied(inputs, text, numbers if one is model else ())
+        return inputs
+
+    def _fraction(self, timestep: Any) -> float:
+        """The share of the pipeline's steps that are made before ``timestep``."""
+        times, made = self.pipe.scheduler.timesteps, self.pipe.num_timesteps
+        number = int((times == timestep).nonzero()[0, 0]) - (len(times) - made)
+        return max(number, 0) / made
+
+
+def _rows(value: Any, part: slice, rows: int) -> Any:
+    """What the pipeline gives its denoiser beside the sample, for some of its rows."""
+    if isinstance(value, Tensor):
+        return value[part] if value.ndim and len(value) == rows else value
+    if isinstance(value, dict):
+        return {name: _rows(one, part, rows) for name, one in value.items()}
+    return type(value)(_rows(one, part, rows) for one in value) if isinstance(value, list | tuple) else value
+
+
+def _joined(ours: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The base's arguments for a denoiser and the pipeline's, whose sizes and pictures count."""
+    both = {**ours, **{name: value for name, value in own.items() if value is not None}}
+    for name in ("down_block_additional_residuals", "mid_block_additional_residual"):
+        one, other = ours.get(name), own.get(name)
+        if one is not None and other is not None:
+            several = isinstance(other, list | tuple)
+            both[name] = tuple(map(torch.add, one, other)) if several else one + other
+    return both

@@ -1,0 +1,206 @@
+"""A graph model in diffusers' own pipelines draws what `GraphPipeline` draws, and leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    ControlNetModel,
+    DDPMPipeline,
+    DDPMScheduler,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DModel,
+)
+from PIL import Image
+from torch import Tensor
+
+from graphcond import attach, detach
+from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
+from tests.builders import recipe_values, small_model, some_features
+
+PICTURE = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+MASK = Image.new("L", (64, 64))
+MASK.paste(255, (24, 8, 56, 64))
+CONDITION = recipe_values(Path())["conditions"][0]
+GRAPH: dict[str, Any] = {"neighbors": some_features(), "graph_guidance_scale": 2.0}
+FROM_PICTURE: dict[str, Any] = {"image": PICTURE, "strength": 0.6}
+
+
+def draw(pipe: Any, prompt: Any = "a star", **options: Any) -> Tensor:
+    settings = {"num_inference_steps": 4, "guidance_scale": 3.0, "negative_prompt": "a boat", **options}
+    if isinstance(pipe, GraphPipeline):
+        settings["on_step"] = lambda *_: None
+    else:
+        pipe.set_progress_bar_config(disable=True)
+    drawn: Tensor = pipe(
+        prompt, output_type="latent", generator=torch.Generator().manual_seed(7), **settings
+    ).images
+    return drawn
+
+
+def plain(kind: Any, folder: Path, **parts: Any) -> Any:
+    return kind.from_pretrained(folder, **parts)
+
+
+@pytest.fixture(scope="module")
+def saved(sd_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a LoRA that acts, in float32."""
+    model = small_model(sd_folder, lora={"rank": 2})
+    torch.manual_seed(0)
+    assert model.lora is not None
+    with torch.no_grad():
+        for parameter in model.lora.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.1)
+    folder = tmp_path_factory.mktemp("attached") / "model"
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (StableDiffusionPipeline, {}),
+        (StableDiffusionPipeline, {"guidance_scale": 1.0}),
+        (StableDiffusionImg2ImgPipeline, FROM_PICTURE),
+        (StableDiffusionInpaintPipeline, {**FROM_PICTURE, "mask_image": MASK}),
+    ],
+)
+def test_both_doors_give_one_picture(saved: Path, sd_folder: Path, kind: Any, options: Any) -> None:
+    pipe = plain(kind, sd_folder)
+    before, forward = draw(pipe, **options), pipe.unet.forward
+    attached = attach(pipe, saved)
+    assert (draw(pipe, **options) - draw(GraphPipeline.from_pretrained(saved), **options)).abs().max() < 1e-6
+    attached.show(**GRAPH)
+    wanted = draw(GraphPipeline.from_pretrained(saved), **options, **GRAPH)
+    assert (wanted - before).abs().max() > 1e-2
+    assert (draw(pipe, **options) - wanted).abs().max() < 1e-6 * max(1, wanted.abs().max())
+    detach(pipe)
+    assert torch.equal(draw(pipe, **options), before)
+    assert pipe.unet.forward == forward
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in pipe.unet.modules())
+
+
+def test_several_prompts_copies_and_graphs(saved: Path, sd_folder: Path) -> None:
+    pipe = plain(StableDiffusionPipeline, sd_folder)
+    graphs = [some_features(2, seed=1), some_features(2, seed=2)]
+    shown: dict[str, Any] = {"neighbors": graphs, "graph_guidance_scale": [2.0, -1.0]}
+    attach(pipe, saved).show(**shown)
+    prompts, options = ["a star", "a boat"], {"num_images_per_prompt": 2, "negative_prompt": ["a boat"] * 2}
+    wanted = draw(GraphPipeline.from_pretrained(saved), prompts, **options, **shown)
+    assert (draw(pipe, prompts, **options) - wanted).abs().max() < 1e-5
+    with pytest.raises(InputError, match="expected 3 graphs, one for each picture, got 2"):
+        draw(pipe, ["a", "b", "c"], negative_prompt=None)
+
+
+@pytest.mark.parametrize("kind", [StableDiffusionXLPipeline, StableDiffusionXLImg2ImgPipeline])
+def test_so_it_is_with_sdxl(sdxl_folder: Path, kind: Any) -> None:
+    condition = {**CONDITION, "encoder": {"kind": "neighbor_mean", "tokens": 3}}
+    base = {"kind": "stable_diffusion_xl", "model": str(sdxl_folder)}
+    model = small_model(sdxl_folder, base=base, conditions=[condition])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.conditions["neighbors"].encoder.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    options = {} if kind is StableDiffusionXLPipeline else FROM_PICTURE
+    wanted, pipe = draw(GraphPipeline(model), **options, **GRAPH), plain(kind, sdxl_folder)
+    before = draw(pipe, **options)
+    attach(pipe, model).show(**GRAPH)  # the model leaves its own base
+    assert (draw(pipe, **options) - wanted).abs().max() < 1e-5 * max(1, wanted.abs().max())
+    assert (wanted - before).abs().max() > 1e-2
+    detach(pipe)
+    assert torch.equal(draw(pipe, **options), before)
+
+
+def test_a_controlnet_acts_beside_it(saved: Path, sd_folder: Path) -> None:
+    pipe = plain(StableDiffusionPipeline, sd_folder)
+    net = ControlNetModel.from_unet(pipe.unet, conditioning_channels=3)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for layer in net.controlnet_down_blocks:
+            layer.weight.copy_(torch.randn_like(layer.weight) * 0.1)
+    both = StableDiffusionControlNetPipeline(**pipe.components, controlnet=net, requires_safety_checker=False)
+    options = {"image": PICTURE}
+    before = draw(both, **options)
+    assert (before - draw(pipe)).abs().max() > 1e-2
+    attached = attach(both, small_model(sd_folder))
+    assert (draw(both, **options) - before).abs().max() < 1e-6
+    attached.show(**GRAPH)
+    with_graph = draw(both, **options)
+    assert (with_graph - before).abs().max() > 1e-2
+    assert (with_graph - draw(both, image=Image.new("RGB", (64, 64)))).abs().max() > 1e-2
+    detach(both)
+    assert torch.equal(draw(both, **options), before)
+
+
+def test_two_models_add_up_under_two_names(sd_folder: Path) -> None:
+    pipe, model = plain(StableDiffusionPipeline, sd_folder), small_model(sd_folder)
+    options: dict[str, Any] = {"num_inference_steps": 1}
+    pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
+    start = draw(pipe, **options)
+    shifts = []
+    for seed in (1, 2):
+        attach(pipe, small_model(sd_folder)).show(some_features(seed=seed), graph_guidance_scale=2.0)
+        shifts.append(draw(pipe, **options) - start)
+        detach(pipe)
+    attach(pipe, model).show(some_features(seed=1), graph_guidance_scale=2.0)
+    attach(pipe, small_model(sd_folder), "other").show(some_features(seed=2), graph_guidance_scale=2.0)
+    assert torch.allclose(draw(pipe, **options) - start, sum(shifts, start=torch.zeros(())), atol=1e-4)
+    detach(pipe)
+    assert torch.allclose(draw(pipe, **options) - start, shifts[1], atol=1e-5)
+    detach(pipe, "other")
+    assert torch.equal(draw(pipe, **options), start)
+
+
+REFUSED: dict[str, Callable[[Any, Path], Any]] = {
+    "pipe: expected a pipeline of Stable Diffusion or SDXL, got a DDPMPipeline": lambda pipe, model: attach(
+        DDPMPipeline(
+            UNet2DModel(
+                8, block_out_channels=(32,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",)
+            ),
+            DDPMScheduler(),
+        ),
+        model,
+    ),
+    "pipe: expected a pipeline of Stable Diffusion or SDXL, got a str": lambda pipe, model: attach(
+        "sd",
+        model,  # type: ignore[arg-type]
+    ),
+    "name: the pipeline has a model with the name 'graph'": lambda pipe, model: [
+        attach(pipe, model) for _ in range(2)
+    ],
+    "name: the pipeline has no model with the name 'graph'. Attach one first": lambda pipe, model: detach(
+        pipe
+    ),
+    "no such model": lambda pipe, model: attach(pipe, model / "missing"),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_is_refused(saved: Path, sd_folder: Path, message: str) -> None:
+    pipe = plain(StableDiffusionPipeline, sd_folder)
+    with pytest.raises(InputError) as caught:
+        REFUSED[message](pipe, saved)
+    assert message in str(caught.value)
+    if "_graphcond" in vars(pipe):
+        detach(pipe)
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in pipe.unet.modules())
+
+
+def test_a_model_of_another_width_stays_where_it_is(sd_folder: Path, sdxl_folder: Path) -> None:
+    pipe, model = plain(StableDiffusionXLPipeline, sdxl_folder), small_model(sd_folder)
+    before = draw(GraphPipeline(model), **GRAPH)
+    with pytest.raises(InputError, match="it was trained for tokens 32 wide, the base's are 56 wide"):
+        attach(pipe, model)
+    assert isinstance(model, GraphModel)
+    assert torch.equal(draw(GraphPipeline(model), **GRAPH), before)
