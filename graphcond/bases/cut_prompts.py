@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 from transformers import CLIPTokenizer
+
+TOKENIZING = Lock()
+"""A call sets how its tokenizer pads, which calls in other threads would see."""
 
 WORDS = 4
 """Last words that are shown of what is read."""
@@ -26,7 +30,8 @@ def cut_by(tokenizer: CLIPTokenizer, prompts: Iterable[str], limit: int) -> list
     long = [prompt for prompt in dict.fromkeys(prompts) if len(prompt.encode()) > limit - 2]
     if not long:
         return []
-    found = tokenizer(long, verbose=False)["input_ids"]
+    with TOKENIZING:
+        found = tokenizer(long, verbose=False)["input_ids"]
     return [
         CutPrompt(prompt, len(ids), tokenizer.decode(ids[: limit - 1], skip_special_tokens=True).strip())
         for prompt, ids in zip(long, found, strict=True)

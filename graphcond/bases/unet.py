@@ -30,6 +30,7 @@ from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
 from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
 from graphcond.bases.base_files import unet_facts
 from graphcond.bases.config import BaseFields, SiteKind
+from graphcond.bases.cut_prompts import TOKENIZING
 from graphcond.bases.noise_process import Diffusion
 from graphcond.bases.sites import (
     BeforeProjection,
@@ -204,14 +205,15 @@ class UNetBase(Base):
             prompts: the texts.
             options: further ones of the tokenizer.
         """
-        return tokenizer(
-            TextualInversionLoaderMixin().maybe_convert_prompt(list(prompts), tokenizer),
-            padding="max_length",
-            max_length=self.facts.token_count,
-            truncation=True,
-            return_tensors="pt",
-            **options,
-        )
+        with TOKENIZING:
+            return tokenizer(
+                TextualInversionLoaderMixin().maybe_convert_prompt(list(prompts), tokenizer),
+                padding="max_length",
+                max_length=self.facts.token_count,
+                truncation=True,
+                return_tensors="pt",
+                **options,
+            )
 
     def known(self, ids: Int64[Tensor, "b n"]) -> Int64[Tensor, "b n"]:
         """Token ids as encoders of graphs know them: the last of the vocabulary for words learned later."""

@@ -45,7 +45,7 @@ def attach(pipe: DiffusionPipeline, model: GraphModel | str | Path, name: str = 
         InputError: the pipeline is of another family, or has a model of that name; or the model does not
             fit it.
     """
-    inside: Inside | None = vars(pipe).get(_INSIDE)
+    inside: Inside | None = getattr(pipe, _INSIDE, None)
     if inside is not None and name in inside.models:
         raise InputError(
             f"the pipeline has a model with the name '{name}'",
@@ -76,7 +76,7 @@ def detach(pipe: DiffusionPipeline, name: str = GRAPH) -> None:
     Raises:
         InputError: the pipeline has no such model.
     """
-    inside: Inside | None = vars(pipe).get(_INSIDE)
+    inside: Inside | None = getattr(pipe, _INSIDE, None)
     if inside is None or name not in inside.models:
         known = [] if inside is None else list(inside.models)
         raise InputError(
