@@ -51,10 +51,15 @@ PLACES: Slot[Mapping[int, PlaceBias]] = Slot()
 def install_token_weights(sites: Iterable[Site]) -> list[RemovableHandle]:
     """Let cross-attentions read fractional masks as token weights, and the weights of places.
 
-    Calls without weights are not affected. The handles take this back.
+    Calls without weights are not affected. The handles take this back; there are none for sites that can
+    do it already, as those of another base with the same denoiser.
     """
     handles = []
     for site in sites:
+        if any(
+            getattr(hook, "func", None) is _weigh_tokens for hook in site.module._forward_pre_hooks.values()
+        ):
+            continue
         hook = partial(_weigh_tokens, site.stride)
         handles.append(site.module.register_forward_pre_hook(hook, with_kwargs=True))
         handles.append(site.module.register_forward_hook(partial(_leave_unseeing, site.stride)))

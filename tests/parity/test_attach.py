@@ -164,6 +164,16 @@ def test_two_models_add_up_under_two_names(sd_folder: Path) -> None:
     assert torch.equal(draw(pipe, **options), start)
 
 
+def test_a_denoiser_that_two_bases_share_weighs_tokens_once(saved: Path) -> None:
+    pipe = GraphPipeline.from_pretrained(saved)
+    wanted = draw(pipe, **GRAPH)
+    plain = StableDiffusionPipeline(**pipe.components, requires_safety_checker=False)
+    attach(plain, saved).show(**GRAPH)
+    assert torch.allclose(draw(plain), wanted, atol=1e-5)
+    detach(plain)
+    assert torch.equal(draw(pipe, **GRAPH), wanted)
+
+
 REFUSED: dict[str, Callable[[Any, Path], Any]] = {
     "pipe: expected a pipeline of Stable Diffusion or SDXL, got a DDPMPipeline": lambda pipe, model: attach(
         DDPMPipeline(

@@ -637,9 +637,10 @@ def test_the_page_lists_them_all() -> None:
 
 
 def test_the_python_of_the_page_runs(reader: Path) -> None:
-    (block,) = blocks(PAGE, "python")
     namespace: dict[str, Any] = {}
-    exec(block.compiled(), namespace)
+    for block in blocks(PAGE, "python"):
+        exec(block.compiled(), namespace)
+    assert namespace["with_graph"].size == (64, 64)
     restyled, filled = (np.asarray(namespace[name], np.int64) for name in ("restyled", "filled"))
     kept = np.asarray(namespace["picture"], np.int64)
     assert np.abs(restyled - kept).mean() > 1
