@@ -21,8 +21,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
-class NeighborContext:
+class Shown:
+    """Something large that is printed as a line: the shapes of its arrays, and how many other things."""
+
+    def __repr__(self) -> str:
+        parts = (
+            f"{name} {'x'.join(map(str, value.shape))}" if hasattr(value, "shape") else f"{len(value)} {name}"
+            for name, value in vars(self).items()
+            if value is not None
+        )
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, repr=False)
+class NeighborContext(Shown):
     """The output of a neighbor sampler: for each target its chosen neighbors, best first.
 
     Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` gives the edge type
@@ -98,8 +110,8 @@ class NeighborContext:
         )
 
 
-@dataclass(frozen=True)
-class NeighborFeatures:
+@dataclass(frozen=True, repr=False)
+class NeighborFeatures(Shown):
     """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there.
 
     ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
@@ -184,8 +196,8 @@ class SampledScene:
     masks: Bool[np.ndarray, "objects 16 16"] | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class SceneContext:
+@dataclass(frozen=True, repr=False)
+class SceneContext(Shown):
     """The output of a scene sampler: one sampled scene for each target. A scene without words is empty."""
 
     scenes: tuple[SampledScene, ...]
@@ -206,8 +218,8 @@ class SceneContext:
         return SceneContext(tuple(self.scenes[row] for row in rows.tolist()))
 
 
-@dataclass(frozen=True)
-class SceneFeatures:
+@dataclass(frozen=True, repr=False)
+class SceneFeatures(Shown):
     """A `SceneContext` as an encoder reads it: embedded words, and the relations between them.
 
     Args:

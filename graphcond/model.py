@@ -124,6 +124,14 @@ class GraphModel:
                 lora.inject(base)
         return cls(base, conditions, feature_width=feature_width, lora=lora, recipe=recipe, parts=parts)
 
+    def __repr__(self) -> str:
+        conditions = (
+            f"{name}: {type(one.encoder).__name__} > {type(one.injector).__name__}"
+            for name, one in self.conditions.items()
+        )
+        parts = [type(self.base).__name__, *conditions, *([] if self.lora is None else ["LoRA"])]
+        return f"GraphModel({', '.join(parts)})"
+
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe.

@@ -216,6 +216,10 @@ def test_lists_of_pictures_are_a_graph_for_each_of_several_prompts(pipe: GraphPi
         assert torch.allclose(both[row], drawn(pipe, prompt, neighbors=graph)[0], atol=1e-5)
     some = drawn(pipe, ["a star", "a boat"], neighbors=[one, []])
     assert torch.allclose(some[1], drawn(pipe, "a boat")[0], atol=1e-5)
+    alone = drawn(pipe, ["a boat"], neighbors=[other])
+    assert torch.allclose(alone, drawn(pipe, "a boat", neighbors=other), atol=1e-5)
+    with pytest.raises(InputError, match="for each of 1 prompts, got 2"):
+        drawn(pipe, ["a star"], neighbors=[one, other])
     mixed = drawn(pipe, "a star", neighbors=[one, other])
     features = [pipe.embed(one), pipe.embed(other)]
     mixed_for_two = drawn(pipe, ["a star", "a boat"], neighbors=features)
@@ -223,7 +227,7 @@ def test_lists_of_pictures_are_a_graph_for_each_of_several_prompts(pipe: GraphPi
     assert not torch.allclose(mixed[0], both[0], atol=1e-3)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [1, 2, 4])
 def test_more_or_fewer_lists_of_pictures_than_prompts_are_ambiguous(pipe: GraphPipeline, count: int) -> None:
     with pytest.raises(InputError, match=r"for each of 3 prompts, got \d\. To show several graphs in every"):
         drawn(pipe, ["a", "b", "c"], neighbors=[coloured("red")] * count)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from graphcond.attributed_graph import EdgeList, NodeTable
+from graphcond.context import NeighborContext, SampledScene, SceneContext
 from graphcond.data.dataset import GraphDataset, SceneDataset
 from graphcond.graphs import build_graph
 from graphcond.scene_graph import SceneGraph, SceneSet
+from tests.builders import small_model, some_features
+from tests.scene_batches import PAIR, PARK, features_of
 
 COUNT = 300
 NODES = NodeTable(
@@ -29,3 +34,15 @@ def test_graphs_and_sets_of_scenes_are_printed_in_a_line() -> None:
     assert repr(graph) == f"AttributedGraph({NODES!r}, 299 undirected edges of 1 types, root='None')"
     assert repr(scenes) == "SceneSet(300 scenes, root='None')"
     assert max(len(str(one)) for one in (GraphDataset(graph), SceneDataset(scenes))) < 200
+
+
+def test_what_samplers_choose_and_encoders_read_is_printed_by_its_shapes(sd_folder: Path) -> None:
+    rows = np.zeros((2, 3), np.int64)
+    context = NeighborContext(rows[:, 0], rows, rows.astype(np.float32))
+    assert repr(context) == "NeighborContext(targets 2, neighbors 2x3, scores 2x3)"
+    assert repr(some_features(2, 3)) == "NeighborFeatures(embeddings 2x3x24, present 2x3, 0 relation_names)"
+    assert repr(SceneContext((SampledScene(("star",), 1, (), (None,)),))) == "SceneContext(1 scenes)"
+    assert len(repr(features_of([PARK, PAIR]))) < 250
+    assert repr(small_model(sd_folder)) == (
+        "GraphModel(StableDiffusionBase, neighbors: GraphQFormer > PromptTokenInjector)"
+    )

@@ -22,7 +22,7 @@ from graphcond.guidance import GraphGuidance, GuidedGraph
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import texts_of
 from graphcond.pipeline.graph_pipeline import GraphPipeline
-from graphcond.pipeline.graphs import GraphReader, Graphs, Scenes, graphs_given
+from graphcond.pipeline.graphs import GraphReader, Graphs, Scenes, graphs_given, scales_of
 from graphcond.pipeline.text import GivenText, texts
 from graphcond.signals import TextTokens
 
@@ -138,7 +138,7 @@ class Attached:
         self._graphs = reader.guided(given, text, text, joint=False, copies=copies, one_each=one_each)
         ours = self.model.guidance
         self._guidance = GraphGuidance(
-            graphs=self.pipeline.scales(self._graphs, self._scale),
+            graphs=scales_of(self.model, self._graphs, self._scale),
             conditions=tuple(graph.condition.name for graph in self._graphs),
             start=ours.start,
             end=ours.end,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
-from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from jaxtyping import Float
 from torch import Tensor
@@ -25,14 +23,13 @@ from graphcond.condition import Condition
 from graphcond.config import as_number
 from graphcond.context import NeighborFeatures, SceneFeatures
 from graphcond.data.scene_features import scene_features
-from graphcond.denoiser_inputs import IP_ADAPTER
 from graphcond.errors import InputError, Notice
 from graphcond.features.clip_vision import ClipVisionExtractor
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.load import PictureExtractor, WordExtractor
 from graphcond.features.text_features import TextModelExtractor
 from graphcond.features.words import WordTable
-from graphcond.guidance import BranchCaller, GraphGuidance, GuidedGraph
+from graphcond.guidance import BranchCaller, GraphGuidance
 from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import Generators, check_choice, check_count, check_steps, texts_of
@@ -52,11 +49,12 @@ from graphcond.pipeline.graphs import (
     Scenes,
     graphs_given,
     pictures_of,
+    scales_of,
 )
-from graphcond.pipeline.text import GivenText, texts
+from graphcond.pipeline.parts import ModelPipeline
+from graphcond.pipeline.text import GivenText, texts, with_pictures
 from graphcond.progress import Progress
 from graphcond.scene_graph import SceneGraph
-from graphcond.signals import TextTokens
 
 OutputType = Literal["pil", "np", "pt", "latent"]
 
@@ -65,13 +63,7 @@ PipelineOutput = ImagePipelineOutput
 values in 0..1, or latents."""
 
 
-@cache
-def _of_family(cls: type, base: type[Base]) -> type:
-    """``cls`` with the loaders that diffusers' pipelines of this family of bases have."""
-    return type(cls.__name__, (cls, *base.loaders, base.lora_mixin), {"__module__": cls.__module__})
-
-
-class GraphPipeline(DiffusionPipeline):
+class GraphPipeline(ModelPipeline):
     """Draws pictures with a graph-conditioned model, as diffusers' pipelines do.
 
     ``scheduler`` may be replaced by any of diffusers' schedulers that fits the base, and so may the base's
@@ -85,42 +77,11 @@ class GraphPipeline(DiffusionPipeline):
             loaded from the recipe when first needed.
     """
 
-    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->transformer->unet->vae"
-    _callback_tensor_inputs = ("latents", "prompt_embeds", "negative_prompt_embeds")
-
-    def __new__(cls, model: GraphModel, *args: Any, **kwargs: Any) -> GraphPipeline:
-        """A pipeline with the loaders of the base's family."""
-        made: GraphPipeline = object.__new__(_of_family(cast("Any", cls), type(model.base)))
-        return made
-
     def __init__(self, model: GraphModel, extractor: PictureExtractor | WordExtractor | None = None) -> None:
         model.train(False)  # parts made by hand start in training mode, where dropout is on
-        self.model = model
+        super().__init__(model)
         self._given = extractor
         self._cut: set[str] = set()  # prompts that were said to be cut
-        self._interrupt, self._num_timesteps, self._guidance_scale = False, 0, model.guidance.text
-        self._clip_skip: int | None = None
-        self._progress_bar_config = {"disable": None}  # then there is none where no terminal shows it
-        self.register_modules(**model.base.components, scheduler=model.base.new_scheduler())
-        self.vae_scale_factor = model.base.facts.pixels_per_latent
-        self.image_processor = VaeImageProcessor(self.vae_scale_factor)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a part of the base is replaced in the base too."""
-        if name in vars(self) and self.model.base.components.get(name) is not None:
-            self.model.base.replace(name, value)
-        if name == "scheduler" and not isinstance(value, SchedulerMixin):
-            object.__setattr__(self, name, value)  # drawing says what is wrong with it
-        else:
-            super().__setattr__(name, value)
-
-    @classmethod
-    def _get_signature_keys(cls, obj: Any) -> tuple[list[str], list[str]]:
-        """What diffusers takes for the parts of a pipeline: of this one, those that are registered."""
-        if isinstance(obj, type):
-            found: tuple[list[str], list[str]] = super()._get_signature_keys(obj)
-            return found
-        return sorted(name for name in obj.config if not name.startswith("_")), []
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -167,39 +128,6 @@ class GraphPipeline(DiffusionPipeline):
     def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]
         """Upload the model; see `GraphModel.push_to_hub`."""
         return self.model.push_to_hub(repo_id, **options)
-
-    def to(self, *args: Any, **kwargs: Any) -> GraphPipeline:
-        """Move the base, in another number format if one is given, and what was trained along with it."""
-        super().to(*args, **kwargs)
-        self.model.follow_base()
-        return self
-
-    def set_use_memory_efficient_attention_xformers(
-        self, valid: bool, attention_op: Callable[..., Any] | None = None
-    ) -> None:
-        """Run the networks on xformers, or no longer."""
-        super().set_use_memory_efficient_attention_xformers(valid, attention_op)
-        self.model.base.attention = "xformers" if valid else "sdpa"
-
-    @property
-    def interrupt(self) -> bool:
-        """Whether the remaining steps are left out; a callback sets ``_interrupt``, as in diffusers."""
-        return self._interrupt
-
-    @property
-    def num_timesteps(self) -> int:
-        """The number of steps of the last call."""
-        return self._num_timesteps
-
-    @property
-    def guidance_scale(self) -> float:
-        """s_T of the last call."""
-        return self._guidance_scale
-
-    @property
-    def clip_skip(self) -> int | None:
-        """That of the last call."""
-        return self._clip_skip
 
     @property
     def extractor(self) -> PictureExtractor:
@@ -375,7 +303,7 @@ class GraphPipeline(DiffusionPipeline):
             prompts *= len(some) if isinstance(some, list) else some.present.shape[0]
         text, empty = texts(base, written, prompts, copies)
         self.warn_of_cut([*prompts, *written.negatives(len(prompts))])
-        text, empty = self._with_pictures(text, empty, ip_adapter_image, ip_adapter_image_embeds)
+        text, empty = with_pictures(self, text, empty, ip_adapter_image, ip_adapter_image_embeds)
         self.model.follow_base()
         reader = GraphReader(self.model, self.embed, self.read)
         one_each = not isinstance(prompt, str)
@@ -385,7 +313,7 @@ class GraphPipeline(DiffusionPipeline):
             return default if value is None else as_number(value, name)
 
         guidance = GraphGuidance(
-            graphs=self.scales(graphs, graph_guidance_scale),
+            graphs=scales_of(self.model, graphs, graph_guidance_scale),
             conditions=tuple(graph.condition.name for graph in graphs),
             text=number(guidance_scale, ours.text, "guidance_scale"),
             mode=mode if graphs else "separate",
@@ -464,55 +392,6 @@ class GraphPipeline(DiffusionPipeline):
             note = note_on_cut(cut, len(distinct), base.facts.token_count)
             warnings.warn(str(note), Notice, stacklevel=2)
             self._cut.update(one.prompt for one in cut)
-
-    def _with_pictures(
-        self, text: TextTokens, empty: TextTokens, image: Any, embeds: list[Tensor] | None
-    ) -> tuple[TextTokens, TextTokens]:
-        """The prompts, and beside them what IP-Adapters make of a picture."""
-        if image is None and embeds is None:
-            return text, empty
-        if not hasattr(self, "prepare_ip_adapter_image_embeds"):
-            raise InputError(
-                f"{type(self.model.base).__name__} reads no IP-Adapter", place="ip_adapter_image"
-            )
-        device, rows = self.model.base.device, len(text.ids)
-        try:
-            pairs = self.prepare_ip_adapter_image_embeds(image, embeds, device, rows, True)
-        except (AttributeError, ValueError) as error:
-            raise InputError(
-                f"no IP-Adapter can read it ({str(error).splitlines()[0]})",
-                place="ip_adapter_image",
-                remedy="load one first (pipe.load_ip_adapter), and give each a picture",
-            ) from error
-        halves = [pair.to(self.model.base.dtype).chunk(2) for pair in pairs]
-        named = [
-            {f"{IP_ADAPTER}{number}": pair[half] for number, pair in enumerate(halves)} for half in (0, 1)
-        ]
-        return (
-            replace(text, extras={**text.extras, **named[1]}),
-            replace(empty, extras={**empty.extras, **named[0]}),
-        )
-
-    def scales(
-        self, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None
-    ) -> tuple[float, ...]:
-        """The scale of each graph, from what a caller gives.
-
-        Raises:
-            InputError: there are more or fewer scales than graphs.
-        """
-        if given is None:
-            return tuple(self.model.guidance.graph_scale(graph.condition.name) for graph in graphs)
-        several = isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0
-        values = list(cast("Iterable[Any]", given)) if several else [given] * len(graphs)
-        scales = tuple(as_number(value, "graph_guidance_scale") for value in values)
-        if len(scales) != len(graphs):
-            raise InputError(
-                f"expected {len(graphs)} scales, one for each graph, got {len(scales)}",
-                place="graph_guidance_scale",
-                remedy="give one scale per graph",
-            )
-        return scales
 
     def _denoise(
         self,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from graphcond.config import as_number
 from graphcond.context import Context, NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError, did_you_mean
 from graphcond.guidance import GuidedGraph, release_null
@@ -112,7 +113,11 @@ def _as_graphs(given: Any) -> list[list[Image.Image] | NeighborFeatures]:
             place="neighbors",
             remedy="give one list of pictures, or a list of lists",
         )
-    return [item if isinstance(item, NeighborFeatures) else pictures_of(item) for item in given]
+    return Several(item if isinstance(item, NeighborFeatures) else pictures_of(item) for item in given)
+
+
+class Several(list[Any]):
+    """Graphs that a caller gave as a list of graphs, even if it is a list of one."""
 
 
 def pictures_of(graph: Any) -> list[Image.Image]:
@@ -270,7 +275,7 @@ class GraphReader:
 
     def _one_each(self, graphs: list[Any], prompts: int) -> list[Any]:
         """The graphs of one condition; lists of pictures for several prompts as one graph with a row each."""
-        if len(graphs) == 1 or all(isinstance(graph, NeighborFeatures) for graph in graphs):
+        if not isinstance(graphs, Several) or all(isinstance(graph, NeighborFeatures) for graph in graphs):
             return graphs
         if len(graphs) != prompts or any(isinstance(graph, NeighborFeatures) for graph in graphs):
             raise InputError(
@@ -342,3 +347,30 @@ def _one_row_each(features: Rows, rows: int, copies: int, place: str) -> Rows:
         )
     times = rows if have == 1 else copies
     return features.select(torch.arange(have, device=features.present.device).repeat_interleave(times))
+
+
+def scales_of(
+    model: GraphModel, graphs: Sequence[GuidedGraph], given: float | Sequence[float] | None
+) -> tuple[float, ...]:
+    """The scale of each graph, from what a caller gives.
+
+    Args:
+        model: has the scales to use unless others are given.
+        graphs: each in order.
+        given: one scale for all, or one each.
+
+    Raises:
+        InputError: there are more or fewer scales than graphs.
+    """
+    if given is None:
+        return tuple(model.guidance.graph_scale(graph.condition.name) for graph in graphs)
+    several = isinstance(given, list | tuple) or getattr(given, "ndim", 0) > 0
+    values = list(cast("Iterable[Any]", given)) if several else [given] * len(graphs)
+    scales = tuple(as_number(value, "graph_guidance_scale") for value in values)
+    if len(scales) != len(graphs):
+        raise InputError(
+            f"expected {len(graphs)} scales, one for each graph, got {len(scales)}",
+            place="graph_guidance_scale",
+            remedy="give one scale per graph",
+        )
+    return scales

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from graphcond.bases import Base
+from graphcond.denoiser_inputs import IP_ADAPTER
 from graphcond.errors import InputError
 from graphcond.pipeline.arguments import texts_of
+from graphcond.pipeline.parts import ModelPipeline
 from graphcond.signals import TextTokens
 
 
@@ -113,3 +116,39 @@ def _encoded(
         extras["pooled"] = pooled.to(made.hidden).repeat_interleave(copies, 0)
     hidden = embeds.to(made.hidden).repeat_interleave(copies, 0)
     return replace(made, hidden=hidden, extras=extras, present=None)
+
+
+def with_pictures(
+    pipe: ModelPipeline, text: TextTokens, empty: TextTokens, image: Any, embeds: list[Tensor] | None
+) -> tuple[TextTokens, TextTokens]:
+    """The prompts, and beside them what the IP-Adapters of ``pipe`` make of a picture.
+
+    Args:
+        pipe: has loaded them.
+        text: the prompts.
+        empty: the negative prompts.
+        image: the picture, or one for each adapter.
+        embeds: its embeddings instead, as diffusers makes them.
+
+    Raises:
+        InputError: no IP-Adapter is loaded, or it does not read this.
+    """
+    if image is None and embeds is None:
+        return text, empty
+    if not hasattr(pipe, "prepare_ip_adapter_image_embeds"):
+        raise InputError(f"{type(pipe.model.base).__name__} reads no IP-Adapter", place="ip_adapter_image")
+    device, rows = pipe.model.base.device, len(text.ids)
+    try:
+        pairs = pipe.prepare_ip_adapter_image_embeds(image, embeds, device, rows, True)
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"no IP-Adapter can read it ({str(error).splitlines()[0]})",
+            place="ip_adapter_image",
+            remedy="load one first (pipe.load_ip_adapter), and give each a picture",
+        ) from error
+    halves = [pair.to(pipe.model.base.dtype).chunk(2) for pair in pairs]
+    named = [{f"{IP_ADAPTER}{number}": pair[half] for number, pair in enumerate(halves)} for half in (0, 1)]
+    return (
+        replace(text, extras={**text.extras, **named[1]}),
+        replace(empty, extras={**empty.extras, **named[0]}),
+    )
