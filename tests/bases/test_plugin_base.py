@@ -136,6 +136,7 @@ FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shi
 )
 def test_a_picture_without_graph_is_that_of_diffusers(base: SanaBase, scheduler: Any) -> None:
     pipe = GraphPipeline(GraphModel(base, [], feature_width=FEATURE_WIDTH))
+    assert pipe.transformer is pipe.components["transformer"] is base.transformer
     pipe.scheduler = type(scheduler).from_config(scheduler.config)
     options = {"num_inference_steps": 3, "guidance_scale": 4.5, "height": 64, "width": 96}
     ours = pipe(

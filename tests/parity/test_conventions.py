@@ -636,6 +636,23 @@ def test_the_page_lists_them_all() -> None:
     assert len(CHECKS) == 54
 
 
+def test_a_lora_that_a_user_loads_leaves_that_of_the_model(sd_folder: Path, tmp_path: Path) -> None:
+    pipe = GraphPipeline(small_model(sd_folder, lora={"rank": 2}))
+    torch.manual_seed(0)
+    assert pipe.model.lora is not None
+    with torch.no_grad():
+        for parameter in pipe.model.lora.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.1)
+    before = draw(pipe)
+    given = Given(pipe, tmp_path, sd_folder, sd_folder, before)
+    assert (before - draw(fresh(given))).abs().max() > 1e-3
+    write_lora(given)
+    pipe.load_lora_weights(tmp_path / "lora")
+    differs(given)
+    pipe.unload_lora_weights()
+    same(given)
+
+
 def test_the_python_of_the_page_runs(reader: Path) -> None:
     namespace: dict[str, Any] = {}
     for block in blocks(PAGE, "python"):
