@@ -148,8 +148,6 @@ class Base(ABC):
     """Whether `denoise` reads a `DenoiserInputs.context_weight` for each place of the picture."""
     lora_mixin: ClassVar[Any] = SanaLoraLoaderMixin
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
-    loaders: ClassVar[tuple[type, ...]] = ()
-    """Further mixins of this family's pipelines in diffusers, whose methods `GraphPipeline` then has."""
     denoiser_name: ClassVar[str] = "transformer"
     """The name of the denoiser's folder in diffusers' layout, and of its part in a LoRA file."""
 
@@ -178,6 +176,11 @@ class Base(ABC):
     def dtype(self) -> torch.dtype:
         """Number format of the denoiser's weights."""
         return next(self.denoiser.parameters()).dtype
+
+    @classmethod
+    def loaders(cls) -> tuple[type, ...]:
+        """The mixins of this family's pipelines in diffusers, whose methods `GraphPipeline` then has."""
+        return (cls.lora_mixin,)
 
     @property
     def components(self) -> dict[str, Any]:

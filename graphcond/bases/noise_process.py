@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, SchedulerMixin
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import retrieve_timesteps
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -126,14 +125,14 @@ class NoiseProcess(ABC):
         own = {name: values for name, values in given.items() if values is not None}
         if own:
             try:
-                made: int = retrieve_timesteps(scheduler, device=device, **own)[1]
+                scheduler.set_timesteps(device=device, **own)
             except (AssertionError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{type(scheduler).__name__} does not take them ({str(error).splitlines()[0]})",
                     place=", ".join(own),
                     remedy="give num_inference_steps instead, or use another scheduler",
                 ) from error
-            return made
+            return len(scheduler.timesteps)
         try:
             self._prepare(scheduler, steps, device, size)
         except (

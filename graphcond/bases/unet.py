@@ -15,10 +15,9 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     SchedulerMixin,
-    StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from diffusers.loaders import IPAdapterMixin, StableDiffusionLoraLoaderMixin, TextualInversionLoaderMixin
+from diffusers.loaders import StableDiffusionLoraLoaderMixin, TextualInversionLoaderMixin
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
@@ -31,6 +30,7 @@ from graphcond.bases.base import Base, EncoderCopy, LatentMoments, Site
 from graphcond.bases.base_files import unet_facts
 from graphcond.bases.config import BaseFields, SiteKind
 from graphcond.bases.cut_prompts import TOKENIZING
+from graphcond.bases.loading import quiet_loading
 from graphcond.bases.noise_process import Diffusion
 from graphcond.bases.sites import (
     BeforeProjection,
@@ -85,13 +85,6 @@ class UNetEncoderCopy(ControlNetModel, EncoderCopy):
         return dict(zip(self.levels, (*down, mid), strict=True))
 
 
-class PicturePrompts(IPAdapterMixin):
-    """The loader of IP-Adapters, and what diffusers' pipelines make of the pictures that it reads."""
-
-    encode_image = StableDiffusionPipeline.encode_image
-    prepare_ip_adapter_image_embeds = StableDiffusionPipeline.prepare_ip_adapter_image_embeds
-
-
 class UNetBase(Base):
     """A frozen ``UNet2DConditionModel`` with a KL autoencoder.
 
@@ -109,7 +102,6 @@ class UNetBase(Base):
 
     weighs_places: ClassVar[bool] = True
     lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
-    loaders: ClassVar[tuple[type, ...]] = (StableDiffusionMixin, TextualInversionLoaderMixin, PicturePrompts)
     denoiser_name: ClassVar[str] = "unet"
     config: ClassVar[type[BaseFields]]
     """The config of this kind of base."""
@@ -145,6 +137,14 @@ class UNetBase(Base):
         self._words: int = _config(text_encoders[-1]).vocab_size
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = lambda inputs: {}
         self._handles = install_token_weights(self.sites("cross_attention").values())
+
+    @classmethod
+    def loaders(cls) -> tuple[type, ...]:
+        """Those of Stable Diffusion."""
+        with quiet_loading():  # transformers warns of image processors, which the loader imports
+            from graphcond.bases.picture_prompts import PicturePrompts
+
+        return *super().loaders(), StableDiffusionMixin, TextualInversionLoaderMixin, PicturePrompts
 
     @property
     def components(self) -> dict[str, Any]:

@@ -116,6 +116,8 @@ def generate(
             )
         text, graphs = asked.prompt_and_graphs(pipe, watch)
         pictures = _draw(pipe, text, graphs, scenes, watch, seed=seed, **options)
+    if image is not None and mask is not None:
+        pictures = [_into(one, image, mask) for one in pictures]
     made = {"out": str(out), "prompt": text, "graphs": len(graphs) or len(scenes), "seed": seed}
     _write(pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures), out, kind, made)
     say(json.dumps(made) if as_json else f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}")
@@ -153,6 +155,16 @@ def _draw(
             **options,
         ).images
     return pictures
+
+
+def _into(drawn: Any, image: Path, mask: Path) -> Any:
+    """The drawn picture where the mask is white, and the given one elsewhere, which decoding would change."""
+    from PIL import Image
+
+    from graphcond.io.pictures import open_picture
+
+    kept, hole = (open_picture(file).resize(drawn.size) for file in (image, mask))
+    return Image.composite(drawn, kept, hole.convert("L"))
 
 
 def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:

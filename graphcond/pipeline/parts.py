@@ -16,7 +16,7 @@ from graphcond.model import GraphModel
 @cache
 def _of_family(cls: type, base: type[Base]) -> type:
     """``cls`` with the loaders that diffusers' pipelines of this family of bases have."""
-    return type(cls.__name__, (cls, *base.loaders, base.lora_mixin), {"__module__": cls.__module__})
+    return type(cls.__name__, (cls, *base.loaders()), {"__module__": cls.__module__})
 
 
 class ModelPipeline(DiffusionPipeline):

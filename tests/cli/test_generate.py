@@ -131,6 +131,7 @@ def test_it_draws_into_a_picture(model: Path, paintings: Path, tmp_path: Path) -
         run(model, out, "--prompt", "a star", "--neighbors", neighbors[0], *from_picture)
         drawn.append(np.asarray(Image.open(out), np.int64))
     assert all((one != other).any() for one, other in ((drawn[0], drawn[1]), (drawn[1], drawn[2])))
+    assert np.array_equal(drawn[1][:, :32], np.asarray(Image.open(picture))[:, :32])
     Image.new("L", (64, 32)).save(mask)
     for wrong, message in [
         (["--mask", mask], "mask_image: there is no picture to draw from. Give one (image=, --image)"),
