@@ -113,11 +113,7 @@ def _as_graphs(given: Any) -> list[list[Image.Image] | NeighborFeatures]:
             place="neighbors",
             remedy="give one list of pictures, or a list of lists",
         )
-    return Several(item if isinstance(item, NeighborFeatures) else pictures_of(item) for item in given)
-
-
-class Several(list[Any]):
-    """Graphs that a caller gave as a list of graphs, even if it is a list of one."""
+    return [item if isinstance(item, NeighborFeatures) else pictures_of(item) for item in given]
 
 
 def pictures_of(graph: Any) -> list[Image.Image]:
@@ -275,7 +271,7 @@ class GraphReader:
 
     def _one_each(self, graphs: list[Any], prompts: int) -> list[Any]:
         """The graphs of one condition; lists of pictures for several prompts as one graph with a row each."""
-        if not isinstance(graphs, Several) or all(isinstance(graph, NeighborFeatures) for graph in graphs):
+        if len(graphs) == 1 or all(isinstance(graph, NeighborFeatures) for graph in graphs):
             return graphs
         if len(graphs) != prompts or any(isinstance(graph, NeighborFeatures) for graph in graphs):
             raise InputError(
