@@ -394,7 +394,7 @@ def probe(setup: Setup, shape: BaseShape, base: StableDiffusionBase, kind: str) 
 
 
 def _layout_width(kind: str) -> int | None:
-    return LAYOUT_WIDTH if kind == "controlnet" else None
+    return LAYOUT_WIDTH if kind != "none" and INJECTORS[kind].reads is LayoutMap else None
 
 
 @torch.no_grad()

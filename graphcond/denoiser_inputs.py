@@ -70,7 +70,8 @@ class DenoiserInputs:
     height and a width, those of ``sample``, a token has a weight at each place of the picture; where every
     token is hidden, cross-attention adds nothing.
     ``grounding`` is read by modules inside the denoiser. ``residuals`` are added to its feature maps, by the
-    name of their ``encoder_level`` site. ``extras`` are those of `TextTokens`, with a row for each sample.
+    name of their ``encoder_level`` or ``encoder_block`` site. ``extras`` are those of `TextTokens`, with a
+    row for each sample.
     """
 
     sample: Float[Tensor, "b channels height width"]

@@ -10,7 +10,7 @@ computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, TypeAlias, get_args
@@ -239,7 +239,7 @@ class BranchCaller:
         text: the prompts.
         empty: the negative prompts.
         graphs: in the order of the guidance's scales.
-        lora: of the model; it acts in every branch.
+        adapters: of the model; they act in every branch.
     """
 
     def __init__(
@@ -250,9 +250,9 @@ class BranchCaller:
         empty: TextTokens,
         graphs: Sequence[GuidedGraph],
         *,
-        lora: Injector[Any] | None = None,
+        adapters: Iterable[Injector[Any]] = (),
     ) -> None:
-        self.base, self.conditions, self.lora = base, conditions, lora
+        self.base, self.conditions, self.adapters = base, conditions, tuple(adapters)
         self.text, self.empty, self.graphs = text, empty, graphs
 
     def __call__(
@@ -268,8 +268,8 @@ class BranchCaller:
         """The denoiser's inputs in one branch."""
         text = self.text if branch.text else self.empty
         inputs = self.base.inputs(sample, timestep.expand(sample.shape[0]), text)
-        if self.lora is not None:
-            inputs = self.lora.apply(inputs, None)
+        for adapter in self.adapters:
+            inputs = adapter.apply(inputs, None)
         shown = [self.graphs[number] for number in branch.graphs]
         for condition in self.conditions.values():
             graph = next((one for one in shown if one.condition is condition), None)

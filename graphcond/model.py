@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from huggingface_hub import HfApi
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphcond.adapters import LoraInjector
+from graphcond.adapters import Injector
 from graphcond.bases import Base
 from graphcond.bases.base import check_published
 from graphcond.bases.config import DType
@@ -25,7 +24,7 @@ from graphcond.context import Context
 from graphcond.errors import InputError
 from graphcond.features.load import Extractors
 from graphcond.io.files import atomic_folder, check_replaceable, write_json
-from graphcond.io.tensors import check_weights, load_tensors, pick_device
+from graphcond.io.tensors import check_weights, load_weights, pick_device, save_weights
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import BASE as DENOISER
@@ -47,6 +46,7 @@ class GraphModel:
         conditions: the conditions of the base.
         feature_width: d, width of the embeddings of neighbors or words that the encoders read.
         lora: injected into the base already, or None.
+        adapters: further updates of the base that are the same for every graph, by name, injected already.
         recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
         parts: folders that are saved with the model, since they exist nowhere else;
             see `graphcond.saving.bundled`.
@@ -61,11 +61,14 @@ class GraphModel:
         conditions: Iterable[Condition],
         *,
         feature_width: int,
-        lora: LoraInjector | None = None,
+        lora: Injector[Any] | None = None,
+        adapters: Mapping[str, Injector[Any]] | None = None,
         recipe: Recipe | None = None,
         parts: Mapping[str, Path] | None = None,
     ) -> None:
-        self.base, self.lora, self.feature_width = base, lora, feature_width
+        self.base, self.feature_width = base, feature_width
+        self.adapters: dict[str, Injector[Any]] = {} if lora is None else {LORA: lora}
+        self.adapters |= adapters or {}
         given = list(conditions)
         self.conditions = {condition.name: condition for condition in given}
         if len(self.conditions) < len(given):
@@ -119,10 +122,14 @@ class GraphModel:
                     injector.load_init()
                 condition = Condition(config.name, encoder, injector, null=config.without_graph)
                 conditions.append(condition.to(device))
-            lora = None if recipe.lora is None else recipe.lora.build()
-            if lora is not None:
-                lora.inject(base)
-        return cls(base, conditions, feature_width=feature_width, lora=lora, recipe=recipe, parts=parts)
+            adapters = {name: config.build() for name, config in recipe.updates.items()}
+            for adapter in adapters.values():
+                adapter.inject(base)
+                if load_init:
+                    adapter.load_init()
+        return cls(
+            base, conditions, feature_width=feature_width, adapters=adapters, recipe=recipe, parts=parts
+        )
 
     def __repr__(self) -> str:
         conditions = (
@@ -152,6 +159,16 @@ class GraphModel:
         return GuidanceConfig() if self._recipe is None else self._recipe.guidance
 
     @property
+    def lora(self) -> Injector[Any] | None:
+        """The LoRA of the recipe's section ``lora``."""
+        return self.adapters.get(LORA)
+
+    @property
+    def trains_shared(self) -> bool:
+        """True if something is trained that acts without a graph, too: the denoiser, or an update of it."""
+        return self.trains_base or any(one.trainable_parameters() for one in self.adapters.values())
+
+    @property
     def trains_base(self) -> bool:
         """True if the denoiser is trained, and so belongs to the model; see ``training.train_base``."""
         return self._recipe is not None and self._recipe.training.train_base
@@ -163,17 +180,16 @@ class GraphModel:
 
     def follow_base(self) -> None:
         """Put what was trained on the device on which the base computes."""
-        modules = [*self.conditions.values(), *([] if self.lora is None else [self.lora])]
+        modules = [*self.conditions.values(), *self.adapters.values()]
         for module in modules:
             if any(parameter.device != self.device for parameter in module.parameters()):
                 module.to(self.device)
                 vars(self).pop("extractors", None)  # they are loaded again where they are needed
 
     def trainable_parameters(self) -> dict[str, dict[str, nn.Parameter]]:
-        """The trainable parameters by name: a group for each condition, the LoRA, and a trained denoiser."""
-        groups = {name: condition.trainable_parameters() for name, condition in self.conditions.items()}
-        if self.lora is not None:
-            groups[LORA] = self.lora.trainable_parameters()
+        """The trainable parameters by name: groups for conditions, adapters and a trained denoiser."""
+        parts: dict[str, Condition | Injector[Any]] = {**self.conditions, **self.adapters}
+        groups = {name: part.trainable_parameters() for name, part in parts.items()}
         if self.trains_base:
             groups[DENOISER] = dict(self.base.denoiser.named_parameters())
         return {name: group for name, group in groups.items() if group}
@@ -215,8 +231,8 @@ class GraphModel:
         """
         for condition in self.conditions.values():
             condition.train(mode)
-        if self.lora is not None:
-            self.lora.train(mode)
+        for adapter in self.adapters.values():
+            adapter.train(mode)
         if self.trains_base:
             self.base.denoiser.requires_grad_(mode)
 
@@ -246,8 +262,8 @@ class GraphModel:
         """Take the conditions and the LoRA out of the base, which another model may then use."""
         for condition in self.conditions.values():
             condition.injector.eject()
-        if self.lora is not None:
-            self.lora.eject()
+        for adapter in self.adapters.values():
+            adapter.eject()
 
     def save_pretrained(
         self,
@@ -273,12 +289,12 @@ class GraphModel:
         check_replaceable(Path(folder), MANIFEST)
         with atomic_folder(Path(folder)) as new:
             for name, condition in self.conditions.items():
-                _save(condition.encoder, new / "conditions" / name / "encoder.safetensors")
-                _save(condition.injector, new / "conditions" / name / "injector.safetensors")
-            if self.lora is not None:
-                self.lora.save_weights(new / LORA)
+                save_weights(condition.encoder, new / "conditions" / name / "encoder.safetensors")
+                condition.injector.save_weights(new / "conditions" / name)
+            for name, adapter in self.adapters.items():
+                adapter.save_weights(new / _folder_of(name))
             if self.trains_base:
-                _save(self.base.denoiser, new / self._denoiser_file)
+                save_weights(self.base.denoiser, new / self._denoiser_file)
                 if isinstance(self.base.denoiser, ConfigMixin):  # then diffusers reads the folder
                     self.base.denoiser.save_config(new / self.base.denoiser_name)
             copy_parts(self.parts, type(self.recipe.base), new, progress)
@@ -414,8 +430,11 @@ class GraphModel:
             self._load_release(read_release(folder), remedy="take over the sizes of its encoder and its base")
             return
         saved = read_manifest(folder).recipe
-        lora = self.lora if saved.lora is not None else None
-        self._load_trained(folder, lora, denoiser=self.trains_base and saved.training.train_base)
+        self._load_trained(
+            folder,
+            self.adapters.keys() & saved.updates.keys(),
+            denoiser=self.trains_base and saved.training.train_base,
+        )
 
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.
@@ -428,7 +447,7 @@ class GraphModel:
         warn_of_other_weights(
             read_recorded(folder), self.base.weights_version(), folder, reshipped=self.recipe.base.reshipped
         )
-        self._load_trained(folder, self.lora, denoiser=self.trains_base)
+        self._load_trained(folder, self.adapters, denoiser=self.trains_base)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Save and upload the model; returns the address of the commit."""
@@ -445,14 +464,14 @@ class GraphModel:
                 )
             )
 
-    def _load_trained(self, folder: Path, lora: LoraInjector | None, *, denoiser: bool) -> None:
+    def _load_trained(self, folder: Path, adapters: Iterable[str], *, denoiser: bool) -> None:
         for name, condition in self.conditions.items():
-            _load(condition.encoder, folder / "conditions" / name / "encoder.safetensors")
-            _load(condition.injector, folder / "conditions" / name / "injector.safetensors")
-        if lora is not None:
-            lora.load_weights(folder / LORA)
+            load_weights(condition.encoder, folder / "conditions" / name / "encoder.safetensors")
+            condition.injector.load_weights(folder / "conditions" / name)
+        for name in adapters:
+            self.adapters[name].load_weights(folder / _folder_of(name))
         if denoiser:
-            _load(self.base.denoiser, folder / self._denoiser_file)
+            load_weights(self.base.denoiser, folder / self._denoiser_file)
 
     def _load_release(self, release: Release, *, remedy: str) -> None:
         place = release.parts[BASE]
@@ -484,17 +503,6 @@ class SavedGraphModel(ModelMixin):
         return GraphModel.from_pretrained(folder, dtype=torch_dtype)
 
 
-def _save(module: nn.Module, file: Path) -> None:
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    if weights:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, file, metadata={"format": "pt"})
-
-
-def _load(module: nn.Module, file: Path) -> None:
-    wanted = module.state_dict()
-    if not wanted:
-        return
-    found = load_tensors(file)
-    check_weights(found, wanted, place=file)
-    module.load_state_dict(found)
+def _folder_of(adapter: str) -> Path:
+    """Where a saved model has an adapter; the LoRA of the section ``lora`` has a place of its own."""
+    return Path(LORA) if adapter == LORA else Path("adapters") / adapter

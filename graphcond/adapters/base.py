@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from graphcond.bases.base import Base
-from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError
+from graphcond.io.tensors import load_weights, save_weights
 from graphcond.signals import Signal
 
 
@@ -20,6 +23,10 @@ def computed_like(tensor: Tensor) -> AbstractContextManager[object]:
     if tensor.dtype == torch.float32:
         return nullcontext()
     return torch.autocast(tensor.device.type, dtype=tensor.dtype)
+
+
+WEIGHTS = "injector.safetensors"
+"""The weights of an injector, where it has no layout of its own."""
 
 
 def key_of(site: str) -> str:
@@ -38,6 +45,15 @@ def check_widths(kept: nn.Module, made: nn.Module, place: str) -> None:
         raise InputError(
             "its layers were made for a base of other widths", place=place, remedy="inject a new one"
         )
+
+
+def shown_alone(inputs: DenoiserInputs, slot: GroundingSlot, scale: float) -> DenoiserInputs:
+    """Inputs that show ``scale`` and no tokens under ``slot``: for an update that reads no signal."""
+    rows = len(inputs.sample)
+    nothing = inputs.context.new_zeros(rows, 0, inputs.context.shape[2])
+    strength = torch.full((rows,), float(scale), device=inputs.sample.device)
+    grounding = Grounding(nothing, nothing.new_zeros(rows, 0, dtype=torch.bool), strength)
+    return replace(inputs, grounding={**inputs.grounding, slot: grounding})
 
 
 Read = TypeVar("Read", bound=Signal)
@@ -89,6 +105,18 @@ class Injector(nn.Module, ABC, Generic[Read]):
     def group_of(self, parameter: str) -> str | None:
         """Which of `groups` a parameter belongs to; None for one that has the condition's learning rate."""
         return None
+
+    def save_weights(self, folder: Path) -> None:
+        """Write all weights into ``folder``; nothing where there are none."""
+        save_weights(self, folder / WEIGHTS)
+
+    def load_weights(self, folder: Path) -> None:
+        """Read what `save_weights` wrote.
+
+        Raises:
+            InputError: missing or damaged, or names and shapes do not fit.
+        """
+        load_weights(self, folder / WEIGHTS)
 
     def figures(self) -> dict[str, float]:
         """Figures for the training log beside the loss, by name: gates, sizes of what is added."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -19,6 +20,8 @@ Place: TypeAlias = Literal["append", "replace", "add"]
 Visible: TypeAlias = Literal["everywhere", "in_boxes"]
 Absent: TypeAlias = Literal["masked", "null"]
 Placing: TypeAlias = Literal["fourier", "coverage"]
+Activation: TypeAlias = Literal["linear", "relu", "leakyrelu", "swish"]
+Hint: TypeAlias = Literal["layout", "picture"]
 Keys: TypeAlias = Literal["both", "tokens"]
 Start: TypeAlias = Literal["gates", "zero", "cross_attention"]
 
@@ -132,20 +135,16 @@ def check_gated(*, absent: Absent, place: Placing, keys: Keys, start: Start) -> 
         )
 
 
-class ControlNetConfig(InjectorFields):
-    """Read a layout through a trainable copy of the denoiser's encoder half (ControlNet)."""
+class LayoutFields(InjectorFields):
+    """The common settings of injectors that read layouts."""
 
-    component = "graphcond.adapters.controlnet:ControlNetInjector"
+    component: ClassVar[str | type[Any]]
     reads = LayoutMap
-    needs_sites = frozenset({"encoder_level"})
-    kind: Literal["controlnet"] = "controlnet"
     layout_width: int | None = Field(None, ge=1)
     """Channels of the layouts; as many as the encoder gives unless said."""
-    guess_mode: bool = False
-    """Weigh residuals from 0.1 at the finest level to 1 in the middle, for prompts that say nothing."""
 
     def build(self, *, signal_width: int | None = None) -> Injector[Any]:
-        """The injector, without its copy until injected.
+        """The injector, which makes its network when it is injected.
 
         Args:
             signal_width: channels of the layouts that the encoder gives.
@@ -161,6 +160,36 @@ class ControlNetConfig(InjectorFields):
             )
         injector: Injector[Any] = self.make(layout_width=signal_width or self.layout_width)
         return injector
+
+
+class ControlNetConfig(LayoutFields):
+    """Read a layout through a trainable copy of the denoiser's encoder half (ControlNet)."""
+
+    component = "graphcond.adapters.controlnet:ControlNetInjector"
+    needs_sites = frozenset({"encoder_level"})
+    kind: Literal["controlnet"] = "controlnet"
+    guess_mode: bool = False
+    """Weigh residuals from 0.1 at the finest level to 1 in the middle, for prompts that say nothing."""
+    hint: Hint = "layout"
+    """Read the layout as large as the latents (`layout`), or as large as the picture through the embedding of
+    released ControlNets (`picture`)."""
+    init: str | None = Field(None, min_length=1)
+    """A released ControlNet to start from: a folder of diffusers, or an id on the hub."""
+
+
+class T2IAdapterConfig(LayoutFields):
+    """Read a layout through a small network, whose features are added inside the denoiser's encoder."""
+
+    component = "graphcond.adapters.t2i_adapter:T2IAdapterInjector"
+    needs_sites = frozenset({"encoder_block"})
+    kind: Literal["t2i_adapter"] = "t2i_adapter"
+    downscale: int = Field(1, ge=1, le=64)
+    """Side, in pixels of the layout, of what becomes one feature of the first level; released files read
+    pictures at 8, or 16 for SDXL."""
+    res_blocks: int = Field(2, ge=1, le=16)
+    """Residual blocks of each level."""
+    init: str | None = Field(None, min_length=1)
+    """A released T2I-Adapter to start from: a folder of diffusers, or an id on the hub."""
 
 
 class IPAdapterConfig(InjectorFields):
@@ -194,11 +223,88 @@ class LoraConfig(InjectorFields):
     """Probability of dropping an input in training."""
     weight_decomposed: bool = False
     """Train magnitude and direction apart (DoRA)."""
+    init: str | None = Field(None, min_length=1)
+    """A LoRA of others, such as one of a style, in the layout of diffusers or kohya: a file, or its folder.
+    Layers, ranks and alphas are those of the file."""
+    train: bool = True
+    """Train it; otherwise its weights stay as they were read."""
 
     def build(self, *, signal_width: int | None = None) -> LoraInjector:
         """The injector, not yet injected; it reads no signal, so ``signal_width`` does not matter."""
         injector: LoraInjector = self.make()
         return injector
+
+
+class DiffFitConfig(InjectorFields):
+    """Update biases, norms and a scale for each block of the denoiser."""
+
+    component = "graphcond.adapters.difffit:DiffFitInjector"
+    reads = None
+    kind: Literal["difffit"] = "difffit"
+
+
+class HypernetworkConfig(InjectorFields):
+    """Put small networks before the keys and values of the denoiser's attention."""
+
+    component = "graphcond.adapters.hypernetwork:HypernetworkInjector"
+    reads = None
+    needs_sites = frozenset({"cross_attention"})
+    kind: Literal["hypernetwork"] = "hypernetwork"
+    widths: tuple[int, ...] | None = Field(None, min_length=1)
+    """Of the tokens that are changed; those of the context that cross-attention reads, unless given."""
+    activation: Activation = "linear"
+    """Between the two layers of each network."""
+    init: str | None = Field(None, min_length=1)
+    """A file in NovelAI's layout to start from."""
+
+
+REFUSED_METHODS = {
+    "pissa": "it rewrites the weights of the base, which then cannot be restored",
+    "c3a": "its update is not 0 at the start",
+    "fourierft": "its update is not 0 at the start",
+    "vera": "its layers share matrices, so that none is complete without the others",
+}
+"""Methods of peft that do not keep the contract of an injector, and why."""
+
+
+class PeftConfig(InjectorFields):
+    """Update layers of the denoiser by a method of peft, such as LoKr, OFT or IA3."""
+
+    component = "graphcond.adapters.peft:PeftInjector"
+    reads = None
+    kind: Literal["peft"] = "peft"
+    method: str = "lokr"
+    """A type of peft's in lower case (`lora`, `loha`, `lokr`, `oft`, `boft`, `ia3`, `miss`, `ln_tuning`,
+    `randlora`, `shira`, `delora`, `road`, `gralora`, `waveft`, `hira`), or `dora` or `rslora`."""
+    targets: Names | None = Field(None, min_length=1)
+    """Ends of the names of the layers to adapt; the attentions' projections, or for `ln_tuning` the norms."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Passed on to peft's own config, by peft's names: `{r: 8, rank_pattern: {...}}`."""
+    init: str | None = Field(None, min_length=1)
+    """A folder that peft wrote, to start from; the settings in it count."""
+    train: bool = True
+    """Train it; otherwise its weights stay as they were read."""
+
+    @model_validator(mode="after")
+    def _kept(self) -> PeftConfig:
+        check_peft(self.method, self.settings)
+        return self
+
+
+def check_peft(method: str, settings: Mapping[str, Any]) -> None:
+    """Check that a method of peft is not one that is known to break the contract of an injector.
+
+    Raises:
+        InputError: it is.
+    """
+    start = str(settings.get("init_lora_weights", "")).partition("_")[0]
+    for name in (method, start):
+        if name in REFUSED_METHODS:
+            raise InputError(
+                f"the method '{name}' cannot be used: {REFUSED_METHODS[name]}",
+                place="peft.method",
+                remedy="use another, such as lora, lokr or oft",
+            )
 
 
 def _injectors() -> dict[str, type[ComponentConfig]]:
@@ -208,7 +314,11 @@ def _injectors() -> dict[str, type[ComponentConfig]]:
             GatedSelfAttentionConfig,
             IPAdapterConfig,
             ControlNetConfig,
+            T2IAdapterConfig,
             LoraConfig,
+            PeftConfig,
+            DiffFitConfig,
+            HypernetworkConfig,
         ),
         "graphcond.injectors",
         InjectorFields,

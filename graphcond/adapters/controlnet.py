@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from diffusers import ControlNetModel
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
-from graphcond.adapters.config import ControlNetConfig
+from graphcond.adapters.config import ControlNetConfig, Hint
 from graphcond.bases.base import Base
+from graphcond.bases.loading import load_released
 from graphcond.config import checked
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
+from graphcond.io.tensors import check_weights
 from graphcond.signals import LayoutMap, Signal
 
 DEFAULT = ControlNetConfig.model_construct()
@@ -44,6 +50,36 @@ class LayoutEmbedding(nn.Module):
         return embedded
 
 
+def resized(
+    signal: LayoutMap, size: tuple[int, int], width: int | None, place: str
+) -> Float[Tensor, "b c height width"]:
+    """The features of a layout at another size, 0 where it is absent.
+
+    Raises:
+        InputError: it has another number of channels than ``width``.
+    """
+    features = signal.features.masked_fill(~signal.present[:, None, None, None], 0)
+    if features.shape[1] != width:
+        raise InputError(
+            f"layouts have {features.shape[1]} channels, it was made for {width}",
+            place=f"{place}.layout_width",
+            remedy="build it with the width of the encoder's layouts",
+        )
+    if features.shape[2:] == size:
+        return features
+    smaller = size[0] < features.shape[2] or size[1] < features.shape[3]
+    return F.interpolate(features.float(), size=size, mode="bilinear", antialias=smaller)
+
+
+def with_residuals(inputs: DenoiserInputs, added: Mapping[str, Tensor], signal: LayoutMap) -> DenoiserInputs:
+    """Inputs with residuals on top of those that are there, for the samples that have a layout."""
+    shown, residuals = signal.present[:, None, None, None], dict(inputs.residuals)
+    for site, residual in added.items():
+        residual = torch.where(shown, residual, 0.0)
+        residuals[site] = residuals[site] + residual if site in residuals else residual
+    return replace(inputs, residuals=residuals)
+
+
 NEAR_ZERO = 0.001
 """Residuals smaller than this, relative to the features they come from, count as none."""
 
@@ -60,13 +96,25 @@ class ControlNetInjector(Injector[LayoutMap]):
         layout_width: c, channels of the layouts it reads.
         guess_mode: weigh residuals from 0.1 at the finest level to 1 in the middle (diffusers' guess mode),
             for prompts that say nothing.
+        hint: the layout is read at the size of the latents (``layout``), or as large as the picture through
+            the embedding of released ControlNets (``picture``).
+        init: a released ControlNet for `load_init` to read: a folder of diffusers, or an id on the hub.
     """
 
     reads: ClassVar[type[Signal]] = LayoutMap
 
-    def __init__(self, *, layout_width: int | None = None, guess_mode: bool = DEFAULT.guess_mode) -> None:
+    def __init__(
+        self,
+        *,
+        layout_width: int | None = None,
+        guess_mode: bool = DEFAULT.guess_mode,
+        hint: Hint = DEFAULT.hint,
+        init: str | Path | None = None,
+    ) -> None:
         super().__init__()
         self.layout_width, self.guess_mode = layout_width, guess_mode
+        self.hint, self.init = hint, init
+        self._pixels = 1
         self.controlnet: Any = None
         self._injected = False
         self._ratios: dict[str, Tensor] = {}
@@ -91,7 +139,11 @@ class ControlNetInjector(Injector[LayoutMap]):
                 place="controlnet.layout_width",
                 remedy="give it the width of the encoder's layouts",
             )
-        copy = base.copy_encoder(partial(LayoutEmbedding, width))
+        embedding: Callable[[int], nn.Module] = partial(LayoutEmbedding, width)
+        if self.hint == "picture":
+            embedding = partial(ControlNetConditioningEmbedding, conditioning_channels=width)
+            self._pixels = base.facts.pixels_per_latent
+        copy = base.copy_encoder(embedding)
         if self.controlnet is None:
             self.controlnet = copy
             for site, layer in copy.zero_layers().items():
@@ -123,24 +175,31 @@ class ControlNetInjector(Injector[LayoutMap]):
             return inputs
         if self.controlnet is None or not self._injected:
             raise RuntimeError("ControlNet is not injected")
-        features = signal.features.masked_fill(~signal.present[:, None, None, None], 0)
-        if features.shape[1] != self.layout_width:
-            raise InputError(
-                f"layouts have {features.shape[1]} channels, it was made for {self.layout_width}",
-                place="controlnet.layout_width",
-                remedy="build it with the width of the encoder's layouts",
-            )
-        size = inputs.sample.shape[2:]
-        if features.shape[2:] != size:
-            smaller = size[0] < features.shape[2] or size[1] < features.shape[3]
-            features = F.interpolate(features.float(), size=tuple(size), mode="bilinear", antialias=smaller)
+        height, width = inputs.sample.shape[2:]
+        size = (height * self._pixels, width * self._pixels)
+        features = resized(signal, size, self.layout_width, "controlnet")
         with computed_like(inputs.context):
             added = self.controlnet.residuals(inputs, features, scale=scale, guess_mode=self.guess_mode)
-        shown, residuals = signal.present[:, None, None, None], dict(inputs.residuals)
-        for site, residual in added.items():
-            residual = torch.where(shown, residual, 0.0)
-            residuals[site] = residuals[site] + residual if site in residuals else residual
-        return replace(inputs, residuals=residuals)
+        return with_residuals(inputs, added, signal)
+
+    def load_init(self) -> None:
+        """Read the ControlNet named as ``init``, if any; the embedding of a layout stays new.
+
+        Raises:
+            InputError: there is none, or it was made for another base or another hint.
+            RuntimeError: not injected.
+        """
+        if self.init is None:
+            return
+        if self.controlnet is None:
+            raise RuntimeError("ControlNet is not injected")
+        released = load_released(ControlNetModel, str(self.init), place="controlnet.init")
+        found, wanted = released.state_dict(), self.controlnet.state_dict()
+        if self.hint == "layout":
+            found, wanted = _without_embedding(found), _without_embedding(wanted)
+        remedy = "use a ControlNet of this base, and hint 'layout' for layouts that it was not trained on"
+        check_weights(found, wanted, place=f"controlnet.init: {self.init}", remedy=remedy)
+        self.controlnet.load_state_dict(found, strict=False)
 
     def figures(self) -> dict[str, float]:
         """Norm of the residuals in the last call, before ``scale``, relative to the features they come from.
@@ -172,6 +231,10 @@ class _Ratio:
     @torch.no_grad()
     def __call__(self, module: nn.Module, args: tuple[Tensor], output: Tensor) -> None:
         self._ratios[self._level] = output.float().norm() / args[0].float().norm().clamp(min=1e-12)
+
+
+def _without_embedding(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in weights.items() if "controlnet_cond_embedding" not in name}
 
 
 def _shapes(copy: nn.Module) -> dict[str, torch.Size]:

@@ -153,8 +153,11 @@ class IPAdapterInjector(Injector[GraphTokens]):
             raise RuntimeError("IP-Adapter is not injected")
         tokens, present = signal.tokens.masked_fill(~signal.present[..., None], 0), signal.present
         covered = {}
-        if self.visible == "in_boxes" and signal.boxes is not None and signal.boxed is not None:
-            boxes, boxed = signal.boxes.masked_fill(~signal.boxed[..., None], 0), signal.boxed
+        if self.visible == "in_boxes":
+            boxes, boxed = signal.boxes, signal.boxed
+            if boxes is None or boxed is None:
+                boxes, boxed = tokens.new_zeros(*present.shape, 4), torch.zeros_like(present)
+            boxes = boxes.masked_fill(~boxed[..., None], 0)
             covered = {
                 stride: coverage(boxes, boxed, *grid(*inputs.sample.shape[2:])) * present[:, None]
                 for stride, grid in self._grids.items()

@@ -6,7 +6,6 @@ import math
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,12 +20,13 @@ from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector, check_widths, computed_like, key_of
+from graphcond.adapters.base import Injector, check_widths, computed_like, key_of, shown_alone
 from graphcond.adapters.config import LoraConfig
 from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
-from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
+from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
 from graphcond.errors import InputError, Notice
+from graphcond.io.released import method_of
 from graphcond.io.strict_json import parse_json
 from graphcond.io.tensors import check_weights, load_tensors, read_metadata, sort_metadata
 from graphcond.signals import Signal
@@ -58,6 +58,8 @@ class LoraInjector(Injector[Signal]):
         targets: ends of the names of the layers to adapt.
         dropout: probability of dropping an input of A in training.
         weight_decomposed: train magnitude and direction apart (DoRA, arXiv 2402.09353).
+        init: a LoRA of others for `load_init` to read. Then layers, ranks and alphas are those of its files.
+        train: False keeps the weights as they were read.
     """
 
     reads: ClassVar[type[Signal] | None] = None
@@ -70,8 +72,11 @@ class LoraInjector(Injector[Signal]):
         targets: tuple[str, ...] = DEFAULT.targets,
         dropout: float = DEFAULT.dropout,
         weight_decomposed: bool = DEFAULT.weight_decomposed,
+        init: str | Path | None = None,
+        train: bool = DEFAULT.train,
     ) -> None:
         super().__init__()
+        self.init, self.trained = init, train
         self._peft_config = PeftLoraConfig(
             r=rank,
             lora_alpha=alpha if alpha is not None else rank,
@@ -103,8 +108,11 @@ class LoraInjector(Injector[Signal]):
         """
         if self.injected:
             raise RuntimeError("LoRA is injected already; eject it first")
+        if self.init is not None and not self.layers:
+            self._base = base  # the layers are those of a file
+            return
         adapted = self._adapted(base.denoiser)
-        made = nn.ModuleDict({key_of(name): self._made(layer) for name, layer in adapted.items()})
+        made = nn.ModuleDict({key_of(name): self._made(name, layer) for name, layer in adapted.items()})
         if not self.layers:
             self.layers = made.eval()
         else:
@@ -131,14 +139,18 @@ class LoraInjector(Injector[Signal]):
         if scale == 0:
             return inputs
         self._injected_base()
-        rows = len(inputs.sample)
-        nothing = inputs.context.new_zeros(rows, 0, inputs.context.shape[2])
-        strength = torch.full((rows,), float(scale), device=inputs.sample.device)
-        grounding = Grounding(nothing, nothing.new_zeros(rows, 0, dtype=torch.bool), strength)
-        return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
+        return shown_alone(inputs, self._slot, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The low-rank matrices by the names of their layers; none before the first injection."""
+        return self._named() if self.trained else {}
+
+    def load_init(self) -> None:
+        """Read the file or folder named as ``init``, if any; see `load_weights`."""
+        if self.init is not None:
+            self.load_weights(Path(self.init))
+
+    def _named(self) -> dict[str, nn.Parameter]:
         return {
             f"{name.replace('/', '.')}.{key}": parameter
             for name, update in self.layers.items()
@@ -163,15 +175,22 @@ class LoraInjector(Injector[Signal]):
     def load_weights(self, folder: Path) -> None:
         """Load the file of `save_weights`, or one in the layout of diffusers, peft or kohya.
 
+        Args:
+            folder: of the file, or the file.
+
         The alpha of the file counts, whatever that of this injector is. A file without one is read as
         alpha = rank, and a `Notice` says so.
 
         Raises:
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
-        file = folder / WEIGHTS_FILE
+        file = folder if folder.is_file() else folder / WEIGHTS_FILE
         weights = self._injected_base().lora_weights(at_scale_one(load_tensors(file), file), file)
-        found, wanted = convert_unet_state_dict_to_peft(weights), self._by_file_names()
+        found = convert_unet_state_dict_to_peft(weights)
+        if self.init is not None:
+            found = _of_the_denoiser(found, file)
+            self._make_as(found, file)
+        wanted = self._by_file_names()
         check_weights(found, wanted, place=folder)
         scale = float(self._peft_config.lora_alpha) / self._peft_config.r
         for name, parameter in wanted.items():
@@ -203,10 +222,37 @@ class LoraInjector(Injector[Signal]):
                 )
         return found
 
-    def _made(self, layer: nn.Module) -> nn.Module:
+    def _make_as(self, found: Mapping[str, Tensor], file: Path) -> None:
+        """Make the layers that the weights of a file are for, with their ranks and at scale 1."""
+        base = self._injected_base()
+        end = ".lora_A.weight"
+        ranks = {name.removesuffix(end): len(down) for name, down in found.items() if name.endswith(end)}
+        missing = sorted(ranks.keys() - {name for name, _ in base.denoiser.named_modules()})
+        if missing or not ranks:
+            raise InputError(
+                f"the LoRA is for layers that the base does not have, such as '{missing[0]}'"
+                if missing
+                else f"expected a LoRA, got the weights of {method_of(found)}",
+                place=file,
+                remedy="use a LoRA that was made for this base",
+            )
+        config, rank = self._peft_config, max(ranks.values())
+        config.target_modules, config.r, config.lora_alpha = set(ranks), rank, rank
+        config.rank_pattern = config.alpha_pattern = ranks
+        config.use_dora = any("lora_magnitude_vector" in name for name in found)
+        self.eject()
+        self.layers, init, self.init = nn.ModuleDict(), self.init, None
+        self.inject(base)
+        self.init = init
+
+    def _made(self, name: str, layer: nn.Module) -> nn.Module:
         """Peft's layer of an update in float32, without the layer that it updates."""
         config = self._peft_config
-        update: Any = dispatch_default(layer, ADAPTER, config, r=config.r, lora_alpha=config.lora_alpha)
+        rank, alpha = (
+            config.rank_pattern.get(name, config.r),
+            config.alpha_pattern.get(name, config.lora_alpha),
+        )
+        update: Any = dispatch_default(layer, ADAPTER, config, r=rank, lora_alpha=alpha)
         del update.base_layer
         update.float()
         if self._peft_config.use_dora:  # peft measured the weights in the number format of the layer
@@ -250,13 +296,23 @@ class LoraInjector(Injector[Signal]):
         return {
             name.removesuffix(f".{ADAPTER}.weight")
             + ("" if "lora_magnitude" in name else ".weight"): parameter
-            for name, parameter in self.trainable_parameters().items()
+            for name, parameter in self._named().items()
         }
 
     def _injected_base(self) -> Base:
         if self._base is None:
             raise RuntimeError("LoRA is not injected, and its file follows the base: inject first")
         return self._base
+
+
+def _of_the_denoiser(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """The weights without those of text encoders, which stay as they are; a `Notice` says so."""
+    found = {name: tensor for name, tensor in weights.items() if not name.startswith("text_encoder")}
+    if len(found) < len(weights):
+        warnings.warn(
+            f"{file}: the LoRA also changes the text encoder, which stays as it is", Notice, stacklevel=4
+        )
+    return found
 
 
 UP_AND_DOWN = {

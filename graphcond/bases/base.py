@@ -46,7 +46,8 @@ class Site:
 
     Kinds: ``cross_attention`` reads context tokens. ``joint_attention`` has text and picture in one sequence.
     ``block`` lies in a transformer block behind its self-attention and before it reads the context.
-    ``encoder_level`` is a feature map to which `DenoiserInputs.residuals` adds, by the name of the site.
+    ``encoder_level`` is a feature map on its way to the decoder, to which `DenoiserInputs.residuals` adds, by
+    the name of the site; ``encoder_block`` one that the encoder itself reads on.
 
     Args:
         name: unique among the sites of its kind: the name of ``module`` in the denoiser.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from graphcond.bases.base import Base
 
-SiteKind = Literal["cross_attention", "joint_attention", "block", "encoder_level"]
+SiteKind = Literal["cross_attention", "joint_attention", "block", "encoder_level", "encoder_block"]
 """The kinds of places in a denoiser where an injector may act; see `graphcond.bases.base.Site`."""
 
 DType = Literal["fp32", "fp16", "bf16"]
@@ -240,7 +240,9 @@ class FolderFields(BaseFields):
 class UNetFields(FolderFields):
     """Config of a base whose denoiser is diffusers' ``UNet2DConditionModel``."""
 
-    sites: ClassVar[frozenset[SiteKind]] = frozenset({"cross_attention", "block", "encoder_level"})
+    sites: ClassVar[frozenset[SiteKind]] = frozenset(
+        {"cross_attention", "block", "encoder_level", "encoder_block"}
+    )
     predicts: ClassVar[frozenset[str]] = frozenset({"epsilon", "v_prediction"})
     text_tower = True
     weighs_places = True

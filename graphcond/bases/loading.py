@@ -77,6 +77,42 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
         raise _unloadable(model, subfolder, error) from error
 
 
+def load_released(kind: Any, model: str, *, place: str) -> Any:
+    """``kind.from_pretrained`` of a model of diffusers that is no part of a base, in float32.
+
+    Args:
+        kind: its class.
+        model: a folder, or an id on the hub.
+        place: the setting that names it.
+
+    Raises:
+        InputError: it is missing or damaged, of another class, or its weights are not those of its config.
+    """
+    options: dict[str, Any] = {"use_safetensors": True, "torch_dtype": torch.float32, **hub_options(model)}
+    try:
+        with quiet_loading():
+            name = kind.load_config(model, **hub_options(model)).get("_class_name")
+            if name == kind.__name__:
+                found, info = kind.from_pretrained(model, output_loading_info=True, **options)
+    except Exception as error:  # a damaged file raises anything
+        if out_of_memory(error):
+            raise
+        layout = "give a folder of diffusers with safetensors weights"
+        reason, remedy = why_not_loaded(error, model, in_folder=layout)
+        raise InputError(f"'{model}' cannot be loaded ({reason})", place=place, remedy=remedy) from error
+    if name != kind.__name__:
+        raise InputError(
+            f"expected a {kind.__name__}, got a {name}", place=f"{place}: {model}", remedy="give one"
+        )
+    if wrong := [*info["missing_keys"], *info["unexpected_keys"]]:
+        raise InputError(
+            f"its weights are not those of its config, such as '{wrong[0]}'",
+            place=f"{place}: {model}",
+            remedy="fetch it again",
+        )
+    return found
+
+
 def load_tokenizer(model: str, subfolder: str = "tokenizer", *, revision: str | None = None) -> CLIPTokenizer:
     """A CLIP tokenizer of a model.
 

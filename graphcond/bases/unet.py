@@ -174,6 +174,8 @@ class UNetBase(Base):
         """Cross-attentions (``attn2``), transformer blocks, and the feature maps of skip connections."""
         if kind == "encoder_level":
             return {site.name: site for site in self._levels()}
+        if kind == "encoder_block":
+            return {site.name: site for site in self._blocks()}
         found, last = {}, len(self.unet.config.block_out_channels) - 1
         for name, block in transformer_blocks(self.denoiser).items():
             part, number, *_ = name.split(".")
@@ -273,15 +275,20 @@ class UNetBase(Base):
             weight = F.pad(weight, (*(0, 0) * (weight.ndim - 2), 0, missing))
             inputs = replace(inputs, context=context, context_weight=weight)
         residuals: dict[str, Any] = {}
-        if inputs.residuals:
-            nothing, sites = torch.zeros((), device=self.device), self.sites("encoder_level")
-            *down, mid = (inputs.residuals.get(site, nothing).to(self.dtype) for site in sites)
+        levels, nothing = self.sites("encoder_level"), torch.zeros((), device=self.device)
+        if levels.keys() & inputs.residuals.keys():
+            *down, mid = (inputs.residuals.get(site, nothing).to(self.dtype) for site in levels)
             residuals["down_block_additional_residuals"] = tuple(down)
             residuals["mid_block_additional_residual"] = mid
         added = self.conditions(inputs)
         pictures = [inputs.extras[name] for name in sorted(inputs.extras) if name.startswith(IP_ADAPTER)]
         if pictures:
             added["added_cond_kwargs"] = {**added.get("added_cond_kwargs", {}), "image_embeds": pictures}
+        if inputs.residuals.keys() - levels.keys():
+            blocks = self.sites("encoder_block").keys() - levels.keys()
+            residuals["down_intrablock_additional_residuals"] = [
+                inputs.residuals.get(site, nothing).to(self.dtype) for site in sorted(blocks)
+            ]
         places = shown_places(inputs, self.sites("cross_attention").values())
         with filled({**inputs.grounding, **places}):
             return self.unet(
@@ -306,6 +313,16 @@ class UNetBase(Base):
     def pictures_version(self) -> str:
         """Of the VAE."""
         return module_version(self.vae, self.vae.config)
+
+    def _blocks(self) -> Iterator[Site]:
+        """In the order of diffusers' ``down_intrablock_additional_residuals``, then the middle."""
+        widths = self.denoiser.config.block_out_channels
+        for number, (block, width) in enumerate(zip(self.denoiser.down_blocks, widths, strict=True)):
+            # A block with attention is added to before it scales its features down, others after.
+            scaled = not getattr(block, "has_cross_attention", False) and bool(block.downsamplers)
+            yield Site(f"down_blocks.{number}", "encoder_block", width, block, stride=2 ** (number + scaled))
+        stride = 2 ** (len(widths) - 1)
+        yield Site("mid_block", "encoder_block", widths[-1], self.denoiser.mid_block, stride=stride)
 
     def _levels(self) -> Iterator[Site]:
         """In the order of diffusers' ``down_block_additional_residuals``, the middle last."""

@@ -72,11 +72,13 @@ def half_of(tensors: Mapping[str, Tensor], start: str, *, method: str, place: ob
     return found
 
 
-def _flat(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+def _flat(weights: Any) -> dict[str, Tensor]:
+    """The tensors within mappings and lists, by the names and numbers that lead to them."""
+    named = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
     flat: dict[str, Tensor] = {}
-    for name, value in weights.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": tensor for inner, tensor in value.items()}
-        else:
-            flat[name] = value
-    return {name: value for name, value in flat.items() if hasattr(value, "shape")}
+    for name, value in named:
+        if isinstance(value, Mapping | list | tuple):
+            flat |= {f"{name}.{inner}": tensor for inner, tensor in _flat(value).items()}
+        elif hasattr(value, "shape"):
+            flat[str(name)] = value
+    return flat

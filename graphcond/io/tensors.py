@@ -124,6 +124,29 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
         ) from None
 
 
+def save_weights(module: torch.nn.Module, file: Path) -> None:
+    """Write the weights of a module as safetensors; nothing for a module without any."""
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    if weights:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, file, metadata={"format": "pt"})
+
+
+def load_weights(module: torch.nn.Module, file: Path) -> None:
+    """Read the weights of a module that `save_weights` wrote.
+
+    Raises:
+        InputError: missing or damaged, or names and shapes do not fit.
+    """
+    wanted = module.state_dict()
+    if wanted:
+        found = load_tensors(file)
+        check_weights(found, wanted, place=file)
+        module.load_state_dict(found)
+
+
 def read_metadata(file: Path) -> dict[str, str]:
     """The metadata of a safetensors file that `load_tensors` reads."""
     from safetensors import safe_open

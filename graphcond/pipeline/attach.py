@@ -150,8 +150,8 @@ class Attached:
 
     def applied(self, inputs: DenoiserInputs, text: TextTokens, numbers: Sequence[int]) -> DenoiserInputs:
         """The denoiser's inputs with the model and with the graphs of these numbers."""
-        if self.model.lora is not None:
-            inputs = self.model.lora.apply(inputs, None)
+        for adapter in self.model.adapters.values():
+            inputs = adapter.apply(inputs, None)
         graphs = [self._graphs[number] for number in numbers]
         for condition in self.model.conditions.values():
             graph = next((one for one in graphs if one.condition is condition), None)

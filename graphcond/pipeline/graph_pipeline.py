@@ -336,7 +336,8 @@ class GraphPipeline(ModelPipeline):
             timesteps=timesteps,
             sigmas=sigmas,
         )
-        caller = BranchCaller(base, self.model.conditions, text, empty, graphs, lora=self.model.lora)
+        adapters = self.model.adapters.values()
+        caller = BranchCaller(base, self.model.conditions, text, empty, graphs, adapters=adapters)
         self._guidance_scale, self._clip_skip = guidance.text, clip_skip
         after = partial(self._after, caller, callback_on_step_end, callback_on_step_end_tensor_inputs)
         final = self._denoise(run, noise, clean, picture, guidance, caller, after, on_step)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
-from graphcond.adapters import InjectorConfig, LoraConfig
+from graphcond.adapters import InjectorConfig, InjectorFields, LoraConfig
 from graphcond.bases import BASES, BaseConfig
 from graphcond.bases.config import check_training
 from graphcond.config import Config
@@ -106,6 +106,8 @@ class Recipe(Config):
     """The conditions of the base."""
     lora: LoraConfig | None = None
     """A low-rank update of the base, trained beside the conditions."""
+    adapters: dict[Name, InjectorConfig] = Field(default_factory=dict)
+    """Further updates of the base that are the same for every graph, by name."""
     start_from: str | None = Field(None, min_length=1)
     """A saved model of the same conditions, or a released checkpoint of InstructG2I: a folder or hub id whose
     trained weights this training starts with."""
@@ -127,6 +129,7 @@ class Recipe(Config):
             raise ValueError("conditions: two have the same name; rename one")
         if LORA in names:
             raise ValueError(f"conditions: '{LORA}' is the name of the LoRA's own group; choose another")
+        self._check_adapters(names)
         self._check_train_base(names)
         self.base.check()
         facts = self.base.facts()
@@ -144,21 +147,38 @@ class Recipe(Config):
         check_known("guidance.graph", self.guidance.graph, names)
         groups = [f"{c.name}.{group}" for c in self.conditions for group in sorted(c.injector.groups)]
         groups += [BASE] if self.training.train_base else []
-        check_known("training.learning_rates", self.training.learning_rates, [*names, LORA, *groups])
+        check_known(
+            "training.learning_rates", self.training.learning_rates, [*names, LORA, *self.adapters, *groups]
+        )
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
         return self
+
+    def _check_adapters(self, names: Sequence[str]) -> None:
+        for name, adapter in self.adapters.items():
+            if name in {*names, LORA, BASE}:
+                raise ValueError(f"adapters: '{name}' is the name of another part; choose another")
+            if adapter.reads is not None:
+                raise ValueError(
+                    f"adapters.{name}: {adapter.kind} reads a signal, which an encoder gives; "
+                    "make it the injector of one"
+                )
 
     def _check_train_base(self, names: Sequence[str]) -> None:
         if not self.training.train_base:
             return
         if BASE in names:
             raise ValueError(f"conditions: '{BASE}' is the name of the base's own group; choose another")
-        if self.lora is not None:
+        if self.updates:
             raise ValueError(
-                "lora: training.train_base trains the whole denoiser, to which a LoRA adds nothing; "
-                "leave one of them out"
+                f"{'adapters' if self.lora is None else 'lora'}: training.train_base trains the whole "
+                "denoiser, to which a LoRA adds nothing; leave one of them out"
             )
+
+    @property
+    def updates(self) -> dict[str, InjectorFields]:
+        """What changes the base alike for every graph, by name: the LoRA and the adapters."""
+        return {**({} if self.lora is None else {LORA: self.lora}), **self.adapters}
 
     def with_relations(self, names: Sequence[str]) -> Recipe:
         """The same recipe for a graph with these relations, which encoders with ``relations: true`` take.

@@ -247,7 +247,7 @@ def _pipeline(plan: RowPlan | None, base: Base) -> Iterator[GraphPipeline | None
         model.base,
         model.conditions.values(),
         feature_width=model.feature_width,
-        lora=model.lora,
+        adapters=model.adapters,
         recipe=recipe,
     )
     yield GraphPipeline(as_row)

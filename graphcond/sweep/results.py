@@ -266,4 +266,4 @@ def parts_of(recipe: Recipe) -> dict[str, str]:
         part: " + ".join(dict.fromkeys(getattr(condition, part).kind for condition in recipe.conditions))
         for part in ("sampler", "encoder", "injector")
     }
-    return kinds | {"injector": kinds["injector"] + (" + lora" if recipe.lora is not None else "")}
+    return kinds | {"injector": " + ".join([kinds["injector"], *recipe.updates])}

@@ -37,7 +37,7 @@ ROW = "row"
 SEED = "{seed}"
 """Stands for the seed in settings that are texts, such as the folder of a base that was trained with it."""
 
-FIXED = ("base", "features", "lora", "start_from", "stages", "conditions")
+FIXED = ("base", "features", "lora", "adapters", "start_from", "stages", "conditions")
 """Sections of a trained model's recipe that drawing cannot change, except for samplers."""
 
 SPOKEN = {"name", "description", "tiny", "evaluation"}

@@ -90,8 +90,8 @@ def sample_losses(
     """
     base = model.base
     inputs = base.inputs(base.process.noisy(latents, noise, timesteps), timesteps, text)
-    if model.lora is not None:
-        inputs = model.lora.apply(inputs, None)
+    for adapter in model.adapters.values():
+        inputs = adapter.apply(inputs, None)
     for name, condition in model.conditions.items():
         inputs = condition.apply(inputs, condition.signal(contexts[name], text))
     return squared_error(base.denoise(inputs), base.process.target(latents, noise, timesteps))

@@ -141,7 +141,7 @@ def prepare(
         freeze_staged(recipe, model, resumed)
     chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
     validation = gatherer.examples(model.base, *chosen, "validation")
-    always = learns_without_graph(model.conditions.values(), base=model.lora is not None or model.trains_base)
+    always = learns_without_graph(model.conditions.values(), base=model.trains_shared)
     kept = np.flatnonzero(np.ones_like(found) if always else found)
     train, own_losses = validation, tuple[OwnLoss, ...]()
     if model.trainable_parameters():

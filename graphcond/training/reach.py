@@ -69,7 +69,7 @@ def advice(found: Reach, recipe: Recipe) -> str | None:
         f"prediction's{beside}"
     )
     sentences = [said]
-    if unknown and (recipe.lora is not None or recipe.training.train_base):
+    if unknown and (recipe.updates or recipe.training.train_base):
         sentences.append("The base is adapted to them, which takes longer than to train a graph alone")
     elif unknown:
         sentences.append(

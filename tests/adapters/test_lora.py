@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from peft import LoraConfig as PeftLoraConfig
 from safetensors.torch import load_file, save_file
 
@@ -363,3 +364,61 @@ def test_gradients_in_bf16_are_those_in_float32(sd_folder: Path, weight_decompos
     assert torch.cosine_similarity(*found, dim=0) > 0.99
     zeros = [(one == 0).float().mean().item() for one in found]
     assert zeros[1] < zeros[0] + 0.01
+
+
+def foreign(base: StableDiffusionBase, file: Path) -> None:
+    """A LoRA of rank 2 and 3 with alphas of 1, over attention, a feed-forward layer and a convolution."""
+    torch.manual_seed(5)
+    weights, ranks = {}, {"attn2.to_k": 2, "ff.net.0.proj": 3, "resnets.0.conv1": 2}
+    for name, layer in base.unet.down_blocks[0].named_modules():
+        for end, rank in ranks.items():
+            if name.endswith(end):
+                key = f"lora_unet_down_blocks_0_{name.replace('.', '_')}"
+                down, up = layer.weight.shape[1:], layer.weight.shape[:1]
+                weights[f"{key}.lora_down.weight"] = torch.randn(rank, *down) * 0.3
+                weights[f"{key}.lora_up.weight"] = torch.randn(*up, rank, *[1] * (len(down) - 1)) * 0.3
+                weights[f"{key}.alpha"] = torch.tensor(1.0)
+    save_file(weights, file)
+
+
+@torch.no_grad()
+def test_a_foreign_lora_of_other_layers_and_ranks_gives_what_it_gives_in_diffusers(
+    sd_folder: Path, tmp_path: Path
+) -> None:
+    base, file = small_base(sd_folder), tmp_path / "style.safetensors"
+    foreign(base, file)
+    given = inputs(base)
+    lora = LoraInjector(init=file, train=False)
+    lora.inject(base)
+    lora.load_init()
+    ours = base.denoise(lora.apply(given, None))
+    lora.save_weights(tmp_path / "saved")
+    lora.eject()
+    assert lora.trainable_parameters() == {}
+    for folder, name in ((tmp_path, file.name), (tmp_path / "saved", "pytorch_lora_weights.safetensors")):
+        pipe = StableDiffusionPipeline.from_pretrained(sd_folder, safety_checker=None)
+        pipe.load_lora_weights(folder, weight_name=name)
+        theirs = pipe.unet(given.sample, given.timestep, encoder_hidden_states=given.context).sample
+        assert torch.allclose(ours, theirs, atol=1e-5)
+    again = LoraInjector(init=file, train=False)
+    again.inject(base)
+    again.load_weights(tmp_path / "saved")
+    assert torch.allclose(base.denoise(again.apply(given, None)), ours, atol=1e-6)
+
+
+def test_a_foreign_lora_of_another_base_and_a_file_of_another_method(sd_folder: Path, tmp_path: Path) -> None:
+    base, file = small_base(sd_folder), tmp_path / "style.safetensors"
+    lora = LoraInjector(init=file)
+    lora.inject(base)
+    layer = "unet.down_blocks.7.attentions.0.transformer_blocks.0.attn1.to_q"
+    save_file(
+        {f"{layer}.lora_A.weight": torch.zeros(2, 8), f"{layer}.lora_B.weight": torch.zeros(8, 2)}, file
+    )
+    with pytest.raises(InputError, match=r"layers that the base does not have, such as 'down_blocks\.7"):
+        lora.load_init()
+    layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    save_file(
+        {f"{layer}.lora_A.weight": torch.zeros(2, 8), f"{layer}.lora_B.weight": torch.zeros(8, 2)}, file
+    )
+    with pytest.raises(InputError, match=r"has shape \(2, 8\) instead of"):
+        lora.load_init()

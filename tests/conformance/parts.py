@@ -28,7 +28,13 @@ INJECTOR_ROWS: dict[str, dict[str, Any]] = {  # a kind, and what is particular t
     "ip_adapter": {},
     "ip_adapter in boxes": {"visible": "in_boxes"},
     "controlnet": {"layout_width": LAYOUT_WIDTH},
+    "controlnet of a picture": {"layout_width": LAYOUT_WIDTH, "hint": "picture"},
+    "t2i_adapter": {"layout_width": LAYOUT_WIDTH},
     "lora": {"rank": 4},
+    "peft": {"method": "lokr", "settings": {"r": 4}},
+    "difffit": {},
+    "hypernetwork": {},
+    "peft by oft": {"method": "oft", "settings": {"oft_block_size": 8}},
 }
 
 

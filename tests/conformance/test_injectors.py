@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import is_dataclass, replace
-from itertools import permutations
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -27,9 +27,9 @@ from tests.conformance.parts import (
     wake,
 )
 
-STARTS_AS_THE_BASE = {"gated_self_attention", "controlnet", "lora"}
-MAY_DIFFER_PER_SAMPLE = sorted(set(INJECTOR_ROWS) - {"lora"})
-PAIRS = [*permutations(INJECTORS, 2), ("gated_self_attention by coverage", "lora")]
+STARTS_AS_THE_BASE = {"gated_self_attention", "controlnet", "lora", "peft", "difffit"}
+MAY_DIFFER_PER_SAMPLE = sorted(row for row in INJECTOR_ROWS if INJECTORS[row.split()[0]].reads is not None)
+PAIRS = [*combinations(INJECTORS, 2), ("gated_self_attention by coverage", "lora")]
 
 
 @pytest.fixture(params=["stable_diffusion", "sdxl", "sana"])

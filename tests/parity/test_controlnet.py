@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from diffusers import ControlNetModel, T2IAdapter
 
 from graphcond.adapters import ControlNetInjector, LoraInjector
 from graphcond.bases import StableDiffusionBase
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError
 from graphcond.signals import LayoutMap
 from tests.builders import small_base
 from tests.tiny_checkpoints import write_sd_folder
@@ -82,4 +86,47 @@ def test_the_copy_is_the_base_without_what_was_put_into_it(base) -> None:
     again = injector.apply(inputs(base), layout()).residuals
     assert torch.equal(alone["mid_block"], again["mid_block"])
     lora.eject()
+    injector.eject()
+
+
+@torch.no_grad()
+def test_a_released_controlnet_gives_its_own_answer(base, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    theirs = ControlNetModel.from_unet(base.unet).eval()
+    for parameter in theirs.parameters():
+        parameter.copy_(torch.randn_like(parameter) * 0.1)
+    theirs.save_pretrained(tmp_path)
+    injector = ControlNetInjector(layout_width=3, hint="picture", init=tmp_path)
+    injector.inject(base)
+    injector.load_init()
+    given, picture = inputs(base), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(6))
+    down, mid = theirs(given.sample, given.timestep, given.context, picture, return_dict=False)
+    residuals = injector.apply(given, LayoutMap(picture, torch.ones(2, dtype=torch.bool))).residuals
+    assert torch.allclose(residuals["mid_block"], mid, atol=1e-5)
+    assert all(
+        torch.allclose(one, other, atol=1e-5) for one, other in zip(residuals.values(), down, strict=False)
+    )
+    injector.eject()
+
+
+@torch.no_grad()
+def test_a_layout_starts_from_a_controlnet_but_for_its_embedding(base, tmp_path: Path) -> None:
+    theirs = ControlNetModel.from_unet(base.unet)
+    theirs.controlnet_mid_block.bias.fill_(0.5)
+    theirs.save_pretrained(tmp_path / "control")
+    injector = ControlNetInjector(layout_width=7, init=tmp_path / "control")
+    injector.inject(base)
+    injector.load_init()
+    assert torch.equal(injector.controlnet.controlnet_mid_block.bias, theirs.controlnet_mid_block.bias)
+    T2IAdapter(channels=[32, 64]).save_pretrained(tmp_path / "t2i")
+    for settings, problem in (
+        ({"layout_width": 7, "hint": "picture", "init": tmp_path / "control"}, "has shape"),
+        ({"layout_width": 7, "init": tmp_path / "t2i"}, "expected a ControlNetModel, got a T2IAdapter"),
+        ({"layout_width": 7, "init": tmp_path / "none"}, "cannot be loaded"),
+    ):
+        wrong = ControlNetInjector(**settings)
+        wrong.inject(base)
+        with pytest.raises(InputError, match=problem):
+            wrong.load_init()
+        wrong.eject()
     injector.eject()

@@ -93,7 +93,7 @@ def check_fits(recipe: Recipe, weights: dict[str, torch.Tensor]) -> None:
     Raises:
         InputError: names the settings for which it has no place.
     """
-    problems = ["lora"] if recipe.lora is not None else []
+    problems = list(recipe.updates)
     if len(recipe.conditions) > 1:
         problems.append("several conditions")
     problems += _foreign_settings(recipe.conditions[0], weights)

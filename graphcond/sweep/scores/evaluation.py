@@ -100,8 +100,9 @@ class EvaluationScore(Score):
     def _on_arms(self, exam: Exam, targets: Targets) -> list[str]:
         """What the arms of the row are shown, and what stays in the one without graph."""
         notes = []
-        if exam.recipe.lora is not None and "no_graph" in self.arms:
-            notes.append("the LoRA stays in the arm without graph")
+        if exam.recipe.updates and "no_graph" in self.arms:
+            names = " and ".join(exam.recipe.updates)
+            notes.append(f"{names} stays in the arm without graph")
         if any(graph.boxes for graph in targets.scenes):
             predicts = any(one.encoder.predicts_boxes for one in exam.pipe.model.conditions.values())
             hidden = f"boxes were hidden, {'and predicted' if predicts else 'and no encoder predicts any'}"

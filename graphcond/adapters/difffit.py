@@ -1,0 +1,148 @@
+"""DiffFit (arXiv 2304.06648): biases, norms, and a scale for each attention and feed-forward block."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from graphcond.adapters.base import Injector, check_widths, key_of, shown_alone
+from graphcond.adapters.peft import without_hooks
+from graphcond.bases.base import Base
+from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
+from graphcond.errors import InputError
+from graphcond.signals import Signal
+
+
+class Shift(nn.Module):
+    """What is added to a layer's output: changes of its bias, of a norm's weight, and of a block's scale.
+
+    Args:
+        layer: of the base.
+        scales: whether the layer ends a block that has a scale.
+    """
+
+    def __init__(self, layer: Any, *, scales: bool) -> None:
+        super().__init__()
+        norm = isinstance(layer, nn.LayerNorm | nn.GroupNorm)
+        self.channels_last = isinstance(layer, nn.Linear | nn.LayerNorm)
+        self.bias = None if layer.bias is None else nn.Parameter(torch.zeros_like(layer.bias))
+        self.weight = nn.Parameter(torch.zeros_like(layer.weight)) if norm else None
+        self.scale = nn.Parameter(torch.zeros(1, device=layer.weight.device)) if scales else None
+
+    def forward(self, layer: Any, features: Tensor) -> Tensor:
+        """The change of the output of ``layer``, which has no hooks, for these inputs."""
+        output, change = layer(features), torch.zeros((), device=features.device)
+        if self.scale is not None:
+            change = change + output * self.scale
+        if self.weight is not None:
+            change = change + self._along(self.weight, output) * _normalized(layer, features)
+        if self.bias is not None:
+            change = change + self._along(self.bias, output)
+        return change.expand_as(output)
+
+    def _along(self, values: Tensor, output: Tensor) -> Tensor:
+        return values if self.channels_last else values.view(-1, *[1] * (output.ndim - 2))
+
+
+class DiffFitInjector(Injector[Signal]):
+    """Trains biases and the weights of norms in the denoiser, and a scale for each block.
+
+    It reads no signal: its update is the same for every graph. What changes is kept beside the denoiser, and
+    hooks add it, in the calls whose inputs come from `apply`, and in no others. Blocks are the attentions and
+    feed-forward parts of diffusers; their scale, 1 at the start, multiplies what they add to the features.
+    """
+
+    reads: ClassVar[type[Signal] | None] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict()
+        self._slot = GroundingSlot()
+        self._handles: list[RemovableHandle] = []
+
+    def inject(self, base: Base) -> None:
+        """Make the changes, float32, for the layers of ``base`` and hook them in.
+
+        Those of an earlier injection are kept: trained ones move from one base to another of its widths.
+
+        Raises:
+            InputError: the denoiser has other layers than before, or none of these.
+            RuntimeError: injected already.
+        """
+        if self._handles:
+            raise RuntimeError("DiffFit is injected already; eject it first")
+        layers = _layers(base.denoiser)
+        made = nn.ModuleDict(
+            {key_of(name): Shift(layer, scales=scales) for name, (layer, scales) in layers.items()}
+        )
+        if not made:
+            raise InputError(
+                "the denoiser has no biases, norms or blocks", place="difffit", remedy="use another injector"
+            )
+        if not self.layers:
+            self.layers = made
+        else:
+            check_widths(self.layers, made, "difffit")
+        self.to(device=base.device, dtype=torch.float32)
+        self._handles = [
+            layer.register_forward_hook(partial(self._changed, key_of(name), without_hooks(layer)))
+            for name, (layer, _) in layers.items()
+        ]
+
+    def eject(self) -> None:
+        """Take the hooks away; the changes stay here."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
+        """Inputs with which the changes act ``scale`` times.
+
+        Raises:
+            RuntimeError: not injected.
+        """
+        if not self._handles:
+            raise RuntimeError("DiffFit is not injected")
+        return inputs if scale == 0 else shown_alone(inputs, self._slot, scale)
+
+    def _changed(
+        self, key: str, plain: nn.Module, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor | None:
+        shown = self._slot.value
+        if shown is None:
+            return None
+        change = cast(Shift, self.layers[key])(plain, args[0])
+        return output + (change * shown.strength.view(-1, *[1] * (output.ndim - 1))).to(output.dtype)
+
+
+def _layers(denoiser: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
+    """The layers that change, by name, and whether each ends a block; not those of peft over them."""
+    ends: set[nn.Module] = set()
+    for module in denoiser.modules():
+        if isinstance(module, Attention) and module.to_out is not None:
+            ends.add(getattr(module.to_out[0], "base_layer", module.to_out[0]))
+        elif isinstance(module, FeedForward):
+            ends.add(getattr(module.net[-1], "base_layer", module.net[-1]))
+    found = {}
+    for name, module in denoiser.named_modules():
+        changes = isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm)
+        norm = isinstance(module, nn.LayerNorm | nn.GroupNorm) and module.weight is not None
+        if changes and "lora_" not in name and (norm or module.bias is not None or module in ends):
+            found[name.replace(".base_layer", "")] = (module, module in ends)
+    return found
+
+
+def _normalized(layer: Any, features: Tensor) -> Tensor:
+    """The features as a norm leaves them before its weight and bias."""
+    if isinstance(layer, nn.GroupNorm):
+        return F.group_norm(features, layer.num_groups, eps=layer.eps)
+    return F.layer_norm(features, layer.normalized_shape, eps=layer.eps)

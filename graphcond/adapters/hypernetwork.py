@@ -1,0 +1,197 @@
+"""Hypernetwork (NovelAI, 2022): small networks before the keys and values of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from graphcond.adapters.base import Injector, check_widths, computed_like, shown_alone
+from graphcond.adapters.config import Activation, HypernetworkConfig
+from graphcond.adapters.peft import without_hooks
+from graphcond.bases.base import Base
+from graphcond.config import checked
+from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
+from graphcond.errors import InputError
+from graphcond.io.released import method_of, read_released
+from graphcond.io.tensors import check_weights
+from graphcond.signals import Signal
+
+DEFAULT = HypernetworkConfig.model_construct()
+
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {
+    "linear": nn.Identity,
+    "relu": nn.ReLU,
+    "leakyrelu": nn.LeakyReLU,
+    "swish": nn.Hardswish,
+}
+"""By their names in files; what web interfaces call swish is the hard one."""
+
+NOISE = 0.01
+"""Spread of the first weights of a new network, as the web interfaces have it."""
+
+
+class Small(nn.Module):
+    """Linear(d, 2d), an activation, Linear(2d, d): what is added to tokens of width d."""
+
+    def __init__(self, width: int, activation: Activation) -> None:
+        super().__init__()
+        self.linear = nn.Sequential(
+            nn.Linear(width, 2 * width), ACTIVATIONS[activation](), nn.Linear(2 * width, width)
+        )
+        for layer in (self.linear[0], self.linear[2]):
+            nn.init.normal_(cast(Tensor, layer.weight), std=NOISE)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The addition."""
+        added: Tensor = self.linear(tokens)
+        return added
+
+
+@checked(HypernetworkConfig)
+class HypernetworkInjector(Injector[Signal]):
+    """Keys and values read x + MLP_k(x) and x + MLP_v(x) in place of the tokens x.
+
+    It reads no signal: its update is the same for every graph. There is one pair of networks for each width
+    of tokens, which all attentions that read such tokens share, as in NovelAI's files. Their output passes
+    the base's own projections of keys and values, and hooks add it there, in the calls whose inputs come from
+    `apply`, and in no others. It starts near the base, not as the base.
+
+    Args:
+        widths: of the tokens that are changed; those of the context that cross-attention reads, unless given.
+        activation: between the two layers.
+        init: a file for `load_init` to read.
+    """
+
+    reads: ClassVar[type[Signal] | None] = None
+
+    def __init__(
+        self,
+        *,
+        widths: tuple[int, ...] | None = None,
+        activation: Activation = DEFAULT.activation,
+        init: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.widths, self.activation, self.init = widths, activation, init
+        self.networks = nn.ModuleDict()
+        self._slot = GroundingSlot()
+        self._handles: list[RemovableHandle] = []
+
+    def inject(self, base: Base) -> None:
+        """Make the networks, float32, for the widths of ``base`` and hook them in.
+
+        Those of an earlier injection are kept: trained ones move from one base to another of its widths.
+
+        Raises:
+            InputError: the base has no cross-attention, no attention reads tokens of a width, or the widths
+                are others than before.
+            RuntimeError: injected already.
+        """
+        if self._handles:
+            raise RuntimeError("the hypernetwork is injected already; eject it first")
+        sites = base.required_sites("cross_attention")
+        layers = {
+            name.replace(".base_layer", ""): module
+            for name, module in base.denoiser.named_modules()
+            if isinstance(module, nn.Linear) and name.removesuffix(".base_layer").endswith((".to_k", ".to_v"))
+        }
+        read = {name: module.in_features for name, module in layers.items()}
+        context = {read[f"{site}.to_k"] for site in sites}
+        for width in self.widths or ():
+            if width not in read.values():
+                raise InputError(
+                    f"no attention reads tokens of the width {width}",
+                    place="hypernetwork.widths",
+                    remedy=f"use widths of {sorted(set(read.values()))}",
+                )
+        widths = sorted(self.widths or context)
+        made = nn.ModuleDict(
+            {f"{width}/{part}": Small(width, self.activation) for width in widths for part in "kv"}
+        )
+        if not self.networks:
+            self.networks = made
+        else:
+            check_widths(self.networks, made, "hypernetwork")
+        self.to(device=base.device, dtype=torch.float32)
+        self._handles = [
+            layer.register_forward_hook(
+                partial(self._changed, f"{read[name]}/{name[-1]}", without_hooks(layer))
+            )
+            for name, layer in layers.items()
+            if read[name] in widths
+        ]
+
+    def eject(self) -> None:
+        """Take the hooks away; the networks stay here."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
+        """Inputs with which the networks act ``scale`` times.
+
+        Raises:
+            RuntimeError: not injected.
+        """
+        if not self._handles:
+            raise RuntimeError("the hypernetwork is not injected")
+        return inputs if scale == 0 else shown_alone(inputs, self._slot, scale)
+
+    def load_init(self) -> None:
+        """Read the file named as ``init``, if any; see `load_hypernetwork`."""
+        if self.init is not None:
+            self.load_hypernetwork(self.init)
+
+    @torch.no_grad()
+    def load_hypernetwork(self, weights: str | Path | Mapping[Any, Any]) -> None:
+        """Take the networks of a file in NovelAI's layout: by width, a pair of state dicts.
+
+        Args:
+            weights: the file of `torch.save`, which is read without running code, or its content.
+
+        Raises:
+            InputError: no such file, one of another method, with other widths, more layers or layer norms.
+            RuntimeError: not injected.
+        """
+        if not self.networks:
+            raise RuntimeError("the networks are made for a base: inject first")
+        tensors, place = read_released(weights)
+        found = {}
+        for name, tensor in tensors.items():
+            width, number, *rest = name.split(".", 2)
+            if not (width.isdigit() and number in ("0", "1") and rest):
+                raise InputError(
+                    f"expected the weights of a hypernetwork, got those of {method_of(tensors)}",
+                    place=place,
+                    remedy="give a file in NovelAI's layout",
+                )
+            found[f"{width}/{'kv'[int(number)]}.{rest[0]}"] = tensor
+        wanted = self.networks.state_dict()
+        remedy = "set widths and activation as those of the file; it must have two layers and no layer norms"
+        if any(name.endswith("linear.1.weight") for name in found) and not any(
+            name.endswith("linear.2.weight") for name in found
+        ):  # without a module for the activation
+            found = {name.replace("linear.1.", "linear.2."): tensor for name, tensor in found.items()}
+        check_weights(found, wanted, place=place, remedy=remedy)
+        for name, tensor in wanted.items():
+            tensor.copy_(found[name])
+
+    def _changed(
+        self, key: str, plain: Any, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor | None:
+        shown = self._slot.value
+        if shown is None:
+            return None
+        with computed_like(output):
+            added = self.networks[key](args[0])
+            change = nn.functional.linear(added.to(plain.weight.dtype), plain.weight)
+        return output + (change * shown.strength[:, None, None]).to(output.dtype)

@@ -1,0 +1,342 @@
+"""Any method of peft that keeps the contract of an injector, with peft's own layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from peft import inject_adapter_in_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from graphcond.adapters.base import Injector, check_widths, computed_like, key_of, shown_alone
+from graphcond.adapters.config import ATTENTION_PROJECTIONS, PeftConfig, check_peft
+from graphcond.bases.base import Base
+from graphcond.config import checked
+from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
+from graphcond.errors import InputError, did_you_mean
+from graphcond.io.files import read_json
+from graphcond.io.tensors import check_weights, load_tensors
+from graphcond.signals import Signal
+
+DEFAULT = PeftConfig.model_construct()
+
+ADAPTER = "graphcond"
+"""The name that the update has in peft's layers."""
+
+PREFIX = "base_model.model."
+"""What stands before the names of layers in a file of peft."""
+
+VARIANTS = {"dora": {"use_dora": True}, "rslora": {"use_rslora": True}}
+"""Methods that peft has as settings of its LoRA."""
+
+
+@checked(PeftConfig)
+class PeftInjector(Injector[Signal]):
+    """An update of the denoiser's layers by a method of peft: LoKr, OFT, IA3 and others.
+
+    It reads no signal: its update is the same for every graph. As for LoRA, peft's layers are kept beside the
+    denoiser, and a hook on each layer that is adapted adds what peft's layer changes of its output, in the
+    calls whose inputs come from `apply`, and in no others. So several models may share a base, also in
+    several threads. For that, a layer with a hook is computed three times.
+
+    A method keeps the contract if it starts as the base and leaves the base's weights alone, which is tried
+    on a copy of one layer, and if no matrices are shared by layers.
+
+    Args:
+        method: a type of peft's, such as ``lokr``, or ``dora`` or ``rslora``.
+        targets: ends of the names of the layers to adapt.
+        settings: of peft's config for that method, by peft's names.
+        init: a folder of peft for `load_init` to read; its config counts.
+        train: False keeps the weights as they were read.
+
+    Raises:
+        InputError: peft has no such method or setting, or the method does not keep the contract.
+    """
+
+    reads: ClassVar[type[Signal] | None] = None
+
+    def __init__(
+        self,
+        *,
+        method: str = DEFAULT.method,
+        targets: tuple[str, ...] | None = DEFAULT.targets,
+        settings: Mapping[str, Any] | None = None,
+        init: str | Path | None = None,
+        train: bool = DEFAULT.train,
+    ) -> None:
+        super().__init__()
+        self.method, self.init, self.trained = method, init, train
+        self._config = peft_config(method, targets, settings or {})
+        self.layers = nn.ModuleDict()
+        self._base: Base | None = None
+        self._slot = GroundingSlot()
+        self._handles: list[RemovableHandle] = []
+
+    def inject(self, base: Base) -> None:
+        """Let peft make layers for the denoiser of ``base``, float32, and hook them in.
+
+        Weights of an earlier injection are kept: trained ones move from one base to another of its widths.
+
+        Raises:
+            InputError: no layer has one of the target names, peft cannot adapt one, or the layers are of
+                other widths than before.
+            RuntimeError: injected already.
+        """
+        if self._base is not None:
+            raise RuntimeError(f"the update by {self.method} is injected already; eject it first")
+        adapted = self._adapted(base.denoiser)
+        self._try(*next(iter(adapted.items())))
+        with torch.device(base.device):
+            layers = self._tuned({name: without_hooks(layer) for name, layer in adapted.items()})
+        made = nn.ModuleDict({key_of(name): _beside(layer) for name, layer in layers.items()})
+        if self.layers:
+            check_widths(self.layers, made, f"peft, {self.method}")
+            made.load_state_dict(self.layers.state_dict())
+        self.layers = made.to(device=base.device, dtype=torch.float32).eval()
+        self._handles = [
+            layer.register_forward_hook(partial(self._updated, self.layers[key_of(name)]))
+            for name, layer in adapted.items()
+        ]
+        self._base = base
+
+    def eject(self) -> None:
+        """Take the hooks away; peft's layers stay here."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._base = [], None
+
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
+        """Inputs with which the update acts: what it changes of a layer's output counts ``scale`` times.
+
+        Raises:
+            RuntimeError: not injected.
+        """
+        if self._base is None:
+            raise RuntimeError(f"the update by {self.method} is not injected")
+        return inputs if scale == 0 else shown_alone(inputs, self._slot, scale)
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """Those that peft trains, by the names of their layers; none before the first injection."""
+        return {name: p for name, p in self._named().items() if p.requires_grad and self.trained}
+
+    def load_init(self) -> None:
+        """Read the folder named as ``init``, if any; see `load_weights`."""
+        if self.init is not None:
+            self.load_weights(Path(self.init))
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the folder that ``PeftModel.from_pretrained`` of peft opens over the denoiser."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {PREFIX + name: tensor.contiguous() for name, tensor in self._by_file_names().items()}
+        save_file(weights, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+        self._config.save_pretrained(str(folder))
+
+    @torch.no_grad()
+    def load_weights(self, folder: Path) -> None:
+        """Read a folder of peft for the same method; the layers and settings of its config count.
+
+        Raises:
+            InputError: no such folder, another method, weights that are missing, surplus or of another shape.
+            RuntimeError: not injected.
+        """
+        base = self._base
+        if base is None:
+            raise RuntimeError(f"the update by {self.method} is not injected, and its layers follow the base")
+        written = read_json(folder / CONFIG_NAME)
+        named = str(written.get("peft_type", "nothing")).lower() if isinstance(written, dict) else "nothing"
+        if named != self._config.peft_type.value.lower():
+            raise InputError(
+                f"expected an update by {self.method}, got one by {named}",
+                place=folder,
+                remedy=f"set method to '{named}', or give another folder",
+            )
+        self.eject()
+        self._config = type(self._config).from_pretrained(str(folder))
+        self._config.inference_mode = False
+        self.layers = nn.ModuleDict()
+        self.inject(base)
+        found = {
+            name.removeprefix(PREFIX): tensor
+            for name, tensor in load_tensors(folder / SAFETENSORS_WEIGHTS_NAME).items()
+        }
+        wanted = self._by_file_names()
+        check_weights(found, wanted, place=folder, remedy="give an update of this base")
+        for name, tensor in wanted.items():
+            tensor.copy_(found[name])
+
+    def _adapted(self, denoiser: nn.Module) -> dict[str, nn.Module]:
+        """The layers to adapt, by name, whether or not other adapters wrap them."""
+        wrapped = [name for name, module in denoiser.named_modules() if hasattr(module, "base_layer")]
+        found = {}
+        for name, module in denoiser.named_modules():
+            inside = next((one for one in wrapped if name.startswith(f"{one}.")), None)
+            if name in wrapped or (inside is not None and name != f"{inside}.base_layer"):
+                continue
+            name = inside or name
+            if check_target_module_exists(self._config, name):
+                found[name] = module
+        if not found:
+            raise InputError(
+                f"no layer has the name {', '.join(sorted(self._config.target_modules))}",
+                place=f"peft, {self.method}, targets",
+                remedy="name layers of the denoiser",
+            )
+        return found
+
+    def _try(self, name: str, layer: nn.Module) -> None:
+        """Check on a copy of a layer that the method keeps the contract."""
+        own = without_hooks(deepcopy(layer)).float()
+        before = {key: tensor.clone() for key, tensor in own.state_dict().items()}
+        tuned = self._tuned({name: own})[name].eval()
+        place = f"peft, {self.method}"
+        if any(not torch.equal(before[key], tensor) for key, tensor in own.state_dict().items()):
+            raise InputError(
+                "it changes the weights of the base, which then cannot be restored",
+                place=place,
+                remedy="set another initialization, or use another method",
+            )
+        if not any(parameter.requires_grad for parameter in tuned.parameters()):
+            raise InputError(
+                f"there is nothing to train at '{name}'", place=place, remedy="name other layers"
+            )
+        shape = _input_shape(own)
+        if shape is None:
+            raise InputError(
+                f"'{name}' is a {type(own).__name__}, which is not adapted",
+                place=place,
+                remedy="name linear layers, convolutions or norms",
+            )
+        given = torch.linspace(-1, 1, math.prod(shape), device=next(own.parameters()).device).view(shape)
+        with torch.no_grad():
+            if not torch.allclose(tuned(given), own(given), atol=1e-5):
+                raise InputError(
+                    "its update is not 0 at the start",
+                    place=place,
+                    remedy="set another initialization, or use another method",
+                )
+
+    def _tuned(self, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+        """Peft's layers over ``layers``, by the same names."""
+        skeleton = nn.Module()
+        for name, layer in layers.items():
+            *path, last = name.split(".")
+            parent = skeleton
+            for part in path:
+                if not hasattr(parent, part):
+                    parent.add_module(part, nn.Module())
+                parent = getattr(parent, part)
+            parent.add_module(last, layer)
+        try:
+            inject_adapter_in_model(deepcopy(self._config), skeleton, ADAPTER)
+        except (ValueError, TypeError, RuntimeError, NotImplementedError, ImportError) as error:
+            raise InputError(
+                f"peft cannot adapt these layers: {str(error).strip().rstrip('.')}",
+                place=f"peft, {self.method}",
+                remedy="change its settings or targets, or use another method",
+            ) from error
+        return {name: skeleton.get_submodule(name) for name in layers}
+
+    def _updated(self, tuned: Any, layer: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        """The output of a layer with its update, in a call whose inputs come from `apply`."""
+        shown = self._slot.value
+        if shown is None:
+            return None
+        with computed_like(output):
+            changed = tuned(*args) - tuned.base_layer(*args)
+        strength = shown.strength.to(changed.dtype).view(-1, *(1 for _ in output.shape[1:]))
+        return output + (changed * strength).to(output.dtype)
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        return {
+            f"{name.replace('/', '.')}.{key}": parameter
+            for name, layer in self.layers.items()
+            for key, parameter in layer.named_parameters()
+        }
+
+    def _by_file_names(self) -> dict[str, Tensor]:
+        """The weights and buffers by peft's names in a file, which lack that of the adapter."""
+        tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING[self._config.peft_type]
+        return {
+            tuner._remove_adapter_name_from_key(f"{name.replace('/', '.')}.{key}", ADAPTER): tensor
+            for name, layer in self.layers.items()
+            for key, tensor in layer.state_dict().items()
+        }
+
+
+def peft_config(method: str, targets: tuple[str, ...] | None, settings: Mapping[str, Any]) -> Any:
+    """Peft's config of a method.
+
+    Raises:
+        InputError: peft has no such method or setting, or the method does not keep the contract.
+    """
+    check_peft(method, settings)
+    kinds = {kind.value.lower(): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    fixed: dict[str, Any] = dict(VARIANTS.get(method, {}))
+    name = "lora" if method in VARIANTS else method
+    if name not in kinds or not hasattr(kinds[name], "__dataclass_fields__"):
+        raise InputError(
+            f"peft has no method '{method}'",
+            place="peft.method",
+            remedy=did_you_mean(method, [*kinds, *VARIANTS]),
+        )
+    fields: Mapping[str, Any] = kinds[name].__dataclass_fields__
+    if "target_modules" not in fields:
+        raise InputError(
+            f"the method '{method}' adapts no layers", place="peft.method", remedy="use lokr, loha or oft"
+        )
+    for key in settings.keys() - fields.keys():
+        raise InputError(
+            f"peft has no setting '{key}' for {method}",
+            place="peft.settings",
+            remedy=did_you_mean(key, fields),
+        )
+    chosen = targets or (("norm1", "norm2", "norm3") if name == "ln_tuning" else ATTENTION_PROJECTIONS)
+    fixed["target_modules"] = list(chosen)
+    if "feedforward_modules" in fields:
+        fixed["feedforward_modules"] = []
+    try:
+        return kinds[name](**{**fixed, **settings})
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"peft does not take these settings: {str(error).rstrip('.')}",
+            place="peft.settings",
+            remedy="correct them",
+        ) from error
+
+
+def _input_shape(layer: Any) -> tuple[int, ...] | None:
+    """A shape of inputs that a layer takes."""
+    if isinstance(layer, nn.Conv2d):
+        return (2, layer.in_channels, *layer.kernel_size)
+    if isinstance(layer, nn.GroupNorm):
+        return (2, layer.num_channels, 3)
+    width = getattr(layer, "in_features", getattr(layer, "normalized_shape", (None,))[-1])
+    return None if width is None else (2, 3, width)
+
+
+def without_hooks(layer: nn.Module) -> nn.Module:
+    """The same layer, with the same parameters, as it is without any hook."""
+    view = copy(layer)
+    hooks = [name for name in vars(view) if "_hooks" in name and isinstance(vars(view)[name], dict)]
+    for name in hooks:
+        object.__setattr__(view, name, type(vars(view)[name])())
+    return view
+
+
+def _beside(tuned: nn.Module) -> nn.Module:
+    """A layer of peft that still computes with the layer of the base, but does not hold it as a part."""
+    base_layer = tuned._modules.pop("base_layer")
+    object.__setattr__(tuned, "base_layer", base_layer)
+    return tuned

@@ -1,0 +1,187 @@
+"""Methods of peft: which keep the contract, which are refused, and files that peft reads and writes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoKrConfig, OFTConfig, PeftModel, get_peft_model
+
+from graphcond.adapters import PeftConfig, PeftInjector
+from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from tests.builders import small_model, small_recipe
+from tests.conformance.parts import fresh, hooks, inputs, run, state, wake
+
+METHODS = {
+    "lora": {"r": 4},
+    "dora": {"r": 4},
+    "rslora": {"r": 4, "rank_pattern": {"attn1.to_q": 2}},
+    "loha": {"r": 4},
+    "lokr": {"r": 4},
+    "oft": {"oft_block_size": 8},
+    "boft": {},
+    "ia3": {},
+    "miss": {"r": 4},
+    "ln_tuning": {},
+    "randlora": {"r": 4},
+    "shira": {"r": 4},
+    "delora": {"r": 4},
+    "road": {"group_size": 8},
+    "gralora": {"r": 4},
+    "waveft": {"n_frequency": 64},
+    "hira": {"r": 4},
+}
+
+
+@pytest.fixture
+def base(request: pytest.FixtureRequest):
+    return fresh(request, "stable_diffusion")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_starts_as_the_base_acts_learns_and_leaves(base, method: str) -> None:
+    before, plain, hooked = state(base), base.denoise(inputs(base)), hooks(base)
+    injector = PeftConfig(method=method, settings=METHODS[method]).build()
+    injector.inject(base)
+    assert torch.equal(run(base, injector), plain)
+    base.denoise(injector.apply(inputs(base), None)).square().sum().backward()
+    trained = injector.trainable_parameters()
+    assert trained
+    assert not [name for name, p in trained.items() if p.grad is None]
+    assert not [p for p in base.denoiser.parameters() if p.grad is not None]
+    wake(injector)
+    woken = run(base, injector)
+    assert not torch.allclose(woken, plain, atol=1e-4)
+    assert torch.equal(base.denoise(inputs(base)), plain)
+    injector.eject()
+    assert hooks(base) == hooked
+    assert all(torch.equal(before[name], tensor) for name, tensor in base.denoiser.state_dict().items())
+    injector.inject(base)
+    assert torch.equal(run(base, injector), woken)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"method": "vera"}, "'vera' cannot be used: its layers share matrices"),
+        ({"method": "pissa"}, "'pissa' cannot be used: it rewrites the weights of the base"),
+        ({"method": "lora", "settings": {"init_lora_weights": "pissa_niter_2"}}, "'pissa' cannot be used"),
+        ({"method": "fourierft"}, "'fourierft' cannot be used: its update is not 0 at the start"),
+        ({"method": "c3a"}, "'c3a' cannot be used"),
+        ({"method": "lokra"}, "peft has no method 'lokra'. Did you mean"),
+        ({"method": "prompt_tuning"}, "adapts no layers"),
+        ({"method": "lokr", "settings": {"rnk": 4}}, "peft has no setting 'rnk' for lokr"),
+    ],
+)
+def test_methods_and_settings_that_are_refused(settings: dict, problem: str) -> None:
+    with pytest.raises((InputError, ValueError), match=problem):
+        PeftConfig(**settings).build()
+    with pytest.raises(InputError, match=problem):
+        PeftInjector(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"method": "lora", "settings": {"init_lora_weights": "olora"}},
+            "it changes the weights of the base",
+        ),
+        ({"method": "lora", "settings": {"init_lora_weights": False}}, "its update is not 0 at the start"),
+        ({"method": "vblora"}, "peft cannot adapt these layers: .*shared state"),
+        ({"method": "lokr", "targets": ("to_x",)}, "no layer has the name to_x"),
+        ({"method": "lokr", "targets": ("attn1",)}, "'down_blocks.*attn1' is a Attention|cannot adapt"),
+        ({"method": "road", "settings": {"group_size": 10}}, "peft cannot adapt these layers"),
+    ],
+)
+def test_a_method_that_breaks_the_contract_is_found_out_before_it_touches_the_base(
+    base, settings: dict, problem: str
+) -> None:
+    before, hooked = state(base), hooks(base)
+    with pytest.raises(InputError, match=problem):
+        PeftConfig(**settings).build().inject(base)
+    assert hooks(base) == hooked
+    assert all(torch.equal(before[name], tensor) for name, tensor in base.denoiser.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "config", [LoKrConfig(r=4, alpha=2), OFTConfig(oft_block_size=8)], ids=["lokr", "oft"]
+)
+def test_a_folder_of_peft_gives_its_output_here_and_ours_there(base, config, tmp_path: Path) -> None:
+    config.target_modules = ["to_q", "to_v"]
+    theirs = get_peft_model(deepcopy(base.denoiser), config)
+    torch.manual_seed(3)
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    theirs.save_pretrained(tmp_path / "theirs")
+    method = config.peft_type.value.lower()
+    injector = PeftInjector(method=method, init=tmp_path / "theirs")
+    injector.inject(base)
+    injector.load_init()
+    given = inputs(base)
+    wanted = theirs(given.sample, given.timestep, encoder_hidden_states=given.context).sample
+    ours = run(base, injector)
+    assert torch.allclose(ours, wanted, atol=1e-5)
+    injector.save_weights(tmp_path / "ours")
+    injector.eject()
+    again = PeftModel.from_pretrained(deepcopy(base.denoiser), tmp_path / "ours")
+    there = again(given.sample, given.timestep, encoder_hidden_states=given.context).sample
+    assert torch.allclose(there, wanted, atol=1e-5)
+
+    other = PeftInjector(method="ia3")
+    other.inject(base)
+    with pytest.raises(InputError, match=f"expected an update by ia3, got one by {method}"):
+        other.load_weights(tmp_path / "ours")
+
+
+@torch.no_grad()
+def test_adapters_of_a_recipe_are_trained_saved_and_loaded(sd_folder: Path, tmp_path: Path) -> None:
+    adapters = {
+        "update": {"kind": "peft", "method": "lokr", "settings": {"r": 4}},
+        "small": {"kind": "difffit"},
+        "kept": {"kind": "peft", "method": "ia3", "train": False},
+    }
+    model = small_model(sd_folder, lora={"rank": 2}, adapters=adapters)
+    assert set(model.trainable_parameters()) == {"neighbors", "lora", "update", "small"}
+    for adapter in model.adapters.values():
+        wake(adapter)
+    wanted = drawn(model)
+    model.save_pretrained(tmp_path / "model")
+    model.eject()
+    again = GraphModel.from_pretrained(tmp_path / "model")
+    assert torch.allclose(drawn(again), wanted, atol=1e-5)  # the order in which they add may differ
+    assert not torch.allclose(again.base.denoise(inputs(again.base)), wanted, atol=1e-3)
+    assert (tmp_path / "model" / "adapters" / "update" / "adapter_config.json").is_file()
+
+
+def drawn(model: GraphModel) -> torch.Tensor:
+    """What the base gives with all adapters of a model."""
+    given = inputs(model.base)
+    for adapter in model.adapters.values():
+        given = adapter.apply(given, None)
+    return model.base.denoise(given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"adapters": {"graph": {"kind": "ip_adapter"}}},
+            "ip_adapter reads a signal, which an encoder gives",
+        ),
+        ({"adapters": {"neighbors": {"kind": "difffit"}}}, "'neighbors' is the name of another part"),
+        ({"adapters": {"update": {"kind": "peft", "method": "vera"}}}, "'vera' cannot be used"),
+        (
+            {"adapters": {"a": {"kind": "difffit"}}, "training": {"train_base": True}},
+            "trains the whole denoiser",
+        ),
+    ],
+)
+def test_adapters_that_a_recipe_refuses(sd_folder: Path, changes: dict, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        small_recipe(sd_folder, **changes)
