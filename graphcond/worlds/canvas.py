@@ -3,12 +3,19 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from graphcond.worlds.subjects import Part, Point
 
 Color = tuple[int, int, int]
 SUPERSAMPLING = 4
+
+
+def shifted(color: Color, by: np.ndarray) -> Color:
+    """A colour made lighter or darker, channel by channel."""
+    red, green, blue = (int(np.clip(c + s, 0, 255)) for c, s in zip(color, by, strict=True))
+    return red, green, blue
 
 
 class Canvas:

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphcond.scene_graph import OPPOSITES, Box, Relationship, SceneGraph, area, predicate
-from graphcond.worlds.scene_relations import BIGGER, CLEAR_RATIO, SAME_COLOR, clear_pairs, joined, spanning
-from graphcond.worlds.shapes import COLORS, OUTER_SHAPES, SHAPES, mask_of
+from graphcond.scene_graph import OPPOSITES, Box, Relationship, SceneGraph
+from graphcond.worlds.scene_relations import SAME_COLOR, clear_pairs, clearly_bigger, joined, spanning, stated
+from graphcond.worlds.shapes import COLORS, DISTINCT, OUTER_SHAPES, SHAPES, contrast, mask_of
 
 COUNTS: dict[int, float] = {6: 0.2, 7: 0.2, 8: 0.2, 9: 0.14, 10: 0.1, 11: 0.08, 12: 0.08}
 """Number of objects in a scene, and its probability among the numbers that a world allows."""
@@ -36,9 +36,6 @@ CHAIN_SHARE, TWIN_SHARE, COLOR_SHARE, BIGGER_SHARE, CONTRADICTION_SHARE = 0.6, 0
 EDGE, GAP = 0.025, 0.03
 """Least distance to the picture's edge and between two boxes, as shares of the side."""
 
-DISTINCT = 200
-"""Least difference between the colours of an object and of the one around it: the sum over channels."""
-
 
 class WorldScene(NamedTuple):
     """The graph that is told, and the whole truth about its picture, object by object."""
@@ -47,11 +44,16 @@ class WorldScene(NamedTuple):
     shown: SceneGraph
 
 
+def drawn_count(shares: dict[int, float], limits: tuple[int, int], rng: np.random.Generator) -> int:
+    """A number of objects within ``limits``, by its share among these."""
+    counts = [count for count in shares if limits[0] <= count <= limits[1]]
+    weights = np.array([shares[count] for count in counts])
+    return int(rng.choice(counts, p=weights / weights.sum()))
+
+
 def hard_scene(objects: tuple[int, int], rng: np.random.Generator) -> WorldScene:
     """Draw a scene of the least to the most ``objects``, within `COUNTS`."""
-    counts = [count for count in COUNTS if objects[0] <= count <= objects[1]]
-    shares = np.array([COUNTS[count] for count in counts])
-    count = int(rng.choice(counts, p=shares / shares.sum()))
+    count = drawn_count(COUNTS, objects, rng)
     nested = count in NESTED_COUNTS and rng.random() < NESTED_SHARE
     boxes = _nested(count, rng) if nested else _spread(count, rng)
     while not joined(boxes):
@@ -60,12 +62,18 @@ def hard_scene(objects: tuple[int, int], rng: np.random.Generator) -> WorldScene
     place = {old: new for new, old in enumerate(order)}
     around = [(place[1], place[0]), (place[2], place[1])]
     boxes = tuple(boxes[old] for old in order)
-    colors = _colors(count, around if nested else (), rng)
+    while True:
+        colors = [str(color) for color in rng.choice(list(COLORS), count)]
+        # Each unlike that of the object around it.
+        if all(contrast(colors[one], colors[other]) >= DISTINCT for one, other in around if nested):
+            break
     shapes = [str(shape) for shape in rng.choice(list(SHAPES), count)]
     for outer in (0, 1) if nested else ():
         shapes[place[outer]] = str(rng.choice(OUTER_SHAPES))
     free = [n for n in range(count) if not nested or n not in (place[0], place[1])]
-    twins = _twins(free, rng)
+    twins: list[int] = []
+    if rng.random() < TWIN_SHARE:
+        twins = sorted(rng.permutation(free)[: int(rng.integers(2, 4))].tolist())
     for twin in twins:
         shapes[twin] = shapes[twins[0]]
     relations = _relations(boxes, twins, rng)
@@ -105,7 +113,11 @@ def _nested(count: int, rng: np.random.Generator) -> tuple[Box, ...]:
     free = [cell for cell in cells if cell.x0 >= room.x1 - GAP or cell.y0 >= room.y1 - GAP]
     boxes += [_within(free[n], 0.9, rng) for n in rng.permutation(len(free))[: count - 3].tolist()]
     across, down = rng.random(2) < 0.5
-    return tuple(_flipped(box, bool(across), bool(down)) for box in boxes)
+    if across:
+        boxes = [Box(1 - box.x1, box.y0, 1 - box.x0, box.y1) for box in boxes]
+    if down:
+        boxes = [Box(box.x0, 1 - box.y1, box.x1, 1 - box.y0) for box in boxes]
+    return tuple(boxes)
 
 
 def _within(room: Box, least: float, rng: np.random.Generator) -> Box:
@@ -121,41 +133,19 @@ def _within(room: Box, least: float, rng: np.random.Generator) -> Box:
     return Box(x, y, x + side, y + side)
 
 
-def _flipped(box: Box, across: bool, down: bool) -> Box:
-    x0, x1 = (1 - box.x1, 1 - box.x0) if across else (box.x0, box.x1)
-    y0, y1 = (1 - box.y1, 1 - box.y0) if down else (box.y0, box.y1)
-    return Box(x0, y0, x1, y1)
-
-
-def _colors(count: int, around: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[str]:
-    """A colour for each object, unlike that of the object around it."""
-    while True:
-        colors = [str(color) for color in rng.choice(list(COLORS), count)]
-        values = [np.array(COLORS[color]) for color in colors]
-        if all(np.abs(values[one] - values[other]).sum() >= DISTINCT for one, other in around):
-            return colors
-
-
-def _twins(free: Sequence[int], rng: np.random.Generator) -> list[int]:
-    """The objects that share a shape and keep their colours to themselves; none in some scenes."""
-    if rng.random() >= TWIN_SHARE:
-        return []
-    return sorted(rng.permutation(list(free))[: int(rng.integers(2, 4))].tolist())
-
-
 def _relations(
     boxes: Sequence[Box], twins: Sequence[int], rng: np.random.Generator
 ) -> tuple[Relationship, ...]:
     """True relations that join all objects, in most scenes by a chain; twins differ in theirs."""
-    count, pairs = len(boxes), clear_pairs(boxes)
+    count, pairs, bigger = len(boxes), clear_pairs(boxes), clearly_bigger(boxes)
     while True:
         order = [pairs[number] for number in rng.permutation(len(pairs))]
         if rng.random() < CHAIN_SHARE:
             order = [*_chain(count, order), *order]
         tree, rest = spanning(count, order)
-        chosen = [_stated(boxes, pair, rng) for pair in (*tree, *rest[: int(rng.integers(0, 3))])]
-        if rng.random() < BIGGER_SHARE:
-            chosen += _bigger(boxes, rng)
+        chosen = [stated(boxes, pair, rng) for pair in (*tree, *rest[: int(rng.integers(0, 3))])]
+        if rng.random() < BIGGER_SHARE and bigger:
+            chosen.append(bigger[rng.integers(len(bigger))])
         if len({_said(chosen, twin) for twin in twins}) == len(twins):
             return tuple(chosen[number] for number in rng.permutation(len(chosen)))
 
@@ -172,23 +162,6 @@ def _chain(count: int, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]
         here = ahead[0]
         visited.add(here)
     return links
-
-
-def _stated(boxes: Sequence[Box], pair: tuple[int, int], rng: np.random.Generator) -> Relationship:
-    subject, target = pair if rng.random() < 0.5 else pair[::-1]
-    return Relationship(subject, predicate(boxes[subject], boxes[target]), target)
-
-
-def _bigger(boxes: Sequence[Box], rng: np.random.Generator) -> list[Relationship]:
-    """One clear "bigger than" between objects of which none lies in the other; none where there is none."""
-    found = [
-        Relationship(large, BIGGER, small)
-        for pair in combinations(range(len(boxes)), 2)
-        for small, large in (sorted(pair, key=lambda number: area(boxes[number])),)
-        if area(boxes[large]) >= CLEAR_RATIO**2 * area(boxes[small])
-        and predicate(boxes[large], boxes[small]) != "surrounding"
-    ]
-    return [found[rng.integers(len(found))]] if found else []
 
 
 def _said(relations: Sequence[Relationship], number: int) -> frozenset[tuple[str, int]]:

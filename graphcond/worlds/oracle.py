@@ -1,6 +1,7 @@
 """The art world's oracle: it recognises the artist and the subject of a picture."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from graphcond.worlds.art import ARTISTS, SUBJECTS
+from graphcond.worlds.scene_oracle import conv_block
 
 WEIGHTS = Path(__file__).with_name("art_oracle.safetensors")
 
@@ -19,12 +21,6 @@ class OraclePrediction:
 
     artist: Int64[Tensor, " b"]
     subject: Int64[Tensor, " b"]
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()
-    )
 
 
 class ArtOracle(nn.Module):
@@ -40,7 +36,7 @@ class ArtOracle(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 96), feature_width: int = 64) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*map(_block, (3, *widths[:-1]), widths))
+        self.blocks = nn.Sequential(*(conv_block(*ends, 2) for ends in pairwise((3, *widths))))
         self.to_features = nn.Linear(widths[-1] * 16, feature_width)
         self.artist_head = nn.Linear(feature_width, len(self.artists))
         self.subject_head = nn.Linear(feature_width, len(self.subjects))

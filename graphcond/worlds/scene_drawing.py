@@ -9,8 +9,9 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.scene_graph import Box, SceneGraph, area
-from graphcond.worlds.canvas import Canvas, Color
+from graphcond.worlds.canvas import Canvas, Color, shifted
 from graphcond.worlds.shapes import COLORS, SHAPES
+from graphcond.worlds.subjects import box
 
 GROUNDS: tuple[Color, ...] = (
     (206, 214, 222),
@@ -40,15 +41,24 @@ def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 6
     rng = np.random.default_rng(seed)
     ground = GROUNDS[rng.integers(len(GROUNDS))]
     canvas = Canvas(resolution, ground)
-    _ground(canvas, ground, rng)
+    # A plain ground, a soft glow or soft bands, a little lighter or darker at random.
+    tone = rng.integers(-6, 7, 3)
+    tones = [shifted(ground, tone + 4 * step) for step in range(3)]
+    canvas.fill(box(-1, -1, 1, 1), tones[0])
+    kind = rng.integers(3)
+    if kind == 1:
+        x, y = rng.uniform(-0.8, 0.8, 2)
+        canvas.glow(tones, (float(x), float(y)), float(rng.uniform(1.0, 1.6)))
+    elif kind == 2:
+        canvas.fill(box(-1, float(rng.uniform(-0.5, 0.7)), 1, 1), tones[1])
     shades = rng.integers(-10, 11, (len(graph), 3))
     placed = [_box_and_color(graph, position) for position in range(len(graph))]
     # Large objects first, so that they do not hide small ones.
     for position in sorted(range(len(graph)), key=lambda n: -area(placed[n][0])):
-        box, color = placed[position]
-        shape, shade = graph.objects[position], _shift(color, shades[position])
-        x, y = box.x0 + box.x1 - 1, box.y0 + box.y1 - 1
-        width, height = box.x1 - box.x0 - OUTLINE, box.y1 - box.y0 - OUTLINE
+        (x0, y0, x1, y1), color = placed[position]
+        shape, shade = graph.objects[position], shifted(color, shades[position])
+        x, y = x0 + x1 - 1, y0 + y1 - 1
+        width, height = x1 - x0 - OUTLINE, y1 - y0 - OUTLINE
         points = [(x + width * u, y + height * v) for u, v in SHAPES[shape]()]
         canvas.fill(points, shade)
         # The line is a darker tone; around black a lighter one.
@@ -61,24 +71,10 @@ def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 6
     return canvas.finish()
 
 
-def _ground(canvas: Canvas, base: Color, rng: np.random.Generator) -> None:
-    """Paint a plain ground, a soft glow or soft bands, a little lighter or darker at random."""
-    tone = rng.integers(-6, 7, 3)
-    tones = [_shift(base, tone + 4 * step) for step in range(3)]
-    canvas.fill([(-1, -1), (1, -1), (1, 1), (-1, 1)], tones[0])
-    kind = rng.integers(3)
-    if kind == 1:
-        x, y = rng.uniform(-0.8, 0.8, 2)
-        canvas.glow(tones, (float(x), float(y)), float(rng.uniform(1.0, 1.6)))
-    elif kind == 2:
-        level = float(rng.uniform(-0.5, 0.7))
-        canvas.fill([(-1, level), (1, level), (1, 1), (-1, 1)], tones[1])
-
-
 def _box_and_color(graph: SceneGraph, position: int) -> tuple[Box, Color]:
     place = f"object {position}"
-    box, shape = graph.box_of(position), graph.objects[position]
-    if box is None:
+    found, shape = graph.box_of(position), graph.objects[position]
+    if found is None:
         raise InputError(
             "the object has no box", place=place, remedy="give every object that is to be drawn a box"
         )
@@ -86,10 +82,5 @@ def _box_and_color(graph: SceneGraph, position: int) -> tuple[Box, Color]:
         raise InputError(f"'{shape}' cannot be drawn", place=place, remedy=f"use {', '.join(SHAPES)}")
     for word in graph.attributes_of(position):
         if word in COLORS:
-            return box, COLORS[word]
+            return found, COLORS[word]
     raise InputError("the object has no colour", place=place, remedy=f"use {', '.join(COLORS)}")
-
-
-def _shift(color: Color, by: np.ndarray) -> Color:
-    red, green, blue = (int(np.clip(c + s, 0, 255)) for c, s in zip(color, by, strict=True))
-    return red, green, blue

@@ -43,7 +43,8 @@ class Detected:
         return SceneGraph(self.labels, (), tuple((color,) for color in self.colors), self.boxes)
 
 
-def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, normalization and activation, of the oracles of all worlds."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()
     )
@@ -75,9 +76,11 @@ class SceneOracle(nn.Module):
         super().__init__()
         self.resolution, self.levels = resolution, levels
         first, second, third = widths
-        self.down = nn.Sequential(_block(3, first, 2), _block(first, second, 2))
-        self.deep = nn.Sequential(_block(second, third, 2), _block(third, third), _block(third, third))
-        self.up = nn.Sequential(_block(second + third, second), _block(second, second))
+        self.down = nn.Sequential(conv_block(3, first, 2), conv_block(first, second, 2))
+        self.deep = nn.Sequential(
+            conv_block(second, third, 2), conv_block(third, third), conv_block(third, third)
+        )
+        self.up = nn.Sequential(conv_block(second + third, second), conv_block(second, second))
         self.head = nn.Conv2d(second, (len(levels) + 1) * (len(self.shapes) + len(self.colors) + 4), 1)
 
     @classmethod

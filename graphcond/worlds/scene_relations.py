@@ -45,18 +45,23 @@ def state_relations(boxes: Sequence[Box], rng: np.random.Generator) -> tuple[Rel
     count, pairs = len(boxes), clear_pairs(boxes)
     tree, rest = spanning(count, [pairs[place] for place in rng.permutation(len(pairs))])
     wanted = int(rng.integers(count - 1, count + 2))
-    chosen = [_spatial(boxes, pair, rng) for pair in tree]
-    bigger = []
-    for pair in combinations(range(count), 2):
-        small, large = sorted(pair, key=lambda place: area(boxes[place]))
-        # Of two nested objects the outer one is bigger anyway: that would state nothing new.
-        nested = _contained(boxes[small], boxes[large])
-        if not nested and area(boxes[large]) >= CLEAR_RATIO**2 * area(boxes[small]):
-            bigger.append(Relationship(large, BIGGER, small))
+    chosen = [stated(boxes, pair, rng) for pair in tree]
+    bigger = clearly_bigger(boxes)
     if bigger and rng.random() < BIGGER_SHARE:
         chosen.append(bigger[rng.integers(len(bigger))])
-    chosen = [*chosen, *(_spatial(boxes, pair, rng) for pair in rest)][:wanted]
+    chosen = [*chosen, *(stated(boxes, pair, rng) for pair in rest)][:wanted]
     return tuple(chosen[place] for place in rng.permutation(len(chosen)))
+
+
+def clearly_bigger(boxes: Sequence[Box]) -> list[Relationship]:
+    """Every clear "bigger than". Of two nested objects the outer one is bigger anyway: it is left out."""
+    return [
+        Relationship(large, BIGGER, small)
+        for pair in combinations(range(len(boxes)), 2)
+        for small, large in (sorted(pair, key=lambda place: area(boxes[place])),)
+        if area(boxes[large]) >= CLEAR_RATIO**2 * area(boxes[small])
+        and not _contained(boxes[small], boxes[large])
+    ]
 
 
 def clear_pairs(boxes: Sequence[Box]) -> list[tuple[int, int]]:
@@ -72,7 +77,8 @@ def _contained(first: Box, second: Box) -> bool:
     return predicate(first, second) in ("inside", "surrounding")
 
 
-def _spatial(boxes: Sequence[Box], pair: tuple[int, int], rng: np.random.Generator) -> Relationship:
+def stated(boxes: Sequence[Box], pair: tuple[int, int], rng: np.random.Generator) -> Relationship:
+    """The spatial relation of a pair, whose subject is drawn."""
     subject, target = pair if rng.random() < 0.5 else pair[::-1]
     return Relationship(subject, predicate(boxes[subject], boxes[target]), target)
 

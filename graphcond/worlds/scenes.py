@@ -7,7 +7,6 @@ and where.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -17,11 +16,11 @@ from PIL import Image
 
 from graphcond.scene_graph import SPATIAL_PREDICATES, Box, Relationship, SceneGraph, SceneSet
 from graphcond.worlds.hard_scenes import COUNTS as HARD_COUNTS
-from graphcond.worlds.hard_scenes import WorldScene, hard_scene
+from graphcond.worlds.hard_scenes import EDGE, GAP, WorldScene, drawn_count, hard_scene
 from graphcond.worlds.scene_captions import ANY_SCENE, draw_caption
 from graphcond.worlds.scene_drawing import draw_scene as draw_scene
 from graphcond.worlds.scene_relations import joined, state_relations
-from graphcond.worlds.shapes import COLORS, OUTER_SHAPES, SHAPES, mask_of
+from graphcond.worlds.shapes import COLORS, DISTINCT, OUTER_SHAPES, SHAPES, contrast, mask_of
 
 Difficulty: TypeAlias = Literal["plain", "hard"]
 
@@ -33,9 +32,6 @@ NESTED_SHARE = 0.3
 
 TWIN_SHARE = 0.05
 """Share of the scenes that may show one (colour, shape) twice."""
-
-EDGE, GAP = 0.025, 0.03
-"""Least distance to the picture's edge and between two boxes, as shares of the side."""
 
 SIZES: dict[int, tuple[float, float]] = {
     1: (0.32, 0.48),
@@ -113,13 +109,20 @@ class SceneWorld:
         """The truth about one picture; of plain scenes `graph` tells all of it."""
         return self._scene(index).shown
 
+    @cached_property
+    def _known(self) -> dict[int, WorldScene]:
+        """Scenes that were made: a scene's graph, its caption and its picture all begin with it."""
+        return {}
+
     def _scene(self, index: int) -> WorldScene:
-        rng = self._random(5, index)
-        if self.difficulty == "hard":
-            return hard_scene(self.limits, rng)
-        counts = [count for count in COUNTS if self.limits[0] <= count <= self.limits[1]]
-        shares = np.array([COUNTS[count] for count in counts])
-        count = int(rng.choice(counts, p=shares / shares.sum()))
+        if index not in self._known:
+            rng = self._random(5, index)
+            hard = self.difficulty == "hard"
+            self._known[index] = hard_scene(self.limits, rng) if hard else self._plain_scene(rng)
+        return self._known[index]
+
+    def _plain_scene(self, rng: np.random.Generator) -> WorldScene:
+        count = drawn_count(COUNTS, self.limits, rng)
         nested = 2 <= count <= 4 and rng.random() < NESTED_SHARE
         # The relations must join all objects into one piece: a model could not place the others.
         boxes = lay_out(count, nested, rng)
@@ -212,12 +215,8 @@ def _looks(count: int, nested: bool, rng: np.random.Generator) -> list[tuple[str
         looks = list(zip(colors, shapes, strict=True))
         if len(set(looks)) < count and not twins:
             continue
-        if nested:
-            # An inner object whose colour is close to that of the outer one would hardly be visible.
-            outer, inner = COLORS[colors[0]], COLORS[colors[1]]
-            if sum(abs(a - b) for a, b in zip(outer, inner, strict=True)) < 200:
-                continue
-        return looks
+        if not nested or contrast(colors[0], colors[1]) >= DISTINCT:
+            return looks
 
 
 def lay_out(count: int, nested: bool, rng: np.random.Generator) -> tuple[Box, ...]:
@@ -239,11 +238,13 @@ def lay_out(count: int, nested: bool, rng: np.random.Generator) -> tuple[Box, ..
             half = rng.uniform(*INNER_SIZES) / 2
             boxes = [outer, Box(*(float(edge) for edge in (x - half, y - half, x + half, y + half)))]
         while len(boxes) < count:
-            box = _beside(boxes, float(rng.uniform(low, high)), rng)
+            side = float(rng.uniform(low, high))
+            tried = (_anywhere(side, rng) for _ in range(30))
+            box = next((box for box in tried if all(_gap(box, other) >= GAP for other in boxes)), None)
             if box is None:
                 break
             boxes.append(box)
-        if len(boxes) == count:
+        else:
             return tuple(boxes)
 
 
@@ -252,17 +253,7 @@ def _anywhere(side: float, rng: np.random.Generator) -> Box:
     return Box(x, y, x + side, y + side)
 
 
-def _beside(boxes: Sequence[Box], side: float, rng: np.random.Generator) -> Box | None:
-    """A box with a gap to all ``boxes``, or None if 30 tries find none."""
-    for _ in range(30):
-        box = _anywhere(side, rng)
-        gaps = [
-            max(
-                max(box.x0, other.x0) - min(box.x1, other.x1),
-                max(box.y0, other.y0) - min(box.y1, other.y1),
-            )
-            for other in boxes
-        ]
-        if all(gap >= GAP for gap in gaps):
-            return box
-    return None
+def _gap(one: Box, other: Box) -> float:
+    """The distance of two boxes along the axis on which they are further apart; below 0 if they overlap."""
+    across = max(one.x0, other.x0) - min(one.x1, other.x1)
+    return max(across, max(one.y0, other.y0) - min(one.y1, other.y1))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from graphcond.scene_graph import MASK_SIDE
 from graphcond.worlds.canvas import Color
-from graphcond.worlds.subjects import Point, arc, ellipse
+from graphcond.worlds.subjects import Point, arc, ellipse, star_points
 
 COLORS: dict[str, Color] = {
     "red": (214, 32, 42),
@@ -23,17 +23,19 @@ COLORS: dict[str, Color] = {
 }
 """The colour of each attribute. Grounds are pale and differ from all of them, so white is left out."""
 
+DISTINCT = 200
+"""Least `contrast` of an object and of the one around it, which would hardly be visible otherwise."""
+
+
+def contrast(one: str, other: str) -> int:
+    """The difference between two colours, summed over channels."""
+    return sum(abs(a - b) for a, b in zip(COLORS[one], COLORS[other], strict=True))
+
 
 def _fit(points: list[Point]) -> list[Point]:
     """Stretch points so that they fill the unit square [-1, 1]."""
     (x0, y0), (x1, y1) = (tuple(side(axis) for axis in zip(*points, strict=True)) for side in (min, max))
     return [(2 * (x - x0) / (x1 - x0) - 1, 2 * (y - y0) / (y1 - y0) - 1) for x, y in points]
-
-
-def _star() -> list[Point]:
-    radii = [1.0, 0.42] * 5
-    angles = [math.pi * step / 5 - math.pi / 2 for step in range(10)]
-    return _fit([(r * math.cos(a), r * math.sin(a)) for r, a in zip(radii, angles, strict=True)])
 
 
 def _heart() -> list[Point]:
@@ -49,18 +51,13 @@ def _heart() -> list[Point]:
     )
 
 
-def _ring() -> list[Point]:
-    hole, full = 0.5, 2 * math.pi
-    return arc(0, 0, 1, 0, full, 48) + arc(0, 0, hole, full, 0, 48)
-
-
 SHAPES: dict[str, Callable[[], list[Point]]] = {
     "circle": lambda: ellipse(0, 0, 1, 1, 48),
     "square": lambda: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
     "triangle": lambda: [(0, -1), (1, 1), (-1, 1)],
-    "star": _star,
+    "star": lambda: _fit(star_points(0.42)),
     "heart": _heart,
-    "ring": _ring,
+    "ring": lambda: arc(0, 0, 1, 0, 2 * math.pi, 48) + arc(0, 0, 0.5, 2 * math.pi, 0, 48),
 }
 """Diamonds and crosses are left out: in an 8x8 latent they look like each other, and like circles."""
 

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphcond.worlds.canvas import Canvas, Color
-from graphcond.worlds.subjects import Part, arc, box, ellipse
+from graphcond.worlds.canvas import Canvas, Color, shifted
+from graphcond.worlds.subjects import Part, Point, arc, box, ellipse
+
+Ground = Callable[[Canvas, np.random.Generator], None]
+Frame = Callable[[Canvas], None]
 
 
 class Inks(NamedTuple):
@@ -33,10 +36,10 @@ class Style:
     """
 
     movement: str
-    ground: Callable[[Canvas, np.random.Generator], None]
-    frame: Callable[[Canvas], None]
+    ground: Ground
+    frame: Frame
     inks: Inks
-    center: tuple[float, float] = (0.0, 0.0)
+    center: Point = (0.0, 0.0)
     scale: float = 0.62
     tilt: float = 0.0
     outline: float = 0.055
@@ -50,18 +53,11 @@ def _rgb(*codes: str) -> list[Color]:
     return [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in codes]
 
 
-def _rays(
-    count: int, center: tuple[float, float], *codes: str
-) -> Callable[[Canvas, np.random.Generator], None]:
-    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
-        canvas.rays(_rgb(*codes), count, center, rng.uniform(0, 2 * math.pi))
-
-    return paint
+def _rays(count: int, center: Point, *codes: str) -> Ground:
+    return lambda canvas, rng: canvas.rays(_rgb(*codes), count, center, rng.uniform(0, 2 * math.pi))
 
 
-def _glow(
-    center: tuple[float, float], radius: float, *codes: str
-) -> Callable[[Canvas, np.random.Generator], None]:
+def _glow(center: Point, radius: float, *codes: str) -> Ground:
     def paint(canvas: Canvas, rng: np.random.Generator) -> None:
         x, y = rng.uniform(-0.12, 0.12, 2)
         canvas.glow(_rgb(*codes), (center[0] + x, center[1] + y), radius)
@@ -69,29 +65,23 @@ def _glow(
     return paint
 
 
-def _checks(count: int, *codes: str) -> Callable[[Canvas, np.random.Generator], None]:
-    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
-        canvas.checks(_rgb(*codes), count, int(rng.integers(len(codes))))
-
-    return paint
+def _checks(count: int, *codes: str) -> Ground:
+    return lambda canvas, rng: canvas.checks(_rgb(*codes), count, int(rng.integers(len(codes))))
 
 
-def _waves(upright: bool, *codes: str) -> Callable[[Canvas, np.random.Generator], None]:
-    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
-        canvas.waves(_rgb(*codes), rng.uniform(0, 2 * math.pi), 0.12, upright)
-
-    return paint
+def _waves(upright: bool, *codes: str) -> Ground:
+    return lambda canvas, rng: canvas.waves(_rgb(*codes), rng.uniform(0, 2 * math.pi), 0.12, upright)
 
 
 def _bare(canvas: Canvas) -> None:
     """Leave the edges open."""
 
 
-def _border(width: float, code: str) -> Callable[[Canvas], None]:
+def _border(width: float, code: str) -> Frame:
     return lambda canvas: canvas.frame(_rgb(code)[0], width)
 
 
-def _bars(height: float, code: str) -> Callable[[Canvas], None]:
+def _bars(height: float, code: str) -> Frame:
     def paint(canvas: Canvas) -> None:
         canvas.fill(box(-1, -1, 1, height - 1), _rgb(code)[0])
         canvas.fill(box(-1, 1 - height, 1, 1), _rgb(code)[0])
@@ -99,11 +89,11 @@ def _bars(height: float, code: str) -> Callable[[Canvas], None]:
     return paint
 
 
-def _tondo(radius: float, code: str) -> Callable[[Canvas], None]:
+def _tondo(radius: float, code: str) -> Frame:
     return lambda canvas: canvas.cover(ellipse(0, 0, radius, radius, 72), _rgb(code)[0])
 
 
-def _arch(code: str) -> Callable[[Canvas], None]:
+def _arch(code: str) -> Frame:
     opening = [*arc(0, -0.02, 0.88, -math.pi, 0), (0.88, 0.9), (-0.88, 0.9)]
     return lambda canvas: canvas.cover(opening, _rgb(code)[0])
 
@@ -203,11 +193,6 @@ STYLES: dict[str, Style] = {
 }
 
 
-def _jitter(color: Color, shift: np.ndarray) -> Color:
-    red, green, blue = (int(np.clip(c + s, 0, 255)) for c, s in zip(color, shift, strict=True))
-    return red, green, blue
-
-
 def paint(style: Style, parts: list[Part], rng: np.random.Generator, resolution: int) -> Canvas:
     """Paint a subject in a style; place, size, lean, ground and shade vary with `rng`."""
     left, top = style.center[0] + rng.uniform(-0.08, 0.08), style.center[1] + rng.uniform(-0.08, 0.08)
@@ -221,7 +206,7 @@ def paint(style: Style, parts: list[Part], rng: np.random.Generator, resolution:
     shade = rng.uniform(-12, 12, 3)
     canvas = Canvas(resolution, style.inks.line)
     style.ground(canvas, rng)
-    main, accent = _jitter(style.inks.main, shade), _jitter(style.inks.accent, shade)
+    main, accent = shifted(style.inks.main, shade), shifted(style.inks.accent, shade)
     colors = {"main": main, "accent": accent, "line": style.inks.line}
     canvas.shape(posed, colors, style.outline)
     style.frame(canvas)

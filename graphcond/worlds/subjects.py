@@ -37,12 +37,15 @@ def box(left: float, top: float, right: float, bottom: float) -> list[Point]:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
+def star_points(inner: float) -> list[Point]:
+    """The corners of a star of five points; ``inner`` is the radius between two of them."""
+    angles = [math.pi * step / 5 - math.pi / 2 for step in range(10)]
+    return [(r * math.cos(a), r * math.sin(a)) for r, a in zip([1.0, inner] * 5, angles, strict=True)]
+
+
 def star() -> list[Part]:
     """Five fat points."""
-    radii = [1.0, 0.48] * 5
-    angles = [math.pi * step / 5 - math.pi / 2 for step in range(10)]
-    corners = [(r * math.cos(a), 0.05 + r * math.sin(a)) for r, a in zip(radii, angles, strict=True)]
-    return [Part("main", corners)]
+    return [Part("main", [(x, 0.05 + y) for x, y in star_points(0.48)])]
 
 
 def house() -> list[Part]:
