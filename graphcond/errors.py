@@ -11,7 +11,8 @@ The command line prints each as one line and exits with 2. Anything else is an e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from unicodedata import normalize
 
@@ -34,6 +35,20 @@ class GraphcondError(Exception):
 
 class InputError(GraphcondError, ValueError):
     """The input must change: a file, a recipe, a graph, a picture, a checkpoint, an argument."""
+
+
+@contextmanager
+def at(place: object) -> Iterator[None]:
+    """Put ``place`` before the place of an error that the block raises; None leaves it as it is.
+
+    Raises:
+        InputError: the error of the block, with the longer place.
+    """
+    try:
+        yield
+    except InputError as error:
+        known = [str(one) for one in (place, error.place) if one is not None]
+        raise type(error)(error.problem, place=": ".join(known) or None, remedy=error.remedy) from None
 
 
 class StorageError(GraphcondError):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from graphcond.io.terminal import console, plain
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
+
+Item = TypeVar("Item")
 
 Watch: TypeAlias = Callable[[str], Progress]
 """Names a task and gives back what counts it."""
@@ -21,6 +23,16 @@ Watch: TypeAlias = Callable[[str], Progress]
 def silent(task: str) -> Progress:
     """Show nothing."""
     return lambda done, total: None
+
+
+def counted(items: Collection[Item], progress: Progress | None) -> Iterator[Item]:
+    """The items; ``progress``, if any, is called before each and after the last."""
+    for done, item in enumerate(items):
+        if progress is not None:
+            progress(done, len(items))
+        yield item
+    if progress is not None:
+        progress(len(items), len(items))
 
 
 def within(watch: Watch, name: str) -> Watch:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.torch import load_file
 
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, at, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.io.readable import check_readable
 from graphcond.io.tensors import load_torch_file
@@ -42,7 +42,16 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
         )
     check_readable(path)
     try:
-        embeddings = _read(path)
+        with at(path):
+            if path.suffix == ".npy":
+                embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
+            elif path.suffix == ".pt":
+                embeddings = as_array(load_torch_file(path), "embeddings")
+            else:
+                tensors = load_file(path)
+                if len(tensors) != 1:
+                    raise ValueError(f"{len(tensors)} tensors instead of one")
+                embeddings = as_array(next(iter(tensors.values())), "embeddings")
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a damaged file raises anything
@@ -67,16 +76,3 @@ def load_embeddings(path: Path, rows: int) -> Float[np.ndarray, "rows d"]:
         )
     check_finite(embeddings, path)
     return embeddings
-
-
-def _read(path: Path) -> np.ndarray:
-    if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    if path.suffix == ".pt":
-        return as_array(load_torch_file(path), "embeddings", path)
-    if not path.exists():
-        raise FileNotFoundError(path)
-    tensors = load_file(path)
-    if len(tensors) != 1:
-        raise ValueError(f"{len(tensors)} tensors instead of one")
-    return as_array(next(iter(tensors.values())), "embeddings", path)

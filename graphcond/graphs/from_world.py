@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -11,7 +12,7 @@ from graphcond.attributed_graph import AttributedGraph, EdgeList, NodeTable
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.graphs.store import check_replaceable, open_graph, write_graph
 from graphcond.io.files import atomic_folder
-from graphcond.progress import Progress
+from graphcond.progress import Progress, counted
 
 
 @runtime_checkable
@@ -53,13 +54,16 @@ def save_world(
     check_replaceable(folder)
     graph = build_graph(world.nodes(), world.edges(), directed=directed, root=folder)
     with atomic_folder(folder) as temporary:
-        for row, picture in enumerate(graph.nodes.pictures):
-            if progress is not None:
-                progress(row, len(graph))
-            if picture is not None:
-                (temporary / picture).parent.mkdir(parents=True, exist_ok=True)
-                world.draw(row).save(temporary / picture)
-        if progress is not None:
-            progress(len(graph), len(graph))
+        draw_pictures(world.draw, graph.nodes.pictures, temporary, progress)
         write_graph(graph, temporary, folder)
     return open_graph(folder)
+
+
+def draw_pictures(
+    draw: Callable[[int], Image.Image], names: Sequence[str | None], into: Path, progress: Progress | None
+) -> None:
+    """Draw the picture of each row that has the name of one."""
+    for row, name in counted(list(enumerate(names)), progress):
+        if name is not None:
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            draw(row).save(into / name)

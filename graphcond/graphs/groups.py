@@ -17,7 +17,7 @@ import psutil
 from jaxtyping import Bool, Float, Float32, Int64
 
 from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, at, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.graphs.source import NODE_COLUMNS, GraphSource
 from graphcond.graphs.usual import usual_values
@@ -92,22 +92,22 @@ def source_of(
     """
     found = {key for group in groups.nodes.values() for key in group.columns}
     found |= {key for edge_group in groups.edges.values() for key in edge_group.columns}
-    for name, theirs in (columns or {}).items():
+    taken: dict[str, str] = {}
+    for name in columns or {}:
         if name not in keys:
             raise InputError(f"there is no column '{name}' to rename", remedy=did_you_mean(name, keys))
-        if theirs not in found:
-            raise InputError(
-                f"no column is called '{theirs}' (there is {', '.join(sorted(found)) or 'none'})",
-                place=place,
-                remedy=f"correct '{name}={theirs}'",
-            )
-    names = {**keys, **(columns or {})}
-    total = sum(group.count for group in groups.nodes.values())
-    if nodes is not None and len(nodes) != total:
-        raise InputError(f"the node table has {len(nodes)} rows for {total} nodes", place=place)
-    taken: dict[str, str] = {}
-    table = _node_table(groups.nodes, names, place, taken) if nodes is None else nodes
-    edges = edge_list(groups, names, place)
+    with at(place):
+        for name, theirs in (columns or {}).items():
+            if theirs not in found:
+                there = ", ".join(sorted(found)) or "none"
+                problem = f"no column is called '{theirs}' (there is {there})"
+                raise InputError(problem, remedy=f"correct '{name}={theirs}'")
+        names = {**keys, **(columns or {})}
+        total = sum(group.count for group in groups.nodes.values())
+        if nodes is not None and len(nodes) != total:
+            raise InputError(f"the node table has {len(nodes)} rows for {total} nodes")
+        table = _node_table(groups.nodes, names, taken) if nodes is None else nodes
+        edges = edge_list(groups, names)
     return GraphSource(table, edges, root, mirrored=is_mirrored(edges), tally=Tally(columns=taken))
 
 
@@ -157,22 +157,21 @@ def feature_rows(groups: Groups, key: str, place: object = None) -> Float[np.nda
             different widths.
     """
     rows: dict[str, Float[np.ndarray, "n d"]] = {}
-    for kind, group in _having(groups, key).items():
-        array = as_array(group.columns[key], f"'{key}'", place)
-        if array.ndim != 2 or len(array) != group.count:
-            raise InputError(
-                f"'{key}' has the shape {array.shape} for {group.count} nodes{of_nodes(kind)}",
-                place=place,
-                remedy="give one row of numbers for each node",
-            )
-        rows[kind] = array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
-        check_finite(rows[kind], f"{place or 'graph'}, '{key}'{of_nodes(kind)}")
-    widths = {kind: array.shape[1] for kind, array in rows.items()}
-    if len(set(widths.values())) > 1:
-        listed = ", ".join(f"'{kind}' {width}" for kind, width in widths.items())
-        raise InputError(
-            f"'{key}' has several widths: {listed}", place=place, remedy="bring them to one width first"
-        )
+    with at(place):
+        for kind, group in _having(groups, key).items():
+            array = as_array(group.columns[key], f"'{key}'")
+            if array.ndim != 2 or len(array) != group.count:
+                raise InputError(
+                    f"'{key}' has the shape {array.shape} for {group.count} nodes{of_nodes(kind)}",
+                    remedy="give one row of numbers for each node",
+                )
+            rows[kind] = array if array.dtype in (np.float16, np.float32) else array.astype(np.float32)
+        widths = {kind: array.shape[1] for kind, array in rows.items()}
+        if len(set(widths.values())) > 1:
+            listed = ", ".join(f"'{kind}' {width}" for kind, width in widths.items())
+            raise InputError(f"'{key}' has several widths: {listed}", remedy="bring them to one width first")
+    for kind, array in rows.items():
+        check_finite(array, f"{place or 'graph'}, '{key}'{of_nodes(kind)}")
     zeros = np.zeros((1, next(iter(widths.values()))), np.result_type(*rows.values()))
     return np.concatenate(
         [
@@ -187,13 +186,17 @@ def _having(groups: Groups, key: str) -> dict[str, NodeGroup]:
 
 
 def _node_table(
-    groups: Mapping[str, NodeGroup], names: Mapping[str, str], place: object, taken: dict[str, str]
+    groups: Mapping[str, NodeGroup], names: Mapping[str, str], taken: dict[str, str]
 ) -> NodeTable:
     """The nodes; ``taken`` gets the usual columns that were taken for ours."""
-    parts = [_texts(kind, group, names, place) for kind, group in groups.items()]
+    parts = [_texts(kind, group, names) for kind, group in groups.items()]
     for part, group in zip(parts, groups.values(), strict=True):
         strings = {
-            key: part[key] for key, values in group.columns.items() if key in part and _is_text(values)
+            key: part[key]
+            for key, values in group.columns.items()
+            if key in part
+            and isinstance(values, list | tuple)
+            and all(isinstance(value, str) or is_missing(value) for value in values)
         }
         guessed = usual_values(strings, [name for name in ("text", "image", "split") if name not in part])
         for ours, theirs in guessed.items():
@@ -222,59 +225,42 @@ def _node_table(
     )
 
 
-def _texts(kind: str, group: NodeGroup, names: Mapping[str, str], place: object) -> dict[str, list[str]]:
+def _texts(kind: str, group: NodeGroup, names: Mapping[str, str]) -> dict[str, list[str]]:
     """The columns of one group under our names, as text."""
     found: dict[str, list[str]] = {}
     ours = {theirs: name for name, theirs in names.items() if name in NODE_COLUMNS}
+    masks = [key for key in group.columns if key.endswith(MASK)]
     for key, values in group.columns.items():
         if key in ours and values is not None:
-            found[ours[key]] = text_column(values, key, group.count, of_nodes(kind), place)
-        elif key not in NODE_COLUMNS and not key.endswith(MASK) and _is_attribute(values, group.count):
-            found[key] = text_column(values, key, group.count, of_nodes(kind), place)
-    if "split" not in found and any(key.endswith(MASK) for key in group.columns):
-        found["split"] = _splits(group, of_nodes(kind), place)
+            found[ours[key]] = text_column(values, key, group.count, of_nodes(kind))
+            continue
+        if isinstance(values, list | tuple):
+            plain = all(isinstance(value, str | int | float) or value is None for value in values)
+            attribute = plain and len(values) == group.count
+        else:
+            attribute = tuple(getattr(values, "shape", ())) == (group.count,)
+        if attribute and key not in NODE_COLUMNS and key not in masks:
+            found[key] = text_column(values, key, group.count, of_nodes(kind))
+    if "split" not in found and masks:
+        found["split"] = _splits({key: group.columns[key] for key in masks}, group.count, of_nodes(kind))
     return found | ({"type": [kind] * group.count} if kind != PLAIN else {})
 
 
-def _splits(group: NodeGroup, of: str, place: object) -> list[str]:
-    """The split of each node by the masks of its group, "" without one."""
-    splits = np.full(group.count, "", object)
-    for key in group.columns:
-        if not key.endswith(MASK):
-            continue
-        mask = as_array(group.columns[key], f"'{key}'", place)
-        if mask.shape != (group.count,):
-            raise InputError(
-                f"'{key}' has the shape {mask.shape} for {group.count} nodes{of}",
-                place=place,
-                remedy="keep one truth value for each node",
-            )
+def _splits(masks: Mapping[str, Any], count: int, of: str) -> list[str]:
+    """The split of each node by masks, "" without one."""
+    splits = np.full(count, "", object)
+    for key, values in masks.items():
+        mask = as_array(values, f"'{key}'")
+        if mask.shape != (count,):
+            problem = f"'{key}' has the shape {mask.shape} for {count} nodes{of}"
+            raise InputError(problem, remedy="keep one truth value for each node")
         mask = mask.astype(bool)
-        if (splits[mask] != "").any():
-            row = int(np.flatnonzero(mask & (splits != ""))[0])
-            raise InputError(
-                f"node {row}{of} is in the splits '{splits[row]}' and '{key.removesuffix(MASK)}'",
-                place=place,
-                remedy="put every node in one",
-            )
+        twice = np.flatnonzero(mask & (splits != ""))
+        if len(twice):
+            both = f"'{splits[twice[0]]}' and '{key.removesuffix(MASK)}'"
+            raise InputError(f"node {twice[0]}{of} is in the splits {both}", remedy="put every node in one")
         splits[mask] = key.removesuffix(MASK)
     return splits.tolist()
-
-
-def _is_attribute(values: Any, count: int) -> bool:
-    """Return True for one string or number for each node."""
-    if isinstance(values, list | tuple):
-        return len(values) == count and all(
-            isinstance(value, str | int | float) or value is None for value in values
-        )
-    return tuple(getattr(values, "shape", ())) == (count,)
-
-
-def _is_text(values: Any) -> bool:
-    """Return True for a list of strings, of which some may be missing."""
-    return isinstance(values, list | tuple) and all(
-        isinstance(value, str) or is_missing(value) for value in values
-    )
 
 
 def attribute_keys(nodes: NodeTable, taken: Collection[str]) -> dict[str, str]:
@@ -282,20 +268,15 @@ def attribute_keys(nodes: NodeTable, taken: Collection[str]) -> dict[str, str]:
     return {name: f"attribute_{name}" if name in taken else name for name in nodes.attributes}
 
 
-def text_column(
-    values: Any, key: str, count: int, of: str, place: object, things: str = "nodes"
-) -> list[str]:
+def text_column(values: Any, key: str, count: int, of: str, things: str = "nodes") -> list[str]:
     """One text for each node or edge."""
     if not isinstance(values, list | tuple):
-        values = as_array(values, f"'{key}'", place)
+        values = as_array(values, f"'{key}'")
         values = values.reshape(-1).tolist() if values.shape == (count, 1) else values.tolist()
     if not isinstance(values, list | tuple) or len(values) != count:
-        raise InputError(
-            f"'{key}' has {len(values) if isinstance(values, list | tuple) else 1} entries "
-            f"for {count} {things}{of}",
-            place=place,
-            remedy=f"give one entry for each of the {things}",
-        )
+        entries = len(values) if isinstance(values, list | tuple) else 1
+        problem = f"'{key}' has {entries} entries for {count} {things}{of}"
+        raise InputError(problem, remedy=f"give one entry for each of the {things}")
     return ["" if is_missing(value) else str(value) for value in values]
 
 
@@ -304,7 +285,7 @@ def is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
-def check_room(nodes: int, place: object) -> int:
+def check_room(nodes: int) -> int:
     """Return ``nodes`` if so many nodes fit into memory.
 
     A wrong count, or one wrong id in the edges, asks for billions of nodes. Each format checks the number as
@@ -317,26 +298,20 @@ def check_room(nodes: int, place: object) -> int:
     if nodes * NODE > free:
         raise InputError(
             f"there are {nodes} nodes, and {free / 2**30:.1f} GiB of memory do not hold so many",
-            place=place,
             remedy="correct that number, or number the nodes in the edges from 0 without gaps",
         )
     return nodes
 
 
-def mask_of(
-    rows: Int64[np.ndarray, " rows"], count: int, what: str, place: object
-) -> Bool[np.ndarray, " nodes"]:
+def mask_of(rows: Int64[np.ndarray, " rows"], count: int, what: str) -> Bool[np.ndarray, " nodes"]:
     """True for the nodes ``rows`` of ``count``; ``what`` is the name of the rows in errors.
 
     Raises:
         InputError: a row is not that of a node.
     """
     if len(rows) and not (rows.min() >= 0 and rows.max() < count):
-        raise InputError(
-            f"'{what}' names nodes {rows.min()} to {rows.max()}, and there are {count}",
-            place=place,
-            remedy="fetch the file again",
-        )
+        problem = f"'{what}' names nodes {rows.min()} to {rows.max()}, and there are {count}"
+        raise InputError(problem, remedy="fetch the file again")
     mask = np.zeros(count, bool)
     mask[rows] = True
     return mask
@@ -349,15 +324,10 @@ def of_nodes(kind: str) -> str:
 
 def of_edges(kind: EdgeType) -> str:
     """The type in an error, after the word "edges"; empty for `PLAIN`."""
-    return f" of {named(kind)}" if kind[1] != PLAIN else ""
+    return f" of '{' '.join(kind)}'" if kind[1] != PLAIN else ""
 
 
-def named(kind: EdgeType) -> str:
-    """An edge type in an error."""
-    return f"'{' '.join(kind)}'"
-
-
-def edge_list(groups: Groups, names: Mapping[str, str], place: object) -> EdgeList:
+def edge_list(groups: Groups, names: Mapping[str, str]) -> EdgeList:
     """All edges, as rows of the node table.
 
     Raises:
@@ -369,62 +339,48 @@ def edge_list(groups: Groups, names: Mapping[str, str], place: object) -> EdgeLi
     for kind, group in groups.edges.items():
         for ends, end, found in ((group.sources, kind[0], sources), (group.targets, kind[2], targets)):
             if end not in groups.nodes:
-                raise InputError(
-                    f"the edges {named(kind)} end at nodes '{end}', which are missing", place=place
-                )
+                raise InputError(f"the edges '{' '.join(kind)}' end at nodes '{end}', which are missing")
             count = groups.nodes[end].count
             outside = np.flatnonzero((ends < 0) | (ends >= count))
             if len(outside):
                 edge = outside[0]
                 raise InputError(
                     f"edge {edge}{of_edges(kind)} ends at node {ends[edge]}, and there are {count} nodes",
-                    place=place,
                     remedy="correct the edge, or give all nodes",
                 )
             found.append(ends + starts[end])
     return EdgeList(
         np.concatenate(sources),
         np.concatenate(targets),
-        weights=_weights(groups.edges, names["weight"], place),
-        types=_edge_types(groups, names["edge_type"], place),
+        weights=_weights(groups.edges, names["weight"]),
+        types=_edge_types(groups, names["edge_type"]),
     )
 
 
-def _weights(
-    edges: Mapping[EdgeType, EdgeGroup], key: str, place: object
-) -> Float32[np.ndarray, " edges"] | None:
+def _weights(edges: Mapping[EdgeType, EdgeGroup], key: str) -> Float32[np.ndarray, " edges"] | None:
     """The weights of all edges, 1 for types without weights; None if no type has any."""
     if not any(key in group.columns for group in edges.values()):
         return None
     parts = []
     for kind, group in edges.items():
-        count = len(group.sources)
+        count, of = len(group.sources), of_edges(kind)
         values = group.columns.get(key, np.ones(count, np.float32))
         if isinstance(values, list | tuple):
-            values = [
-                as_number(value, f"'{key}' of edge {edge}{of_edges(kind)}", place)
-                for edge, value in enumerate(values)
-            ]
-        weights = as_array(values, f"'{key}'", place)
+            values = [as_number(one, f"'{key}' of edge {edge}{of}") for edge, one in enumerate(values)]
+        weights = as_array(values, f"'{key}'")
         if weights.shape not in ((count,), (count, 1)):
-            raise InputError(
-                f"'{key}'{of_edges(kind)} has the shape {weights.shape} for {count} edges",
-                place=place,
-                remedy="give one weight for each edge",
-            )
+            problem = f"'{key}'{of} has the shape {weights.shape} for {count} edges"
+            raise InputError(problem, remedy="give one weight for each edge")
         weights = weights.reshape(-1).astype(np.float32)
         wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
         if len(wrong):
-            raise InputError(
-                f"edge {wrong[0]}{of_edges(kind)} has the weight {weights[wrong[0]]}",
-                place=place,
-                remedy="use finite weights >= 0",
-            )
+            problem = f"edge {wrong[0]}{of} has the weight {weights[wrong[0]]}"
+            raise InputError(problem, remedy="use finite weights >= 0")
         parts.append(weights)
     return np.concatenate(parts)
 
 
-def as_number(value: Any, what: str, place: object) -> float:
+def as_number(value: Any, what: str) -> float:
     """A number in a list, which may be written as text.
 
     Raises:
@@ -433,12 +389,11 @@ def as_number(value: Any, what: str, place: object) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise InputError(
-            f"expected a number in {what}, got {value!r:.60}", place=place, remedy="use finite numbers >= 0"
-        ) from None
+        problem = f"expected a number in {what}, got {value!r:.60}"
+        raise InputError(problem, remedy="use finite numbers >= 0") from None
 
 
-def _edge_types(groups: Groups, key: str, place: object) -> list[str] | None:
+def _edge_types(groups: Groups, key: str) -> list[str] | None:
     """The types of all edges: their column ``key``, else the relation of their group."""
     typed = any(key in group.columns for group in groups.edges.values())
     if not typed and all(relation == PLAIN for _, relation, _ in groups.edges):
@@ -449,14 +404,12 @@ def _edge_types(groups: Groups, key: str, place: object) -> list[str] | None:
         if key not in group.columns:
             types += [kind[1]] * count
             continue
-        column = text_column(group.columns[key], key, count, of_edges(kind), place, "edges")
+        column = text_column(group.columns[key], key, count, of_edges(kind), "edges")
         if groups.relations is not None:
             named = {str(number): name for number, name in enumerate(groups.relations)}
             for number in dict.fromkeys(column):
                 if number not in named:
-                    raise InputError(
-                        f"'{key}' is {number}, and {len(named)} relations have names", place=place
-                    )
+                    raise InputError(f"'{key}' is {number}, and {len(named)} relations have names")
             column = [named[number] for number in column]
         types += column
     return types

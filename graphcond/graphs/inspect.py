@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os.path import isfile
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -20,7 +19,7 @@ from graphcond.graphs.store import check_sums, is_graph_folder, read_manifest
 from graphcond.io.files import atomic_file
 from graphcond.io.fingerprint import file_digest
 from graphcond.io.pictures import open_picture
-from graphcond.progress import Progress, silent
+from graphcond.progress import Progress, counted, silent
 from graphcond.splits import TEST, TRAIN, split_named
 from graphcond.tally import Tally
 
@@ -47,8 +46,7 @@ def find_leaks(graph: AttributedGraph, same: Int64[np.ndarray, " nodes"]) -> Lea
         graph: any graph.
         same: for every node the first node with the same picture, as `same_pictures` finds it.
     """
-    splits = set(graph.nodes.splits or ())
-    others = [split for split in splits if split_named(split) not in (TRAIN, "")]
+    others = [split for split in set(graph.nodes.splits or ()) if split_named(split) not in (TRAIN, "")]
     held_out = np.zeros(len(graph), bool)
     held_out[graph.nodes.in_split(*others)] = True
     training = {int(same[row]): int(row) for row in graph.nodes.in_split(TRAIN) if same[row] != ABSENT}
@@ -70,9 +68,6 @@ def _pairs(left: Int64[np.ndarray, " n"], right: Int64[np.ndarray, " n"]) -> lis
     return list(zip(left.tolist(), right.tolist(), strict=True))
 
 
-Item = TypeVar("Item")
-
-
 def missing_pictures(graph: AttributedGraph) -> list[int]:
     """Rows whose picture is not a file on disk."""
     return [row for row, path in _paths(graph).items() if not isfile(path)]
@@ -82,7 +77,7 @@ def undecodable_pictures(graph: AttributedGraph, progress: Progress | None = Non
     """Rows whose picture is a file that cannot be decoded, with the reason; decodes every picture."""
     broken = {}
     paths = _paths(graph)
-    for row, path in _counted(paths.items(), progress):
+    for row, path in counted(paths.items(), progress):
         try:
             if isfile(path):
                 open_picture(path)
@@ -104,18 +99,9 @@ def same_pictures(graph: AttributedGraph, progress: Progress | None = None) -> I
     _, group, count = np.unique(sizes, return_inverse=True, return_counts=True)
     suspects = rows[count[group] > 1].tolist()
     seen: dict[str, int] = {}
-    for row in _counted(suspects, progress):
+    for row in counted(suspects, progress):
         first[row] = seen.setdefault(file_digest(present[row]), row)
     return first
-
-
-def _counted(items: Collection[Item], progress: Progress | None) -> Iterator[Item]:
-    for done, item in enumerate(items):
-        if progress is not None:
-            progress(done, len(items))
-        yield item
-    if progress is not None:
-        progress(len(items), len(items))
 
 
 def _paths(graph: AttributedGraph) -> dict[int, Path]:

@@ -14,6 +14,12 @@ from graphcond.errors import InputError
 
 REBUILD = "build it again with `graphcond data build`"
 
+
+def broken(problem: str, file: Path) -> InputError:
+    """The error of a file of a graph folder; the folder is to be built again."""
+    return InputError(problem, place=file, remedy=REBUILD)
+
+
 CHECKS = 1
 """Version of these checks; a graph folder that passed those of another version is checked again."""
 
@@ -36,14 +42,12 @@ def check_columns(table: pa.Table, file: Path) -> None:
     names = table.column_names
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        raise InputError(f"the node table has no column '{missing[0]}'", place=file, remedy=REBUILD)
+        raise broken(f"the node table has no column '{missing[0]}'", file)
     for name, kind in zip(names, table.schema.types, strict=True):
         if names.count(name) > 1:
-            raise InputError(f"the column '{name}' occurs twice", place=file, remedy=REBUILD)
+            raise broken(f"the column '{name}' occurs twice", file)
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise InputError(
-                f"expected strings in the column '{name}', got {kind}", place=file, remedy=REBUILD
-            )
+            raise broken(f"expected strings in the column '{name}', got {kind}", file)
 
 
 def check_strings(table: pa.Table, file: Path) -> None:
@@ -56,11 +60,10 @@ def check_strings(table: pa.Table, file: Path) -> None:
     try:
         table.validate(full=True)
     except pa.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the node table is damaged ({reason})", place=file, remedy=REBUILD) from None
+        raise broken(f"the node table is damaged ({str(error).splitlines()[0]})", file) from None
     for name in table.column_names:
         if name != "picture" and table[name].null_count:
-            raise InputError(f"the column '{name}' holds a null", place=file, remedy=REBUILD)
+            raise broken(f"the column '{name}' holds a null", file)
 
 
 def check_arrays(
@@ -92,17 +95,12 @@ def check_arrays(
             fine = right(part)
             if not fine.all():
                 place = int(fine.argmin())
-                raise InputError(
-                    f"expected a {expected} at entry {start + place}, got {part[place]}",
-                    place=files[name],
-                    remedy=REBUILD,
-                )
+                problem = f"expected a {expected} at entry {start + place}, got {part[place]}"
+                raise broken(problem, files[name])
     indptr = arrays["indptr"]
     falls = any((np.diff(part) < 0).any() for _, part in _parts(indptr, overlap=1))
     if falls or indptr[0] != 0 or indptr[-1] != edges:
-        raise InputError(
-            f"expected offsets that rise from 0 to {edges}", place=files["indptr"], remedy=REBUILD
-        )
+        raise broken(f"expected offsets that rise from 0 to {edges}", files["indptr"])
 
 
 def _parts(array: Entries, overlap: int = 0) -> Iterator[tuple[int, Entries]]:

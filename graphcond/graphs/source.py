@@ -113,11 +113,8 @@ class GraphFormat(Format[Path]):
         if self.skips:
             return path, columns, BadRows(skip_bad_rows)
         if skip_bad_rows:
-            raise InputError(
-                f"the format {self.name} has no rows that can be skipped",
-                place="--skip-bad-rows",
-                remedy="leave the option out",
-            )
+            problem = f"the format {self.name} has no rows that can be skipped"
+            raise InputError(problem, place="--skip-bad-rows", remedy="leave the option out")
         return path, columns
 
 

@@ -7,7 +7,7 @@ node table as an Arrow file. All of them are memory-mapped; pictures stay where 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ from graphcond.attributed_graph import AttributedGraph, NodeTable
 from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError
 from graphcond.graphs.columns import from_arrow, to_arrow
-from graphcond.graphs.soundness import CHECKS, REBUILD, check_arrays, check_columns, check_strings
+from graphcond.graphs.soundness import CHECKS, REBUILD, broken, check_arrays, check_columns, check_strings
 from graphcond.io.arrays import load_array
 from graphcond.io.cache import passed_once
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
@@ -31,52 +31,28 @@ from graphcond.io.readable import check_readable
 from graphcond.tally import Tally
 
 
-class NpyWriter:
-    """A one-dimensional array that grows in its file; `numpy.save` gives the same bytes.
-
-    Args:
-        handle: an empty file.
-        dtype: the dtype of the entries.
-    """
-
-    def __init__(self, handle: BinaryIO, dtype: np.dtype) -> None:
-        self.handle, self.dtype, self.length = handle, dtype, 0
-        self._write_header()  # of the right length in bytes; `finish` writes it again
-
-    def append(self, array: np.ndarray) -> None:
-        """Write more entries.
-
-        Raises:
-            OSError: the disk is full.
-        """
-        write_array(self.handle, array.astype(self.dtype, copy=False))
-        self.length += len(array)
-
-    def finish(self) -> None:
-        """Write the final length over the first header, in which numpy leaves room for any length."""
-        self.handle.seek(0)
-        self._write_header()
-
-    def _write_header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self.dtype),
-            "fortran_order": False,
-            "shape": (self.length,),
-        }
-        np.lib.format.write_array_header_1_0(self.handle, header)
-
-
 @contextmanager
-def npy_file(file: Path, dtype: np.dtype) -> Iterator[NpyWriter]:
-    """Open a new ``.npy`` file to append to.
+def npy_file(file: Path, dtype: np.dtype) -> Iterator[Callable[[np.ndarray], None]]:
+    """Open a new ``.npy`` file, and give the function that appends to its one-dimensional array.
+
+    `numpy.save` gives the same bytes.
 
     Raises:
         OSError: the file cannot be written, or its disk is full.
     """
     with file.open("wb") as handle:
-        writer = NpyWriter(handle, dtype)
-        yield writer
-        writer.finish()
+
+        def write_header(length: int) -> None:
+            """Of one length in bytes, since numpy leaves room in it for any ``length``."""
+            header = np.lib.format.header_data_from_array_1_0(np.empty(0, dtype)) | {"shape": (length,)}
+            np.lib.format.write_array_header_1_0(handle, header)
+
+        write_header(0)
+        start = handle.tell()
+        yield lambda array: write_array(handle, array.astype(dtype, copy=False))
+        length = (handle.tell() - start) // dtype.itemsize
+        handle.seek(0)
+        write_header(length)
 
 
 def save_array(file: Path, array: np.ndarray) -> None:
@@ -175,18 +151,15 @@ def read_manifest(folder: Path) -> Manifest:
     """
     place = folder / MANIFEST
     if not place.is_file():
-        raise InputError(f"expected a graph folder, but it has no {MANIFEST}", place=folder, remedy=REBUILD)
+        raise broken(f"expected a graph folder, but it has no {MANIFEST}", folder)
     manifest = parse_manifest(Manifest, read_json(place), place, what="graph folder", remedy=REBUILD)
     for name, entry in manifest.files.present().items():
         file = folder / name
         if not file.is_file():
-            raise InputError("the file is missing", place=file, remedy=REBUILD)
-        if file.stat().st_size != entry.bytes:
-            raise InputError(
-                f"the file was cut short or changed: it has {file.stat().st_size} bytes, not {entry.bytes}",
-                place=file,
-                remedy=REBUILD,
-            )
+            raise broken("the file is missing", file)
+        size = file.stat().st_size
+        if size != entry.bytes:
+            raise broken(f"the file was cut short or changed: it has {size} bytes, not {entry.bytes}", file)
     return manifest
 
 
@@ -227,9 +200,7 @@ def check_sums(folder: Path, manifest: Manifest) -> None:
     """
     for name, entry in manifest.files.present().items():
         if describe(folder / name) != entry:
-            raise InputError(
-                "the file does not have its checksum: it was changed", place=folder / name, remedy=REBUILD
-            )
+            raise broken("the file does not have its checksum: it was changed", folder / name)
 
 
 ARRAYS = {"indptr": "i8", "indices": "i4 i8", "weights": "f4", "edge_types": "u1", "given": "i8"}
@@ -269,27 +240,34 @@ def open_graph(folder: Path | str) -> AttributedGraph:
     # Each file can be whole and still belong to another graph.
     lengths = dict.fromkeys(ARRAYS, manifest.edges) | {"indptr": manifest.nodes + 1, "given": manifest.nodes}
     if len(table) != manifest.nodes or any(len(arrays[part]) != lengths[part] for part in arrays):
-        raise InputError("the files and graph.json disagree", place=folder, remedy=REBUILD)
-    passed_once("graphs", (CHECKS, *stamps), lambda: _check_content(folder, manifest, arrays, table))
+        raise broken("the files and graph.json disagree", folder)
+
+    def check_content() -> None:
+        """Read every file: whoever changes one can change its checksum too, so content is checked as well."""
+        check_sums(folder, manifest)
+        check_strings(table, folder / file_name("nodes"))
+        files = {part: folder / file_name(part) for part in arrays}
+        check_arrays(arrays, files, nodes=manifest.nodes, edge_types=len(manifest.edge_types))
+
+    passed_once("graphs", (CHECKS, *stamps), check_content)
     root = manifest.pictures_root
+    columns = {name: from_arrow(table[name]) for name in table.column_names}
+    others = [name for name in columns if name.startswith(ATTRIBUTE)]
     return AttributedGraph(
-        nodes=_node_table(table),
+        nodes=NodeTable(
+            ids=columns["id"],
+            texts=columns["text"],
+            pictures=columns["picture"],
+            types=columns.get("type"),
+            splits=columns.get("split"),
+            attributes={name.removeprefix(ATTRIBUTE): columns[name] for name in others},
+        ),
         **arrays,
         edge_type_names=tuple(manifest.edge_types),
         directed=manifest.directed,
         root=None if root is None else Path(os.path.normpath(folder / root)),
         tally=manifest.tally or Tally(),
     )
-
-
-def _check_content(
-    folder: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray], table: pa.Table
-) -> None:
-    """Read every file. Whoever changes one can change its checksum too, so the content is also checked."""
-    check_sums(folder, manifest)
-    check_strings(table, folder / file_name("nodes"))
-    files = {part: folder / file_name(part) for part in arrays}
-    check_arrays(arrays, files, nodes=manifest.nodes, edge_types=len(manifest.edge_types))
 
 
 def check_replaceable(folder: Path, root: Path | None = None) -> None:
@@ -300,11 +278,8 @@ def check_replaceable(folder: Path, root: Path | None = None) -> None:
         StorageError: the folder cannot be written.
     """
     if would_lose(folder, MANIFEST):
-        raise InputError(
-            "the folder exists and is not a graph folder",
-            place=folder,
-            remedy="choose a new folder",
-        )
+        problem = "the folder exists and is not a graph folder"
+        raise InputError(problem, place=folder, remedy="choose a new folder")
     if root is not None and root.resolve().is_relative_to(folder.resolve()):
         raise InputError(
             "the folder holds the pictures of this graph", place=folder, remedy="choose another folder"
@@ -360,24 +335,9 @@ def _open_nodes(file: Path) -> pa.Table:
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the file cannot be read as a node table ({error})", place=file, remedy=REBUILD
-        ) from None
+        raise broken(f"the file cannot be read as a node table ({error})", file) from None
     check_columns(table, file)
     return table
-
-
-def _node_table(table: pa.Table) -> NodeTable:
-    columns = {name: from_arrow(table[name]) for name in table.column_names}
-    others = [name for name in columns if name.startswith(ATTRIBUTE)]
-    return NodeTable(
-        ids=columns["id"],
-        texts=columns["text"],
-        pictures=columns["picture"],
-        types=columns.get("type"),
-        splits=columns.get("split"),
-        attributes={name.removeprefix(ATTRIBUTE): columns[name] for name in others},
-    )
 
 
 def _open_array(folder: Path, part: str) -> np.ndarray:
@@ -386,9 +346,7 @@ def _open_array(folder: Path, part: str) -> np.ndarray:
     kinds, dimensions = ARRAYS[part].split(), 2 if part == "given" else 1
     if array.dtype.str[1:] not in kinds or array.ndim != dimensions:
         known = " or ".join(np.dtype(kind).name for kind in kinds)
-        raise InputError(
-            f"expected {dimensions}-d {known}, got {array.ndim}-d {array.dtype}", place=file, remedy=REBUILD
-        )
+        raise broken(f"expected {dimensions}-d {known}, got {array.ndim}-d {array.dtype}", file)
     return array
 
 

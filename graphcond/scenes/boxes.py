@@ -48,9 +48,8 @@ class BoxedRow(BaseModel):
             return (None,) * len(given)
         if self.box_format is None:
             names = ", ".join(f'"{name}"' for name in BOX_FORMATS)
-            raise InputError(
-                "the format of the boxes is missing", place="boxes", remedy=f"add box_format, one of {names}"
-            )
+            remedy = f"add box_format, one of {names}"
+            raise InputError("the format of the boxes is missing", place="boxes", remedy=remedy)
         size = (self.width, self.height) if self.width and self.height else None
         return tuple(
             None if box is None else read_box(box, self.box_format, size, place=place.format(number))
@@ -85,9 +84,8 @@ def read_box(
         c, d = a + c, b + d
     if form.endswith("pixels"):
         if size is None:
-            raise InputError(
-                "boxes in pixels need the picture's size", place=place, remedy="add width and height"
-            )
+            problem = "boxes in pixels need the picture's size"
+            raise InputError(problem, place=place, remedy="add width and height")
         width, height = size
         a, b, c, d = a / width, b / height, c / width, d / height
     edges = (a, b, c, d)
@@ -95,10 +93,8 @@ def read_box(
     empty = cut.x0 >= cut.x1 or cut.y0 >= cut.y1
     if clip:
         return None if empty else cut
-    if any(not -SLACK <= edge <= 1 + SLACK for edge in edges):
-        raise InputError(
-            f"{list(given)} ({form}) lies outside the picture", place=place, remedy="check box_format"
-        )
-    if empty:
-        raise InputError(f"{list(given)} ({form}) has no area", place=place, remedy="check box_format")
+    outside = any(not -SLACK <= edge <= 1 + SLACK for edge in edges)
+    if outside or empty:
+        problem = f"{list(given)} ({form}) {'lies outside the picture' if outside else 'has no area'}"
+        raise InputError(problem, place=place, remedy="check box_format")
     return cut

@@ -17,6 +17,7 @@ from PIL import Image
 
 from graphcond.config import Config
 from graphcond.errors import InputError
+from graphcond.graphs.from_world import draw_pictures
 from graphcond.graphs.store import FileEntry, describe, parse_manifest
 from graphcond.io.arrays import load_archive
 from graphcond.io.files import atomic_folder, check_replaceable, read_json, write_json
@@ -24,7 +25,7 @@ from graphcond.progress import Progress
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
 from graphcond.scenes.formats.written import read_written, scene_as_dict
 from graphcond.scenes.jsonfile import read_lines
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
+from graphcond.scenes.records import Gallery, SceneFormat, SceneInput, SceneRecord, SceneSource
 
 MANIFEST, SCENES, MASKS = "scenes.json", "scenes.jsonl", "masks.npz"
 REBUILD = "build it again"
@@ -68,14 +69,7 @@ def save_scene_world(world: DrawnScenes, folder: Path | str, progress: Progress 
     folder, scenes = Path(folder), world.scenes()
     check_replaceable(folder, MANIFEST)
     with atomic_folder(folder) as temporary:
-        for row, picture in enumerate(scenes.pictures):
-            if progress is not None:
-                progress(row, len(scenes))
-            if picture is not None:
-                (temporary / picture).parent.mkdir(parents=True, exist_ok=True)
-                world.draw(row).save(temporary / picture)
-        if progress is not None:
-            progress(len(scenes), len(scenes))
+        draw_pictures(world.draw, scenes.pictures, temporary, progress)
         _write(scenes, temporary)
     return open_scene_folder(folder)
 
@@ -89,9 +83,8 @@ def open_scene_folder(folder: Path | str) -> SceneSet:
     folder = Path(folder)
     place = folder / MANIFEST
     if not place.is_file():
-        raise InputError(
-            f"expected a scene folder, but it has no {MANIFEST}", place=folder, remedy="check the path"
-        )
+        problem = f"expected a scene folder, but it has no {MANIFEST}"
+        raise InputError(problem, place=folder, remedy="check the path")
     manifest = parse_manifest(SceneManifest, read_json(place), place, what="scene folder", remedy=REBUILD)
     for name in (SCENES, MASKS) if MASKS in manifest.files else (SCENES,):
         file, entry = folder / name, manifest.files.get(name)
@@ -147,8 +140,13 @@ def _with_masks(graphs: Sequence[SceneGraph], file: Path) -> list[SceneGraph]:
     ]
 
 
-def _of_folder(folder: Path) -> SceneSource:
-    scenes = open_scene_folder(folder)
+def read_folder(given: SceneInput) -> SceneSource:
+    """The scenes of a folder.
+
+    Raises:
+        InputError: as `open_scene_folder`.
+    """
+    scenes = open_scene_folder(given.folder)
     records = [
         SceneRecord(
             graph=graph,
@@ -170,6 +168,6 @@ SCENE_FOLDER = SceneFormat(
         (given.path / MANIFEST).is_file()
         or (given.path.name == MANIFEST and isinstance(given.json, dict) and "format" in given.json)
     ),
-    read=lambda given: _of_folder(given.folder),
+    read=read_folder,
     hides=("written", "sg2im", "visual-genome", "coco", "laion-sg"),
 )

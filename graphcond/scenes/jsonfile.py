@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -65,18 +63,3 @@ def checked(model: type[Row], value: Any, place: object) -> Row:
         return model.model_validate(value)
     except ValidationError as error:
         raise as_input_error(error, model, place, position="[{}]", remedy="correct the file") from None
-
-
-@contextmanager
-def at(place: object) -> Iterator[None]:
-    """Put ``place`` before the place of an error that the block raises.
-
-    Raises:
-        InputError: the error of the block, with the longer place.
-    """
-    try:
-        yield
-    except InputError as error:
-        inner = error.place
-        longer = place if inner is None else f"{place}: {inner}"
-        raise type(error)(error.problem, place=longer, remedy=error.remedy) from None

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageDraw
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.scene_graph import MASK_SIDE, Box
 
 MOST_PIXELS = 100_000_000
@@ -39,13 +39,11 @@ def mask_in_box(segmentation: Any, box: Box, size: tuple[float, float]) -> Bool[
         segmentation = segmentation[0]  # run lengths in a list, as COCO-Stuff 10K has them
     if isinstance(segmentation, list):
         return _of_polygons(segmentation, box, size)
-    if not isinstance(segmentation, dict):
-        raise InputError(
-            f"expected polygons or run lengths, got {type(segmentation).__name__}",
-            place="segmentation",
-            remedy="give one of them",
-        )
-    mask = decode_runs(segmentation)
+    with at("segmentation"):
+        if not isinstance(segmentation, dict):
+            problem = f"expected polygons or run lengths, got {type(segmentation).__name__}"
+            raise InputError(problem, remedy="give one of them")
+        mask = decode_runs(segmentation)
     height, width = mask.shape
     # Each cell takes the pixel at its middle.
     steps = (np.arange(MASK_SIDE) + 0.5) / MASK_SIDE
@@ -64,11 +62,8 @@ def _of_polygons(polygons: list[Any], box: Box, size: tuple[float, float]) -> Bo
         except (ValueError, TypeError, OverflowError):
             flat = np.empty(0)
         if flat.ndim != 1 or flat.size < 6 or flat.size % 2 or not np.isfinite(flat).all():
-            raise InputError(
-                "expected a polygon",
-                place=f"segmentation[{number}]",
-                remedy="give x, y of three or more corners",
-            )
+            place, remedy = f"segmentation[{number}]", "give x, y of three or more corners"
+            raise InputError("expected a polygon", place=place, remedy=remedy)
         # The limit keeps numbers within what the drawing library takes.
         points = np.clip(flat, -1e6, 1e6).reshape(-1, 2) / np.array(size)
         inside = (points - (box.x0, box.y0)) / (box.x1 - box.x0, box.y1 - box.y0) * side
@@ -85,27 +80,17 @@ def decode_runs(given: dict[str, Any]) -> Bool[np.ndarray, "height width"]:
     """
     size, counts = given.get("size"), given.get("counts")
     if not isinstance(size, list) or len(size) != 2 or not all(_whole(side) and side > 0 for side in size):
-        raise InputError(
-            f"expected a size, got {size!r:.40}", place="segmentation", remedy="write [height, width]"
-        )
+        raise InputError(f"expected a size, got {size!r:.40}", remedy="write [height, width]")
     height, width = size
     if height * width > MOST_PIXELS:
-        raise InputError(
-            f"expected at most {MOST_PIXELS} pixels, got {height * width}",
-            place="segmentation",
-            remedy="scale it down",
-        )
+        problem = f"expected at most {MOST_PIXELS} pixels, got {height * width}"
+        raise InputError(problem, remedy="scale it down")
     runs = _decompress(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(_whole(run) and run >= 0 for run in runs):
-        raise InputError(
-            "expected run lengths as counts", place="segmentation", remedy="write them in COCO's form"
-        )
+        raise InputError("expected run lengths as counts", remedy="write them in COCO's form")
     if sum(runs) != height * width:
-        raise InputError(
-            f"counts cover {sum(runs)} of {height * width} pixels",
-            place="segmentation",
-            remedy="correct the size",
-        )
+        problem = f"counts cover {sum(runs)} of {height * width} pixels"
+        raise InputError(problem, remedy="correct the size")
     inside = np.arange(len(runs)) % 2 == 1
     return np.repeat(inside, runs).reshape(width, height).T
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,8 +46,20 @@ class SceneSource:
     records: Sequence[SceneRecord]
     root: Path | None = None
     notes: tuple[str, ...] = ()
-    counted: dict[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[SceneRecord],
+        gallery: Gallery | None,
+        notes: Iterable[str] = (),
+        tally: Tally | None = None,
+    ) -> SceneSource:
+        """The scenes with what the folder of their pictures tells, and further ``notes``."""
+        if gallery is None:
+            return cls(records, None, tuple(notes), tally or Tally())
+        return cls(records, gallery.folder, (*gallery.notes(), *notes), tally or Tally())
 
     def scene_set(self, prompt: str = PROMPT) -> SceneSet:
         """The scenes as columns, with ``prompt`` for scenes without a prompt."""

@@ -12,9 +12,9 @@ from graphcond.graphs.store import npy_file, save_array
 @pytest.mark.parametrize("lengths", [[], [0], [1], [3, 0, 100_000]])
 def test_pieces_give_the_bytes_of_numpy(tmp_path: Path, dtype: type, lengths: list[int]) -> None:
     pieces = [np.arange(length).astype(dtype) for length in lengths]
-    with npy_file(tmp_path / "pieces.npy", np.dtype(dtype)) as writer:
+    with npy_file(tmp_path / "pieces.npy", np.dtype(dtype)) as append:
         for piece in pieces:
-            writer.append(piece)
+            append(piece)
     np.save(tmp_path / "whole.npy", np.concatenate([np.empty(0, dtype), *pieces]))
     assert (tmp_path / "pieces.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 

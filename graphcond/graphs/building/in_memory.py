@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow.compute as pc
@@ -85,9 +85,8 @@ class Arcs:
             return merged
         sums = np.add.reduceat(self.weights.astype(np.float64), np.flatnonzero(is_first))
         if sums.max() > np.finfo(np.float32).max:
-            raise InputError(
-                f"the weights of a repeated edge sum to {sums.max():.3g}", remedy="scale the weights down"
-            )
+            problem = f"the weights of a repeated edge sum to {sums.max():.3g}"
+            raise InputError(problem, remedy="scale the weights down")
         weights = sums.astype(np.float32)
         return Arcs(merged.keys, weights, merged.types).take(weights > 0)
 
@@ -165,10 +164,8 @@ class TypeNumbers:
         found = encoded.dictionary.to_pylist()
         self._met += [name for name in found if name not in self._met]
         if len(self._met) > MAX_EDGE_TYPES:
-            raise InputError(
-                f"there are more than {MAX_EDGE_TYPES} edge types",
-                remedy="merge rare types, or leave the column out",
-            )
+            problem = f"there are more than {MAX_EDGE_TYPES} edge types"
+            raise InputError(problem, remedy="merge rare types, or leave the column out")
         numbers = np.array([self._met.index(name) for name in found], np.uint8)
         return numbers[np.asarray(encoded.indices)] if found else np.empty(0, np.uint8)
 
@@ -181,8 +178,7 @@ SELF_LOOPS, NO_WEIGHT, LOST_TYPES = "self-loops", "weight 0", "merged with an ed
 """The reasons for which edges are left out."""
 
 
-@dataclass(frozen=True)
-class EdgeCount:
+class EdgeCount(NamedTuple):
     """Counts of edges that are read: all, those that join a node to itself, and others of weight 0."""
 
     read: int = 0
@@ -196,10 +192,9 @@ class EdgeCount:
         weightless = 0 if edges.weights is None else int((~loops & (edges.weights == 0)).sum())
         return cls(len(edges), int(loops.sum()), weightless)
 
-    def __add__(self, other: EdgeCount) -> EdgeCount:
-        return EdgeCount(
-            self.read + other.read, self.self_loops + other.self_loops, self.weightless + other.weightless
-        )
+    def plus(self, other: EdgeCount) -> EdgeCount:
+        """The counts of both."""
+        return EdgeCount(*map(sum, zip(self, other, strict=True)))
 
     def tally(self, kept: int, lost_types: int) -> Tally:
         """The tally of edges.
@@ -211,9 +206,8 @@ class EdgeCount:
         merged = self.read - self.self_loops - self.weightless - kept - lost_types
         reasons = {SELF_LOOPS: self.self_loops, NO_WEIGHT: self.weightless, LOST_TYPES: lost_types}
         left_out = {reason: count for reason, count in reasons.items() if count}
-        return Tally(
-            {"edges": self.read}, {"edges": left_out} if left_out else {}, {"edges": merged} if merged else {}
-        )
+        lost = {"edges": left_out} if left_out else {}
+        return Tally({"edges": self.read}, lost, {"edges": merged} if merged else {})
 
 
 def tally_of_nodes(nodes: NodeTable) -> Tally:
@@ -280,9 +274,8 @@ def _check_nodes(nodes: NodeTable, given: Int64[np.ndarray, "rows k"] | None) ->
             raise InputError(f"the column '{name}' has {len(column)} entries for {len(nodes)} nodes")
     repeat = first_repeat(to_arrow(nodes.ids))
     if repeat is not None:
-        raise InputError(
-            f"the node id '{nodes.ids[repeat]}' occurs more than once", remedy="give every node its own id"
-        )
+        problem = f"the node id '{nodes.ids[repeat]}' occurs more than once"
+        raise InputError(problem, remedy="give every node its own id")
     if given is not None and len(given) != len(nodes):
         raise InputError(f"there are {len(given)} rows of given neighbors for {len(nodes)} nodes")
     if given is not None and given.size and (given.min() < ABSENT or given.max() >= len(nodes)):
@@ -298,12 +291,10 @@ def _check_edges(edges: EdgeList, nodes: int) -> None:
     for ends in (edges.sources, edges.targets):
         outside = np.flatnonzero((ends < 0) | (ends >= nodes))
         if len(outside):
-            raise InputError(
-                f"edge {outside[0]} ends at node {ends[outside[0]]}, and there are {nodes} nodes"
-            )
+            edge = outside[0]
+            raise InputError(f"edge {edge} ends at node {ends[edge]}, and there are {nodes} nodes")
     if edges.weights is not None:
         wrong = np.flatnonzero(~(np.isfinite(edges.weights) & (edges.weights >= 0)))
         if len(wrong):
-            raise InputError(
-                f"edge {wrong[0]} has the weight {edges.weights[wrong[0]]}", remedy="use finite weights >= 0"
-            )
+            problem = f"edge {wrong[0]} has the weight {edges.weights[wrong[0]]}"
+            raise InputError(problem, remedy="use finite weights >= 0")

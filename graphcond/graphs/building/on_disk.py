@@ -60,12 +60,9 @@ class SortedRuns:
         self.lost_types = 0
         """Arcs that were merged with an arc of another type; complete when `merged` ends."""
         self._lengths: list[int] = []
-        self._has: dict[str, bool] = {}
+        self.has: dict[str, bool] = {}
+        """Whether the written arcs have a column, ``weights`` or ``types``."""
         self._degrees: Int64[np.ndarray, " rows"] = np.zeros(0, np.int64)
-
-    def has(self, column: str) -> bool:
-        """Return True if the written arcs have this column, ``weights`` or ``types``."""
-        return self._has[column]
 
     def write(self, arcs: Arcs, nodes: int) -> None:
         """Sort ``arcs``, whose ends are below ``nodes``, into a run.
@@ -84,7 +81,7 @@ class SortedRuns:
         self._degrees = degrees
         for name in COLUMNS:
             column = getattr(run, name)
-            self._has[name] = column is not None
+            self.has[name] = column is not None
             if column is not None:
                 with self._file(name, len(self._lengths)).open("wb") as handle:
                     write_array(handle, column)
@@ -113,9 +110,8 @@ class SortedRuns:
             for run, start in enumerate(starts):
                 stop = self._lengths[run]
                 if stop and end < 2**32:  # a key holds the row of an arc in its upper half
-                    keys: UInt64[np.ndarray, " arcs"] = np.memmap(
-                        self._file("keys", run), COLUMNS["keys"], "r"
-                    )
+                    file = self._file("keys", run)
+                    keys: UInt64[np.ndarray, " arcs"] = np.memmap(file, COLUMNS["keys"], "r")
                     stop = int(np.searchsorted(keys, np.uint64(end << 32)))
                 # Read, not mapped: the pages of a map would count as memory of the process until its end.
                 columns = {
@@ -123,7 +119,7 @@ class SortedRuns:
                         self._file(name, run), dtype, stop - start, offset=start * dtype.itemsize
                     )
                     for name, dtype in COLUMNS.items()
-                    if self._has[name]
+                    if self.has[name]
                 }
                 parts.append(Arcs(**columns))
                 starts[run] = stop
@@ -173,11 +169,9 @@ def room_within(memory: int) -> Room:
     used = psutil.Process().memory_info().rss
     left = memory - used
     if left < LEAST:
-        raise InputError(
-            f"{memory / 2**20:,.0f} MiB of memory are not enough",
-            place="--memory",
-            remedy=f"give at least {(used + LEAST) / 2**20 + 1:.0f}MiB: the program and the nodes need it",
-        )
+        problem = f"{memory / 2**20:,.0f} MiB of memory are not enough"
+        remedy = f"give at least {(used + LEAST) / 2**20 + 1:.0f}MiB: the program and the nodes need it"
+        raise InputError(problem, place="--memory", remedy=remedy)
     return Room(block=min(left // 2 // TEXT, 2**28), arcs=left // 2 // ARC)
 
 
@@ -197,11 +191,8 @@ def parse_memory(text: str) -> int:
             raise ValueError
         return int(TypeAdapter(ByteSize).validate_python(text.strip()))
     except ValueError:
-        raise InputError(
-            f"expected a size, got '{text}'",
-            place="--memory",
-            remedy="write a number and a unit, such as 2GiB",
-        ) from None
+        problem, remedy = f"expected a size, got '{text}'", "write a number and a unit, such as 2GiB"
+        raise InputError(problem, place="--memory", remedy=remedy) from None
 
 
 @dataclass(frozen=True)
@@ -267,26 +258,25 @@ def build_folder(
         (temporary / "runs").mkdir()
         runs = SortedRuns(temporary / "runs")
         reading = watch(f"reading {edges.file.name} (MiB)")
-        spilled = spill_runs(edges, runs, room_within(memory), directed=directed, progress=reading)
+        counted, types = spill_runs(edges, runs, room_within(memory), directed=directed, progress=reading)
         nodes = _held_out(edges.nodes, hold_out)  # those of a lone list of edges are known now
         merging = watch("merging edges of nodes")
         room = room_within(memory)  # smaller than before: the nodes are in memory by now
-        arrays = merge_runs(runs, len(nodes), spilled.types, temporary, room, progress=merging)
+        arrays = merge_runs(runs, len(nodes), types, temporary, room, progress=merging)
         shutil.rmtree(runs.folder)
-        names = spilled.types.names
         copies = 1 if directed else 2
         graph = AttributedGraph(
             nodes,
             **arrays,
-            edge_type_names=names,
+            edge_type_names=types.names,
             directed=directed,
             root=edges.root,
             tally=edges.tally()
             + tally_of_nodes(nodes)
-            + spilled.edges.tally(len(arrays["indices"]) // copies, runs.lost_types // copies),
+            + counted.tally(len(arrays["indices"]) // copies, runs.lost_types // copies),
         )
         write_graph(graph, temporary, folder)
-    return Built(open_graph(folder), graph.tally.read["edges"], spilled.edges.self_loops)
+    return Built(open_graph(folder), graph.tally.read["edges"], counted.self_loops)
 
 
 def _held_out(nodes: NodeTable, share: float | None) -> NodeTable:
@@ -294,26 +284,16 @@ def _held_out(nodes: NodeTable, share: float | None) -> NodeTable:
         return nodes
     known = [split for split in dict.fromkeys(nodes.splits or ()) if split]
     if known:
-        raise InputError(
-            f"the nodes have the splits {', '.join(known)} already",
-            place="--hold-out",
-            remedy="leave the option out, or remove their column of splits",
-        )
+        problem = f"the nodes have the splits {', '.join(known)} already"
+        remedy = "leave the option out, or remove their column of splits"
+        raise InputError(problem, place="--hold-out", remedy=remedy)
     return replace(nodes, splits=held_out_at_random(nodes.pictures, share, place="--hold-out"))
-
-
-@dataclass(frozen=True)
-class Spilled:
-    """Counts and types of the edges that were written as runs."""
-
-    edges: EdgeCount
-    types: TypeNumbers
 
 
 def spill_runs(
     table: EdgeFile, runs: SortedRuns, room: Room, *, directed: bool, progress: Progress | None = None
-) -> Spilled:
-    """Read a table of edges once and write its arcs as sorted runs.
+) -> tuple[EdgeCount, TypeNumbers]:
+    """Read a table of edges once and write its arcs as sorted runs; give their counts and types.
 
     Raises:
         InputError: as `EdgeFile.batches`; there are more than 256 edge types or 2^32 nodes.
@@ -323,7 +303,7 @@ def spill_runs(
     held: list[Arcs] = []
     for edges in ahead(table.batches(block=room.block, progress=progress)):
         check_count(len(table.ids))
-        counted += EdgeCount.of(edges)
+        counted = counted.plus(EdgeCount.of(edges))
         numbers = None if edges.types is None else types.of(edges.types)
         held.append(arcs_of(edges, numbers, directed=directed))
         if sum(map(len, held)) >= room.arcs_beside(len(table.ids)):
@@ -331,7 +311,7 @@ def spill_runs(
             held.clear()
     if held:
         runs.write(join_arcs(held), len(table.ids))
-    return Spilled(counted, types)
+    return counted, types
 
 
 def merge_runs(
@@ -350,19 +330,19 @@ def merge_runs(
         OSError: the disk is full.
     """
     dtypes = {"indices": index_dtype(nodes)}
-    dtypes |= {"weights": np.dtype(np.float32)} if runs.has("weights") else {}
-    dtypes |= {"edge_types": np.dtype(np.uint8)} if runs.has("types") else {}
+    dtypes |= {"weights": np.dtype(np.float32)} if runs.has["weights"] else {}
+    dtypes |= {"edge_types": np.dtype(np.uint8)} if runs.has["types"] else {}
     files = {part: into / file_name(part) for part in dtypes}
     degrees = np.zeros(nodes + 1, np.int64)
     with ExitStack() as stack:
         write = {part: stack.enter_context(npy_file(files[part], dtype)) for part, dtype in dtypes.items()}
         for first, end, arcs in ahead(runs.merged(nodes, room.arcs_beside(nodes))):
             degrees[first + 1 : end + 1] = arcs.degrees(first, end)
-            write["indices"].append(arcs.columns(nodes))
+            write["indices"](arcs.columns(nodes))
             if arcs.weights is not None:
-                write["weights"].append(arcs.weights)
+                write["weights"](arcs.weights)
             if arcs.types is not None:
-                write["edge_types"].append(types.places(arcs.types))
+                write["edge_types"](types.places(arcs.types))
             if progress is not None:
                 progress(end, nodes)
     maps = {part: np.load(file, mmap_mode="r") for part, file in files.items()}

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.graphs.groups import (
+    OWN_NAMES,
     PLAIN,
     EdgeGroup,
     Groups,
@@ -25,15 +26,7 @@ from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.optional import optional
 from graphcond.io.readable import check_readable
 
-KEYS = {
-    "id": "id",
-    "text": "text",
-    "image": "image",
-    "split": "split",
-    "type": "_TYPE",
-    "weight": "weight",
-    "edge_type": "_TYPE",
-}
+KEYS = {**OWN_NAMES, "type": "_TYPE", "edge_type": "_TYPE"}
 """The names of our columns in the data of DGL's nodes and edges; ``_TYPE`` is `dgl.NTYPE`."""
 
 FEATURES = "feat"
@@ -81,11 +74,7 @@ def embeddings_from_dgl(
 ) -> NodeEmbeddings:
     """The features of a `dgl.DGLGraph` for samplers, in the order of `from_dgl`'s nodes.
 
-    Args:
-        graph: the graph.
-        extra: the node data of the part ``extra``; types of nodes without it get zeros.
-        pictures: the node data of the part ``pictures``.
-        texts: the node data of the part ``texts``.
+    Each part has its name in the node data; types of nodes without it get zeros.
 
     Raises:
         InputError: none of these exist, or one of them does not have one row for each node, or has several
@@ -100,7 +89,8 @@ def groups_of(graph: Any, place: object = "the graph") -> Groups:
     Raises:
         InputError: the nodes do not fit into memory.
     """
-    check_room(graph.num_nodes(), place)
+    with at(place):
+        check_room(graph.num_nodes())
     plain_nodes, plain_edges = len(graph.ntypes) == 1, len(graph.canonical_etypes) == 1
     nodes = {
         PLAIN if plain_nodes else kind: NodeGroup(graph.num_nodes(kind), dict(graph.nodes[kind].data))
@@ -153,9 +143,8 @@ def load_dgl_graph(file: Path) -> Any:
         graphs, _ = dgl.load_graphs(str(file))
     except Exception as error:  # DGL's own, or any error of its C++ on a damaged file
         reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"the file cannot be read: {reason}", place=file, remedy="fetch the file again"
-        ) from None
+        problem = f"the file cannot be read: {reason}"
+        raise InputError(problem, place=file, remedy="fetch the file again") from None
     if len(graphs) != 1:
         raise InputError(f"expected one graph, got {len(graphs)}", place=file, remedy="save one graph")
     return graphs[0]

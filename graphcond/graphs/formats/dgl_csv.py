@@ -119,26 +119,23 @@ def dgl_csv_features(folder: Path) -> VectorReaders:
         name for table in tables.values() for name in table.column_names if _is_vector(table[name])
     )
     place = folder / meta.node_data[0].file_name if len(tables) == 1 else folder
-    return {name: partial(_features, tables, name, place) for name in names}
 
+    def read(name: str) -> Any:
+        nodes = {}
+        for kind, table in tables.items():
+            columns: dict[str, Any] = {}
+            if name in table.column_names:
+                rows = [_parsed(text) for text in table[name].to_pylist()]
+                width = len(rows[0] or ()) if rows else 0
+                for number, row in enumerate(rows):
+                    if row is None or len(row) != width:
+                        problem = f"expected {width} numbers as '{name}' of row {number + 1}"
+                        raise InputError(problem, place=place, remedy="correct it")
+                columns[name] = np.array(rows, np.float32).reshape(len(rows), width)
+            nodes[kind] = NodeGroup(table.num_rows, columns)
+        return feature_rows(Groups(nodes, {}), name, place)
 
-def _features(tables: Mapping[str, pa.Table], name: str, place: Path) -> Any:
-    nodes = {}
-    for kind, table in tables.items():
-        columns: dict[str, Any] = {}
-        if name in table.column_names:
-            rows = [_parsed(text) for text in table[name].to_pylist()]
-            width = len(rows[0] or ()) if rows else 0
-            for number, row in enumerate(rows):
-                if row is None or len(row) != width:
-                    raise InputError(
-                        f"expected {width} numbers as '{name}' of row {number + 1}",
-                        place=place,
-                        remedy="correct it",
-                    )
-            columns[name] = np.array(rows, np.float32).reshape(len(rows), width)
-        nodes[kind] = NodeGroup(table.num_rows, columns)
-    return feature_rows(Groups(nodes, {}), name, place)
+    return {name: partial(read, name) for name in names}
 
 
 def _nodes(folder: Path, meta: Meta) -> tuple[dict[str, NodeGroup], dict[str, pa.ChunkedArray]]:
@@ -178,11 +175,10 @@ def _edges(
             rows = pc.index_in(column, value_set=ids[kind].combine_chunks())
             if rows.null_count:
                 row = int(pc.index(rows.is_null(), True).as_py())
+                near = respelled(column[row].as_py(), ids[kind].to_pylist())
+                remedy = near or "add the node or drop the edge"
                 raise InputError(
-                    f"there is no node '{column[row]}'",
-                    place=row_place(file, row),
-                    remedy=respelled(column[row].as_py(), ids[kind].to_pylist())
-                    or "add the node or drop the edge",
+                    f"there is no node '{column[row]}'", place=row_place(file, row), remedy=remedy
                 )
             ends.append(rows.to_numpy().astype(np.int64))
         columns = _columns(table.drop_columns(list(dict.fromkeys(fields))))
@@ -205,11 +201,8 @@ def _table(folder: Path, part: TableMeta, separator: str) -> pa.Table:
 
 def _need(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise InputError(
-            f"there is no column '{name}' (there is {', '.join(table.column_names) or 'none'})",
-            place=file,
-            remedy=f"add it, or name another in {META}",
-        )
+        problem = f"there is no column '{name}' (there is {', '.join(table.column_names) or 'none'})"
+        raise InputError(problem, place=file, remedy=f"add it, or name another in {META}")
     return table[name]
 
 

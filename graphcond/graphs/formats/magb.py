@@ -55,17 +55,13 @@ def read_magb(folder: Path | str, columns: Mapping[str, str] | None = None) -> G
         raise InputError(f"there is no X{GRAPH} with X.csv", place=folder, remedy="check the path")
     if len(pairs) > 1:
         names = " and ".join(graph.name for graph, _ in pairs)
-        raise InputError(
-            f"the folder holds several graphs, {names}", place=folder, remedy="give each a folder of its own"
-        )
+        problem = f"the folder holds several graphs, {names}"
+        raise InputError(problem, place=folder, remedy="give each a folder of its own")
     graph_file, table_file = pairs[0]
     groups = groups_of(load_dgl_graph(graph_file), graph_file)
     if list(groups.nodes) != [PLAIN]:
-        raise InputError(
-            f"expected one type of nodes, got {', '.join(groups.nodes)}",
-            place=graph_file,
-            remedy="save one type",
-        )
+        problem = f"expected one type of nodes, got {', '.join(groups.nodes)}"
+        raise InputError(problem, place=graph_file, remedy="save one type")
     taken: dict[str, str] = {}
     table = _table(table_file, column_names(COLUMNS, columns), set(columns or {}), taken)
     count = groups.nodes[PLAIN].count
@@ -93,11 +89,8 @@ def _table(
             rows = zip(*(found.pop(part) for part in parts), strict=True)
             table[name] = [" ".join(filter(None, row)) for row in rows]
         elif name == "text" or name in renamed:
-            raise InputError(
-                f"there is no column '{missing[0]}' (there is {', '.join(found) or 'none'})",
-                place=file,
-                remedy=f"give its name (`--column {name}=...`)",
-            )
+            problem = f"there is no column '{missing[0]}' (there is {', '.join(found) or 'none'})"
+            raise InputError(problem, place=file, remedy=f"give its name (`--column {name}=...`)")
     return table | {name: column for name, column in found.items() if name not in (*LEFT_OUT, *table, "")}
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from math import isnan
@@ -49,11 +50,8 @@ def export_metadata(graph: AttributedGraph, context: NeighborContext, file: Path
         for target, neighbors in zip(context.targets.tolist(), context.neighbors.tolist(), strict=True):
             center = _picture(graph, target, file)
             if center is None:
-                raise InputError(
-                    f"the target '{graph.nodes.ids[target]}' has no picture",
-                    place=file,
-                    remedy="leave that target out",
-                )
+                problem = f"the target '{graph.nodes.ids[target]}' has no picture"
+                raise InputError(problem, place=file, remedy="leave that target out")
             pictures = (_picture(graph, node, file) for node in neighbors if node != ABSENT)
             chosen = [picture for picture in pictures if picture is not None]
             line = {"center": center, "text": graph.nodes.texts[target], "neighbors": chosen}
@@ -66,11 +64,8 @@ def _picture(graph: AttributedGraph, node: int, file: Path) -> str | None:
         return None
     relative = Path(os.path.relpath(path, file.parent))
     if relative.parts[0] == "..":
-        raise InputError(
-            f"the picture {path} lies outside the folder of {file.name}",
-            place=file,
-            remedy=f"write the file into {graph.root}",
-        )
+        problem = f"the picture {path} lies outside the folder of {file.name}"
+        raise InputError(problem, place=file, remedy=f"write the file into {graph.root}")
     return relative.as_posix()
 
 
@@ -140,20 +135,14 @@ def read_metadata(
         sources=np.repeat(np.arange(len(targets)), [len(row) for row in chosen]).astype(np.int64),
         targets=np.fromiter(chain.from_iterable(chosen), np.int64),
     )
-    return GraphSource(
-        nodes, edges, folder, given=given, tally=bad.tally() + _not_read(folder, folders, targets)
-    )
-
-
-def _not_read(folder: Path, folders: Mapping[str, Path], targets: Sequence[_Target]) -> Tally:
-    """The folders that hold such files and are no splits, and the texts that are missing."""
+    # The folders that hold such files and are no splits, and the texts that are missing.
     others = [part.name for part in _parts(folder) if part not in folders.values()]
     missing = sum(target.text_is_missing for target in targets)
-    lost = {"texts": {NO_TEXT: missing}} if missing else {}
+    left_out = {"texts": {NO_TEXT: missing}} if missing else {}
     if others:
-        reasons = {f"'{name}' is not named after a split": 1 for name in others}
-        return Tally({"folders": len(folders)}, {**lost, "folders": reasons})
-    return Tally(left_out=lost)
+        left_out["folders"] = {f"'{name}' is not named after a split": 1 for name in others}
+    lost = Tally({"folders": len(folders)} if others else {}, left_out)
+    return GraphSource(nodes, edges, folder, given=given, tally=bad.tally() + lost)
 
 
 @dataclass(frozen=True)
@@ -172,9 +161,8 @@ def _read_targets(part: Path, split: str, top: Path, names: Mapping[str, str], b
         with bad.row("targets"):
             target = _read_target(line, place, split, names, pictures, bad)
             if target.picture in targets:
-                raise InputError(
-                    f"the target '{target.picture}' occurs a second time", place=place, remedy="keep one"
-                )
+                problem = f"the target '{target.picture}' occurs a second time"
+                raise InputError(problem, place=place, remedy="keep one")
             targets[target.picture] = target
     if not targets:
         raise InputError("the file is empty", place=part / METADATA, remedy="give it one line per target")
@@ -195,24 +183,18 @@ def _read_target(
         names = {**names, **guessed}
     for column in COLUMNS:
         if names[column] not in line:
-            raise InputError(
-                f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})",
-                place=place,
-                remedy=f"add it, or give its name (`--column {column}=...`)",
-            )
+            problem = f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})"
+            remedy = f"add it, or give its name (`--column {column}=...`)"
+            raise InputError(problem, place=place, remedy=remedy)
     center, text, neighbors = (line[names[column]] for column in COLUMNS)
     missing = text is None or (isinstance(text, float) and isnan(text))
     for name, value in ((names["center"], center), (names["text"], "" if missing else text)):
         if not isinstance(value, str):
-            raise InputError(
-                f"'{name}' is {value!r:.60}, not a string",
-                place=place,
-                remedy="name the picture" if value is None else "write it in quotes",
-            )
+            remedy = "name the picture" if value is None else "write it in quotes"
+            raise InputError(f"'{name}' is {value!r:.60}, not a string", place=place, remedy=remedy)
     if not isinstance(neighbors, list) or not all(isinstance(name, str) for name in neighbors):
-        raise InputError(
-            f"'{names['neighbors']}' is not a list of strings", place=place, remedy='write ["b.jpg", "c.jpg"]'
-        )
+        problem = f"'{names['neighbors']}' is not a list of strings"
+        raise InputError(problem, place=place, remedy='write ["b.jpg", "c.jpg"]')
     target, found = pictures.find(center, place, "target"), dict[str, None]()
     for name in neighbors:
         with bad.row("neighbors"):
@@ -238,21 +220,13 @@ class _Pictures:
         except OSError:  # the name is too long for a file
             found = False
         if not found:
-            raise InputError(
-                f"the {role} '{name}' is not a file in {self.folder}",
-                place=place,
-                remedy=self._respelled(name) or "add the picture or correct the name",
-            )
+            path, near = self.folder / name, None
+            with suppress(OSError):
+                near = respelled(path.name, (other.name for other in path.parent.iterdir()))
+            problem = f"the {role} '{name}' is not a file in {self.folder}"
+            raise InputError(problem, place=place, remedy=near or "add the picture or correct the name")
         self.known[name] = (self.prefix / clean).as_posix()
         return self.known[name]
-
-    def _respelled(self, name: str) -> str | None:
-        """A remedy that names a file which differs in its spelling only."""
-        path = self.folder / name
-        try:
-            return respelled(path.name, (other.name for other in path.parent.iterdir()))
-        except OSError:
-            return None
 
 
 METADATA_FOLDER = GraphFormat(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.errors import InputError, respelled
+from graphcond.errors import InputError, at, respelled
 from graphcond.graphs.groups import (
     MASK,
     OWN_NAMES,
@@ -68,9 +68,10 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
     file = folder / "split.pt"
     if file.is_file():
         split = load_torch_file(file)
-        for key, name in SPLITS.items():
-            rows = as_rows(_part(split, key, file), f"'{key}'", file)
-            node_columns[f"{name}{MASK}"] = mask_of(rows, count, key, file)
+        with at(file):
+            for key, name in SPLITS.items():
+                rows = as_rows(_part(split, key), f"'{key}'")
+                node_columns[f"{name}{MASK}"] = mask_of(rows, count, key)
     pictures = pictures_by_stem(folder, "*images")
     if pictures:
         node_columns["image"] = [pictures.get(node_id) for node_id in ids]
@@ -84,43 +85,43 @@ def read_mm_graph(folder: Path | str, columns: Mapping[str, str] | None = None) 
 
 def mm_graph_features(folder: Path) -> VectorReaders:
     """The features, such as ``clip_feat``, by name."""
-    return {file.stem: partial(_features, folder, file) for file in sorted(folder.glob(FEATURES))}
 
+    def read(file: Path) -> Any:
+        sources, targets, _ = _edges(folder)
+        count = _count(folder, _known(folder), sources, targets)
+        group = NodeGroup(count, {file.stem: load_torch_file(file)})
+        return feature_rows(Groups({PLAIN: group}, {}), file.stem, file)
 
-def _features(folder: Path, file: Path) -> Any:
-    sources, targets, _ = _edges(folder)
-    group = NodeGroup(_count(folder, _known(folder), sources, targets), {file.stem: load_torch_file(file)})
-    return feature_rows(Groups({PLAIN: group}, {}), file.stem, file)
+    return {file.stem: partial(read, file) for file in sorted(folder.glob(FEATURES))}
 
 
 def _edges(folder: Path) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"], Path]:
     file = folder / CLASSIFICATION
     if file.is_file():
-        pairs = as_array(load_torch_file(file), "edges", file)
-        if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2):
-            raise InputError(
-                f"expected edges of shape (edges, 2), got {pairs.shape}",
-                place=file,
-                remedy="make it (edges, 2)",
-            )
-        pairs = pairs.reshape(-1, 2)
-        return as_rows(pairs[:, 0], "edges", file), as_rows(pairs[:, 1], "edges", file), file
+        pairs = load_torch_file(file)
+        with at(file):
+            pairs = as_array(pairs, "edges")
+            if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2):
+                problem = f"expected edges of shape (edges, 2), got {pairs.shape}"
+                raise InputError(problem, remedy="make it (edges, 2)")
+            pairs = pairs.reshape(-1, 2)
+            return as_rows(pairs[:, 0], "edges"), as_rows(pairs[:, 1], "edges"), file
     files = sorted(folder.glob(LINKS))
     if len(files) > 1:
         found = " and ".join(file.name for file in files)
         raise InputError(f"the folder holds {found}", place=folder, remedy="keep one of them")
-    train = _part(load_torch_file(files[0]), "train", files[0])
-    ends = [
-        as_rows(_part(train, end, files[0]), f"'{end}'", files[0]) for end in ("source_node", "target_node")
-    ]
-    if len(ends[0]) != len(ends[1]):
-        raise InputError(f"there are {len(ends[0])} sources and {len(ends[1])} targets", place=files[0])
+    found = load_torch_file(files[0])
+    with at(files[0]):
+        train = _part(found, "train")
+        ends = [as_rows(_part(train, end), f"'{end}'") for end in ("source_node", "target_node")]
+        if len(ends[0]) != len(ends[1]):
+            raise InputError(f"there are {len(ends[0])} sources and {len(ends[1])} targets")
     return ends[0], ends[1], files[0]
 
 
-def _part(values: Any, key: str, place: Path) -> Any:
+def _part(values: Any, key: str) -> Any:
     if not isinstance(values, Mapping) or key not in values:
-        raise InputError(f"there is no '{key}'", place=place, remedy="fetch the file again")
+        raise InputError(f"there is no '{key}'", remedy="fetch the file again")
     return values[key]
 
 
@@ -129,23 +130,22 @@ def _known(folder: Path) -> dict[str, Any]:
     known: dict[str, Any] = {}
     file = folder / "labels-w-missing.pt"
     if file.is_file():
-        known["label"] = as_rows(load_torch_file(file), "labels", file)
+        labels = load_torch_file(file)
+        with at(file):
+            known["label"] = as_rows(labels, "labels")
     file = folder / "node_mapping.pt"
     if file.is_file():
         found = load_torch_file(file)
-        if not isinstance(found, Mapping):
-            raise InputError(
-                f"expected a mapping of raw ids to rows, got {type(found).__name__}",
-                place=file,
-                remedy="fetch the file again",
-            )
-        rows = as_rows(list(found.values()), "rows", file)
-        if not np.array_equal(np.sort(rows), np.arange(len(rows))):
-            raise InputError(
-                f"the {len(rows)} nodes are not numbered from 0 without gaps",
-                place=file,
-                remedy="correct the file, or take it away to have row numbers as ids",
-            )
+        with at(file):
+            if not isinstance(found, Mapping):
+                problem = f"expected a mapping of raw ids to rows, got {type(found).__name__}"
+                raise InputError(problem, remedy="fetch the file again")
+            rows = as_rows(list(found.values()), "rows")
+            if not np.array_equal(np.sort(rows), np.arange(len(rows))):
+                raise InputError(
+                    f"the {len(rows)} nodes are not numbered from 0 without gaps",
+                    remedy="correct the file, or take it away to have row numbers as ids",
+                )
         ids = list(found)
         known["id"] = [str(ids[place]) for place in np.argsort(rows).tolist()]
     return known
@@ -161,15 +161,15 @@ def _count(
     if known:
         counts = {name: len(column) for name, column in known.items()}
         if len(set(counts.values())) > 1:
-            raise InputError(
-                f"there are {counts['id']} nodes in node_mapping.pt and {counts['label']} labels",
-                place=folder,
-                remedy="fetch the files again",
-            )
+            problem = f"there are {counts['id']} nodes in node_mapping.pt and {counts['label']} labels"
+            raise InputError(problem, place=folder, remedy="fetch the files again")
         return counts.popitem()[1]
     for file in sorted(folder.glob(FEATURES)):
-        return len(np.atleast_1d(as_array(load_torch_file(file, in_memory=False), "features", file)))
-    return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))), folder)
+        features = load_torch_file(file, in_memory=False)
+        with at(file):
+            return len(np.atleast_1d(as_array(features, "features")))
+    with at(folder):
+        return check_room(1 + int(max(sources.max(initial=-1), targets.max(initial=-1))))
 
 
 def _texts(
@@ -178,9 +178,8 @@ def _texts(
     """The texts, if there are any; ``taken`` gets the usual keys that were taken for ours."""
     files = sorted(folder.glob("*raw-text.jsonl"))
     if len(files) > 1:
-        raise InputError(
-            f"the folder holds {files[0].name} and {files[1].name}", place=folder, remedy="keep one"
-        )
+        problem = f"the folder holds {files[0].name} and {files[1].name}"
+        raise InputError(problem, place=folder, remedy="keep one")
     if not files:
         return {}
     texts: dict[str, str] = {}
@@ -190,21 +189,16 @@ def _texts(
             names = {**names, **taken}
         for name in names.values():
             if name not in line:
-                raise InputError(
-                    f"the key '{name}' is missing (there is {', '.join(line) or 'nothing'})",
-                    place=place,
-                    remedy="add it, or give its name (`--column text=...`)",
-                )
+                problem = f"the key '{name}' is missing (there is {', '.join(line) or 'nothing'})"
+                remedy = "add it, or give its name (`--column text=...`)"
+                raise InputError(problem, place=place, remedy=remedy)
         text = line[names["text"]]
-        texts[str(line[names["id"]])] = (
-            " ".join(map(str, text)) if isinstance(text, list) else str(text or "")
-        )
+        joined = " ".join(map(str, text)) if isinstance(text, list) else str(text or "")
+        texts[str(line[names["id"]])] = joined
     if ids and not any(node_id in texts for node_id in ids):
-        raise InputError(
-            f"there is no line for any of the nodes '{ids[0]}', ...",
-            place=files[0],
-            remedy=respelled(ids[0], texts) or "add node_mapping.pt",
-        )
+        remedy = respelled(ids[0], texts) or "add node_mapping.pt"
+        problem = f"there is no line for any of the nodes '{ids[0]}', ..."
+        raise InputError(problem, place=files[0], remedy=remedy)
     return {"text": [texts.get(node_id, "") for node_id in ids]}
 
 

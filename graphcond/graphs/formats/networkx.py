@@ -10,6 +10,7 @@ import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs.groups import (
+    OWN_NAMES,
     PLAIN,
     EdgeGroup,
     Groups,
@@ -20,15 +21,7 @@ from graphcond.graphs.groups import (
 )
 from graphcond.io.optional import optional
 
-KEYS = {
-    "id": "id",
-    "text": "text",
-    "image": "image",
-    "split": "split",
-    "type": "type",
-    "weight": "weight",
-    "edge_type": "type",
-}
+KEYS = {**OWN_NAMES, "edge_type": "type"}
 """The names of our columns among the attributes of networkx's nodes and edges."""
 
 
@@ -57,7 +50,7 @@ def from_networkx(
     ends = np.array(pairs, np.int64).reshape(-1, 2)
     edges = _columns([found for _, _, found in graph.edges(data=True)], fill={weight: 1.0})
     for (start, end), value in zip(graph.edges(), edges.get(weight, ()), strict=False):
-        as_number(value, f"'{weight}' of the edge ({start}, {end})", place=None)
+        as_number(value, f"'{weight}' of the edge ({start}, {end})")
     nodes = _columns([found for _, found in graph.nodes(data=True)], fill={})
     ids = [str(node) for node in graph]
     groups = Groups(

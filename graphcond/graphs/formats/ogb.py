@@ -8,7 +8,6 @@ folder for each type, like ogbn-mag. Ids come from ``mapping``, or are row numbe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.groups import (
     MASK,
@@ -73,15 +72,15 @@ def ogb_features(folder: Path) -> VectorReaders:
     """The features of nodes, by name."""
     raw = folder / "raw"
     files = {kind: _file(raw, FEATURES, kind) for kind in _counts(raw)}
-    return {FEATURES: partial(_features, folder, files)} if any(map(Path.is_file, files.values())) else {}
 
+    def read() -> Any:
+        nodes = {
+            kind: NodeGroup(count, {FEATURES: read_floats(files[kind])} if files[kind].is_file() else {})
+            for kind, count in _counts(raw).items()
+        }
+        return feature_rows(Groups(nodes, {}), FEATURES, files.get(PLAIN, folder))
 
-def _features(folder: Path, files: Mapping[str, Path]) -> Any:
-    nodes = {
-        kind: NodeGroup(count, {FEATURES: read_floats(files[kind])} if files[kind].is_file() else {})
-        for kind, count in _counts(folder / "raw").items()
-    }
-    return feature_rows(Groups(nodes, {}), FEATURES, files.get(PLAIN, folder))
+    return {FEATURES: read} if any(map(Path.is_file, files.values())) else {}
 
 
 def _counts(raw: Path) -> dict[str, int]:
@@ -96,10 +95,10 @@ def _counts(raw: Path) -> dict[str, int]:
         found = {PLAIN: read_integers(file, columns=1)[:, 0].tolist()}
     for counts in found.values():
         if len(counts) != 1:
-            raise InputError(
-                f"expected one graph, got {len(counts)}", place=raw, remedy="give a folder of one graph"
-            )
-    check_room(sum(counts[0] for counts in found.values()), file)
+            problem = f"expected one graph, got {len(counts)}"
+            raise InputError(problem, place=raw, remedy="give a folder of one graph")
+    with at(file):
+        check_room(sum(counts[0] for counts in found.values()))
     return {kind: counts[0] for kind, counts in found.items()}
 
 
@@ -116,9 +115,8 @@ def _edges(raw: Path) -> dict[EdgeType, EdgeGroup]:
     if triplets.is_file():
         rows = read_csv(triplets, header=False)
         if rows.num_columns != 3:
-            raise InputError(
-                f"expected 3 columns, got {rows.num_columns}", place=triplets, remedy="correct the file"
-            )
+            problem = f"expected 3 columns, got {rows.num_columns}"
+            raise InputError(problem, place=triplets, remedy="correct the file")
         kinds = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
         _check_names(chain.from_iterable(kinds), triplets)
         folders = {kind: raw / "relations" / "___".join(kind) for kind in kinds}
@@ -138,23 +136,22 @@ def _node_columns(folder: Path, kind: str, count: int) -> dict[str, Any]:
         columns["label"] = _one_column(label, count)
     for file in sorted((folder / "raw").glob("node_*.csv.gz")) if kind == PLAIN else ():
         columns[file.name.removesuffix(".csv.gz")] = _one_column(file, count)
-    ids = _mapped(folder / "mapping", kind, count)
-    if ids is not None:
+    mapping = sorted((folder / "mapping").glob(f"{kind}_entidx2*.csv.gz" if kind else "nodeidx2*.csv.gz"))
+    if mapping:
+        ids = _mapped(mapping[0], count)
         columns["id"] = [f"{kind}:{node_id}" if kind else node_id for node_id in ids]
     split = folder / "split"
     ways = sorted(way for way in split.glob("*/") if any(way.rglob("train.csv.gz")))
     if len(ways) > 1:
-        raise InputError(
-            f"there are several ways to split: {', '.join(way.name for way in ways)}",
-            place=split,
-            remedy="keep one of them",
-        )
+        problem = f"there are several ways to split: {', '.join(way.name for way in ways)}"
+        raise InputError(problem, place=split, remedy="keep one of them")
     for way in ways:
         for name in SPLITS:
             file = way / kind / f"{name}.csv.gz"
             if file.is_file():
                 rows = read_integers(file, columns=1)[:, 0]
-                columns[f"{name}{MASK}"] = mask_of(rows, count, name, file)
+                with at(file):
+                    columns[f"{name}{MASK}"] = mask_of(rows, count, name)
     return columns
 
 
@@ -165,33 +162,23 @@ def _file(raw: Path, stem: str, kind: str) -> Path:
 def _one_column(file: Path, count: int) -> list[str]:
     table = read_csv(file, header=False)
     if table.num_columns != 1 or table.num_rows != count:
-        raise InputError(
-            f"expected {count} rows of one value, got {table.num_rows} of {table.num_columns}",
-            place=file,
-            remedy="give one value for each node",
-        )
+        problem = f"expected {count} rows of one value, got {table.num_rows} of {table.num_columns}"
+        raise InputError(problem, place=file, remedy="give one value for each node")
     # pandas writes whole numbers as 3.0 where some are missing.
     return [value.removesuffix(".0") for value in table.column(0).to_pylist()]
 
 
-def _mapped(mapping: Path, kind: str, count: int) -> list[str] | None:
+def _mapped(file: Path, count: int) -> list[str]:
     """The ids by row number; the file has two columns, row number and id, under any header."""
-    files = sorted(mapping.glob(f"{kind}_entidx2*.csv.gz" if kind else "nodeidx2*.csv.gz"))
-    if not files:
-        return None
-    table = read_csv(files[0])
+    table = read_csv(file)
     if table.num_columns < 2 or table.num_rows != count:
-        raise InputError(
-            f"expected {count} rows of two columns, got {table.num_rows} of {table.num_columns}",
-            place=files[0],
-            remedy="fetch the file again",
-        )
-    order = pc.index_in(
-        to_arrow([str(row) for row in range(count)]), value_set=table.column(0).combine_chunks()
-    )
+        problem = f"expected {count} rows of two columns, got {table.num_rows} of {table.num_columns}"
+        raise InputError(problem, place=file, remedy="fetch the file again")
+    numbers = to_arrow([str(row) for row in range(count)])
+    order = pc.index_in(numbers, value_set=table.column(0).combine_chunks())
     if order.null_count:
         row = int(pc.index(order.is_null(), True).as_py())
-        raise InputError(f"node {row} is missing", place=files[0], remedy="fetch the file again")
+        raise InputError(f"node {row} is missing", place=file, remedy="fetch the file again")
     return table.column(1).take(order).to_pylist()
 
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 from jaxtyping import Int, Int64, Shaped
 
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTable
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.formats.dgl import SAVED, is_dgl_file
 from graphcond.graphs.groups import (
     MASK,
+    OWN_NAMES,
     PLAIN,
     EdgeGroup,
     EdgeType,
@@ -35,15 +36,7 @@ from graphcond.io.files import atomic_file
 from graphcond.io.optional import optional
 from graphcond.io.tensors import load_torch_file
 
-KEYS = {
-    "id": "id",
-    "text": "text",
-    "image": "image",
-    "split": "split",
-    "type": "node_type",
-    "weight": "edge_weight",
-    "edge_type": "edge_type",
-}
+KEYS = {**OWN_NAMES, "type": "node_type", "weight": "edge_weight"}
 """The names of our columns in a PyG graph."""
 
 FEATURES = {"extra": "x", "pictures": "picture_x", "texts": "text_x"}
@@ -68,16 +61,16 @@ def groups_of(mapping: Mapping[Any, Any], place: object = None) -> Groups:
         InputError: ``mapping`` is not such a dict, ``edge_index`` is missing or of another shape, or the
             number of nodes is unknown.
     """
-    if not isinstance(mapping, Mapping):
-        raise InputError(
-            f"expected a graph, got {type(mapping).__name__}", place=place, remedy="save `data.to_dict()`"
-        )
-    if _GLOBAL in mapping or any(isinstance(key, tuple) for key in mapping):
-        return _hetero_groups(mapping, place)
-    node_columns = {key: value for key, value in mapping.items() if not str(key).startswith("edge_")}
-    edge_columns = {key: value for key, value in mapping.items() if str(key).startswith("edge_")}
-    sources, targets = _ends(mapping, place)
-    count = _count(node_columns, (sources, targets), place)
+    with at(place):
+        if not isinstance(mapping, Mapping):
+            problem = f"expected a graph, got {type(mapping).__name__}"
+            raise InputError(problem, remedy="save `data.to_dict()`")
+        if _GLOBAL in mapping or any(isinstance(key, tuple) for key in mapping):
+            return _hetero_groups(mapping)
+        node_columns = {key: value for key, value in mapping.items() if not str(key).startswith("edge_")}
+        edge_columns = {key: value for key, value in mapping.items() if str(key).startswith("edge_")}
+        sources, targets = _ends(mapping)
+        count = _count(node_columns, (sources, targets))
     node_columns.pop("num_nodes", None)
     relations = edge_columns.pop(RELATIONS, None)
     return Groups(
@@ -87,20 +80,21 @@ def groups_of(mapping: Mapping[Any, Any], place: object = None) -> Groups:
     )
 
 
-def _hetero_groups(mapping: Mapping[Any, Any], place: object) -> Groups:
+def _hetero_groups(mapping: Mapping[Any, Any]) -> Groups:
     for key, columns in mapping.items():
         if not isinstance(columns, Mapping):
-            raise InputError(f"expected a mapping as '{key}', got {type(columns).__name__}", place=place)
+            raise InputError(f"expected a mapping as '{key}', got {type(columns).__name__}")
     relations = {key: columns for key, columns in mapping.items() if isinstance(key, tuple)}
     untyped = {kind[1:-1] for kind in relations} == {(UNTYPED,)}
     edges: dict[EdgeType, EdgeGroup] = {}
     for kind, columns in relations.items():
         if len(kind) != 3 or not all(isinstance(part, str) for part in kind):
-            raise InputError(f"expected (source, relation, target) as an edge type, got {kind}", place=place)
+            raise InputError(f"expected (source, relation, target) as an edge type, got {kind}")
         start, relation, end = kind
         if relation.startswith(_REVERSE) and (end, relation.removeprefix(_REVERSE), start) in relations:
             continue
-        sources, targets = _ends(columns, f"{place or 'graph'}, {kind}")
+        with at(kind):
+            sources, targets = _ends(columns)
         group = EdgeGroup(sources, targets, _without(columns, "edge_index"))
         edges[start, PLAIN if untyped else relation, end] = group
     names = [key for key in mapping if isinstance(key, str) and key != _GLOBAL]
@@ -110,7 +104,7 @@ def _hetero_groups(mapping: Mapping[Any, Any], place: object) -> Groups:
         ends = [group.sources for kind, group in edges.items() if kind[0] == name]
         ends += [group.targets for kind, group in edges.items() if kind[2] == name]
         columns = mapping.get(name, {})
-        nodes[name] = NodeGroup(_count(columns, ends, place), _without(columns, "num_nodes"))
+        nodes[name] = NodeGroup(_count(columns, ends), _without(columns, "num_nodes"))
     return Groups(nodes, edges)
 
 
@@ -118,26 +112,18 @@ def _without(columns: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if name != key}
 
 
-def _ends(
-    columns: Mapping[str, Any], place: object
-) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"]]:
+def _ends(columns: Mapping[str, Any]) -> tuple[Int64[np.ndarray, " edges"], Int64[np.ndarray, " edges"]]:
     if "edge_index" not in columns:
-        raise InputError(
-            f"there is no 'edge_index' (there is {', '.join(map(str, columns)) or 'nothing'})",
-            place=place,
-            remedy="give edges as `edge_index` of shape (2, edges)",
-        )
-    pairs = as_array(columns["edge_index"], "'edge_index'", place)
+        problem = f"there is no 'edge_index' (there is {', '.join(map(str, columns)) or 'nothing'})"
+        raise InputError(problem, remedy="give edges as `edge_index` of shape (2, edges)")
+    pairs = as_array(columns["edge_index"], "'edge_index'")
     if pairs.ndim != 2 or len(pairs) != 2:
-        raise InputError(
-            f"expected 'edge_index' of shape (2, edges), got {pairs.shape}",
-            place=place,
-            remedy="make it (2, edges)",
-        )
-    return as_rows(pairs[0], "'edge_index'", place), as_rows(pairs[1], "'edge_index'", place)
+        problem = f"expected 'edge_index' of shape (2, edges), got {pairs.shape}"
+        raise InputError(problem, remedy="make it (2, edges)")
+    return as_rows(pairs[0], "'edge_index'"), as_rows(pairs[1], "'edge_index'")
 
 
-def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " _"]], place: object) -> int:
+def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " _"]]) -> int:
     """The number of nodes, as PyG counts: ``num_nodes``, else the length of a column, else by the edges."""
     masks = [key for key in columns if str(key).endswith(MASK)]
     known = (*FEATURES.values(), "y", "id", "text", "image", *masks)
@@ -149,8 +135,8 @@ def _count(columns: Mapping[str, Any], ends: Sequence[Int64[np.ndarray, " _"]], 
         else:
             count = 1 + max((int(rows.max(initial=-1)) for rows in ends), default=-1)
     except TypeError as error:
-        raise InputError(f"the nodes cannot be counted ({error})", place=place, remedy="correct it") from None
-    return check_room(count, place or "the graph")
+        raise InputError(f"the nodes cannot be counted ({error})", remedy="correct it") from None
+    return check_room(count)
 
 
 _INSTALL = "'graphcond[pyg]'"
@@ -209,11 +195,7 @@ def embeddings_from_pyg(
 ) -> NodeEmbeddings:
     """The features of a `Data` or `HeteroData` for samplers, in the order of `from_pyg`'s nodes.
 
-    Args:
-        data: the graph.
-        extra: the key of the part ``extra``; types of nodes without it get zeros.
-        pictures: the key of the part ``pictures``.
-        texts: the key of the part ``texts``.
+    Each part has its key; types of nodes without it get zeros.
 
     Raises:
         InputError: none of these keys exist, or one of them does not have one row for each node, or has

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphcond.attributed_graph import AttributedGraph, NodeTable
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.graphs.groups import OWN_NAMES, PLAIN, EdgeGroup, Groups, NodeGroup, check_room, source_of
 from graphcond.io.optional import optional
 
@@ -41,7 +41,8 @@ def from_scipy(
         raise InputError(
             f"expected a square adjacency matrix, got the shape {matrix.shape}", remedy="give (nodes, nodes)"
         )
-    count = check_room(matrix.shape[0], "the matrix")
+    with at("the matrix"):
+        count = check_room(matrix.shape[0])
     entries = matrix.tocoo()
     weights = {} if (entries.data == 1).all() else {"weight": entries.data}
     edges = EdgeGroup(entries.row.astype(np.int64), entries.col.astype(np.int64), weights)

@@ -28,7 +28,7 @@ ROWS_AT_ONCE = 4096
 """Rows that are checked together, so that a memory map need not fit into memory."""
 
 
-def as_array(values: Any, what: str, place: object) -> Shaped[np.ndarray, " *shape"]:
+def as_array(values: Any, what: str) -> Shaped[np.ndarray, " *shape"]:
     """A tensor, an array or a list of numbers as an array.
 
     Raises:
@@ -44,24 +44,21 @@ def as_array(values: Any, what: str, place: object) -> Shaped[np.ndarray, " *sha
     except ValueError:
         array = np.array(None)
     if array.dtype.kind not in "biuf":
-        raise InputError(
-            f"expected numbers in {what}, got {type(values).__name__}", place=place, remedy="save a tensor"
-        )
+        raise InputError(f"expected numbers in {what}, got {type(values).__name__}", remedy="save a tensor")
     return array
 
 
-def as_rows(values: Any, what: str, place: object) -> Int64[np.ndarray, " n"]:
+def as_rows(values: Any, what: str) -> Int64[np.ndarray, " n"]:
     """One row of whole numbers.
 
     Raises:
         InputError: there are several rows, or other numbers.
     """
-    array = as_array(values, what, place)
+    array = as_array(values, what)
     whole = array.dtype.kind in "iu" or not array.size
     if array.ndim != 1 or not whole:
         raise InputError(
             f"expected a row of integers in {what}, got {array.dtype} of shape {array.shape}",
-            place=place,
             remedy="use a row of integers",
         )
     return array.astype(np.int64)

@@ -166,11 +166,9 @@ class EdgeFile:
                 present = self.node_columns.union(columns)
                 for name, theirs in self.names.items():
                     if name != theirs and name not in present:
-                        raise InputError(
-                            f"no column is called '{theirs}'",
-                            place=self.file if self.table is None else self.file.parent,
-                            remedy=f"correct '{name}={theirs}'",
-                        )
+                        place = self.file if self.table is None else self.file.parent
+                        problem = f"no column is called '{theirs}'"
+                        raise InputError(problem, place=place, remedy=f"correct '{name}={theirs}'")
             yield self._edges(batch, columns)
             if progress is not None:
                 progress(-(-batch.read // MIB), -(-self.file.stat().st_size // MIB))
@@ -195,11 +193,9 @@ class EdgeFile:
     def _edges(self, batch: TableBatch, columns: list[str]) -> EdgeList:
         for name in batch.rows.column_names:
             if name not in columns:
-                raise InputError(
-                    f"earlier rows have no '{self.names[name]}'",
-                    place=row_place(self.file, batch.first),
-                    remedy="give it to every row or to none",
-                )
+                problem = f"earlier rows have no '{self.names[name]}'"
+                place = row_place(self.file, batch.first)
+                raise InputError(problem, place=place, remedy="give it to every row or to none")
         # JSON lines may lack a key; its values are empty then.
         absent = pa.repeat(pa.scalar("", pa.large_string()), len(batch.rows))
         found = dict.fromkeys(columns, absent) | {

@@ -139,9 +139,8 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) 
             rows: list[dict[str, str | None]] = []
             for place, line in batch:
                 for key in [key for key, value in line.items() if isinstance(value, dict | list)]:
-                    error = InputError(
-                        f"'{key}' is a list or an object", place=place, remedy="use plain values"
-                    )
+                    problem = f"'{key}' is a list or an object"
+                    error = InputError(problem, place=place, remedy="use plain values")
                     bad.refuse("values", error, "a list or an object")
                     line[key] = None
                 rows.append({key: _plain(value) for key, value in line.items()})
@@ -210,21 +209,17 @@ def read_jsonl(
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     parsed = None
+                    place = f"{file}:{number}"
                     with reading_row(bad, "rows"):
-                        parsed = _parse(line, f"{file}:{number}")
+                        value = parse_json(line, place, remedy=_MEND_LINE, nan=True)
+                        if not isinstance(value, dict):
+                            problem = f"expected a JSON object, got {type(value).__name__}"
+                            raise InputError(problem, place=place, remedy=_MEND_LINE)
+                        parsed = value
                     if parsed is not None:
-                        yield f"{file}:{number}", parsed
+                        yield place, parsed
     except UnicodeDecodeError:
         raise InputError("the file is not UTF-8", place=file, remedy="save it as UTF-8") from None
-
-
-def _parse(line: str, place: str) -> dict[str, Any]:
-    value = parse_json(line, place, remedy=_MEND_LINE, nan=True)
-    if not isinstance(value, dict):
-        raise InputError(
-            f"expected a JSON object, got {type(value).__name__}", place=place, remedy=_MEND_LINE
-        )
-    return value
 
 
 SHOWN = 200
@@ -299,11 +294,8 @@ def read_batches(
     ours = {names[name]: name for name in sorted(names, key=lambda name: names[name] != name)}
     for name, theirs in names.items():
         if ours[theirs] != name and (theirs != name or name in required):
-            raise InputError(
-                f"the column '{theirs}' is named for both '{name}' and '{ours[theirs]}'",
-                place=file,
-                remedy="name a column for each",
-            )
+            problem = f"the column '{theirs}' is named for both '{name}' and '{ours[theirs]}'"
+            raise InputError(problem, place=file, remedy="name a column for each")
     hidden = set(names) - set(ours)
     for table, read in read_blocks(file, block, None if others else list(ours), bad):
         _check_columns(table.column_names, {name: names[name] for name in required}, file)
@@ -330,18 +322,6 @@ def row_place(file: Path, row: int) -> str:
     return f"{file}, row {row + 1}"
 
 
-def check_filled(column: pa.Array | pa.ChunkedArray, name: str, file: Path, first: int = 0) -> None:
-    """Refuse a column with an empty value; ``name`` is its name in the file, ``first`` its first row.
-
-    Raises:
-        InputError: a value is empty.
-    """
-    row = pc.index(column, "").as_py()
-    if row >= 0:
-        place = row_place(file, first + row)
-        raise InputError(f"'{name}' is empty", place=place, remedy="fill it or delete the row")
-
-
 def _check_columns(found: list[str], required: Mapping[str, str], file: Path) -> None:
     check_repeats(found, file)
     for name, theirs in required.items():
@@ -349,16 +329,11 @@ def _check_columns(found: list[str], required: Mapping[str, str], file: Path) ->
             continue
         for separator, called in {";": "';'", "\t": "tabs", "|": "'|'"}.items():
             if len(found) == 1 and separator in found[0]:
-                raise InputError(
-                    f"the columns are separated by {called}, not by commas",
-                    place=file,
-                    remedy="write it with commas",
-                )
-        raise InputError(
-            f"there is no column '{theirs}' (there is {', '.join(found)[:SHOWN] or 'none'})",
-            place=file,
-            remedy=f"add it, or give its name (`--column {name}=...`)",
-        )
+                problem = f"the columns are separated by {called}, not by commas"
+                raise InputError(problem, place=file, remedy="write it with commas")
+        problem = f"there is no column '{theirs}' (there is {', '.join(found)[:SHOWN] or 'none'})"
+        remedy = f"add it, or give its name (`--column {name}=...`)"
+        raise InputError(problem, place=file, remedy=remedy)
 
 
 def rows_within(table: pa.Table) -> int:
@@ -483,9 +458,8 @@ def read_floats(file: Path) -> Float32[np.ndarray, "rows columns"]:
 def _array(file: Path, kind: pa.DataType, columns: int | None) -> np.ndarray:
     table = read_csv(file, header=False, kind=kind)
     if columns is not None and table.num_columns not in (0, columns):
-        raise InputError(
-            f"expected {columns} columns, got {table.num_columns}", place=file, remedy="correct the file"
-        )
+        problem = f"expected {columns} columns, got {table.num_columns}"
+        raise InputError(problem, place=file, remedy="correct the file")
     if any(column.null_count for column in table.columns):
         raise InputError("a cell is empty", place=file, remedy="correct the file")
     array = np.empty((table.num_rows, table.num_columns or columns or 0), kind.to_pandas_dtype())

@@ -6,17 +6,23 @@ One JSON object a line: ``{"image": "a.jpg", "caption": "a dog on grass", "objec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from graphcond.errors import at
 from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow, BoxFormat
-from graphcond.scenes.jsonfile import at, checked
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
-from graphcond.tally import BadRows, reading_row
+from graphcond.scenes.jsonfile import checked
+from graphcond.scenes.records import (
+    Gallery,
+    SceneFormat,
+    SceneInput,
+    SceneRecord,
+    SceneSource,
+    without_dummies,
+)
+from graphcond.tally import reading_row
 
 
 class Phrase(BaseModel):
@@ -36,24 +42,16 @@ class GroundedCaption(BoxedRow):
     box_format: BoxFormat | None = "xyxy relative"
 
 
-def read_grounded(
-    rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None, bad: BadRows | None = None
-) -> SceneSource:
-    """The scenes of a parsed file: objects with boxes, no relations.
-
-    Args:
-        rows: place and value of each scene.
-        file: the file of the rows.
-        gallery: the folder of pictures; by default the file's own folder.
-        bad: what to do with broken scenes; they are errors unless given.
+def read_grounded(given: SceneInput) -> SceneSource:
+    """The scenes of a file: objects with boxes, no relations. Pictures are beside it unless given elsewhere.
 
     Raises:
         InputError: a row has another form, or a picture lies outside the folder.
     """
-    gallery = gallery or Gallery(file.parent)
+    gallery = given.gallery or Gallery(given.path.parent)
     records = []
-    for number, (place, value) in enumerate(rows):
-        with reading_row(bad, "scenes"), at(place):
+    for number, (place, value) in enumerate(given.rows):
+        with reading_row(given.bad, "scenes"), at(place):
             row = checked(GroundedCaption, value, None)
             phrases = tuple(item.phrase for item in row.objects)
             boxes = row.read_boxes([item.box for item in row.objects], "objects[{}].box")
@@ -65,18 +63,18 @@ def read_grounded(
                 split=row.split,
             )
             records.append(record)
-    return SceneSource(records, gallery.folder, gallery.notes())
+    return SceneSource.of(records, gallery)
 
 
-def _has_phrases(first: Any) -> bool:
-    objects = first.get("objects") if isinstance(first, dict) else None
+def _signs(given: SceneInput) -> bool:
+    objects = given.first.get("objects") if isinstance(given.first, dict) else None
     return isinstance(objects, list) and bool(objects) and isinstance(objects[0], dict)
 
 
 GROUNDED = SceneFormat(
     name="grounded",
     files='JSON or JSON Lines of {"image": ..., "objects": [{"phrase": ..., "box": ...}]}',
-    signs=lambda given: _has_phrases(given.first),
-    read=lambda given: read_grounded(given.rows, given.path, given.gallery, given.bad),
+    signs=_signs,
+    read=read_grounded,
     hides=("written",),
 )

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, field_validator
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
 from graphcond.scene_graph import Box, FourNumbers, Relationship, SceneGraph, area, predicate
 from graphcond.scenes.boxes import Pixels, read_box
-from graphcond.scenes.jsonfile import Identifier, at, checked
+from graphcond.scenes.jsonfile import Identifier, checked
 from graphcond.scenes.masks import mask_in_box
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource
+from graphcond.scenes.records import Gallery, SceneFormat, SceneInput, SceneRecord, SceneSource
 from graphcond.splits import is_split, split_named
 from graphcond.tally import BadRows, reading_row
 
@@ -34,11 +34,6 @@ FEWEST, MOST = 3, 8
 
 LEFT_OUT = frozenset({"other", "__image__"})
 """Categories without content."""
-
-
-def _unwrapped(given: Any) -> Any:
-    """The only entry of a list of lists; COCO-Stuff 10K wraps its boxes so."""
-    return given[0] if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list) else given
 
 
 class Picture(BaseModel):
@@ -62,8 +57,15 @@ class Annotation(BaseModel):
 
     image_id: Identifier
     category_id: Identifier
-    bbox: Annotated[FourNumbers, BeforeValidator(_unwrapped)]
+    bbox: FourNumbers
     segmentation: Any = None
+
+    @field_validator("bbox", mode="before")
+    @classmethod
+    def _unwrapped(cls, given: Any) -> Any:
+        """COCO-Stuff 10K wraps a box in a list."""
+        wrapped = isinstance(given, list) and len(given) == 1 and isinstance(given[0], list)
+        return given[0] if wrapped else given
 
 
 class Annotations(BaseModel):
@@ -83,41 +85,41 @@ class Thing:
     mask: Bool[np.ndarray, "16 16"]
 
 
-def read_coco(
-    path: Path, gallery: Gallery | None = None, *, seed: int = 0, bad: BadRows | None = None
-) -> SceneSource:
+def read_coco(given: SceneInput) -> SceneSource:
     """The scenes of one annotation file with its counterpart, or of a folder with such files.
 
     ``instances_X.json`` and ``stuff_X.json`` of one folder are read together; with a file of stuff, pictures
-    without stuff are left out, as sg2im does.
-
-    Args:
-        path: the folder (or the one above ``annotations/``), or ``instances_X.json``.
-        gallery: the folder of pictures; by default ``X/`` beside ``annotations/``, if it exists.
-        seed: seed of the relations; each picture has its own generator.
-        bad: what to do with broken annotations; they are errors unless given.
+    without stuff are left out, as sg2im does. Each picture has its own generator of relations, so that they
+    do not depend on the others. Pictures are in ``X/`` beside ``annotations/`` by default.
 
     Raises:
         InputError: a file has another form, a box or a mask is broken, or an annotation names an unknown
             category or picture.
     """
-    groups = _groups(path)
+    groups, gallery = _groups(given.path), given.gallery
     if gallery is None:
         # COCO keeps pictures in train2017/ beside annotations/.
-        folder = path if path.is_dir() else path.parent
-        root = folder.parent if folder.name == "annotations" else folder
+        root = given.folder.parent if given.folder.name == "annotations" else given.folder
         gallery = Gallery(root) if any((root / name).is_dir() for name in groups) else None
     records: list[SceneRecord] = []
-    dropped_notes: list[str] = []
+    notes: list[str] = []
     for name, files in groups.items():
-        read, dropped = _read_group(name, files, gallery, seed, bad)
-        records += read
+        pictures, found, stuffed = _read_files(files, given.bad)
+        usual = split_named(name.rstrip("0123456789"))  # train2017, val2014
+        dropped = 0
+        for number, picture in pictures.items():
+            objects = [item for item in found[number] if item.label not in LEFT_OUT]
+            if not FEWEST <= len(objects) <= MOST or (stuffed is not None and number not in stuffed):
+                dropped += 1
+                continue
+            graph, file = _graph(objects, given.seed, number), picture.file_name or f"{number}.jpg"
+            path = gallery.find(f"{name}/{file}", file) if gallery else None
+            records.append(SceneRecord(graph, number, path, split=usual if is_split(usual) else None))
         if dropped:
-            dropped_notes.append(
+            notes.append(
                 f"{dropped} pictures of {name} do not have {FEWEST} to {MOST} objects; they were dropped"
             )
-    notes = (*(gallery.notes() if gallery else ()), *dropped_notes)
-    return SceneSource(records, gallery.folder if gallery else None, notes)
+    return SceneSource.of(records, gallery, notes)
 
 
 def _groups(path: Path) -> dict[str, list[Path]]:
@@ -134,26 +136,6 @@ def _groups(path: Path) -> dict[str, list[Path]]:
     if not groups:
         raise InputError("there is no instances_*.json", place=path, remedy="check the path")
     return dict(sorted(groups.items()))
-
-
-def _read_group(
-    name: str, files: list[Path], gallery: Gallery | None, seed: int, bad: BadRows | None
-) -> tuple[list[SceneRecord], int]:
-    """The scenes of a group of files, and the number of pictures that were dropped."""
-    pictures, found, stuffed = _read_files(files, bad)
-    usual = split_named(name.rstrip("0123456789"))  # train2017, val2014
-    split = usual if is_split(usual) else None
-    records, dropped = [], 0
-    for number, picture in pictures.items():
-        objects = [item for item in found[number] if item.label not in LEFT_OUT]
-        if not FEWEST <= len(objects) <= MOST or (stuffed is not None and number not in stuffed):
-            dropped += 1
-            continue
-        graph = _graph(objects, seed, number)
-        file = picture.file_name or f"{number}.jpg"
-        path = gallery.find(f"{name}/{file}", file) if gallery else None
-        records.append(SceneRecord(graph, number, path, split=split))
-    return records, dropped
 
 
 def _read_files(
@@ -196,7 +178,6 @@ def _thing(note: Annotation, pictures: dict[str, Picture], names: dict[str, Any]
 
 
 def _graph(objects: list[Thing], seed: int, image: str) -> SceneGraph:
-    # A generator for each picture: its relations do not depend on the other pictures of the file.
     rng = np.random.default_rng([seed, *image.encode()])
     relations = []
     for first in range(len(objects)):
@@ -220,6 +201,6 @@ COCO = SceneFormat(
         or any(given.path.glob("annotations/instances_*.json"))
         or (isinstance(given.json, dict) and {"images", "annotations", "categories"} <= given.json.keys())
     ),
-    read=lambda given: read_coco(given.path, given.gallery, seed=given.seed, bad=given.bad),
+    read=read_coco,
     hides=("written",),
 )

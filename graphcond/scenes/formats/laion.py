@@ -7,18 +7,17 @@ ids of items, not positions.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
 from graphcond.scene_graph import SceneGraph
-from graphcond.scenes.jsonfile import Identifier, at, checked, rows_of
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.jsonfile import Identifier, checked, rows_of
+from graphcond.scenes.records import SceneFormat, SceneInput, SceneRecord, SceneSource, without_dummies
 from graphcond.splits import by_split
-from graphcond.tally import BadRows, Tally, reading_row
+from graphcond.tally import Tally, reading_row
 
 
 class Item(BaseModel):
@@ -47,32 +46,20 @@ class Entry(BaseModel):
     relations: list[Relation] | None = None
 
 
-def read_laion(
-    path: Path,
-    gallery: Gallery | None = None,
-    *,
-    value: Any = None,
-    keep_unrelated: bool = True,
-    bad: BadRows | None = None,
-) -> SceneSource:
+def read_laion(given: SceneInput) -> SceneSource:
     """The scenes of one file, or of a folder with ``train.json``, ``val.json`` and ``test.json``.
 
-    Args:
-        path: the file or the folder.
-        gallery: the folder with the pictures by their ``name``; without it scenes have no pictures.
-        value: the content of the file, if it is parsed already.
-        keep_unrelated: keep entries without relations, which the reference loader drops.
-        bad: what to do with broken entries; they are errors unless given.
+    Pictures are found by their ``name`` in the gallery; without one, scenes have no pictures.
 
     Raises:
         InputError: an entry has another form, or a relation names an unknown item.
     """
-    files = _split_files(path) if path.is_dir() else {"": path}
+    gallery, folder = given.gallery, given.path.is_dir()
     records: list[SceneRecord] = []
     unnamed = 0
-    for split, file in files.items():
-        for place, row in rows_of(value if value is not None else read_json(file), file):
-            with reading_row(bad, "scenes"), at(place):
+    for split, file in (by_split(given.path.glob("*.json")) if folder else {"": given.path}).items():
+        for place, row in rows_of(read_json(file) if folder else given.document, file):
+            with reading_row(given.bad, "scenes"), at(place):
                 entry = checked(Entry, row, None)
                 graph = _graph(entry)
                 picture = gallery.find(entry.name) if gallery and entry.name else None
@@ -81,19 +68,12 @@ def read_laion(
                 )
                 unnamed += sum(1 for item in entry.items if item.label is None)
     unrelated = sum(1 for record in records if not record.graph.relationships)
-    if not keep_unrelated:
+    if not given.keep_unrelated:  # as the reference loader does
         records = [record for record in records if record.graph.relationships]
-    notes = gallery.notes() if gallery else ()
-    if unrelated:
-        done = "kept" if keep_unrelated else "dropped"
-        notes = (*notes, f"{unrelated} entries have no relations; they were {done}")
+    done = "kept" if given.keep_unrelated else "dropped"
+    notes = [f"{unrelated} entries have no relations; they were {done}"] if unrelated else []
     tally = Tally(left_out={"objects": {"no label": unnamed}} if unnamed else {})
-    return SceneSource(records, gallery.folder if gallery else None, notes, tally=tally)
-
-
-def _split_files(folder: Path) -> dict[str, Path]:
-    """The JSON files of a folder that are named after a split."""
-    return by_split(folder.glob("*.json"))
+    return SceneSource.of(records, gallery, notes, tally)
 
 
 def _graph(entry: Entry) -> SceneGraph:
@@ -130,15 +110,9 @@ LAION = SceneFormat(
     name="laion-sg",
     files='train.json, val.json, test.json, or JSON of {"img_id": ..., "items": [...], "relations": [...]}',
     signs=lambda given: (
-        bool(_split_files(given.path))
+        bool(by_split(given.path.glob("*.json")))
         or (given.json is not None and isinstance(given.first, dict) and "items" in given.first)
     ),
-    read=lambda given: read_laion(
-        given.path,
-        given.gallery,
-        value=None if given.path.is_dir() else given.document,
-        keep_unrelated=given.keep_unrelated,
-        bad=given.bad,
-    ),
+    read=read_laion,
     hides=("written", "grounded"),
 )

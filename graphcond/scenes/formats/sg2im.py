@@ -13,18 +13,26 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
 from graphcond.io.optional import optional
 from graphcond.io.pictures import picture_size
 from graphcond.io.readable import check_readable
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.boxes import Size, read_box
-from graphcond.scenes.jsonfile import at, checked
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.jsonfile import checked
+from graphcond.scenes.records import (
+    Gallery,
+    SceneFormat,
+    SceneInput,
+    SceneRecord,
+    SceneSource,
+    without_dummies,
+)
 from graphcond.splits import by_split, is_split
 
 VOCABULARY = "vocab.json"
+AGAIN = "preprocess the data again"
 
 ARRAYS = {
     "image_ids": 1,
@@ -39,29 +47,24 @@ ARRAYS = {
 """The arrays that must be there, with their number of axes; attributes and ``image_paths`` are optional."""
 
 
-def read_sg2im(path: Path, gallery: Gallery | None = None) -> SceneSource:
-    """The scenes of one ``.h5`` file, or of a folder with the splits.
+def read_sg2im(given: SceneInput) -> SceneSource:
+    """The scenes of one ``.h5`` file, or of a folder with the splits; ``vocab.json`` is beside the files.
 
-    Args:
-        path: the file or the folder; ``vocab.json`` is beside the files.
-        gallery: the folder of pictures; without it boxes are unknown, since the files do not give sizes.
+    Without a gallery boxes are unknown, since the files do not give the sizes of pictures.
 
     Raises:
         InputError: h5py is not installed, a file is cut short or not HDF5, arrays do not fit together, or an
             index is not in the vocabulary.
     """
-    folder = path if path.is_dir() else path.parent
-    files = [path] if path.is_file() else by_split(folder.glob("*.h5")).values()
-    words = folder / VOCABULARY
+    path, gallery, words = given.path, given.gallery, given.folder / VOCABULARY
+    files = [path] if path.is_file() else by_split(path.glob("*.h5")).values()
     vocabulary = checked(Vocabulary, read_json(words), words)
     records: list[SceneRecord] = []
     for file in files:
         with at(file):
             records += _read_split(file, vocabulary, gallery)
-    notes = gallery.notes() if gallery else ()
-    if gallery is None:
-        notes = ("boxes are unknown: they are in pixels, and there is no folder of pictures for the sizes",)
-    return SceneSource(records, gallery.folder if gallery else None, notes)
+    unknown = "boxes are unknown: they are in pixels, and there is no folder of pictures for the sizes"
+    return SceneSource.of(records, gallery, [] if gallery else [unknown])
 
 
 class Vocabulary(BaseModel):
@@ -74,11 +77,8 @@ class Vocabulary(BaseModel):
 
 def _word(words: Sequence[str], index: int, kind: str) -> str:
     if not 0 <= index < len(words):
-        raise InputError(
-            f"{kind} {index} is not in the vocabulary of {len(words)}",
-            place=kind,
-            remedy=f"use the {VOCABULARY} that was written with the file",
-        )
+        problem = f"{kind} {index} is not in the vocabulary of {len(words)}"
+        raise InputError(problem, place=kind, remedy=f"use the {VOCABULARY} that was written with the file")
     return words[index]
 
 
@@ -144,16 +144,13 @@ def _read_arrays(file: Path) -> dict[str, Any]:
             wanted = [*ARRAYS, *(name for name in ("object_attributes", "image_paths") if name in opened)]
             missing = [name for name in ARRAYS if name not in opened]
             if missing:
-                raise InputError(f"there is no array '{missing[0]}'", remedy="preprocess the data again")
+                raise InputError(f"there is no array '{missing[0]}'", remedy=AGAIN)
             return {name: opened[name][()] for name in wanted}
     except InputError:
         raise
     except Exception as error:  # h5py raises OSError, RuntimeError or KeyError, depending on the damage
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"the file cannot be read as HDF5 ({reason:.120})",
-            remedy="copy it again: it is cut short or not HDF5",
-        ) from None
+        problem = f"the file cannot be read as HDF5 ({' '.join(str(error).split()):.120})"
+        raise InputError(problem, remedy="copy it again: it is cut short or not HDF5") from None
 
 
 def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
@@ -161,27 +158,20 @@ def _check_counts(arrays: Mapping[str, Any], objects: int) -> None:
     for name, axes in ARRAYS.items():
         array = arrays[name]
         if np.ndim(array) != axes or len(array) != images or array.dtype.kind not in "iu":
-            raise InputError(
-                f"expected {axes}-d integers for {images} images, "
-                f"got {getattr(array, 'dtype', '?')} of shape {np.shape(array)}",
-                place=name,
-                remedy="preprocess the data again",
-            )
+            got = f"{getattr(array, 'dtype', '?')} of shape {np.shape(array)}"
+            problem = f"expected {axes}-d integers for {images} images, got {got}"
+            raise InputError(problem, place=name, remedy=AGAIN)
     for count, column in (
         ("objects_per_image", "object_names"),
         ("relationships_per_image", "relationship_subjects"),
     ):
         if images and not (arrays[count].min() >= 0 and arrays[count].max() <= arrays[column].shape[1]):
-            raise InputError(
-                f"the counts do not fit the width of {column}", place=count, remedy="preprocess again"
-            )
+            problem = f"the counts do not fit the width of {column}"
+            raise InputError(problem, place=count, remedy=AGAIN)
     attributes = arrays.get("object_attributes")
     if attributes is not None and (np.ndim(attributes) != 2 or len(attributes) != objects):
-        raise InputError(
-            f"there are {len(attributes)} rows for {objects} objects",
-            place="object_attributes",
-            remedy="preprocess again",
-        )
+        problem = f"there are {len(attributes)} rows for {objects} objects"
+        raise InputError(problem, place="object_attributes", remedy=AGAIN)
 
 
 SG2IM = SceneFormat(
@@ -192,5 +182,5 @@ SG2IM = SceneFormat(
         if given.path.suffix in (".h5", ".hdf5")
         else (given.path / VOCABULARY).is_file() and bool(by_split(given.path.glob("*.h5")))
     ),
-    read=lambda given: read_sg2im(given.path, given.gallery),
+    read=read_sg2im,
 )

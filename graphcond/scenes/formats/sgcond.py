@@ -7,45 +7,37 @@ arXiv 2310.10338, and the release's own file).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from pydantic import RootModel
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.scene_graph import FourNumbers, Label, SceneGraph
 from graphcond.scenes.boxes import read_box
-from graphcond.scenes.jsonfile import at, checked
-from graphcond.scenes.records import SceneFormat, SceneRecord, SceneSource, without_dummies
-from graphcond.tally import BadRows, reading_row
+from graphcond.scenes.jsonfile import checked
+from graphcond.scenes.records import SceneFormat, SceneInput, SceneRecord, SceneSource, without_dummies
+from graphcond.tally import reading_row
 
 
 class Pair(RootModel[tuple[list[FourNumbers], list[Label]]]):
     """The boxes of a scene and their labels."""
 
 
-def read_sgcond(rows: Sequence[tuple[str, Any]], bad: BadRows | None = None) -> SceneSource:
-    """The scenes of a parsed ``data.json``: objects with boxes, no relations.
-
-    Args:
-        rows: place and value of each scene.
-        bad: what to do with broken scenes; they are errors unless given.
+def read_sgcond(given: SceneInput) -> SceneSource:
+    """The scenes of a ``data.json``: objects with boxes, no relations.
 
     Raises:
         InputError: a scene has another form, or labels and boxes differ in number.
     """
     records = []
-    for number, (place, value) in enumerate(rows):
-        with reading_row(bad, "scenes"), at(place):
+    for number, (place, value) in enumerate(given.rows):
+        with reading_row(given.bad, "scenes"), at(place):
             boxes, labels = checked(Pair, value, None).root
             if len(boxes) != len(labels):
-                raise InputError(
-                    f"{len(boxes)} boxes for {len(labels)} labels", remedy="give each label a box"
-                )
-            found = [
+                problem = f"{len(boxes)} boxes for {len(labels)} labels"
+                raise InputError(problem, remedy="give each label a box")
+            found = tuple(
                 read_box(box, "xywh relative", place=f"[0][{n}]", clip=True) for n, box in enumerate(boxes)
-            ]
-            graph = without_dummies(SceneGraph(tuple(labels), boxes=tuple(found)))
+            )
+            graph = without_dummies(SceneGraph(tuple(labels), boxes=found))
             records.append(SceneRecord(graph, f"scene-{number:06d}"))
     return SceneSource(records)
 
@@ -56,5 +48,5 @@ SGCOND = SceneFormat(
     signs=lambda given: (
         isinstance(given.first, list) and bool(given.first) and isinstance(given.first[0], list | dict)
     ),
-    read=lambda given: read_sgcond(given.rows, given.bad),
+    read=read_sgcond,
 )

@@ -15,13 +15,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
 from graphcond.scene_graph import Box, Number, SceneGraph
 from graphcond.scenes.boxes import Pixels, Size, read_box
-from graphcond.scenes.jsonfile import Identifier, at, checked, read_text, rows_of
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
-from graphcond.tally import BadRows, reading_row
+from graphcond.scenes.jsonfile import Identifier, checked, read_text, rows_of
+from graphcond.scenes.records import (
+    Gallery,
+    SceneFormat,
+    SceneInput,
+    SceneRecord,
+    SceneSource,
+    without_dummies,
+)
+from graphcond.tally import reading_row
 
 
 def read_aliases(file: Path) -> dict[str, str]:
@@ -43,11 +50,8 @@ def read_aliases(file: Path) -> dict[str, str]:
             target, number = direct[seen[-1]]
             if target in seen:
                 loop = " -> ".join([*seen[seen.index(target) :], target])
-                raise InputError(
-                    f"the aliases form a loop: {loop:.200}",
-                    place=f"{file}:{number}",
-                    remedy="take one of the lines out",
-                )
+                problem = f"the aliases form a loop: {loop:.200}"
+                raise InputError(problem, place=f"{file}:{number}", remedy="take one of the lines out")
             seen.append(target)
         found[word] = seen[-1]
     return found
@@ -98,44 +102,35 @@ def _frequent(counts: Counter[str], least: int) -> int:
     return sum(1 for count in counts.values() if count >= least / TRAINING_SHARE)
 
 
-def read_visual_genome(
-    folder: Path, gallery: Gallery | None = None, bad: BadRows | None = None
-) -> SceneSource:
+def read_visual_genome(given: SceneInput) -> SceneSource:
     """The scenes of a folder; objects without a name are dropped, with their relations.
 
-    Boxes are cut off at the picture's edge; they are unknown without a size in ``image_data.json``.
-
-    Args:
-        folder: holds the JSON files.
-        gallery: the folder of pictures ``VG_100K/1.jpg`` or ``1.jpg``; by default ``folder`` itself.
-        bad: what to do with broken pictures, objects and relations; they are errors unless given.
+    Boxes are cut off at the picture's edge; they are unknown without a size in ``image_data.json``. Pictures
+    are ``VG_100K/1.jpg`` or ``1.jpg``, by default in the folder itself.
 
     Raises:
         InputError: a file has another form, a relation names an unknown object, or aliases form a loop.
     """
-    files = _Files.read(folder)
-    gallery = gallery or Gallery(folder)
+    folder, bad = given.folder, given.bad
+    files, gallery = _Files.read(folder), given.gallery or Gallery(folder)
     records = []
     for number, (image, row) in enumerate(files.images.items()):
         place = f"{files.place}: image {image}" if image else f"{files.place}: entry {number}"
         with reading_row(bad, "scenes"), at(place):
             scene, picture = _Scene(files, files.sizes.get(image)), checked(Picture, row, None)
-            for n, thing in enumerate(picture.objects):
-                with reading_row(bad, "objects"):
-                    scene.add(thing, f"objects[{n}]")
-            for n, thing in enumerate(picture.attributes):
-                with reading_row(bad, "objects"):
-                    scene.add(thing, f"attributes[{n}]")
+            for part in ("objects", "attributes"):
+                for n, thing in enumerate(getattr(picture, part)):
+                    with reading_row(bad, "objects"):
+                        scene.add(thing, f"{part}[{n}]")
             for n, relation in enumerate(picture.relationships):
                 with reading_row(bad, "relations"):
                     scene.relate(relation, f"relationships[{n}]")
             path = gallery.find(*files.pictures.get(image, []), f"{image}.jpg")
             records.append(SceneRecord(without_dummies(scene.graph()), image, path))
-    notes = [*gallery.notes(), *(f"{count} {what}" for what, count in files.counted.items())]
+    notes = [f"{count} {what}" for what, count in files.counted.items()]
     if not files.sizes:
         notes.append(f"{folder} holds no image_data.json: boxes are unknown, since they are in pixels")
-    notes += version_note(record.graph for record in records)
-    return SceneSource(records, gallery.folder, tuple(notes), dict(files.counted))
+    return SceneSource.of(records, gallery, notes + version_note(record.graph for record in records))
 
 
 class Thing(BaseModel):
@@ -214,7 +209,22 @@ class _Files:
 
     @classmethod
     def read(cls, folder: Path) -> _Files:
-        place, images = _read_images(folder)
+        whole = folder / "scene_graphs.json"
+        place = whole if whole.is_file() else folder / "objects.json"
+        images: dict[str, dict[str, list[Any]]] = {}
+        parts = ["scene_graphs.json"] if whole.is_file() else ["objects.json", "relationships.json"]
+        for name in (*parts, "attributes.json"):
+            file = folder / name
+            for where, given in rows_of(read_json(file), file) if file.is_file() else ():
+                part = checked(PictureRow, given, where)
+                image = images.setdefault(
+                    part.image_id, {"objects": [], "attributes": [], "relationships": []}
+                )
+                for key, entries in image.items():
+                    entries.extend(getattr(part, key))
+        if not images:
+            problem = f"there are no pictures in {' and '.join(parts)}"
+            raise InputError(problem, place=folder, remedy="name the files as Visual Genome does")
         sizes: dict[str, Size] = {}
         pictures: dict[str, list[str]] = {}
         file = folder / "image_data.json"
@@ -222,34 +232,13 @@ class _Files:
             row = checked(PictureData, given, where)
             sizes[row.image_id] = (row.width, row.height)
             # A picture lies at the last two parts of its address, or at the last.
-            parts = [part for part in (row.url or "").split("/") if part]
-            pictures[row.image_id] = ["/".join(parts[-2:]), parts[-1]] if len(parts) > 1 else []
+            steps = [step for step in (row.url or "").split("/") if step]
+            pictures[row.image_id] = ["/".join(steps[-2:]), steps[-1]] if len(steps) > 1 else []
         objects, predicates = (
             read_aliases(file) if (file := folder / name).is_file() else {}
             for name in ("object_alias.txt", "relationship_alias.txt")
         )
         return cls(place, images, sizes, pictures, objects, predicates)
-
-
-def _read_images(folder: Path) -> tuple[Path, dict[str, dict[str, list[Any]]]]:
-    whole = folder / "scene_graphs.json"
-    place = whole if whole.is_file() else folder / "objects.json"
-    images: dict[str, dict[str, list[Any]]] = {}
-    parts = ["scene_graphs.json"] if whole.is_file() else ["objects.json", "relationships.json"]
-    for name in (*parts, "attributes.json"):
-        file = folder / name
-        for where, given in rows_of(read_json(file), file) if file.is_file() else ():
-            row = checked(PictureRow, given, where)
-            image = images.setdefault(row.image_id, {"objects": [], "attributes": [], "relationships": []})
-            for key, entries in image.items():
-                entries.extend(getattr(row, key))
-    if not images:
-        raise InputError(
-            f"there are no pictures in {' and '.join(parts)}",
-            place=folder,
-            remedy="name the files as Visual Genome does",
-        )
-    return place, images
 
 
 class _Scene:
@@ -295,9 +284,8 @@ class _Scene:
         word = relation.predicate
         predicate = " ".join(word.lower().split()) if isinstance(word, str) else ""
         if not predicate or subject is None or target is None:
-            self.files.counted[
-                "relations have no predicate or an object without name; they were dropped"
-            ] += 1
+            dropped = "relations have no predicate or an object without name; they were dropped"
+            self.files.counted[dropped] += 1
             return
         self.relations.append((subject, self.files.predicate_aliases.get(predicate, predicate), target))
 
@@ -305,11 +293,8 @@ class _Scene:
         if thing is not None:
             return self.add(thing, place)
         if key is None:
-            raise InputError(
-                "the end of the relation is missing",
-                place=place,
-                remedy=f"add it, or {place.rpartition('.')[2]}_id",
-            )
+            remedy = f"add it, or {place.rpartition('.')[2]}_id"
+            raise InputError("the end of the relation is missing", place=place, remedy=remedy)
         if key not in self.places:
             raise InputError(f"there is no object {key:.40}", place=f"{place}_id", remedy="correct the id")
         return self.places[key]
@@ -327,7 +312,10 @@ class _Scene:
 FILES = ("objects.json", "relationships.json", "scene_graphs.json")
 
 
-def _is_image(first: Any) -> bool:
+def _signs(given: SceneInput) -> bool:
+    if any((given.path / name).is_file() for name in FILES):
+        return True
+    first = given.first if given.json is not None else None
     if not isinstance(first, dict) or "image_id" not in first or "items" in first:  # items: LAION-SG
         return False
     return "objects" in first or "relationships" in first
@@ -336,10 +324,7 @@ def _is_image(first: Any) -> bool:
 VISUAL_GENOME = SceneFormat(
     name="visual-genome",
     files=", ".join(FILES),
-    signs=lambda given: (
-        any((given.path / name).is_file() for name in FILES)
-        or (given.json is not None and _is_image(given.first))
-    ),
-    read=lambda given: read_visual_genome(given.folder, given.gallery, given.bad),
+    signs=_signs,
+    read=read_visual_genome,
     hides=("written", "grounded"),
 )

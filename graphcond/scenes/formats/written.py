@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow
-from graphcond.scenes.jsonfile import at, checked
+from graphcond.scenes.jsonfile import checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
 from graphcond.tally import BadRows, reading_row
 
@@ -92,7 +92,7 @@ def read_written(
                 split=scene.split,
             )
             records.append(record)
-    return SceneSource(records, gallery.folder if gallery else None, gallery.notes() if gallery else ())
+    return SceneSource.of(records, gallery)
 
 
 def scene_as_dict(scene: SceneGraph) -> dict[str, Any]:
