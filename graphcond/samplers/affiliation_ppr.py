@@ -34,16 +34,8 @@ class AffiliationPPRSampler(NeighborSampler):
 
     Args:
         graph: where neighbors come from.
-        attributes: columns of the nodes, and the weight of an edge between nodes that share a value.
-        separator: separates the values of a cell.
-        edges: factor for the weights of the stored edges, which are added; 0 leaves them out.
-        neighbors: how many to choose at most.
-        alpha: probability of the walk to return to the target.
-        tolerance: bound on the sum of absolute errors of all nodes' PageRank, if it is iterated.
-        degree_normalized: divide by the weight of a node's incoming edges.
-        threads: number of threads; the answers do not depend on it.
-        require_picture: choose only nodes that have a picture.
         forbidden: rows that are never chosen; the walk may pass through them.
+        **settings: those of `AffiliationPPRSamplerConfig`.
 
     Raises:
         InputError: an attribute does not exist or has no values, a weight is out of range, the graph's arrays

@@ -9,9 +9,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
-from graphcond.attributed_graph import LazyRows
+from graphcond.attributed_graph import AttributedGraph, LazyRows
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.progress import Progress
+from graphcond.samplers.config import NeighborSamplerConfig
+from graphcond.samplers.ranking import choosable
 from graphcond.scene_graph import SceneGraph
 
 
@@ -52,6 +54,42 @@ class NeighborSampler(ABC):
         rows = np.zeros((*context.neighbors.shape, table.shape[1]), np.float32)
         rows[context.present] = table[context.neighbors[context.present]]
         return rows, context.present
+
+
+DEFAULT = NeighborSamplerConfig.model_construct()
+
+
+class ChoosingSampler(NeighborSampler):
+    """A sampler that chooses among the nodes which may be returned.
+
+    Args:
+        graph: where neighbors come from.
+        neighbors: how many to choose at most.
+        require_picture: choose only nodes that have a picture.
+        forbidden: rows that are never chosen; walks may pass through them.
+
+    Raises:
+        InputError: a forbidden row does not exist, or the graph lacks what the sampler reads.
+    """
+
+    def __init__(
+        self,
+        graph: AttributedGraph,
+        *,
+        neighbors: int = DEFAULT.neighbors,
+        require_picture: bool = DEFAULT.require_picture,
+        forbidden: Int64[np.ndarray, " f"] | None = None,
+    ) -> None:
+        self.check_graph(graph)
+        self._graph, self._neighbors = graph, neighbors
+        self._allowed = choosable(graph, forbidden, require_picture=require_picture)
+
+    def check_graph(self, graph: AttributedGraph) -> None:
+        """Check that the graph has what the sampler reads.
+
+        Raises:
+            InputError: it has not.
+        """
 
 
 class SceneSampler(ABC):

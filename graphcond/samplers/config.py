@@ -77,8 +77,30 @@ class NeighborSamplerConfig(ComponentConfig):
         Raises:
             InputError: the graph or ``embeddings`` lack something that the sampler needs.
         """
-        sampler: NeighborSampler = self.make(graph=graph, embeddings=embeddings, forbidden=forbidden)
-        return sampler
+        return self.make(graph=graph, forbidden=forbidden, **self.compared(embeddings))
+
+    def compared(self, embeddings: NodeEmbeddings | None) -> dict[str, Any]:
+        """The argument of `build` by which the class compares nodes, if it does."""
+        return {"embeddings": embeddings}
+
+
+class Comparing:
+    """The methods of a config with a ``similarity``, which reads the embeddings."""
+
+    if TYPE_CHECKING:
+        similarity: SimilarityConfig
+
+    def columns(self) -> frozenset[Column]:
+        """Those that the similarity compares."""
+        return self.similarity.columns()
+
+    def requires(self) -> frozenset[Column]:
+        """Those that the similarity requires."""
+        return self.similarity.requires()
+
+    def compared(self, embeddings: NodeEmbeddings | None) -> dict[str, Any]:
+        """The similarity over the embeddings."""
+        return {"similarity": self.similarity.build(embeddings)}
 
 
 class GivenSamplerConfig(NeighborSamplerConfig):
@@ -181,14 +203,14 @@ class PPRFields(NeighborSamplerConfig):
     def first_asked(self, nodes: int) -> int:
         """Number of neighbors to ask for first in a graph of ``nodes``, if quotas skip some."""
 
-    def on_types(
-        self, graph: AttributedGraph, forbidden: Int64[np.ndarray, " nodes"] | None, **given: Any
+    def build(
+        self,
+        *,
+        graph: AttributedGraph,
+        embeddings: NodeEmbeddings | None = None,
+        forbidden: Int64[np.ndarray, " nodes"] | None = None,
     ) -> NeighborSampler:
-        """The sampler over ``graph``, with the choices about types.
-
-        Raises:
-            InputError: the graph does not have the types that are named.
-        """
+        """The sampler over ``graph``, with the choices about types; see `NeighborSamplerConfig.build`."""
         from graphcond.samplers.edge_types import with_edge_type_weights
         from graphcond.samplers.quotas import QuotaSampler
 
@@ -196,7 +218,7 @@ class PPRFields(NeighborSamplerConfig):
             without=("edge_type_weights", "quotas"),
             graph=with_edge_type_weights(graph, self.edge_type_weights),
             forbidden=forbidden,
-            **given,
+            **self.compared(embeddings),
         )
         if not self.quotas.any:
             return sampler
@@ -220,18 +242,8 @@ class PPRSamplerConfig(PPRFields):
         """Twice as many as are wanted, and at least 64."""
         return max(64, 2 * self.neighbors)
 
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> NeighborSampler:
-        """The sampler over ``graph``; ``embeddings`` are not read."""
-        return self.on_types(graph, forbidden)
 
-
-class SemanticPPRSamplerConfig(PPRFields):
+class SemanticPPRSamplerConfig(Comparing, PPRFields):
     """Neighbors most similar to the target among those with the highest personalized PageRank."""
 
     component = "graphcond.samplers.semantic_ppr:SemanticPPRSampler"
@@ -248,30 +260,12 @@ class SemanticPPRSamplerConfig(PPRFields):
     """Weight of the neighbors' similarity to each other, which counts against them (maximal marginal
     relevance); 0 ranks by similarity to the target alone."""
 
-    def columns(self) -> frozenset[Column]:
-        """Those that the similarity compares."""
-        return self.similarity.columns()
-
-    def requires(self) -> frozenset[Column]:
-        """Those that the similarity requires."""
-        return self.similarity.requires()
-
     def first_asked(self, nodes: int) -> int:
         """All candidates and one more: its empty place shows that there are no others."""
         return min(self.candidates, nodes) + 1
 
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> NeighborSampler:
-        """The sampler over ``graph`` and ``embeddings``."""
-        return self.on_types(graph, forbidden, similarity=self.similarity.build(embeddings))
 
-
-class SemanticSamplerConfig(NeighborSamplerConfig):
+class SemanticSamplerConfig(Comparing, NeighborSamplerConfig):
     """Neighbors most similar to the target, wherever they are in the graph."""
 
     component = "graphcond.samplers.semantic:SemanticSampler"
@@ -281,33 +275,12 @@ class SemanticSamplerConfig(NeighborSamplerConfig):
     similarity: SimilarityConfig = TextImageConfig()
     """The comparison of nodes with the target; not `consensus` or `blend`, which need candidates."""
 
-    def columns(self) -> frozenset[Column]:
-        """Those that the similarity compares."""
-        return self.similarity.columns()
-
-    def requires(self) -> frozenset[Column]:
-        """Those that the similarity requires."""
-        return self.similarity.requires()
-
     @field_validator("similarity")
     @classmethod
     def _has_a_query(cls, similarity: SimilarityConfig) -> SimilarityConfig:
         if similarity.needs_candidates:
             raise no_candidates()
         return similarity
-
-    def build(
-        self,
-        *,
-        graph: AttributedGraph,
-        embeddings: NodeEmbeddings | None = None,
-        forbidden: Int64[np.ndarray, " nodes"] | None = None,
-    ) -> NeighborSampler:
-        """The sampler over the nodes of ``graph`` and their ``embeddings``."""
-        sampler: NeighborSampler = self.make(
-            graph=graph, forbidden=forbidden, similarity=self.similarity.build(embeddings)
-        )
-        return sampler
 
 
 def no_candidates() -> InputError:
@@ -364,8 +337,7 @@ class SceneSamplerConfig(ComponentConfig):
 
     def build(self) -> SceneSampler:
         """The sampler; each call gives it the scenes to read."""
-        sampler: SceneSampler = self.make()
-        return sampler
+        return self.make()
 
 
 class SceneTriplesConfig(SceneSamplerConfig):
@@ -384,25 +356,19 @@ class SceneTriplesConfig(SceneSamplerConfig):
     """Keep attributes, each as a triple (object, "is", attribute)."""
 
 
-def _samplers() -> dict[str, type[ComponentConfig]]:
-    return by_kind(
-        (
-            SemanticPPRSamplerConfig,
-            PPRSamplerConfig,
-            AffiliationPPRSamplerConfig,
-            SemanticSamplerConfig,
-            KHopSamplerConfig,
-            HopMeanSamplerConfig,
-            RandomSamplerConfig,
-            GivenSamplerConfig,
-            PrecomputedSamplerConfig,
-            SceneTriplesConfig,
-        ),
-        "graphcond.samplers",
-        NeighborSamplerConfig,
-        SceneSamplerConfig,
-    )
-
+OWN: tuple[type[ComponentConfig], ...] = (
+    SemanticPPRSamplerConfig,
+    PPRSamplerConfig,
+    AffiliationPPRSamplerConfig,
+    SemanticSamplerConfig,
+    KHopSamplerConfig,
+    HopMeanSamplerConfig,
+    RandomSamplerConfig,
+    GivenSamplerConfig,
+    PrecomputedSamplerConfig,
+    SceneTriplesConfig,
+)
+"""The configs of the package's own samplers."""
 
 if TYPE_CHECKING:
     SAMPLERS: dict[str, type[ComponentConfig]]
@@ -410,4 +376,9 @@ if TYPE_CHECKING:
     SamplerConfig: TypeAlias = Any  # of neighbors or of scenes: the data tell which
     """Any sampler's config, distinguished by ``kind``."""
 else:
-    __getattr__ = lazy_registry(__name__, "SAMPLERS", "SamplerConfig", _samplers)
+    __getattr__ = lazy_registry(
+        __name__,
+        "SAMPLERS",
+        "SamplerConfig",
+        lambda: by_kind(OWN, "graphcond.samplers", NeighborSamplerConfig, SceneSamplerConfig),
+    )

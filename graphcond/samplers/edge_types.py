@@ -10,11 +10,9 @@ from jaxtyping import Int64, UInt8
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, at, did_you_mean
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.pagerank.walk import row_sums
-
-PLACE = "edge_type_weights"
 
 
 def with_edge_type_weights(graph: AttributedGraph, weights: Mapping[str, float]) -> AttributedGraph:
@@ -33,24 +31,18 @@ def with_edge_type_weights(graph: AttributedGraph, weights: Mapping[str, float])
     """
     if not weights:
         return graph
-    if graph.edge_types is None or not graph.edge_type_names:
-        raise InputError(
-            "the edges of the graph have no types",
-            place=PLACE,
-            remedy="leave it out, or give the edges a column of types",
-        )
-    for name, weight in weights.items():
-        if name not in graph.edge_type_names:
-            raise InputError(
-                f"the graph has no edge type '{name}'",
-                place=PLACE,
-                remedy=did_you_mean(name, graph.edge_type_names),
-            )
-        if not (np.isfinite(weight) and weight >= 0):
-            raise InputError(
-                f"the weight of '{name}' is {weight}", place=PLACE, remedy="use a finite number of at least 0"
-            )
-    factors = np.array([weights.get(name, 1) for name in graph.edge_type_names], np.float32)
+    names = graph.edge_type_names
+    with at("edge_type_weights"):
+        if graph.edge_types is None or not names:
+            problem = "the edges of the graph have no types"
+            raise InputError(problem, remedy="leave it out, or give the edges a column of types")
+        for name, weight in weights.items():
+            if name not in names:
+                raise InputError(f"the graph has no edge type '{name}'", remedy=did_you_mean(name, names))
+            if not (np.isfinite(weight) and weight >= 0):
+                problem = f"the weight of '{name}' is {weight}"
+                raise InputError(problem, remedy="use a finite number of at least 0")
+    factors = np.array([weights.get(name, 1) for name in names], np.float32)
     if not factors.all():
         kept = (factors > 0)[graph.edge_types]
         offsets = np.cumsum(row_sums(graph.indptr, kept)).astype(np.int64)

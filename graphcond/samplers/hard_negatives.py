@@ -16,134 +16,60 @@ from graphcond.scene_graph import Relationship, SceneGraph, sentence_of
 SwapKind: TypeAlias = Literal["relation", "attributes"]
 """Subject and object of a relation change places, or two objects exchange their attributes."""
 
-BESIDE = frozenset(
-    {
-        *("across from", "adjacent to", "alongside", "attached to", "away from", "beside", "close to"),
-        *(
-            "connected to",
-            "each other",
-            "equal to",
-            "far from",
-            "in contact with",
-            "in line with",
-            "joined to",
-        ),
-        *("level with", "near", "near to", "nearby", "next to", "on the side of", "one another", "opposite"),
-        *("opposite of", "opposite to", "parallel to", "shaking hands with", "side by side", "similar to"),
-        *("together with", "touching"),
-    }
-)
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(phrase.strip() for phrase in text.split(","))
+
+
+BESIDE = _phrases("""
+    across from, adjacent to, alongside, attached to, away from, beside, close to, connected to, each other,
+    equal to, far from, in contact with, in line with, joined to, level with, near, near to, nearby, next to,
+    on the side of, one another, opposite, opposite of, opposite to, parallel to, shaking hands with,
+    side by side, similar to, together with, touching
+""")
 """Ends of predicates that hold both ways, whatever stands before them: "grazing close to"."""
 
-MUTUAL = frozenset(
-    {
-        *(
-            "among",
-            "and",
-            "as big as",
-            "as large as",
-            "as tall as",
-            "by",
-            "different from",
-            "facing each other",
-        ),
-        *("holding hands with", "hugging", "intersecting", "kissing", "meeting", "meets", "overlapping"),
-        *("overlaps", "speaking to", "talking to", "touches", "with"),
-    }
-)
+MUTUAL = _phrases("""
+    among, and, as big as, as large as, as tall as, by, different from, facing each other, holding hands with,
+    hugging, intersecting, kissing, meeting, meets, overlapping, overlaps, speaking to, talking to, touches,
+    with
+""")
 """Predicates that hold both ways alone or behind `LEADING` words: "walking with", but not "filled with"."""
 
-INVERSES = (
-    (
-        ("left of", "left side of", "left hand side of", "left from"),
-        ("right of", "right side of", "right hand side of", "right from"),
-    ),
-    (
-        ("above", "over", "on", "on top of", "atop", "upon", "higher than"),
-        ("below", "under", "beneath", "underneath", "lower than"),
-    ),
-    (("in front of", "ahead of", "before"), ("behind", "in back of", "at the back of", "after")),
-    (
-        ("inside", "in", "inside of", "within", "surrounded by", "enclosed by", "contained in"),
-        ("surrounding", "surrounds", "enclosing", "encloses", "containing", "contains", "around"),
-    ),
-    (("bigger than", "larger than", "greater than"), ("smaller than",)),
-    (("taller than", "longer than"), ("shorter than",)),
-    (("older than",), ("younger than",)),
-    (("has", "have", "having"), ("of", "part of", "belonging to", "belongs to")),
-    (("wearing", "wears"), ("worn by",)),
-    (("holding", "holds"), ("held by",)),
-    (("carrying", "carries"), ("carried by",)),
-    (("riding", "rides"), ("ridden by",)),
-    (("eating", "eats"), ("eaten by",)),
-    (("pulling", "pulls"), ("pulled by",)),
-    (("pushing", "pushes"), ("pushed by",)),
-    (("following", "follows"), ("followed by",)),
-    (("covering", "covers"), ("covered by", "covered with", "covered in")),
+INVERSES = tuple(
+    (_phrases(forward), _phrases(backward))
+    for forward, backward in (
+        line.split(" | ")
+        for line in """
+left of, left side of, left hand side of, left from | right of, right side of, right hand side of, right from
+above, over, on, on top of, atop, upon, higher than | below, under, beneath, underneath, lower than
+in front of, ahead of, before | behind, in back of, at the back of, after
+inside, in, inside of, within, surrounded by, enclosed by, contained in | surrounding, surrounds, enclosing, \
+encloses, containing, contains, around
+bigger than, larger than, greater than | smaller than
+taller than, longer than | shorter than
+older than | younger than
+has, have, having | of, part of, belonging to, belongs to
+wearing, wears | worn by
+holding, holds | held by
+carrying, carries | carried by
+riding, rides | ridden by
+eating, eats | eaten by
+pulling, pulls | pulled by
+pushing, pushes | pushed by
+following, follows | followed by
+covering, covers | covered by, covered with, covered in
+""".strip().splitlines()
+    )
 )
 """Predicates that state the same relation, and those that state it from the other end."""
 
-LEADING = frozenset(
-    {
-        *(
-            "is",
-            "are",
-            "was",
-            "were",
-            "be",
-            "been",
-            "being",
-            "am",
-            "s",
-            "can",
-            "seen",
-            "that",
-            "which",
-            "who",
-        ),
-        *(
-            "to",
-            "on",
-            "at",
-            "the",
-            "right",
-            "directly",
-            "just",
-            "immediately",
-            "closely",
-            "very",
-            "so",
-            "quite",
-        ),
-        *(
-            "also",
-            "both",
-            "far",
-            "slightly",
-            "partially",
-            "parked",
-            "seated",
-            "located",
-            "placed",
-            "positioned",
-        ),
-        *(
-            "situated",
-            "sits",
-            "sit",
-            "sat",
-            "stands",
-            "stand",
-            "stood",
-            "lies",
-            "lie",
-            "laying",
-            "laid",
-            "hangs",
-        ),
-        *("hung", "walks", "walk", "runs", "run", "mounted", "resting", "rests", "visible"),
-    }
-)
+LEADING = _phrases("""
+    is, are, was, were, be, been, being, am, s, can, seen, that, which, who, to, on, at, the, right, directly,
+    just, immediately, closely, very, so, quite, also, both, far, slightly, partially, parked, seated,
+    located, placed, positioned, situated, sits, sit, sat, stands, stand, stood, lies, lie, laying, laid,
+    hangs, hung, walks, walk, runs, run, mounted, resting, rests, visible
+""")
 """Words before the one that says the relation; so are all that end in -ing ("standing", "sitting")."""
 
 MOST_PAIRS = 1_000

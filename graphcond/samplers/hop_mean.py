@@ -9,7 +9,7 @@ from graphcond.attributed_graph import AttributedGraph, LazyRows
 from graphcond.config import checked
 from graphcond.context import NeighborContext
 from graphcond.samplers.config import HopMeanSamplerConfig
-from graphcond.samplers.khop import SteppingSampler
+from graphcond.samplers.khop import SteppingSampler, drawn
 from graphcond.samplers.ranking import Ranking, best_first
 
 DEFAULT = HopMeanSamplerConfig.model_construct()
@@ -31,7 +31,6 @@ class HopMeanSampler(SteppingSampler):
     Args:
         graph: where neighbors come from.
         neighbors: how many to average at most, over all steps.
-        hops: how many steps away a neighbor may be; encoders read one mean for each.
         **choices: further arguments of `SteppingSampler`.
     """
 
@@ -56,18 +55,19 @@ class HopMeanSampler(SteppingSampler):
         """The mean embedding of each step; absent if no neighbor is that number of steps away."""
         return hop_means(context, table, self._hops)
 
-    def _choose(self, target: int, draws: np.random.Generator) -> Ranking:
+    def choose(self, target: int, draws: np.random.Generator) -> Ranking:
+        """The nodes of all steps."""
         nodes, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         missing = self._neighbors
         ring = seen = np.array([target])
         for hop in range(1, self._hops + 1):
             # The ring of nodes at this many steps from the target.
-            ring = np.setdiff1d(self._around(_drawn(ring, self._neighbors, draws)), seen)
+            ring = np.setdiff1d(self.around(drawn(ring, self._neighbors, draws)), seen)
             if not len(ring):
                 break
             seen = np.union1d(seen, ring)
             share = -(-missing // (self._hops - hop + 1))
-            nodes.append(_drawn(ring[self._allowed[ring]], share, draws))
+            nodes.append(drawn(ring[self._allowed[ring]], share, draws))
             scores.append(np.full(len(nodes[-1]), 1 / hop, np.float32))
             missing -= len(nodes[-1])
         return best_first(np.concatenate(nodes), np.concatenate(scores), self._neighbors)
@@ -95,8 +95,3 @@ def hop_means(
             chosen = table[context.neighbors[row, of_hop[row]]]
             means[row, hop] = chosen.mean(axis=0, dtype=np.float32)
     return means, present
-
-
-def _drawn(nodes: Int64[np.ndarray, " n"], count: int, draws: np.random.Generator) -> Int64[np.ndarray, " m"]:
-    """``count`` of the nodes, drawn uniformly, or all if there are no more."""
-    return nodes if len(nodes) <= count else draws.choice(nodes, count, replace=False)

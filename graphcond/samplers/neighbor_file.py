@@ -80,19 +80,15 @@ def read_neighbors(path: Path) -> NeighborFile:
             about = parse_json((file.metadata() or {})[METADATA_KEY], path, nan=True)
             arrays = {name: file.get_tensor(name) for name in DTYPES if name in {*NEEDED, *file.keys()}}
     except (OSError, SafetensorError, KeyError, InputError, TypeError, AttributeError):
-        raise _damaged(path) from None  # the last two: numpy has no bfloat16 and no float8
+        raise _refused(path) from None  # the last two: numpy has no bfloat16 and no float8
     count, shape = len(arrays["targets"]), arrays["neighbors"].shape
     right = all(array.dtype == DTYPES[name] for name, array in arrays.items())
     whole = all(array.shape == shape for name, array in arrays.items() if name != "targets")
     plain = isinstance(about, dict) and isinstance(about.get("sampler", {}), dict)
     if not (right and whole and len(shape) == 2 and shape[0] == count and plain):
-        raise _damaged(path)
+        raise _refused(path)
     if about.pop(CHECKSUM, None) not in (None, _checksum(about, arrays)):  # older files have none
-        raise InputError(
-            "the file does not have its checksum: it was changed",
-            place=path,
-            remedy="delete it and write it with graphcond sample-all",
-        )
+        raise _refused(path, "the file does not have its checksum: it was changed")
     return NeighborFile(NeighborContext(**arrays), about)
 
 
@@ -101,9 +97,5 @@ def _checksum(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str
     return fingerprint(json.dumps(about, sort_keys=True), *named)
 
 
-def _damaged(path: Path) -> InputError:
-    return InputError(
-        "the file is not a neighbor file, or was cut short",
-        place=path,
-        remedy="delete it and write it with graphcond sample-all",
-    )
+def _refused(path: Path, problem: str = "the file is not a neighbor file, or was cut short") -> InputError:
+    return InputError(problem, place=path, remedy="delete it and write it with graphcond sample-all")

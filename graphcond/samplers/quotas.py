@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int, Int64
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, at, did_you_mean
 from graphcond.graphs.columns import to_arrow
 from graphcond.samplers.base import NeighborSampler
 from graphcond.samplers.edge_types import with_relations
@@ -69,8 +69,21 @@ class QuotaSampler(NeighborSampler):
     ) -> None:
         self._sampler, self._graph = sampler, graph
         self._neighbors, self._first = neighbors, max(first, neighbors)
-        self._node_types = _node_categories(graph, node_types) if node_types else None
-        self._relations = _relation_categories(graph, relations) if relations else None
+        self._node_types: Categories | None = None
+        self._relations: Categories | None = None
+        if node_types:
+            types = None if graph.nodes.types is None else to_arrow(graph.nodes.types)
+            with at("quotas.node_types"):
+                most = _most(node_types, () if types is None else pc.unique(types).to_pylist(), "node")
+            listed = pc.index_in(types, value_set=pa.array(node_types, pa.large_string()))
+            self._node_types = Categories(np.asarray(pc.fill_null(listed, -1)) + 1, most)
+        if relations:
+            with at("quotas.relations"):
+                most = _most(relations, graph.relation_names, "edge")
+            number = {name: place for place, name in enumerate(relations, start=1)}
+            # Relation 0 means that there is no edge.
+            of = np.array([0, *(number.get(name, 0) for name in graph.relation_names)])
+            self._relations = Categories(of, most)
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets`` within the quotas; nothing is drawn from ``generator``."""
@@ -115,42 +128,19 @@ class QuotaSampler(NeighborSampler):
         return kept
 
 
-def _node_categories(graph: AttributedGraph, quotas: Mapping[str, int]) -> Categories:
-    if graph.nodes.types is None:
+def _most(
+    quotas: Mapping[str, int], known: Sequence[str], of: Literal["node", "edge"]
+) -> Int64[np.ndarray, " categories"]:
+    """The quota of each category; ``known`` are the types of nodes, or the relations of edges."""
+    if not known:
         raise InputError(
-            "the nodes of the graph have no types",
-            place="quotas.node_types",
-            remedy="leave it out, or give the nodes a column of types",
+            f"the {of}s of the graph have no types",
+            remedy=f"leave it out, or give the {of}s a column of types",
         )
-    types = to_arrow(graph.nodes.types)
-    _check(quotas, pc.unique(types).to_pylist(), "node type", "quotas.node_types")
-    listed = pc.index_in(types, value_set=pa.array(quotas, pa.large_string()))
-    return Categories(np.asarray(pc.fill_null(listed, -1)) + 1, _most(quotas))
-
-
-def _relation_categories(graph: AttributedGraph, quotas: Mapping[str, int]) -> Categories:
-    names = graph.relation_names
-    if not names:
-        raise InputError(
-            "the edges of the graph have no types",
-            place="quotas.relations",
-            remedy="leave it out, or give the edges a column of types",
-        )
-    _check(quotas, names, "relation", "quotas.relations")
-    number = {name: place for place, name in enumerate(quotas, start=1)}
-    # Relation 0 means that there is no edge.
-    return Categories(np.array([0, *(number.get(name, 0) for name in names)]), _most(quotas))
-
-
-def _most(quotas: Mapping[str, int]) -> Int64[np.ndarray, " categories"]:
-    return np.array([np.iinfo(np.int64).max, *quotas.values()])
-
-
-def _check(quotas: Mapping[str, int], known: Sequence[str], what: str, place: str) -> None:
     for name, most in quotas.items():
         if name not in known:
-            raise InputError(
-                f"the graph has no {what} '{name}'", place=place, remedy=did_you_mean(name, known)
-            )
+            what = "node type" if of == "node" else "relation"
+            raise InputError(f"the graph has no {what} '{name}'", remedy=did_you_mean(name, known))
         if most < 0:
-            raise InputError(f"the quota of '{name}' is {most}", place=place, remedy="use 0 or more")
+            raise InputError(f"the quota of '{name}' is {most}", remedy="use 0 or more")
+    return np.array([np.iinfo(np.int64).max, *quotas.values()])

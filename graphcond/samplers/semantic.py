@@ -8,9 +8,9 @@ from jaxtyping import Int64
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.config import checked
 from graphcond.context import NeighborContext
-from graphcond.samplers.base import NeighborSampler
+from graphcond.samplers.base import ChoosingSampler
 from graphcond.samplers.config import SemanticSamplerConfig, no_candidates
-from graphcond.samplers.ranking import Ranking, answer_each, best_first, choosable, known_rows
+from graphcond.samplers.ranking import Ranking, answer_each, best_first, known_rows
 from graphcond.samplers.similarity.base import Similarity, check_rows, dots, unit_rows
 
 DEFAULT = SemanticSamplerConfig.model_construct()
@@ -24,7 +24,7 @@ NO_CANDIDATES = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @checked(SemanticSamplerConfig)
-class SemanticSampler(NeighborSampler):
+class SemanticSampler(ChoosingSampler):
     """Ranks all nodes by their similarity to the target (the "semantic only" ablation of InstructG2I).
 
     Nodes are compared in blocks, so that memory does not grow with the graph. The score is the similarity, a
@@ -33,9 +33,7 @@ class SemanticSampler(NeighborSampler):
     Args:
         graph: its nodes are the candidates.
         similarity: compares the target with them; it must not need candidates from a graph.
-        neighbors: how many to choose at most.
-        require_picture: choose only nodes that have a picture.
-        forbidden: rows that are never chosen.
+        **choices: further arguments of `ChoosingSampler`.
 
     Raises:
         InputError: a forbidden row does not exist, the embeddings belong to another graph, or the
@@ -54,16 +52,17 @@ class SemanticSampler(NeighborSampler):
         check_rows(similarity, len(graph))
         if similarity.needs_candidates:
             raise no_candidates()
-        self._similarity, self._nodes, self._neighbors = similarity, len(graph), neighbors
-        self._rows = np.flatnonzero(choosable(graph, forbidden, require_picture=require_picture))
+        super().__init__(graph, neighbors=neighbors, require_picture=require_picture, forbidden=forbidden)
+        self._similarity, self._rows = similarity, np.flatnonzero(self._allowed)
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Choose the best neighbors of ``targets``; nothing is drawn from ``generator``."""
         answers: dict[int, Ranking] = {}
-        distinct = np.unique(known_rows(targets, self._nodes)).tolist()
+        nodes = len(self._graph)
+        distinct = np.unique(known_rows(targets, nodes)).tolist()
         for start in range(0, len(distinct), QUERIES_AT_ONCE):
             answers |= self._rank(distinct[start : start + QUERIES_AT_ONCE])
-        return answer_each(targets, answers.__getitem__, nodes=self._nodes, neighbors=self._neighbors)
+        return answer_each(targets, answers.__getitem__, nodes=nodes, neighbors=self._neighbors)
 
     def _rank(self, targets: list[int]) -> dict[int, Ranking]:
         count = self._neighbors

@@ -37,14 +37,7 @@ class SemanticPPRSampler(Extensible):
         candidates: how many nodes PageRank proposes.
         neighbors: how many of them to choose at most.
         diversity: 0..1, weight of the cosine among neighbors against the similarity to the target.
-        alpha: see `PPRSampler`, as for the next three.
-        precision: precision of PageRank.
-        method: how PageRank is computed.
-        epsilon: largest residual per degree that a push leaves.
-        degree_normalized: divide PageRank by the candidate's degree.
-        require_picture: choose only nodes that have a picture.
-        forbidden: rows that are never chosen.
-        threads: number of threads; the answer does not depend on it.
+        **pagerank: further arguments of `PPRSampler`.
 
     Raises:
         InputError: the graph's arrays do not fit together, a forbidden row does not exist, the

@@ -104,15 +104,11 @@ class AffiliationGraph:
         if not nodes.attributes:
             raise InputError("the nodes have no attributes", remedy="add columns such as artist to the nodes")
         if not weights:
-            raise InputError(
-                "no attribute is named",
-                place="attributes",
-                remedy=f"give a weight to some of: {', '.join(sorted(nodes.attributes))}",
-            )
+            remedy = f"give a weight to some of: {', '.join(sorted(nodes.attributes))}"
+            raise InputError("no attribute is named", place="attributes", remedy=remedy)
         if not separator:
-            raise InputError(
-                "the separator of attribute values is empty", remedy="give a character such as |"
-            )
+            problem = "the separator of attribute values is empty"
+            raise InputError(problem, remedy="give a character such as |")
         rows, values, kinds, met = [], [], [], 0
         for kind, name in enumerate(weights):
             owners, codes = _read_column(nodes, name, separator)
@@ -138,17 +134,12 @@ def _read_column(
 ) -> tuple[Int64[np.ndarray, " memberships"], Int64[np.ndarray, " memberships"]]:
     """The memberships of one column: the rows of nodes, and the numbers of their values, counted from 0."""
     if name not in nodes.attributes:
-        raise InputError(
-            f"the nodes have no attribute '{name}'",
-            place="attributes",
-            remedy=did_you_mean(name, nodes.attributes),
-        )
+        remedy = did_you_mean(name, nodes.attributes)
+        raise InputError(f"the nodes have no attribute '{name}'", place="attributes", remedy=remedy)
     cells = pc.fill_null(to_arrow(nodes.attributes[name]), "")
     if len(cells) != len(nodes):
-        raise InputError(
-            f"the attribute '{name}' has {len(cells)} cells for {len(nodes)} nodes",
-            remedy="build the graph again",
-        )
+        problem = f"the attribute '{name}' has {len(cells)} cells for {len(nodes)} nodes"
+        raise InputError(problem, remedy="build the graph again")
     lists = pc.split_pattern(cells, separator)
     rows, words = pc.list_parent_indices(lists), pc.utf8_trim_whitespace(pc.list_flatten(lists))
     filled = pc.not_equal(words, pa.scalar("", words.type))

@@ -73,8 +73,7 @@ class Profiles:
     def rates(self, alpha: float) -> Float64[np.ndarray, " profiles"]:
         """1 / (d + (1 - alpha) s) for strength d and own weight s; 0 for a node without edges."""
         linked = self.own > 0
-        rates: np.ndarray = linked / np.where(linked, self.strengths + (1 - alpha) * self.own, 1.0)
-        return rates
+        return linked / np.where(linked, self.strengths + (1 - alpha) * self.own, 1.0)
 
 
 def _distinct_rows(

@@ -9,7 +9,7 @@ graph gets the same method, and the same neighbors, on every machine.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from graphcond.attributed_graph import ABSENT
+from graphcond.config import Config
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, StorageError
+from graphcond.errors import StorageError
 from graphcond.io.cache import cache_entry, cached
 from graphcond.io.files import read_json, write_json
 from graphcond.io.fingerprint import fingerprint, source_version
@@ -62,12 +63,10 @@ PUSHED_EDGE = 40.0
 Some 10 ns against 0.3 on two x86-64 cores.
 """
 
-
 FILE = "choice.json"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Config):
     """A method: forward push to ``epsilon``, or iteration with this many ``steps``.
 
     With neither, the iteration runs to `TOLERANCE`.
@@ -81,16 +80,13 @@ class Choice:
         """The choice in a folder.
 
         Raises:
-            InputError: it is missing or damaged.
+            ValueError: it is missing or damaged.
         """
-        try:
-            return cls(**read_json(folder / FILE))  # type: ignore[arg-type]
-        except TypeError as error:
-            raise InputError(f"is damaged ({error})", place=folder, remedy="delete the folder") from None
+        return cls.model_validate(read_json(folder / FILE))
 
     def write(self, folder: Path) -> None:
         """Write the choice into a folder."""
-        write_json(folder / FILE, asdict(self))
+        write_json(folder / FILE, self.model_dump())
 
     def build(self, walk: RandomWalk, alpha: float) -> PageRank:
         """The method on a graph."""

@@ -61,13 +61,10 @@ class RandomWalk:
         indptr, indices = np.asarray(graph.indptr, np.int64), np.asarray(graph.indices)
         weights = np.empty(0, np.float32) if graph.weights is None else np.asarray(graph.weights, np.float32)
         check_edges(len(graph), indptr, indices)
-        if len(weights) and (
-            len(weights) != len(indices) or not (np.isfinite(weights) & (weights >= 0)).all()
-        ):
-            raise InputError(
-                "the graph's edge weights must be finite and at least 0, one for each edge",
-                remedy="correct the weights, or leave them out",
-            )
+        fine = len(weights) == len(indices) and bool((np.isfinite(weights) & (weights >= 0)).all())
+        if len(weights) and not fine:
+            problem = "the graph's edge weights must be finite and at least 0, one for each edge"
+            raise InputError(problem, remedy="correct the weights, or leave them out")
         strengths = row_sums(indptr, weights) if len(weights) else np.diff(indptr).astype(np.float64)
         unit = strengths.sum() / max(len(indices), 1) or 1.0
         if graph.directed:

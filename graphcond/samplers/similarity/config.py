@@ -43,8 +43,7 @@ class SimilarityFields(ComponentConfig):
         Raises:
             InputError: there are no embeddings, or not those that the similarity reads.
         """
-        similarity: Similarity = self.make(embeddings=embeddings or NodeEmbeddings())
-        return similarity
+        return self.make(embeddings=embeddings or NodeEmbeddings())
 
 
 class TextImageConfig(SimilarityFields):
@@ -116,13 +115,11 @@ class BlendConfig(SimilarityFields):
 
     def requires(self) -> frozenset[Column]:
         """Those of the other similarity."""
-        required: frozenset[Column] = self.similarity.requires()
-        return required
+        return self.similarity.requires()
 
     def build(self, embeddings: NodeEmbeddings | None) -> Similarity:
         """The weighted sum over ``embeddings``."""
-        similarity: Similarity = self.make(similarity=self.similarity.build(embeddings))
-        return similarity
+        return self.make(similarity=self.similarity.build(embeddings))
 
 
 SIMILARITIES = by_kind((*SIMPLE, BlendConfig), GROUP, SimilarityFields)

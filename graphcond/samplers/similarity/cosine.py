@@ -17,50 +17,53 @@ if TYPE_CHECKING:
     from graphcond.samplers.similarity.gathered import Gathered
 
 
-class TextImageSimilarity(Similarity):
-    """The target's text against the candidates' pictures, as in InstructG2I.
+class RowSimilarity(Similarity):
+    """The target's row of the embeddings ``queries_from`` against the candidates' rows of ``keys_from``."""
 
-    The target's own picture is the one to be made, so it is never read.
-    """
+    queries_from: ClassVar[Column]
 
     def __init__(self, embeddings: NodeEmbeddings) -> None:
         super().__init__(embeddings)
-        self._texts = self._needed(embeddings, "texts")
-        if self._texts.shape[1] != self.keys.shape[1]:
+        self._rows = self._needed(embeddings, self.queries_from)
+        widths = self._rows.shape[1], self.keys.shape[1]
+        if widths[0] != widths[1]:
             raise InputError(
-                f"texts are {self._texts.shape[1]} wide and pictures {self.keys.shape[1]}",
+                f"{self.queries_from} are {widths[0]} wide and {self.keys_from} {widths[1]}",
                 place=type(self).__name__,
                 remedy="embed both by one model such as CLIP",
             )
-        if len(self._texts) != len(self.keys):
+        if len(self._rows) != len(self.keys):
             raise InputError(
-                f"there are {len(self._texts)} texts and {len(self.keys)} pictures",
+                f"there are {len(self._rows)} {self.queries_from} and {len(self.keys)} {self.keys_from}",
                 place=type(self).__name__,
                 remedy="give one row of each for every node",
             )
 
     def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
-        """The target's text embedding."""
-        return self._texts[target]
+        """The target's own row."""
+        return self._rows[target]
 
     def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
-        return self._texts[context.targets]
+        return self._rows[context.targets]
 
 
-class TextTextSimilarity(Similarity):
+class TextImageSimilarity(RowSimilarity):
+    """The target's text against the candidates' pictures, as in InstructG2I.
+
+    The target's own picture is the one to be made, so it is never read.
+    """
+
+    queries_from: ClassVar[Column] = "texts"
+
+
+class TextTextSimilarity(RowSimilarity):
     """The target's text against the candidates' texts, for graphs whose pictures are not informative.
 
     Pictures are not read, so candidates without one can be compared as well.
     """
 
+    queries_from: ClassVar[Column] = "texts"
     keys_from: ClassVar[Column] = "texts"
-
-    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
-        """The target's text embedding."""
-        return self.keys[target]
-
-    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
-        return self.keys[context.targets]
 
 
 class ConsensusSimilarity(Similarity):
@@ -104,20 +107,14 @@ class ImageImageSimilarity(Similarity):
         return picture
 
 
-class EmbeddingSimilarity(Similarity):
+class EmbeddingSimilarity(RowSimilarity):
     """The target's row of any precomputed node embedding against the candidates' rows.
 
     If that embedding was computed from the target's picture, then this reads it too.
     """
 
+    queries_from: ClassVar[Column] = "extra"
     keys_from: ClassVar[Column] = "extra"
-
-    def query(self, target: int, candidates: Ranking) -> Float[np.ndarray, " d"]:
-        """The target's own row."""
-        return self.keys[target]
-
-    def _queries(self, context: NeighborContext, candidates: Gathered) -> Float[np.ndarray, "b d"]:
-        return self.keys[context.targets]
 
 
 class BlendSimilarity(Similarity):
