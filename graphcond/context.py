@@ -257,6 +257,11 @@ class SceneFeatures(Shown):
         """True for targets whose scene has a node."""
         return self.present.any(1)
 
+    @property
+    def most_objects(self) -> int:
+        """Objects of the scene that has most; they come first among its nodes."""
+        return int(self.is_object.sum(1).max()) if len(self.is_object) else 0
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SceneFeatures:
         """The same features on another device, or with embeddings in another dtype."""
         return replace(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.config import TripleGCNConfig as TripleGCNConfig
     from graphcond.encoders.config import TripleTransformerConfig as TripleTransformerConfig
     from graphcond.encoders.graph_network import GraphNetwork as GraphNetwork
-    from graphcond.encoders.graph_networks import build_graph_network as build_graph_network
+    from graphcond.encoders.graph_network import build_graph_network as build_graph_network
     from graphcond.encoders.graph_qformer import GraphQFormer as GraphQFormer
     from graphcond.encoders.image_prompts import ImagePrompts as ImagePrompts
     from graphcond.encoders.layout import Layout as Layout

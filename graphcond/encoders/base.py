@@ -35,8 +35,7 @@ class Encoder(nn.Module, ABC, Generic[Read, Given]):
 
     def __call__(self, context: Read, text: TextTokens) -> Given:  # type: ignore[override]
         """Encode ``context``. What stands where nothing is present is not read, not even where it is NaN."""
-        given: Given = super().__call__(context.masked(), text)
-        return given
+        return super().__call__(context.masked(), text)
 
     def load_init(self) -> None:
         """Read the released weights that the encoder was told to start from.

@@ -60,7 +60,7 @@ class ClipGraph(Encoder[SceneFeatures, GraphTokens]):
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, 1 + n, c) for up to n objects in a scene; ``text`` is not read."""
-        count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
+        count = context.most_objects
         scene, objects = self._tokens(context)
         tokens = torch.cat([scene[:, None], objects[:, :count]], dim=1)
         return GraphTokens(

@@ -54,6 +54,9 @@ class EncoderFields(ComponentConfig):
     gives_alignment: ClassVar[bool] = False
     """True if its tokens come with a `graphcond.signals.Alignment` to the words of a sentence."""
 
+    not_taken: ClassVar[tuple[str, ...]] = ()
+    """Settings that the class does not take; `arguments` makes others of them."""
+
     offers: ClassVar[frozenset[str]] = frozenset()
     """Methods by which a pretraining objective may train it."""
 
@@ -73,8 +76,7 @@ class EncoderFields(ComponentConfig):
 
     def token_count(self) -> TokenCount:
         """Tokens that the encoder gives for any graph, as its class says."""
-        count: TokenCount = getattr(self.component_class(), "token_count", None)
-        return count
+        return getattr(self.component_class(), "token_count", None)
 
     def most_triples(self) -> int | None:
         """Most triples of a scene graph that are read, objects in none counted as one each; None for all."""
@@ -101,14 +103,18 @@ class EncoderFields(ComponentConfig):
         Raises:
             InputError: it does not fit the base.
         """
-        encoder: Encoder[Any, Any] = self.make(
-            feature_width=feature_width,
-            token_width=base.facts.token_width,
-            encode_prompt=base.encode_prompt,
-            token_spans=base.token_spans,
-            masks_padding=base.masks_padding,
-        )
-        return encoder
+        given = {
+            "feature_width": feature_width,
+            "token_width": base.facts.token_width,
+            "encode_prompt": base.encode_prompt,
+            "token_spans": base.token_spans,
+            "masks_padding": base.masks_padding,
+        }
+        return self.make(without=self.not_taken, **given | self.arguments(feature_width, base))
+
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """Arguments of the class that are made from settings."""
+        return {}
 
 
 class RelatingFields(EncoderFields):
@@ -245,18 +251,13 @@ class NeighborMeanConfig(RelatingFields):
         """As the setting says."""
         return self.tokens
 
-    def build(
-        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Encoder[Any, Any]:
-        """The encoder for a base, reading neighbor embeddings of ``feature_width``; no projection is used.
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """The names of the relations.
 
         Raises:
-            InputError: ``relations`` have no names yet.
+            InputError: they have none yet.
         """
-        encoder: Encoder[Any, Any] = self.make(
-            feature_width=feature_width, token_width=base.facts.token_width, relations=self.relation_names()
-        )
-        return encoder
+        return {"relations": self.relation_names()}
 
 
 class ImagePromptsConfig(EncoderFields):
@@ -397,6 +398,7 @@ class PhraseTokensConfig(EncoderFields):
     component = "graphcond.encoders.phrase_tokens:PhraseTokens"
     reads = SceneFeatures
     offers = frozenset({"predicted_boxes"})
+    not_taken = ("layers", "node_width")
     kind: Literal["phrase_tokens"] = "phrase_tokens"
     network: GraphNetworkKind = "triple_gcn"
     """The graph network from which boxes are predicted where a scene gives none."""
@@ -405,15 +407,12 @@ class PhraseTokensConfig(EncoderFields):
     node_width: int = Field(128, ge=1, le=65_536)
     """Width of the vectors inside the graph network."""
 
-    def build(
-        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Encoder[Any, Any]:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        from graphcond.encoders.graph_networks import build_graph_network
-        from graphcond.encoders.phrase_tokens import PhraseTokens
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """The graph network."""
+        from graphcond.encoders.graph_network import build_graph_network
 
         network = build_graph_network(self.network, feature_width, width=self.node_width, layers=self.layers)
-        return PhraseTokens(network, encode_prompt=base.encode_prompt, token_spans=base.token_spans)
+        return {"network": network}
 
 
 class SGAdapterConfig(EncoderFields):
@@ -438,6 +437,7 @@ class SentenceGraphConfig(EncoderFields):
     component = "graphcond.encoders.sentence_graph:SentenceGraph"
     reads = SceneFeatures
     gives_alignment = True
+    not_taken = ("node_width",)
     kind: Literal["sentence_graph"] = "sentence_graph"
     node_width: int = Field(512, ge=1, le=65_536)
     """Width of the vectors inside."""
@@ -446,19 +446,9 @@ class SentenceGraphConfig(EncoderFields):
     layers: int = Field(5, ge=1, le=64)
     """Convolutions behind the first."""
 
-    def build(
-        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Encoder[Any, Any]:
-        """The encoder for a base, which reads words itself; neither embeddings nor projection are used."""
-        encoder: Encoder[Any, Any] = self.make(
-            without=("node_width",),
-            width=self.node_width,
-            token_width=base.facts.token_width,
-            encode_prompt=base.encode_prompt,
-            token_spans=base.token_spans,
-            masks_padding=base.masks_padding,
-        )
-        return encoder
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """The width under the class's name for it."""
+        return {"width": self.node_width}
 
 
 class LayoutConfig(EncoderFields):
@@ -468,6 +458,7 @@ class LayoutConfig(EncoderFields):
     reads = SceneFeatures
     gives = LayoutMap
     offers = frozenset({"predicted_boxes"})
+    not_taken = ("layers", "node_width", "backend")
     kind: Literal["layout"] = "layout"
     network: GraphNetworkKind = "triple_gcn"
     """The graph network that describes each object, and another of its kind that places it."""
@@ -484,21 +475,15 @@ class LayoutConfig(EncoderFields):
     given_boxes: bool = True
     """Put objects into the boxes that a scene gives; otherwise always into predicted ones."""
 
-    def build(
-        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Encoder[Any, Any]:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        from graphcond.encoders.graph_networks import build_graph_network
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """The graph network, and the size that follows the base."""
+        from graphcond.encoders.graph_network import build_graph_network
 
         network = build_graph_network(
             self.network, feature_width, width=self.node_width, layers=self.layers, backend=self.backend
         )
-        encoder: Encoder[Any, Any] = self.make(
-            without=("layers", "node_width", "backend"),
-            network=network,
-            size=self.size or base.facts.default_size // base.facts.pixels_per_latent,
-        )
-        return encoder
+        size = self.size or base.facts.default_size // base.facts.pixels_per_latent
+        return {"network": network, "size": size}
 
 
 class TripleTransformerConfig(EncoderFields):
@@ -507,6 +492,7 @@ class TripleTransformerConfig(EncoderFields):
     component = "graphcond.encoders.triple_transformer:TripleTransformer"
     reads = SceneFeatures
     offers = frozenset({"embed_scenes", "predicted_boxes", "object_tokens"})
+    not_taken = ("node_width", "added_to")
     kind: Literal["triple_transformer"] = "triple_transformer"
     node_width: int = Field(256, ge=1, le=65_536)
     """Width of the transformer; 768 is BERT's."""
@@ -546,20 +532,13 @@ class TripleTransformerConfig(EncoderFields):
         """As many as a prompt has, for the sentence; by themselves, one for each triple."""
         return "prompt" if self.added_to else None
 
-    def build(
-        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Encoder[Any, Any]:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        encoder: Encoder[Any, Any] = self.make(
-            without=("node_width", "added_to"),
-            feature_width=feature_width,
-            token_width=base.facts.token_width,
-            width=self.node_width,
-            sentence=base.encode_prompt if self.added_to else None,
-            token_spans=base.token_spans if self.added_to and self.predict_boxes else None,
-            masks_padding=base.masks_padding,
-        )
-        return encoder
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """What reads the sentence that the graph is added to, if it is."""
+        return {
+            "width": self.node_width,
+            "sentence": base.encode_prompt if self.added_to else None,
+            "token_spans": base.token_spans if self.added_to and self.predict_boxes else None,
+        }
 
 
 class ClipGraphConfig(EncoderFields):
@@ -568,6 +547,7 @@ class ClipGraphConfig(EncoderFields):
     component = "graphcond.encoders.clip_graph:ClipGraph"
     reads = SceneFeatures
     offers = frozenset({"embed_scenes", "object_tokens"})
+    not_taken = ("layers", "node_width")
     kind: Literal["clip_graph"] = "clip_graph"
     network: GraphNetworkKind = "triple_gcn"
     """The graph network under it."""
@@ -578,45 +558,31 @@ class ClipGraphConfig(EncoderFields):
     node_vectors: bool = True
     """Fuse each object's vector too, which knows its attributes and relations; the paper does not."""
 
-    def build(
-        self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
-    ) -> Encoder[Any, Any]:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
-        from graphcond.encoders.graph_networks import build_graph_network
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """The graph network."""
+        from graphcond.encoders.graph_network import build_graph_network
 
-        encoder: Encoder[Any, Any] = self.make(
-            without=("layers", "node_width"),
-            network=build_graph_network(
-                self.network, feature_width, width=self.node_width, layers=self.layers
-            ),
-            feature_width=feature_width,
-            token_width=base.facts.token_width,
-        )
-        return encoder
+        network = build_graph_network(self.network, feature_width, width=self.node_width, layers=self.layers)
+        return {"network": network}
 
 
-def _encoders() -> dict[str, type[ComponentConfig]]:
-    return by_kind(
-        (
-            GraphQFormerConfig,
-            NeighborMeanConfig,
-            ImagePromptsConfig,
-            TripleGCNConfig,
-            GCNConfig,
-            SageConfig,
-            GatConfig,
-            SentenceConfig,
-            PhraseTokensConfig,
-            SGAdapterConfig,
-            SentenceGraphConfig,
-            LayoutConfig,
-            TripleTransformerConfig,
-            ClipGraphConfig,
-        ),
-        "graphcond.encoders",
-        EncoderFields,
-    )
-
+OWN = (
+    GraphQFormerConfig,
+    NeighborMeanConfig,
+    ImagePromptsConfig,
+    TripleGCNConfig,
+    GCNConfig,
+    SageConfig,
+    GatConfig,
+    SentenceConfig,
+    PhraseTokensConfig,
+    SGAdapterConfig,
+    SentenceGraphConfig,
+    LayoutConfig,
+    TripleTransformerConfig,
+    ClipGraphConfig,
+)
+"""The configs of the package's own encoders."""
 
 if TYPE_CHECKING:
     ENCODERS: dict[str, type[ComponentConfig]]
@@ -624,4 +590,9 @@ if TYPE_CHECKING:
     EncoderConfig: TypeAlias = EncoderFields
     """The pydantic type of an encoder in a recipe."""
 else:
-    __getattr__ = lazy_registry(__name__, "ENCODERS", "EncoderConfig", _encoders)
+    __getattr__ = lazy_registry(
+        __name__,
+        "ENCODERS",
+        "EncoderConfig",
+        lambda: by_kind(OWN, "graphcond.encoders", EncoderFields),
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
 from graphcond.encoders.scene_graphs import PackedScenes, picked, summed
@@ -43,21 +42,14 @@ class GatLayer(GraphLayer):
         sources = torch.cat([graph.subjects, graph.objects, own])
         targets = torch.cat([graph.objects, graph.subjects, own])
         told = picked(self.told(nodes), sources) + torch.cat([there, back, torch.zeros_like(nodes)])
-        weights = self._weights(picked(self.asking(nodes), targets) + told, targets, len(nodes))
+        pairs = rearrange(picked(self.asking(nodes), targets) + told, "m (h w) -> m h w", h=self.heads)
+        scores = (F.leaky_relu(pairs, SLOPE) * self.score).sum(-1)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        # The shares of the messages to one node sum to 1 in every head.
+        index, none = targets[:, None].expand_as(scores), scores.new_zeros(len(nodes), self.heads)
+        highest = none.scatter_reduce(0, index, scores.detach(), "amax", include_self=False)
+        raised = (scores - highest[targets]).exp()
+        weights = raised / picked(summed(raised, targets, len(nodes)), targets)
         parts = rearrange(told, "m (h w) -> m h w", h=self.heads) * weights[..., None]
         heard = summed(rearrange(parts, "m h w -> m (h w)"), targets, len(nodes))
         return graph.having(graph.nodes + self.out(heard), graph.predicates)
-
-    def _weights(
-        self, pairs: Float[Tensor, "m w"], targets: Int64[Tensor, " m"], count: int
-    ) -> Float[Tensor, "m h"]:
-        """Shares of the messages to one node, which sum to 1 in every head."""
-        activated = F.leaky_relu(rearrange(pairs, "m (h w) -> m h w", h=self.heads), SLOPE)
-        scores = (activated * self.score).sum(-1)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        index = targets[:, None].expand_as(scores)
-        highest = scores.new_zeros(count, self.heads).scatter_reduce(
-            0, index, scores.detach(), "amax", include_self=False
-        )
-        raised = (scores - highest[targets]).exp()
-        return raised / picked(summed(raised, targets, count), targets)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphcond.context import SceneFeatures
+from graphcond.encoders.config import (
+    Backend,
+    GatConfig,
+    GCNConfig,
+    GraphNetworkKind,
+    ObjectTokensConfig,
+    SageConfig,
+    TripleGCNConfig,
+)
 from graphcond.encoders.scene_graphs import PackedScenes, pack
 
 
@@ -52,3 +61,33 @@ class GraphNetwork(nn.Module):
         for layer in self.layers:
             graph = layer(graph)
         return graph.having(self.norm(graph.nodes), graph.predicates).unpack()
+
+
+def build_graph_network(
+    kind: GraphNetworkKind,
+    input_width: int,
+    *,
+    width: int = 128,
+    layers: int | None = None,
+    backend: Backend = "auto",
+) -> GraphNetwork:
+    """A graph network with the settings of the encoder of that kind.
+
+    Args:
+        kind: as encoders are called.
+        input_width: d, width of the words' embeddings.
+        width: of the vectors it gives.
+        layers: rounds; as many as the encoder takes unless given.
+        backend: read by ``gcn``; the others know torch alone.
+
+    Raises:
+        InputError: DGL is requested and cannot be imported.
+    """
+    known = (TripleGCNConfig, GCNConfig, SageConfig, GatConfig)
+    configs: dict[str, type[ObjectTokensConfig]] = {one.kind_name(): one for one in known}
+    settings: dict[str, Any] = {"node_width": width}
+    if layers is not None:
+        settings["layers"] = layers
+    if kind == "gcn":
+        settings["backend"] = backend
+    return configs[kind](**settings).network(input_width)

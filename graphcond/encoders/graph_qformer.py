@@ -34,12 +34,8 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         feature_width: d, width of a neighbor's embedding.
         token_width: c, width of the graph tokens, the base's cross-attention width. Where the text
             transformer is narrower, a last linear layer leads from its states to the tokens.
-        tokens_per_neighbor: tokens that one embedding becomes.
-        cross_attention_every: layers 0, n, 2n ... attend to the neighbors.
-        zero_start: start the output of every cross-attention at zero.
-        neighbor_self_attention: neighbor tokens attend to each other before they are read.
-        normalize_embeddings: bring embeddings to one length first.
         relations: names of the relations whose learned vectors are added to the neighbor tokens.
+        **settings: those of `GraphQFormerConfig`.
     """
 
     token_count = "prompt"
@@ -110,13 +106,10 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         norm, proj = self.text_model.final_layer_norm, self.projector.proj
         width, tokens = norm.weight.shape[0], self.projector.tokens
         if text_projection.shape != (proj.in_features, width) or proj.out_features != tokens * width:
-            raise ValueError(
-                f"a projection of shape {tuple(text_projection.shape)} does not fit this encoder"
-            )
-        nothing = proj.weight.new_zeros(1, 0, width)
-        before = self.text_model.encoder(
-            self.text_model.embeddings(empty_prompt), nothing, nothing[..., 0].bool()
-        )[0, 1]
+            shape = tuple(text_projection.shape)
+            raise ValueError(f"a projection of shape {shape} does not fit this encoder")
+        nothing, prompt = proj.weight.new_zeros(1, 0, width), self.text_model.embeddings(empty_prompt)
+        before = self.text_model.encoder(prompt, nothing, nothing[..., 0].bool())[0, 1]
         back = torch.linalg.pinv(text_projection)
         rest = norm(before) - back @ (text_projection @ norm(before))
         # Factors near 1 tell the tokens of one neighbor apart, so that they can learn to differ.

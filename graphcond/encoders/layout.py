@@ -113,9 +113,7 @@ class Layout(Encoder[SceneFeatures, LayoutMap]):
 
     Args:
         network: gives a vector for each node; a copy of it does the placing.
-        channels: C, width of the features.
-        size: cells a side of the layout.
-        given_boxes: whether known boxes are taken.
+        **settings: those of `LayoutConfig`.
     """
 
     reads = SceneFeatures

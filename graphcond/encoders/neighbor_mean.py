@@ -24,9 +24,8 @@ class NeighborMean(Encoder[NeighborFeatures, GraphTokens]):
     Args:
         feature_width: d, width of a neighbor's embedding.
         token_width: c, width of the base's context tokens.
-        tokens: graph tokens per target.
-        hidden: width of the hidden layer.
         relations: names of the relations that weigh a neighbor's embedding, each feature by a learned factor.
+        **settings: those of `NeighborMeanConfig`.
     """
 
     def __init__(

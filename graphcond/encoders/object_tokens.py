@@ -41,8 +41,7 @@ class ObjectTokens(Encoder[SceneFeatures, GraphTokens]):
 
     def object_tokens(self, context: SceneFeatures) -> Float[Tensor, "b n c"]:
         """A token for each node; meant for objects only."""
-        tokens: Tensor = self.out(self.network(context))
-        return tokens
+        return self.out(self.network(context))
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, n, c) for up to n objects in a scene; ``text`` is not read."""
@@ -61,7 +60,7 @@ def at_objects(
     tokens: Float[Tensor, "b n c"], context: SceneFeatures, predictor: BoxPredictor | None
 ) -> GraphTokens:
     """The tokens of the objects among all nodes, at their places."""
-    count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
+    count = context.most_objects
     boxes, boxed = places_of(context, predictor)
     return GraphTokens(tokens[:, :count], context.is_object[:, :count], boxes[:, :count], boxed[:, :count])
 
@@ -83,7 +82,6 @@ def boxes_by(predictor: BoxPredictor | None, context: SceneFeatures) -> Float[Te
         InputError: there is no predictor.
     """
     if predictor is None:
-        raise InputError(
-            "this encoder predicts no boxes", place="encoder.predict_boxes", remedy="set it to true"
-        )
+        problem = "this encoder predicts no boxes"
+        raise InputError(problem, place="encoder.predict_boxes", remedy="set it to true")
     return predictor(context)

@@ -46,7 +46,7 @@ class PhraseTokens(Encoder[SceneFeatures, GraphTokens]):
 
     def forward(self, context: SceneFeatures, text: TextTokens) -> GraphTokens:
         """Tokens (b, objects x words, c), an object's one after another; ``text`` is not read."""
-        count = int(context.is_object.sum(1).max()) if len(context.is_object) else 0
+        count = context.most_objects
         names = names_of(context)
         distinct = sorted({name for scene in names for name in scene})
         with torch.no_grad():

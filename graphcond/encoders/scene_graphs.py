@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphcond.context import SceneFeatures
 
@@ -80,3 +81,19 @@ def averaged(
 ) -> Float[Tensor, "count w"]:
     """The mean of the messages that each node gets; zero where there is none."""
     return summed(messages, targets, count) / counted(targets, count).clamp(min=1)[:, None]
+
+
+def proposed(
+    graph: PackedScenes, propose: nn.Module, sizes: Sequence[int]
+) -> tuple[Float[Tensor, "p w"], Float[Tensor, "e w_e"]]:
+    """The mean of what triples propose to each node, and what they propose for their predicates.
+
+    Args:
+        graph: the vectors that ``propose`` reads: subject, predicate and object side by side.
+        propose: a network.
+        sizes: the widths of what it gives, for the subject, the predicate and the object.
+    """
+    ends = picked(graph.nodes, graph.subjects), graph.predicates, picked(graph.nodes, graph.objects)
+    to_subject, predicates, to_object = propose(torch.cat(ends, dim=-1)).split(list(sizes), dim=-1)
+    rows = torch.cat([graph.subjects, graph.objects])
+    return averaged(torch.cat([to_subject, to_object]), rows, len(graph.nodes)), predicates

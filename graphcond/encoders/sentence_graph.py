@@ -16,7 +16,7 @@ from graphcond.encoders.alignment import node_words, predicate_words
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.config import SentenceGraphConfig
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, averaged, pack, picked
+from graphcond.encoders.scene_graphs import PackedScenes, pack, proposed
 from graphcond.signals import Alignment, GraphTokens, TextTokens
 
 DEFAULT = SentenceGraphConfig.model_construct()
@@ -41,13 +41,7 @@ class TripleConv(GraphLayer):
 
     def forward(self, graph: PackedScenes) -> PackedScenes:
         """The graph with new vectors; nodes in no triple all get the same."""
-        triples = torch.cat(
-            [picked(graph.nodes, graph.subjects), graph.predicates, picked(graph.nodes, graph.objects)],
-            dim=-1,
-        )
-        to_subject, predicates, to_object = self.net1(triples).split(self.sizes, dim=-1)
-        ends = torch.cat([graph.subjects, graph.objects])
-        pooled = averaged(torch.cat([to_subject, to_object]), ends, len(graph.nodes))
+        pooled, predicates = proposed(graph, self.net1, self.sizes)
         return graph.having(self.net2(pooled.to(predicates.dtype)), predicates)
 
 
@@ -73,8 +67,7 @@ class SentenceGraph(Encoder[SceneFeatures, GraphTokens]):
         encode_prompt: the base's.
         token_spans: the base's.
         width: of the vectors inside.
-        hidden: width of the convolution's hidden layers.
-        layers: convolutions behind the first.
+        **settings: those of `SentenceGraphConfig`.
         masks_padding: hide the padding of the sentence, as the base hides that of prompts.
     """
 

@@ -36,9 +36,8 @@ class SGAdapter(Encoder[SceneFeatures, GraphTokens]):
         token_width: c, width of the base's context tokens.
         encode_prompt: the base's.
         token_spans: the base's.
-        heads: of the attention.
-        masked: tokens look at the triples that they belong to, and at no others.
         masks_padding: hide the padding of the sentence, as the base hides that of prompts.
+        **settings: those of `SGAdapterConfig`.
     """
 
     reads = SceneFeatures

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, averaged, picked
+from graphcond.encoders.scene_graphs import PackedScenes, proposed
 
 
 class TripleConvolution(GraphLayer):
@@ -32,9 +31,6 @@ class TripleConvolution(GraphLayer):
 
     def forward(self, graph: PackedScenes) -> PackedScenes:
         """Nodes and predicates with what their triples say added to them."""
-        nodes, predicates = self.node_norm(graph.nodes), self.predicate_norm(graph.predicates)
-        triples = torch.cat([picked(nodes, graph.subjects), predicates, picked(nodes, graph.objects)], dim=-1)
-        to_subject, change, to_object = self.propose(triples).split(self.sizes, dim=-1)
-        ends = torch.cat([graph.subjects, graph.objects])
-        pooled = averaged(torch.cat([to_subject, to_object]), ends, len(nodes))
+        normed = graph.having(self.node_norm(graph.nodes), self.predicate_norm(graph.predicates))
+        pooled, change = proposed(normed, self.propose, self.sizes)
         return graph.having(graph.nodes + self.combine(pooled), graph.predicates + change)

@@ -17,7 +17,7 @@ from graphcond.encoders.alignment import name_words
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.boxes import BoxPredictor
 from graphcond.encoders.config import TripleTransformerConfig
-from graphcond.encoders.graph_networks import build_graph_network
+from graphcond.encoders.graph_network import build_graph_network
 from graphcond.encoders.object_tokens import at_objects, boxes_by, places_of
 from graphcond.encoders.scene_graphs import averaged
 from graphcond.errors import InputError
@@ -127,8 +127,7 @@ class ObjectReadout(nn.Module):
         rows = torch.cat([scene * nodes + items.ends[scene, number, end] for end in (0, 1)])
         heard = averaged(told, rows, scenes * nodes).unflatten(0, (scenes, nodes))
         known = self.words(context.nodes) + self.attributes(mean_attribute(context))
-        tokens: Tensor = self.out(self.norm(known + heard.to(known.dtype)))
-        return tokens
+        return self.out(self.norm(known + heard.to(known.dtype)))
 
 
 @checked(TripleTransformerConfig)
@@ -151,16 +150,10 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         feature_width: d, width of the words' embeddings.
         token_width: c, width of the base's context tokens.
         width: of the transformer.
-        layers: of the transformer.
-        heads: of its attention.
-        triples: positions beside the first.
         sentence: the base's `encode_prompt`, to give the sentence with the graph added to it.
         token_spans: the base's `token_spans`, to give the words of an object its box.
-        graph_weight: weight of the graph beside the sentence.
         masks_padding: hide the padding of the sentence, as the base hides that of prompts.
-        tokens: one for each triple, or one for each object.
-        predict_boxes: predict the boxes that a scene does not give.
-        box_layers: rounds of the convolution that predicts them.
+        **settings: those of `TripleTransformerConfig`.
     """
 
     reads = SceneFeatures
@@ -224,18 +217,14 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
         graph = self.graph_weight * self.out(states[:, :1])
         hidden = sentence.hidden + graph.to(sentence.hidden.dtype)
         here = present[:, :1] & sentence.attended(self.masks_padding)
-        return GraphTokens(hidden, here, *self._places_of_words(context))
-
-    def _places_of_words(
-        self, context: SceneFeatures
-    ) -> tuple[Float[Tensor, "b n 4"] | None, Bool[Tensor, "b n"] | None]:
-        """The boxes of the sentence's tokens and which have one: the words of objects."""
         if self._spans is None or not context.present.shape[1]:
-            return None, None
+            return GraphTokens(hidden, here)
+        # The words of an object have its box.
         words = name_words(context, self._spans(context.sentences))
         boxes, boxed = places_of(context, self.box_predictor)
         owner = words.long().argmax(1, keepdim=True).transpose(1, 2)
-        return boxes.take_along_dim(owner, dim=1), words.any(1) & boxed.take_along_dim(owner[..., 0], dim=1)
+        of_words = words.any(1) & boxed.take_along_dim(owner[..., 0], dim=1)
+        return GraphTokens(hidden, here, boxes.take_along_dim(owner, dim=1), of_words)
 
     def embed_scenes(self, context: SceneFeatures) -> Float[Tensor, "b c"]:
         """Each scene as one vector, its first token; for an empty scene, the token of that position alone."""
@@ -248,12 +237,10 @@ class TripleTransformer(Encoder[SceneFeatures, GraphTokens]):
             InputError: the encoder gives no tokens of objects.
         """
         if self.objects is None:
-            raise InputError(
-                "this encoder gives no tokens of objects", place="encoder.tokens", remedy="set it to objects"
-            )
+            problem = "this encoder gives no tokens of objects"
+            raise InputError(problem, place="encoder.tokens", remedy="set it to objects")
         states, items = self._states(context)
-        tokens: Tensor = self.objects(context.masked().to(dtype=states.dtype), items, states[:, 1:])
-        return tokens
+        return self.objects(context.masked().to(dtype=states.dtype), items, states[:, 1:])
 
     def predicted_boxes(self, context: SceneFeatures) -> Float[Tensor, "b n 4"]:
         """Boxes x0 y0 x1 y1 in 0..1 of all nodes, as the graph alone tells; meant for objects only.

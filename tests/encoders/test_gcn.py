@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from graphcond.encoders import GCNConfig, build_graph_network
-from graphcond.encoders.dgl_backend import uses_dgl, why_no_dgl
+from graphcond.encoders.gcn import uses_dgl, why_no_dgl
 from graphcond.errors import InputError
 from tests.builders import FEATURE_WIDTH
 from tests.scene_builders import SHEEP, read_scenes
