@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -26,9 +27,8 @@ from graphcond.io.pictures import to_rgb
 Item = TypeVar("Item")
 
 
-@runtime_checkable
-class FeatureExtractor(Protocol):
-    """A network that embeds pictures. Any object with these members is accepted."""
+class Embedder(Protocol):
+    """A network that makes embeddings. Any object with these members is accepted."""
 
     @property
     def identity(self) -> str:
@@ -37,22 +37,19 @@ class FeatureExtractor(Protocol):
     @property
     def width(self) -> int:
         """Length of one embedding."""
+
+
+@runtime_checkable
+class FeatureExtractor(Embedder, Protocol):
+    """A network that embeds pictures."""
 
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each picture, not normalized."""
 
 
 @runtime_checkable
-class TextEmbedder(Protocol):
+class TextEmbedder(Embedder, Protocol):
     """A network that embeds texts, such as words of scene graphs."""
-
-    @property
-    def identity(self) -> str:
-        """A name that changes whenever the embeddings would: the key under which they are cached."""
-
-    @property
-    def width(self) -> int:
-        """Length of one embedding."""
 
     def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each text, not normalized."""
@@ -123,10 +120,8 @@ class PretrainedExtractor(FrozenNetwork):
     """A transformers model with the preprocessing of its pictures.
 
     Args:
-        model: the network, on the device and in the dtype it shall run in; it is set to ``eval``.
         processor: transformers' image processor, in its Pillow variant.
-        name: where the model came from, for people.
-        batch_size: how many pictures or texts go through the network at once.
+        **network: further arguments of `FrozenNetwork`.
     """
 
     def __init__(self, model: Any, processor: Any, *, name: str, batch_size: int = 32) -> None:
@@ -139,12 +134,13 @@ class PretrainedExtractor(FrozenNetwork):
 
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each picture of any mode, not normalized."""
-        return self._in_batches(pictures, self._encode_pictures)
 
-    def _encode_pictures(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
-        plain = [self._plain(picture) for picture in pictures]
-        pixels = self.processor(plain, return_tensors="pt").pixel_values
-        return self._encode(pixels.to(self.model.device, self.model.dtype))
+        def encode(some: Sequence[Image.Image]) -> Float[Tensor, "b d"]:
+            plain = [self._plain(picture) for picture in some]
+            pixels = self.processor(plain, return_tensors="pt").pixel_values
+            return self._encode(pixels.to(self.model.device, self.model.dtype))
+
+        return self._in_batches(pictures, encode)
 
     def _plain(self, picture: Image.Image) -> Image.Image:
         """The picture in RGB: upright, transparency becomes white."""
@@ -179,13 +175,13 @@ class ClipExtractor(PretrainedExtractor):
         Raises:
             InputError: the model is missing, damaged, or not a complete CLIP.
         """
-        folder = PACKAGED[name] / "clip" if name in PACKAGED else name
-        if _model_type(Path(folder)) == "clip_vision_model":
-            raise InputError(
-                "the folder holds the picture half of a CLIP alone",
-                place=folder,
-                remedy="use features of kind clip_vision, or a whole CLIP",
-            )
+        folder, half = PACKAGED[name] / "clip" if name in PACKAGED else name, False
+        with suppress(InputError, AttributeError):  # a config that does not say its type fails on loading
+            half = read_json(Path(folder) / "config.json").get("model_type") == "clip_vision_model"
+        if half:
+            problem = "the folder holds the picture half of a CLIP alone"
+            remedy = "use features of kind clip_vision, or a whole CLIP"
+            raise InputError(problem, place=folder, remedy=remedy)
         model = load_network(CLIPModel, folder, device, dtype)
         processor = clip_processor(folder, model.config.vision_config.image_size)
         tokenizer = load_pretrained(CLIPTokenizer, folder)
@@ -203,18 +199,19 @@ class ClipExtractor(PretrainedExtractor):
 
     def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each text, not normalized; texts are cut to CLIP's text length."""
-        return self._in_batches(texts, self._encode_texts)
+
+        def encode(some: Sequence[str]) -> Float[Tensor, "b d"]:
+            length = self.model.config.text_config.max_position_embeddings
+            tokens = self.tokenizer(
+                list(some), padding=True, truncation=True, max_length=length, return_tensors="pt"
+            ).to(self.model.device)
+            read = self.model.text_model(tokens.input_ids, attention_mask=tokens.attention_mask)
+            return self.model.text_projection(read.pooler_output)
+
+        return self._in_batches(texts, encode)
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         return self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output)
-
-    def _encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
-        length = self.model.config.text_config.max_position_embeddings
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt"
-        ).to(self.model.device)
-        pooled = self.model.text_model(tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
-        return self.model.text_projection(pooled)
 
     def _preprocessing(self) -> str:
         return super()._preprocessing() + tokenizer_settings(self.tokenizer)
@@ -245,14 +242,6 @@ class DinoExtractor(PretrainedExtractor):
 
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         return self.model(pixels).pooler_output
-
-
-def _model_type(folder: Path) -> Any:
-    """The model type in a model's config; None if the config does not say it, which fails on loading."""
-    try:
-        return read_json(folder / "config.json").get("model_type")
-    except (InputError, AttributeError):
-        return None
 
 
 def tokenizer_settings(tokenizer: Any) -> str:

@@ -108,7 +108,13 @@ class FeatureCache:
                 query = f"SELECT path, state, digest FROM files WHERE path IN ({', '.join('?' * len(part))})"
                 known |= {name: (state, digest) for name, state, digest in database.execute(query, part)}
             for path, name in names.items():
-                state, settled = _file_state(path)
+                try:
+                    stat = path.stat()
+                except OSError as error:
+                    raise unreadable(path, error) from None
+                changed = max(stat.st_mtime_ns, stat.st_ctime_ns)
+                settled = time.time_ns() - changed > SETTLED * 1e9
+                state = f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
                 before, digest = known.get(name, ("", ""))
                 if before != state:
                     digest = file_digest(path)
@@ -317,18 +323,3 @@ def cached_texts(
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _file_state(path: Path) -> tuple[str, bool]:
-    """A mark that changes with the file, and True if the mark is certain to show the next change.
-
-    Raises:
-        InputError: the file cannot be found.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    changed = max(found.st_mtime_ns, found.st_ctime_ns)
-    state = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-    return state, time.time_ns() - changed > SETTLED * 1e9

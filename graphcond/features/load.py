@@ -63,17 +63,11 @@ class Extractors:
             case ClipVisionFeatures(model=model):
                 return ClipVisionExtractor.from_pretrained(model, device=self.device)
             case FileFeatures(path=path):
-                raise InputError(
-                    "embeddings come from a file, so pictures cannot be embedded",
-                    place=f"features.path: {path}",
-                    remedy="generate for nodes of that graph, or use features of kind clip",
-                )
+                remedy = "generate for nodes of that graph, or use features of kind clip"
+                raise _in_file(path, "pictures", remedy)
             case TextFeatures() | TinyBertFeatures():
-                raise InputError(
-                    f"'{self.features.kind}' embeds words, not pictures",
-                    place="features.kind",
-                    remedy="use features of kind clip",
-                )
+                problem = f"'{self.features.kind}' embeds words, not pictures"
+                raise InputError(problem, place="features.kind", remedy="use features of kind clip")
 
     @cached_property
     def words(self) -> WordExtractor:
@@ -88,11 +82,7 @@ class Extractors:
             case TinyBertFeatures():
                 return TextModelExtractor.from_pretrained("tiny-bert", device=self.device)
             case FileFeatures(path=path):
-                raise InputError(
-                    "embeddings come from a file, so words cannot be embedded",
-                    place=f"features.path: {path}",
-                    remedy="use features of kind clip or text",
-                )
+                raise _in_file(path, "words", "use features of kind clip or text")
             case _:
                 return self.clip
 
@@ -104,11 +94,8 @@ class Extractors:
             InputError: as `pictures`, or it is the picture half alone.
         """
         if isinstance(self.pictures, ClipVisionExtractor):
-            raise InputError(
-                "'clip_vision' embeds pictures only, and texts are needed too",
-                place="features.kind",
-                remedy="use features of kind clip",
-            )
+            problem = "'clip_vision' embeds pictures only, and texts are needed too"
+            raise InputError(problem, place="features.kind", remedy="use features of kind clip")
         return self.pictures
 
     def loaded_from(self, name: str) -> ClipExtractor | None:
@@ -137,6 +124,11 @@ class Extractors:
         if isinstance(self.features, FileFeatures):
             return NodeEmbeddings(extra=load_embeddings(self.features.path, len(texts)))
         return node_embeddings(self.pictures, pictures, texts, FeatureCache(), progress)
+
+
+def _in_file(path: Path, what: str, remedy: str) -> InputError:
+    problem = f"embeddings come from a file, so {what} cannot be embedded"
+    return InputError(problem, place=f"features.path: {path}", remedy=remedy)
 
 
 def node_embeddings(

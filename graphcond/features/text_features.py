@@ -28,10 +28,8 @@ class TextModelExtractor(FrozenNetwork):
     """A text as the mean of the last hidden states of its tokens, those that open and close it included.
 
     Args:
-        model: the network.
-        tokenizer: its tokenizer.
-        name: where it came from, for people.
-        batch_size: how many texts go through the network at once.
+        tokenizer: the network's.
+        **network: further arguments of `FrozenNetwork`.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, batch_size: int = 32) -> None:
@@ -74,19 +72,19 @@ class TextModelExtractor(FrozenNetwork):
 
     def embed_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
         """One embedding for each text, not normalized; zero for a text without any token."""
-        return self._in_batches(texts, self._encode_texts)
 
-    def _encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:
-        tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self._length(), return_tensors="pt"
-        ).to(self.model.device)
-        if not tokens.input_ids.shape[1]:
-            return torch.zeros(len(texts), self.width)
-        hidden = self.model(
-            input_ids=tokens.input_ids.long(), attention_mask=tokens.attention_mask
-        ).last_hidden_state.float()
-        here = tokens.attention_mask[..., None].float()
-        return (hidden * here).sum(1) / here.sum(1).clamp(min=1)
+        def encode(some: Sequence[str]) -> Float[Tensor, "b d"]:
+            tokens = self.tokenizer(
+                list(some), padding=True, truncation=True, max_length=self._length(), return_tensors="pt"
+            ).to(self.model.device)
+            if not tokens.input_ids.shape[1]:
+                return torch.zeros(len(some), self.width)
+            mask = tokens.attention_mask
+            read = self.model(input_ids=tokens.input_ids.long(), attention_mask=mask)
+            here = mask[..., None].float()
+            return (read.last_hidden_state.float() * here).sum(1) / here.sum(1).clamp(min=1)
+
+        return self._in_batches(texts, encode)
 
     def _length(self) -> int:
         limits = (

@@ -95,7 +95,7 @@ def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
     folder = default_cache_folder() / room / key
     try:
         with atomic_folder(folder) as new:
-            free = _free_bytes(new)
+            free = shutil.disk_usage(new).free
             if needed > free:
                 lacks = f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
                 raise OSError(errno.ENOSPC, lacks)
@@ -107,10 +107,6 @@ def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
             place=folder,
             remedy=f"{error.remedy} (GRAPHCOND_CACHE)",
         ) from error
-
-
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
 
 
 @dataclass(frozen=True)

@@ -64,51 +64,39 @@ def _acquired(file: Path, work: str) -> TextIO:
     while True:
         opened = file.open("a+", encoding="utf-8")
         try:
-            _flock(opened, file)
+            import fcntl
+
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             opened.seek(0)
             holder = opened.read()
             opened.close()
-            raise _in_use(file, work, holder) from None
+            try:
+                who = parse_json(holder, file)
+                process = f"process {who['pid']} on {who['host']} works on it since {who['since']}"
+            except (InputError, KeyError, TypeError):  # it is about to write its name, or to delete the file
+                process = "another process works on it"
+            problem = f"{work} is in use: {process}"
+            raise InputError(problem, place=file.parent, remedy="wait until it ends, or stop it") from None
+        except (ImportError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{file.parent}: this file system has no locks, so another process that works in the same "
+                "folder would not be noticed",
+                Notice,
+                stacklevel=2,
+            )
         # Whoever held the lock may have deleted the file just now; then this is the lock of a deleted file.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
                 break
         opened.close()
     opened.truncate(0)
-    who = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-    opened.write(json.dumps(who) + "\n")
+    mine = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+    opened.write(json.dumps(mine) + "\n")
     opened.flush()
     return opened
-
-
-def _flock(opened: TextIO, file: Path) -> None:
-    try:
-        import fcntl
-
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except (ImportError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
-            raise
-        warnings.warn(
-            f"{file.parent}: this file system has no locks, so another process that works in the same folder "
-            "would not be noticed",
-            Notice,
-            stacklevel=2,
-        )
-
-
-def _in_use(file: Path, work: str, holder: str) -> InputError:
-    try:
-        who = parse_json(holder, file)
-        process = f"process {who['pid']} on {who['host']} works on it since {who['since']}"
-    except (InputError, KeyError, TypeError):  # it is about to write its name, or to delete the file
-        process = "another process works on it"
-    return InputError(
-        f"{work} is in use: {process}", place=file.parent, remedy="wait until it ends, or stop it"
-    )
 
 
 @contextmanager

@@ -163,11 +163,11 @@ def _decoded(path: Path, longest: int | None = None) -> Iterator[Image.Image]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The opened picture; an error of Pillow, now or on later reading, becomes an InputError."""
+    replace = "replace it by a PNG or JPEG file"
     try:
-        if (
-            path.exists() and not path.is_dir() and not path.is_file()
-        ):  # reading a FIFO or a device may never end
-            raise InputError("is not a regular file", place=path, remedy="replace it by a PNG or JPEG file")
+        # Reading a FIFO or a device may never end.
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise InputError("is not a regular file", place=path, remedy=replace)
         with (
             ignored(Image.DecompressionBombWarning),  # at half of `MAX_PIXELS`
             Image.open(path, formats=_built_in()) as picture,
@@ -176,24 +176,17 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise InputError("no such picture", place=path, remedy="check the path") from None
     except IsADirectoryError:
-        raise InputError(
-            "expected a picture, got a folder", place=path, remedy="name the pictures in it"
-        ) from None
+        problem = "expected a picture, got a folder"
+        raise InputError(problem, place=path, remedy="name the pictures in it") from None
     except Image.DecompressionBombError:
-        raise InputError(
-            f"the picture has more than {MAX_PIXELS / 1e6:.0f} megapixels",
-            place=path,
-            remedy="scale it down first",
-        ) from None
+        problem = f"the picture has more than {MAX_PIXELS / 1e6:.0f} megapixels"
+        raise InputError(problem, place=path, remedy="scale it down first") from None
     except UnidentifiedImageError:
-        raise InputError(
-            "the file is not a picture", place=path, remedy="replace it by a PNG or JPEG file"
-        ) from None
+        raise InputError("the file is not a picture", place=path, remedy=replace) from None
     except (InputError, MemoryError):
         raise
     except Exception as error:  # decoders raise anything: AVIF's a RuntimeError, struct's its own
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(path, error) from None
-        raise InputError(
-            f"the picture cannot be decoded ({error})", place=path, remedy="replace the file"
-        ) from None
+        problem = f"the picture cannot be decoded ({error})"
+        raise InputError(problem, place=path, remedy="replace the file") from None

@@ -40,8 +40,12 @@ def parse_json(text: str, place: object, *, remedy: str = "correct that line", n
         value = json.loads(text, object_pairs_hook=_object, **strict)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be encoded
-        if len(text) < COPIED:
-            _check_depth(value)
+        level = [value] if len(text) < COPIED else []
+        for _ in range(DEEPEST):
+            within = [one for one in level if isinstance(one, dict | list)]
+            level = [child for one in within for child in (one.values() if isinstance(one, dict) else one)]
+        if level:
+            raise RecursionError
         return value
     except json.JSONDecodeError as error:
         where = f"{place}:{error.lineno}" if "\n" in text.rstrip() else place
@@ -56,18 +60,6 @@ def parse_json(text: str, place: object, *, remedy: str = "correct that line", n
         ) from None
     except ValueError as error:
         raise InputError(f"the text is not JSON: {error}", place=place, remedy="correct it") from None
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(DEEPEST):
-        inner = [
-            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
-        ]
-        level = [child for children in inner for child in children]
-        if not level:
-            return
-    raise RecursionError
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

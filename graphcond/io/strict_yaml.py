@@ -87,7 +87,10 @@ class _Extent:
         if id(node) in self._within:
             raise ConstructorError(None, None, "an alias stands in its own value", node.start_mark)
         self._within.add(id(node))
-        inner = [self.of(child) for child in _children(node)]
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in children for part in pair]
+        inner = [self.of(child) for child in children]
         size = 1 + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         if size > MOST_VALUES:
@@ -97,12 +100,6 @@ class _Extent:
         self._within.remove(id(node))
         self._known[id(node)] = size, depth
         return size, depth
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, yaml.MappingNode):
-        return [part for pair in node.value for part in pair]
-    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 class _StrictLoader(yaml.SafeLoader):

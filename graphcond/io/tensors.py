@@ -74,9 +74,15 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
 
     check_readable(path)
     mapped = not in_memory and is_zipfile(path)  # older files cannot be mapped
+    # The classes and functions in a pickled numpy array; numpy before 2 used another module name.
+    multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
+    makers = {"_reconstruct": multiarray._reconstruct, "scalar": multiarray.scalar}
+    numpy_classes = [np.ndarray, np.dtype, *(getattr(np.dtypes, f"{name}DType") for name in _NUMPY_DTYPES)]
+    for core in ("core", "_core"):
+        numpy_classes += [(made, f"numpy.{core}.multiarray.{name}") for name, made in makers.items()]
     try:
         # It warns about pickles of other kinds, which are refused below.
-        with ignored(), torch.serialization.safe_globals([*_numpy_classes(), *classes]):
+        with ignored(), torch.serialization.safe_globals([*numpy_classes, *classes]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except MemoryError:
         raise
@@ -92,17 +98,6 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
         raise InputError(
             f"the file cannot be read: {reason}", place=path, remedy="fetch or write the file again"
         ) from None
-
-
-def _numpy_classes() -> list[Any]:
-    """The classes and functions in a pickled numpy array; numpy before 2 used another module name."""
-    multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
-    makers = [
-        (multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")
-    ]
-    scalars = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    dtypes = [getattr(np.dtypes, f"{name}DType") for name in _NUMPY_DTYPES]
-    return [*makers, *scalars, np.ndarray, np.dtype, *dtypes]
 
 
 def load_tensors(file: Path) -> dict[str, Tensor]:

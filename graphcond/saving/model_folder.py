@@ -61,9 +61,8 @@ def local_folder(name_or_folder: str | Path) -> Path:
         return Path(snapshot_download(str(name_or_folder), allow_patterns=_DOWNLOADED))
     except (HfHubHTTPError, OSError, ValueError) as error:  # those of the hub derive from these
         if folder.is_file():
-            raise InputError(
-                "no such model (it is a file)", place=folder, remedy="give the folder of a trained model"
-            ) from None
+            problem, remedy = "no such model (it is a file)", "give the folder of a trained model"
+            raise InputError(problem, place=folder, remedy=remedy) from None
         reason, remedy = why_not_loaded(error, str(name_or_folder), in_folder="")
         raise InputError(f"no such model ({reason})", place=name_or_folder, remedy=remedy) from error
 
@@ -113,14 +112,11 @@ def read_manifest(
         known = (inside / MANIFEST).is_file()
         remedy = f"did you mean {inside}?" if known else "give the folder of a trained model"
         raise InputError(f"the folder has no {MANIFEST}", place=folder, remedy=remedy)
-    manifest = read_json(place)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise InputError(
-            f"the model is of format {found}, this version reads {FORMAT}",
-            place=place,
-            remedy="use the version that wrote it",
-        )
+    found = read_json(place)
+    manifest = found if isinstance(found, dict) else {}
+    if manifest.get("format") != FORMAT:
+        problem = f"the model is of format {manifest.get('format')}, this version reads {FORMAT}"
+        raise InputError(problem, place=place, remedy="use the version that wrote it")
     width = manifest.get("feature_width")
     if not isinstance(width, int) or width < 1:
         raise InputError("the file names no feature_width", place=place, remedy="save the model again")

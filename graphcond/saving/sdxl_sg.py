@@ -25,8 +25,17 @@ def load_sdxl_sg(condition: Condition, file: Path | str) -> None:
     Raises:
         InputError: no such file, one that holds more than tensors, or weights for other widths.
     """
-    found = _read(Path(file))
-    found.pop(LOGIT_SCALE, None)
+    file = Path(file)
+    if file.suffix == ".safetensors":
+        weights: Any = load_tensors(file)
+    else:
+        content: Any = load_torch_file(file)
+        weights = content.get("state_dict", content) if isinstance(content, dict) else content
+        if not isinstance(weights, dict) or not all(isinstance(one, Tensor) for one in weights.values()):
+            problem = "expected a state dict, or a dict with one under 'state_dict'"
+            raise InputError(problem, place=file, remedy="give the checkpoint of an SDXL-SG")
+        weights = {str(name).removeprefix("module."): tensor for name, tensor in weights.items()}
+    found = {name: tensor for name, tensor in weights.items() if name != LOGIT_SCALE}
     wanted = {
         **condition.encoder.state_dict(),
         **{name: p for name, p in condition.injector.state_dict().items() if name == "alpha_obj"},
@@ -41,17 +50,3 @@ def load_sdxl_sg(condition: Condition, file: Path | str) -> None:
     check_weights(found, wanted, place=file, remedy="give the file of an SDXL-SG, over a base of its widths")
     condition.injector.load_state_dict({"alpha_obj": found.pop("alpha_obj")})
     condition.encoder.load_state_dict(found)
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    if file.suffix == ".safetensors":
-        return load_tensors(file)
-    content: Any = load_torch_file(file)
-    weights = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(weights, dict) or not all(isinstance(one, Tensor) for one in weights.values()):
-        raise InputError(
-            "expected a state dict, or a dict with one under 'state_dict'",
-            place=file,
-            remedy="give the checkpoint of an SDXL-SG",
-        )
-    return {str(name).removeprefix("module."): tensor for name, tensor in weights.items()}

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from graphcond.errors import Notice, StorageError
-from graphcond.io import cache as cache_module
 from graphcond.io.cache import Arrays, Layout, cache_entry, cached, cached_arrays
 from graphcond.io.files import default_cache_folder
 
@@ -90,7 +90,7 @@ def test_a_failed_fill_leaves_nothing() -> None:
 
 
 def test_a_full_disk_is_seen_before_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "_free_bytes", lambda folder: 10)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10))
     fill = Filler()
     with pytest.raises(StorageError, match="GB are needed") as error:
         cached_arrays("key", LAYOUTS, fill)

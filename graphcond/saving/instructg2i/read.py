@@ -18,10 +18,9 @@ from graphcond.encoders.graph_qformer import GraphQFormer
 from graphcond.encoders.text_transformer import TransformerShape
 from graphcond.errors import InputError
 from graphcond.features.clip_vision import vision_config
-from graphcond.io.tensors import check_weights
+from graphcond.io.tensors import check_weights, load_torch_file
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.saving.bundled import BASE
-from graphcond.saving.instructg2i.ckpt import AGAIN, read_ckpt
 from graphcond.saving.instructg2i.layout import (
     BASE_KIND,
     IMAGE_ENCODER,
@@ -32,6 +31,8 @@ from graphcond.saving.instructg2i.layout import (
     cross_attention_every,
     tokens_per_neighbor,
 )
+
+AGAIN = "fetch the checkpoint again"
 
 NEIGHBORS = 5
 """Neighbors of a target in the release's data. No file of a checkpoint records this number."""
@@ -191,3 +192,31 @@ def _recipe(
         "evaluation": {"protocol": "instructg2i"},
     }
     return parse_recipe(values, place=folder)
+
+
+def read_ckpt(file: Path, *, prefix: str = "") -> dict[str, Tensor]:
+    """The weights in ``file`` in float32, without the numbers of positions that older CLIPs save with them.
+
+    Args:
+        file: a file written by ``torch.save``.
+        prefix: the prefix of all names; it is added to all of them if none has it.
+
+    Raises:
+        InputError: the file is damaged, or holds anything but finite weights.
+    """
+    found = load_torch_file(file)
+    if not isinstance(found, Mapping):
+        raise InputError(
+            f"expected weights by their names, got a {type(found).__name__}", place=file, remedy=AGAIN
+        )
+    weights = {name: one for name, one in found.items() if not str(name).endswith("position_ids")}
+    for name, one in weights.items():
+        # A weight is a dense tensor of numbers whose data are all in the file.
+        dense = isinstance(one, Tensor) and one.layout == torch.strided and one.is_floating_point()
+        there = dense and not one.is_meta and one.nbytes <= one.untyped_storage().nbytes()
+        if not (isinstance(name, str) and there):
+            raise InputError(f"the entry {name!r} is not a weight", place=file, remedy=AGAIN)
+        if not one.isfinite().all():
+            raise InputError(f"'{name}' holds values that are not finite", place=file, remedy=AGAIN)
+    named = any(name.startswith(prefix) for name in weights)
+    return {name if named else prefix + name: one.float() for name, one in weights.items()}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphcond.errors import InputError
-from graphcond.saving.instructg2i.ckpt import read_ckpt
+from graphcond.saving.instructg2i.read import read_ckpt
 from tests.graphs.pickles import Malicious
 from tests.saving.releases import equal
 
