@@ -151,6 +151,7 @@ class GraphQFormerConfig(RelatingFields):
 
     component = "graphcond.encoders.graph_qformer:GraphQFormer"
     needs_text_tower = True
+    not_taken = ("width", "init", "freeze_text")
     kind: Literal["graph_qformer"] = "graph_qformer"
     tokens_per_neighbor: int = Field(4, ge=1, le=256)
     """Tokens that each neighbor's embedding is projected to."""
@@ -182,6 +183,22 @@ class GraphQFormerConfig(RelatingFields):
         """As the setting says."""
         return self.width
 
+    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
+        """The sizes of the base's text encoder, and the names of the relations."""
+        from graphcond.encoders.text_transformer import TransformerShape
+
+        tower: Any = base.text_tower
+        if tower is None:
+            problem = f"{type(base).__name__} has no CLIP text encoder to start from"
+            remedy = "use an encoder of another kind, such as neighbor_mean"
+            raise InputError(problem, place="encoder", remedy=remedy)
+        if self.width not in (None, base.facts.token_width):
+            wanted = f"the base reads tokens of width {base.facts.token_width}"
+            problem = f"the width {self.width} does not fit, {wanted}"
+            raise InputError(problem, place="encoder.width", remedy="leave it out to follow the base")
+        shape = replace(TransformerShape.of(tower.config), width=self.width or tower.config.hidden_size)
+        return {"shape": shape, "relations": self.relation_names()}
+
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> GraphQFormer:
@@ -198,40 +215,15 @@ class GraphQFormerConfig(RelatingFields):
                 the projection does not lead from its text encoder to the embeddings, or ``relations``
                 have no names yet.
         """
-        from graphcond.encoders.text_transformer import TransformerShape
-
-        tower: Any = base.text_tower
-        if tower is None:
-            raise InputError(
-                f"{type(base).__name__} has no CLIP text encoder to start from",
-                place="encoder",
-                remedy="use an encoder of another kind, such as neighbor_mean",
-            )
-        text = tower.config
-        if self.width not in (None, base.facts.token_width):
-            raise InputError(
-                f"the width {self.width} does not fit, the base reads tokens of width "
-                f"{base.facts.token_width}",
-                place="encoder.width",
-                remedy="leave it out to follow the base",
-            )
-        width = self.width or text.hidden_size
-        qformer: GraphQFormer = self.make(
-            without=("width", "init", "freeze_text"),
-            shape=replace(TransformerShape.of(text), width=width),
-            feature_width=feature_width,
-            token_width=base.facts.token_width,
-            relations=self.relation_names(),
-        )
+        qformer: Any = super().build(feature_width=feature_width, base=base)
         if self.init != "random":
-            qformer.start_from(tower, base.tower_columns)
+            qformer.start_from(base.text_tower, base.tower_columns)
         if self.init == "clip" and text_projection is not None:
             try:
                 qformer.start_from_clip(base.encode_prompt([""]).ids.cpu(), text_projection)
             except ValueError as error:
-                raise InputError(
-                    str(error), place="encoder.init: clip", remedy="use init: text_encoder"
-                ) from None
+                place, remedy = "encoder.init: clip", "use init: text_encoder"
+                raise InputError(str(error), place=place, remedy=remedy) from None
         if self.freeze_text:
             qformer.freeze_text()
         return qformer

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, Float32, Int64
 from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.errors import InputError, at, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
-from graphcond.graphs.source import NODE_COLUMNS, GraphSource
-from graphcond.graphs.usual import usual_values
+from graphcond.graphs.source import NODE_COLUMNS, GraphSource, node_table
+from graphcond.graphs.usual import take_usual
 from graphcond.tally import Tally
 
 EdgeType: TypeAlias = tuple[str, str, str]
@@ -190,39 +190,22 @@ def _node_table(
 ) -> NodeTable:
     """The nodes; ``taken`` gets the usual columns that were taken for ours."""
     parts = [_texts(kind, group, names) for kind, group in groups.items()]
-    for part, group in zip(parts, groups.values(), strict=True):
+    for part, (kind, group) in zip(parts, groups.items(), strict=True):
         strings = {
-            key: part[key]
+            key
             for key, values in group.columns.items()
             if key in part
             and isinstance(values, list | tuple)
             and all(isinstance(value, str) or is_missing(value) for value in values)
         }
-        guessed = usual_values(strings, [name for name in ("text", "image", "split") if name not in part])
-        for ours, theirs in guessed.items():
-            part[ours] = part.pop(theirs)
-        taken |= guessed
-    total = sum(group.count for group in groups.values())
-    known = dict.fromkeys(chain.from_iterable(parts))
-
-    def column(name: str) -> list[str] | None:
-        if name not in known:
-            return None
-        pairs = zip(parts, groups.values(), strict=True)
-        return list(chain.from_iterable(part.get(name, [""] * group.count) for part, group in pairs))
-
-    ids: list[str] = []
-    for part, (kind, group) in zip(parts, groups.items(), strict=True):
+        taken |= take_usual(part, ("text", "image", "split"), strings)
         prefix = f"{kind}:" if len(groups) > 1 else ""
-        ids += part.get("id") or [f"{prefix}{row}" for row in range(group.count)]
-    return NodeTable(
-        ids=ids,
-        texts=column("text") or [""] * total,
-        pictures=[picture or None for picture in column("image") or [""] * total],
-        types=column("type"),
-        splits=column("split"),
-        attributes={name: column(name) or [] for name in known if name not in NODE_COLUMNS},
-    )
+        part["id"] = part.get("id") or [f"{prefix}{row}" for row in range(group.count)]
+    columns: dict[str, list[str]] = {name: [] for part in parts for name in part}
+    for part, group in zip(parts, groups.values(), strict=True):
+        for name, column in columns.items():
+            column += part.get(name) or [""] * group.count
+    return node_table(columns | {"id": columns.get("id", [])}, sum(group.count for group in groups.values()))
 
 
 def _texts(kind: str, group: NodeGroup, names: Mapping[str, str]) -> dict[str, list[str]]:

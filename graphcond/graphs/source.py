@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +116,19 @@ class GraphFormat(Format[Path]):
             problem = f"the format {self.name} has no rows that can be skipped"
             raise InputError(problem, place="--skip-bad-rows", remedy="leave the option out")
         return path, columns
+
+
+def node_table(columns: Mapping[str, Sequence[str]], count: int) -> NodeTable:
+    """The ``count`` nodes of columns by our names, of which ``id`` must be there; others are attributes."""
+    empty = [""] * count
+    return NodeTable(
+        ids=columns["id"],
+        texts=columns.get("text", empty),
+        pictures=[picture or None for picture in columns.get("image", empty)],
+        types=columns.get("type"),
+        splits=columns.get("split"),
+        attributes={name: column for name, column in columns.items() if name not in NODE_COLUMNS},
+    )
 
 
 def column_names(defaults: tuple[str, ...], columns: Mapping[str, str] | None) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from graphcond.splits import is_split
 
@@ -51,19 +51,29 @@ def usual_columns(found: Iterable[str], names: Mapping[str, str], wanted: Iterab
     return guessed
 
 
-def usual_values(columns: Mapping[str, Sequence[str | None]], wanted: Iterable[str]) -> dict[str, str]:
-    """As `usual_columns`, for columns that are only taken if their values fit.
+def take_usual(
+    columns: dict[str, Any], wanted: Iterable[str], among: Collection[str] | None = None
+) -> dict[str, str]:
+    """Rename columns to those of ``wanted`` that are missing, if their names are usual and their values fit.
 
     Args:
-        columns: the columns by name.
-        wanted: our names that no column has.
+        columns: the columns by name; they are renamed.
+        wanted: our names.
+        among: the columns that may be taken, all unless given.
+
+    Returns:
+        As `usual_columns`.
     """
     guessed: dict[str, str] = {}
-    for ours in wanted:
-        free = [name for name in columns if name not in guessed.values()]
-        fitting = (theirs for theirs in usual_names(ours, free) if fits(ours, columns[theirs]))
-        for theirs in islice(fitting, 1):
-            guessed[ours] = theirs
+    free = [name for name in columns if among is None or name in among]
+    for ours in [name for name in wanted if name not in columns]:
+        for theirs in usual_names(ours, free):
+            if fits(ours, columns[theirs]):
+                guessed[ours] = theirs
+                free.remove(theirs)
+                break
+    for ours, theirs in guessed.items():
+        columns[ours] = columns.pop(theirs)
     return guessed
 
 

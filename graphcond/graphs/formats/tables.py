@@ -26,9 +26,9 @@ from graphcond.graphs.reading.tabular import (
     read_table,
     row_place,
     rows_within,
-    take_usual,
 )
-from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names
+from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names, node_table
+from graphcond.graphs.usual import take_usual
 from graphcond.io.files import atomic_file, inside
 from graphcond.progress import Progress
 from graphcond.tally import BadRows
@@ -190,7 +190,7 @@ def _read_nodes(file: Path, names: Mapping[str, str], bad: BadRows) -> tuple[fro
         bad.left_out.setdefault("rows", Counter())["perhaps inside a cell with line breaks"] += swallowed
     table = _with_own_ids(table, names["id"], file, bad)
     columns: dict[str, Any] = {name: from_arrow(table[name]) for name in table.column_names}
-    take_usual(columns, names, ("image", "split"), bad)
+    bad.columns |= take_usual(columns, [name for name in ("image", "split") if names[name] == name])
     columns["text"], missing = texts_of(to_arrow(columns["text"]))
     if missing:
         bad.left_out["texts"] = Counter({NO_TEXT: missing})
@@ -201,15 +201,7 @@ def _read_nodes(file: Path, names: Mapping[str, str], bad: BadRows) -> tuple[fro
         except InputError as error:
             bad.refuse("pictures", error, "outside the folder")
             pictures[row] = ""
-    nodes = NodeTable(
-        ids=columns["id"],
-        texts=columns["text"],
-        pictures=[picture or None for picture in pictures],
-        types=columns.get("type"),
-        splits=columns.get("split"),
-        attributes={name: column for name, column in columns.items() if name not in NODE_COLUMNS},
-    )
-    return frozenset(columns), nodes
+    return frozenset(columns), node_table(columns | {"image": pictures}, len(table))
 
 
 def _with_own_ids(table: pa.Table, called: str, file: Path, bad: BadRows) -> pa.Table:

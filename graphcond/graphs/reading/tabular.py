@@ -23,7 +23,7 @@ from graphcond.errors import InputError, respelled
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.reading.quotes import QuoteCheck
 from graphcond.graphs.source import GraphSource
-from graphcond.graphs.usual import usual_columns, usual_values
+from graphcond.graphs.usual import take_usual, usual_columns
 from graphcond.io.readable import check_readable
 from graphcond.io.strict_json import parse_json
 from graphcond.tally import BadRows, reading_row
@@ -347,24 +347,6 @@ def rows_within(table: pa.Table) -> int:
     return found
 
 
-def take_usual(
-    columns: dict[str, Any], names: Mapping[str, str], wanted: tuple[str, ...], bad: BadRows
-) -> None:
-    """Rename columns to those of ``wanted`` that are missing, if their names are usual and their values fit.
-
-    Args:
-        columns: the columns by name; they are renamed.
-        names: the user's names of our columns, which are not guessed.
-        wanted: our names.
-        bad: notes which columns were taken.
-    """
-    missing = [name for name in wanted if name not in columns and names[name] == name]
-    guessed = usual_values(columns, missing)
-    for ours, theirs in guessed.items():
-        columns[ours] = columns.pop(theirs)
-    bad.columns |= guessed
-
-
 COLUMNS = ("id", "text", "image")
 
 
@@ -393,7 +375,7 @@ def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> Gra
         name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
         for name in table.column_names
     }
-    take_usual(found, names, ("image",), bad)
+    bad.columns |= take_usual(found, [name for name in ("image",) if names[name] == name])
     empty = [""] * len(source.nodes)
     attributes = {name: column for name, column in found.items() if name not in COLUMNS}
     nodes = replace(
