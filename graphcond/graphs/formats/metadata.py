@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from math import isnan
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
-from graphcond.errors import InputError, respelled
+from graphcond.errors import InputError, at, respelled
 from graphcond.graphs.columns import NO_TEXT
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
@@ -115,7 +115,7 @@ def read_metadata(
     targets: list[_Target] = []
     bad = bad or BadRows()
     for split, part in folders.items():
-        targets += _read_targets(part, split, folder, names, bad)
+        targets += _Folder(part, folder, split, names, bad).targets()
     by_picture = {target.picture: target for target in targets}
     # Targets come first, then the pictures that are only neighbors.
     pictures = list(dict.fromkeys(chain(by_picture, *(target.neighbors for target in targets))))
@@ -154,78 +154,71 @@ class _Target:
     text_is_missing: bool
 
 
-def _read_targets(part: Path, split: str, top: Path, names: Mapping[str, str], bad: BadRows) -> list[_Target]:
-    pictures = _Pictures(part, top)
-    targets: dict[str, _Target] = {}
-    for place, line in read_jsonl(part / METADATA, bad=bad):
-        with bad.row("targets"):
-            target = _read_target(line, place, split, names, pictures, bad)
-            if target.picture in targets:
-                problem = f"the target '{target.picture}' occurs a second time"
-                raise InputError(problem, place=place, remedy="keep one")
-            targets[target.picture] = target
-    if not targets:
-        raise InputError("the file is empty", place=part / METADATA, remedy="give it one line per target")
-    return list(targets.values())
+@dataclass
+class _Folder:
+    """The folder of a split, whose targets are read; each picture is looked up on disk once."""
 
+    folder: Path
+    top: Path
+    split: str
+    names: Mapping[str, str]
+    bad: BadRows
+    known: dict[str, str] = field(default_factory=dict)
 
-def _read_target(
-    line: dict[str, Any],
-    place: str,
-    split: str,
-    names: Mapping[str, str],
-    pictures: _Pictures,
-    bad: BadRows,
-) -> _Target:
-    if any(names[column] not in line for column in COLUMNS):
-        guessed = usual_columns(line, names, COLUMNS)
-        bad.columns |= guessed
-        names = {**names, **guessed}
-    for column in COLUMNS:
-        if names[column] not in line:
-            problem = f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})"
-            remedy = f"add it, or give its name (`--column {column}=...`)"
-            raise InputError(problem, place=place, remedy=remedy)
-    center, text, neighbors = (line[names[column]] for column in COLUMNS)
-    missing = text is None or (isinstance(text, float) and isnan(text))
-    for name, value in ((names["center"], center), (names["text"], "" if missing else text)):
-        if not isinstance(value, str):
-            remedy = "name the picture" if value is None else "write it in quotes"
-            raise InputError(f"'{name}' is {value!r:.60}, not a string", place=place, remedy=remedy)
-    if not isinstance(neighbors, list) or not all(isinstance(name, str) for name in neighbors):
-        problem = f"'{names['neighbors']}' is not a list of strings"
-        raise InputError(problem, place=place, remedy='write ["b.jpg", "c.jpg"]')
-    target, found = pictures.find(center, place, "target"), dict[str, None]()
-    for name in neighbors:
-        with bad.row("neighbors"):
-            found[pictures.find(name, place, "neighbor")] = None
-    return _Target(target, "" if missing else text, split, tuple(found), missing)
+    def targets(self) -> list[_Target]:
+        targets: dict[str, _Target] = {}
+        for place, line in read_jsonl(self.folder / METADATA, bad=self.bad):
+            with self.bad.row("targets"), at(place):
+                target = self.target(line)
+                if target.picture in targets:
+                    problem = f"the target '{target.picture}' occurs a second time"
+                    raise InputError(problem, remedy="keep one")
+                targets[target.picture] = target
+        if not targets:
+            place = self.folder / METADATA
+            raise InputError("the file is empty", place=place, remedy="give it one line per target")
+        return list(targets.values())
 
+    def target(self, line: dict[str, Any]) -> _Target:
+        names = self.names
+        if any(names[column] not in line for column in COLUMNS):
+            guessed = usual_columns(line, names, COLUMNS)
+            self.bad.columns |= guessed
+            names = {**names, **guessed}
+        for column in COLUMNS:
+            if names[column] not in line:
+                problem = f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})"
+                raise InputError(problem, remedy=f"add it, or give its name (`--column {column}=...`)")
+        center, text, neighbors = (line[names[column]] for column in COLUMNS)
+        missing = text is None or (isinstance(text, float) and isnan(text))
+        for name, value in ((names["center"], center), (names["text"], "" if missing else text)):
+            if not isinstance(value, str):
+                remedy = "name the picture" if value is None else "write it in quotes"
+                raise InputError(f"'{name}' is {value!r:.60}, not a string", remedy=remedy)
+        if not isinstance(neighbors, list) or not all(isinstance(name, str) for name in neighbors):
+            problem = f"'{names['neighbors']}' is not a list of strings"
+            raise InputError(problem, remedy='write ["b.jpg", "c.jpg"]')
+        target, found = self.find(center, "target"), dict[str, None]()
+        for name in neighbors:
+            with self.bad.row("neighbors"):
+                found[self.find(name, "neighbor")] = None
+        return _Target(target, "" if missing else text, self.split, tuple(found), missing)
 
-class _Pictures:
-    """The pictures of one folder; each is looked up on disk once."""
-
-    def __init__(self, folder: Path, top: Path) -> None:
-        self.folder = folder
-        self.prefix = folder.relative_to(top)
-        self.known: dict[str, str] = {}
-
-    def find(self, name: str, place: str, role: str) -> str:
+    def find(self, name: str, role: str) -> str:
         """The path of a picture in the top folder; ``role`` is its role in errors."""
-        if name in self.known:
-            return self.known[name]
-        try:
-            clean = inside(self.folder, name, place=place)
-            found = (self.folder / clean).is_file()
-        except OSError:  # the name is too long for a file
-            found = False
-        if not found:
-            path, near = self.folder / name, None
-            with suppress(OSError):
-                near = respelled(path.name, (other.name for other in path.parent.iterdir()))
-            problem = f"the {role} '{name}' is not a file in {self.folder}"
-            raise InputError(problem, place=place, remedy=near or "add the picture or correct the name")
-        self.known[name] = (self.prefix / clean).as_posix()
+        if name not in self.known:
+            try:
+                clean = inside(self.folder, name)
+                found = (self.folder / clean).is_file()
+            except OSError:  # the name is too long for a file
+                found = False
+            if not found:
+                path, near = self.folder / name, None
+                with suppress(OSError):
+                    near = respelled(path.name, (other.name for other in path.parent.iterdir()))
+                problem = f"the {role} '{name}' is not a file in {self.folder}"
+                raise InputError(problem, remedy=near or "add the picture or correct the name")
+            self.known[name] = (self.folder.relative_to(self.top) / clean).as_posix()
         return self.known[name]
 
 
