@@ -18,8 +18,8 @@ from jaxtyping import Float, Float32, Int64, Integer, UInt8
 
 from graphcond.errors import InputError, respelled
 from graphcond.io.files import FilesInside, file_inside
+from graphcond.io.tally import Tally
 from graphcond.splits import rows_in
-from graphcond.tally import Tally
 
 ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""

@@ -24,8 +24,8 @@ from pydantic import (
 from graphcond.config import as_input_error, shown
 from graphcond.errors import InputError
 from graphcond.io.files import file_inside
+from graphcond.io.tally import Tally
 from graphcond.splits import rows_in
-from graphcond.tally import Tally
 
 
 @dataclass(frozen=True, repr=False)

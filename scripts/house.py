@@ -45,7 +45,6 @@ LAYERS = [
         "attributed_graph",
         "scene_graph",
         "splits",
-        "tally",
         "context",
         "coverage",
         "signals",

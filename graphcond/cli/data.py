@@ -14,9 +14,9 @@ from rich.markup import escape
 from graphcond.cli.data_export import export
 from graphcond.cli.data_features import features
 from graphcond.errors import InputError, did_you_mean
+from graphcond.io.tally import Tally
 from graphcond.io.terminal import console, say
 from graphcond.progress import progress_bars
-from graphcond.tally import Tally
 
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph

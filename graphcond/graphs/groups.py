@@ -21,7 +21,7 @@ from graphcond.errors import InputError, at, did_you_mean
 from graphcond.graphs.reading.arrays import as_array, check_finite
 from graphcond.graphs.source import NODE_COLUMNS, GraphSource, node_table
 from graphcond.graphs.usual import take_usual
-from graphcond.tally import Tally
+from graphcond.io.tally import Tally
 
 EdgeType: TypeAlias = tuple[str, str, str]
 """Type of the sources, relation, type of the targets."""

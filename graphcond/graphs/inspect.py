@@ -19,9 +19,9 @@ from graphcond.graphs.store import check_sums, is_graph_folder, read_manifest
 from graphcond.io.files import atomic_file
 from graphcond.io.fingerprint import file_digest
 from graphcond.io.pictures import open_picture
+from graphcond.io.tally import Tally
 from graphcond.progress import Progress, counted, silent
 from graphcond.splits import TEST, TRAIN, split_named
-from graphcond.tally import Tally
 
 
 @dataclass(frozen=True)

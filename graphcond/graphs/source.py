@@ -15,7 +15,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.building.in_memory import build_graph
 from graphcond.io.files import inside
 from graphcond.io.formats import Format
-from graphcond.tally import BadRows, Tally
+from graphcond.io.tally import BadRows, Tally
 
 if TYPE_CHECKING:
     from graphcond.graphs.groups import VectorReaders
@@ -93,7 +93,7 @@ class GraphFormat(Format[Path]):
             reads them, a row for each node of the graph that ``read`` gives. None without such vectors.
         stream: like ``read``, with the edges left in their file, so that graphs larger than memory are built
             from it. None where the format is read whole.
-        skips: ``read`` and ``stream`` take a third argument, a `graphcond.tally.BadRows`, and ask it what
+        skips: ``read`` and ``stream`` take a third argument, a `graphcond.io.tally.BadRows`, and ask it what
             to do with rows that are broken.
     """
 

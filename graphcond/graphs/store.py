@@ -28,7 +28,7 @@ from graphcond.io.cache import passed_once
 from graphcond.io.files import atomic_folder, check_writable, read_json, would_lose, write_json
 from graphcond.io.fingerprint import file_digest
 from graphcond.io.readable import check_readable
-from graphcond.tally import Tally
+from graphcond.io.tally import Tally
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphcond.io.tally import BadRows, Tally
 from graphcond.scenes.load import read_scene_source
-from graphcond.tally import BadRows, Tally
 
 SHOWN = 5
 

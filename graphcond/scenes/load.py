@@ -11,6 +11,7 @@ from typing import Any
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.files import atomic_file
 from graphcond.io.formats import find_format, formats_by_name
+from graphcond.io.tally import BadRows, Tally
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.folder import SCENE_FOLDER
 from graphcond.scenes.formats.captions import GROUNDED
@@ -21,7 +22,6 @@ from graphcond.scenes.formats.sgcond import SGCOND
 from graphcond.scenes.formats.visual_genome import VISUAL_GENOME
 from graphcond.scenes.formats.written import WRITTEN, parse_scene, scene_as_dict
 from graphcond.scenes.records import PROMPT, Gallery, SceneFormat, SceneInput, SceneSource
-from graphcond.tally import BadRows, Tally
 
 FORMATS: tuple[SceneFormat, ...] = (
     SCENE_FOLDER,

@@ -12,9 +12,9 @@ from graphcond.errors import InputError
 from graphcond.io.files import inside, read_json
 from graphcond.io.formats import Format
 from graphcond.io.readable import check_readable
+from graphcond.io.tally import BadRows, Tally
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.scenes.jsonfile import read_lines, rows_of
-from graphcond.tally import BadRows, Tally
 
 DUMMY_OBJECT, DUMMY_PREDICATE = "__image__", "__in_image__"
 """sg2im adds to every scene an object for the whole picture, and a relation from each other object to it."""

@@ -10,8 +10,8 @@ from graphcond.errors import InputError
 from graphcond.graphs import DegreeFigures, build_graph, inspect_graph, save_graph
 from graphcond.graphs.inspect import draw_degrees
 from graphcond.io.pictures import open_picture
+from graphcond.io.tally import Tally
 from graphcond.progress import Progress
-from graphcond.tally import Tally
 from tests.graphs.graphs import SHARED, edge_list, node_table, rich_graph, write_metadata, write_picture
 
 

@@ -15,8 +15,8 @@ from graphcond.attributed_graph import EdgeList
 from graphcond.data.open import open_data
 from graphcond.errors import InputError, Notice
 from graphcond.graphs import build_folder, build_graph, load_graph, open_graph, read_source
+from graphcond.io.tally import SKIP, BadRows, Tally
 from graphcond.recipe.sections import MmagData
-from graphcond.tally import SKIP, BadRows, Tally
 from tests.graphs.graphs import node_table, write_metadata
 
 NODES = "id,text,image\na,star,\nb,boat,\n"

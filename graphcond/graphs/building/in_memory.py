@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32, Int, Int64, UInt8, UInt64
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.errors import InputError
 from graphcond.graphs.columns import first_repeat, to_arrow
-from graphcond.tally import Tally
+from graphcond.io.tally import Tally
 
 MAX_NODES = 2**32
 """A key of an arc has 32 bits for either end."""

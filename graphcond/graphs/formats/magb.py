@@ -15,7 +15,7 @@ from graphcond.graphs.reading.arrays import pictures_by_stem
 from graphcond.graphs.reading.tabular import read_csv, text_columns
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.graphs.usual import usual_columns
-from graphcond.tally import Tally
+from graphcond.io.tally import Tally
 
 COLUMNS = ("id", "text", "split")
 GRAPH = "Graph.pt"

@@ -27,8 +27,8 @@ from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.graphs.usual import usual_columns
 from graphcond.io.files import atomic_file, inside
+from graphcond.io.tally import BadRows, Tally
 from graphcond.splits import TRAIN, by_split, is_split
-from graphcond.tally import BadRows, Tally
 
 
 def export_metadata(graph: AttributedGraph, context: NeighborContext, file: Path | str) -> None:

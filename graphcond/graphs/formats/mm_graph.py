@@ -33,8 +33,8 @@ from graphcond.graphs.reading.arrays import as_array, as_rows, pictures_by_stem
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.graphs.usual import usual_columns
+from graphcond.io.tally import Tally
 from graphcond.io.tensors import load_torch_file
-from graphcond.tally import Tally
 
 CLASSIFICATION, LINKS = "nc_edges-nodeid.pt", "lp-edge-split*.pt"
 FEATURES = "*_feat.pt"

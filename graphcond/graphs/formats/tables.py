@@ -30,8 +30,8 @@ from graphcond.graphs.reading.tabular import (
 from graphcond.graphs.source import NODE_COLUMNS, GraphFormat, GraphSource, column_names, node_table
 from graphcond.graphs.usual import take_usual
 from graphcond.io.files import atomic_file, inside
+from graphcond.io.tally import BadRows
 from graphcond.progress import Progress
-from graphcond.tally import BadRows
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 """Endings of the files that edges are written to."""

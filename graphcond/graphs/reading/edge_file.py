@@ -19,8 +19,8 @@ from graphcond.errors import InputError, respelled
 from graphcond.graphs.columns import from_arrow, to_arrow
 from graphcond.graphs.reading.tabular import BLOCK, TableBatch, read_batches, row_place
 from graphcond.graphs.source import GraphSource
+from graphcond.io.tally import BadRows, Tally
 from graphcond.progress import Progress
-from graphcond.tally import BadRows, Tally
 
 SPARSE = 8
 """Ids below this many times the number of nodes are looked up in an array; beyond, a hash is smaller."""

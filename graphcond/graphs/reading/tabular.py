@@ -26,7 +26,7 @@ from graphcond.graphs.source import GraphSource
 from graphcond.graphs.usual import take_usual, usual_columns
 from graphcond.io.readable import check_readable
 from graphcond.io.strict_json import parse_json
-from graphcond.tally import BadRows, reading_row
+from graphcond.io.tally import BadRows, reading_row
 
 BLOCK = 1 << 24
 """Bytes of text that are parsed at once."""

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from graphcond.errors import at
+from graphcond.io.tally import reading_row
 from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow, BoxFormat
 from graphcond.scenes.jsonfile import checked
@@ -22,7 +23,6 @@ from graphcond.scenes.records import (
     SceneSource,
     without_dummies,
 )
-from graphcond.tally import reading_row
 
 
 class Phrase(BaseModel):

@@ -18,13 +18,13 @@ from pydantic import BaseModel, field_validator
 
 from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
+from graphcond.io.tally import BadRows, reading_row
 from graphcond.scene_graph import Box, FourNumbers, Relationship, SceneGraph, area, predicate
 from graphcond.scenes.boxes import Pixels, read_box
 from graphcond.scenes.jsonfile import Identifier, checked
 from graphcond.scenes.masks import mask_in_box
 from graphcond.scenes.records import Gallery, SceneFormat, SceneInput, SceneRecord, SceneSource
 from graphcond.splits import is_split, split_named
-from graphcond.tally import BadRows, reading_row
 
 SMALLEST = 0.02
 """Share of the picture that an object's box must exceed."""

@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
+from graphcond.io.tally import Tally, reading_row
 from graphcond.scene_graph import SceneGraph
 from graphcond.scenes.jsonfile import Identifier, checked, rows_of
 from graphcond.scenes.records import SceneFormat, SceneInput, SceneRecord, SceneSource, without_dummies
 from graphcond.splits import by_split
-from graphcond.tally import Tally, reading_row
 
 
 class Item(BaseModel):

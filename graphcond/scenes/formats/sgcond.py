@@ -10,11 +10,11 @@ from __future__ import annotations
 from pydantic import RootModel
 
 from graphcond.errors import InputError, at
+from graphcond.io.tally import reading_row
 from graphcond.scene_graph import FourNumbers, Label, SceneGraph
 from graphcond.scenes.boxes import read_box
 from graphcond.scenes.jsonfile import checked
 from graphcond.scenes.records import SceneFormat, SceneInput, SceneRecord, SceneSource, without_dummies
-from graphcond.tally import reading_row
 
 
 class Pair(RootModel[tuple[list[FourNumbers], list[Label]]]):

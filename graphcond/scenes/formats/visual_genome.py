@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator
 
 from graphcond.errors import InputError, at
 from graphcond.io.files import read_json
+from graphcond.io.tally import reading_row
 from graphcond.scene_graph import Box, Number, SceneGraph
 from graphcond.scenes.boxes import Pixels, Size, read_box
 from graphcond.scenes.jsonfile import Identifier, checked, read_text, rows_of
@@ -28,7 +29,6 @@ from graphcond.scenes.records import (
     SceneSource,
     without_dummies,
 )
-from graphcond.tally import reading_row
 
 
 def read_aliases(file: Path) -> dict[str, str]:

@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import ConfigDict
 
 from graphcond.errors import InputError, at
+from graphcond.io.tally import BadRows, reading_row
 from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow
 from graphcond.scenes.jsonfile import checked
 from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
-from graphcond.tally import BadRows, reading_row
 
 
 class WrittenScene(BoxedRow):
