@@ -175,8 +175,8 @@ class _Folder:
                     raise InputError(problem, remedy="keep one")
                 targets[target.picture] = target
         if not targets:
-            place = self.folder / METADATA
-            raise InputError("the file is empty", place=place, remedy="give it one line per target")
+            file = self.folder / METADATA
+            raise InputError("the file is empty", place=file, remedy="give it one line per target")
         return list(targets.values())
 
     def target(self, line: dict[str, Any]) -> _Target:
