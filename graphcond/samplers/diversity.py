@@ -55,31 +55,19 @@ def _choose(rows, places, relevance, diversity, chosen, scores):
         likeness = np.full(left.size, -1, np.float32)
         for step in range(min(chosen.shape[1], left.sum())):
             values[:] = (np.float32(1) - diversity) * relevance[target] - diversity * likeness
-            best = _best(relevance[target] if step == 0 else values, places[target], left)
+            # The candidate with the highest value of those left; of equal ones the one with the lower place.
+            ranked, place = relevance[target] if step == 0 else values, places[target]
+            best = np.int64(-1)
+            for candidate in np.flatnonzero(left):
+                ties = best >= 0 and ranked[candidate] == ranked[best] and place[candidate] < place[best]
+                if best < 0 or ranked[candidate] > ranked[best] or ties:
+                    best = candidate
             chosen[target, step], scores[target, step] = best, values[best]
             left[best] = False
-            _update(likeness, units, units[best])
-
-
-@njit(cache=True, nogil=True)
-def _best(values, places, left):
-    """The candidate with the highest value of those left; of equal ones the one with the lower place."""
-    best = np.int64(-1)
-    for candidate in np.flatnonzero(left):
-        if (
-            best < 0
-            or values[candidate] > values[best]
-            or (values[candidate] == values[best] and places[candidate] < places[best])
-        ):
-            best = candidate
-    return best
-
-
-@njit(cache=True, nogil=True, fastmath=IN_ANY_ORDER)
-def _update(likeness, units, chosen):
-    """Raise each candidate's likeness to its cosine with the one that was chosen."""
-    for candidate in range(likeness.size):
-        product = np.float32(0)
-        for column in range(np.uint64(chosen.size)):
-            product += units[candidate, column] * chosen[column]
-        likeness[candidate] = max(likeness[candidate], product)
+            # Each candidate's likeness rises to its cosine with the one that was chosen.
+            unit = units[best]
+            for other in range(likeness.size):
+                product = np.float32(0)
+                for column in range(np.uint64(unit.size)):
+                    product += units[other, column] * unit[column]
+                likeness[other] = max(likeness[other], product)

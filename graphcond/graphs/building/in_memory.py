@@ -244,8 +244,7 @@ def build_graph(
         InputError: ids repeat, columns differ in length, an edge ends at no node, a weight is negative or
             not finite, or too large in sum, ``given`` names no node, or there are more than 256 edge types.
     """
-    _check_nodes(nodes, given)
-    _check_edges(edges, len(nodes))
+    _check(nodes, edges, given)
     numbers = TypeNumbers()
     types = None if edges.types is None else numbers.of(edges.types)
     arcs = arcs_of(edges, types, directed=directed).sorted()
@@ -266,7 +265,7 @@ def build_graph(
     )
 
 
-def _check_nodes(nodes: NodeTable, given: Int64[np.ndarray, "rows k"] | None) -> None:
+def _check(nodes: NodeTable, edges: EdgeList, given: Int64[np.ndarray, "rows k"] | None) -> None:
     check_count(len(nodes))
     columns = {"texts": nodes.texts, "pictures": nodes.pictures, "types": nodes.types, "splits": nodes.splits}
     for name, column in {**columns, **nodes.attributes}.items():
@@ -282,17 +281,14 @@ def _check_nodes(nodes: NodeTable, given: Int64[np.ndarray, "rows k"] | None) ->
         raise InputError(
             f"given neighbors reach from {given.min()} to {given.max()}, and there are {len(nodes)} nodes"
         )
-
-
-def _check_edges(edges: EdgeList, nodes: int) -> None:
-    for name, column in {"targets": edges.targets, "weights": edges.weights, "types": edges.types}.items():
-        if column is not None and len(column) != len(edges):
-            raise InputError(f"there are {len(column)} {name} for {len(edges)} edges")
+    for name, values in {"targets": edges.targets, "weights": edges.weights, "types": edges.types}.items():
+        if values is not None and len(values) != len(edges):
+            raise InputError(f"there are {len(values)} {name} for {len(edges)} edges")
     for ends in (edges.sources, edges.targets):
-        outside = np.flatnonzero((ends < 0) | (ends >= nodes))
+        outside = np.flatnonzero((ends < 0) | (ends >= len(nodes)))
         if len(outside):
             edge = outside[0]
-            raise InputError(f"edge {edge} ends at node {ends[edge]}, and there are {nodes} nodes")
+            raise InputError(f"edge {edge} ends at node {ends[edge]}, and there are {len(nodes)} nodes")
     if edges.weights is not None:
         wrong = np.flatnonzero(~(np.isfinite(edges.weights) & (edges.weights >= 0)))
         if len(wrong):

@@ -71,7 +71,12 @@ def write_release(
         write_index(kind, new)
         if denoiser is not None:
             denoiser.save_pretrained(new / "unet")
-        _name_as_before(new / "text_encoder")
+        for file in sorted((new / "text_encoder").glob("*.safetensors")):
+            # Weights are named as transformers did up to version 4; files of version 5 lack the first part.
+            named = load_tensors(file)
+            if not any(name.startswith(TEXT_MODEL) for name in named):
+                before = {TEXT_MODEL + name: one for name, one in named.items()}
+                save_file(before, file, metadata={"format": "pt"})
         if not (new / "tokenizer" / "vocab.json").is_file():
             # The files of the older tokenizer, which a newer one does not need.
             tokenizer = load_pretrained(CLIPTokenizer, new / "tokenizer")
@@ -147,13 +152,3 @@ def _save(weights: dict[str, torch.Tensor], ours: str, theirs: str, file: Path) 
     file.parent.mkdir()
     chosen = {name: weights[name] for name in weights if name.startswith(ours)}
     torch.save({theirs + name.removeprefix(ours): tensor for name, tensor in chosen.items()}, file)
-
-
-def _name_as_before(text_encoder: Path) -> None:
-    """Name weights as transformers did up to version 4; files of version 5 lack the first part."""
-    for file in sorted(text_encoder.glob("*.safetensors")):
-        weights = load_tensors(file)
-        if not any(name.startswith(TEXT_MODEL) for name in weights):
-            save_file(
-                {TEXT_MODEL + name: one for name, one in weights.items()}, file, metadata={"format": "pt"}
-            )
