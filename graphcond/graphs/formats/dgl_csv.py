@@ -26,7 +26,7 @@ from graphcond.graphs.groups import (
     feature_rows,
     source_of,
 )
-from graphcond.graphs.reading.tabular import read_csv, row_place, text_columns
+from graphcond.graphs.reading.tabular import read_csv, row_place
 from graphcond.graphs.source import GraphFormat, GraphSource
 from graphcond.io.files import inside
 from graphcond.io.strict_yaml import read_yaml
@@ -209,7 +209,7 @@ def _need(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
 def _columns(table: pa.Table) -> dict[str, Any]:
     """All columns except vectors, as text; masks as truth values."""
     plain = [name for name in table.column_names if name and not _is_vector(table[name])]
-    columns: dict[str, Any] = dict(text_columns(table.select(plain)))
+    columns: dict[str, Any] = table.select(plain).to_pydict()
     return {
         name: np.array([value.lower() in _TRUE for value in column]) if name.endswith(MASK) else column
         for name, column in columns.items()

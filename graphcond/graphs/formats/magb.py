@@ -12,7 +12,7 @@ from graphcond.errors import InputError
 from graphcond.graphs.formats.dgl import KEYS, groups_of, load_dgl_graph
 from graphcond.graphs.groups import PLAIN, Groups, NodeGroup, source_of
 from graphcond.graphs.reading.arrays import pictures_by_stem
-from graphcond.graphs.reading.tabular import read_csv, text_columns
+from graphcond.graphs.reading.tabular import read_csv
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.graphs.usual import usual_columns
 from graphcond.io.tally import Tally
@@ -78,7 +78,7 @@ def _table(
     file: Path, names: Mapping[str, str], renamed: set[str], taken: dict[str, str]
 ) -> dict[str, list[str]]:
     """The columns; ``taken`` gets the usual names that were taken for ours."""
-    found = text_columns(read_csv(file))
+    found = read_csv(file).to_pydict()
     taken |= usual_columns(found, names, ("text",))
     names = {**names, **taken}
     table: dict[str, list[str]] = {}

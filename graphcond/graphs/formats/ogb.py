@@ -8,6 +8,7 @@ folder for each type, like ogbn-mag. Ids come from ``mapping``, or are row numbe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from graphcond.errors import InputError, at
+from graphcond.errors import InputError, at, respelled
 from graphcond.graphs.columns import to_arrow
 from graphcond.graphs.groups import (
     MASK,
@@ -32,15 +33,16 @@ from graphcond.graphs.groups import (
     source_of,
 )
 from graphcond.graphs.reading.tabular import (
-    COLUMNS,
     find_table,
     read_csv,
-    read_floats,
-    read_integers,
-    with_texts,
+    read_numbers,
+    read_table,
 )
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
+from graphcond.graphs.usual import take_usual
+from graphcond.io.tally import BadRows
 
+COLUMNS = ("id", "text", "image")
 SPLITS = ("train", "valid", "test")
 FEATURES = "node-feat"
 
@@ -68,6 +70,44 @@ def read_ogb(folder: Path | str, columns: Mapping[str, str] | None = None) -> Gr
     return source if table is None else with_texts(source, table, names)
 
 
+def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> GraphSource:
+    """``source`` with the texts, pictures and further columns that a table has for its ids.
+
+    Args:
+        source: the graph.
+        file: the table; it may have rows for other ids, and lack some.
+        names: the table's names of `COLUMNS`.
+
+    Raises:
+        InputError: the table cannot be read or has no row for any of the nodes, or a picture lies outside
+            the folder.
+    """
+    bad = BadRows()
+    table = read_table(file, names, ("id",), bad)
+    rows = pc.index_in(to_arrow(source.nodes.ids), value_set=table["id"].combine_chunks())
+    if rows.null_count == len(source.nodes) > 0:
+        raise InputError(
+            f"there is no row for any of the nodes '{source.nodes.ids[0]}', ...",
+            place=file,
+            remedy=respelled(source.nodes.ids[0], table["id"].to_pylist()) or "use the graph's ids",
+        )
+    found = {
+        name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
+        for name in table.column_names
+    }
+    bad.columns |= take_usual(found, [name for name in ("image",) if names[name] == name])
+    empty = [""] * len(source.nodes)
+    attributes = {name: column for name, column in found.items() if name not in COLUMNS}
+    nodes = replace(
+        source.nodes,
+        texts=found.get("text", empty),
+        pictures=[picture or None for picture in found.get("image", empty)],
+        attributes={**source.nodes.attributes, **attributes},
+    )
+    joined = replace(source, nodes=nodes, tally=source.tally + bad.tally())
+    return joined.with_pictures_inside(file)
+
+
 def ogb_features(folder: Path) -> VectorReaders:
     """The features of nodes, by name."""
     raw = folder / "raw"
@@ -75,7 +115,9 @@ def ogb_features(folder: Path) -> VectorReaders:
 
     def read() -> Any:
         nodes = {
-            kind: NodeGroup(count, {FEATURES: read_floats(files[kind])} if files[kind].is_file() else {})
+            kind: NodeGroup(
+                count, {FEATURES: read_numbers(files[kind], pa.float32())} if files[kind].is_file() else {}
+            )
             for kind, count in _counts(raw).items()
         }
         return feature_rows(Groups(nodes, {}), FEATURES, files.get(PLAIN, folder))
@@ -92,7 +134,7 @@ def _counts(raw: Path) -> dict[str, int]:
         found = {name: table[name].to_pylist() for name in table.column_names}
     else:
         file = raw / "num-node-list.csv.gz"
-        found = {PLAIN: read_integers(file, columns=1)[:, 0].tolist()}
+        found = {PLAIN: read_numbers(file, pa.int64(), 1)[:, 0].tolist()}
     for counts in found.values():
         if len(counts) != 1:
             problem = f"expected one graph, got {len(counts)}"
@@ -122,9 +164,9 @@ def _edges(raw: Path) -> dict[EdgeType, EdgeGroup]:
         folders = {kind: raw / "relations" / "___".join(kind) for kind in kinds}
     edges = {}
     for kind, folder in folders.items():
-        ends = read_integers(folder / "edge.csv.gz", columns=2)
+        ends = read_numbers(folder / "edge.csv.gz", pa.int64(), 2)
         weights = folder / "edge_weight.csv.gz"
-        columns = {"weight": read_floats(weights)} if weights.is_file() else {}
+        columns = {"weight": read_numbers(weights, pa.float32())} if weights.is_file() else {}
         edges[kind] = EdgeGroup(ends[:, 0].copy(), ends[:, 1].copy(), columns)
     return edges
 
@@ -149,7 +191,7 @@ def _node_columns(folder: Path, kind: str, count: int) -> dict[str, Any]:
         for name in SPLITS:
             file = way / kind / f"{name}.csv.gz"
             if file.is_file():
-                rows = read_integers(file, columns=1)[:, 0]
+                rows = read_numbers(file, pa.int64(), 1)[:, 0]
                 with at(file):
                     columns[f"{name}{MASK}"] = mask_of(rows, count, name)
     return columns

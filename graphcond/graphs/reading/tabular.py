@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from math import isnan
@@ -17,13 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
-from jaxtyping import Float32, Int64
+from jaxtyping import Shaped
 
-from graphcond.errors import InputError, respelled
-from graphcond.graphs.columns import to_arrow
+from graphcond.errors import InputError
 from graphcond.graphs.reading.quotes import QuoteCheck
-from graphcond.graphs.source import GraphSource
-from graphcond.graphs.usual import take_usual, usual_columns
+from graphcond.graphs.usual import usual_columns
 from graphcond.io.readable import check_readable
 from graphcond.io.strict_json import parse_json
 from graphcond.io.tally import BadRows, reading_row
@@ -347,47 +345,6 @@ def rows_within(table: pa.Table) -> int:
     return found
 
 
-COLUMNS = ("id", "text", "image")
-
-
-def with_texts(source: GraphSource, file: Path, names: Mapping[str, str]) -> GraphSource:
-    """``source`` with the texts, pictures and further columns that a table has for its ids.
-
-    Args:
-        source: the graph.
-        file: the table; it may have rows for other ids, and lack some.
-        names: the table's names of `COLUMNS`.
-
-    Raises:
-        InputError: the table cannot be read or has no row for any of the nodes, or a picture lies outside
-            the folder.
-    """
-    bad = BadRows()
-    table = read_table(file, names, ("id",), bad)
-    rows = pc.index_in(to_arrow(source.nodes.ids), value_set=table["id"].combine_chunks())
-    if rows.null_count == len(source.nodes) > 0:
-        raise InputError(
-            f"there is no row for any of the nodes '{source.nodes.ids[0]}', ...",
-            place=file,
-            remedy=respelled(source.nodes.ids[0], table["id"].to_pylist()) or "use the graph's ids",
-        )
-    found = {
-        name: pc.fill_null(table[name].combine_chunks().take(rows), "").to_pylist()
-        for name in table.column_names
-    }
-    bad.columns |= take_usual(found, [name for name in ("image",) if names[name] == name])
-    empty = [""] * len(source.nodes)
-    attributes = {name: column for name, column in found.items() if name not in COLUMNS}
-    nodes = replace(
-        source.nodes,
-        texts=found.get("text", empty),
-        pictures=[picture or None for picture in found.get("image", empty)],
-        attributes={**source.nodes.attributes, **attributes},
-    )
-    joined = replace(source, nodes=nodes, tally=source.tally + bad.tally())
-    return joined.with_pictures_inside(file)
-
-
 def read_csv(file: Path, *, separator: str = ",", header: bool = True, kind: pa.DataType = TEXT) -> pa.Table:
     """Read a ``.csv`` or ``.csv.gz`` file whole; an empty file gives a table without rows.
 
@@ -414,30 +371,19 @@ def read_csv(file: Path, *, separator: str = ",", header: bool = True, kind: pa.
     return pa.concat_tables(blocks) if blocks else pa.table({})
 
 
-def text_columns(table: pa.Table) -> dict[str, list[str]]:
-    """The columns of a table of text."""
-    return {name: table[name].to_pylist() for name in table.column_names}
+def read_numbers(
+    file: Path, kind: pa.DataType, columns: int | None = None
+) -> Shaped[np.ndarray, "rows columns"]:
+    """Read a file of numbers of one type without header.
 
-
-def read_integers(file: Path, *, columns: int) -> Int64[np.ndarray, "rows columns"]:
-    """Read a file without header that has ``columns`` integers in a row.
+    Args:
+        file: the file.
+        kind: the type.
+        columns: how many numbers are in a row; any number unless given.
 
     Raises:
         InputError: as `read_csv`, or the file has another number of columns, or an empty cell.
     """
-    return _array(file, pa.int64(), columns)
-
-
-def read_floats(file: Path) -> Float32[np.ndarray, "rows columns"]:
-    """Read a file of numbers without header.
-
-    Raises:
-        InputError: as `read_csv`, or a cell is empty.
-    """
-    return _array(file, pa.float32(), None)
-
-
-def _array(file: Path, kind: pa.DataType, columns: int | None) -> np.ndarray:
     table = read_csv(file, header=False, kind=kind)
     if columns is not None and table.num_columns not in (0, columns):
         problem = f"expected {columns} columns, got {table.num_columns}"
