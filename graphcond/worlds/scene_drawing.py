@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at
 from graphcond.scene_graph import Box, SceneGraph, area
 from graphcond.worlds.canvas import Canvas, Color, shifted
 from graphcond.worlds.shapes import COLORS, SHAPES
@@ -52,7 +52,20 @@ def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 6
     elif kind == 2:
         canvas.fill(box(-1, float(rng.uniform(-0.5, 0.7)), 1, 1), tones[1])
     shades = rng.integers(-10, 11, (len(graph), 3))
-    placed = [_box_and_color(graph, position) for position in range(len(graph))]
+    placed: list[tuple[Box, Color]] = []
+    for position, shape in enumerate(graph.objects):
+        with at(f"object {position}"):
+            found = graph.box_of(position)
+            if found is None:
+                raise InputError(
+                    "the object has no box", remedy="give every object that is to be drawn a box"
+                )
+            if shape not in SHAPES:
+                raise InputError(f"'{shape}' cannot be drawn", remedy=f"use {', '.join(SHAPES)}")
+            known = [COLORS[word] for word in graph.attributes_of(position) if word in COLORS]
+            if not known:
+                raise InputError("the object has no colour", remedy=f"use {', '.join(COLORS)}")
+            placed.append((found, known[0]))
     # Large objects first, so that they do not hide small ones.
     for position in sorted(range(len(graph)), key=lambda n: -area(placed[n][0])):
         (x0, y0, x1, y1), color = placed[position]
@@ -69,18 +82,3 @@ def draw_scene(graph: SceneGraph, seed: int | Sequence[int], resolution: int = 6
         for turn in turns:
             canvas.stroke(turn, line, 2 * OUTLINE)
     return canvas.finish()
-
-
-def _box_and_color(graph: SceneGraph, position: int) -> tuple[Box, Color]:
-    place = f"object {position}"
-    found, shape = graph.box_of(position), graph.objects[position]
-    if found is None:
-        raise InputError(
-            "the object has no box", place=place, remedy="give every object that is to be drawn a box"
-        )
-    if shape not in SHAPES:
-        raise InputError(f"'{shape}' cannot be drawn", place=place, remedy=f"use {', '.join(SHAPES)}")
-    for word in graph.attributes_of(position):
-        if word in COLORS:
-            return found, COLORS[word]
-    raise InputError("the object has no colour", place=place, remedy=f"use {', '.join(COLORS)}")

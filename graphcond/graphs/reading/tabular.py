@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
-from math import isnan
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -141,18 +140,14 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) 
                     error = InputError(problem, place=place, remedy="use plain values")
                     bad.refuse("values", error, "a list or an object")
                     line[key] = None
-                rows.append({key: _plain(value) for key, value in line.items()})
+                # A missing value is None; so is NaN, which does not equal itself.
+                given = {key: value for key, value in line.items() if value is not None and value == value}
+                texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in given.items()}
+                rows.append(dict.fromkeys(line) | texts)
             names = dict.fromkeys(key for row in rows for key in row)
             columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
             yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
             at_least_one = False
-
-
-def _plain(value: Any) -> str | None:
-    """A value of JSON as text; None where it is missing, as NaN is."""
-    if value is None or isinstance(value, str):
-        return value
-    return None if isinstance(value, float) and isnan(value) else json.dumps(value)
 
 
 def _read_parquet(file: Path, block: int, wanted: list[str] | None, bad: BadRows) -> Blocks:

@@ -261,7 +261,13 @@ class _Scene:
         key = thing.object_id
         if key not in self.places:
             label = self.files.object_aliases.get(thing.label, thing.label)
-            box = self._box(thing, place) if label else None  # first, since it may be broken
+            box = None
+            if label and self.size is not None and thing.w is not None:  # first, since it may be broken
+                if thing.x is None or thing.y is None or thing.h is None:
+                    problem = "x, y, w and h must all be numbers"
+                    raise InputError(problem, place=place, remedy="correct the box")
+                given = (thing.x, thing.y, thing.w, thing.h)
+                box = read_box(given, "xywh pixels", self.size, place=place, clip=True)
             self.places[key] = len(self.labels) if label else None
             if label:
                 self.labels.append(label)
@@ -298,15 +304,6 @@ class _Scene:
         if key not in self.places:
             raise InputError(f"there is no object {key:.40}", place=f"{place}_id", remedy="correct the id")
         return self.places[key]
-
-    def _box(self, thing: Thing, place: str) -> Box | None:
-        if self.size is None or thing.w is None:
-            return None
-        if thing.x is None or thing.y is None or thing.h is None:
-            raise InputError("x, y, w and h must all be numbers", place=place, remedy="correct the box")
-        return read_box(
-            (thing.x, thing.y, thing.w, thing.h), "xywh pixels", self.size, place=place, clip=True
-        )
 
 
 FILES = ("objects.json", "relationships.json", "scene_graphs.json")
