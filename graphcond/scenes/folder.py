@@ -24,8 +24,7 @@ from graphcond.io.files import atomic_folder, check_replaceable, read_json, writ
 from graphcond.progress import Progress
 from graphcond.scene_graph import MASK_SIDE, SceneGraph, SceneSet
 from graphcond.scenes.formats.written import read_written, scene_as_dict
-from graphcond.scenes.jsonfile import read_lines
-from graphcond.scenes.records import Gallery, SceneFormat, SceneInput, SceneRecord, SceneSource
+from graphcond.scenes.records import Gallery, SceneFormat, SceneInput, SceneSource
 
 MANIFEST, SCENES, MASKS = "scenes.json", "scenes.jsonl", "masks.npz"
 REBUILD = "build it again"
@@ -80,7 +79,11 @@ def open_scene_folder(folder: Path | str) -> SceneSet:
     Raises:
         InputError: the folder is missing, cut short, changed, inconsistent or of another version.
     """
-    folder = Path(folder)
+    return read_folder(Path(folder)).scene_set()
+
+
+def read_folder(folder: Path) -> SceneSource:
+    """The scenes of a folder; see `open_scene_folder`."""
     place = folder / MANIFEST
     if not place.is_file():
         problem = f"expected a scene folder, but it has no {MANIFEST}"
@@ -92,14 +95,15 @@ def open_scene_folder(folder: Path | str) -> SceneSet:
             raise InputError("the file is missing", place=file, remedy=REBUILD)
         if describe(file) != entry:
             raise InputError("the file was cut short or changed", place=file, remedy=REBUILD)
-    file = folder / SCENES
-    rows = [(f"{file}:{number}", row) for number, row in read_lines(file)]
-    scenes = read_written(rows, folder / SCENES, Gallery(folder)).scene_set()
-    if len(scenes) != manifest.scenes:
+    source = read_written(SceneInput(folder / SCENES, Gallery(folder)))
+    records = source.records
+    if len(records) != manifest.scenes:
         raise InputError(f"the files and {MANIFEST} disagree", place=folder, remedy=REBUILD)
-    if MASKS in manifest.files:
-        scenes = replace(scenes, graphs=_with_masks(scenes.graphs, folder / MASKS))
-    return scenes
+    if MASKS not in manifest.files:
+        return source
+    graphs = _with_masks([record.graph for record in records], folder / MASKS)
+    masked = [replace(record, graph=graph) for record, graph in zip(records, graphs, strict=True)]
+    return replace(source, records=masked)
 
 
 def _write(scenes: SceneSet, into: Path) -> None:
@@ -140,27 +144,6 @@ def _with_masks(graphs: Sequence[SceneGraph], file: Path) -> list[SceneGraph]:
     ]
 
 
-def read_folder(given: SceneInput) -> SceneSource:
-    """The scenes of a folder.
-
-    Raises:
-        InputError: as `open_scene_folder`.
-    """
-    scenes = open_scene_folder(given.folder)
-    records = [
-        SceneRecord(
-            graph=graph,
-            id=scenes.ids[row],
-            picture=scenes.pictures[row],
-            prompt=scenes.texts[row],
-            caption=scenes.captions[row] if scenes.captions is not None else None,
-            split=scenes.splits[row] if scenes.splits is not None else None,
-        )
-        for row, graph in enumerate(scenes.graphs)
-    ]
-    return SceneSource(records, scenes.root)
-
-
 SCENE_FOLDER = SceneFormat(
     name="folder",
     files=MANIFEST,
@@ -168,6 +151,6 @@ SCENE_FOLDER = SceneFormat(
         (given.path / MANIFEST).is_file()
         or (given.path.name == MANIFEST and isinstance(given.json, dict) and "format" in given.json)
     ),
-    read=read_folder,
+    read=lambda given: read_folder(given.folder),
     hides=("written", "sg2im", "visual-genome", "coco", "laion-sg"),
 )

@@ -6,18 +6,23 @@ their format, and with the prompt, the picture and the split that a training nee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
 
 from graphcond.errors import InputError, at
-from graphcond.io.tally import BadRows, reading_row
+from graphcond.io.tally import reading_row
 from graphcond.scene_graph import FourNumbers, SceneGraph
 from graphcond.scenes.boxes import BoxedRow
 from graphcond.scenes.jsonfile import checked
-from graphcond.scenes.records import Gallery, SceneFormat, SceneRecord, SceneSource, without_dummies
+from graphcond.scenes.records import (
+    Gallery,
+    SceneFormat,
+    SceneInput,
+    SceneRecord,
+    SceneSource,
+    without_dummies,
+)
 
 
 class WrittenScene(BoxedRow):
@@ -61,25 +66,18 @@ def parse_scene(value: Any, place: object = "scene") -> SceneGraph:
         return checked(WrittenScene, value, None).graph()
 
 
-def read_written(
-    rows: Sequence[tuple[str, Any]], file: Path, gallery: Gallery | None = None, bad: BadRows | None = None
-) -> SceneSource:
-    """The scenes of a parsed file, with their prompts, captions, splits and pictures.
-
-    Args:
-        rows: place and value of each scene, an object in the friendly form.
-        file: the file of the rows.
-        gallery: the folder of pictures; by default the file's own folder.
-        bad: what to do with broken scenes; they are errors unless given.
+def read_written(given: SceneInput) -> SceneSource:
+    """The scenes of a file, with their prompts, captions, splits and pictures, by default beside it.
 
     Raises:
         InputError: there are no rows, a row is broken, or a picture lies outside the folder.
     """
-    if not rows:
+    file, gallery = given.path, given.gallery
+    if not given.rows:
         raise InputError("the file holds no scenes", place=file, remedy='write {"objects": [...]}')
     records = []
-    for number, (place, value) in enumerate(rows):
-        with reading_row(bad, "scenes"), at(place):
+    for number, (place, value) in enumerate(given.rows):
+        with reading_row(given.bad, "scenes"), at(place):
             scene = checked(WrittenScene, value, None)
             if gallery is None and scene.image is not None:
                 gallery = Gallery(file.parent, place=file)
@@ -113,5 +111,5 @@ WRITTEN = SceneFormat(
     name="written",
     files='JSON or JSON Lines of {"objects": [...], "relationships": [...]}',
     signs=lambda given: isinstance(given.first, dict) and bool(given.first),
-    read=lambda given: read_written(given.rows, given.path, given.gallery, given.bad),
+    read=read_written,
 )
