@@ -33,17 +33,17 @@ class GivenSampler(ChoosingSampler):
                 remedy="use a sampler that reads edges, such as ppr",
             )
         known_rows(graph.given[graph.given != ABSENT], len(graph), name="ready-made neighbor")
-        self._given = graph.given
 
     def sample(self, targets: Int64[np.ndarray, " b"], generator: np.random.Generator) -> NeighborContext:
         """Take the ready-made neighbors of ``targets``; nothing is drawn from ``generator``."""
+        given = np.asarray(self._graph.given)
 
         def choose(target: int) -> Ranking:
-            row = self._given[target]
+            row = given[target]
             row = row[(row != ABSENT) & (row != target)]
             row = row[self._allowed[row]]
             first = np.sort(np.unique(row, return_index=True)[1])
             chosen = row[first][: self._neighbors]
             return Ranking(chosen, (1 / np.arange(1, len(chosen) + 1)).astype(np.float32))
 
-        return answer_each(targets, choose, nodes=len(self._given), neighbors=self._neighbors)
+        return answer_each(targets, choose, nodes=len(given), neighbors=self._neighbors)
