@@ -3,18 +3,17 @@
 import json
 
 import numpy as np
-import studio_judge
-import subject_judge
 import torch
 from common import save_grid, to_bytes, to_pixels
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from emoji_data import HERE, caption, outputs, recipe, splits
+from emoji_data import HERE, caption, recipe, splits
 from export import BASE
 from sampling import ddim, decode, sample_latents
 from train_unet import Texts
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphcond.intervals import bootstrap_interval
+from graphcond.worlds.emoji.judge import EmojiJudge
 
 
 def main() -> None:
@@ -28,10 +27,7 @@ def main() -> None:
     texts.freeze()
     unet = UNet2DConditionModel.from_pretrained(BASE / "unet", torch_dtype=torch.float32).eval()
     vae = AutoencoderKL.from_pretrained(BASE / "vae", torch_dtype=torch.float32).eval()
-    judges = {
-        "subject": subject_judge.read(outputs() / "subject.safetensors"),
-        "studio": studio_judge.read(outputs() / "studio.safetensors"),
-    }
+    judge = EmojiJudge.load()
     found, shown = {}, [test.pictures[:24]]
     for kind, name in ((None, "real"), (1, "told the subject"), (0, "told both")):
         pictures = test.pictures
@@ -43,8 +39,12 @@ def main() -> None:
             pictures = np.concatenate([to_bytes(decode(vae, part)) for part in drawn.split(64)])
             shown.append(pictures[:24])
         found[name] = {}
-        for what, judge in judges.items():
-            right = (np.array(judge.tell(to_pixels(pictures))) == getattr(test, f"{what}s")).astype(float)
+        told = judge.classify(to_pixels(pictures))
+        for what, answers, names in (
+            ("studio", told.studio, judge.studios),
+            ("subject", told.subject, judge.subjects),
+        ):
+            right = (np.array(names)[answers.numpy()] == getattr(test, f"{what}s")).astype(float)
             interval = [round(end, 3) for end in bootstrap_interval(right, seed=0)]
             found[name][what] = {"share": round(right.mean(), 3), "interval": interval}
     sheet = np.concatenate([row[half : half + 12] for half in (0, 12) for row in shown])
