@@ -2,7 +2,7 @@
 
 Draws the held-out paintings of a finished demo again, from the same noise, and asks its oracle:
 
-    graphcond demo --out outputs/demo
+    graphcond demo --world art --out outputs/demo
     python benchmarks/titles.py outputs/demo
 """
 
@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from graphcond.data.dataset import GraphDataset
-from graphcond.demo.judge import ArtJudge
-from graphcond.demo.run import BATCH, FULL, STEPS
+from graphcond.demo.judge import WorldJudge
+from graphcond.demo.run import BATCH
+from graphcond.demo.worlds import WORLDS
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
 from graphcond.evaluation.evaluate import ARMS, make_pictures
 from graphcond.evaluation.targets import targets_of
@@ -31,16 +32,17 @@ def main() -> None:
     parser.add_argument("demo", type=Path, help="the folder of a finished demo")
     folder = parser.parse_args().demo
     report = json.loads((folder / "report.json").read_text())
-    graph, seed = open_graph(folder / "graph"), report["seed"]
-    pipe, judge, data = GraphPipeline.from_pretrained(folder / "model"), ArtJudge(graph), GraphDataset(graph)
+    graph, seed, world = open_graph(folder / "graph"), report["seed"], WORLDS["art"]
+    pipe, data = GraphPipeline.from_pretrained(folder / "model"), GraphDataset(graph)
+    judge = WorldJudge(graph, world)
     rng = np.random.default_rng(seed)
     held_out, unseen = (
         np.sort(rng.permutation(data.rows(split))[:count])
-        for split, count in (("test", report["n"]), ("unseen", FULL.unseen))
+        for split, count in (("test", report["n"]), ("unseen", report["unseen"]["n"]))
     )
     views = data.views(pipe.model.recipe, pipe.model.extractors, forbidden=data.rows("test"))
     everyone = np.concatenate([held_out, unseen])  # among whom the demo shuffles graphs
-    maker = ModelPictures(pipe, views, everyone, DrawSettings(steps=STEPS), shuffle_seed=seed)
+    maker = ModelPictures(pipe, views, everyone, DrawSettings(steps=world.steps), shuffle_seed=seed)
     pictures = make_pictures(maker, targets_of(data, held_out, 64), seed=seed, batch_size=BATCH)
     named = np.array([any(word in data.texts[row] for word in MOVEMENTS) for row in held_out.tolist()])
     print("| titles | n | " + " | ".join(arm.replace("_", " ") for arm in ARMS) + " |")

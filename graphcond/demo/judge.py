@@ -1,4 +1,4 @@
-"""The art world's oracle as judge: whose style, which subject, how far from the true picture."""
+"""A world's oracle as judge: whose style, and which subject."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jaxtyping import Float, Int64
 from PIL import Image
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.demo.worlds import DemoWorld
 from graphcond.errors import InputError
 from graphcond.evaluation import PictureSet
-from graphcond.evaluation.targets import FACTS, art_oracle
 
 
 @dataclass(frozen=True)
@@ -23,35 +23,51 @@ class Verdict:
     subject: Float[np.ndarray, " n"]
 
 
-class ArtJudge:
-    """Scores pictures of an art-world graph.
+class WorldJudge:
+    """Scores pictures of a graph of a world.
 
     Args:
-        graph: its nodes carry the attributes ``artist`` and ``subject``.
+        graph: its nodes carry the attributes of the world's maker and subject.
+        world: the world that it is from.
 
     Raises:
         InputError: they do not.
     """
 
-    def __init__(self, graph: AttributedGraph) -> None:
-        missing = [fact for fact in FACTS if fact not in graph.nodes.attributes]
+    def __init__(self, graph: AttributedGraph, world: DemoWorld) -> None:
+        missing = [fact for fact in (world.maker, "subject") if fact not in graph.nodes.attributes]
         if missing:
             raise InputError(
                 f"its nodes do not say their {' and '.join(missing)}",
                 place=graph.root,
-                remedy="use a graph of the art world: graphcond data build art --out DIR",
+                remedy="use a graph of that world, as `graphcond data build` makes it",
             )
-        self.graph = graph
-        self.reader = art_oracle()
+        self.graph, self.world = graph, world
+        self.reader = world.judge()
 
-    def verdict(self, rows: Int64[np.ndarray, " n"], pictures: Sequence[Image.Image]) -> Verdict:
-        """True for pictures in the style of their node's artist, and for those that show their subject."""
-        seen = PictureSet(pictures)
-        right = {
-            fact: np.array(self.reader.tell(seen, fact)) == np.array(self.facts(rows)[fact]) for fact in FACTS
-        }
-        return Verdict(right["artist"].astype(float), right["subject"].astype(float))
+    def verdict(
+        self, rows: Int64[np.ndarray, " n"], pictures: Sequence[Image.Image], *, unseen: bool = False
+    ) -> Verdict:
+        """True for pictures in the style of their node's maker, and for those that show their subject.
+
+        Args:
+            rows: the nodes.
+            pictures: one of each.
+            unseen: whether their makers were never targets: they may need another question.
+        """
+        seen, facts = PictureSet(pictures), self.facts(rows)
+        style = self.reader.tell(seen, self.world.unseen if unseen else self.world.maker)
+        subject = self.reader.tell(seen, "subject")
+        return Verdict(
+            np.array(style == np.array(facts[self.world.maker]), float),
+            np.array(subject == np.array(facts["subject"]), float),
+        )
+
+    def chance(self, *, unseen: bool = False) -> float:
+        """The share of pictures whose style would be right by chance."""
+        return 1 / len(self.reader.names[self.world.unseen if unseen else self.world.maker])
 
     def facts(self, rows: Int64[np.ndarray, " n"]) -> Mapping[str, Sequence[str]]:
-        """Artist and subject of nodes."""
-        return {fact: [self.graph.nodes.attributes[fact][row] for row in rows.tolist()] for fact in FACTS}
+        """Maker and subject of nodes."""
+        known = self.graph.nodes.attributes
+        return {fact: [known[fact][row] for row in rows.tolist()] for fact in (self.world.maker, "subject")}

@@ -14,7 +14,8 @@ from rich.console import Console
 from benchmarks import titles
 from graphcond.cli.demo import in_words
 from graphcond.demo import run
-from graphcond.demo.run import DemoSize, run_demo
+from graphcond.demo.run import run_demo
+from graphcond.demo.worlds import DemoSize
 from graphcond.evaluation.evaluate import ARMS
 from graphcond.worlds import SUBJECTS
 
@@ -26,7 +27,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "QUICK", SMALL)
-        run_demo(folder, quick=True, device="cpu", console=Console(quiet=True))
+        run_demo(folder, world="art", quick=True, device="cpu", console=Console(quiet=True))
     return folder
 
 
@@ -79,7 +80,7 @@ def test_a_second_run_replaces_the_first_and_says_what_it_does(
     before = (out / "report.json").stat().st_mtime_ns
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "QUICK", SMALL)
-        run_demo(out, quick=True, device="cpu", console=Console(quiet=True))
+        run_demo(out, world="art", quick=True, device="cpu", console=Console(quiet=True))
     assert (out / "report.json").stat().st_mtime_ns > before
     said = capsys.readouterr().err
     for task in ("painting pictures of the world", "no graph", "graph", "shuffled graph", "growing s_G"):
@@ -91,7 +92,6 @@ def test_titles_that_name_the_movement_are_counted_apart(
 ) -> None:
     """The figures for all titles are those of the demo, whose pictures the script draws again."""
     report = json.loads((out / "report.json").read_text())
-    monkeypatch.setattr(titles, "FULL", SMALL)
     monkeypatch.setattr(titles, "MOVEMENTS", SUBJECTS[::2])  # of so few titles none may name a movement
     monkeypatch.setattr("sys.argv", ["titles.py", str(out)])
     titles.main()
