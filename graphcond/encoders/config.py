@@ -384,16 +384,12 @@ class SentenceConfig(EncoderFields):
         return "prompt"
 
 
-class PhraseTokensConfig(EncoderFields):
-    """The name of each object, in the base's own text tokens, with a box from a graph network."""
+class NetworkFields(EncoderFields):
+    """The settings of encoders over a graph network of any kind."""
 
-    component = "graphcond.encoders.phrase_tokens:PhraseTokens"
-    reads = SceneFeatures
-    offers = frozenset({"predicted_boxes"})
-    not_taken = ("layers", "node_width")
-    kind: Literal["phrase_tokens"] = "phrase_tokens"
+    not_taken = ("layers", "node_width", "backend")
     network: GraphNetworkKind = "triple_gcn"
-    """The graph network from which boxes are predicted where a scene gives none."""
+    """The graph network, by the kind of the encoder that has it."""
     layers: int | None = Field(None, ge=1, le=64)
     """Its rounds; as many as the encoder of that kind takes unless given."""
     node_width: int = Field(128, ge=1, le=65_536)
@@ -403,8 +399,23 @@ class PhraseTokensConfig(EncoderFields):
         """The graph network."""
         from graphcond.encoders.graph_network import build_graph_network
 
-        network = build_graph_network(self.network, feature_width, width=self.node_width, layers=self.layers)
-        return {"network": network}
+        settings: dict[str, Any] = {"layers": self.layers, "backend": self.network_backend()}
+        return {
+            "network": build_graph_network(self.network, feature_width, width=self.node_width, **settings)
+        }
+
+    def network_backend(self) -> Backend:
+        """DGL or torch, for the network `gcn`."""
+        return "auto"
+
+
+class PhraseTokensConfig(NetworkFields):
+    """The name of each object, in the base's own text tokens; a graph network predicts boxes not given."""
+
+    component = "graphcond.encoders.phrase_tokens:PhraseTokens"
+    reads = SceneFeatures
+    offers = frozenset({"predicted_boxes"})
+    kind: Literal["phrase_tokens"] = "phrase_tokens"
 
 
 class SGAdapterConfig(EncoderFields):
@@ -443,21 +454,17 @@ class SentenceGraphConfig(EncoderFields):
         return {"width": self.node_width}
 
 
-class LayoutConfig(EncoderFields):
-    """A map of the picture from a graph: boxes, masks and a vector for each object."""
+class LayoutConfig(NetworkFields):
+    """A map of the picture from a graph: boxes, masks and a vector for each object.
+
+    One graph network describes each object, and another of its kind places it.
+    """
 
     component = "graphcond.encoders.layout:Layout"
     reads = SceneFeatures
     gives = LayoutMap
     offers = frozenset({"predicted_boxes"})
-    not_taken = ("layers", "node_width", "backend")
     kind: Literal["layout"] = "layout"
-    network: GraphNetworkKind = "triple_gcn"
-    """The graph network that describes each object, and another of its kind that places it."""
-    layers: int | None = Field(None, ge=1, le=64)
-    """Its rounds; as many as the encoder of that kind takes unless given."""
-    node_width: int = Field(128, ge=1, le=65_536)
-    """Width of the vectors inside the graph network."""
     backend: Backend = "auto"
     """For the network `gcn`: DGL or torch."""
     channels: int = Field(128, ge=1, le=4_096)
@@ -467,15 +474,14 @@ class LayoutConfig(EncoderFields):
     given_boxes: bool = True
     """Put objects into the boxes that a scene gives; otherwise always into predicted ones."""
 
+    def network_backend(self) -> Backend:
+        """As the setting says."""
+        return self.backend
+
     def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
         """The graph network, and the size that follows the base."""
-        from graphcond.encoders.graph_network import build_graph_network
-
-        network = build_graph_network(
-            self.network, feature_width, width=self.node_width, layers=self.layers, backend=self.backend
-        )
         size = self.size or base.facts.default_size // base.facts.pixels_per_latent
-        return {"network": network, "size": size}
+        return {**super().arguments(feature_width, base), "size": size}
 
 
 class TripleTransformerConfig(EncoderFields):
@@ -533,29 +539,15 @@ class TripleTransformerConfig(EncoderFields):
         }
 
 
-class ClipGraphConfig(EncoderFields):
+class ClipGraphConfig(NetworkFields):
     """Tokens of a graph and its objects, from its embedding in CLIP's space and those of their labels."""
 
     component = "graphcond.encoders.clip_graph:ClipGraph"
     reads = SceneFeatures
     offers = frozenset({"embed_scenes", "object_tokens"})
-    not_taken = ("layers", "node_width")
     kind: Literal["clip_graph"] = "clip_graph"
-    network: GraphNetworkKind = "triple_gcn"
-    """The graph network under it."""
-    layers: int | None = Field(None, ge=1, le=64)
-    """Its rounds; as many as the encoder of that kind takes unless given."""
-    node_width: int = Field(128, ge=1, le=65_536)
-    """Width of the vectors inside the graph network."""
     node_vectors: bool = True
     """Fuse each object's vector too, which knows its attributes and relations; the paper does not."""
-
-    def arguments(self, feature_width: int, base: Base) -> dict[str, Any]:
-        """The graph network."""
-        from graphcond.encoders.graph_network import build_graph_network
-
-        network = build_graph_network(self.network, feature_width, width=self.node_width, layers=self.layers)
-        return {"network": network}
 
 
 OWN = (
