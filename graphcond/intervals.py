@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -19,6 +20,9 @@ class Measurement:
     high: float
     n: int
 
+
+How: TypeAlias = Literal["mean", "ratio", "set"]
+"""How a figure follows from its evidence: scores, `bootstrap_ratios` or `half_sample_figures`."""
 
 RESAMPLES = 2000
 HALVES = 20
@@ -82,3 +86,16 @@ def half_sample_interval(figures: Float64[np.ndarray, " halves_plus_1"]) -> tupl
     """Normal interval around the first of the `half_sample_figures`."""
     reach = NORMAL_REACH * float(np.std(figures[1:], ddof=1))
     return float(figures[0]) - reach, float(figures[0]) + reach
+
+
+def measured(
+    name: str, evidence: Float64[np.ndarray, " evidence"], n: int, how: How, *, seed: int
+) -> Measurement:
+    """The figure that follows from the evidence over ``n`` samples, with its interval."""
+    match how:
+        case "mean":
+            return Measurement(name, float(evidence.mean()), *bootstrap_interval(evidence, seed=seed), n)
+        case "ratio":
+            return Measurement(name, float(evidence[0]), *percentile_interval(evidence[1:]), n)
+        case "set":
+            return Measurement(name, float(evidence[0]), *half_sample_interval(evidence), n)

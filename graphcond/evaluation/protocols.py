@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -14,7 +14,7 @@ from graphcond.evaluation.metrics.distribution import InceptionExtractor
 from graphcond.evaluation.metrics.oracle import OracleReader
 from graphcond.evaluation.metrics.registry import Networks, networks_of
 from graphcond.evaluation.scene_detector import SceneDetector
-from graphcond.features.clip import ClipExtractor, DinoExtractor, FeatureExtractor
+from graphcond.features.clip import ClipExtractor, DinoExtractor
 from graphcond.features.load import Extractors
 from graphcond.guidance import GraphGuidance
 
@@ -72,29 +72,20 @@ class EvaluationProtocol:
             InputError: a metric does not exist, or a network cannot be loaded.
         """
         needed = networks_of(metrics or self.metrics)
-        with_clip = "clip" in needed or ("distribution" in needed and self.distribution == "clip")
+        own = extractors is not None and "pictures" in extractors.features.columns
+        by_clip = {"clip"} | ({"distribution"} if self.distribution == "clip" else set())
         clip = None
-        if with_clip:
+        if needed & (by_clip if own else {*by_clip, "features"}):
             clip = None if extractors is None else extractors.loaded_from(self.clip)
             clip = clip or ClipExtractor.from_pretrained(self.clip, device=device)
-        distribution: FeatureExtractor | None = None
+        found: dict[str, Any] = {"clip": clip, "oracle": oracle, "detector": detector}
+        if "dino" in needed:
+            found["dino"] = DinoExtractor.from_pretrained(self.dino, device=device)
         if "distribution" in needed:
-            distribution = clip if self.distribution == "clip" else InceptionExtractor(device)
-        dino = DinoExtractor.from_pretrained(self.dino, device=device) if "dino" in needed else None
-        features: FeatureExtractor | None = None
+            found["distribution"] = clip if self.distribution == "clip" else InceptionExtractor(device)
         if "features" in needed:
-            if extractors is not None and "pictures" in extractors.features.columns:
-                features = extractors.pictures
-            else:
-                features = clip or ClipExtractor.from_pretrained(self.clip, device=device)
-        return Networks(
-            clip=clip,
-            dino=dino,
-            distribution=distribution,
-            oracle=oracle,
-            detector=detector,
-            features=features,
-        )
+            found["features"] = extractors.pictures if extractors is not None and own else clip
+        return Networks(**found)
 
 
 INSTRUCTG2I = EvaluationProtocol(

@@ -9,12 +9,12 @@ from operator import attrgetter
 import numpy as np
 from jaxtyping import Float64
 
-from graphcond.intervals import Measurement
+from graphcond.intervals import Measurement, measured
 from graphcond.recipe import Recipe
 from graphcond.report import read_run
 from graphcond.sweep.config import SweepConfig
 from graphcond.sweep.rows import ROW, RowPlan
-from graphcond.sweep.scores.base import Example, Figure, Scored, measured
+from graphcond.sweep.scores.base import Example, Figure, Scored
 
 STUDENT = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),

@@ -20,7 +20,7 @@ from graphcond.evaluation import (
     make_pictures,
     score_pictures,
 )
-from graphcond.evaluation.metrics.diversity import Diversity
+from graphcond.evaluation.metrics.cosine import Diversity
 from graphcond.evaluation.metrics.oracle import StyleAccuracy
 from graphcond.evaluation.metrics.registry import Networks
 from tests.evaluation.doubles import COLORS, READER, ColorAccuracy, MeanColor, plain, targets

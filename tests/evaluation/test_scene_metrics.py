@@ -8,7 +8,7 @@ import pytest
 from graphcond.errors import InputError
 from graphcond.evaluation import METRIC_NAMES, PictureSet, Samples, Targets, build_metrics, score_pictures
 from graphcond.evaluation.metrics.base import Metric
-from graphcond.evaluation.metrics.diversity import Diversity
+from graphcond.evaluation.metrics.cosine import Diversity
 from graphcond.evaluation.metrics.registry import Networks
 from graphcond.evaluation.targets import suitable
 from graphcond.scene_graph import Box, SceneGraph

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from graphcond.evaluation import RatioMetric, SampleMetric, SetMetric
-from graphcond.intervals import bootstrap_interval
+from graphcond.intervals import Measurement, bootstrap_interval, half_sample_interval, percentile_interval
 from graphcond.report.table import number
 from graphcond.sweep import parse_sweep
 from graphcond.sweep.results import NO_DIFFERENCE, Results, student, value_of
-from graphcond.sweep.scores.base import how_of, measured
+from graphcond.sweep.scores.base import Figure
 from graphcond.sweep.tables import draw_plot, draw_sheet, main_table, notes_of, to_json, to_markdown
 from tests.sweep.builders import N, figure, group, results
 
@@ -84,15 +84,25 @@ def test_other_targets_or_networks_are_not_compared(change: dict[str, object]) -
     assert "not compared with a, since targets or networks differ: b" in notes_of(CONFIG, table)
 
 
+EVIDENCE = np.random.default_rng(0).random(30)
+
+
 @pytest.mark.parametrize(
-    ("kind", "how"), [(SampleMetric, "mean"), (RatioMetric, "ratio"), (SetMetric, "set")]
+    ("kind", "mean", "interval"),
+    [
+        (SampleMetric, EVIDENCE.mean(), bootstrap_interval(EVIDENCE, seed=3)),
+        (RatioMetric, EVIDENCE[0], percentile_interval(EVIDENCE[1:])),
+        (SetMetric, EVIDENCE[0], half_sample_interval(EVIDENCE)),
+    ],
 )
-def test_evidence_gives_the_figure_of_its_metric(kind: type, how: str) -> None:
+def test_evidence_gives_the_figure_of_its_metric(
+    kind: type, mean: float, interval: tuple[float, float]
+) -> None:
     """What a sweep keeps of a metric gives the measurement that the metric itself gives."""
     metric = type("Mine", (kind,), {"name": "m", "score": None, "count": None})()
-    evidence = np.random.default_rng(0).random(30)
-    assert how_of(metric) == how
-    assert measured("m", evidence, 30, how_of(metric), seed=3) == metric.measure(evidence, 30, seed=3)
+    kept = Figure("m", "graph", EVIDENCE, 30, metric.how, True, "", "")
+    assert kept.measured(seed=3) == metric.measure(EVIDENCE, 30, seed=3)
+    assert kept.measured(seed=3) == Measurement("m", float(mean), *interval, n=30)
 
 
 def test_students_t() -> None:

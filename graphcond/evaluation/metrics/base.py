@@ -11,14 +11,7 @@ from jaxtyping import Float64, Int64
 
 from graphcond.errors import InputError
 from graphcond.evaluation.samples import Samples, Targets
-from graphcond.intervals import (
-    Measurement,
-    bootstrap_interval,
-    bootstrap_ratios,
-    half_sample_figures,
-    half_sample_interval,
-    percentile_interval,
-)
+from graphcond.intervals import How, Measurement, bootstrap_ratios, half_sample_figures, measured
 
 
 class Metric(ABC):
@@ -45,6 +38,9 @@ class Metric(ABC):
     looks_at_truths: ClassVar[bool] = False
     """True if the metric compares with the true pictures."""
 
+    how: ClassVar[How] = "mean"
+    """How the figure follows from the evidence."""
+
     draws: int = 1
     """Pictures of each target that it looks at: the first, then `PictureSet.redrawn`."""
 
@@ -64,9 +60,9 @@ class Metric(ABC):
         are paired so: a target that is hard for both arms does not widen the interval.
         """
 
-    @abstractmethod
     def measure(self, evidence: Float64[np.ndarray, " evidence"], n: int, *, seed: int) -> Measurement:
         """The figure and its interval, from the evidence over ``n`` samples."""
+        return measured(self.name, evidence, n, self.how, seed=seed)
 
     def check(self, targets: Targets) -> None:
         """Called before any picture is made.
@@ -75,11 +71,14 @@ class Metric(ABC):
             InputError: the targets lack what the metric needs, or are too few.
         """
         if self.looks_at_truths and not len(targets.truths):
-            raise InputError(
-                f"{self.name} compares with true pictures, and there are none",
-                place="evaluation",
-                remedy=f"evaluate targets that have pictures, or leave out {self.name}",
+            raise self.unsuited(
+                f"{self.name} compares with true pictures, and there are none", "targets that have pictures"
             )
+
+    def unsuited(self, problem: str, remedy: str) -> InputError:
+        """An error for `check` to raise; the remedy says what to evaluate to score the metric."""
+        remedy = f"evaluate {remedy}, or leave out {self.name}"
+        return InputError(problem, place="evaluation", remedy=remedy)
 
     def chance(self, targets: Targets) -> float | None:
         """The figure of pictures that know nothing of their target, where it can be computed."""
@@ -105,10 +104,6 @@ class SampleMetric(Metric):
         """The scores."""
         return self.score(samples)
 
-    def measure(self, evidence: Float64[np.ndarray, " n"], n: int, *, seed: int) -> Measurement:
-        """The mean score."""
-        return Measurement(self.name, float(evidence.mean()), *bootstrap_interval(evidence, seed=seed), n)
-
 
 class RatioMetric(Metric):
     """A metric that counts within each sample: its figure is all hits over all chances of the samples.
@@ -116,23 +111,21 @@ class RatioMetric(Metric):
     The interval resamples whole samples, so correlated chances within one sample stay together.
     """
 
+    how = "ratio"
+
     @abstractmethod
     def count(self, samples: Samples) -> Float64[np.ndarray, "n 2"]:
-        """Hits and chances of each sample; a sample without chances counts for nothing."""
+        """Hits and chances of each sample; one without chances counts for nothing."""
 
     def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " resamples_plus_1"]:
         """The figure of all samples, then of each resample; equal seeds resample equally."""
         return bootstrap_ratios(self.count(samples), seed=seed)
 
-    def measure(
-        self, evidence: Float64[np.ndarray, " resamples_plus_1"], n: int, *, seed: int
-    ) -> Measurement:
-        """The figure of all samples; 0 if there was no chance."""
-        return Measurement(self.name, float(evidence[0]), *percentile_interval(evidence[1:]), n)
-
 
 class SetMetric(Metric):
     """A metric of a whole set, such as a distance between distributions; its interval is by half samples."""
+
+    how = "set"
 
     @abstractmethod
     def score(self, samples: Samples, chosen: Int64[np.ndarray, " m"]) -> float:
@@ -142,16 +135,10 @@ class SetMetric(Metric):
         """Half of the targets must still be a set."""
         super().check(targets)
         if len(targets) < 4:
-            raise InputError(
-                f"{len(targets)} targets are too few for {self.name}, a distance between sets",
-                place="evaluation",
-                remedy=f"evaluate at least 4, or leave out {self.name}",
+            raise self.unsuited(
+                f"{len(targets)} targets are too few for {self.name}, a distance between sets", "at least 4"
             )
 
     def evidence(self, samples: Samples, *, seed: int) -> Float64[np.ndarray, " halves_plus_1"]:
         """The figure of all samples, then of random halves."""
         return half_sample_figures(partial(self.score, samples), len(samples), seed=seed)
-
-    def measure(self, evidence: Float64[np.ndarray, " halves_plus_1"], n: int, *, seed: int) -> Measurement:
-        """The figure of all samples."""
-        return Measurement(self.name, float(evidence[0]), *half_sample_interval(evidence), n)

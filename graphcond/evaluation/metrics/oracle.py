@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from graphcond.errors import InputError
 from graphcond.evaluation.metrics.base import SampleMetric
 from graphcond.evaluation.samples import PictureSet, Samples, Targets
 from graphcond.io.pictures import to_pixels, to_square
@@ -80,11 +79,8 @@ class OracleAccuracy(SampleMetric):
         """The fact must be known."""
         super().check(targets)
         if self.fact not in targets.facts:
-            raise InputError(
-                f"the graph does not say the '{self.fact}' of its nodes",
-                place="evaluation",
-                remedy=f"evaluate with the protocol own, or leave out {self.name}",
-            )
+            problem = f"the graph does not say the '{self.fact}' of its nodes"
+            raise self.unsuited(problem, "with the protocol own")
 
     def chance(self, targets: Targets) -> float:
         """One of all answers."""

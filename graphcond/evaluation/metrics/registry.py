@@ -7,27 +7,9 @@ from dataclasses import dataclass, fields
 
 from graphcond.config import registered
 from graphcond.errors import InputError, did_you_mean
+from graphcond.evaluation.metrics import cosine, distribution, oracle, retrieval, scene
 from graphcond.evaluation.metrics.base import Metric
-from graphcond.evaluation.metrics.cosine import ClipI, ClipT, DinoI
-from graphcond.evaluation.metrics.distribution import FID, KID
-from graphcond.evaluation.metrics.diversity import Diversity
-from graphcond.evaluation.metrics.oracle import (
-    OracleDistance,
-    OracleReader,
-    StyleAccuracy,
-    SubjectAccuracy,
-)
-from graphcond.evaluation.metrics.retrieval import FeatureDistance, Retrieval, RetrievalRank, SameClass
-from graphcond.evaluation.metrics.scene import (
-    AttributeAccuracy,
-    BoxIoU,
-    EntityIoU,
-    FoundRelationAccuracy,
-    ObjectOccurrence,
-    RelationAccuracy,
-    RelationIoU,
-    SceneGraphIoU,
-)
+from graphcond.evaluation.metrics.oracle import OracleReader
 from graphcond.evaluation.scene_detector import SceneDetector
 from graphcond.features.clip import FeatureExtractor, TextExtractor
 
@@ -49,27 +31,27 @@ class Networks:
 
 
 METRICS: tuple[type[Metric], ...] = (
-    ClipI,
-    ClipT,
-    DinoI,
-    FID,
-    KID,
-    StyleAccuracy,
-    SubjectAccuracy,
-    OracleDistance,
-    FeatureDistance,
-    Retrieval,
-    RetrievalRank,
-    SameClass,
-    ObjectOccurrence,
-    AttributeAccuracy,
-    RelationAccuracy,
-    FoundRelationAccuracy,
-    EntityIoU,
-    RelationIoU,
-    SceneGraphIoU,
-    BoxIoU,
-    Diversity,
+    cosine.ClipI,
+    cosine.ClipT,
+    cosine.DinoI,
+    distribution.FID,
+    distribution.KID,
+    oracle.StyleAccuracy,
+    oracle.SubjectAccuracy,
+    oracle.OracleDistance,
+    retrieval.FeatureDistance,
+    retrieval.Retrieval,
+    retrieval.RetrievalRank,
+    retrieval.SameClass,
+    scene.ObjectOccurrence,
+    scene.AttributeAccuracy,
+    scene.RelationAccuracy,
+    scene.FoundRelationAccuracy,
+    scene.EntityIoU,
+    scene.RelationIoU,
+    scene.SceneGraphIoU,
+    scene.BoxIoU,
+    cosine.Diversity,
 )
 """The metrics of this package; other packages add theirs at the entry point ``graphcond.metrics``."""
 

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 
 from graphcond.errors import InputError
 from graphcond.evaluation.metrics.base import RatioMetric, SampleMetric
+from graphcond.evaluation.metrics.cosine import unit_rows
 from graphcond.evaluation.samples import PictureSet, Samples, Targets
 from graphcond.features.clip import FeatureExtractor
 
@@ -127,7 +128,7 @@ class SameClass(RatioMetric):
         sums = member.T.astype(np.float64) @ true
         others = member @ sums - true  # of each target's class, without its own picture
         scores = np.where(
-            member, (made * _normalized(others)).sum(axis=1, keepdims=True), made @ _normalized(sums).T
+            member, (made * unit_rows(others)).sum(axis=1, keepdims=True), made @ unit_rows(sums).T
         )
         counted = (member & (member.sum(axis=0) > 1)).any(axis=1)
         right = member[np.arange(len(member)), scores.argmax(axis=1)]
@@ -151,9 +152,4 @@ def _sizes(targets: Targets) -> Counter[str]:
 
 
 def _directions(pictures: PictureSet, net: FeatureExtractor) -> Float64[np.ndarray, "n d"]:
-    return _normalized(pictures.embedded(net).astype(np.float64))
-
-
-def _normalized(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, 1)
+    return unit_rows(pictures.embedded(net))

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float64
 
-from graphcond.errors import InputError
 from graphcond.evaluation.metrics.base import RatioMetric
 from graphcond.evaluation.samples import Samples, Targets
 from graphcond.evaluation.scene_detector import SceneDetector
@@ -45,17 +44,9 @@ class SceneMetric(RatioMetric):
         """There must be graphs, and something to count in them."""
         super().check(targets)
         if not len(targets.scenes):
-            raise InputError(
-                f"{self.name} needs scene graphs to compare with",
-                place="evaluation",
-                remedy=f"evaluate a scene model, or leave out {self.name}",
-            )
+            raise self.unsuited(f"{self.name} needs scene graphs to compare with", "a scene model")
         if not any(map(self.chances, targets.scenes)):
-            raise InputError(
-                f"no scene graph has {self.counted}",
-                place="evaluation",
-                remedy=f"evaluate graphs that have, or leave out {self.name}",
-            )
+            raise self.unsuited(f"no scene graph has {self.counted}", "graphs that have")
 
     def basis(self, targets: Targets) -> str | None:
         """The number of units, and the number of graphs that hold them."""

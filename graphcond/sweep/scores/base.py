@@ -5,23 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
 from PIL import Image
 
-from graphcond.evaluation import Metric, RatioMetric, SetMetric
-from graphcond.intervals import (
-    Measurement,
-    bootstrap_interval,
-    half_sample_interval,
-    percentile_interval,
-)
+from graphcond.intervals import How, Measurement, measured
 from graphcond.sweep.exam import Exam
-
-How: TypeAlias = Literal["mean", "ratio", "set"]
-"""How a figure follows from its evidence: as that of a `SampleMetric`, a `RatioMetric` or a `SetMetric`."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +44,6 @@ class Figure:
     def measured(self, *, seed: int) -> Measurement:
         """The figure with its interval over targets."""
         return measured(self.metric, self.evidence, self.n, self.how, seed=seed)
-
-
-def measured(
-    name: str, evidence: Float64[np.ndarray, " evidence"], n: int, how: How, *, seed: int
-) -> Measurement:
-    """The figure that follows from evidence, with its interval over targets."""
-    match how:
-        case "mean":
-            return Measurement(name, float(evidence.mean()), *bootstrap_interval(evidence, seed=seed), n)
-        case "ratio":
-            return Measurement(name, float(evidence[0]), *percentile_interval(evidence[1:]), n)
-        case "set":
-            return Measurement(name, float(evidence[0]), *half_sample_interval(evidence), n)
-
-
-def how_of(metric: Metric) -> How:
-    """How the figure of a metric follows from its evidence."""
-    match metric:
-        case RatioMetric():
-            return "ratio"
-        case SetMetric():
-            return "set"
-        case _:
-            return "mean"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from graphcond.io.fingerprint import fingerprint
 from graphcond.scene_graph import sentence_of
 from graphcond.scenes import draw_graph
 from graphcond.sweep.exam import Exam, first_targets
-from graphcond.sweep.scores.base import Example, Figure, Score, Scored, how_of
+from graphcond.sweep.scores.base import Example, Figure, Score, Scored
 from graphcond.sweep.scores.config import EvaluationScoreConfig
 
 DEFAULT = EvaluationScoreConfig.model_construct()
@@ -133,7 +133,7 @@ class EvaluationScore(Score):
                 arm=arm,
                 evidence=metric.evidence(Samples(some, pictures), seed=exam.seed),
                 n=len(some),
-                how=how_of(metric),
+                how=metric.how,
                 higher_is_better=metric.higher_is_better,
                 network=metric.identity,
                 targets=named,
