@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphcond.cli.options import MAX_SEED, base_name
+from graphcond.cli.options import MAX_SEED, AsJson, Overrides, base_name
 from graphcond.cli.sweep import Jobs, do_sweep
 from graphcond.errors import InputError, did_you_mean
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from graphcond.sweep import SweepConfig
 
 app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 
 
 @app.command()
@@ -85,9 +83,7 @@ def scenes(
         str | None,
         typer.Option(metavar="N,N", help="Train each with these seeds, to compare rows over all of them."),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting of every recipe.")
-    ] = None,
+    overrides: Overrides = None,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:

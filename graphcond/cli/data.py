@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
-from rich.markup import escape
 
 from graphcond.cli.data_export import export
 from graphcond.cli.data_features import features
+from graphcond.cli.options import AsJson, SkipBadRows
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.tally import Tally
-from graphcond.io.terminal import console, say
+from graphcond.io.terminal import console, facts, say
 from graphcond.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -26,15 +26,6 @@ app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=
 
 WORLDS = ("art", "emoji")
 """Sources that are drawn instead of read."""
-
-SkipBadRows = Annotated[
-    bool,
-    typer.Option(
-        "--skip-bad-rows",
-        help="Leave rows out that are broken, such as edges to unknown nodes, and count them.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of a table.")]
 
 
 @app.command()
@@ -77,7 +68,7 @@ def build(
         ),
     ] = None,
     skip_bad_rows: SkipBadRows = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build a graph folder.
 
@@ -130,7 +121,7 @@ def inspect(
         Path | None, typer.Option("--picture", metavar="PNG", help="Draw a histogram of degrees.")
     ] = None,
     skip_bad_rows: SkipBadRows = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show counts, degrees, missing pictures and leaks.
 
@@ -219,13 +210,8 @@ def _counts(graph: AttributedGraph, out: Path) -> dict[str, Any]:
 def _show(title: str, rows: dict[str, object], as_json: bool, value: dict[str, Any]) -> None:
     if as_json:
         say(json.dumps(value, indent=2, ensure_ascii=False))
-        return
-    from rich.table import Table
-
-    table = Table(title=escape(title), show_header=False, title_justify="left")
-    for name, entry in rows.items():
-        table.add_row(name, escape(str(entry)))
-    console().print(table)
+    else:
+        console().print(facts(title, rows))
 
 
 def _report_rows(report: GraphReport) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.cli.options import AsJson, Device
 from graphcond.io.terminal import console, say
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ def demo(
     world: Annotated[str, typer.Option(help="What is drawn: art (paintings) or emoji.")] = "art",
     seed: Annotated[int, typer.Option(min=0, help="Of the world, the training and the noise.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A minute, not several; worse pictures.")] = False,
-    device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON at the end.")] = False,
+    device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a graph adapter on the embedded base and draw held-out paintings, in minutes on a laptop.
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
-import typer
-
+from graphcond.cli.options import AsJson
 from graphcond.io.terminal import console, say
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Versions, device, the attention kernel in use, DGL's and xformers' state, and what to install.
 
     Example: graphcond doctor

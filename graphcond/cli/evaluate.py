@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.cli.options import AsJson, BaseFolder, Device, Model
 from graphcond.errors import InputError, Notice
 from graphcond.io.terminal import say
 
@@ -25,7 +26,7 @@ SHOWN = 8
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Folder of a trained model, or a hub id.")],
+    model: Model,
     graph: Annotated[
         Path | None,
         typer.Option(
@@ -53,12 +54,8 @@ def evaluate(
         bool, typer.Option(help="Show a model of scene graphs the boxes that scenes give.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of noise, shuffling and intervals.")] = 0,
-    base: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
-    ] = None,
+    base: BaseFolder = None,
+    device: Device = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +63,7 @@ def evaluate(
             "given, the run folder keeps it if the model is the end of a run."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw the nodes or scenes of a split in three arms on the same noise, and score them with intervals.
 
@@ -148,7 +145,8 @@ def _write(
 ) -> None:
     """Write the report as JSON, or as a folder with its tables and the first targets of its headline."""
     from graphcond.drawing.sheets import contact_sheet
-    from graphcond.io.files import atomic_file, write_json
+    from graphcond.io.files import write_json, write_text
+    from graphcond.io.pictures import write_picture
 
     content = {name: report.to_json() for name, report in reports.items()}
     if out.suffix == ".json":
@@ -156,16 +154,14 @@ def _write(
         return
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", content)
-    with atomic_file(out / "report.md") as temporary:
-        temporary.write_text("\n".join(report.to_markdown() for report in reports.values()), encoding="utf-8")
+    write_text(out / "report.md", "\n".join(report.to_markdown() for report in reports.values()))
     columns = {"true picture": targets.truths, **pictures} if len(targets.truths) else pictures
     sheet = contact_sheet(
         list(zip(*(column.pictures[:SHOWN] for column in columns.values()), strict=True)),
         row_labels=targets.texts[:SHOWN],
         column_labels=[name.replace("_", " ") for name in columns],
     )
-    with atomic_file(out / "pictures.png") as temporary:
-        sheet.save(temporary, "PNG")
+    write_picture(out / "pictures.png", sheet)
 
 
 def _data_of(recipe: Recipe, path: Path | None) -> AnyData:

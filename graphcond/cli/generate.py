@@ -11,7 +11,7 @@ import typer
 
 from graphcond.cli.asked import Asked
 from graphcond.cli.many_values import apart
-from graphcond.cli.options import MAX_SEED
+from graphcond.cli.options import MAX_SEED, AsJson, BaseFolder, Device, Model
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.terminal import say
 
@@ -26,7 +26,7 @@ SCENES_AT_ONCE = 8
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="Folder of a trained model, or a hub id.")],
+    model: Model,
     prompt: Annotated[
         str | None, typer.Option(help="The text; with --graph the target's own unless given.")
     ] = None,
@@ -67,14 +67,10 @@ def generate(
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Decides the initial noise.")] = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels; the base's own unless given.")] = None,
-    base: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
-    ] = None,
+    base: BaseFolder = None,
+    device: Device = None,
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("picture.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a picture for a prompt and its graph: a node of a graph folder, a few pictures, or a scene graph.
 
@@ -88,12 +84,17 @@ def generate(
 
         graphcond generate outputs/demo/model --prompt "a star" --image a.png --mask hole.png
     """
+    from PIL.PngImagePlugin import PngInfo
+
+    from graphcond.io.files import check_writable
+    from graphcond.io.pictures import picture_format, write_picture
     from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import during, progress_bars
 
     asked = Asked(prompt, graph, target or (), [apart(group) for group in neighbors or ()], scene, index)
-    scenes, kind = asked.scenes(), _picture_format(out)
+    scenes, kind = asked.scenes(), picture_format(out)
+    check_writable(out)
     modes = ["separate", "joint"]
     if mode is not None and mode not in modes:
         raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
@@ -119,7 +120,10 @@ def generate(
     if image is not None and mask is not None:
         pictures = [_into(one, image, mask) for one in pictures]
     made = {"out": str(out), "prompt": text, "graphs": len(graphs) or len(scenes), "seed": seed}
-    _write(pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures), out, kind, made)
+    note = PngInfo()  # a PNG also holds the settings that produced it
+    note.add_itxt("graphcond", json.dumps(made))
+    picture = pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures)
+    write_picture(out, picture, **({"pnginfo": note} if kind == "PNG" else {}))
     say(json.dumps(made) if as_json else f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}")
 
 
@@ -181,32 +185,3 @@ def _sheet(scenes: Sequence[SceneGraph], pictures: Sequence[Any]) -> Any:
     numbers = [str(number) for number in range(len(rows))]
     heads = ("graph", "boxes", "picture") if boxed else ("graph", "picture")
     return contact_sheet(rows, row_labels=numbers, column_labels=heads, cell=size)
-
-
-def _picture_format(out: Path) -> str:
-    """Pillow's name of the format of the file, from the file's suffix, if Pillow can write it."""
-    from PIL import Image
-
-    from graphcond.io.files import check_writable
-
-    kind = Image.registered_extensions().get(out.suffix.lower())
-    if kind is None:
-        raise InputError(
-            "the name does not end like a picture file",
-            place=f"--out {out}",
-            remedy="end the name in .png or .jpg",
-        )
-    check_writable(out)
-    return kind
-
-
-def _write(picture: Any, out: Path, kind: str, made: dict[str, Any]) -> None:
-    """Write the picture; a PNG also holds the settings that produced it."""
-    from PIL.PngImagePlugin import PngInfo
-
-    from graphcond.io.files import atomic_file
-
-    note = PngInfo()
-    note.add_itxt("graphcond", json.dumps(made))
-    with atomic_file(out) as temporary:
-        picture.save(temporary, format=kind, **({"pnginfo": note} if kind == "PNG" else {}))

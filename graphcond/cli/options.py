@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
 from typer.core import TyperOption
 
 from graphcond.errors import InputError, did_you_mean
 
 MAX_SEED = 2**63 - 1
 """The range of seeds of torch's generators."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+Base = Annotated[str | None, typer.Option(help="Put the recipe on another base: tiny, that of the package.")]
+BaseFolder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")
+]
+Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")]
+Model = Annotated[str, typer.Argument(help="Folder of a trained model, or a hub id.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Change a setting of the recipe. Repeat for more."),
+]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows", help="Leave out broken rows, such as edges to unknown nodes, and count them."
+    ),
+]
 
 
 def hide_types_of_flags() -> None:

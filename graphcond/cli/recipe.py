@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphcond.cli.options import base_name
+from graphcond.cli.options import AsJson, Base, Overrides, base_name
 from graphcond.io.terminal import console, say
 
 if TYPE_CHECKING:
@@ -16,15 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
-Base = Annotated[str | None, typer.Option(help="Put the recipe on another base: tiny.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a setting, as a.b=c. Repeat for more.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command("list")
-def list_recipes(as_json: Json = False) -> None:
+def list_recipes(as_json: AsJson = False) -> None:
     """Recipes inside the package.
 
     Example: graphcond recipe list
@@ -51,7 +45,7 @@ def show(
     base: Base = None,
     overrides: Overrides = None,
     resolved: Annotated[bool, typer.Option(help="Every setting, defaults included.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print a recipe: as it is written, or resolved; that of a saved model always is.
 
@@ -79,7 +73,7 @@ def check(
     file: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
     base: Base = None,
     overrides: Overrides = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a recipe without loading any weight; exit code 2 if it is wrong.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from graphcond.cli.options import AsJson
 from graphcond.io.terminal import console, say
 
 
@@ -27,7 +28,7 @@ def report(
 
     Example: graphcond report outputs/demo/run outputs/another --out report.html --csv runs.csv
     """
-    from graphcond.io.files import atomic_file, check_writable
+    from graphcond.io.files import atomic_file, check_writable, write_text
     from graphcond.report import read_run
     from graphcond.report.runs import labeled
     from graphcond.report.summaries import differences, evaluations, figures, summary
@@ -41,13 +42,13 @@ def report(
     if out is not None:
         from graphcond.report.page import page
 
-        _write(out, page(found))
+        write_text(out, page(found))
     if csv is not None:
-        _write(csv, figures(found).to_csv())
+        write_text(csv, figures(found).to_csv())
     if latex is not None:
         several = [differences(found)] if len(found) > 1 else []
         tables = (summary(found), *several, *evaluations(found))
-        _write(latex, "\n".join(table.to_latex() for table in tables))
+        write_text(latex, "\n".join(table.to_latex() for table in tables))
     if pdf is not None:
         from graphcond.report.pdf import write_pdf
 
@@ -59,7 +60,7 @@ def report(
 
 def runs_command(
     folder: Annotated[Path, typer.Argument(help="Where the runs are.")] = Path("outputs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the runs under a folder, the oldest first.
 
@@ -75,10 +76,3 @@ def runs_command(
         console().print(listing(found, folder).to_rich())
     else:
         say(f"no runs under {folder}")
-
-
-def _write(file: Path, text: str) -> None:
-    from graphcond.io.files import atomic_file
-
-    with atomic_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphcond.cli.options import AsJson
 from graphcond.cli.sampler_options import (
     Features,
     FromRecipe,
@@ -48,9 +49,7 @@ def sample(
     set_: Settings = None,
     features: Features = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for a program instead of a table.")
-    ] = False,
+    as_json: AsJson = False,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the target and its neighbors in a row.")
     ] = None,
@@ -171,10 +170,9 @@ def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
 
 def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], file: Path, title: str) -> None:
     from graphcond.drawing.sheets import Cell, contact_sheet
-    from graphcond.io.files import atomic_file
-    from graphcond.io.pictures import open_picture
+    from graphcond.io.pictures import open_picture, picture_format, write_picture
 
-    kind = picture_format(file)
+    picture_format(file)  # before pictures are read
     rows = [row, *(graph.nodes.index[neighbor["id"]] for neighbor in chosen)]
     paths = [graph.picture_path(node) for node in rows]
     pictures = [None if path is None else open_picture(path, longest=LONGEST) for path in paths]
@@ -185,21 +183,4 @@ def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], fi
         title=title,
         group_starts={1},
     )
-    with atomic_file(file) as temporary:
-        sheet.save(temporary, format=kind)
-
-
-def picture_format(file: Path) -> str:
-    """The format of a picture file, by the end of its name.
-
-    Raises:
-        InputError: there is no such format.
-    """
-    from PIL import Image
-
-    kind = Image.registered_extensions().get(file.suffix.lower())
-    if kind is None:
-        raise InputError(
-            "the name does not end like a picture file", place=file, remedy="end the name in .png or .jpg"
-        )
-    return kind
+    write_picture(file, sheet)

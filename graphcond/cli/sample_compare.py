@@ -11,11 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphcond.attributed_graph import AttributedGraph
-from graphcond.cli.sample import LONGEST, picture_format
+from graphcond.cli.sample import LONGEST
 from graphcond.cli.sampler_options import embed
 from graphcond.drawing.sheets import Cell, contact_sheet
-from graphcond.io.files import atomic_file
-from graphcond.io.pictures import open_picture
+from graphcond.io.pictures import open_picture, picture_format, write_picture
 from graphcond.io.terminal import console, say
 from graphcond.recipe.sections import AnyFeatures
 
@@ -75,7 +74,6 @@ def draw_compared(graph: AttributedGraph, row: int, found: Mapping[str, Sequence
         picture = None if path is None else open_picture(path, longest=LONGEST)
         return Cell(picture, graph.nodes.texts[node] or graph.nodes.ids[node])
 
-    kind = picture_format(file)
     width = max(1, *(min(SHOWN, len(nodes)) for nodes in found.values()))
     lines: list[list[Cell | None]] = []
     for nodes in found.values():
@@ -88,5 +86,4 @@ def draw_compared(graph: AttributedGraph, row: int, found: Mapping[str, Sequence
         title=f"Neighbors of {graph.nodes.ids[row]}, by sampler",
         group_starts={1},
     )
-    with atomic_file(file) as temporary:
-        sheet.save(temporary, format=kind)
+    write_picture(file, sheet)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
+from graphcond.cli.options import AsJson, SkipBadRows
 from graphcond.errors import InputError
-from graphcond.io.terminal import console, say
+from graphcond.io.terminal import console, facts, say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +57,8 @@ def show(
 
         graphcond scene show scenes.json --out third.png --index 2
     """
-    from graphcond.io.files import atomic_file, check_writable
+    from graphcond.io.files import check_writable
+    from graphcond.io.pictures import write_picture
     from graphcond.scenes import draw_graph, read_scene, read_scenes
 
     if out.suffix.lower() != ".png":
@@ -65,8 +66,7 @@ def show(
     check_writable(out)
     scenes = read_scenes(source) if index is None else [read_scene(source, index)]
     picture = draw_graph(scenes[0], size, boxes=True) if len(scenes) == 1 else _sheet(scenes, source.name)
-    with atomic_file(out) as temporary:
-        picture.save(temporary, "PNG")
+    write_picture(out, picture)
     shown = min(len(scenes), MOST_SHOWN)
     rest = f" of {len(scenes)} (choose others with --index)" if shown < len(scenes) else ""
     say(f"{out}: {shown} {'scene' if shown == 1 else 'scenes'}{rest}")
@@ -81,12 +81,8 @@ def inspect(
     format_: Annotated[
         str | None, typer.Option("--format", help="The format, where its content does not tell.")
     ] = None,
-    skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave broken scenes and objects out, and count them.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for a program instead of a table.")
-    ] = False,
+    skip_bad_rows: SkipBadRows = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count scenes, objects, predicates and their classes, and say what looks wrong.
 
@@ -100,12 +96,7 @@ def inspect(
     if as_json:
         say(json.dumps(asdict(report), indent=2, ensure_ascii=False))
         return
-    from rich.table import Table
-
-    table = Table(title=escape(str(source)), show_header=False, title_justify="left")
-    for name, value in _rows(report).items():
-        table.add_row(name, escape(str(value)))
-    console().print(table)
+    console().print(facts(str(source), _rows(report)))
     for note in report.notes:
         say(f"note: {note}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.cli.options import AsJson, Device
 from graphcond.errors import InputError
 from graphcond.io.terminal import say
 
@@ -29,10 +30,8 @@ def sweep(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Do every N-th row, from row I on, counted from 0.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    device: Device = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train and score the rows of a sweep, and compare them in one table with intervals and a plot.
 

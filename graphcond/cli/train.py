@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.cli.options import Base, Device, Overrides, base_name
 from graphcond.errors import InputError
 from graphcond.io.terminal import say
 
@@ -22,12 +23,8 @@ def train_command(
             metavar="RECIPE", help="A YAML file or the name of a shipped recipe; a resumed run has its own."
         ),
     ] = None,
-    base: Annotated[
-        str | None, typer.Option(help="'tiny': the base inside the package, with data to match.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a setting of the recipe.")
-    ] = None,
+    base: Base = None,
+    set_: Overrides = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN_DIR", help="Go on from the newest checkpoint of a run.")
     ] = None,
@@ -38,9 +35,7 @@ def train_command(
         float | None,
         typer.Option(metavar="SHARE", help="Hold out this share of data without splits, such as 0.1."),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")
-    ] = None,
+    device: Device = None,
 ) -> None:
     """Train the graph modules of a recipe over its frozen base.
 
@@ -80,7 +75,6 @@ def train_command(
 
 
 def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Path | None) -> Recipe:
-    from graphcond.cli.options import base_name
     from graphcond.recipe import load_recipe
 
     if name is None and resume is None:

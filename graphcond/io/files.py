@@ -274,8 +274,17 @@ def write_json(path: Path, value: object) -> None:
     Raises:
         StorageError: the place refuses, or its disk is full.
     """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically.
+
+    Raises:
+        StorageError: the place refuses, or its disk is full.
+    """
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 MOST_JSON = 4_000_000_000

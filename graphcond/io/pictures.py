@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from graphcond.errors import InputError
+from graphcond.io.files import atomic_file
 from graphcond.io.quiet import ignored
 from graphcond.io.readable import unreadable
 
@@ -63,6 +65,32 @@ def read_picture(path: Path) -> Image.Image:
     with _decoded(path) as picture:
         picture.getexif()  # kept with the picture; some formats cannot be asked once the file is closed
         return picture
+
+
+def picture_format(path: Path) -> str:
+    """Pillow's name of the format of a picture file, by the end of its name.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise InputError(
+            "the name does not end like a picture file", place=path, remedy="end the name in .png or .jpg"
+        )
+    return kind
+
+
+def write_picture(path: Path, picture: Image.Image, **options: Any) -> None:
+    """Write a picture, atomically, with Pillow's ``options`` of its `picture_format`.
+
+    Raises:
+        InputError: there is no such format.
+        StorageError: the place refuses, or its disk is full.
+    """
+    kind = picture_format(path)
+    with atomic_file(path) as temporary:
+        picture.save(temporary, kind, **options)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

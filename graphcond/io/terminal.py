@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -29,6 +31,17 @@ def say(text: object = "", *, end: str = "\n", err: bool = False) -> None:
 def console(*, stderr: bool = False) -> Console:
     """A console whose strings, those in tables among them, are `plain`; ``:cat:`` stays what it is."""
     return _console_class()(stderr=stderr, emoji=False)
+
+
+def facts(title: str, rows: Mapping[str, object]) -> Table:
+    """A table of names and values for a console."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, escape(str(value)))
+    return table
 
 
 @cache

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from graphcond.drawing.sheets import Cell, contact_sheet
-from graphcond.io.files import atomic_file, write_json
+from graphcond.io.files import write_json, write_text
+from graphcond.io.pictures import write_picture
 from graphcond.report import Table
 from graphcond.report.table import Cell as TableCell
 from graphcond.sweep.config import PicturesConfig, SweepConfig
@@ -47,16 +48,14 @@ def write_results(config: SweepConfig, results: Results, out: Path) -> None:
     if differences.rows:
         texts["differences.csv"] = differences.to_csv()
     for name, text in texts.items():
-        with atomic_file(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(out / name, text)
     write_json(out / "table.json", to_json(config, results, findings))
     pictures = {"table.png": draw_plot(config, results)}
     if config.pictures is not None:
         pictures["pictures.png"] = draw_sheet(config.pictures, results)
     for name, picture in pictures.items():
         if picture is not None:
-            with atomic_file(out / name) as temporary:
-                picture.save(temporary, "PNG")
+            write_picture(out / name, picture)
 
 
 def to_markdown(config: SweepConfig, results: Results, findings: list[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphcond.errors import InputError
-from graphcond.io.files import atomic_file, read_text
+from graphcond.io.files import read_text, write_text
 from graphcond.io.strict_json import parse_json
 
 if TYPE_CHECKING:  # it loads torch
@@ -36,20 +36,15 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     return records
 
 
-def cut_after(file: Path, step: int) -> None:
-    """Remove the records after ``step``, which a resumed run writes again."""
-    kept = [record for record in read_records(file) if record["step"] <= step]
-    with atomic_file(file) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-
-
-def cut_stage(file: Path, stage: str, step: int) -> None:
-    """Remove the records of an interrupted stage after its ``step``, which it writes again."""
+def cut_after(file: Path, step: int, *, stage: str | None = None) -> None:
+    """Remove records after ``step``, of a stage only its own; a resumed run writes them again."""
     records = read_records(file)
-    kept = [one for one in records if one.get("stage") != stage or one["stage_step"] <= step]
-    if len(kept) < len(records):
-        with atomic_file(file) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    if stage is None:
+        kept = [one for one in records if one["step"] <= step]
+    else:
+        kept = [one for one in records if one.get("stage") != stage or one["stage_step"] <= step]
+    if stage is None or len(kept) < len(records):
+        write_text(file, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 @dataclass

@@ -13,8 +13,7 @@ from PIL import Image
 
 from graphcond.data.contexts import Sampled
 from graphcond.drawing.sheets import contact_sheet
-from graphcond.io.files import atomic_file
-from graphcond.io.pictures import open_picture, to_square
+from graphcond.io.pictures import open_picture, to_square, write_picture
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.progress import silent
@@ -69,8 +68,7 @@ class Previews:
                 *([] if hidden is None else [HIDDEN_COLUMN]),
             ),
         )
-        with atomic_file(file) as temporary:
-            sheet.save(temporary, "PNG")
+        write_picture(file, sheet)
 
     def _draw(self, model: GraphModel, contexts: Mapping[str, Sampled] | None) -> list[Image.Image]:
         config = model.recipe.training

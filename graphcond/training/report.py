@@ -20,9 +20,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
-from graphcond.io.terminal import plain
+from graphcond.io.terminal import facts, plain
 from graphcond.progress import Progress as Callback
 from graphcond.progress import spaced
 
@@ -48,10 +47,7 @@ class Report:
 
     def table(self, title: str, rows: Mapping[str, object]) -> None:
         """Write names and values."""
-        table = Table(title=escape(title), show_header=False, title_justify="left")
-        for name, value in rows.items():
-            table.add_row(name, escape(str(value)))
-        self.console.print(table)
+        self.console.print(facts(title, rows))
 
     @contextmanager
     def stage(self, name: str, text: str) -> Iterator[Callback]:

@@ -29,7 +29,7 @@ from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.recipe.stages import StageConfig
 from graphcond.training.gather import Gatherer
-from graphcond.training.metrics import append_record, cut_stage
+from graphcond.training.metrics import append_record, cut_after
 from graphcond.training.paths import RunFolder
 from graphcond.training.pretrain import pretrain
 from graphcond.training.pretrain_data import gather_scenes
@@ -144,7 +144,7 @@ def run_stages(
             if run is not None:
                 recipe.save(run.recipe)  # a run that is stopped in its stages resumes from here
                 half_done = run.stages / f".{stage.name}-{key}.safetensors"
-                cut_stage(run.metrics, stage.name, steps_kept(half_done))
+                cut_after(run.metrics, steps_kept(half_done), stage=stage.name)
             result = _train(stage, source, model, (rows, others), _logger(run, stage), half_done)
             with cache_entry("training", f"stage-{key}") as folder:
                 write_result(folder, key, result)
