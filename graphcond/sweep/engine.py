@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from graphcond.bases import Base
 from graphcond.errors import GraphcondError, InputError, StorageError
 from graphcond.io.files import check_writable, write_json
 from graphcond.io.tensors import pick_device
@@ -101,24 +100,13 @@ def run_sweep(
     if done:
         say(f"{len(done)} rows were done before")
     _perform([plan for plan in mine if plan.row.name not in done], config, shared, jobs, say)
-    failed: dict[str, str] = {}
-    missing: list[str] = []
-    for plan in plans:
-        name = plan.row.name
-        if name in done:
-            continue
-        if (scored := plan.scored()) is not None:
-            done[name] = scored
-        elif (reason := plan.failure()) is not None:
-            failed[name] = reason
-        else:
-            missing.append(name)
-    results = None
+    others_do = [plan for plan in plans if plan.row.name not in done]
+    done |= {plan.row.name: scored for plan in others_do if (scored := plan.scored()) is not None}
+    left = {plan.row.name: plan.failure() for plan in others_do if plan.row.name not in done}
+    failed = {name: reason for name, reason in left.items() if reason is not None}
+    missing, results = [name for name, reason in left.items() if reason is None], None
     if missing:
-        say(
-            f"{len(missing)} rows are still to be done by others; whoever finds all of them done writes the "
-            "table"
-        )
+        say(f"{len(missing)} rows are still to be done by others; whoever finds all done writes the table")
     else:
         results = results_of(config, plans, done, failed)
         write_results(config, results, out)
@@ -221,7 +209,18 @@ def score_row(plan: RowPlan, config: SweepConfig, shared: Shared) -> None:
     if not missing:
         return
     recipe, draws = plan.row.recipe, any(score.needs_model for score, _ in missing)
-    with shared.base(recipe) as base, _pipeline(plan if draws else None, base) as pipe:
+    with shared.base(recipe) as base:
+        pipe = None
+        if draws and plan.final is not None:
+            own = None if recipe.training.train_base else base
+            model = GraphModel.from_pretrained(plan.final, device=base.device, base=own)
+            as_row = GraphModel(  # with the samplers and scales of the row
+                *(model.base, model.conditions.values()),
+                feature_width=model.feature_width,
+                adapters=model.adapters,
+                recipe=recipe,
+            )
+            pipe = GraphPipeline(as_row)
         exam = Exam(
             recipe=recipe,
             data=shared.data(recipe.data),
@@ -232,23 +231,5 @@ def score_row(plan: RowPlan, config: SweepConfig, shared: Shared) -> None:
         )
         for score, folder in missing:
             write_scored(folder, score.make().score(exam), seed=config.seed)
-
-
-@contextmanager
-def _pipeline(plan: RowPlan | None, base: Base) -> Iterator[GraphPipeline | None]:
-    """The pipeline of a row's model, with the samplers and scales of the row; None for a row without one."""
-    if plan is None or plan.final is None:
-        yield None
-        return
-    recipe = plan.row.recipe
-    own = recipe.training.train_base
-    model = GraphModel.from_pretrained(plan.final, device=base.device, base=None if own else base)
-    as_row = GraphModel(
-        model.base,
-        model.conditions.values(),
-        feature_width=model.feature_width,
-        adapters=model.adapters,
-        recipe=recipe,
-    )
-    yield GraphPipeline(as_row)
-    model.eject()
+        if pipe is not None:
+            model.eject()

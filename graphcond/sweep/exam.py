@@ -98,7 +98,18 @@ class Shared:
         """A name that changes with the content of the dataset of a recipe."""
         key = config.model_dump_json()
         if key not in self._identities:
-            self._identities[key] = _identity(config, self.data(config))
+            if config.kind == "world":
+                self._identities[key] = fingerprint(key, source_version(worlds))
+            else:
+                data = self.data(config)
+                paths = (data.picture_path(row) for row in range(len(data)))
+                columns = data.columns
+                self._identities[key] = fingerprint(
+                    config.model_dump_json(exclude={"path", "pictures"}),
+                    *map(list, (columns.ids, columns.texts, columns.pictures, columns.splits or ())),
+                    data.scenes.graphs if config.has_scenes else graph_identity(data.graph),
+                    *FeatureCache().digests([path for path in paths if path is not None and path.is_file()]),
+                )
         return self._identities[key]
 
     def extractors(self, features: AnyFeatures) -> Extractors:
@@ -149,21 +160,6 @@ class Shared:
     def detector(self) -> SceneDetector:
         """Reads scene graphs off pictures."""
         return self._detector or OracleDetector.load()
-
-
-def _identity(config: AnyData, data: Dataset) -> str:
-    if config.kind == "world":
-        return fingerprint(config.model_dump_json(), source_version(worlds))
-    rows = range(len(data))
-    pictures = [path for row in rows if (path := data.picture_path(row)) is not None and path.is_file()]
-    columns = data.columns
-    content = data.scenes.graphs if config.has_scenes else graph_identity(data.graph)
-    return fingerprint(
-        config.model_dump_json(exclude={"path", "pictures"}),
-        *(list(column) for column in (columns.ids, columns.texts, columns.pictures, columns.splits or ())),
-        content,
-        *FeatureCache().digests(pictures),
-    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,13 +61,14 @@ def read_scored(folder: Path) -> Scored | None:
             Figure(evidence=evidence[f"{number:04d}"], **{name: one[name] for name in FIELDS})
             for number, one in enumerate(content["figures"])
         ]
-        return Scored(figures, content["notes"], list(_examples(folder)))
+        examples = [
+            Example(
+                label=one["label"],
+                right=one["right"],
+                **{name: open_picture(folder / one[name]) for name in PICTURES if name in one},
+            )
+            for one in read_json(folder / EXAMPLES)
+        ]
+        return Scored(figures, content["notes"], examples)
     except (InputError, OSError, SafetensorError, KeyError, TypeError):
         return None
-
-
-def _examples(folder: Path) -> Iterator[Example]:
-    kept: Any = read_json(folder / EXAMPLES)
-    for one in kept:
-        pictures = {name: open_picture(folder / one[name]) for name in PICTURES if name in one}
-        yield Example(label=one["label"], right=one["right"], **pictures)

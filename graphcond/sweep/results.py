@@ -64,6 +64,8 @@ class Difference:
 
 
 NO_DIFFERENCE = "no difference shown"
+WORDS = {None: ("lower", "higher"), True: ("worse", "better"), False: ("better", "worse")}
+"""By whether higher is better: what a lower and a higher figure is called."""
 
 
 @dataclass(frozen=True)
@@ -154,23 +156,17 @@ class Results:
 
     def _paired(self, one: Group, other: Group, key: Key, other_key: Key) -> Difference | None:
         at = (one.name, other.name, key, other_key)
-        if at not in self._known:  # each takes thousands of resamples, and several tables show it
-            same = one.seeds == other.seeds
-            theirs = other.figures.get(other_key, ()) if same else ()
-            self._known[at] = self._difference(one.figures.get(key, ()), theirs)
-        return self._known[at]
-
-    def _difference(self, ours: Sequence[Figure], theirs: Sequence[Figure]) -> Difference | None:
-        basis = attrgetter("metric", "how", "n", "network", "targets")
-        if not ours or [*map(basis, ours)] != [*map(basis, theirs)]:
-            return None
-        evidence = [a.evidence - b.evidence for a, b in zip(ours, theirs, strict=True)]
-        value = value_of(ours, evidence, seed=self.seed)
-        better = ours[0].higher_is_better
-        words = (
-            ("lower", "higher") if better is None else ("worse", "better") if better else ("better", "worse")
-        )
-        return Difference(value, NO_DIFFERENCE if value.sign == 0 else words[value.sign > 0])
+        if at in self._known:  # each takes thousands of resamples, and several tables show it
+            return self._known[at]
+        ours, theirs = one.figures.get(key, ()), other.figures.get(other_key, ())
+        basis, found = attrgetter("metric", "how", "n", "network", "targets"), None
+        if ours and one.seeds == other.seeds and [*map(basis, ours)] == [*map(basis, theirs)]:
+            evidence = [a.evidence - b.evidence for a, b in zip(ours, theirs, strict=True)]
+            value = value_of(ours, evidence, seed=self.seed)
+            words = WORDS[ours[0].higher_is_better]
+            found = Difference(value, NO_DIFFERENCE if value.sign == 0 else words[value.sign > 0])
+        self._known[at] = found
+        return found
 
 
 def results_of(

@@ -139,20 +139,26 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
         InputError: a recipe or a setting is wrong, or two rows have the same name.
     """
     found: dict[str, Row] = {}
-    names = _short([*config.grid])
-    for point in product(*(_labelled(key, names[key], config.grid[key]) for key in config.grid)):
-        for number, row in enumerate(config.rows or (None,)):
-            labels = {key: label for key, label, _ in point} | ({ROW: row.name} if row else {})
+    alone = RowConfig.model_construct(name="", recipe=None, set={})
+    for point in product(*_axes(config.grid)):
+        for number, row in enumerate(config.rows or (alone,)):
+            labels = {key: label for key, label, _ in point} | ({ROW: row.name} if row.name else {})
             group = ", ".join(labels.values()) or config.name
-            where = f"{place}: rows.{number}" if row else place
-            settings = {**config.set, **(row.set if row else {}), **{key: value for key, _, value in point}}
+            where = f"{place}: rows.{number} ({group})" if row.name else f"{place} ({group})"
+            file = recipe_file(str(row.recipe or config.recipe), place)
+            settings = {**config.set, **row.set, **{key: value for key, _, value in point}}
             for seed in config.seeds:
-                every = {**settings, **dict.fromkeys(config.seed_keys, seed)}
                 every = {
                     key: value.replace(SEED, str(seed)) if isinstance(value, str) else value
-                    for key, value in every.items()
+                    for key, value in {**settings, **dict.fromkeys(config.seed_keys, seed)}.items()
                 }
-                recipe = _recipe(config, row, every, place, model, where=f"{where} ({group})")
+                try:
+                    if model is None:
+                        recipe = load_recipe(file, base=config.base, overrides=every.items())
+                    else:
+                        recipe = redrawn(model, every)
+                except InputError as error:
+                    raise InputError(error.problem, place=where, remedy=error.remedy) from error
                 name = f"{group}, seed {seed}" if len(config.seeds) > 1 else group
                 if name in found:
                     raise InputError(f"two rows are named '{name}'", place=place, remedy="rename one")
@@ -168,23 +174,6 @@ def recipe_file(name: str, place: Path) -> str | Path:
     """The recipe that a sweep names: a file beside it, any other file, or a shipped recipe."""
     beside = place.parent / name
     return beside if beside.is_file() else name
-
-
-def _recipe(
-    config: SweepConfig,
-    row: RowConfig | None,
-    settings: Settings,
-    place: Path,
-    model: Recipe | None,
-    where: str,
-) -> Recipe:
-    try:
-        if model is not None:
-            return redrawn(model, settings)
-        name = (row.recipe if row else None) or config.recipe
-        return load_recipe(recipe_file(str(name), place), base=config.base, overrides=settings.items())
-    except InputError as error:
-        raise InputError(error.problem, place=where, remedy=error.remedy) from error
 
 
 def redrawn(model: Recipe, settings: Settings) -> Recipe:
@@ -209,17 +198,18 @@ def _trained(recipe: Recipe, section: str) -> Any:
     return [condition.model_dump(exclude={"sampler"}) for condition in recipe.conditions]
 
 
-def _labelled(key: str, short: str, values: list[Any] | dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    if isinstance(values, dict):
-        return ((key, str(name), value) for name, value in values.items())
-    return ((key, f"{short}={value}", value) for value in values)
+def _axes(grid: Mapping[str, list[Any] | dict[str, Any]]) -> Iterator[list[tuple[str, str, Any]]]:
+    """For each path of the grid: the path, the name and the value of each of its values.
 
-
-def _short(keys: list[str]) -> dict[str, str]:
-    """The last word of each path, or the whole path where two end alike."""
-    ends = {key: [word for word in key.split(".") if word != "kind"][-1:] for key in keys}
-    words = {key: end[0] if end else key for key, end in ends.items()}
-    return {key: word if [*words.values()].count(word) == 1 else key for key, word in words.items()}
+    A value without a name is called by the last word of its path, or by the whole path where two end alike.
+    """
+    words = {key: key.removesuffix(".kind").rpartition(".")[2] for key in grid}
+    for key, values in grid.items():
+        if isinstance(values, dict):
+            yield [(key, str(name), value) for name, value in values.items()]
+        else:
+            short = words[key] if [*words.values()].count(words[key]) == 1 else key
+            yield [(key, f"{short}={value}", value) for value in values]
 
 
 def plan_rows(

@@ -30,6 +30,8 @@ WIDTH, LINE = 3.2, 0.32
 SIDE = 176
 """Pixels of a picture on the sheet."""
 
+TICKED = "A tick: all objects are there and all relations hold, whatever the colours."
+
 Record = dict[str, TableCell]
 
 
@@ -74,16 +76,16 @@ def to_json(config: SweepConfig, results: Results, findings: list[str]) -> dict[
         "sweep": config.model_dump(mode="json"),
         "rows": [
             {
-                "name": group.name,
-                "labels": dict(group.labels),
-                "seeds": list(group.seeds),
-                "parts": dict(group.parts),
-                "parameters": group.parameters,
+                **{name: getattr(group, name) for name in ("name", "labels", "seeds", "parts", "parameters")},
                 "peak_memory": group.memory,
                 "seconds": group.seconds,
                 "processor_seconds": group.processor_seconds,
                 "figures": [
-                    {"metric": metric, "arm": arm, **_plain(value)}
+                    {"metric": metric, "arm": arm}
+                    | {  # without their name, which is that of the metric
+                        name: None if one is None else {key: one[key] for key in one if key != "name"}
+                        for name, one in asdict(value).items()
+                    }
                     for (metric, arm), value in group.values.items()
                 ],
                 "failed": {str(seed): reason for seed, reason in group.failed.items()},
@@ -120,8 +122,7 @@ def main_table(config: SweepConfig, results: Results, *, arrows: bool = True) ->
             spent = group.processor_seconds
             record["processor (s)"] = None if spent is None else round(spent, 1)
         for key in keys:
-            value = group.values.get(key)
-            name = heading(results, key[0]) if arrows else key[0]
+            name, value = heading(results, key[0]) if arrows else key[0], group.values.get(key)
             record[name] = None if value is None else value.over_targets
             if len(config.seeds) > 1:
                 record[f"{name} over seeds"] = None if value is None else value.over_seeds
@@ -206,22 +207,14 @@ def notes_of(config: SweepConfig, results: Results) -> list[str]:
         notes.append(
             f"not compared with {results.reference}, since targets or networks differ: {', '.join(unpaired)}"
         )
+    figures = [one for group in results.groups for ones in group.figures.values() for one in ones]
     looked: dict[str, dict[str, None]] = {}
-    for group in results.groups:
-        for figures in group.figures.values():
-            for figure in figures:
-                looked.setdefault(figure.network, {})[figure.metric] = None
-    notes += [
-        f"{', '.join(names)} by {network}" for network, names in looked.items() if network != "no network"
-    ]
-    said: dict[str, list[str]] = {}
-    for group in results.groups:
-        for note in group.notes:
-            said.setdefault(note, []).append(group.name)
-    notes += [
-        note if len(rows) == len(results.groups) else f"{note} ({', '.join(rows)})"
-        for note, rows in said.items()
-    ]
+    for one in figures:
+        looked.setdefault(one.network, {})[one.metric] = None
+    notes += [f"{', '.join(names)} by {eye}" for eye, names in looked.items() if eye != "no network"]
+    for note in dict.fromkeys(note for group in results.groups for note in group.notes):
+        rows = [group.name for group in results.groups if note in group.notes]
+        notes.append(note if len(rows) == len(results.groups) else f"{note} ({', '.join(rows)})")
     for group in results.groups:
         notes += [f"{group.name} failed (seed {seed}): {reason}" for seed, reason in group.failed.items()]
     return notes
@@ -276,15 +269,12 @@ def draw_sheet(config: PicturesConfig, results: Results) -> Image.Image | None:
         if any(picture is not None for picture in column):
             lines = [[picture, *line] for picture, line in zip(column, lines, strict=True)]
             labels = [label, *labels]
-    ticked = any(group.examples[0].right is not None for group in shown)
     return contact_sheet(
         lines,
         row_labels=[example.label for example in first.examples[:count]],
         column_labels=labels,
         title=config.title,
-        subtitle="A tick: all objects are there and all relations hold, whatever the colours."
-        if ticked
-        else None,
+        subtitle=TICKED if any(group.examples[0].right is not None for group in shown) else None,
         cell=SIDE,
         group_starts={len(labels) - len(shown)} - {0},
     )
@@ -299,11 +289,3 @@ def heading(results: Results, metric: str) -> str:
 def _cells(value: Value) -> Record:
     seeds = {} if value.over_seeds is None else {"over seeds": value.over_seeds}
     return {"difference": value.over_targets, **seeds}
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    """Both intervals without their name, which is that of the metric."""
-    found = asdict(value)
-    for one in filter(None, found.values()):
-        del one["name"]
-    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float64, Int64
 
@@ -13,6 +15,7 @@ from graphcond.sweep.scores.config import LabelsScoreConfig
 DEFAULT = LabelsScoreConfig.model_construct(column="")
 
 
+@dataclass(frozen=True, kw_only=True)
 class LabelsScore(Score):
     """Samples the neighbors of targets, and counts those with the target's label.
 
@@ -26,10 +29,9 @@ class LabelsScore(Score):
         limit: most targets.
     """
 
-    def __init__(
-        self, *, column: str, split: str | None = DEFAULT.split, limit: int | None = DEFAULT.limit
-    ) -> None:
-        self.column, self.split, self.limit = column, split, limit
+    column: str
+    split: str | None = DEFAULT.split
+    limit: int | None = DEFAULT.limit
 
     def score(self, exam: Exam) -> Scored:
         """The three figures.
@@ -38,7 +40,9 @@ class LabelsScore(Score):
             InputError: the graph has no such column, or no target has a label.
         """
         labels = np.array([label or "" for label in exam.data.labels(self.column)])
-        rows = self._targets(exam, labels)
+        held_out = len(exam.data.examined(exam.recipe.data)) > 1
+        among = exam.rows(self.split, None) if self.split or held_out else np.arange(len(labels))
+        rows = exam.data.labelled(self.column, among, limit=self.limit, seed=exam.seed)
         context = next(iter(exam.views(self.split).values())).sample(rows)
         forbidden = exam.forbidden(self.split)
         pictures = np.array([picture is not None for picture in exam.data.columns.pictures])
@@ -56,11 +60,6 @@ class LabelsScore(Score):
                 for name, (values, better) in found.items()
             ]
         )
-
-    def _targets(self, exam: Exam, labels: np.ndarray) -> Int64[np.ndarray, " n"]:
-        held_out = len(exam.data.examined(exam.recipe.data)) > 1
-        rows = exam.rows(self.split, None) if self.split or held_out else np.arange(len(labels))
-        return exam.data.labelled(self.column, rows, limit=self.limit, seed=exam.seed)
 
 
 def chance_share(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +32,7 @@ NOTE = (
 DEFAULT = SwapScoreConfig.model_construct()
 
 
+@dataclass(frozen=True, kw_only=True)
 class SwapScore(Score):
     """Draws each graph and its swap from the same noise, and looks whether both pictures are right.
 
@@ -51,8 +52,8 @@ class SwapScore(Score):
         steps: denoising steps.
     """
 
-    def __init__(self, *, pairs: int = DEFAULT.pairs, steps: int = DEFAULT.steps) -> None:
-        self.pairs, self.steps = pairs, steps
+    pairs: int = DEFAULT.pairs
+    steps: int = DEFAULT.steps
 
     def score(self, exam: Exam) -> Scored:
         """The five shares."""
@@ -83,15 +84,12 @@ def elsewhere(
     asked: list[list[SceneGraph]] = []
     shown: list[Pictures] = []
     for side, pictures in enumerate(drawn):
-        order = rng.permutation(len(pairs))
-        donors = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))  # none is its own
-        asked.append(
-            [
-                replace(pairs[donors[place]][side], relationships=own[side].relationships)
-                for place, own in enumerate(pairs)
-            ]
-        )
-        shown.append([pictures[donors[place]] for place in range(len(pairs))])
+        order, donors = rng.permutation(len(pairs)), np.empty(len(pairs), np.int64)
+        donors[order] = np.roll(order, 1)  # none is its own
+        relations = [own[side].relationships for own in pairs]
+        given = [pairs[donor][side] for donor in donors.tolist()]
+        asked.append([replace(one, relationships=r) for one, r in zip(given, relations, strict=True)])
+        shown.append([pictures[donor] for donor in donors.tolist()])
     return list(zip(*asked, strict=True)), shown[0], shown[1]
 
 
@@ -119,6 +117,6 @@ def draw_pairs(
         graphs, ids = [pair[side] for pair in pairs], [f"swap-{row}" for row in rows]
         scenes = SceneDataset(SceneSet(graphs, ids, [PROMPT] * len(rows), [None] * len(rows)))
         maker = ModelPictures(exam.pipe, scenes.views(exam.recipe, extractors), rows, settings)
-        for start in range(0, len(rows), BATCH):
-            pictures += maker.make(rows[start : start + BATCH], "graph", exam.seed)
+        for part in np.array_split(rows, range(BATCH, len(rows), BATCH)):
+            pictures += maker.make(part, "graph", exam.seed)
     return drawn

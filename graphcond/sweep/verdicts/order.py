@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
 
 from graphcond.sweep.results import Group, Results
 from graphcond.sweep.rows import ROW
@@ -11,9 +11,9 @@ from graphcond.sweep.verdicts.base import Verdict
 from graphcond.sweep.verdicts.config import OrderVerdictConfig
 
 DEFAULT = OrderVerdictConfig.model_construct(metric="", pairs=())
-Pairs: TypeAlias = Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True, kw_only=True)
 class OrderVerdict(Verdict):
     """Says which pairs stand as expected, which against it, and which differ too little.
 
@@ -26,20 +26,22 @@ class OrderVerdict(Verdict):
         saturated: a share from this on leaves no room to tell rows apart.
     """
 
-    def __init__(
-        self, *, metric: str, pairs: Pairs, source: str = DEFAULT.source, saturated: float = DEFAULT.saturated
-    ) -> None:
-        self.metric, self.pairs, self.source, self.saturated = metric, pairs, source, saturated
-        self._key = (metric, "graph")
+    metric: str
+    pairs: Sequence[tuple[str, str]]
+    source: str = DEFAULT.source
+    saturated: float = DEFAULT.saturated
 
     def findings(self, results: Results) -> Iterator[str]:
         """One sentence for each combination of the sweep's grid, and what a difference is called by."""
-        seeds = 0
-        for point, rows in self._points(results).items():
+        key, seeds = (self.metric, "graph"), 0
+        points: dict[str, dict[str, Group]] = {}
+        for group in results.groups:
+            if key in group.values:
+                point = ", ".join(label for axis, label in group.labels.items() if axis != ROW)
+                points.setdefault(point, {})[group.labels.get(ROW, group.name)] = group
+        for point, rows in points.items():
             signs = {pair: self._sign(results, rows, pair) for pair in self.pairs}
-            means = {name: group.values[self._key].over_targets.mean for name, group in rows.items()}
-            if not means:
-                continue
+            means = {name: group.values[key].over_targets.mean for name, group in rows.items()}
             seeds = max(seeds, *(len(group.seeds) for group in rows.values()))
             best = max if results.higher_is_better(self.metric) else min
             top = best(means, key=lambda name: means[name])
@@ -66,20 +68,12 @@ class OrderVerdict(Verdict):
                 else "; with one seed it is one of these trained models, which another training may turn"
             )
 
-    def _points(self, results: Results) -> dict[str, dict[str, Group]]:
-        points: dict[str, dict[str, Group]] = {}
-        for group in results.groups:
-            if self._key in group.values:
-                point = ", ".join(label for axis, label in group.labels.items() if axis != ROW)
-                points.setdefault(point, {})[group.labels.get(ROW, group.name)] = group
-        return points
-
     def _sign(self, results: Results, rows: dict[str, Group], pair: tuple[str, str]) -> int | None:
         """1 if the second row is better, -1 if it is worse, 0 if none can be told; None without figures."""
         if not set(pair) <= set(rows):
             return None
         lower, upper = (rows[name].name for name in pair)
-        found = results.difference(upper, lower, self._key)
+        found = results.difference(upper, lower, (self.metric, "graph"))
         if found is None:
             return None
         return found.value.sign * (1 if results.higher_is_better(self.metric) else -1)
