@@ -31,7 +31,7 @@ def report(
     from graphcond.io.files import atomic_file, check_writable, write_text
     from graphcond.report import read_run
     from graphcond.report.runs import labeled
-    from graphcond.report.summaries import differences, evaluations, figures, summary
+    from graphcond.report.summaries import all_tables, figures
 
     if out is None and not (csv or latex or pdf):
         out = Path("report.html")
@@ -46,9 +46,7 @@ def report(
     if csv is not None:
         write_text(csv, figures(found).to_csv())
     if latex is not None:
-        several = [differences(found)] if len(found) > 1 else []
-        tables = (summary(found), *several, *evaluations(found))
-        write_text(latex, "\n".join(table.to_latex() for table in tables))
+        write_text(latex, "\n".join(table.to_latex() for table in all_tables(found)))
     if pdf is not None:
         from graphcond.report.pdf import write_pdf
 

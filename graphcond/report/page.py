@@ -64,6 +64,9 @@ def chosen(steps: Sequence[int]) -> list[int]:
 
 def _about(run: Run) -> dict[str, Any]:
     """What the page says of one run."""
+    recipe, most = "(not readable)", max(run.seconds.values(), default=0.0)
+    with suppress(InputError):
+        recipe = read_text(RunFolder(run.folder).recipe)
     return {
         "label": run.label,
         "state": run.state,
@@ -71,7 +74,7 @@ def _about(run: Run) -> dict[str, Any]:
         "failure": run.failure,
         "warnings": run.warnings,
         "facts": _facts(run),
-        "stages": _shares(run),
+        "stages": [(name, number(value), 100 * value / most) for name, value in run.seconds.items() if most],
         "pretraining": {
             stage: ", ".join(f"{name} {number(value)}" for name, value in figures.items())
             for stage, figures in run.stages.items()
@@ -81,13 +84,18 @@ def _about(run: Run) -> dict[str, Any]:
         "evaluated": _sheets(
             {file.parent.name: file for file in sorted((run.folder / "evaluations").glob("*/pictures.png"))}
         ),
-        "recipe": _recipe(run),
+        "recipe": recipe,
     }
 
 
 def _facts(run: Run) -> dict[str, str]:
     start = next(run.of("start"), {})
-    frozen = start.get("frozen_parameters")
+    frozen, reach = start.get("frozen_parameters"), ""
+    match start.get("reach"):  # see `graphcond.training.reach`
+        case {"psnr": float() as psnr, "error": float() as error}:
+            reach = (
+                f"restores them to {psnr:.1f} dB; error without graph {error:.2f} of a linear prediction's"
+            )
     facts = {
         "description": str(run.settings.get("description") or ""),
         "started": str(start.get("time", "")),
@@ -97,26 +105,12 @@ def _facts(run: Run) -> dict[str, str]:
         "targets": str(start.get("targets", "")),
         **{f"trained parameters: {name}": f"{count:,}" for name, count in run.parameters.items()},
         "frozen parameters": f"{frozen:,}" if isinstance(frozen, int) else "",
-        "base on these pictures": _reach(start.get("reach")),
+        "base on these pictures": reach,
         "peak memory": memory_of(run) or "",
         "steps per second": "" if not (seconds := run.step_seconds) else number(1 / seconds),
         "size of the folder": decimal(run.size),
     }
     return {name: value for name, value in facts.items() if value}
-
-
-def _reach(values: Any) -> str:
-    """How well the base restores and predicts the pictures; see `graphcond.training.reach`."""
-    match values:
-        case {"psnr": float() as psnr, "error": float() as error}:
-            return f"restores them to {psnr:.1f} dB; error without graph {error:.2f} of a linear prediction's"
-    return ""
-
-
-def _shares(run: Run) -> list[tuple[str, str, float]]:
-    """The seconds of each stage, and its share of the longest in per cent."""
-    most = max(run.seconds.values(), default=0.0)
-    return [(name, number(value), 100 * value / most) for name, value in run.seconds.items() if most]
 
 
 def _drawn(plot: Plot) -> dict[str, str]:
@@ -133,12 +127,6 @@ def _sheets(files: Mapping[str, Path]) -> list[dict[str, str]]:
             picture.save(stream, "PNG", optimize=True)
             sheets.append({"name": name, "source": _data("image/png", stream.getvalue())})
     return sheets
-
-
-def _recipe(run: Run) -> str:
-    with suppress(InputError):
-        return read_text(RunFolder(run.folder).recipe)
-    return "(not readable)"
 
 
 def _data(kind: str, content: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from graphcond.errors import InputError
 from graphcond.io.pictures import open_picture
 from graphcond.report.plots import drawing, own_plots, shared_plots
 from graphcond.report.runs import Run
-from graphcond.report.summaries import differences, evaluations, summary
+from graphcond.report.summaries import all_tables
 from graphcond.report.table import Table, broken, line
 
 PAPER = (11.7, 8.3)
@@ -30,21 +30,21 @@ SIGNS = 140
 def write_pdf(file: Path, runs: Sequence[Run]) -> None:
     """Write the PDF; equal run folders give equal files."""
     with drawing(), PdfPages(file, metadata={"Creator": "graphcond", "CreationDate": None}) as pages:
-        for figure in _figures(runs):
+        figures = [_table(table, at) for table in all_tables(runs) for at in range(0, len(table.rows), ROWS)]
+        figures += [plot.figure for plot in shared_plots(runs)]
+        for run in runs:
+            figures += [plot.figure for plot in own_plots(run)]
+            for step, sheet in list(run.previews.items())[-1:]:
+                with suppress(InputError):  # a damaged picture is left out
+                    picture = open_picture(sheet)
+                    figures.append(Figure(layout="constrained"))
+                    axes = figures[-1].subplots()
+                    axes.set_axis_off()
+                    axes.set_title(line(f"{run.label}: previews after step {step}"), loc="left")
+                    axes.imshow(picture)
+        for figure in figures:
             figure.set_size_inches(PAPER)
             pages.savefig(figure)
-
-
-def _figures(runs: Sequence[Run]) -> Iterator[Figure]:
-    several = [differences(runs)] if len(runs) > 1 else []
-    for table in (summary(runs), *several, *evaluations(runs)):
-        for start in range(0, len(table.rows), ROWS):
-            yield _table(table, start)
-    yield from (plot.figure for plot in shared_plots(runs))
-    for run in runs:
-        yield from (plot.figure for plot in own_plots(run))
-        with suppress(InputError):  # a damaged picture is left out
-            yield from _last_preview(run)
 
 
 def _table(table: Table, start: int) -> Figure:
@@ -53,8 +53,8 @@ def _table(table: Table, start: int) -> Figure:
     axes.set_axis_off()
     axes.set_title(line(table.title), loc="left")
     width = max(8, SIGNS // len(table.columns))
-    lines = [
-        [_filled(text, width) for text in texts]
+    lines = [  # of ``width`` letters; line breaks stay
+        ["\n".join(textwrap.fill(line(part), width) for part in broken(text).splitlines()) for text in texts]
         for texts in (table.headings(), *table.texts()[start : start + ROWS])
     ]
     drawn = axes.table(lines[1:], colLabels=lines[0], loc="upper left", cellLoc="left", edges="horizontal")
@@ -65,18 +65,3 @@ def _table(table: Table, start: int) -> Figure:
         cell.set_height(0.014 + 0.026 * max(text.count("\n") + 1 for text in lines[row]))
         cell.set_text_props(ha="left")
     return figure
-
-
-def _filled(text: str, width: int) -> str:
-    """``text`` in lines of ``width`` letters; line breaks stay."""
-    return "\n".join(textwrap.fill(line(part), width) for part in broken(text).splitlines())
-
-
-def _last_preview(run: Run) -> Iterator[Figure]:
-    for step, file in list(run.previews.items())[-1:]:
-        figure = Figure(layout="constrained")
-        axes = figure.subplots()
-        axes.set_axis_off()
-        axes.set_title(line(f"{run.label}: previews after step {step}"), loc="left")
-        axes.imshow(open_picture(file))
-        yield figure

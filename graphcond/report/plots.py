@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -80,48 +78,97 @@ def drawing() -> Iterator[None]:
         yield
 
 
+Line = tuple[Curve, str, int, str]
+"""A curve with its label, the number of its color and its style."""
+
+
 def shared_plots(runs: Sequence[Run]) -> list[Plot]:
     """Losses, graph gap and rates, each with all runs in one plot; those that no run has are left out."""
+    numbered, alone = list(enumerate(runs)), len(runs) == 1
+
+    def called(run: Run, name: str) -> str:
+        return name if alone else f"{run.label}: {name}"
+
+    training = [(run.curve("train", "loss"), run.label, number, "-") for number, run in numbered]
+    validation = [
+        (run.curve("validation", "loss", arm), called(run, name), number, style)
+        for number, run in numbered
+        for arm, (name, style) in ARMS.items()
+    ]
+    rates = [
+        (
+            run.curve("train", "learning_rate", group),
+            called(run, group),
+            place if alone else number,
+            STYLES[place % len(STYLES)],
+        )
+        for number, run in numbered
+        for place, group in enumerate(run.names("train", "learning_rate"))
+    ]
     return [
-        *_plot("Training loss", "loss", runs, _training_loss),
-        *_plot("Validation loss", "loss", runs, _validation_loss),
-        *_plot("Graph gap", "% of the loss without graph", runs, _gap),
-        *_plot(
-            "Graph gap with boxes hidden",
-            "% of the loss without graph",
-            runs,
-            partial(_gap, condition=BOXES_HIDDEN),
-        ),
-        *_plot("Learning rate", "rate", runs, _rates),
+        *_plot("Training loss", "loss", training),
+        *_plot("Validation loss", "loss", validation),
+        *_gap_plot("Graph gap", runs),
+        *_gap_plot("Graph gap with boxes hidden", runs, BOXES_HIDDEN),
+        *_plot("Learning rate", "rate", rates),
     ]
 
 
 def own_plots(run: Run) -> list[Plot]:
     """Gradients, gates and other figures of the injectors, and the losses of conditions' own."""
-    plots = _plot("Gradient norms", "norm before clipping", [run], _gradients)
+
+    def lines(*place: str, gap: str = "_") -> list[Line]:
+        names = enumerate(run.names("train", *place))
+        return [(run.curve("train", *place, name), name.replace("_", gap), n, "-") for n, name in names]
+
+    plots = _plot("Gradient norms", "norm before clipping", lines("gradient_norms"))
     for section, title in (("injectors", "Injector"), ("own_losses", "Own loss")):
         for condition in run.names("train", section):
-
-            def figures(
-                axes: Axes, runs: Sequence[Run], place: tuple[str, str] = (section, condition)
-            ) -> None:
-                for number, name in enumerate(run.names("train", *place)):
-                    _line(axes, run.curve("train", *place, name), name.replace("_", " "), number)
-
-            plots += _plot(f"{title} of {condition}", "figure", [run], figures)
+            plots += _plot(f"{title} of {condition}", "figure", lines(section, condition, gap=" "))
     return plots
 
 
+def _gap_plot(title: str, runs: Sequence[Run], condition: str = "") -> list[Plot]:
+    """The gaps of all runs with their intervals."""
+    lines: list[Line] = []
+    bands: dict[int, dict[int, Measurement]] = {}
+    for number, run in enumerate(runs):
+        found = {int(record["step"]): gap_of(record, condition) for record in run.of("validation")}
+        gaps = {step: gap for step, gap in found.items() if gap is not None}
+        means = [gap.mean if isinstance(gap, Measurement) else gap for gap in gaps.values()]
+        lines.append((Curve(tuple(gaps), tuple(means)), run.label, number, "-"))
+        bands[number] = {step: gap for step, gap in gaps.items() if isinstance(gap, Measurement)}
+    return _plot(title, "% of the loss without graph", lines, bands)
+
+
 def _plot(
-    title: str, unit: str, runs: Sequence[Run], draw: Callable[[Axes, Sequence[Run]], None]
+    title: str,
+    unit: str,
+    lines: Sequence[Line],
+    bands: Mapping[int, Mapping[int, Measurement]] | None = None,
 ) -> list[Plot]:
-    """The plot, or nothing where ``draw`` finds no curve."""
+    """The plot, or nothing where there is no curve; ``bands``, by color, come with a line at 0."""
     with drawing():
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
-        draw(axes, runs)
+        for curve, label, number, style in lines:
+            if curve.steps:
+                axes.plot(
+                    *(curve.steps, curve.values, style),
+                    color=COLORS[number % len(COLORS)],
+                    # A leading underscore would hide the line in the legend.
+                    label=line(f" {label}" if label.startswith("_") else label),
+                    marker="o" if len(curve.steps) < 12 else None,
+                    markersize=3.5,
+                )
         if not axes.lines:
             return []
+        for number, band in (bands or {}).items():
+            lows, highs = ([getattr(gap, end) for gap in band.values()] for end in ("low", "high"))
+            color = COLORS[number % len(COLORS)]
+            axes.fill_between(list(band), lows, highs, color=color, alpha=0.15, linewidth=0)
+        if bands is not None:
+            axes.axhline(0, color="#9ca3af", linewidth=1)
         axes.set(title=line(title), xlabel="optimizer step", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.margins(x=0.02)
@@ -130,57 +177,3 @@ def _plot(
             longest = max(len(str(one.get_label())) for one in named)
             figure.legend(handles=named, loc="outside lower left", ncols=2 if longest < LONG else 1)
     return [Plot(title, figure)]
-
-
-def _training_loss(axes: Axes, runs: Sequence[Run]) -> None:
-    for number, run in enumerate(runs):
-        _line(axes, run.curve("train", "loss"), run.label, number)
-
-
-def _validation_loss(axes: Axes, runs: Sequence[Run]) -> None:
-    for number, run in enumerate(runs):
-        for arm, (name, style) in ARMS.items():
-            label = name if len(runs) == 1 else f"{run.label}: {name}"
-            _line(axes, run.curve("validation", "loss", arm), label, number, style)
-
-
-def _gap(axes: Axes, runs: Sequence[Run], condition: str = "") -> None:
-    for number, run in enumerate(runs):
-        found = {int(record["step"]): gap_of(record, condition) for record in run.of("validation")}
-        gaps = {step: gap for step, gap in found.items() if gap is not None}
-        means = [gap.mean if isinstance(gap, Measurement) else gap for gap in gaps.values()]
-        _line(axes, Curve(tuple(gaps), tuple(means)), run.label, number)
-        measured = {step: gap for step, gap in gaps.items() if isinstance(gap, Measurement)}
-        if measured:
-            lows, highs = ([getattr(gap, end) for gap in measured.values()] for end in ("low", "high"))
-            axes.fill_between(list(measured), lows, highs, color=_color(number), alpha=0.15, linewidth=0)
-    if axes.lines:
-        axes.axhline(0, color="#9ca3af", linewidth=1)
-
-
-def _rates(axes: Axes, runs: Sequence[Run]) -> None:
-    for number, run in enumerate(runs):
-        for place, group in enumerate(run.names("train", "learning_rate")):
-            label = group if len(runs) == 1 else f"{run.label}: {group}"
-            curve = run.curve("train", "learning_rate", group)
-            _line(axes, curve, label, number if len(runs) > 1 else place, STYLES[place % len(STYLES)])
-
-
-def _gradients(axes: Axes, runs: Sequence[Run]) -> None:
-    for run in runs:
-        for number, group in enumerate(run.names("train", "gradient_norms")):
-            _line(axes, run.curve("train", "gradient_norms", group), group, number)
-
-
-def _line(axes: Axes, curve: Curve, label: str, number: int, style: str = "-") -> None:
-    if curve.steps:
-        marker = "o" if len(curve.steps) < 12 else None
-        # A leading underscore would hide the line in the legend.
-        name = line(f" {label}" if label.startswith("_") else label)
-        axes.plot(
-            curve.steps, curve.values, style, color=_color(number), label=name, marker=marker, markersize=3.5
-        )
-
-
-def _color(number: int) -> str:
-    return COLORS[number % len(COLORS)]

@@ -69,11 +69,6 @@ class Run:
         return max((int(record["step"]) for record in self.records), default=0)
 
     @property
-    def has_model(self) -> bool:
-        """True if the trained model is there."""
-        return (RunFolder(self.folder).final / "graphcond.json").is_file()
-
-    @property
     def state(self) -> State:
         """Whether a process works on the run; else whether it reached its end, was stopped, or failed."""
         if held(RunFolder(self.folder).lock):
@@ -82,7 +77,8 @@ class Run:
             return "failed"
         trained = any(True for _ in self.of("train"))
         complete = self.steps is None or self.done >= self.steps or not trained
-        return "finished" if self.has_model and complete else "stopped"
+        has_model = (RunFolder(self.folder).final / "graphcond.json").is_file()
+        return "finished" if has_model and complete else "stopped"
 
     @property
     def resumed_at(self) -> tuple[int, ...]:
@@ -111,14 +107,16 @@ class Run:
 
         A figure without interval in folders of versions that recorded none; None without validation.
         """
-        newest = next(iter(reversed(list(self.of("validation")))), None)
-        return None if newest is None else gap_of(newest)
+        return self._newest_gap("")
 
     @property
     def gap_boxes_hidden(self) -> Measurement | float | None:
         """As `gap`, with the graph but without its boxes; None where a run hides none."""
-        newest = next(iter(reversed(list(self.of("validation")))), None)
-        return None if newest is None else gap_of(newest, BOXES_HIDDEN)
+        return self._newest_gap(BOXES_HIDDEN)
+
+    def _newest_gap(self, condition: str) -> Measurement | float | None:
+        newest = next(reversed(list(self.of("validation"))), None)
+        return None if newest is None else gap_of(newest, condition)
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -159,13 +157,8 @@ class Run:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What training warned of, each sentence once."""
-        found = [
-            str(text)
-            for record in self.of("warning")
-            if isinstance(record.get("warnings"), list)
-            for text in record["warnings"]
-        ]
-        return tuple(dict.fromkeys(found))
+        found = (record.get("warnings") for record in self.of("warning"))
+        return tuple(dict.fromkeys(str(text) for one in found if isinstance(one, list) for text in one))
 
     @property
     def stages(self) -> dict[str, dict[str, float]]:
@@ -270,7 +263,11 @@ def find_runs(folder: str | Path) -> list[Run]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder", place=folder, remedy="name a folder that holds runs")
-    runs = [read_run(file.parent) for file in folder.rglob("recipe.yaml") if _is_run(file.parent)]
+    runs = []
+    for file in folder.rglob("recipe.yaml"):
+        paths = RunFolder(file.parent)
+        if any(one.exists() for one in (paths.metrics, paths.checkpoints, paths.final, paths.lock)):
+            runs.append(read_run(file.parent))
     return sorted(labeled(runs), key=lambda run: (run.modified, str(run.folder)))
 
 
@@ -291,11 +288,6 @@ def apart(folder: Path, others: Sequence[Path]) -> str:
         if all(other.resolve().parts[-count:] != parts[-count:] for other in others):
             return "/".join(parts[-count:])
     return str(folder)
-
-
-def _is_run(folder: Path) -> bool:
-    paths = RunFolder(folder)
-    return paths.metrics.exists() or paths.checkpoints.is_dir() or paths.final.is_dir() or paths.lock.exists()
 
 
 def _evaluations(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

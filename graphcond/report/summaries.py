@@ -75,6 +75,11 @@ def differences(runs: Sequence[Run]) -> Table:
     )
 
 
+def all_tables(runs: Sequence[Run]) -> list[Table]:
+    """The tables of a report: the runs, the differences where there are several, and the evaluations."""
+    return [summary(runs), *([differences(runs)] if len(runs) > 1 else []), *evaluations(runs)]
+
+
 def evaluations(runs: Sequence[Run]) -> list[Table]:
     """A table for each evaluated part, with a row for each run and metric and a column for each arm."""
     parts = dict.fromkeys(name for run in runs for name in run.evaluations)
