@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,6 +63,14 @@ class Examples:
     def mirrored(self) -> bool:
         """True if the latents of mirrored pictures are included."""
         return self.latents.shape[1] > 1
+
+    @cached_property
+    def without_boxes(self) -> dict[str, Sampled] | None:
+        """The contexts without the boxes that the data give; None where they give none."""
+        found = {name: self.sources[name].without_boxes(context) for name, context in self.contexts.items()}
+        if all(context is None for context in found.values()):
+            return None
+        return {name: self.contexts[name] if one is None else one for name, one in found.items()}
 
     def batch(
         self,

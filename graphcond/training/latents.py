@@ -16,7 +16,7 @@ from graphcond.bases import Base
 from graphcond.io.cache import Arrays, Layout, cached_arrays
 from graphcond.io.fingerprint import fingerprint
 from graphcond.io.pictures import open_picture, to_pixels, to_square
-from graphcond.progress import Progress
+from graphcond.progress import Progress, silent
 from graphcond.signals import TextTokens
 
 PICTURES_AT_ONCE = 16
@@ -68,8 +68,8 @@ def cached_latents(
 
     def fill(arrays: Arrays) -> None:
         into = arrays["moments"]
-        if progress is not None:
-            progress(0, len(paths))
+        count = progress or silent("pictures")
+        count(0, len(paths))
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), PICTURES_AT_ONCE):
                 batch = paths[start : start + PICTURES_AT_ONCE]
@@ -78,8 +78,7 @@ def cached_latents(
                     moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
                     both = torch.stack([moments.mean, moments.std], dim=1)
                     into[start : start + len(batch), view] = both.float().cpu().numpy()
-                if progress is not None:
-                    progress(start + len(batch), len(paths))
+                count(start + len(batch), len(paths))
 
     key = f"latents-{fingerprint(base.pictures_version(), resolution, mirrored, dtype.__name__, digests)}"
     return cached_arrays(key, {"moments": Layout(shape, dtype)}, fill)["moments"]
@@ -126,8 +125,8 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
     }
 
     def fill(arrays: Arrays) -> None:
-        if progress is not None:
-            progress(0, len(distinct))
+        count = progress or silent("texts")
+        count(0, len(distinct))
         for start in range(0, len(distinct), TEXTS_AT_ONCE):
             tokens = base.encode_prompt(distinct[start : start + TEXTS_AT_ONCE])
             end = start + tokens.ids.shape[0]
@@ -136,8 +135,7 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
             arrays["present"][start:end] = True if tokens.present is None else tokens.present.cpu().numpy()
             for name in extras:
                 arrays[f"extra_{name}"][start:end] = tokens.extras[name].float().cpu().numpy()
-            if progress is not None:
-                progress(end, len(distinct))
+            count(end, len(distinct))
 
     key = f"prompts-{fingerprint(base.prompts_version(), dtype.__name__, distinct)}"
     arrays = cached_arrays(key, layouts, fill)

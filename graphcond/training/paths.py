@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run."""
+    """Paths of a run in the folder ``root``."""
 
-    root: Path
-
-    @property
-    def lock(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock = root / ".lock"
         """Held by the process that works on the run."""
-        return self.root / ".lock"
-
-    @property
-    def recipe(self) -> Path:
+        self.recipe = root / "recipe.yaml"
         """The resolved recipe."""
-        return self.root / "recipe.yaml"
-
-    @property
-    def metrics(self) -> Path:
+        self.metrics = root / "metrics.jsonl"
         """One JSON object per line."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def previews(self) -> Path:
+        self.previews = root / "previews"
         """Contact sheets."""
-        return self.root / "previews"
-
-    @property
-    def checkpoints(self) -> Path:
+        self.checkpoints = root / "checkpoints"
         """A model folder per kept step."""
-        return self.root / "checkpoints"
-
-    @property
-    def stages(self) -> Path:
+        self.stages = root / "stages"
         """The result of each stage before the main training."""
-        return self.root / "stages"
-
-    @property
-    def final(self) -> Path:
+        self.final = root / "final"
         """The trained model."""
-        return self.root / "final"

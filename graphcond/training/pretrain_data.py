@@ -18,7 +18,6 @@ from graphcond.data.scene_features import graph_of
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.features.load import Extractors
 from graphcond.objectives import ObjectiveConfig, PretrainBatch
 from graphcond.progress import Progress
 from graphcond.samplers.hard_negatives import swapped
@@ -138,7 +137,11 @@ def gather_scenes(
     if not needs & {"pictures", "texts", "negatives"}:
         return scenes
     with gatherer.report.stage("features", f"Embedding what {objective.kind} needs") as progress:
-        clip = _clip(place, gatherer.extractors)
+        try:
+            clip = gatherer.extractors.clip
+        except InputError as error:
+            problem = f"the objective needs a CLIP for pictures and sentences: {error.problem}"
+            raise InputError(problem, place=place, remedy=error.remedy) from error
         if "pictures" in needs:
             paths = [gatherer.data.picture_path(row) for row in rows.tolist()]
             scenes = replace(scenes, pictures=cached_pictures(clip, paths, FeatureCache(), progress))
@@ -163,17 +166,6 @@ def _phrases(base: Base, context: SceneContext, report: Report, place: str) -> P
             "text encoder reads, or have no word that it knows"
         )
     return Phrases(states, rows)
-
-
-def _clip(place: str, extractors: Extractors) -> ClipExtractor:
-    try:
-        return extractors.clip
-    except InputError as error:
-        raise InputError(
-            f"the objective needs a CLIP for pictures and sentences: {error.problem}",
-            place=place,
-            remedy=error.remedy,
-        ) from error
 
 
 def _negatives(

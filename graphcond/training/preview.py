@@ -5,13 +5,11 @@ Where the data give boxes and an encoder predicts them, also with the right grap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from graphcond.data.contexts import Sampled
 from graphcond.drawing.sheets import contact_sheet
 from graphcond.io.pictures import open_picture, to_square, write_picture
 from graphcond.model import GraphModel
@@ -19,6 +17,7 @@ from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.progress import silent
 from graphcond.scenes import draw_graph
 from graphcond.training.examples import Examples
+from graphcond.training.gather import Contexts
 from graphcond.training.randomness import Purpose, generator_of
 from graphcond.training.state import train_mode
 from graphcond.training.validation import contexts_without_boxes, shuffled_contexts
@@ -52,8 +51,8 @@ class Previews:
         wrong = shuffled_contexts(self._examples, model.recipe.training.seed)
         hidden = contexts_without_boxes(self._examples, model)
         model.train(False)
-        drawn = [None, self._examples.contexts, wrong, *([] if hidden is None else [hidden])]
-        columns = [self._draw(model, contexts) for contexts in drawn]
+        drawn: list[Contexts | None] = [None, self._examples.contexts, wrong]
+        columns = [self._draw(model, one) for one in (*drawn, *([] if hidden is None else [hidden]))]
         train_mode(model)
         paths, size = [data.picture_path(target) for target in self._targets], self._resolution
         truth = [to_square(open_picture(path, longest=2 * size), size) for path in paths if path is not None]
@@ -70,7 +69,7 @@ class Previews:
         )
         write_picture(file, sheet)
 
-    def _draw(self, model: GraphModel, contexts: Mapping[str, Sampled] | None) -> list[Image.Image]:
+    def _draw(self, model: GraphModel, contexts: Contexts | None) -> list[Image.Image]:
         config = model.recipe.training
         examples = self._examples
         features = None if contexts is None else examples.features(self._rows, model.device, contexts)

@@ -14,7 +14,7 @@ from graphcond.io.pictures import open_picture, to_pixels, to_square
 from graphcond.recipe import Recipe
 from graphcond.training.examples import Examples
 from graphcond.training.objective import squared_error
-from graphcond.training.randomness import Purpose, generator_of
+from graphcond.training.validation import fixed_draws
 
 RESTORED, PREDICTED = 8, 32
 """Pictures that the autoencoder restores, and that the denoiser predicts."""
@@ -52,7 +52,15 @@ LOST, WORSE = 3.0, 1.5
 @torch.no_grad()
 def measure(base: Base, examples: Examples, resolution: int) -> Reach:
     """The reach of ``base`` on the first examples; no random generator of torch or numpy is touched."""
-    return Reach(_psnr(base, examples, resolution), _error(base, examples))
+    rows = np.arange(min(RESTORED, len(examples)))
+    paths = [examples.data.picture_path(row) for row in examples.targets[rows].tolist()]
+    opened = [open_picture(path, longest=2 * resolution) for path in paths if path is not None]
+    truths = np.stack([to_pixels(to_square(picture, resolution)) for picture in opened])
+    latents = examples.batch(rows, base.device).latents.mean
+    restored = torch.cat([base.decode_latents(one[None]).cpu() for one in latents]).clamp(-1, 1)
+    # Values in -1..1 are twice as far apart as those in 0..1, of which the unit speaks.
+    errors = (restored - torch.from_numpy(truths)).square().mean(dim=(1, 2, 3)) / 4
+    return Reach(float((-10 * errors.clamp(min=1e-10).log10()).mean()), _error(base, examples))
 
 
 def advice(found: Reach, recipe: Recipe) -> str | None:
@@ -82,31 +90,13 @@ def advice(found: Reach, recipe: Recipe) -> str | None:
     return ". ".join(sentences)
 
 
-def _psnr(base: Base, examples: Examples, resolution: int) -> float:
-    rows = np.arange(min(RESTORED, len(examples)))
-    paths = [examples.data.picture_path(row) for row in examples.targets[rows].tolist()]
-    truths = [
-        to_pixels(to_square(open_picture(path, longest=2 * resolution), resolution))
-        for path in paths
-        if path is not None
-    ]
-    latents = examples.batch(rows, base.device).latents.mean
-    restored = torch.cat([base.decode_latents(one[None]).cpu() for one in latents]).clamp(-1, 1)
-    # Values in -1..1 are twice as far apart as those in 0..1, of which the unit speaks.
-    errors = (restored - torch.from_numpy(np.stack(truths))).square().mean(dim=(1, 2, 3)) / 4
-    return float((-10 * errors.clamp(min=1e-10).log10()).mean())
-
-
 def _error(base: Base, examples: Examples) -> float:
     count = min(PREDICTED, len(examples))
-    generator = generator_of(0, Purpose.VALIDATION)
-    noise = torch.randn((count, *examples.latent_shape), generator=generator)
-    times = ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
+    noise, times = fixed_draws(count, examples.latent_shape, 0)
     rows, found, linear = np.arange(count), [], []
     latents = examples.batch(rows, base.device).latents.mean
     spread = latents.var(dim=(0, 2, 3), correction=0, keepdim=True)
-    for start in range(0, count, BATCH):
-        part = rows[start : start + BATCH]
+    for part in np.array_split(rows, range(BATCH, count, BATCH)):
         batch = examples.batch(part, base.device)
         steps = base.process.timesteps(times[part], "uniform", examples.latent_shape[1:]).to(base.device)
         clean, noisy = batch.latents.mean, noise[part].to(base.device)

@@ -190,10 +190,10 @@ def _fit(
     report: Report,
     checkpoint: Path | None,
 ) -> tuple[Mapping[str, Any], list[str]]:
-    trainer = Trainer(recipe, prepared, accelerator, run, report)
+    trainer, config = Trainer(recipe, prepared, accelerator, run, report), recipe.training
     if checkpoint is not None:
         trainer.state.restore(checkpoint)
-    if trainer.state.step == recipe.training.steps:
+    if trainer.state.step == config.steps:
         report.say(f"All {trainer.state.step} steps are done already; raise training.steps to continue")
     reach = None
     if checkpoint is None and accelerator.is_main_process:
@@ -201,35 +201,6 @@ def _fit(
         if (note := advice(reach, recipe)) is not None:
             report.say(f"note: {note}")
     _begin(run, recipe, trainer.state.step, accelerator)
-    _summarize(report, run, recipe, prepared, trainer, accelerator)
-    trainer.begin(reach)
-    failure: str | None = None
-    try:
-        trainer.fit()
-    except TrainingError as error:
-        failure = error.problem
-        raise
-    finally:
-        trainer.end(failure)
-    return trainer.newest, trainer.warnings
-
-
-def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) -> None:
-    if accelerator.is_main_process:
-        recipe.save(run.recipe)
-        cut_after(run.metrics, step)
-    start_trackers(accelerator, recipe, run.root, local=True)
-
-
-def _summarize(
-    report: Report,
-    run: RunFolder,
-    recipe: Recipe,
-    prepared: Prepared,
-    trainer: Trainer,
-    accelerator: Accelerator,
-) -> None:
-    config, model = recipe.training, prepared.model
     left_out = f" ({prepared.left_out} without any graph left out)" if prepared.left_out else ""
     step = f", from step {trainer.state.step}" if trainer.state.step else ""
     report.table(
@@ -248,6 +219,23 @@ def _summarize(
             f" x {accelerator.num_processes} processes",
             "steps": f"{config.steps}{step}",
             "device": f"{accelerator.device}, {config.mixed_precision} mixed precision",
-            "attention": model.base.attention,
+            "attention": prepared.model.base.attention,
         },
     )
+    trainer.begin(reach)
+    failure: str | None = None
+    try:
+        trainer.fit()
+    except TrainingError as error:
+        failure = error.problem
+        raise
+    finally:
+        trainer.end(failure)
+    return trainer.newest, trainer.warnings
+
+
+def _begin(run: RunFolder, recipe: Recipe, step: int, accelerator: Accelerator) -> None:
+    if accelerator.is_main_process:
+        recipe.save(run.recipe)
+        cut_after(run.metrics, step)
+    start_trackers(accelerator, recipe, run.root, local=True)

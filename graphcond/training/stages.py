@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,10 +31,9 @@ from graphcond.recipe.stages import StageConfig
 from graphcond.training.gather import Gatherer
 from graphcond.training.metrics import append_record, cut_after
 from graphcond.training.paths import RunFolder
-from graphcond.training.pretrain import pretrain
+from graphcond.training.pretrain import Log, pretrain, steps_kept
 from graphcond.training.pretrain_data import gather_scenes
 from graphcond.training.randomness import Purpose, seed_of
-from graphcond.training.stage_checkpoint import steps_kept
 
 WEIGHTS, FACTS = "encoder.safetensors", "stage.json"
 
@@ -100,7 +99,6 @@ SHOWN = ("log_every", "validate_every", "validation_samples", "checkpoint_every"
 """Settings of a stage that do not change what it trains."""
 
 Rows = Int64[np.ndarray, " _"]
-Log = Callable[[Mapping[str, Any]], None]
 
 
 def run_stages(
@@ -145,7 +143,7 @@ def run_stages(
                 recipe.save(run.recipe)  # a run that is stopped in its stages resumes from here
                 half_done = run.stages / f".{stage.name}-{key}.safetensors"
                 cut_after(run.metrics, steps_kept(half_done), stage=stage.name)
-            result = _train(stage, source, model, (rows, others), _logger(run, stage), half_done)
+            result = _train(stage, source, model, (rows, others), partial(_log, run, stage), half_done)
             with cache_entry("training", f"stage-{key}") as folder:
                 write_result(folder, key, result)
         encoder.load_state_dict(dict(result.weights))
@@ -256,13 +254,9 @@ def _train(
     return StageResult(weights, names, figures)
 
 
-def _logger(run: RunFolder | None, stage: StageConfig) -> Log:
+def _log(run: RunFolder | None, stage: StageConfig, figures: Mapping[str, Any]) -> None:
     """Stages stand before step 1 of the main training, so a resumed run keeps their lines."""
-
-    def log(figures: Mapping[str, Any]) -> None:
-        if run is not None:
-            with writing(run.root):
-                run.root.mkdir(parents=True, exist_ok=True)
-                append_record(run.metrics, {"step": 0, "kind": "stage", "stage": stage.name, **figures})
-
-    return log
+    if run is not None:
+        with writing(run.root):
+            run.root.mkdir(parents=True, exist_ok=True)
+            append_record(run.metrics, {"step": 0, "kind": "stage", "stage": stage.name, **figures})

@@ -71,7 +71,8 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe, run: Path, *, local
         if kind.requires_logging_directory != local:
             continue
         try:
-            tracker = kind(name, run) if local else kind(PROJECT, **_naming(name, run))
+            named = {"name": run.resolve().name} if name in ("wandb", "trackio") else {}
+            tracker = kind(name, run) if local else kind(PROJECT, **named)
             tracker.start()
             tracker.store_init_configuration(settings)
         except Exception as error:  # of the tracker's own sort
@@ -111,8 +112,3 @@ def log_picture(trackers: Sequence[GeneralTracker], name: str, file: Path, step:
             one.log_images({name: [open_picture(file)]}, step=step)
         elif hasattr(one, "log_artifact"):  # MLflow
             one.log_artifact(str(file), name)
-
-
-def _naming(name: str, run: Path) -> dict[str, str]:
-    """The option that names a run after its folder, where a tracker has one."""
-    return {"name": run.resolve().name} if name in ("wandb", "trackio") else {}

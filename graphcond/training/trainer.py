@@ -168,21 +168,18 @@ class Trainer:
             self._accelerator.wait_for_everyone()
             self._validations += 1
         if judged(self.state.step, config.steps, self._validations):
-            self._judge()
+            # What no loss shows, that the graph changes nothing: said once before the end, and at the end.
+            said_before = bool(self.warnings) and self.state.step < config.steps
+            self.warnings = warnings_of(self._model, self.newest.get("validation"))
+            if self.warnings and not said_before:
+                for text in self.warnings:
+                    self._report.say(f"Warning: {text}")
+                self._record("warning", {"warnings": self.warnings})
         if self._due(config.preview_every):
             self._preview()
         if self._due(config.checkpoint_every) or self.state.step == config.steps:
             self._checkpoint()
         bar.advance(self.state.step)
-
-    def _judge(self) -> None:
-        """Say what no loss shows, that the graph changes nothing: once before the end, and at the end."""
-        said_before = bool(self.warnings) and self.state.step < self._config.steps
-        self.warnings = warnings_of(self._model, self.newest.get("validation"))
-        if self.warnings and not said_before:
-            for text in self.warnings:
-                self._report.say(f"Warning: {text}")
-            self._record("warning", {"warnings": self.warnings})
 
     def _due(self, every: int | None) -> bool:
         return every is not None and (self.state.step % every == 0 or self.state.step == self._config.steps)

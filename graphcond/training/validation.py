@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
 
 from graphcond.data.contexts import Sampled
 from graphcond.intervals import Measurement, bootstrap_ratios, percentile_interval
@@ -123,7 +124,7 @@ class ValidationLoss:
 
 
 def _plain(measured: Measurement) -> dict[str, float]:
-    return {"mean": measured.mean, "low": measured.low, "high": measured.high, "n": measured.n}
+    return {name: value for name, value in asdict(measured).items() if name != "name"}
 
 
 def _interval(gap: Mapping[str, Any]) -> str:
@@ -149,18 +150,18 @@ def shuffled_contexts(examples: Examples, seed: int) -> dict[str, Sampled]:
 
 
 def contexts_without_boxes(examples: Examples, model: GraphModel) -> dict[str, Sampled] | None:
-    """The examples' own graphs without boxes, as an exam shows them.
+    """As `Examples.without_boxes`; None also where no encoder of the model predicts boxes."""
+    predicted = any(condition.encoder.predicts_boxes for condition in model.conditions.values())
+    return examples.without_boxes if predicted else None
 
-    None where the data give no boxes, or no encoder of the model predicts any.
-    """
-    if not any(condition.encoder.predicts_boxes for condition in model.conditions.values()):
-        return None
-    found = {
-        name: examples.sources[name].without_boxes(context) for name, context in examples.contexts.items()
-    }
-    if all(context is None for context in found.values()):
-        return None
-    return {name: examples.contexts[name] if context is None else context for name, context in found.items()}
+
+def fixed_draws(
+    count: int, shape: tuple[int, int, int], seed: int
+) -> tuple[Float[Tensor, "count channels height width"], Float[Tensor, " count"]]:
+    """The noise of some samples, and evenly spaced quantiles of the distribution of their timesteps."""
+    generator = generator_of(seed, Purpose.VALIDATION)
+    noise = torch.randn((count, *shape), generator=generator)
+    return noise, ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
 
 
 class Validation:
@@ -175,11 +176,9 @@ class Validation:
     """
 
     def __init__(self, examples: Examples, config: TrainingConfig) -> None:
-        self._examples, self._config, count = examples, config, len(examples)
+        self._examples, self._config = examples, config
         self._wrong = shuffled_contexts(examples, config.seed)
-        generator = generator_of(config.seed, Purpose.VALIDATION)
-        self._noise = torch.randn((count, *examples.latent_shape), generator=generator)
-        self._time = ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
+        self._noise, self._time = fixed_draws(len(examples), examples.latent_shape, config.seed)
 
     @torch.no_grad()
     def __call__(self, model: GraphModel, accelerator: Accelerator) -> ValidationLoss:
@@ -187,16 +186,11 @@ class Validation:
         model.train(False)
         size, count = self._config.batch_size, len(self._examples)
         hidden = contexts_without_boxes(self._examples, model)
+        parts = np.array_split(np.arange(count), range(size, count, size))
         with accelerator.autocast():
-            losses = np.concatenate(
-                [
-                    self._batch(model, np.arange(start, min(start + size, count)), hidden)
-                    for start in range(0, count, size)
-                ],
-                axis=1,
-            )
+            losses = [self._batch(model, rows, hidden) for rows in parts]
         train_mode(model)
-        return ValidationLoss.of(losses)
+        return ValidationLoss.of(np.concatenate(losses, axis=1))
 
     def _batch(
         self, model: GraphModel, rows: Int64[np.ndarray, " b"], hidden: Mapping[str, Sampled] | None

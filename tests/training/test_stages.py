@@ -19,7 +19,7 @@ from graphcond.scene_graph import SceneSet
 from graphcond.training import stages as stages_module
 from graphcond.training import train
 from graphcond.training.metrics import read_records
-from graphcond.training.stage_checkpoint import steps_kept
+from graphcond.training.pretrain import steps_kept
 from graphcond.training.stages import read_result
 from tests.training.scenes import layout_stage, scene_condition, scene_recipe
 from tests.training.toys import run_toy, same, trained_weights
