@@ -20,13 +20,12 @@ from graphcond.cli.demo import demo
 from graphcond.cli.doctor import doctor
 from graphcond.cli.evaluate import evaluate
 from graphcond.cli.generate import generate
-from graphcond.cli.loading import SayLoading
 from graphcond.cli.many_values import ManyValues
 from graphcond.cli.options import hide_types_of_flags
 from graphcond.cli.report import report, runs_command
 from graphcond.cli.sample import sample
 from graphcond.cli.sample_all import sample_all
-from graphcond.cli.streams import make_streams_last
+from graphcond.cli.streams import SayLoading, make_streams_last
 from graphcond.cli.sweep import sweep
 from graphcond.cli.train import train_command
 from graphcond.errors import GraphcondError, Notice, out_of_memory

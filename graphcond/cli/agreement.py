@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Int64
+
+from graphcond.cli.sampler_options import embed
 from graphcond.io.terminal import console, say
 
 if TYPE_CHECKING:
-    from graphcond.attributed_graph import AttributedGraph, Column, NodeEmbeddings
-    from graphcond.progress import Watch
+    from graphcond.attributed_graph import AttributedGraph, Column
+    from graphcond.context import NeighborContext
+    from graphcond.recipe.sections import AnyFeatures
     from graphcond.samplers import NeighborSamplerConfig
 
 TARGETS = 200
@@ -35,15 +40,36 @@ def rivals(graph: AttributedGraph, columns: frozenset[Column]) -> dict[str, Neig
     return found
 
 
+def tried(
+    graph: AttributedGraph,
+    configs: Mapping[str, NeighborSamplerConfig],
+    network: AnyFeatures,
+    targets: Int64[np.ndarray, " n"],
+    *,
+    seed: int,
+    forbidden: Int64[np.ndarray, " f"] | None = None,
+) -> Iterator[tuple[str, NeighborContext]]:
+    """What each of ``configs`` chooses for the same targets, with bars of the progress."""
+    from graphcond.progress import progress_bars
+
+    with progress_bars() as watch:
+        needed = any(config.reads_embeddings for config in configs.values())
+        embeddings = embed(graph, network, watch) if needed else None
+        progress = watch("trying samplers")
+        for done, (name, config) in enumerate(configs.items(), 1):
+            sampler = config.build(graph=graph, embeddings=embeddings, forbidden=forbidden)
+            yield name, sampler.sample(targets, np.random.default_rng(seed))
+            progress(done, len(configs))
+
+
 def show_agreement(
     graph: AttributedGraph,
     column: str,
     configs: Mapping[str, NeighborSamplerConfig],
-    embeddings: NodeEmbeddings | None,
+    network: AnyFeatures,
     *,
     seed: int,
     as_json: bool,
-    watch: Watch,
 ) -> None:
     """Print the share of neighbors with their target's label, for each of ``configs``.
 
@@ -53,22 +79,17 @@ def show_agreement(
     Raises:
         InputError: no such column, or no node has a label.
     """
-    import numpy as np
-
     from graphcond.data.dataset import GraphDataset
-    from graphcond.intervals import Measurement, bootstrap_interval
+    from graphcond.intervals import measured
     from graphcond.report import Table
 
     data, held_out = GraphDataset(graph), graph.nodes.in_split("test")
     labels, among = data.labels(column), held_out if len(held_out) else np.arange(len(graph))
     targets = data.labelled(column, among, limit=TARGETS, seed=seed)
-    progress, found = watch("trying samplers"), dict[str, Measurement]()
-    for done, (name, config) in enumerate(configs.items(), 1):
-        sampler = config.build(graph=graph, embeddings=embeddings, forbidden=held_out)
-        shares = sampler.sample(targets, np.random.default_rng(seed)).agreement(labels)
-        interval = bootstrap_interval(shares, seed=seed)
-        found[name] = Measurement(column, float(shares.mean()), *interval, n=len(targets))
-        progress(done, len(configs))
+    found = {
+        name: measured(column, context.agreement(labels), len(targets), "mean", seed=seed)
+        for name, context in tried(graph, configs, network, targets, seed=seed, forbidden=held_out)
+    }
     if as_json:
         say(json.dumps({name: asdict(figure) for name, figure in found.items()}, ensure_ascii=False))
         return

@@ -95,37 +95,30 @@ class Asked:
         Raises:
             InputError: a node, a graph or a picture cannot be read, or ``pipe`` does not take it.
         """
+        from graphcond.data.dataset import GraphDataset
+        from graphcond.graphs import load_graph
         from graphcond.io.pictures import read_picture
 
         if self.graph is not None:
-            text, graphs = _nodes(pipe, self.graph, self.targets, watch)
+            data, model = GraphDataset(load_graph(self.graph)), pipe.model
+            text = data.texts[data.rows_of(*self.targets)[0]]
+            if len(model.conditions) > 1:
+                raise InputError(
+                    "the model has several conditions", place="--graph", remedy="use it from Python"
+                )
+            progress = watch(f"embedding {data.embedded}")
+            (source,) = data.views(model.recipe, model.extractors, progress=progress).values()
+            graphs = [source.features_of(node) for node in self.targets]
+            for node, neighbors in zip(self.targets, graphs, strict=True):
+                if not neighbors.present.any():
+                    raise InputError(
+                        f"the node '{node}' has no neighbors",
+                        place=self.graph,
+                        remedy="choose another, or --neighbors",
+                    )
         elif self.scene is not None:  # a model of scenes was trained with one prompt for all
             text, graphs = pipe.model.recipe.data.default_prompt, []
         else:
             groups = ([read_picture(Path(file)) for file in files] for files in self.neighbors)
             text, graphs = "", [pipe.embed(pictures) for pictures in groups]
         return text if self.prompt is None else self.prompt, graphs
-
-
-def _nodes(
-    pipe: GraphPipeline, folder: Path, nodes: Sequence[str], watch: Watch
-) -> tuple[str, list[NeighborFeatures]]:
-    """The first node's text, and the neighbors of each node."""
-    from graphcond.data.dataset import GraphDataset
-    from graphcond.graphs import load_graph
-
-    model = pipe.model
-    data = GraphDataset(load_graph(folder))
-    rows = data.rows_of(*nodes)
-    if len(model.conditions) > 1:
-        raise InputError("the model has several conditions", place="--graph", remedy="use it from Python")
-    progress = watch(f"embedding {data.embedded}")
-    (source,) = data.views(model.recipe, model.extractors, progress=progress).values()
-    graphs: list[NeighborFeatures] = []
-    for node in nodes:
-        graphs.append(source.features_of(node))
-        if not graphs[-1].present.any():
-            raise InputError(
-                f"the node '{node}' has no neighbors", place=folder, remedy="choose another, or --neighbors"
-            )
-    return data.texts[rows[0]], graphs

@@ -104,7 +104,11 @@ def scenes(
 
     values = _shipped("scenes", base, seed)
     if seeds is not None:
-        values["seeds"] = _numbers(seeds)
+        names = [name.strip() for name in seeds.split(",")]
+        if wrong := [name for name in names if not (name.isascii() and name.isdecimal())]:
+            problem = f"expected numbers with commas between, got '{wrong[0]}'"
+            raise InputError(problem, place="--seeds", remedy="write 0,1,2")
+        values["seeds"] = list(map(int, names))
     changed = {".".join(path): value for path, value in map(assignment, overrides or ())}
     values["set"] = values.get("set", {}) | changed
     evaluation, swap = values["scores"]
@@ -172,15 +176,6 @@ def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
         )
     values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
     return values | {"seed": seed, "seeds": [seed]}
-
-
-def _numbers(seeds: str) -> list[int]:
-    names = [name.strip() for name in seeds.split(",")]
-    if wrong := [name for name in names if not (name.isascii() and name.isdecimal())]:
-        raise InputError(
-            f"expected numbers with commas between, got '{wrong[0]}'", place="--seeds", remedy="write 0,1,2"
-        )
-    return [int(name) for name in names]
 
 
 def _on_graph(values: dict[str, Any], graph: Path, label: str | None, model: Path | None) -> None:

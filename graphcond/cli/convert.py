@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from graphcond.errors import InputError
 from graphcond.io.files import check_new_folder
 from graphcond.io.terminal import say
-
-if TYPE_CHECKING:
-    from graphcond.model import GraphModel
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints of other systems to graphcond models, and back.")
 
@@ -89,7 +86,9 @@ def instructg2i(
 def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
     from graphcond.model import GraphModel
     from graphcond.progress import during, progress_bars
+    from graphcond.saving.bundled import BASE, IMAGE_ENCODER
     from graphcond.saving.instructg2i import read_release
+    from graphcond.saving.instructg2i.layout import reading_layers
     from graphcond.saving.model_folder import MANIFEST, local_folder
 
     folder = local_folder(source)
@@ -102,13 +101,6 @@ def _to_ours(source: str, out: Path, options: dict[str, Any]) -> list[str]:
             model = GraphModel.from_release(read_release(folder, **options))
             _ = model.extractors.pictures  # a model that cannot look at neighbors is not written
         model.save_pretrained(out, progress=watch("copying (MB)"))
-    return _what_it_is(model, out)
-
-
-def _what_it_is(model: GraphModel, out: Path) -> list[str]:
-    from graphcond.saving.bundled import BASE, IMAGE_ENCODER
-    from graphcond.saving.instructg2i.layout import reading_layers
-
     condition, base, image_encoder = model.recipe.conditions[0], out / BASE, out / IMAGE_ENCODER
     tokens = condition.encoder.model_dump()["tokens_per_neighbor"]
     layers = map(str, reading_layers(model.conditions[condition.name].encoder.state_dict()))

@@ -52,25 +52,6 @@ def export(
 
         graphcond data export graphs/shop --out shop/metadata.jsonl --neighbors neighbors.safetensors
     """
-    _check_options(out, neighbors, split)
-    from graphcond.graphs import export_edges, load_graph
-
-    graph = load_graph(folder)
-    if neighbors is not None:
-        told = _export_metadata(graph, neighbors, out, split)
-    elif out.suffix == PYG:
-        from graphcond.graphs.formats.pyg import write_pyg
-
-        write_pyg(graph, out)
-        kind = "Data" if graph.nodes.types is None else "HeteroData"
-        told = f"{len(graph)} nodes, for {kind}.from_dict(torch.load('{out.name}'))"
-    else:
-        with progress_bars() as watch:
-            told = f"{export_edges(graph, out, watch('writing edges'))} edges"
-    say(f"{out}: {told}")
-
-
-def _check_options(out: Path, neighbors: Path | None, split: Sequence[str] | None) -> None:
     if not out.name.endswith((*EDGES, PYG, METADATA)):
         raise InputError(
             f"'{out.suffix}' is not an export format",
@@ -87,6 +68,21 @@ def _check_options(out: Path, neighbors: Path | None, split: Sequence[str] | Non
             remedy="sample them with graphcond sample-all and add --neighbors FILE",
         )
     check_writable(out)
+    from graphcond.graphs import export_edges, load_graph
+
+    graph = load_graph(folder)
+    if neighbors is not None:
+        told = _export_metadata(graph, neighbors, out, split)
+    elif out.suffix == PYG:
+        from graphcond.graphs.formats.pyg import write_pyg
+
+        write_pyg(graph, out)
+        kind = "Data" if graph.nodes.types is None else "HeteroData"
+        told = f"{len(graph)} nodes, for {kind}.from_dict(torch.load('{out.name}'))"
+    else:
+        with progress_bars() as watch:
+            told = f"{export_edges(graph, out, watch('writing edges'))} edges"
+    say(f"{out}: {told}")
 
 
 def _export_metadata(graph: AttributedGraph, stored: Path, out: Path, split: Sequence[str] | None) -> str:

@@ -78,6 +78,7 @@ def evaluate(
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
     from graphcond.saving.model_folder import saved_recipe
+    from graphcond.training.paths import RunFolder
 
     networks_of(metric or ())  # a name that is wrong is found before anything is loaded
     if out is not None:
@@ -118,23 +119,17 @@ def evaluate(
             watch=watch,
             look=lambda *seen: shown.append(seen),
         )
-    place = out or _place_in_run(Path(model), f"{chosen.name}-{split}")
-    if place is not None:
-        _write(place, reports, *shown[0])
+    run = RunFolder(Path(model).resolve().parent)
+    is_end = Path(model).resolve() == run.final.resolve() and run.recipe.is_file()
+    if out is None and is_end and os.access(run.root, os.W_OK):
+        out = run.root / "evaluations" / f"{chosen.name}-{split}"
+    if out is not None:
+        _write(out, reports, *shown[0])
     if as_json:
         say(json.dumps({name: report.to_json() for name, report in reports.items()}))
     else:
         for report in reports.values():
             report.print()
-
-
-def _place_in_run(model: Path, name: str) -> Path | None:
-    """The place of a report in a run folder, if the model is the end of a run that may be written to."""
-    from graphcond.training.paths import RunFolder
-
-    run = RunFolder(model.resolve().parent)
-    is_end = model.resolve() == run.final.resolve() and run.recipe.is_file()
-    return run.root / "evaluations" / name if is_end and os.access(run.root, os.W_OK) else None
 
 
 def _write(

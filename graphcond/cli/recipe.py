@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from graphcond.cli.options import AsJson, Base, Overrides, base_name
 from graphcond.io.terminal import console, say
-
-if TYPE_CHECKING:
-    from graphcond.recipe import Recipe
 
 app = typer.Typer(help="Look at recipes and check them.", no_args_is_help=True)
 
@@ -80,9 +77,15 @@ def check(
     Example: graphcond recipe check my.yaml --set training.steps=500
     """
     from graphcond.recipe.load import check_recipe
+    from graphcond.recipe.overrides import leaves
+    from graphcond.recipe.recipe import DATA_PATHS
 
     recipe = check_recipe(file, base=base_name(base), overrides=overrides or ())
-    notes = [*recipe.notes(), *_missing(recipe)]
+    notes = list(recipe.notes())
+    for setting, value in leaves(recipe.model_dump(mode="json")):  # those of a cluster need not be here
+        is_path = setting.rpartition(".")[2] in DATA_PATHS and isinstance(value, str)
+        if is_path and not Path(value).exists():
+            notes.append(f"{setting}: there is no {value} on this machine")
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
     if as_json:
         say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts, "notes": notes}))
@@ -90,18 +93,6 @@ def check(
         say(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}")
         for note in notes:
             say(f"note: {note}")
-
-
-def _missing(recipe: Recipe) -> list[str]:
-    """A sentence for each file or folder of data that is not there; those of a cluster need not be."""
-    from graphcond.recipe.overrides import leaves
-    from graphcond.recipe.recipe import DATA_PATHS
-
-    return [
-        f"{setting}: there is no {value} on this machine"
-        for setting, value in leaves(recipe.model_dump(mode="json"))
-        if setting.rpartition(".")[2] in DATA_PATHS and isinstance(value, str) and not Path(value).exists()
-    ]
 
 
 @app.command()

@@ -86,10 +86,7 @@ def sample(
     if agreement is not None and target is None:
         alone = sampler or recipe or set_
         configs = {config.kind: config} if alone else rivals(graph, network.columns)
-        with progress_bars() as watch:
-            needed = any(one.reads_embeddings for one in configs.values())
-            embeddings = embed(graph, network, watch) if needed else None
-            show_agreement(graph, agreement, configs, embeddings, seed=seed, as_json=as_json, watch=watch)
+        show_agreement(graph, agreement, configs, network, seed=seed, as_json=as_json)
         return
     if target is None or agreement is not None:
         raise InputError(

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.cli.agreement import rivals, tried
 from graphcond.cli.sample import LONGEST
-from graphcond.cli.sampler_options import embed
 from graphcond.drawing.sheets import Cell, contact_sheet
 from graphcond.io.pictures import open_picture, picture_format, write_picture
 from graphcond.io.terminal import console, say
@@ -38,20 +38,12 @@ def compare_all(
     Raises:
         InputError: the name of the file does not end like a picture, or a picture cannot be read.
     """
-    from graphcond.cli.agreement import rivals
-    from graphcond.progress import progress_bars
-
     picture_format(file)
     configs = rivals(graph, network.columns)
-    with progress_bars() as watch:
-        needed = any(config.reads_embeddings for config in configs.values())
-        embeddings = embed(graph, network, watch) if needed else None
-        progress, found = watch("trying samplers"), dict[str, list[int]]()
-        for done, (name, config) in enumerate(configs.items(), 1):
-            sampler = config.build(graph=graph, embeddings=embeddings)
-            context = sampler.sample(np.array([row]), np.random.default_rng(seed))
-            found[name] = context.neighbors[context.present].tolist()
-            progress(done, len(configs))
+    found: dict[str, list[int]] = {
+        name: context.neighbors[context.present].tolist()
+        for name, context in tried(graph, configs, network, np.array([row]), seed=seed)
+    }
     draw_compared(graph, row, found, file)
     ids = graph.nodes.ids
     if as_json:

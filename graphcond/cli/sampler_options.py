@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,17 +66,27 @@ def chosen_sampler(
 
     from graphcond.config import as_input_error
     from graphcond.features.embedding_files import FORMATS
+    from graphcond.recipe import load_recipe
     from graphcond.recipe.overrides import override
     from graphcond.recipe.sections import ClipFeatures, FileFeatures, TinyFeatures
     from graphcond.samplers import SAMPLERS, NeighborSamplerConfig
     from graphcond.samplers.defaults import default_sampler
+    from graphcond.saving.model_folder import saved_recipe
 
     kinds = {name: config for name, config in SAMPLERS.items() if issubclass(config, NeighborSamplerConfig)}
     network: AnyFeatures = TinyFeatures()
     if recipe is not None:
         if sampler is not None:
             raise InputError("the recipe has a sampler", place="--sampler", remedy="leave out one of the two")
-        values, network = _of_recipe(recipe)
+        found = saved_recipe(recipe) if Path(recipe).is_dir() else load_recipe(recipe)
+        chosen = [c.sampler for c in found.conditions if isinstance(c.sampler, NeighborSamplerConfig)]
+        if len(chosen) != 1:
+            raise InputError(
+                f"expected a recipe with one sampler of neighbors, got {len(chosen)}",
+                place=f"--recipe {recipe}",
+                remedy="name the sampler: --sampler KIND --set ...",
+            )
+        values, network = chosen[0].model_dump(mode="json"), found.features
     if features is not None and features != "tiny":
         from_file = features.endswith(FORMATS)
         network = FileFeatures(path=Path(features)) if from_file else ClipFeatures(model=features)
@@ -95,23 +105,6 @@ def chosen_sampler(
         return kinds[kind].model_validate(values), network
     except ValidationError as error:
         raise as_input_error(error, kinds[kind], "--set") from None
-
-
-def _of_recipe(name: str) -> tuple[dict[str, Any], AnyFeatures]:
-    """Settings of the sampler and the features of a recipe."""
-    from graphcond.recipe import load_recipe
-    from graphcond.samplers import NeighborSamplerConfig
-    from graphcond.saving.model_folder import saved_recipe
-
-    recipe = saved_recipe(name) if Path(name).is_dir() else load_recipe(name)
-    samplers = [c.sampler for c in recipe.conditions if isinstance(c.sampler, NeighborSamplerConfig)]
-    if len(samplers) != 1:
-        raise InputError(
-            f"expected a recipe with one sampler of neighbors, got {len(samplers)}",
-            place=f"--recipe {name}",
-            remedy="name the sampler: --sampler KIND --set ...",
-        )
-    return samplers[0].model_dump(mode="json"), recipe.features
 
 
 def embed(graph: AttributedGraph, features: AnyFeatures, watch: Watch) -> NodeEmbeddings:

@@ -1,4 +1,7 @@
-"""Standard streams that cannot stop a command: what is printed is worth less than what was made."""
+"""Standard streams that cannot stop a command: what is printed is worth less than what was made.
+
+And the word on standard error before the seconds in which nothing else can be said.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,10 @@ import io
 import os
 import select
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 
@@ -54,3 +61,20 @@ def _lasting(name: str, number: int) -> _Lasting | None:
     )
     setattr(sys, name, text)
     return lasting
+
+
+SLOW = "torch"
+"""What every slow command imports first; with what stands on it, it takes seconds."""
+
+
+class SayLoading(MetaPathFinder):
+    """Says once that libraries are loaded, when the first slow one is."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find nothing: the others do."""
+        if name == SLOW:
+            sys.meta_path.remove(self)
+            print("loading torch and diffusers ...", file=sys.stderr, flush=True)
+        return None

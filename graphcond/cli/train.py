@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from graphcond.cli.options import Base, Device, Overrides, base_name
 from graphcond.errors import InputError
 from graphcond.io.terminal import say
-
-if TYPE_CHECKING:
-    from graphcond.recipe import Recipe
 
 
 def train_command(
@@ -54,13 +51,26 @@ def train_command(
         graphcond train --resume outputs/instructg2i-20250101-120000 --set training.steps=10000
     """
     from graphcond.data.dataset import SceneDataset
+    from graphcond.recipe import load_recipe
     from graphcond.training import train
     from graphcond.training.validation import gap_sentence
 
     if resume is not None and out is not None:
         raise InputError("a resumed run stays where it is", place="--out", remedy="leave it out")
     shorthand = [] if hold_out is None else [f"data.hold_out={hold_out}"]
-    chosen = _recipe(recipe, base, [*(set_ or []), *shorthand], resume)
+    overrides = [*(set_ or []), *shorthand]
+    if recipe is not None:
+        chosen = load_recipe(recipe, base=base_name(base), overrides=overrides)
+    elif resume is None:
+        remedy = "give a YAML file or a name from `graphcond recipe list`"
+        raise InputError("the recipe is missing", place="RECIPE", remedy=remedy)
+    elif base is not None:
+        raise InputError("a resumed run keeps its base", place="--base", remedy="leave it out")
+    elif not (resume / "recipe.yaml").is_file():
+        remedy = "give the folder that holds recipe.yaml"
+        raise InputError("the folder is not a run folder", place=resume, remedy=remedy)
+    else:
+        chosen = load_recipe(resume / "recipe.yaml", overrides=overrides)
     run = train(chosen, out=out, resume=resume, device=device)
     if "validation" in run.metrics:
         say(f"graph gap: {gap_sentence(run.metrics['validation'])}")
@@ -72,26 +82,3 @@ def train_command(
         options = ["--graph", place, "--target", run.data.ids[run.example]]
     say(f"model: {model}")
     say(f"try: {shlex.join(['graphcond', 'generate', model, *options])}")
-
-
-def _recipe(name: str | None, base: str | None, overrides: list[str], resume: Path | None) -> Recipe:
-    from graphcond.recipe import load_recipe
-
-    if name is None and resume is None:
-        raise InputError(
-            "the recipe is missing",
-            place="RECIPE",
-            remedy="give a YAML file or a name from `graphcond recipe list`",
-        )
-    if name is not None:
-        return load_recipe(name, base=base_name(base), overrides=overrides)
-    if base is not None:
-        raise InputError("a resumed run keeps its base", place="--base", remedy="leave it out")
-    file = Path(str(resume)) / "recipe.yaml"
-    if not file.is_file():
-        raise InputError(
-            "the folder is not a run folder",
-            place=file.parent,
-            remedy="give the folder that holds recipe.yaml",
-        )
-    return load_recipe(file, overrides=overrides)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from graphcond.intervals import Measurement
 from graphcond.io import terminal
@@ -53,62 +53,54 @@ class EvaluationReport:
         return asdict(self)
 
     def to_markdown(self) -> str:
-        """The report as a Markdown table."""
-        return to_markdown(self)
+        """A line for each metric, a column for each arm and difference; then what to know about them."""
+        columns = {**self.arms, **({CHANCE: {}} if self.chance else {}), **self.differences}
+        lines = [["", *map(_spoken, columns)], ["---", *("---:" for _ in columns)]]
+        lines += [
+            [self._heading(metric), *(self._cell(name, metric, " ") for name in columns)]
+            for metric in self.networks
+        ]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        notes = "".join(f"- {note}\n" for note in self._notes())
+        return f"**{self.title}**\n\n{table}\n\n{notes}"
 
-    def print(self) -> None:
-        """Print the report as a table on the terminal."""
-        print_report(self)
+    def print(self, console: Console | None = None) -> None:
+        """Print the arms, then the differences, as tables that fit 80 columns, on the terminal."""
+        console = console or terminal.console()
+        for title, columns in ((self.title, self.arms), ("what the graph adds", self.differences)):
+            if not columns:
+                continue
+            table = Table("", *(Column(_spoken(name), justify="right") for name in columns), title=title)
+            table.title_justify, table.columns[0].no_wrap = "left", True
+            for metric in self.networks:
+                known = columns is self.arms and metric in self.chance
+                chance = f"\n{CHANCE} {_number(self.chance[metric], '')}" if known else ""
+                cells = (self._cell(name, metric, "\n") for name in columns)
+                table.add_row(self._heading(metric) + chance, *cells)
+            console.print(table)
+        for note in self._notes():
+            console.print(f"- {note}", style="dim", markup=False, highlight=False)
 
+    def _heading(self, metric: str) -> str:
+        return f"{metric} {'↑' if self.higher_is_better[metric] else '↓'}"
 
-Columns = Mapping[str, Mapping[str, Measurement]]
+    def _cell(self, column: str, metric: str, between: str) -> str:
+        if column == CHANCE:
+            return _number(self.chance[metric], "") if metric in self.chance else ""
+        sign = "+" if column in self.differences else ""
+        figure = (self.differences if sign else self.arms)[column][metric]
+        low, high = _number(figure.low, sign), _number(figure.high, sign)
+        return f"{_number(figure.mean, sign)}{between}[{low}, {high}]"
 
-
-def to_markdown(report: EvaluationReport) -> str:
-    """A line for each metric, a column for each arm and difference; then what to know about them."""
-    columns = {**report.arms, **({CHANCE: {}} if report.chance else {}), **report.differences}
-    lines = [["", *map(_spoken, columns)], ["---", *("---:" for _ in columns)]]
-    for metric in report.networks:
-        lines.append([_heading(report, metric), *(_cell(report, name, metric, " ") for name in columns)])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    notes = "".join(f"- {note}\n" for note in _notes(report))
-    return f"**{report.title}**\n\n{table}\n\n{notes}"
-
-
-def print_report(report: EvaluationReport, console: Console | None = None) -> None:
-    """Print the arms, then the differences, as tables that fit 80 columns."""
-    console = console or terminal.console()
-    console.print(_table(report, report.arms, report.title))
-    if report.differences:
-        console.print(_table(report, report.differences, "what the graph adds"))
-    for note in _notes(report):
-        console.print(f"- {note}", style="dim", markup=False, highlight=False)
-
-
-def _table(report: EvaluationReport, columns: Columns, title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("", no_wrap=True)
-    for name in columns:
-        table.add_column(_spoken(name), justify="right")
-    for metric in report.networks:
-        heading = _heading(report, metric)
-        if columns is report.arms and metric in report.chance:
-            heading += f"\n{CHANCE} {_number(report.chance[metric], '')}"
-        table.add_row(heading, *(_cell(report, name, metric, "\n") for name in columns))
-    return table
-
-
-def _heading(report: EvaluationReport, metric: str) -> str:
-    return f"{metric} {'↑' if report.higher_is_better[metric] else '↓'}"
-
-
-def _cell(report: EvaluationReport, column: str, metric: str, between: str) -> str:
-    if column == CHANCE:
-        return _number(report.chance[metric], "") if metric in report.chance else ""
-    sign = "+" if column in report.differences else ""
-    figure = (report.differences if sign else report.arms)[column][metric]
-    low, high = _number(figure.low, sign), _number(figure.high, sign)
-    return f"{_number(figure.mean, sign)}{between}[{low}, {high}]"
+    def _notes(self) -> list[str]:
+        metrics: dict[str, list[str]] = {}
+        for metric, network in self.networks.items():
+            metrics.setdefault(network, []).append(metric)
+        looked = "; ".join(f"{', '.join(names)} by {network}" for network, names in metrics.items())
+        basis = (
+            f"n = {self.n:,} targets, the same for every arm, seed {self.seed}; in brackets 95 % intervals"
+        )
+        return [basis, looked, *self.cautions]
 
 
 def _number(value: float, sign: str) -> str:
@@ -117,14 +109,3 @@ def _number(value: float, sign: str) -> str:
 
 def _spoken(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _notes(report: EvaluationReport) -> list[str]:
-    metrics: dict[str, list[str]] = {}
-    for metric, network in report.networks.items():
-        metrics.setdefault(network, []).append(metric)
-    looked = "; ".join(f"{', '.join(names)} by {network}" for network, names in metrics.items())
-    basis = (
-        f"n = {report.n:,} targets, the same for every arm, seed {report.seed}; in brackets 95 % intervals"
-    )
-    return [basis, looked, *report.cautions]

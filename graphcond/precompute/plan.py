@@ -29,7 +29,7 @@ from graphcond.io.locks import locked
 from graphcond.samplers import NeighborSamplerConfig
 from graphcond.samplers.neighbor_file import graph_identity, read_neighbors, write_neighbors
 
-FORMAT = 1
+FORMAT, PLAN = 1, "plan.json"
 SHARD_SIZE = 1024
 """Targets of one shard, which is the most work that is lost if a process is killed."""
 
@@ -95,9 +95,9 @@ class Plan:
         check_writable(self.out)
         if not self._has_shards():
             return
-        if not self._settings_file.exists():
+        if not (self.folder / PLAN).exists():
             raise self._foreign(self.folder, "the folder holds shards without a plan")
-        found = read_json(self._settings_file)
+        found = read_json(self.folder / PLAN)
         if found != self._settings():
             difference = _difference(found, self._settings())
             raise self._foreign(self.folder, f"the folder holds shards of {difference}")
@@ -128,7 +128,7 @@ class Plan:
         """
         self.check()
         if not self._has_shards():
-            write_json(self._settings_file, self._settings())
+            write_json(self.folder / PLAN, self._settings())
         write_neighbors(self.file(shard), context, self.of_shard(shard))
 
     def is_done(self) -> bool:
@@ -177,10 +177,6 @@ class Plan:
 
     def _has_shards(self) -> bool:
         return any(self.folder.glob("*.safetensors"))
-
-    @property
-    def _settings_file(self) -> Path:
-        return self.folder / "plan.json"
 
     def _settings(self) -> dict[str, Any]:
         return {**self.about, "shard_size": self.shard_size}

@@ -98,35 +98,24 @@ def precompute(
         return True
     plan.check()
     with plan.claimed(f"share-{share.index}-of-{share.count}"):
-        _sample(plan, make_sampler, share, workers, in_workers, progress)
+        mine = list(plan.shards[share.index :: share.count])
+        total = sum(len(plan.rows(shard)) for shard in mine)
+        missing = [shard for shard in mine if plan.read(shard) is None]
+        done = total - sum(len(plan.rows(shard)) for shard in missing)
+        written: Iterator[int] = iter(())
+        if missing:
+            # Made before there are workers, too: what it had to calibrate, they find in the cache folder.
+            sampler = make_sampler()
+            workers = min(workers, len(missing))
+            if workers == 1:
+                written = (_write(plan, sampler, shard) for shard in missing)
+            else:
+                written = _written_by_workers(plan, in_workers or make_sampler, missing, workers)
+        for finished in chain((0,), written):
+            done += finished
+            if progress is not None:
+                progress(done, total)
         return _finish(plan)
-
-
-def _sample(
-    plan: Plan,
-    make_sampler: MakeSampler,
-    share: Share,
-    workers: int,
-    in_workers: MakeSampler | None,
-    progress: Progress | None,
-) -> None:
-    mine = list(plan.shards[share.index :: share.count])
-    total = sum(len(plan.rows(shard)) for shard in mine)
-    missing = [shard for shard in mine if plan.read(shard) is None]
-    done = total - sum(len(plan.rows(shard)) for shard in missing)
-    written: Iterator[int] = iter(())
-    if missing:
-        # Made before there are workers, too: what it had to calibrate, they find in the cache folder.
-        sampler = make_sampler()
-        workers = min(workers, len(missing))
-        if workers == 1:
-            written = (_write(plan, sampler, shard) for shard in missing)
-        else:
-            written = _written_by_workers(plan, in_workers or make_sampler, missing, workers)
-    for finished in chain((0,), written):
-        done += finished
-        if progress is not None:
-            progress(done, total)
 
 
 def _written_by_workers(plan: Plan, make: MakeSampler, shards: list[int], workers: int) -> Iterator[int]:
@@ -153,18 +142,12 @@ def _write(plan: Plan, sampler: NeighborSampler, shard: int) -> int:
 
 def _finish(plan: Plan) -> bool:
     """Join the shards if all exist; two processes that do so at once write the same file."""
-    parts = []
-    for shard in plan.shards:
-        part = plan.read(shard)
-        if part is None:
-            # Not yet sampled, or joined and deleted by another process just now.
-            done = plan.is_done()
-            if done:
-                plan.clear()
-            return done
-        parts.append(part)
-    plan.check_source()
-    plan.write_all(parts)
+    parts = [part for shard in plan.shards if (part := plan.read(shard)) is not None]
+    if len(parts) == len(plan.shards):
+        plan.check_source()
+        plan.write_all(parts)
+    elif not plan.is_done():  # else another process joined and deleted them just now
+        return False
     plan.clear()
     return True
 

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from graphcond.evaluation import EvaluationReport, Measurement
-from graphcond.evaluation.report import print_report
 
 REPORT = EvaluationReport(
     title="instructg2i",
@@ -52,7 +51,7 @@ def test_markdown() -> None:
 
 def test_terminal() -> None:
     written = StringIO()
-    print_report(REPORT, Console(file=written, width=80))
+    REPORT.print(Console(file=written, width=80))
     for part in ("instructg2i", "58.8", "[58.0, 59.5]", "+14.9", "n = 1,200", "clip@1", "mind the [gap]"):
         assert part in written.getvalue()
     assert "…" not in written.getvalue()
@@ -60,7 +59,7 @@ def test_terminal() -> None:
 
 def test_arms_alone_have_no_table_of_differences() -> None:
     written = StringIO()
-    print_report(replace(REPORT, differences={}), Console(file=written, width=80))
+    replace(REPORT, differences={}).print(Console(file=written, width=80))
     assert "what the graph adds" not in written.getvalue()
     assert "73.7" in written.getvalue()
 
