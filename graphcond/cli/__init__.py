@@ -105,9 +105,17 @@ def main() -> None:
 
 
 def _exit_code() -> int:
-    """Run the command and say what stopped it."""
+    """Run the command and say what stopped it; a signal is raised again, where typer only ends."""
     try:
-        return _run()
+        try:
+            with raised_stops():
+                app()
+        except SystemExit as end:
+            reason = getattr(end.__context__, "__cause__", None)
+            if isinstance(reason, KeyboardInterrupt):
+                raise reason from None
+            return end.code if isinstance(end.code, int) else DONE
+        return DONE
     except GraphcondError as error:
         _complain(f"error: {error}")
         return USAGE_ERROR
@@ -129,19 +137,6 @@ def _exit_code() -> int:
             "This is our fault, not yours. Run again with GRAPHCOND_DEBUG=1 and report what it prints.",
         )
         return INTERNAL_ERROR
-
-
-def _run() -> int:
-    """Run the command; a signal that stops it is raised again, where typer only ends."""
-    try:
-        with raised_stops():
-            app()
-    except SystemExit as end:
-        reason = getattr(end.__context__, "__cause__", None)
-        if isinstance(reason, KeyboardInterrupt):
-            raise reason from None
-        return end.code if isinstance(end.code, int) else DONE
-    return DONE
 
 
 _PYTHON_FORMAT = warnings.formatwarning

@@ -26,6 +26,12 @@ app = typer.Typer(help="Build graph folders and look at them.", no_args_is_help=
 WORLDS = ("art", "emoji")
 """Sources that are drawn instead of read."""
 
+HELD_OUT_NONE = {
+    False: "none: the graph has no splits (`data build --hold-out 0.1` makes them)",
+    True: "none: no split is called test; name the one to hold out in data.forbidden_splits",
+}
+"""Why no node is held out, by whether the graph has splits."""
+
 
 @app.command()
 def build(
@@ -98,15 +104,9 @@ def build(
     elif set_:
         raise InputError("only a world takes arguments", place="--set", remedy="leave the option out")
     else:
-        summary = _build_source(
-            source,
-            out,
-            memory,
-            directed=directed,
-            columns=_pairs(column, "--column"),
-            hold_out=hold_out,
-            skip_bad_rows=skip_bad_rows,
-        )
+        columns = _pairs(column, "--column")
+        options = {"directed": directed, "hold_out": hold_out, "skip_bad_rows": skip_bad_rows}
+        summary = _build_source(source, out, memory, columns=columns, **options)
     rows = {name.replace("_", " "): value for name, value in summary.items() if name != "tally"}
     rows |= _tally_rows(Tally(**summary.get("tally", {})))
     _show("graph folder written", rows, as_json, summary)
@@ -256,7 +256,7 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
         "nodes": report.nodes,
         "edges": f"{report.edges} ({'directed' if report.directed else 'undirected'})",
         "splits": _listed(report.splits),
-        "held out": _held_out(report),
+        "held out": HELD_OUT_NONE[any(report.splits)] if not report.held_out else str(report.held_out),
         "node types": _listed(report.node_types),
         "edge types": _listed(report.edge_types),
         "degree": f"min {degree.min}, median {degree.median:g}, mean {degree.mean:g}, "
@@ -284,15 +284,6 @@ def _report_rows(report: GraphReport) -> dict[str, object]:
 
 def _tally_rows(tally: Tally) -> dict[str, object]:
     return {f"{name} of the source": row for name, row in tally.rows().items()}
-
-
-def _held_out(report: GraphReport) -> str:
-    """The nodes that are never neighbors in training; empty without splits."""
-    if not any(report.splits):
-        return "none: the graph has no splits (`data build --hold-out 0.1` makes them)"
-    if not report.held_out:
-        return "none: no split is called test; name the one to hold out in data.forbidden_splits"
-    return str(report.held_out)
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ from graphcond.errors import InputError
 
 _TOGETHER = "\0"
 """Separates the values of one ``--neighbors``; a file name cannot contain it."""
+
+
+NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-(inf|nan)", re.IGNORECASE)
+"""A value that begins like an option."""
 
 
 class ManyValues(TyperCommand):
@@ -48,18 +53,10 @@ def apart(together: str) -> list[str]:
 def _values(option: str, rest: list[str]) -> list[str]:
     """Takes the values of ``option`` from the head of ``rest``."""
     values = []
-    while rest and (not rest[0].startswith("-") or _is_number(rest[0])):
+    while rest and (not rest[0].startswith("-") or NUMBER.fullmatch(rest[0])):
         values.append(rest.pop(0))
     if not values:
         raise InputError(
             "the option needs a value", place=option, remedy="name one or more after it, or leave it out"
         )
     return values
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

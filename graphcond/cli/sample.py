@@ -25,6 +25,7 @@ from graphcond.io.terminal import console, say
 if TYPE_CHECKING:
     from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
     from graphcond.context import NeighborContext
+    from graphcond.drawing.sheets import Cell
     from graphcond.progress import Watch
     from graphcond.samplers import NeighborSampler, NeighborSamplerConfig
 
@@ -165,17 +166,24 @@ def _show(title: str, chosen: Sequence[dict[str, Any]]) -> None:
     console().print(table)
 
 
+def cell_of(graph: AttributedGraph, node: int, caption: str) -> Cell:
+    """The picture of a node on a sheet."""
+    from graphcond.drawing.sheets import Cell
+    from graphcond.io.pictures import open_picture
+
+    path = graph.picture_path(node)
+    return Cell(None if path is None else open_picture(path, longest=LONGEST), caption)
+
+
 def _draw(graph: AttributedGraph, row: int, chosen: Sequence[dict[str, Any]], file: Path, title: str) -> None:
-    from graphcond.drawing.sheets import Cell, contact_sheet
-    from graphcond.io.pictures import open_picture, picture_format, write_picture
+    from graphcond.drawing.sheets import contact_sheet
+    from graphcond.io.pictures import picture_format, write_picture
 
     picture_format(file)  # before pictures are read
     rows = [row, *(graph.nodes.index[neighbor["id"]] for neighbor in chosen)]
-    paths = [graph.picture_path(node) for node in rows]
-    pictures = [None if path is None else open_picture(path, longest=LONGEST) for path in paths]
     scores = ["target", *(f"{neighbor['score']:.3g}" for neighbor in chosen)]
     sheet = contact_sheet(
-        [[Cell(picture, caption) for picture, caption in zip(pictures, scores, strict=True)]],
+        [[cell_of(graph, node, caption) for node, caption in zip(rows, scores, strict=True)]],
         column_labels=[graph.nodes.texts[node] or graph.nodes.ids[node] for node in rows],
         title=title,
         group_starts={1},

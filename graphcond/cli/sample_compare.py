@@ -12,9 +12,9 @@ from rich.table import Table
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.cli.agreement import rivals, tried
-from graphcond.cli.sample import LONGEST
+from graphcond.cli.sample import cell_of
 from graphcond.drawing.sheets import Cell, contact_sheet
-from graphcond.io.pictures import open_picture, picture_format, write_picture
+from graphcond.io.pictures import picture_format, write_picture
 from graphcond.io.terminal import console, say
 from graphcond.recipe.sections import AnyFeatures
 
@@ -60,17 +60,12 @@ def compare_all(
 
 def draw_compared(graph: AttributedGraph, row: int, found: Mapping[str, Sequence[int]], file: Path) -> None:
     """A line for each sampler: the target and its neighbors, with their texts."""
-
-    def cell(node: int) -> Cell:
-        path = graph.picture_path(node)
-        picture = None if path is None else open_picture(path, longest=LONGEST)
-        return Cell(picture, graph.nodes.texts[node] or graph.nodes.ids[node])
-
     width = max(1, *(min(SHOWN, len(nodes)) for nodes in found.values()))
     lines: list[list[Cell | None]] = []
     for nodes in found.values():
-        cells = [cell(node) for node in nodes[:SHOWN]]
-        lines.append([cell(row), *cells, *[None] * (width - len(cells))])
+        shown = [row, *nodes[:SHOWN]]
+        cells = [cell_of(graph, node, graph.nodes.texts[node] or graph.nodes.ids[node]) for node in shown]
+        lines.append([*cells, *[None] * (1 + width - len(cells))])
     sheet = contact_sheet(
         lines,
         row_labels=[f"{name} ({SHOWN} of {len(n)})" if len(n) > SHOWN else name for name, n in found.items()],

@@ -24,7 +24,7 @@ from graphcond.evaluation.samples import PictureSet, Targets
 from graphcond.evaluation.scene_detector import SceneDetector
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.guidance import GraphGuidance
-from graphcond.io.pictures import open_picture, to_square
+from graphcond.io.pictures import open_square
 from graphcond.pipeline import GraphPipeline
 from graphcond.progress import Watch, silent, within
 from graphcond.recipe.sections import AUTO
@@ -155,10 +155,10 @@ def targets_of(
     if label is not None:
         columns[CLASS] = data.labels(label)
     known = [path for path in map(data.picture_path, chosen) if path is not None]
-    opened = [open_picture(path, longest=2 * resolution) for path in known if len(known) == len(chosen)]
+    truths = [open_square(path, resolution) for path in known if len(known) == len(chosen)]
     return Targets(
         rows=rows,
-        truths=PictureSet([to_square(picture, resolution) for picture in opened]),
+        truths=PictureSet(truths),
         texts=[data.texts[row] for row in chosen],
         facts={fact: [column[row] for row in chosen] for fact, column in columns.items()},
         scenes=data.scene_graphs(rows),

@@ -167,6 +167,15 @@ def to_square(picture: Image.Image, size: int) -> Image.Image:
     return padded.resize((size, size), Image.Resampling.BICUBIC)
 
 
+def open_square(path: Path, size: int) -> Image.Image:
+    """`open_picture`, then `to_square`.
+
+    Raises:
+        InputError: as `open_picture`.
+    """
+    return to_square(open_picture(path, longest=2 * size), size)
+
+
 def to_pixels(picture: Image.Image) -> Float32[np.ndarray, "3 height width"]:
     """An RGB picture as values in -1..1, channels first."""
     return np.asarray(picture, np.float32).transpose(2, 0, 1) / 127.5 - 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -92,7 +92,9 @@ def perform_all(
 
 def work(line: Connection, config: SweepConfig, device: str, threads: int) -> None:
     """The life of a worker: do the rows that come, until none comes or the parent ends."""
-    _alone()
+    with suppress(AttributeError, OSError):  # Ctrl-C comes from the parent only, which sends it on
+        os.setpgid(0, 0)
+    threading.Thread(target=_follow, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
     try:
         plan = line.recv()
@@ -111,15 +113,9 @@ def work(line: Connection, config: SweepConfig, device: str, threads: int) -> No
         return
 
 
-def _alone() -> None:
-    """Take Ctrl-C from the parent only, which sends it on; stop as by Ctrl-C when the parent is gone."""
-    with suppress(AttributeError, OSError):
-        os.setpgid(0, 0)
+def _follow() -> None:
+    """Stop as by Ctrl-C when the parent is gone."""
     parent = parent_process()
     if parent is not None:
-
-        def follow(join: Callable[[], None] = parent.join) -> None:
-            join()
-            os.kill(os.getpid(), signal.SIGINT)
-
-        threading.Thread(target=follow, daemon=True).start()
+        parent.join()
+        os.kill(os.getpid(), signal.SIGINT)

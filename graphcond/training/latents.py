@@ -15,7 +15,7 @@ from torch import Tensor
 from graphcond.bases import Base
 from graphcond.io.cache import Arrays, Layout, cached_arrays
 from graphcond.io.fingerprint import fingerprint
-from graphcond.io.pictures import open_picture, to_pixels, to_square
+from graphcond.io.pictures import open_square, to_pixels
 from graphcond.progress import Progress, silent
 from graphcond.signals import TextTokens
 
@@ -64,7 +64,7 @@ def cached_latents(
     shape = (len(paths), 1 + mirrored, 2, *base.latent_shape(resolution, resolution))
 
     def pixels_of(path: Path) -> Float32[np.ndarray, "3 height width"]:
-        return to_pixels(to_square(open_picture(path, longest=2 * resolution), resolution))
+        return to_pixels(open_square(path, resolution))
 
     def fill(arrays: Arrays) -> None:
         into = arrays["moments"]

@@ -8,16 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from graphcond.drawing.sheets import contact_sheet
-from graphcond.io.pictures import open_picture, to_square, write_picture
+from graphcond.io.pictures import open_square, write_picture
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.progress import silent
 from graphcond.scenes import draw_graph
 from graphcond.training.examples import Examples
-from graphcond.training.gather import Contexts
 from graphcond.training.randomness import Purpose, generator_of
 from graphcond.training.state import train_mode
 from graphcond.training.validation import contexts_without_boxes, shuffled_contexts
@@ -47,20 +45,32 @@ class Previews:
 
     def write(self, model: GraphModel, file: Path) -> None:
         """Draw the sheet of ``model`` as it is now."""
-        data = self._examples.data
-        wrong = shuffled_contexts(self._examples, model.recipe.training.seed)
+        data, config = self._examples.data, model.recipe.training
+        targets = self._examples.targets[self._rows].tolist()
+        texts = [data.texts[target] for target in targets]
+        wrong = shuffled_contexts(self._examples, config.seed)
         hidden = contexts_without_boxes(self._examples, model)
         model.train(False)
-        drawn: list[Contexts | None] = [None, self._examples.contexts, wrong]
-        columns = [self._draw(model, one) for one in (*drawn, *([] if hidden is None else [hidden]))]
+        noise, columns = range(len(self._rows)), []
+        for contexts in ({}, self._examples.contexts, wrong, *([] if hidden is None else [hidden])):
+            drawn = GraphPipeline(model)(
+                texts,
+                **graph_arguments(self._examples.features(self._rows, model.device, contexts)),
+                num_inference_steps=config.preview_steps,
+                height=self._resolution,
+                width=self._resolution,
+                generator=[generator_of(config.seed, Purpose.PREVIEW, number) for number in noise],
+                on_step=silent("previews"),
+            )
+            columns.append(drawn.images)
         train_mode(model)
-        paths, size = [data.picture_path(target) for target in self._targets], self._resolution
-        truth = [to_square(open_picture(path, longest=2 * size), size) for path in paths if path is not None]
+        paths = [data.picture_path(target) for target in targets]
+        truth = [open_square(path, self._resolution) for path in paths if path is not None]
         scenes = data.scene_graphs(self._examples.targets[self._rows])
         graphs = [[draw_graph(scene, GRAPH_SIDE) for scene in scenes]] if scenes else []
         sheet = contact_sheet(
             list(zip(*graphs, truth, *columns, strict=True)),
-            row_labels=self._texts(),
+            row_labels=texts,
             column_labels=(
                 *([GRAPH_COLUMN] if graphs else []),
                 *COLUMNS,
@@ -68,26 +78,3 @@ class Previews:
             ),
         )
         write_picture(file, sheet)
-
-    def _draw(self, model: GraphModel, contexts: Contexts | None) -> list[Image.Image]:
-        config = model.recipe.training
-        examples = self._examples
-        features = None if contexts is None else examples.features(self._rows, model.device, contexts)
-        noise = [generator_of(config.seed, Purpose.PREVIEW, number) for number in range(len(self._rows))]
-        return GraphPipeline(model)(
-            self._texts(),
-            **graph_arguments(features),
-            num_inference_steps=config.preview_steps,
-            height=self._resolution,
-            width=self._resolution,
-            generator=noise,
-            on_step=silent("previews"),
-        ).images
-
-    def _texts(self) -> list[str]:
-        texts = self._examples.data.texts
-        return [texts[target] for target in self._targets]
-
-    @property
-    def _targets(self) -> list[int]:
-        return self._examples.targets[self._rows].tolist()

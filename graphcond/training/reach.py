@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from graphcond.bases import Base
-from graphcond.io.pictures import open_picture, to_pixels, to_square
+from graphcond.io.pictures import open_square, to_pixels
 from graphcond.recipe import Recipe
 from graphcond.training.examples import Examples
 from graphcond.training.objective import squared_error
@@ -54,8 +52,7 @@ def measure(base: Base, examples: Examples, resolution: int) -> Reach:
     """The reach of ``base`` on the first examples; no random generator of torch or numpy is touched."""
     rows = np.arange(min(RESTORED, len(examples)))
     paths = [examples.data.picture_path(row) for row in examples.targets[rows].tolist()]
-    opened = [open_picture(path, longest=2 * resolution) for path in paths if path is not None]
-    truths = np.stack([to_pixels(to_square(picture, resolution)) for picture in opened])
+    truths = np.stack([to_pixels(open_square(path, resolution)) for path in paths if path is not None])
     latents = examples.batch(rows, base.device).latents.mean
     restored = torch.cat([base.decode_latents(one[None]).cpu() for one in latents]).clamp(-1, 1)
     # Values in -1..1 are twice as far apart as those in 0..1, of which the unit speaks.
@@ -103,19 +100,10 @@ def _error(base: Base, examples: Examples) -> float:
         inputs = base.inputs(base.process.noisy(clean, noisy, steps), steps, batch.text)
         target = base.process.target(clean, noisy, steps)
         found.append(squared_error(base.denoise(inputs), target))
-        linear.append(_linear_error(base, spread.expand_as(clean), steps))
+        # The best linear prediction of the target y = c z + d n from the noisy latents x = a z + b n, z of
+        # variance s and n of variance 1: the variance of y given x is s (c b - d a)^2 / (a^2 s + b^2).
+        s, ones, zeros = spread.expand_as(clean), torch.ones_like(clean), torch.zeros_like(clean)
+        a, b = base.process.noisy(ones, zeros, steps), base.process.noisy(zeros, ones, steps)
+        c, d = base.process.target(ones, zeros, steps), base.process.target(zeros, ones, steps)
+        linear.append((s * (c * b - d * a).square() / (a.square() * s + b.square())).mean(dim=(1, 2, 3)))
     return (torch.cat(found).mean() / torch.cat(linear).mean()).item()
-
-
-def _linear_error(
-    base: Base, spread: Float[Tensor, "b channels height width"], steps: Tensor
-) -> Float[Tensor, " b"]:
-    """The squared error of the best linear prediction of the target from the noisy latents.
-
-    With x = a z + b n, y = c z + d n, z of variance s and n of variance 1, the variance of y given x is
-    s (c b - d a)^2 / (a^2 s + b^2).
-    """
-    ones, zeros = torch.ones_like(spread), torch.zeros_like(spread)
-    a, b = base.process.noisy(ones, zeros, steps), base.process.noisy(zeros, ones, steps)
-    c, d = base.process.target(ones, zeros, steps), base.process.target(zeros, ones, steps)
-    return (spread * (c * b - d * a).square() / (a.square() * spread + b.square())).mean(dim=(1, 2, 3))

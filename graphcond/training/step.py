@@ -103,7 +103,14 @@ class Stepper:
             return StepFigures(None, 0, rates, None, {}, {})
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}")
-        return StepFigures(loss / trained, int(trained), rates, *self._update(step), mean_figures(own))
+        share_gradients(self._groups, self._accelerator)
+        self._accelerator.unscale_gradients(self._optimizer)
+        norms, modules = gradient_norms(self._groups)
+        norm = clip_gradients(self._groups, self._config.max_gradient_norm)
+        if not math.isfinite(norm) and self._accelerator.scaler is None:
+            raise TrainingError(f"the gradients are not finite at step {step + 1}")
+        self._optimizer.step()
+        return StepFigures(loss / trained, int(trained), rates, norm, norms, modules, mean_figures(own))
 
     def _backward(
         self, positions: Int64[np.ndarray, " b"], own: list[tuple[str, Mapping[str, float]]]
@@ -144,13 +151,3 @@ class Stepper:
                 own.append((one.name, found[1]))
         self._accelerator.backward(total / (config.batch_size * config.accumulate))
         return torch.tensor([losses.detach().sum().item(), len(rows)], dtype=torch.float64)
-
-    def _update(self, step: int) -> tuple[float, dict[str, float], dict[str, dict[str, float]]]:
-        share_gradients(self._groups, self._accelerator)
-        self._accelerator.unscale_gradients(self._optimizer)
-        norms, modules = gradient_norms(self._groups)
-        total = clip_gradients(self._groups, self._config.max_gradient_norm)
-        if not math.isfinite(total) and self._accelerator.scaler is None:
-            raise TrainingError(f"the gradients are not finite at step {step + 1}")
-        self._optimizer.step()
-        return total, norms, modules

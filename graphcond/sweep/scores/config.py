@@ -70,11 +70,7 @@ class LabelsScoreConfig(ScoreConfig):
     """Most targets, chosen at random; all unless given."""
 
 
-def _scores() -> dict[str, type[ScoreConfig]]:
-    return of_contract(
-        (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig), "graphcond.scores", ScoreConfig
-    )
-
+KINDS = (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig)
 
 if TYPE_CHECKING:
     SCORES: dict[str, type[ScoreConfig]]
@@ -82,4 +78,6 @@ if TYPE_CHECKING:
     AnyScore: TypeAlias = ScoreConfig
     """The pydantic type of a score in a sweep."""
 else:
-    __getattr__ = lazy_registry(__name__, "SCORES", "AnyScore", _scores)
+    __getattr__ = lazy_registry(
+        __name__, "SCORES", "AnyScore", lambda: of_contract(KINDS, "graphcond.scores", ScoreConfig)
+    )

@@ -42,9 +42,7 @@ class MarksVerdictConfig(VerdictConfig):
     """The row whose graph reaches the base as a sentence."""
 
 
-def _verdicts() -> dict[str, type[VerdictConfig]]:
-    return of_contract((OrderVerdictConfig, MarksVerdictConfig), "graphcond.verdicts", VerdictConfig)
-
+KINDS = (OrderVerdictConfig, MarksVerdictConfig)
 
 if TYPE_CHECKING:
     VERDICTS: dict[str, type[VerdictConfig]]
@@ -52,4 +50,6 @@ if TYPE_CHECKING:
     AnyVerdict: TypeAlias = VerdictConfig
     """The pydantic type of a verdict in a sweep."""
 else:
-    __getattr__ = lazy_registry(__name__, "VERDICTS", "AnyVerdict", _verdicts)
+    __getattr__ = lazy_registry(
+        __name__, "VERDICTS", "AnyVerdict", lambda: of_contract(KINDS, "graphcond.verdicts", VerdictConfig)
+    )

@@ -40,11 +40,15 @@ class OrderVerdict(Verdict):
                 point = ", ".join(label for axis, label in group.labels.items() if axis != ROW)
                 points.setdefault(point, {})[group.labels.get(ROW, group.name)] = group
         for point, rows in points.items():
-            signs = {pair: self._sign(results, rows, pair) for pair in self.pairs}
+            better = 1 if results.higher_is_better(self.metric) else -1
+            signs = {}
+            for lower, upper in self.pairs:
+                both = {lower, upper} <= set(rows)
+                found = results.difference(rows[upper].name, rows[lower].name, key) if both else None
+                signs[lower, upper] = None if found is None else found.value.sign * better
             means = {name: group.values[key].over_targets.mean for name, group in rows.items()}
             seeds = max(seeds, *(len(group.seeds) for group in rows.values()))
-            best = max if results.higher_is_better(self.metric) else min
-            top = best(means, key=lambda name: means[name])
+            top = (max if better == 1 else min)(means, key=lambda name: means[name])
             full = [name for name, mean in means.items() if mean >= self.saturated]
             clauses = {
                 f"as {self.source}": [pair for pair, sign in signs.items() if sign == 1],
@@ -67,13 +71,3 @@ class OrderVerdict(Verdict):
                 if seeds > 1
                 else "; with one seed it is one of these trained models, which another training may turn"
             )
-
-    def _sign(self, results: Results, rows: dict[str, Group], pair: tuple[str, str]) -> int | None:
-        """1 if the second row is better, -1 if it is worse, 0 if none can be told; None without figures."""
-        if not set(pair) <= set(rows):
-            return None
-        lower, upper = (rows[name].name for name in pair)
-        found = results.difference(upper, lower, (self.metric, "graph"))
-        if found is None:
-            return None
-        return found.value.sign * (1 if results.higher_is_better(self.metric) else -1)
