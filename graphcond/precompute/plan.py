@@ -145,15 +145,6 @@ class Plan:
             raise self._foreign(self.out, f"the file was sampled with {difference}")
         return True
 
-    def check_source(self) -> None:
-        """Check that the graph folder did not change since sampling began.
-
-        Raises:
-            InputError: one of its files was changed.
-        """
-        if self.source is not None:
-            self.source.check()
-
     def write_all(self, parts: list[NeighborContext]) -> None:
         """Join the shards into the neighbor file.
 

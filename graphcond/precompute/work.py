@@ -135,7 +135,8 @@ def _written_by_workers(plan: Plan, make: MakeSampler, shards: list[int], worker
 
 def _write(plan: Plan, sampler: NeighborSampler, shard: int) -> int:
     context = sampler.sample(plan.rows(shard), np.random.default_rng(plan.seed))
-    plan.check_source()
+    if plan.source is not None:
+        plan.source.check()
     plan.write(shard, context)
     return len(context.targets)
 
@@ -144,7 +145,8 @@ def _finish(plan: Plan) -> bool:
     """Join the shards if all exist; two processes that do so at once write the same file."""
     parts = [part for shard in plan.shards if (part := plan.read(shard)) is not None]
     if len(parts) == len(plan.shards):
-        plan.check_source()
+        if plan.source is not None:
+            plan.source.check()
         plan.write_all(parts)
     elif not plan.is_done():  # else another process joined and deleted them just now
         return False

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from graphcond.intervals import Measurement, measured
-from graphcond.recipe import Recipe
 from graphcond.report import read_run
 from graphcond.sweep.config import SweepConfig
 from graphcond.sweep.rows import ROW, RowPlan
@@ -212,11 +211,15 @@ def _group(
     memory = [run.peak_memory[1] for run in runs if run.peak_memory is not None]
     trained = next((run.parameters for run in runs if run.parameters), {})
     row = plans[0].row
+    kinds = {
+        part: " + ".join(dict.fromkeys(getattr(condition, part).kind for condition in row.recipe.conditions))
+        for part in ("sampler", "encoder", "injector")
+    }
     return Group(
         name=row.group,
         seeds=tuple(plan.row.seed for plan, _ in found),
         labels=row.labels,
-        parts=parts_of(row.recipe),
+        parts=kinds | {"injector": " + ".join([kinds["injector"], *row.recipe.updates])},
         parameters=sum(count for name, count in trained.items() if name != "base") if runs else None,
         memory=max(memory, default=None),
         seconds=sum(seconds) / len(seconds) if seconds else None,
@@ -254,12 +257,3 @@ def value_of(figures: Sequence[Figure], evidence: Sequence[Float64[np.ndarray, "
 def student(freedom: int) -> float:
     """The 0.975 quantile of Student's t."""
     return STUDENT[freedom - 1] if freedom <= len(STUDENT) else 1.96 + 2.4 / freedom
-
-
-def parts_of(recipe: Recipe) -> dict[str, str]:
-    """The kinds of the parts of a recipe, in words."""
-    kinds = {
-        part: " + ".join(dict.fromkeys(getattr(condition, part).kind for condition in recipe.conditions))
-        for part in ("sampler", "encoder", "injector")
-    }
-    return kinds | {"injector": " + ".join([kinds["injector"], *recipe.updates])}

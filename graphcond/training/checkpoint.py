@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from graphcond.config import Config, as_input_error
 from graphcond.errors import InputError, StorageError, TrainingError
-from graphcond.io.files import atomic_folder, read_json, refused_by, write_json
-from graphcond.io.tensors import load_tensors
-from graphcond.model import GraphModel
+from graphcond.io.files import read_json, refused_by
 
 STATE, TENSORS = "training_state.json", "training_state.safetensors"
 FORMAT = 1
@@ -52,39 +48,6 @@ def list_checkpoints(checkpoints: Path) -> list[Path]:
     return sorted(folder for folder in checkpoints.iterdir() if _NAME.fullmatch(folder.name))
 
 
-def write_checkpoint(
-    checkpoints: Path,
-    model: GraphModel,
-    tensors: Mapping[str, Tensor],
-    standing: Standing,
-    *,
-    averaged: AbstractContextManager[None],
-    keep: int,
-) -> Path:
-    """Write a checkpoint, then remove all but the newest ``keep``.
-
-    Args:
-        checkpoints: the run's folder of checkpoints.
-        model: the model to save.
-        tensors: the optimizer's state, and the trained weights if the model is saved with others.
-        standing: where the run stands.
-        averaged: gives the model the weights that are to be saved.
-        keep: how many checkpoints stay.
-
-    Raises:
-        TrainingError: it cannot be written; earlier ones stay usable.
-    """
-    folder = checkpoint_folder(checkpoints, standing.step)
-    with written(checkpoints, folder), atomic_folder(folder) as new:
-        with averaged:
-            model.save_pretrained(new)
-        save_file(dict(tensors), new / TENSORS)
-        write_json(new / STATE, standing.model_dump())
-    for old in list_checkpoints(checkpoints)[:-keep]:
-        shutil.rmtree(old)
-    return folder
-
-
 def read_standing(folder: Path) -> Standing:
     """The progress stored in a checkpoint.
 
@@ -106,18 +69,6 @@ def read_standing(folder: Path) -> Standing:
             remedy="use the version that wrote it",
         )
     return standing
-
-
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    try:
-        return load_tensors(folder / TENSORS)
-    except InputError as error:
-        raise InputError(error.problem, place=error.place, remedy=GO_BACK) from error
 
 
 def remove_unfinished(checkpoints: Path) -> None:

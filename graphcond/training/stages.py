@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -38,29 +37,24 @@ from graphcond.training.randomness import Purpose, seed_of
 WEIGHTS, FACTS = "encoder.safetensors", "stage.json"
 
 
-@dataclass(frozen=True)
-class StageResult:
-    """The end of a stage.
-
-    Args:
-        weights: the encoder's state.
-        trained: names of the parameters that the objective reached; the others are as they were.
-        figures: the last ones.
-    """
-
-    weights: Mapping[str, Tensor]
-    trained: tuple[str, ...]
-    figures: Mapping[str, float]
-
-
 class StageFacts(Config):
-    """What is recorded of a stage beside its weights; see `StageResult`. A figure of nothing is NaN."""
+    """The end of a stage, beside its weights. A figure of nothing is NaN."""
 
     model_config = ConfigDict(allow_inf_nan=True)
 
     key: str
+    """Names the inputs of the stage."""
     trained: tuple[str, ...]
+    """Names of the parameters that the objective reached; the others are as they were."""
     figures: dict[str, float]
+    """The last ones."""
+
+
+class StageResult(NamedTuple):
+    """The end of a stage: the encoder's state, and what is recorded of it."""
+
+    weights: Mapping[str, Tensor]
+    facts: StageFacts
 
 
 def read_result(folder: Path, key: str | None = None) -> StageResult:
@@ -82,14 +76,13 @@ def read_result(folder: Path, key: str | None = None) -> StageResult:
         ) from error
     if key is not None and facts.key != key:
         raise InputError("the stage has other inputs", place=folder, remedy="train it again")
-    return StageResult(weights, facts.trained, facts.figures)
+    return StageResult(weights, facts)
 
 
-def write_result(folder: Path, key: str, result: StageResult) -> None:
+def write_result(folder: Path, result: StageResult) -> None:
     """Write a result into an empty folder."""
     save_file(dict(result.weights), folder / WEIGHTS)
-    facts = StageFacts(key=key, trained=result.trained, figures=dict(result.figures))
-    write_json(folder / FACTS, facts.model_dump())
+    write_json(folder / FACTS, result.facts.model_dump())
 
 
 VERSION = 2
@@ -143,13 +136,16 @@ def run_stages(
                 recipe.save(run.recipe)  # a run that is stopped in its stages resumes from here
                 half_done = run.stages / f".{stage.name}-{key}.safetensors"
                 cut_after(run.metrics, steps_kept(half_done), stage=stage.name)
-            result = _train(stage, source, model, (rows, others), partial(_log, run, stage), half_done)
+            weights, names, figures = _train(
+                stage, source, model, (rows, others), partial(_log, run, stage), half_done
+            )
+            result = StageResult(weights, StageFacts(key=key, trained=names, figures=figures))
             with cache_entry("training", f"stage-{key}") as folder:
-                write_result(folder, key, result)
+                write_result(folder, result)
         encoder.load_state_dict(dict(result.weights))
         if run is not None:
             with atomic_folder(run.stages / stage.name) as folder:
-                write_result(folder, key, result)
+                write_result(folder, result)
             for left in run.stages.glob(f".{stage.name}-*.safetensors"):
                 left.unlink()
         _freeze(stage, model, result)
@@ -178,7 +174,7 @@ def freeze_staged(recipe: Recipe, model: GraphModel, run: RunFolder) -> None:
 def _freeze(stage: StageConfig, model: GraphModel, result: StageResult) -> None:
     """Freeze what the stage trained, if it says so: later stages and the main training train the others."""
     parameters = dict(model.conditions[stage.condition].encoder.named_parameters())
-    for name in result.trained if stage.then == "freeze" else ():
+    for name in result.facts.trained if stage.then == "freeze" else ():
         parameters[name].requires_grad_(False)
 
 
@@ -233,7 +229,8 @@ def _train(
     rows: tuple[Rows, Rows],
     log: Log,
     half_done: Path | None,
-) -> StageResult:
+) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, float]]:
+    """The state that the encoder then has, the parameters that were reached, and the last figures."""
     encoder = model.conditions[stage.condition].encoder
     order = np.random.default_rng(seed_of(stage.seed, Purpose.VALIDATION))
     judged = np.sort(order.permutation(rows[1])[: stage.validation_samples])
@@ -251,7 +248,7 @@ def _train(
     shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     gatherer.report.say(f"Stage {stage.name}: {shown}")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    return StageResult(weights, names, figures)
+    return weights, names, figures
 
 
 def _log(run: RunFolder | None, stage: StageConfig, figures: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -9,12 +10,22 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
-from torch import Tensor
+from safetensors.torch import save_file
 
 from graphcond.errors import InputError
-from graphcond.io.tensors import check_weights
+from graphcond.io.files import atomic_folder, write_json
+from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.model import GraphModel
-from graphcond.training.checkpoint import TENSORS, Standing, read_standing, read_tensors
+from graphcond.training.checkpoint import (
+    GO_BACK,
+    STATE,
+    TENSORS,
+    Standing,
+    checkpoint_folder,
+    list_checkpoints,
+    read_standing,
+    written,
+)
 from graphcond.training.optimizer import (
     Groups,
     all_parameters,
@@ -101,20 +112,27 @@ class TrainingState:
         """The model has the weights that are shown and saved inside the block."""
         return nullcontext() if self.ema is None else self.ema.applied()
 
-    def standing(self) -> Standing:
-        """The progress of the run."""
-        scaler = self._accelerator.scaler
-        return Standing(
+    def write(self, checkpoints: Path, *, keep: int) -> None:
+        """Write a checkpoint, then remove all but the newest ``keep``.
+
+        Raises:
+            TrainingError: it cannot be written; earlier ones stay usable.
+        """
+        scaler, folder = self._accelerator.scaler, checkpoint_folder(checkpoints, self.step)
+        standing = Standing(
             step=self.step,
             effective_batch=self._effective_batch,
             data=self._data,
             scaler={} if scaler is None else scaler.state_dict(),
         )
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The optimizer's state, and the trained weights where the model is saved with their average."""
-        weights = {} if self.ema is None else weights_of(self.groups)
-        return weights | optimizer_state(self.optimizer, self.groups)
+        weights = {} if self.ema is None else weights_of(self.groups)  # the model is saved with their average
+        with written(checkpoints, folder), atomic_folder(folder) as new:
+            with self.averaged():
+                self.model.save_pretrained(new)
+            save_file(weights | optimizer_state(self.optimizer, self.groups), new / TENSORS)
+            write_json(new / STATE, standing.model_dump())
+        for old in list_checkpoints(checkpoints)[:-keep]:
+            shutil.rmtree(old)
 
     def restore(self, checkpoint: Path) -> None:
         """Go on from a checkpoint.
@@ -122,7 +140,11 @@ class TrainingState:
         Raises:
             InputError: it is damaged, or belongs to other data or another size of batch.
         """
-        standing, tensors = read_standing(checkpoint), read_tensors(checkpoint)
+        standing = read_standing(checkpoint)
+        try:
+            tensors = load_tensors(checkpoint / TENSORS)
+        except InputError as error:
+            raise InputError(error.problem, place=error.place, remedy=GO_BACK) from error
         if standing.effective_batch != self._effective_batch:
             raise InputError(
                 f"its steps have {standing.effective_batch} samples, here {self._effective_batch}",

@@ -14,9 +14,8 @@ from accelerate import Accelerator
 from graphcond.errors import TrainingError
 from graphcond.io.stops import Stop, Stopped, held_stops
 from graphcond.recipe import Recipe
-from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, write_checkpoint, written
-from graphcond.training.device import generators_kept
-from graphcond.training.memory import PeakMemory
+from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, written
+from graphcond.training.device import PeakMemory, generators_kept
 from graphcond.training.metrics import Recent, append_record
 from graphcond.training.optimizer import rate_factor
 from graphcond.training.paths import RunFolder
@@ -221,14 +220,7 @@ class Trainer:
     def _checkpoint(self) -> None:
         if self._accelerator.is_main_process:
             with self._report.timed("checkpoints"):
-                write_checkpoint(
-                    self._run.checkpoints,
-                    self._model,
-                    self.state.tensors(),
-                    self.state.standing(),
-                    averaged=self.state.averaged(),
-                    keep=self._config.keep_checkpoints,
-                )
+                self.state.write(self._run.checkpoints, keep=self._config.keep_checkpoints)
         self._accelerator.wait_for_everyone()
 
     def _record(self, kind: str, figures: dict[str, Any]) -> None:

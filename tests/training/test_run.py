@@ -15,7 +15,7 @@ from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe
 from graphcond.report import read_run
-from graphcond.training import checkpoint as checkpoint_module
+from graphcond.training import state as state_module
 from graphcond.training import step as step_module
 from graphcond.training import trainer as trainer_module
 from graphcond.training.checkpoint import list_checkpoints
@@ -146,7 +146,7 @@ def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    save, calls = checkpoint_module.save_file, []
+    save, calls = state_module.save_file, []
 
     def failing(tensors: object, file: Path) -> None:
         calls.append(1)
@@ -156,10 +156,10 @@ def test_a_kill_or_a_full_disk_while_writing_leaves_the_previous_checkpoint(
         save(tensors, file)  # type: ignore[arg-type]
 
     recipe = toy(steps=3, checkpoint_every=1, keep_checkpoints=1, ema=0.5)
-    monkeypatch.setattr(checkpoint_module, "save_file", failing)
+    monkeypatch.setattr(state_module, "save_file", failing)
     with pytest.raises((TrainingError, KeyboardInterrupt)) as error:
         run_toy(recipe, toy_graph, tmp_path / "run")
-    monkeypatch.setattr(checkpoint_module, "save_file", save)
+    monkeypatch.setattr(state_module, "save_file", save)
     if isinstance(trouble, OSError):
         assert "No space left on device" in str(error.value)
         assert "the checkpoint step-00000001 is still usable" in str(error.value)

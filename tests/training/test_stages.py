@@ -106,13 +106,13 @@ def test_what_comes_after(
     run = run_toy(recipe, scenes, tmp_path / "run")
     left = read_result(run.folder / "stages" / "layout")
     assert left is not None
-    assert left.trained
+    assert left.facts.trained
     after = encoder_of(run)
-    kept = {name: bool(torch.equal(after[name], left.weights[name])) for name in left.trained}
+    kept = {name: bool(torch.equal(after[name], left.weights[name])) for name in left.facts.trained}
     assert all(kept.values()) is (then == "freeze")
     learning = {name.removeprefix("scene/encoder.") for name in trained_weights(run) if "encoder." in name}
     assert learning == set(dict(run.model.conditions["scene"].encoder.named_parameters())) - (
-        set(left.trained) if then == "freeze" else set()
+        set(left.facts.trained) if then == "freeze" else set()
     )
     assert any("injector." in name for name in trained_weights(run))
 
@@ -129,9 +129,8 @@ def test_what_a_stage_freezes_stays_in_the_next(
         return
     run = run_toy(recipe, scenes, tmp_path / "run")
     first, second = (read_result(run.folder / "stages" / name) for name in ("layout", "again"))
-    assert not same(
-        {k: first.weights[k] for k in first.trained}, {k: second.weights[k] for k in first.trained}
-    )
+    reached = first.facts.trained
+    assert not same({k: first.weights[k] for k in reached}, {k: second.weights[k] for k in reached})
 
 
 def test_a_checkpoint_without_its_frozen_stage_is_refused(

@@ -163,7 +163,7 @@ class _SceneIoU(SceneMetric):
     def tally(self, wanted: SceneGraph, seen: SceneGraph) -> tuple[float, float]:
         """The IoU of one graph, which counts once."""
         here, there = Counter(self.items(wanted)), Counter(self.items(seen))
-        return (bag_iou(here, there), 1.0) if here else (0.0, 0.0)
+        return ((here & there).total() / (here | there).total(), 1.0) if here else (0.0, 0.0)
 
 
 class EntityIoU(_SceneIoU):
@@ -197,9 +197,3 @@ class SceneGraphIoU(_SceneIoU):
     def items(self, graph: SceneGraph) -> Iterable[Hashable]:
         """Triples."""
         return [relation_words(graph, relation) for relation in graph.relationships]
-
-
-def bag_iou(first: Counter[Hashable], second: Counter[Hashable]) -> float:
-    """Intersection over union of two bags, 0 where both are empty."""
-    union = (first | second).total()
-    return (first & second).total() / union if union else 0.0
