@@ -180,7 +180,7 @@ def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
 
 def _on_graph(values: dict[str, Any], graph: Path, label: str | None, model: Path | None) -> None:
     """Compare on a user's graph, in place of the levels of the art world."""
-    from graphcond.cli.agreement import rivals
+    from graphcond.cli.rivals import rivals
     from graphcond.graphs import load_graph
     from graphcond.saving.model_folder import saved_recipe
 

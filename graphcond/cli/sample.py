@@ -77,8 +77,7 @@ def sample(
     import numpy as np
 
     from graphcond.attributed_graph import rows_named
-    from graphcond.cli.agreement import rivals, show_agreement
-    from graphcond.cli.sample_compare import compare_all
+    from graphcond.cli.rivals import compare_all, rivals, show_agreement
     from graphcond.graphs import load_graph
     from graphcond.progress import progress_bars
 

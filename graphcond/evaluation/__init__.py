@@ -26,8 +26,8 @@ from graphcond.evaluation.protocols import get_protocol as get_protocol
 from graphcond.evaluation.report import EvaluationReport as EvaluationReport
 from graphcond.evaluation.samples import PictureSet as PictureSet
 from graphcond.evaluation.samples import Samples as Samples
+from graphcond.evaluation.samples import SceneDetector as SceneDetector
 from graphcond.evaluation.samples import Targets as Targets
-from graphcond.evaluation.scene_detector import SceneDetector as SceneDetector
 from graphcond.evaluation.scene_match import SceneMatch as SceneMatch
 from graphcond.evaluation.scene_match import match_scene as match_scene
 from graphcond.intervals import Measurement as Measurement

@@ -13,7 +13,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.evaluation.metrics.distribution import InceptionExtractor
 from graphcond.evaluation.metrics.oracle import OracleReader
 from graphcond.evaluation.metrics.registry import Networks, networks_of
-from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.samples import SceneDetector
 from graphcond.features.clip import ClipExtractor, DinoExtractor
 from graphcond.features.load import Extractors
 from graphcond.guidance import GraphGuidance

@@ -1,18 +1,43 @@
-"""Inputs of metrics: targets with their truth, and the pictures drawn for them."""
+"""Inputs of metrics: targets with their truth, the pictures drawn for them, and what detectors see there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.evaluation.scene_detector import SceneDetector, detect_scenes
 from graphcond.features.clip import FeatureExtractor, check_embeddings
 from graphcond.scene_graph import SceneGraph
+
+
+@runtime_checkable
+class SceneDetector(Protocol):
+    """Reads scene graphs off pictures; bring your own, such as an open-vocabulary detector.
+
+    Figures of different detectors do not compare.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Name in reports; equal only for detectors that always agree."""
+
+    def detect(self, pictures: Sequence[Image.Image], asked: Sequence[SceneGraph]) -> Sequence[SceneGraph]:
+        """The scene graph seen in each picture.
+
+        Args:
+            pictures: RGB pictures.
+            asked: the graph that each picture was made for. It says which words to look for and which
+                pairs of objects to relate; the result must not depend on it otherwise.
+
+        Returns:
+            one graph for each picture: all objects seen, with attributes and boxes where it knows them, and
+            for each pair that ``asked`` relates, the relation seen from its subject to its object.
+        """
 
 
 class PictureSet:
@@ -48,11 +73,26 @@ class PictureSet:
         """The graph that ``detector`` finds in each picture; ``asked`` are the graphs that were drawn.
 
         Raises:
-            InputError: the detector fails.
+            InputError: it raises an error, or gives anything but one scene graph for each picture.
         """
-        if detector.identity not in self._scenes:
-            self._scenes[detector.identity] = detect_scenes(detector, self.pictures, asked)
-        return self._scenes[detector.identity]
+        if detector.identity in self._scenes:
+            return self._scenes[detector.identity]
+        place = f"detector '{detector.identity}'"
+        try:
+            seen = list(detector.detect(self.pictures, asked))
+        except InputError:
+            raise
+        except Exception as error:
+            problem = f"fails: {error or type(error).__name__}"
+            raise InputError(problem, place=place, remedy="correct the detector") from error
+        if len(seen) != len(self) or not all(isinstance(graph, SceneGraph) for graph in seen):
+            raise InputError(
+                f"gives {len(seen)} answers for {len(self)} pictures, of which all must be scene graphs",
+                place=place,
+                remedy="return one SceneGraph for each picture, an empty one where nothing is seen",
+            )
+        self._scenes[detector.identity] = seen
+        return seen
 
 
 @dataclass(frozen=True)

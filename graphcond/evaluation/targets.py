@@ -20,8 +20,7 @@ from graphcond.evaluation.metrics.registry import build_metrics, networks_of
 from graphcond.evaluation.metrics.retrieval import CLASS, SameClass
 from graphcond.evaluation.protocols import ART, OWN, SCENES, EvaluationProtocol
 from graphcond.evaluation.report import EvaluationReport
-from graphcond.evaluation.samples import PictureSet, Targets
-from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.samples import PictureSet, SceneDetector, Targets
 from graphcond.evaluation.scene_world import OracleDetector
 from graphcond.guidance import GraphGuidance
 from graphcond.io.pictures import open_square

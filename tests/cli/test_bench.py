@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from graphcond.cli import agreement, app
+from graphcond.cli import app
 from graphcond.cli import bench as module
+from graphcond.cli import rivals as rivals_module
 from graphcond.data.open import open_data
 from graphcond.errors import GraphcondError, InputError
 from graphcond.model import GraphModel
@@ -220,7 +221,7 @@ def test_a_model_draws_on_a_graph_of_ones_own(
     recipe = load_recipe("instructg2i", base="tiny", overrides=["data.paintings_per_artist=20"])
     data = open_data(recipe.data)
     two = {name: SAMPLERS[name].model_validate({"kind": name}) for name in ("random", "ppr")}
-    monkeypatch.setattr(agreement, "rivals", lambda graph, columns: two)
+    monkeypatch.setattr(rivals_module, "rivals", lambda graph, columns: two)
     small("samplers", "--graph", data.root, "--label", "artist", "--model", art_model, "--out", tmp_path)
     rows = json.loads((tmp_path / "table.json").read_text())["rows"]
     assert [row["name"] for row in rows] == ["random", "ppr"]

@@ -10,7 +10,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.evaluation.metrics import cosine, distribution, oracle, retrieval, scene
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.metrics.oracle import OracleReader
-from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.samples import SceneDetector
 from graphcond.features.clip import FeatureExtractor, TextExtractor
 
 

@@ -20,14 +20,25 @@ TIE = 1e-6
 """Cosines that differ by less are equal: float32 embeddings of one picture, made in two batches."""
 
 
-class FeatureDistance(SampleMetric):
+class _FeatureMetric(SampleMetric):
+    """Looks at the features of made and true pictures."""
+
+    network = "features"
+    looks_at_truths = True
+    net: FeatureExtractor
+
+    def gains(self, samples: Samples) -> Float64[np.ndarray, "n n"]:
+        """For each made picture, by how much it is nearer to each true picture than to its own."""
+        made, true = _directions(samples.pictures, self.net), _directions(samples.targets.truths, self.net)
+        cosines = made @ true.T
+        return cosines - cosines.diagonal()[:, None]
+
+
+class FeatureDistance(_FeatureMetric):
     """Cosine distance (0..2) of the features of the made picture to those of the true one."""
 
     name = "feature_distance"
-    network = "features"
-    looks_at_truths = True
     higher_is_better = False
-    net: FeatureExtractor
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """One distance for each sample, 0 if the features have one direction."""
@@ -35,38 +46,34 @@ class FeatureDistance(SampleMetric):
         return 1 - (made * true).sum(axis=1)
 
 
-class Retrieval(SampleMetric):
+class Retrieval(_FeatureMetric):
     """Share of made pictures that are nearest to their own true picture among those of all targets (R@1)."""
 
     name = "retrieval"
-    network = "features"
-    looks_at_truths = True
-    net: FeatureExtractor
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """1 where no other true picture is nearer, divided by those that are equally near."""
-        nearer, level = _before_own(samples, self.net)
-        return np.where(nearer == 0, 1 / (1 + level), 0.0)
+        gains = self.gains(samples)
+        nearer, level = (gains >= TIE).any(axis=1), (np.abs(gains) < TIE).sum(axis=1)  # with its own
+        return np.where(nearer, 0.0, 1 / level)
 
     def chance(self, targets: Targets) -> float:
         """One of all targets."""
         return 1 / len(targets)
 
 
-class RetrievalRank(SampleMetric):
+class RetrievalRank(_FeatureMetric):
     """Share of the other targets whose true picture is farther from the made picture than its own.
 
     It still distinguishes models whose pictures are hardly ever nearest to their own true picture.
     """
 
     name = "retrieval_rank"
-    network = "features"
-    looks_at_truths = True
-    net: FeatureExtractor
 
     def score(self, samples: Samples) -> Float64[np.ndarray, " n"]:
         """1 where all others are farther, 0 where all are nearer; those equally near count half."""
-        nearer, level = _before_own(samples, self.net)
+        gains = self.gains(samples)
+        nearer, level = (gains >= TIE).sum(axis=1), (np.abs(gains) < TIE).sum(axis=1) - 1
         return 1 - (nearer + level / 2) / (len(samples) - 1)
 
     def chance(self, targets: Targets) -> float:
@@ -133,17 +140,6 @@ class SameClass(RatioMetric):
         counted = (member & (member.sum(axis=0) > 1)).any(axis=1)
         right = member[np.arange(len(member)), scores.argmax(axis=1)]
         return np.stack([right & counted, counted], axis=1).astype(np.float64)
-
-
-def _before_own(
-    samples: Samples, net: FeatureExtractor
-) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    """For each made picture, how many other true pictures are nearer than its own, how many as near."""
-    made, true = _directions(samples.pictures, net), _directions(samples.targets.truths, net)
-    cosines = made @ true.T
-    gains = cosines - cosines.diagonal()[:, None]
-    nearer, level = gains >= TIE, np.abs(gains) < TIE
-    return nearer.sum(axis=1).astype(np.float64), level.sum(axis=1) - 1.0
 
 
 def _sizes(targets: Targets) -> Counter[str]:

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from graphcond.evaluation.metrics.base import RatioMetric
-from graphcond.evaluation.samples import Samples, Targets
-from graphcond.evaluation.scene_detector import SceneDetector
+from graphcond.evaluation.samples import Samples, SceneDetector, Targets
 from graphcond.evaluation.scene_match import match_scene, overlaps, relation_words
 from graphcond.scene_graph import SceneGraph
 
