@@ -14,6 +14,7 @@ from graphcond.cli.sampler_options import (
     Features,
     FromRecipe,
     Sampler,
+    Seed,
     Settings,
     Source,
     chosen_sampler,
@@ -49,7 +50,7 @@ def sample(
     recipe: FromRecipe = None,
     set_: Settings = None,
     features: Features = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
+    seed: Seed = 0,
     as_json: AsJson = False,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the target and its neighbors in a row.")

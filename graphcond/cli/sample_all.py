@@ -15,6 +15,7 @@ from graphcond.cli.sampler_options import (
     Features,
     FromRecipe,
     Sampler,
+    Seed,
     Settings,
     Source,
     chosen_sampler,
@@ -38,7 +39,7 @@ def sample_all(
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only the targets of this split; all unless given.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")] = 0,
+    seed: Seed = 0,
     shard: Annotated[
         str | None,
         typer.Option(

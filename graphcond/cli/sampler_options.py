@@ -38,6 +38,7 @@ FromRecipe = Annotated[
         help="Take sampler and features from a shipped recipe, a recipe file or the folder of a model.",
     ),
 ]
+Seed = Annotated[int, typer.Option(min=0, help="Decides what random samplers draw.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the sampler.")]
 Features = Annotated[
     str | None,

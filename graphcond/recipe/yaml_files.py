@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,14 +22,19 @@ def find_recipe(name_or_path: str | Path) -> Path:
     Raises:
         InputError: neither a file nor the name of a shipped recipe.
     """
+    return file_or_shipped(name_or_path, shipped_recipes(), "recipe")
+
+
+def file_or_shipped(name_or_path: str | Path, shipped: Mapping[str, Path], what: str) -> Path:
+    """A file, or that of a name among those ``shipped``.
+
+    Raises:
+        InputError: it is neither.
+    """
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = shipped_recipes()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
-    raise InputError(
-        "no such recipe",
-        place=name_or_path,
-        remedy=f"give a YAML file, or {did_you_mean(path.stem, shipped)}",
-    )
+    remedy = f"give a YAML file, or {did_you_mean(path.stem, shipped)}"
+    raise InputError(f"no such {what}", place=name_or_path, remedy=remedy)

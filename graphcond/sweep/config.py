@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field, ValidationError, model_validator
 
 from graphcond.config import Config, as_input_error
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.sections import Seed
+from graphcond.recipe.yaml_files import file_or_shipped
 from graphcond.sweep.scores.config import AnyScore
 from graphcond.sweep.verdicts.config import AnyVerdict
 
@@ -112,16 +113,7 @@ def load_sweep(name_or_path: str | Path) -> tuple[SweepConfig, Path]:
     Raises:
         InputError: no such file, or something in it is wrong; the message names each YAML path.
     """
-    path = Path(name_or_path)
-    if not path.is_file():
-        shipped = shipped_sweeps()
-        if str(name_or_path) not in shipped:
-            raise InputError(
-                "no such sweep",
-                place=name_or_path,
-                remedy=f"give a YAML file, or {did_you_mean(path.stem, shipped)}",
-            )
-        path = shipped[str(name_or_path)]
+    path = file_or_shipped(name_or_path, shipped_sweeps(), "sweep")
     return parse_sweep(read_yaml(path), place=path), path
 
 

@@ -155,9 +155,9 @@ def _perform(todo: Sequence[RowPlan], config: SweepConfig, shared: Shared, jobs:
         passed = time.monotonic() - started
         left = f", about {duration(passed / done * (len(todo) - done))} left" if done < len(todo) else ""
         if reason is None:
-            plan.failure_file.unlink(missing_ok=True)
+            plan.beside("failure").unlink(missing_ok=True)
         else:
-            write_json(plan.failure_file, {"reason": reason})
+            write_json(plan.beside("failure"), {"reason": reason})
         what = "done" if reason is None else f"failed: {reason}"
         say(f"row {done} of {len(todo)}, {plan.row.name}: {what} ({duration(passed)}{left})")
 
@@ -182,7 +182,7 @@ def perform(plan: RowPlan, config: SweepConfig, shared: Shared) -> str | None:
         return str(error) if isinstance(error, GraphcondError) else f"{type(error).__name__}: {error}"
     finally:  # of a row that is stopped, too: what it took is added up over its sittings
         with suppress(StorageError):
-            write_json(plan.cost_file, {"processor_seconds": before + time.process_time() - begun})
+            write_json(plan.beside("cost"), {"processor_seconds": before + time.process_time() - begun})
     return None
 
 

@@ -88,31 +88,27 @@ class RowPlan:
         """True if nothing is left to train."""
         return not self.trains or (RunFolder(self.folder).final / MANIFEST).is_file()
 
-    @property
-    def failure_file(self) -> Path:
-        """Why the row failed, beside its folder."""
-        return self.folder.parent / f".{self.folder.name}.failure.json"
+    def beside(self, what: str) -> Path:
+        """The file beside the row's folder of its ``failure`` or ``cost``."""
+        return self.folder.parent / f".{self.folder.name}.{what}.json"
+
+    def told(self, what: str, key: str) -> Any:
+        """What stands under ``key`` in a file beside the row's folder; None where nothing does."""
+        with suppress(InputError):
+            match read_json(self.beside(what)):
+                case {**values}:
+                    return values.get(key)
+        return None
 
     def failure(self) -> str | None:
         """Why the row failed when it was tried last; None if it did not."""
-        with suppress(InputError):
-            match read_json(self.failure_file):
-                case {"reason": reason}:
-                    return str(reason)
-        return None
-
-    @property
-    def cost_file(self) -> Path:
-        """What the row has cost so far, beside its folder."""
-        return self.folder.parent / f".{self.folder.name}.cost.json"
+        reason = self.told("failure", "reason")
+        return None if reason is None else str(reason)
 
     def processor_seconds(self) -> float | None:
         """User and system time of the processes that worked on the row; None where none was counted."""
-        with suppress(InputError):
-            match read_json(self.cost_file):
-                case {"processor_seconds": float(seconds)}:
-                    return seconds
-        return None
+        seconds = self.told("cost", "processor_seconds")
+        return seconds if isinstance(seconds, float) else None
 
     def scored(self) -> Scored | None:
         """Everything that was measured of the row; None if something is missing."""

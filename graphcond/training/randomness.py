@@ -6,7 +6,7 @@ same numbers however it is divided into parts and over processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
@@ -85,15 +85,7 @@ class Draws:
 
     def select(self, rows: Bool[np.ndarray, " b"]) -> Draws:
         """The samples of a mask."""
-        kept = torch.from_numpy(rows)
-        return replace(
-            self,
-            mirrored=self.mirrored[rows],
-            drop=self.drop[rows],
-            time=self.time[kept],
-            posterior=self.posterior[kept],
-            noise=self.noise[kept],
-        )
+        return Draws(**{name: numbers[rows] for name, numbers in vars(self).items()})
 
 
 def draws_of(
