@@ -16,7 +16,7 @@ from typing import Any
 
 from graphcond import evaluation, worlds
 from graphcond.bases.base_files import base_files
-from graphcond.bases.config import TINY_FOLDER, BaseFields
+from graphcond.bases.config import PACKAGED, TINY_FOLDER, BaseFields
 from graphcond.errors import InputError, did_you_mean
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.io.files import read_json
@@ -272,6 +272,7 @@ def recipe_identity(recipe: Recipe, data: str) -> str:
         data: identity of its data.
     """
     features = [getattr(recipe.features, name, None) for name in ("model", "path")]
+    features = [PACKAGED.get(str(name), name) for name in features]  # a CLIP in the package goes by its name
     return fingerprint(
         recipe.model_dump_json(exclude=SPOKEN),
         data,

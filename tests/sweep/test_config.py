@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from graphcond.bases.config import PACKAGED
 from graphcond.errors import InputError
 from graphcond.recipe import load_recipe
 from graphcond.sweep import load_sweep, parse_sweep
 from graphcond.sweep.config import shipped_sweeps
-from graphcond.sweep.rows import redrawn, rows_of
+from graphcond.sweep.rows import recipe_identity, redrawn, rows_of
 
 PLACE = Path("sweep.yaml")
 
@@ -153,3 +154,14 @@ def test_a_model_draws_with_other_samplers_only() -> None:
     ):
         with pytest.raises(InputError, match=r"the model is trained with another|unknown key"):
             redrawn(model, settings)
+
+
+def test_a_row_follows_from_a_clip_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACKAGED, "emoji", tmp_path)
+    settings = {"features.kind": "clip", "features.model": "emoji"}
+    recipe = load_recipe("instructg2i", base="tiny", overrides=settings.items())
+    found = set()
+    for content in (b"old", b"newer"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        found.add(recipe_identity(recipe, "data"))
+    assert len(found) == 2
