@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float32
 
 from graphcond.attributed_graph import AttributedGraph, Column, NodeEmbeddings
-from graphcond.cli.agreement import rivals
+from graphcond.cli.rivals import rivals
 from graphcond.features.clip import ClipExtractor
 from graphcond.graphs import build_graph
 from graphcond.intervals import bootstrap_interval
