@@ -136,8 +136,7 @@ class GraphModel:
             f"{name}: {type(one.encoder).__name__} > {type(one.injector).__name__}"
             for name, one in self.conditions.items()
         )
-        parts = [type(self.base).__name__, *conditions, *([] if self.lora is None else ["LoRA"])]
-        return f"GraphModel({', '.join(parts)})"
+        return f"GraphModel({', '.join((type(self.base).__name__, *conditions, *self.adapters))})"
 
     @property
     def recipe(self) -> Recipe:
@@ -237,7 +236,7 @@ class GraphModel:
             self.base.denoiser.requires_grad_(mode)
 
     def move_to(self, base: Base) -> None:
-        """Take the conditions and the LoRA out of the base, and attach them to another one.
+        """Take the conditions and the adapters out of the base, and attach them to another one.
 
         Raises:
             InputError: the other base is of other widths, or the model has a denoiser of its own.
@@ -252,10 +251,8 @@ class GraphModel:
             )
         self.eject()
         self.base = base
-        for condition in self.conditions.values():
-            condition.injector.inject(base)
-        if self.lora is not None:
-            self.lora.inject(base)
+        for injector in (*(one.injector for one in self.conditions.values()), *self.adapters.values()):
+            injector.inject(base)
         self.follow_base()
 
     def eject(self) -> None:

@@ -31,12 +31,12 @@ IMAGE_STRENGTH, MASK_STRENGTH = 0.8, 1.0
 
 @dataclass(frozen=True)
 class GivenPicture:
-    """A picture to draw from, as latents, and where it is kept.
+    """A picture to draw from, and where it is kept.
 
     Args:
         pixels: with values in -1..1.
         redrawn: 1 where the picture is drawn anew, as large as the latents; None for everywhere.
-        strength: share of the steps that are made, 0..1; at 1 with a mask nothing is seen of what is redrawn.
+        strength: share of the steps that are made, 0..1.
     """
 
     pixels: Float[Tensor, "b 3 height width"]
@@ -45,7 +45,7 @@ class GivenPicture:
 
     @property
     def from_noise(self) -> bool:
-        """Whether the first step starts from noise alone."""
+        """Whether the first step starts from noise alone, as in diffusers with a mask and strength 1."""
         return self.redrawn is not None and self.strength == 1
 
 

@@ -92,6 +92,17 @@ def test_both_doors_give_one_picture(saved: Path, sd_folder: Path, kind: Any, op
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in pipe.unet.modules())
 
 
+def test_a_model_leaves_its_base_with_all_of_its_parts(saved: Path, sd_folder: Path) -> None:
+    model, pipe = GraphModel.from_pretrained(saved), plain(StableDiffusionPipeline, sd_folder)
+    wanted, own = draw(GraphPipeline(model), **GRAPH), model.base
+    attach(pipe, model).show(**GRAPH)
+    assert (draw(pipe) - wanted).abs().max() < 1e-6 * max(1, wanted.abs().max())
+    assert model.base is not own
+    detach(pipe)
+    model.move_to(own)
+    assert torch.equal(draw(GraphPipeline(model), **GRAPH), wanted)
+
+
 def test_several_prompts_copies_and_graphs(saved: Path, sd_folder: Path) -> None:
     pipe = plain(StableDiffusionPipeline, sd_folder)
     graphs = [some_features(2, seed=1), some_features(2, seed=2)]
