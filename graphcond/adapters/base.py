@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphcond.bases.base import Base
-from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import load_weights, save_weights
 from graphcond.signals import Signal
@@ -45,15 +44,6 @@ def check_widths(kept: nn.Module, made: nn.Module, place: str) -> None:
         raise InputError(
             "its layers were made for a base of other widths", place=place, remedy="inject a new one"
         )
-
-
-def shown_alone(inputs: DenoiserInputs, slot: GroundingSlot, scale: float) -> DenoiserInputs:
-    """Inputs that show ``scale`` and no tokens under ``slot``: for an update that reads no signal."""
-    rows = len(inputs.sample)
-    nothing = inputs.context.new_zeros(rows, 0, inputs.context.shape[2])
-    strength = torch.full((rows,), float(scale), device=inputs.sample.device)
-    grounding = Grounding(nothing, nothing.new_zeros(rows, 0, dtype=torch.bool), strength)
-    return replace(inputs, grounding={**inputs.grounding, slot: grounding})
 
 
 Read = TypeVar("Read", bound=Signal)

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector, check_widths, key_of, shown_alone
-from graphcond.adapters.peft import without_hooks
+from graphcond.adapters.base import Injector, check_widths, key_of
+from graphcond.adapters.layer_changes import LayerChanges, without_hooks
 from graphcond.bases.base import Base
-from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import Signal
 
@@ -36,11 +35,11 @@ class Shift(nn.Module):
         self.weight = nn.Parameter(torch.zeros_like(layer.weight)) if norm else None
         self.scale = nn.Parameter(torch.zeros(1, device=layer.weight.device)) if scales else None
 
-    def forward(self, layer: Any, features: Tensor) -> Tensor:
-        """The change of the output of ``layer``, which has no hooks, for these inputs."""
-        output, change = layer(features), torch.zeros((), device=features.device)
+    def forward(self, layer: Any, features: Tensor, output: Tensor) -> Tensor:
+        """The change of the output of ``layer``, which has no hooks, whatever others added to ``output``."""
+        change = torch.zeros((), device=features.device)
         if self.scale is not None:
-            change = change + output * self.scale
+            change = change + layer(features) * self.scale
         if self.weight is not None:
             change = change + self._along(self.weight, output) * _normalized(layer, features)
         if self.bias is not None:
@@ -64,8 +63,7 @@ class DiffFitInjector(Injector[Signal]):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleDict()
-        self._slot = GroundingSlot()
-        self._handles: list[RemovableHandle] = []
+        self._changes = LayerChanges("DiffFit")
 
     def inject(self, base: Base) -> None:
         """Make the changes, float32, for the layers of ``base`` and hook them in.
@@ -76,8 +74,7 @@ class DiffFitInjector(Injector[Signal]):
             InputError: the denoiser has other layers than before, or none of these.
             RuntimeError: injected already.
         """
-        if self._handles:
-            raise RuntimeError("DiffFit is injected already; eject it first")
+        self._changes.check_new()
         layers = _layers(base.denoiser)
         made = nn.ModuleDict(
             {key_of(name): Shift(layer, scales=scales) for name, (layer, scales) in layers.items()}
@@ -91,16 +88,13 @@ class DiffFitInjector(Injector[Signal]):
         else:
             check_widths(self.layers, made, "difffit")
         self.to(device=base.device, dtype=torch.float32)
-        self._handles = [
-            layer.register_forward_hook(partial(self._changed, key_of(name), without_hooks(layer)))
-            for name, (layer, _) in layers.items()
-        ]
+        for name, (layer, _) in layers.items():
+            shift = cast(Shift, self.layers[key_of(name)])
+            self._changes.attach(layer, partial(shift, without_hooks(layer)))
 
     def eject(self) -> None:
         """Take the hooks away; the changes stay here."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._changes.detach()
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
@@ -110,18 +104,7 @@ class DiffFitInjector(Injector[Signal]):
         Raises:
             RuntimeError: not injected.
         """
-        if not self._handles:
-            raise RuntimeError("DiffFit is not injected")
-        return inputs if scale == 0 else shown_alone(inputs, self._slot, scale)
-
-    def _changed(
-        self, key: str, plain: nn.Module, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
-    ) -> Tensor | None:
-        shown = self._slot.value
-        if shown is None:
-            return None
-        change = cast(Shift, self.layers[key])(plain, args[0])
-        return output + (change * shown.strength.view(-1, *[1] * (output.ndim - 1))).to(output.dtype)
+        return self._changes.shown(inputs, scale)
 
 
 def _layers(denoiser: nn.Module) -> dict[str, tuple[nn.Module, bool]]:

@@ -9,14 +9,13 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector, check_widths, computed_like, shown_alone
+from graphcond.adapters.base import Injector, check_widths
 from graphcond.adapters.config import Activation, HypernetworkConfig
-from graphcond.adapters.peft import without_hooks
+from graphcond.adapters.layer_changes import LayerChanges
 from graphcond.bases.base import Base
 from graphcond.config import checked
-from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.released import method_of, read_released
 from graphcond.io.tensors import check_weights
@@ -81,8 +80,7 @@ class HypernetworkInjector(Injector[Signal]):
         super().__init__()
         self.widths, self.activation, self.init = widths, activation, init
         self.networks = nn.ModuleDict()
-        self._slot = GroundingSlot()
-        self._handles: list[RemovableHandle] = []
+        self._changes = LayerChanges("the hypernetwork")
 
     def inject(self, base: Base) -> None:
         """Make the networks, float32, for the widths of ``base`` and hook them in.
@@ -94,8 +92,7 @@ class HypernetworkInjector(Injector[Signal]):
                 are others than before.
             RuntimeError: injected already.
         """
-        if self._handles:
-            raise RuntimeError("the hypernetwork is injected already; eject it first")
+        self._changes.check_new()
         sites = base.required_sites("cross_attention")
         layers = {
             name.replace(".base_layer", ""): module
@@ -120,19 +117,14 @@ class HypernetworkInjector(Injector[Signal]):
         else:
             check_widths(self.networks, made, "hypernetwork")
         self.to(device=base.device, dtype=torch.float32)
-        self._handles = [
-            layer.register_forward_hook(
-                partial(self._changed, f"{read[name]}/{name[-1]}", without_hooks(layer))
-            )
-            for name, layer in layers.items()
-            if read[name] in widths
-        ]
+        for name, layer in layers.items():
+            if read[name] in widths:
+                network = self.networks[f"{read[name]}/{name[-1]}"]
+                self._changes.attach(layer, partial(_changed, network, layer))
 
     def eject(self) -> None:
         """Take the hooks away; the networks stay here."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._changes.detach()
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
@@ -142,9 +134,7 @@ class HypernetworkInjector(Injector[Signal]):
         Raises:
             RuntimeError: not injected.
         """
-        if not self._handles:
-            raise RuntimeError("the hypernetwork is not injected")
-        return inputs if scale == 0 else shown_alone(inputs, self._slot, scale)
+        return self._changes.shown(inputs, scale)
 
     def load_init(self) -> None:
         """Read the file named as ``init``, if any; see `load_hypernetwork`."""
@@ -185,13 +175,7 @@ class HypernetworkInjector(Injector[Signal]):
         for name, tensor in wanted.items():
             tensor.copy_(found[name])
 
-    def _changed(
-        self, key: str, plain: Any, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
-    ) -> Tensor | None:
-        shown = self._slot.value
-        if shown is None:
-            return None
-        with computed_like(output):
-            added = self.networks[key](args[0])
-            change = nn.functional.linear(added.to(plain.weight.dtype), plain.weight)
-        return output + (change * shown.strength[:, None, None]).to(output.dtype)
+
+def _changed(network: nn.Module, layer: nn.Linear, features: Tensor, output: Tensor) -> Tensor:
+    """What the addition of a network to the features changes of a projection, which is linear."""
+    return nn.functional.linear(network(features).to(layer.weight.dtype), layer.weight)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
@@ -18,13 +18,13 @@ from peft.tuners.lora.layer import dispatch_default
 from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector, check_widths, computed_like, key_of, shown_alone
+from graphcond.adapters.base import Injector, check_widths, key_of
 from graphcond.adapters.config import LoraConfig
+from graphcond.adapters.layer_changes import LayerChanges
 from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
-from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, Notice
 from graphcond.io.released import method_of
 from graphcond.io.strict_json import parse_json
@@ -87,8 +87,7 @@ class LoraInjector(Injector[Signal]):
         )
         self.layers = nn.ModuleDict()
         self._base: Base | None = None
-        self._slot = GroundingSlot()
-        self._handles: list[RemovableHandle] = []
+        self._changes = LayerChanges("LoRA")
 
     @property
     def injected(self) -> bool:
@@ -119,14 +118,13 @@ class LoraInjector(Injector[Signal]):
             check_widths(self.layers, made, "lora")
         self.layers.to(device=base.device, dtype=torch.float32)
         for layer, update in zip(adapted.values(), self.layers.values(), strict=True):
-            self._handles.append(layer.register_forward_hook(partial(self._updated, update)))
+            self._changes.attach(layer, partial(self._updated, update, layer))
         self._base = base
 
     def eject(self) -> None:
         """Take the hooks away; the low-rank layers stay here."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._base = [], None
+        self._changes.detach()
+        self._base = None
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
@@ -136,10 +134,7 @@ class LoraInjector(Injector[Signal]):
         Raises:
             RuntimeError: not injected.
         """
-        if scale == 0:
-            return inputs
-        self._injected_base()
-        return shown_alone(inputs, self._slot, scale)
+        return self._changes.shown(inputs, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The low-rank matrices by the names of their layers; none before the first injection."""
@@ -264,32 +259,24 @@ class LoraInjector(Injector[Signal]):
             )
         return update
 
-    def _updated(
-        self, update: Any, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
-    ) -> Tensor | None:
-        """The output of a layer with its update, in a call whose inputs come from `apply`."""
-        shown = self._slot.value
-        if shown is None:
-            return None
+    def _updated(self, update: Any, layer: nn.Module, features: Tensor, output: Tensor) -> Tensor:
+        """What the update of a layer adds to its output."""
         down, up, scaling = update.lora_A[ADAPTER], update.lora_B[ADAPTER], update.scaling[ADAPTER]
         dropout = update.lora_dropout[ADAPTER]
-        x = dropout(args[0])
-        with computed_like(output):
-            if self._peft_config.use_dora:
-                # In float32: what is added is a small difference of norms times the output.
-                dropped = update.training and isinstance(dropout, nn.Dropout)
-                added = update.lora_magnitude_vector[ADAPTER](
-                    x.float(),
-                    lora_A=down,
-                    lora_B=up,
-                    scaling=scaling,
-                    base_layer=layer,
-                    base_result=None if dropped else output.float(),
-                )
-            else:
-                added = up(down(x)) * scaling
-        strength = shown.strength.to(added.dtype).view(-1, *(1 for _ in output.shape[1:]))
-        return output + (added * strength).to(output.dtype)
+        x = dropout(features)
+        if not self._peft_config.use_dora:
+            return cast(Tensor, up(down(x)) * scaling)
+        # In float32: what is added is a small difference of norms times the output.
+        dropped = update.training and isinstance(dropout, nn.Dropout)
+        added: Tensor = update.lora_magnitude_vector[ADAPTER](
+            x.float(),
+            lora_A=down,
+            lora_B=up,
+            scaling=scaling,
+            base_layer=layer,
+            base_result=None if dropped else output.float(),
+        )
+        return added
 
     def _by_file_names(self) -> dict[str, nn.Parameter]:
         """The parameters by peft's names in a file, which lack that of the adapter."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from copy import copy, deepcopy
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,14 +16,14 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import Injector, check_widths, computed_like, key_of, shown_alone
+from graphcond.adapters.base import Injector, check_widths, key_of
 from graphcond.adapters.config import ATTENTION_PROJECTIONS, PeftConfig, check_peft
+from graphcond.adapters.layer_changes import LayerChanges, without_hooks
 from graphcond.bases.base import Base
 from graphcond.config import checked
-from graphcond.denoiser_inputs import DenoiserInputs, GroundingSlot
-from graphcond.errors import InputError, did_you_mean
+from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError, did_you_mean, out_of_memory
 from graphcond.io.files import read_json
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import Signal
@@ -79,8 +79,7 @@ class PeftInjector(Injector[Signal]):
         self._config = peft_config(method, targets, settings or {})
         self.layers = nn.ModuleDict()
         self._base: Base | None = None
-        self._slot = GroundingSlot()
-        self._handles: list[RemovableHandle] = []
+        self._changes = LayerChanges(f"the update by {method}")
 
     def inject(self, base: Base) -> None:
         """Let peft make layers for the denoiser of ``base``, float32, and hook them in.
@@ -92,8 +91,7 @@ class PeftInjector(Injector[Signal]):
                 other widths than before.
             RuntimeError: injected already.
         """
-        if self._base is not None:
-            raise RuntimeError(f"the update by {self.method} is injected already; eject it first")
+        self._changes.check_new()
         adapted = self._adapted(base.denoiser)
         self._try(*next(iter(adapted.items())))
         with torch.device(base.device):
@@ -103,17 +101,14 @@ class PeftInjector(Injector[Signal]):
             check_widths(self.layers, made, f"peft, {self.method}")
             made.load_state_dict(self.layers.state_dict())
         self.layers = made.to(device=base.device, dtype=torch.float32).eval()
-        self._handles = [
-            layer.register_forward_hook(partial(self._updated, self.layers[key_of(name)]))
-            for name, layer in adapted.items()
-        ]
+        for name, layer in adapted.items():
+            self._changes.attach(layer, partial(_changed, self.layers[key_of(name)]))
         self._base = base
 
     def eject(self) -> None:
         """Take the hooks away; peft's layers stay here."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._base = [], None
+        self._changes.detach()
+        self._base = None
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
@@ -123,9 +118,7 @@ class PeftInjector(Injector[Signal]):
         Raises:
             RuntimeError: not injected.
         """
-        if self._base is None:
-            raise RuntimeError(f"the update by {self.method} is not injected")
-        return inputs if scale == 0 else shown_alone(inputs, self._slot, scale)
+        return self._changes.shown(inputs, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Those that peft trains, by the names of their layers; none before the first injection."""
@@ -162,11 +155,26 @@ class PeftInjector(Injector[Signal]):
                 place=folder,
                 remedy=f"set method to '{named}', or give another folder",
             )
+        if not written.get("target_modules"):
+            raise InputError(
+                "its settings name no layers", place=folder / CONFIG_NAME, remedy="write 'target_modules'"
+            )
         self.eject()
-        self._config = type(self._config).from_pretrained(str(folder))
-        self._config.inference_mode = False
         self.layers = nn.ModuleDict()
-        self.inject(base)
+        try:
+            self._config = type(self._config).from_pretrained(str(folder))
+            self._config.inference_mode = False
+            self.inject(base)
+        except InputError:
+            raise
+        except Exception as error:  # peft raises anything where a setting is of another type
+            if out_of_memory(error):
+                raise
+            raise InputError(
+                f"its settings are not those of peft: {error}",
+                place=folder / CONFIG_NAME,
+                remedy="fetch it again",
+            ) from error
         found = {
             name.removeprefix(PREFIX): tensor
             for name, tensor in load_tensors(folder / SAFETENSORS_WEIGHTS_NAME).items()
@@ -188,8 +196,10 @@ class PeftInjector(Injector[Signal]):
             if check_target_module_exists(self._config, name):
                 found[name] = module
         if not found:
+            targets = self._config.target_modules  # a pattern, or names
+            names = targets if isinstance(targets, str) else ", ".join(sorted(targets))
             raise InputError(
-                f"no layer has the name {', '.join(sorted(self._config.target_modules))}",
+                f"no layer has the name {names}",
                 place=f"peft, {self.method}, targets",
                 remedy="name layers of the denoiser",
             )
@@ -247,16 +257,6 @@ class PeftInjector(Injector[Signal]):
                 remedy="change its settings or targets, or use another method",
             ) from error
         return {name: skeleton.get_submodule(name) for name in layers}
-
-    def _updated(self, tuned: Any, layer: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """The output of a layer with its update, in a call whose inputs come from `apply`."""
-        shown = self._slot.value
-        if shown is None:
-            return None
-        with computed_like(output):
-            changed = tuned(*args) - tuned.base_layer(*args)
-        strength = shown.strength.to(changed.dtype).view(-1, *(1 for _ in output.shape[1:]))
-        return output + (changed * strength).to(output.dtype)
 
     def _named(self) -> dict[str, nn.Parameter]:
         return {
@@ -326,13 +326,10 @@ def _input_shape(layer: Any) -> tuple[int, ...] | None:
     return None if width is None else (2, 3, width)
 
 
-def without_hooks(layer: nn.Module) -> nn.Module:
-    """The same layer, with the same parameters, as it is without any hook."""
-    view = copy(layer)
-    hooks = [name for name in vars(view) if "_hooks" in name and isinstance(vars(view)[name], dict)]
-    for name in hooks:
-        object.__setattr__(view, name, type(vars(view)[name])())
-    return view
+def _changed(tuned: Any, features: Tensor, output: Tensor) -> Tensor:
+    """What a layer of peft changes of what the base gives for these features."""
+    change: Tensor = tuned(features) - tuned.base_layer(features)
+    return change
 
 
 def _beside(tuned: nn.Module) -> nn.Module:

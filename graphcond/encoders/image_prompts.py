@@ -86,7 +86,8 @@ class ImagePrompts(Encoder[NeighborFeatures, GraphTokens]):
         if found == 0:  # diffusers' projection cannot do with no pictures
             nothing = context.embeddings.new_zeros(rows, 0, self.token_width)
             return GraphTokens(nothing, context.present)
-        pictures = rearrange(context.embeddings, "b (k s) d -> (b k) s d", s=self.states)
+        embeddings = context.embeddings.to(next(self.projection.parameters()).dtype)
+        pictures = rearrange(embeddings, "b (k s) d -> (b k) s d", s=self.states)
         plain = isinstance(self.projection, ImageProjection)
         tokens = self.projection(pictures[:, 0] if plain else pictures)
         present = rearrange(context.present, "b (k s) -> b k s", s=self.states).any(-1)

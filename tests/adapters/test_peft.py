@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoKrConfig, OFTConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from graphcond.adapters import PeftConfig, PeftInjector
 from graphcond.errors import InputError
@@ -137,6 +139,28 @@ def test_a_folder_of_peft_gives_its_output_here_and_ours_there(base, config, tmp
     other.inject(base)
     with pytest.raises(InputError, match=f"expected an update by ia3, got one by {method}"):
         other.load_weights(tmp_path / "ours")
+    other.eject()
+
+    injector.inject(base)
+    file = tmp_path / "ours" / "adapter_model.safetensors"
+    weights = load_file(file)
+    first, *_ = weights
+    for changed, problem in (
+        ({name: tensor for name, tensor in weights.items() if name != first}, "is missing"),
+        (weights | {"other": torch.zeros(1)}, "'other' is surplus"),
+        (weights | {first: torch.zeros(1, 1, 1)}, r"has shape \(1, 1, 1\) instead of"),
+    ):
+        save_file(changed, file)
+        with pytest.raises(InputError, match=problem):
+            injector.load_weights(tmp_path / "ours")
+    settings = tmp_path / "ours" / "adapter_config.json"
+    for change, problem in (
+        ({"target_modules": None}, "name no layers"),
+        ({"target_modules": ["to_x"]}, "to_x"),
+    ):
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | change))
+        with pytest.raises(InputError, match=problem):
+            injector.load_weights(tmp_path / "ours")
 
 
 @torch.no_grad()

@@ -1,0 +1,91 @@
+"""Changes of the outputs of layers, in the calls that show them: for updates that read no signal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from graphcond.adapters.base import computed_like
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
+
+Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From the input and the output of a layer to what is added to the output."""
+
+
+class LayerChanges:
+    """Hooks on layers, all of which act in the calls whose inputs come from `shown`, and in no others.
+
+    Each change is a difference from the base. So those of several updates add up in either order, a scale
+    between 0 and 1 interpolates, and models that share a base do not disturb each other, also in several
+    threads.
+
+    Args:
+        name: of the update, for errors.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._slot = GroundingSlot()
+        self._handles: list[RemovableHandle] = []
+
+    def check_new(self) -> None:
+        """Check that nothing is attached yet.
+
+        Raises:
+            RuntimeError: something is.
+        """
+        if self._handles:
+            raise RuntimeError(f"{self._name} is injected already; eject it first")
+
+    def attach(self, layer: nn.Module, change: Change) -> None:
+        """Add ``change`` to the output of ``layer`` from now on, wherever it is shown."""
+        self._handles.append(layer.register_forward_hook(partial(self._added, change)))
+
+    def detach(self) -> None:
+        """Take the hooks away; does nothing without any."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def shown(self, inputs: DenoiserInputs, scale: float) -> DenoiserInputs:
+        """Inputs with which the changes act ``scale`` times.
+
+        Raises:
+            RuntimeError: nothing is attached.
+        """
+        if scale == 0:
+            return inputs
+        if not self._handles:
+            raise RuntimeError(f"{self._name} is not injected: inject first")
+        rows = len(inputs.sample)
+        nothing = inputs.context.new_zeros(rows, 0, inputs.context.shape[2])
+        strength = torch.full((rows,), float(scale), device=inputs.sample.device)
+        grounding = Grounding(nothing, nothing.new_zeros(rows, 0, dtype=torch.bool), strength)
+        return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
+
+    def _added(
+        self, change: Change, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor | None:
+        shown = self._slot.value
+        if shown is None:
+            return None
+        with computed_like(output):
+            added = change(args[0], output)
+        strength = shown.strength.to(added.dtype).view(-1, *(1 for _ in output.shape[1:]))
+        return output + (added * strength).to(output.dtype)
+
+
+def without_hooks(layer: nn.Module) -> nn.Module:
+    """The same layer, with the same parameters, as it is without any hook."""
+    view = copy(layer)
+    for name, value in list(vars(view).items()):
+        if "_hooks" in name and isinstance(value, dict):
+            object.__setattr__(view, name, type(value)())
+    return view
