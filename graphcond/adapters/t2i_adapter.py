@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,14 +21,6 @@ from graphcond.io.tensors import check_weights
 from graphcond.signals import LayoutMap, Signal
 
 DEFAULT = T2IAdapterConfig.model_construct()
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The settings of diffusers' ``T2IAdapter`` that a base decides."""
-
-    adapter_type: str
-    channels: list[int]
 
 
 @checked(T2IAdapterConfig)
@@ -83,21 +74,23 @@ class T2IAdapterInjector(Injector[LayoutMap]):
             )
         first, second, *_ = strides.values()
         large = first == second
+        # What the two networks of diffusers give; a base reads it as far as its levels agree.
         steps = [first * (min(2, max(1, level)) if large else 2**level) for level in range(len(strides))]
         fitting = takewhile(lambda pair: pair[0][1] == pair[1], zip(strides.items(), steps, strict=True))
         self._sites = {name: stride for (name, stride), _ in fitting}
         sites = base.sites("encoder_block")
-        shape = Shape(
-            "full_adapter_xl" if large else "full_adapter", [sites[name].width for name in self._sites]
-        )
+        shape: dict[str, Any] = {
+            "adapter_type": "full_adapter_xl" if large else "full_adapter",
+            "channels": [sites[name].width for name in self._sites],
+        }
         if self.network is None:
             self.network = T2IAdapter(
                 in_channels=self.layout_width,
                 num_res_blocks=self.res_blocks,
                 downscale_factor=self.downscale,
-                **asdict(shape),
+                **shape,
             )
-        elif any(self.network.config[key] != value for key, value in asdict(shape).items()):
+        elif any(self.network.config[key] != value for key, value in shape.items()):
             self._sites = {}
             raise InputError(
                 "its network was made for a base of another shape",
