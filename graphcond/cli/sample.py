@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphcond.cli import sampler_options as ask
 from graphcond.cli.options import AsJson
-from graphcond.cli.sampler_options import (
-    Features,
-    FromRecipe,
-    Sampler,
-    Seed,
-    Settings,
-    Source,
-    chosen_sampler,
-    embed,
-)
 from graphcond.errors import InputError
 from graphcond.io.terminal import console, say
 
@@ -34,7 +25,7 @@ LONGEST = 512
 
 
 def sample(
-    folder: Source,
+    folder: ask.Source,
     target: Annotated[
         str | None, typer.Option(metavar="ID", help="The node, by its id in the source.")
     ] = None,
@@ -46,11 +37,11 @@ def sample(
             "sampler that is named, or for all of them.",
         ),
     ] = None,
-    sampler: Sampler = None,
-    recipe: FromRecipe = None,
-    set_: Settings = None,
-    features: Features = None,
-    seed: Seed = 0,
+    sampler: ask.Sampler = None,
+    recipe: ask.FromRecipe = None,
+    set_: ask.Settings = None,
+    features: ask.Features = None,
+    seed: ask.Seed = 0,
     as_json: AsJson = False,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the target and its neighbors in a row.")
@@ -83,7 +74,7 @@ def sample(
     from graphcond.progress import progress_bars
 
     graph = load_graph(folder)
-    config, network = chosen_sampler(graph, sampler, recipe, set_ or [], features)
+    config, network = ask.chosen_sampler(graph, sampler, recipe, set_ or [], features)
     if agreement is not None and target is None:
         alone = sampler or recipe or set_
         configs = {config.kind: config} if alone else rivals(graph, network.columns)
@@ -100,7 +91,7 @@ def sample(
         compare_all(graph, row, network, picture or Path("outputs/compare.png"), seed=seed, as_json=as_json)
         return
     with progress_bars() as watch:
-        embeddings = embed(graph, network, watch) if config.reads_embeddings else None
+        embeddings = ask.embed(graph, network, watch) if config.reads_embeddings else None
         built = make_sampler(graph, config, embeddings, watch)
         context = built.sample(np.array([row]), np.random.default_rng(seed))
     chosen = _described(graph, context)

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graphcond.cli import sampler_options as ask
 from graphcond.cli.sample import make_sampler
-from graphcond.cli.sampler_options import (
-    Features,
-    FromRecipe,
-    Sampler,
-    Seed,
-    Settings,
-    Source,
-    chosen_sampler,
-    embed,
-)
 from graphcond.errors import InputError
 from graphcond.io.terminal import say
 
@@ -30,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def sample_all(
-    folder: Source,
+    folder: ask.Source,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write, as .safetensors.")],
-    sampler: Sampler = None,
-    recipe: FromRecipe = None,
-    set_: Settings = None,
-    features: Features = None,
+    sampler: ask.Sampler = None,
+    recipe: ask.FromRecipe = None,
+    set_: ask.Settings = None,
+    features: ask.Features = None,
     split: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only the targets of this split; all unless given.")
     ] = None,
-    seed: Seed = 0,
+    seed: ask.Seed = 0,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -75,13 +66,13 @@ def sample_all(
     share = share_of(shard, os.environ)
     source = folder_state(folder)
     graph = load_graph(folder)
-    config, network = chosen_sampler(graph, sampler, recipe, set_ or [], features)
+    config, network = ask.chosen_sampler(graph, sampler, recipe, set_ or [], features)
     data = GraphDataset(graph)
     if split is not None and data.columns.splits is None:
         raise InputError("the graph has no splits", place="--split", remedy="leave it out")
     targets = np.arange(len(data)) if split is None else data.rows(split, place="--split")
     with progress_bars() as watch:
-        embeddings = embed(graph, network, watch) if config.reads_embeddings else None
+        embeddings = ask.embed(graph, network, watch) if config.reads_embeddings else None
         # All rows that are compared, now: workers then find them in the cache, and compute none twice.
         for name, table in vars(embeddings).items() if embeddings is not None else ():
             if name in config.columns() and isinstance(table, EmbeddingTable):
@@ -107,5 +98,5 @@ def _build(folder: Path, config: NeighborSamplerConfig, features: AnyFeatures) -
     from graphcond.progress import silent
 
     graph = load_graph(folder)
-    embeddings = embed(graph, features, silent) if config.reads_embeddings else None
+    embeddings = ask.embed(graph, features, silent) if config.reads_embeddings else None
     return make_sampler(graph, config, embeddings, silent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from graphcond.sweep.results import Group, Results
 from graphcond.sweep.tables import CONTROLS
@@ -13,6 +14,7 @@ DEFAULT = MarksVerdictConfig.model_construct()
 SWAP = ("swap_both", "graph")
 
 
+@dataclass(frozen=True, kw_only=True)
 class MarksVerdict(Verdict):
     """Compares scene recipes with marks: relations over those of wrong graphs, objects, the swap test.
 
@@ -23,16 +25,14 @@ class MarksVerdict(Verdict):
         text_only: the row whose graph reaches the base as a sentence; the others are graph recipes.
     """
 
-    def __init__(
-        self,
-        *,
-        metric: str = DEFAULT.metric,
-        gain: float = DEFAULT.gain,
-        shares: Mapping[str, float] = DEFAULT.shares,
-        text_only: str | None = DEFAULT.text_only,
-    ) -> None:
-        self.metric, self.wanted, self.shares, self.text_only = metric, gain, shares, text_only
-        self._key = (metric, "graph")
+    metric: str = DEFAULT.metric
+    gain: float = DEFAULT.gain
+    shares: Mapping[str, float] = field(default_factory=lambda: DEFAULT.shares)
+    text_only: str | None = DEFAULT.text_only
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.metric, "graph"
 
     def findings(self, results: Results) -> Iterator[str]:
         """The best graph recipe, its gains, its shares, the swap test, and the missed marks."""
@@ -73,14 +73,14 @@ class MarksVerdict(Verdict):
         return f"best graph recipe by {self.metric}: {best.name}, {share(figure)}{close}"
 
     def _gain(self, results: Results, best: Group, control: str) -> str:
-        found, mark = results.gain(best.name, self.metric, control), 100 * self.wanted
+        found, mark = results.gain(best.name, self.metric, control), 100 * self.gain
         against = f"{self.metric} of {best.name} over {control.replace('_', ' ')}"
         if found is None:
             return f"{against}: not drawn"
         gain = found.value.over_targets
-        if gain.low >= self.wanted:
+        if gain.low >= self.gain:
             verdict = f"at least {mark:.0f} points, with its whole interval"
-        elif gain.mean >= self.wanted:
+        elif gain.mean >= self.gain:
             verdict = f"at least {mark:.0f} points, but its interval reaches below"
         else:
             verdict = f"short of the {mark:.0f} points wanted"
@@ -116,7 +116,7 @@ class MarksVerdict(Verdict):
         missed = [
             f"{100 * found.value.over_targets.mean:+.0f} points over {control.replace('_', ' ')}"
             for control, found in gains.items()
-            if found is not None and found.value.over_targets.mean < self.wanted
+            if found is not None and found.value.over_targets.mean < self.gain
         ]
         for metric, wanted in self.shares.items():
             value = row.values.get((metric, "graph"))
