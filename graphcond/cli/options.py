@@ -14,7 +14,9 @@ MAX_SEED = 2**63 - 1
 """The range of seeds of torch's generators."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
-Base = Annotated[str | None, typer.Option(help="Put the recipe on a base of the package, with data to match: tiny.")]
+Base = Annotated[
+    str | None, typer.Option(help="Put the recipe on a base of the package, with data to match: tiny.")
+]
 BaseFolder = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")
 ]
