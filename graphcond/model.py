@@ -24,14 +24,20 @@ from graphcond.context import Context
 from graphcond.errors import InputError
 from graphcond.features.load import Extractors
 from graphcond.io.files import atomic_folder, check_replaceable, write_json
-from graphcond.io.tensors import check_weights, load_weights, pick_device, save_weights
+from graphcond.io.tensors import MISFIT, check_weights, load_weights, pick_device, save_weights
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import BASE as DENOISER
 from graphcond.recipe.recipe import LORA
 from graphcond.recipe.sections import GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
-from graphcond.saving.base_weights import KEY, read_recorded, recorded, warn_of_other_weights
+from graphcond.saving.base_weights import (
+    KEY,
+    other_weights,
+    read_recorded,
+    recorded,
+    warn_of_other_weights,
+)
 from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
 from graphcond.saving.model_card import model_card
@@ -436,15 +442,24 @@ class GraphModel:
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.
 
-        A model that was trained over other weights of the base gives a `Notice`.
+        A model that was trained over other weights of the base gives a `Notice`, if its own fit this one.
 
         Raises:
             InputError: a file is missing or damaged, or names and shapes do not fit.
         """
-        warn_of_other_weights(
-            read_recorded(folder), self.base.weights_version(), folder, reshipped=self.recipe.base.reshipped
-        )
-        self._load_trained(folder, self.adapters, denoiser=self.trains_base)
+        bases = read_recorded(folder), self.base.weights_version()
+        try:
+            self._load_trained(folder, self.adapters, denoiser=self.trains_base)
+        except InputError as error:
+            others = other_weights(*bases, reshipped=self.recipe.base.reshipped)
+            if others is None or not error.problem.startswith(MISFIT):
+                raise
+            raise InputError(
+                f"{error.problem}; the model was trained over {others[0]}",
+                place=error.place,
+                remedy=others[1],
+            ) from error
+        warn_of_other_weights(*bases, folder, reshipped=self.recipe.base.reshipped)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Save and upload the model; returns the address of the commit."""

@@ -75,7 +75,7 @@ class PromptTokenConfig(InjectorFields):
     """`append` graph tokens to the prompt's, `replace` the prompt of targets that have a graph, or `add` them
     behind a gate to the words of the graph's sentence, which then stands in the prompt's place."""
     visible: Visible = "everywhere"
-    """`in_boxes`: at each place of the picture, a graph token counts as much as its box covers of it."""
+    """`in_boxes`: at each place, a graph token counts as much as its box covers of it; small boxes win."""
 
     @property
     def needs_alignment(self) -> bool:

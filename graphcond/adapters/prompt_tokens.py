@@ -7,6 +7,7 @@ Or they are added to the tokens of a sentence: SDXL-SG (LAION-SG, arXiv 2412.085
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ from graphcond.bases.base import Base
 from graphcond.config import checked
 from graphcond.coverage import coverage
 from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.signals import Alignment, GraphTokens, Signal
 
 DEFAULT = PromptTokenConfig.model_construct()
@@ -39,7 +40,8 @@ class PromptTokenInjector(Injector[GraphTokens]):
             puts the graph's sentence there, and to each of its tokens adds the mean of the graph tokens
             that belong to it, times the trained gate ``alpha_obj``, which is 0 at the start.
         visible: graph tokens count ``everywhere``; or each place of the picture sees a token ``in_boxes``,
-            as much as its box covers of that place. A token without a box is seen everywhere.
+            as much as its box covers of that place. Where boxes overlap, the smaller gets more of it. A token
+            without a box is seen everywhere.
     """
 
     reads: ClassVar[type[Signal]] = GraphTokens
@@ -48,6 +50,7 @@ class PromptTokenInjector(Injector[GraphTokens]):
         super().__init__()
         self.place, self.visible = place, visible
         self.alpha_obj = nn.Parameter(torch.zeros(1)) if place == "add" else None
+        self._said_unplaced = False
 
     def inject(self, base: Base) -> None:
         """Check that ``base`` reads context tokens. Nothing is attached: they travel with its inputs."""
@@ -88,7 +91,7 @@ class PromptTokenInjector(Injector[GraphTokens]):
             present = alignment.present & signal.has_graph[:, None]
         tokens = tokens.to(inputs.context.dtype)
         length = inputs.context.shape[1] if inputs.prompt_length is None else inputs.prompt_length
-        in_boxes = self.visible == "in_boxes" and signal.boxes is not None
+        in_boxes = self._in_boxes(signal)
         weight = inputs.context_weight
         if self.place != "append" or scale != 1 or in_boxes or not bool(present.all()):
             weight = inputs.weights(places=in_boxes)
@@ -97,7 +100,7 @@ class PromptTokenInjector(Injector[GraphTokens]):
             if weight.ndim > 2:
                 own = own[..., None, None].expand(-1, -1, *weight.shape[2:])
             if in_boxes and signal.boxes is not None and signal.boxed is not None:
-                shares = coverage(signal.boxes, signal.boxed, *weight.shape[2:])
+                shares = shares_in_boxes(signal.boxes, signal.boxed, present, *weight.shape[2:])
                 own = own * shares.transpose(1, 2).unflatten(2, weight.shape[2:])
             if self.place != "append":
                 kept = torch.where(signal.has_graph, max(0.0, 1 - scale), 1.0)
@@ -107,9 +110,46 @@ class PromptTokenInjector(Injector[GraphTokens]):
         context = torch.cat([inputs.context, tokens], dim=1)
         return replace(inputs, prompt_length=length, context=context, context_weight=weight)
 
+    def _in_boxes(self, signal: GraphTokens) -> bool:
+        """Whether tokens are shown in boxes; it is said once where they should be, and none has a box."""
+        if self.visible != "in_boxes":
+            return False
+        if signal.boxed is not None and bool(signal.boxed.any()):
+            return True
+        if not self._said_unplaced:
+            self._said_unplaced = True
+            warnings.warn(
+                "prompt_tokens: visible is 'in_boxes', and the objects have no boxes, so every token is seen "
+                "everywhere; give the data boxes, or choose an encoder that predicts them",
+                Notice,
+                stacklevel=3,
+            )
+        return False
+
     def figures(self) -> dict[str, float]:
         """The gate, where tokens are added."""
         return {} if self.alpha_obj is None else {"gate": self.alpha_obj.item()}
+
+
+def shares_in_boxes(
+    boxes: Float[Tensor, "b n 4"],
+    boxed: Bool[Tensor, "b n"],
+    present: Bool[Tensor, "b n"],
+    height: int,
+    width: int,
+) -> Float[Tensor, "b cells n"]:
+    """What tokens count in each cell; 1 for a token without a box.
+
+    Those with a box count together as much as their boxes cover of the cell, and the share of each is
+    proportional to what its box covers, divided by the area of the box. So small boxes win over large ones
+    that contain them, and where boxes do not overlap each counts as much as it covers.
+    """
+    shares = coverage(boxes, boxed, height, width)
+    covered = shares * (present & boxed)[:, None]
+    tiny = torch.finfo(shares.dtype).tiny
+    dense = covered / covered.mean(1, keepdim=True).clamp(min=tiny)
+    dense = dense * (covered.sum(2, keepdim=True) / dense.sum(2, keepdim=True).clamp(min=tiny))
+    return torch.where(boxed[:, None], dense, shares)
 
 
 def aligned(signal: GraphTokens) -> Alignment:

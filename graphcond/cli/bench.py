@@ -84,6 +84,10 @@ def scenes(
         typer.Option(metavar="N,N", help="Train each with these seeds, to compare rows over all of them."),
     ] = None,
     overrides: Overrides = None,
+    exam: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A.B=C", help="Score what --out holds with another setting; no swap test."),
+    ] = None,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -98,10 +102,10 @@ def scenes(
 
         graphcond bench scenes --only sgcond-iv,sgcond-vi --seeds 0,1,2
 
+        graphcond bench scenes --out outputs/scenes --exam data.difficulty=hard
+
         graphcond bench scenes --set data.difficulty=hard --out outputs/hard-scenes
     """
-    from graphcond.recipe.overrides import assignment
-
     values = _shipped("scenes", base, seed)
     if seeds is not None:
         names = [name.strip() for name in seeds.split(",")]
@@ -109,10 +113,12 @@ def scenes(
             problem = f"expected numbers with commas between, got '{wrong[0]}'"
             raise InputError(problem, place="--seeds", remedy="write 0,1,2")
         values["seeds"] = list(map(int, names))
-    changed = {".".join(path): value for path, value in map(assignment, overrides or ())}
-    values["set"] = values.get("set", {}) | changed
+    values["set"] = values.get("set", {}) | _settings(overrides)
+    values["exam"] = _settings(exam, place="--exam")
     evaluation, swap = values["scores"]
     evaluation["limit"], swap["pairs"] = limit, pairs
+    if exam:  # pairs are of their own scenes, which no exam changes
+        values["scores"] = [evaluation]
     _keep_rows(values, only)
     _run(values, out, jobs, as_json)
 
@@ -176,6 +182,13 @@ def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
         )
     values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
     return values | {"seed": seed, "seeds": [seed]}
+
+
+def _settings(assignments: list[str] | None, place: str = "--set") -> dict[str, Any]:
+    from graphcond.recipe.overrides import assignment
+
+    found = (assignment(one, place=place) for one in assignments or ())
+    return {".".join(path): value for path, value in found}
 
 
 def _on_graph(values: dict[str, Any], graph: Path, label: str | None, model: Path | None) -> None:

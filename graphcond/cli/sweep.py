@@ -82,8 +82,9 @@ def do_sweep(
         say(f"what is done stays in {out}; the same call goes on", err=True)
         raise
     if state.results is not None:
-        say((out / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8").rstrip())
-        say(f"table: {out / 'table.md'}", err=True)
+        tables = config.tables(out)
+        say((tables / ("table.json" if as_json else "table.md")).read_text(encoding="utf-8").rstrip())
+        say(f"table: {tables / 'table.md'}", err=True)
     if state.failed:
         name, reason = next(iter(state.failed.items()))
         raise InputError(

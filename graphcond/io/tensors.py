@@ -164,6 +164,10 @@ def sort_metadata(file: Path) -> None:
     file.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
 
 
+MISFIT = "weights do not fit"
+"""How the problem of `check_weights` begins."""
+
+
 def check_weights(
     found: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
@@ -187,4 +191,4 @@ def check_weights(
         shown = "; ".join(sorted(problems)[:3]) + (
             f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         )
-        raise InputError(f"weights do not fit: {shown}", place=place, remedy=remedy)
+        raise InputError(f"{MISFIT}: {shown}", place=place, remedy=remedy)

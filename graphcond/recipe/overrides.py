@@ -20,7 +20,7 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> None:
         assign(values, *assignment(text))
 
 
-def assignment(override: str | tuple[str, Any]) -> tuple[list[str], Any]:
+def assignment(override: str | tuple[str, Any], *, place: str = "--set") -> tuple[list[str], Any]:
     """The path and the value of ``a.b=c``, which is read as YAML, or of a pair of both.
 
     Raises:
@@ -31,12 +31,12 @@ def assignment(override: str | tuple[str, Any]) -> tuple[list[str], Any]:
         return path.split("."), deepcopy(value)  # later overrides may change parts of it
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"'{override}' is not an assignment", place="--set", remedy="write --set a.b=c")
+        raise InputError(f"'{override}' is not an assignment", place=place, remedy=f"write {place} a.b=c")
     try:
-        return path.strip().split("."), parse_yaml(text, "--set")
+        return path.strip().split("."), parse_yaml(text, place)
     except InputError as error:
         raise InputError(
-            f"the value of '{override:.60}' cannot be read: {error.problem}", place="--set", remedy="quote it"
+            f"the value of '{override:.60}' cannot be read: {error.problem}", place=place, remedy="quote it"
         ) from None
 
 

@@ -34,32 +34,34 @@ def read_recorded(folder: Path) -> dict[str, str] | None:
 def warn_of_other_weights(
     saved: Mapping[str, str] | None, base: Mapping[str, str], place: Path, *, reshipped: bool
 ) -> None:
-    """Give a `Notice` if a model is opened over other weights than it was trained over.
+    """Give a `Notice` if a model is opened over weights that it was not trained over; see `other_weights`."""
+    if (found := other_weights(saved, base, reshipped=reshipped)) is not None:
+        problem, remedy = found
+        warnings.warn(f"{place}: the model was trained over {problem}. {remedy}", Notice, stacklevel=3)
+
+
+def other_weights(
+    saved: Mapping[str, str] | None, base: Mapping[str, str], *, reshipped: bool
+) -> tuple[str, str] | None:
+    """What a model was trained over, and what to do, if that is not the base over which it is opened.
 
     Args:
         saved: the recorded fingerprints; None for a model that was saved before there were any.
         base: those of the base over which it is opened.
-        place: of the model.
         reshipped: the base came with graphcond, and models without fingerprints had another one.
     """
     if saved is None:
-        if reshipped:
-            warnings.warn(
-                f"{place}: the model was trained over the base in an earlier graphcond, whose weights have "
-                "changed since. Train it again, or open it with the graphcond that saved it",
-                Notice,
-                stacklevel=3,
-            )
-        return
+        changed = "the base in an earlier graphcond, whose weights have changed since"
+        remedy = "Train it again, or open it with the graphcond that saved it"
+        return (changed, remedy) if reshipped else None
     others = [
         PARTS[part]
         for part, name in saved.items()
         if part in base and name != base[part] and name.startswith("bf16:") == base[part].startswith("bf16:")
     ]
-    if others:
-        warnings.warn(
-            f"{place}: the model was trained over a base with another {' and another '.join(others)}. Open "
-            "it over its own base (--base, or from_pretrained(..., base=...)), or train it again",
-            Notice,
-            stacklevel=3,
-        )
+    if not others:
+        return None
+    return (
+        f"a base with another {' and another '.join(others)}",
+        "Open it over its own base (--base, or from_pretrained(..., base=...)), or train it again",
+    )

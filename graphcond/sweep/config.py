@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -75,6 +76,10 @@ class SweepConfig(Config):
     """The settings that get the seed."""
     model: str | ModelConfig | None = None
     """A trained model, or one to train first: rows then differ in how it is drawn with."""
+    exam: Settings = Field(default_factory=dict)
+    """Settings that hold for the scores alone, such as ``data.difficulty: hard``.
+
+    Rows are trained without them, or found as a sweep without them left them. Tables go to `tables`."""
     scores: tuple[AnyScore, ...] = ()
     """What is measured."""
     seed: Seed = 0
@@ -85,6 +90,11 @@ class SweepConfig(Config):
     """What is said below the table."""
     pictures: PicturesConfig | None = None
     """The sheet of pictures; none unless given."""
+
+    def tables(self, out: Path) -> Path:
+        """The folder of the tables of a sweep whose folder is ``out``."""
+        exam = ",".join(f"{path}={value}" for path, value in self.exam.items())
+        return out / "exams" / folder_name(exam) if exam else out
 
     @model_validator(mode="after")
     def _has_rows(self) -> SweepConfig:
@@ -104,7 +114,14 @@ class SweepConfig(Config):
             raise ValueError("model: no score draws with it; add one, such as kind: evaluation")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is given twice; remove it")
+        if training := [path for path in self.exam if path.split(".")[0] == "training"]:
+            raise ValueError(f"exam.{training[0]}: nothing is trained for an exam; put it under set")
         return self
+
+
+def folder_name(name: str) -> str:
+    """A name with dashes for what may trouble the names of folders, and not too long."""
+    return re.sub(r"[^\w=.+-]+", "-", name).strip("-.")[:80] or "row"
 
 
 def load_sweep(name_or_path: str | Path) -> tuple[SweepConfig, Path]:

@@ -87,7 +87,7 @@ def run_sweep(
     """
     if jobs < 1:
         raise InputError(f"expected at least 1, got {jobs}", place="--jobs", remedy="use 1 or more")
-    check_writable(out / "table.md")
+    check_writable(config.tables(out) / "table.md")
     shared = shared or Shared(pick_device(device, place="--device"))
     model, recipe = _model(config, place, out, shared, share, say)
     plans = plan_rows(config, rows_of(config, place, model=recipe), out, shared, model=model)
@@ -109,7 +109,7 @@ def run_sweep(
         say(f"{len(missing)} rows are still to be done by others; whoever finds all done writes the table")
     else:
         results = results_of(config, plans, done, failed)
-        write_results(config, results, out)
+        write_results(config, results, config.tables(out))
     return SweepState(results, failed, tuple(missing), tuple(others), len(plans))
 
 
@@ -208,7 +208,7 @@ def score_row(plan: RowPlan, config: SweepConfig, shared: Shared) -> None:
     missing = [(score, folder) for score, folder in every if read_scored(folder) is None]
     if not missing:
         return
-    recipe, draws = plan.row.recipe, any(score.needs_model for score, _ in missing)
+    recipe, draws = plan.row.scored_as, any(score.needs_model for score, _ in missing)
     with shared.base(recipe) as base:
         pipe = None
         if draws and plan.final is not None:

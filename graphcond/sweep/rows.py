@@ -6,7 +6,6 @@ the row would give again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from graphcond.recipe import Recipe, load_recipe
 from graphcond.recipe.load import parse_recipe
 from graphcond.saving.model_folder import MANIFEST
 from graphcond.sweep import scores
-from graphcond.sweep.config import RowConfig, Settings, SweepConfig
+from graphcond.sweep.config import RowConfig, Settings, SweepConfig, folder_name
 from graphcond.sweep.exam import Shared
 from graphcond.sweep.record import read_scored
 from graphcond.sweep.scores.base import Scored
@@ -56,6 +55,7 @@ class Row:
         seed: the seed.
         labels: by axis (``row``, or a path of the grid) the name of the value there.
         recipe: resolved.
+        examined: the recipe with which it is scored, where that is another one.
     """
 
     name: str
@@ -63,6 +63,12 @@ class Row:
     seed: int
     labels: Mapping[str, str]
     recipe: Recipe
+    examined: Recipe | None = None
+
+    @property
+    def scored_as(self) -> Recipe:
+        """The recipe with which it is scored."""
+        return self.examined or self.recipe
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
                 name = f"{group}, seed {seed}" if len(config.seeds) > 1 else group
                 if name in found:
                     raise InputError(f"two rows are named '{name}'", place=place, remedy="rename one")
-                found[name] = Row(name, group, seed, labels, recipe)
+                found[name] = Row(name, group, seed, labels, recipe, _examined(recipe, config.exam, place))
     known = {name for row in found.values() for name in (row.group, row.labels.get(ROW, row.group))}
     if config.reference is not None and config.reference not in known:
         remedy = did_you_mean(config.reference, known)
@@ -183,9 +189,16 @@ def redrawn(model: Recipe, settings: Settings) -> Recipe:
         if _trained(recipe, section) != _trained(model, section):
             raise InputError(
                 f"the model is trained with another '{section}'",
-                remedy="change samplers, data or guidance only, or name a recipe in place of the model",
+                remedy="change samplers, data or guidance only; anything else needs a training",
             )
     return recipe
+
+
+def _examined(recipe: Recipe, exam: Settings, place: Path) -> Recipe | None:
+    try:
+        return redrawn(recipe, exam) if exam else None
+    except InputError as error:
+        raise InputError(error.problem, place=f"{place}: exam", remedy=error.remedy) from error
 
 
 def _trained(recipe: Recipe, section: str) -> Any:
@@ -234,6 +247,9 @@ def plan_rows(
     for row in rows:
         try:
             data = shared.data_identity(row.recipe.data)
+            exam = []
+            if row.examined is not None:
+                exam = [recipe_identity(row.examined, shared.data_identity(row.examined.data))]
         except InputError as error:
             raise InputError(
                 f"{error.place}: {error.problem}", place=f"row '{row.name}'", remedy=error.remedy
@@ -245,12 +261,11 @@ def plan_rows(
                 place=f"sweep '{config.name}'",
                 remedy="remove one, or change a setting",
             )
-        readable = re.sub(r"[^\w=.+-]+", "-", row.name).strip("-.")[:80] or "row"
-        folder = out / (RUNS if trains else ROWS) / f"{readable}-{key[:8]}"
+        folder = out / (RUNS if trains else ROWS) / f"{folder_name(row.name)}-{key[:8]}"
         places = tuple(
             folder
             / SCORES
-            / f"{number:02d}-{score.kind}-{fingerprint(key, score.model_dump_json(), *measured)[:8]}"
+            / f"{number:02d}-{score.kind}-{fingerprint(key, score.model_dump_json(), *measured, *exam)[:8]}"
             for number, score in enumerate(config.scores)
         )
         found[key] = RowPlan(row, folder, trains, RunFolder(folder).final if trains else model, places)

@@ -14,7 +14,7 @@ from graphcond.adapters.config import PromptTokenConfig
 from graphcond.bases import StableDiffusionConfig
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders.config import SentenceConfig
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.recipe.checks import check_base, check_signal
 from graphcond.signals import Alignment, GraphTokens
 from tests.builders import small_base
@@ -79,21 +79,52 @@ def in_boxes(base, *boxes: list[float], boxed: bool = True) -> GraphTokens:
 def test_a_token_counts_as_much_as_its_box_covers(base) -> None:
     given, injector = inputs(base), PromptTokenInjector(visible="in_boxes")
     length = given.context.shape[1]
-    signal = in_boxes(base, [0.0, 0.0, 0.5, 1.0], [0.25, 0.5, 1.0, 0.75])
+    signal = in_boxes(base, [0.0, 0.0, 0.5, 1.0], [0.625, 0.5, 1.0, 0.75])
     weight = injector.apply(given, signal, 0.5).context_weight
     assert weight.shape == (2, length + 2, 8, 8)
     assert weight[:, :length].unique().tolist() == [1]
     assert (weight[0, length, :, :4] == 0.5).all()
     assert weight[0, length, :, 4:].abs().max() == 0
-    assert weight[0, length + 1].nonzero().amin(0).tolist() == [4, 2]
+    assert weight[0, length + 1].nonzero().amin(0).tolist() == [4, 5]
     assert weight[0, length + 1].nonzero().amax(0).tolist() == [5, 7]
+
+
+def test_small_boxes_win_over_large_ones_that_contain_them(base) -> None:
+    """A box of 16 cells, one of 4 within it, and a token that is hidden in the same place."""
+    signal = in_boxes(base, [0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.25, 0.25], [0.0, 0.0, 0.25, 0.25])
+    signal.present[:, 2] = False
+    given = inputs(base)
+    weight = PromptTokenInjector(visible="in_boxes").apply(given, signal).context_weight
+    large, small, hidden = weight[0, given.context.shape[1] :]
+    assert torch.allclose(small[:2, :2] / large[:2, :2], torch.tensor(4.0))
+    assert torch.allclose((small + large)[:2, :2], torch.tensor(2.0)), "together, as much as both cover"
+    assert (large[:4, :4].flatten()[2:4] == 1).all()
+    assert hidden.abs().max() == 0
+
+
+def test_words_without_a_box_count_as_before(base) -> None:
+    boxes = [0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.25, 0.25], [0.0, 0.0, 0.0, 0.0]
+    signal = in_boxes(base, *boxes)
+    signal.boxed[:, 2] = False
+    given = inputs(base)
+    weight = PromptTokenInjector(visible="in_boxes").apply(given, signal).context_weight
+    assert weight[:, given.context.shape[1] + 2].unique().tolist() == [1]
+
+
+def test_missing_boxes_are_said_once(base) -> None:
+    injector, signal = PromptTokenInjector(visible="in_boxes"), in_boxes(base, [0.0] * 4, boxed=False)
+    with pytest.warns(Notice, match="visible is 'in_boxes', and the objects have no boxes") as said:
+        _ = [injector.apply(inputs(base), signal) for _ in range(2)]
+    assert len(said) == 1
 
 
 @torch.no_grad()
 def test_tokens_without_boxes_are_seen_everywhere(base) -> None:
     given, signal = inputs(base), in_boxes(base, [0.1, 0.1, 0.2, 0.2], boxed=False)
-    shown = base.denoise(PromptTokenInjector(visible="in_boxes").apply(given, signal))
-    assert torch.allclose(shown, base.denoise(PromptTokenInjector().apply(given, signal)), atol=1e-5)
+    with pytest.warns(Notice, match="have no boxes"):
+        seen = PromptTokenInjector(visible="in_boxes").apply(given, signal)
+    everywhere = PromptTokenInjector().apply(given, signal)
+    assert torch.allclose(base.denoise(seen), base.denoise(everywhere), atol=1e-5)
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ def test_objects_are_compared_one_to_one(eye: str, oracle: str, counts: list[lis
 
 def test_every_picture_has_labels_of_the_world() -> None:
     told = labels()
-    assert len(told) == len(pictures()) == 50
+    assert len(told) == len(pictures()) == 90
     for one in (one for picture in told for one in picture):
         assert one.colors <= set(COLORS)
         assert one.shapes <= {*SHAPES, "?"}

@@ -152,7 +152,10 @@ def test_settings_and_seeds_of_every_row(
     small(
         "scenes", "--out", tmp_path, "--seeds", "0, 2", "--set", "data.scenes=60", "--set", "training.steps=2"
     )
-    (config,) = seen
+    small("scenes", "--out", tmp_path, "--exam", "data.difficulty=hard", "--exam", "data.scenes=80")
+    config, exam = seen
+    assert exam.exam == {"data.difficulty": "hard", "data.scenes": 80}
+    assert [score.kind for score in exam.scores] == ["evaluation"]
     assert config.seeds == (0, 2)
     assert (config.set["data.scenes"], config.set["training.steps"]) == (60, 2)
     assert config.set["training.batch_size"] == 2, "what the sweep itself sets stays"
@@ -164,6 +167,9 @@ def test_settings_and_seeds_of_every_row(
         (["--seeds", "0,x"], "--seeds: expected numbers with commas between, got 'x'"),
         (["--seeds", ""], "--seeds: expected numbers"),
         (["--set", "data"], "--set: 'data' is not an assignment"),
+        (["--exam", "data"], "--exam: 'data' is not an assignment"),
+        (["--exam", "data.difficulty=easy"], "exam: data.difficulty: expected 'plain' or 'hard'"),
+        (["--exam", "training.steps=4"], "nothing is trained for an exam"),
     ],
 )
 def test_nonsense_as_seeds_or_settings(options: list[str], message: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from graphcond.bases import StableDiffusionBase
-from graphcond.errors import Notice
+from graphcond.errors import InputError, Notice
 from graphcond.io.fingerprint import weights_sketch
 from graphcond.model import GraphModel
 from graphcond.saving.base_weights import recorded, warn_of_other_weights
@@ -57,6 +57,32 @@ def test_other_weights_are_named_with_a_remedy(saved: Path, sd_folder: Path, par
     assert notice.startswith(f"{saved}: the model was trained over a base with another ")
     assert name in notice
     assert "--base" in notice
+
+
+def test_weights_that_do_not_fit_another_base_are_one_error(sd_folder: Path, tmp_path: Path) -> None:
+    """A ControlNet copies its base, so it fits none whose latents have other channels."""
+    scene = {
+        "name": "scene",
+        "sampler": {"kind": "scene_triples"},
+        "encoder": {"kind": "layout"},
+        "injector": {"kind": "controlnet"},
+    }
+    data = {"kind": "world", "world": "scenes"}
+    small_model(sd_folder, conditions=[scene], data=data).save_pretrained(tmp_path / "model")
+    wider = Path(shutil.copytree(sd_folder, tmp_path / "wider"))
+    base = small_base(sd_folder)
+    for part, channels in {
+        "unet": {"in_channels": 7, "out_channels": 7},
+        "vae": {"latent_channels": 7},
+    }.items():
+        network = getattr(base, part)
+        type(network).from_config({**network.config, **channels}).save_pretrained(wider / part)
+    with pytest.raises(InputError) as caught:
+        GraphModel.from_pretrained(tmp_path / "model", base=wider)
+    text = str(caught.value)
+    assert "injector.safetensors: weights do not fit: 'controlnet." in text
+    assert "; the model was trained over a base with another denoiser and another autoencoder" in text
+    assert "Open it over its own base (--base" in text
 
 
 def test_a_model_without_fingerprints_opens_silently_over_a_base_of_the_user(

@@ -165,3 +165,28 @@ def test_a_row_follows_from_a_clip_of_the_package(tmp_path: Path, monkeypatch: p
         (tmp_path / "model.safetensors").write_bytes(content)
         found.add(recipe_identity(recipe, "data"))
     assert len(found) == 2
+
+
+def test_an_exam_changes_what_rows_are_scored_with(values: dict[str, Any]) -> None:
+    plain, examined = resolved(values)[0], resolved(values | {"exam": {"data.noise": 0.6}})[0]
+    assert plain.scored_as is plain.recipe
+    assert examined.recipe == plain.recipe
+    assert (examined.recipe.data.noise, examined.scored_as.data.noise) == (plain.recipe.data.noise, 0.6)
+    config = parse_sweep(values | {"exam": {"data.noise": 0.6}})
+    assert config.tables(Path("out")) == Path("out/exams/data.noise=0.6")
+    assert parse_sweep(values).tables(Path("out")) == Path("out")
+
+
+@pytest.mark.parametrize(
+    ("exam", "problem"),
+    [
+        ({"lora.rank": 2}, "exam: the model is trained with another 'lora'"),
+        ({"data.noize": 0.6}, "exam: .*unknown key"),
+        ({"training.steps": 3}, "exam.training.steps: nothing is trained for an exam"),
+    ],
+)
+def test_an_exam_that_would_need_a_training(
+    exam: dict[str, Any], problem: str, values: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=problem):
+        resolved(values | {"exam": exam})

@@ -77,6 +77,32 @@ def test_a_second_call_finds_everything(
     assert "no difference shown" in text
 
 
+def test_an_exam_finds_the_trained_rows(
+    values: dict[str, Any],
+    sweep: Callable[..., SweepState],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values |= {"rows": values["rows"][:1], "pictures": {"count": 2}}
+    plain = sweep(values)
+    table = (tmp_path / "out" / "table.md").read_bytes()
+    monkeypatch.setattr(engine, "train_row", None)
+    values |= {"exam": {"data.seed": 5}}
+    examined = sweep(values)
+    figures = [
+        {key: ones[0].targets for key, ones in state.results.groups[0].figures.items()}
+        for state in (plain, examined)
+        if state.results is not None
+    ]
+    assert figures[0].keys() == figures[1].keys()
+    assert all(figures[0][key] != figures[1][key] for key in figures[0])
+    assert not examined.left_over
+    assert (tmp_path / "out" / "table.md").read_bytes() == table
+    assert "pictures.png" in contents(tmp_path / "out" / "exams" / "data.seed=5", "*")
+    monkeypatch.setattr(engine, "score_row", None)
+    sweep(values)
+
+
 def test_a_stopped_sweep_goes_on_to_the_same_bytes(
     values: dict[str, Any],
     sweep: Callable[..., SweepState],
