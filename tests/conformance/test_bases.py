@@ -47,7 +47,7 @@ CPU = torch.device("cpu")
 FEATURE_WIDTH = 10
 LONG = "a star " * 100
 ALLOWED = [(row, kind) for row in BASE_ROWS for kind in INJECTOR_ROWS if BASE_ROWS[row].allows(kind)]
-REFUSED = [(row, kind) for row in BASE_ROWS for kind in INJECTOR_ROWS if not BASE_ROWS[row].allows(kind)]
+REFUSED = [(row, kind) for row in BASE_ROWS for kind in INJECTORS if not BASE_ROWS[row].allows(kind)]
 each_base = pytest.mark.parametrize("row", BASE_ROWS)
 each_pair = pytest.mark.parametrize(("row", "kind"), ALLOWED)
 
