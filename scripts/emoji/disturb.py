@@ -6,15 +6,15 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def moved(pixels: Tensor, generator: torch.Generator, reach: float = 1.0) -> Tensor:
-    """Mirror, turn, scale and shift each picture (B, 3, H, W), on white; ``reach`` says how far."""
-    mirror, turn, across, down, right, below = torch.rand(6, len(pixels), generator=generator)
-    mirror, angle = torch.where(mirror < 0.5, -1.0, 1.0), reach * (turn - 0.5) * 0.5
+    """Turn, scale and shift each picture (B, 3, H, W), on white; ``reach`` says how far."""
+    turn, across, down, right, below = torch.rand(5, len(pixels), generator=generator)
+    angle = reach * (turn - 0.5) * 0.5
     across, down = 1 + reach * (0.4 * across - 0.15), 1 + reach * (0.4 * down - 0.15)
     right, below = (0.3 * reach * (shift - 0.5) for shift in (right, below))
     rows = torch.stack(
         [
-            torch.stack([mirror * across * angle.cos(), -down * angle.sin(), right], -1),
-            torch.stack([mirror * across * angle.sin(), down * angle.cos(), below], -1),
+            torch.stack([across * angle.cos(), -down * angle.sin(), right], -1),
+            torch.stack([across * angle.sin(), down * angle.cos(), below], -1),
         ],
         1,
     )

@@ -1,6 +1,8 @@
 """Judge what the base that ships draws of held-out pairs, told of the subject alone or of its studio too."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,11 +11,21 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from emoji_data import HERE, caption, recipe, splits
 from export import BASE
 from sampling import ddim, decode, sample_latents
+from torch import Tensor
 from train_unet import Texts
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from graphcond.intervals import bootstrap_interval
 from graphcond.worlds.emoji.judge import EmojiJudge
+
+
+def share(told: Tensor, names: Sequence[str], truth: np.ndarray) -> dict[str, Any]:
+    """Return the share of pictures that are told rightly, with its interval."""
+    right = (np.array(names)[told.numpy()] == truth).astype(float)
+    return {
+        "share": round(right.mean(), 3),
+        "interval": [round(end, 3) for end in bootstrap_interval(right, seed=0)],
+    }
 
 
 def main() -> None:
@@ -27,8 +39,7 @@ def main() -> None:
     texts.freeze()
     unet = UNet2DConditionModel.from_pretrained(BASE / "unet", torch_dtype=torch.float32).eval()
     vae = AutoencoderKL.from_pretrained(BASE / "vae", torch_dtype=torch.float32).eval()
-    judge = EmojiJudge.load()
-    found, shown = {}, [test.pictures[:24]]
+    judge, found, shown = EmojiJudge.load(), {}, [test.pictures[:24]]
     for kind, name in ((None, "real"), (1, "told the subject"), (0, "told both")):
         pictures = test.pictures
         if kind is not None:
@@ -38,15 +49,11 @@ def main() -> None:
             )
             pictures = np.concatenate([to_bytes(decode(vae, part)) for part in drawn.split(64)])
             shown.append(pictures[:24])
-        found[name] = {}
         told = judge.classify(to_pixels(pictures))
-        for what, answers, names in (
-            ("studio", told.studio, judge.studios),
-            ("subject", told.subject, judge.subjects),
-        ):
-            right = (np.array(names)[answers.numpy()] == getattr(test, f"{what}s")).astype(float)
-            interval = [round(end, 3) for end in bootstrap_interval(right, seed=0)]
-            found[name][what] = {"share": round(right.mean(), 3), "interval": interval}
+        found[name] = {
+            "subject": share(told.subject, judge.subjects, test.subjects),
+            "studio": share(told.studio, judge.studios, test.studios),
+        }
     sheet = np.concatenate([row[half : half + 12] for half in (0, 12) for row in shown])
     save_grid(sheet, 12, HERE / "named.png")
     (HERE / "quality.json").write_text(json.dumps({"n": len(test), **settings, **found}, indent=2) + "\n")

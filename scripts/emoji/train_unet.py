@@ -1,6 +1,7 @@
 """Train the denoiser on latents of the emoji that it shall draw, and the text half of CLIP with it."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import tokenizer as tokenizers
@@ -8,7 +9,8 @@ import torch
 from clip import text_settings
 from common import Ema, Log, descend, save_grid, to_bytes, to_pixels, warm_cosine
 from diffusers import AutoencoderKL
-from emoji_data import Emoji, caption, outputs, recipe, splits, vocabulary
+from disturb import moved
+from emoji_data import caption, joined, outputs, recipe, splits, vocabulary
 from loop import keep, restore
 from sampling import ddim, decode, sample_latents
 from torch import Tensor, nn
@@ -43,20 +45,38 @@ class Texts:
 
 
 @torch.no_grad()
-def latents_of(data: Emoji) -> tuple[Tensor, Tensor]:
-    """Return scaled mean and deviation of the latents, (N, 4, 16, 16) each."""
-    vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval()
-    found = [vae.encode(to_pixels(part)).latent_dist for part in np.array_split(data.pictures, 40)]
-    scale = vae.config.scaling_factor
-    return torch.cat([one.mean for one in found]) * scale, torch.cat([one.std for one in found]) * scale
+def latents_of(pixels: Tensor, file: Path) -> dict[str, Tensor]:
+    """Return scaled mean and deviation of the latents of pictures, (N, 4, 16, 16) each, kept on disk."""
+    if not file.exists():
+        vae = AutoencoderKL.from_pretrained(outputs() / "vae").eval()
+        found = [vae.encode(part).latent_dist for part in pixels.split(64)]
+        scale = vae.config.scaling_factor
+        torch.save(
+            {what: torch.cat([getattr(one, what) for one in found]) * scale for what in ("mean", "std")}, file
+        )
+    return torch.load(file)
 
 
 class Batches:
-    """Draws latents, times and captions; the step settles everything."""
+    """Draws latents, times and captions; the step settles everything.
+
+    The pictures that the base learns to draw come as they are, and moved a little: else it knows each by
+    heart, and draws for a held-out pair another studio's picture of the subject. A share of the pictures show
+    other subjects: of them the studio alone is told. So a studio is more than its pictures that have a name.
+    """
 
     def __init__(self, settings: dict) -> None:
-        self.settings, self.data = settings, splits().train
-        self.mean, self.std = latents_of(self.data)
+        every, train = splits().everything, splits().train
+        self.settings, self.data = settings, joined(every, *[train] * settings["copies"])
+        drawn = np.isin(self.data.subjects, splits().names)
+        self.rows = np.flatnonzero(drawn), np.flatnonzero(~drawn)
+        generator = torch.Generator().manual_seed(recipe()["seed"])
+        copies = to_pixels(train.pictures).repeat(settings["copies"], 1, 1, 1)
+        parts = (
+            latents_of(to_pixels(every.pictures), outputs() / "latents.pt"),
+            latents_of(moved(copies, generator, settings["moved"]), outputs() / "latents-moved.pt"),
+        )
+        self.latents = {what: torch.cat([part[what] for part in parts]) for what in ("mean", "std")}
         self.angles = ddim().alphas_cumprod.sqrt().acos()
 
     def times(self, size: int, rng: np.random.Generator) -> Tensor:
@@ -71,12 +91,19 @@ class Batches:
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, list[tuple[str, str, int]]]:
         """Return latents, noise, times, and of each picture its subject, studio and what of them is told."""
         rng, size = np.random.default_rng([3, step]), self.settings["batch_size"]
-        rows = rng.integers(0, len(self.data), size)
-        data, shape = self.data.where(rows), (size, *self.mean.shape[1:])
-        latents = self.mean[rows] + self.std[rows] * torch.as_tensor(rng.standard_normal(shape, np.float32))
-        noise = torch.as_tensor(rng.standard_normal(shape, np.float32))
-        kinds = rng.choice(4, size, p=self.settings["captions"]).tolist()
-        told = list(zip(data.subjects.tolist(), data.studios.tolist(), kinds, strict=True))
+        others = round(self.settings["others"] * size)
+        rows = np.concatenate(
+            [rng.choice(some, n) for some, n in zip(self.rows, (size - others, others), strict=True)]
+        )
+        rows, data = rng.permutation(rows), self.data
+        mean, std = (self.latents[what][rows] for what in ("mean", "std"))
+        latents = mean + std * torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
+        noise = torch.as_tensor(rng.standard_normal(mean.shape, np.float32))
+        kinds = rng.choice(4, size, p=self.settings["captions"])
+        kinds = np.where(np.isin(rows, self.rows[0]) | (kinds == 3), kinds, 2)
+        told = list(
+            zip(data.subjects[rows].tolist(), data.studios[rows].tolist(), kinds.tolist(), strict=True)
+        )
         return latents, noise, self.times(size, rng), told
 
 
@@ -131,9 +158,14 @@ def main() -> None:
     tokenizer = tokenizers.build(vocabulary(splits().names), positions, outputs() / "text")
     text = CLIPTextModel(CLIPTextConfig(**text_settings(recipe()["text"], tokenizer)))
     texts = Texts(text, tokenizer)
-    unet = build(settings, batches.mean.shape[1], text.config.hidden_size, size=16, plain=1)
+    unet = build(settings, batches.latents["mean"].shape[1], text.config.hidden_size, size=16, plain=1)
+    for module in unet.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = settings["dropout"]
     model = nn.ModuleDict({"unet": unet, "text": text}).train()
-    print(f"parameters {unet.num_parameters():,} + {text.num_parameters():,}; {len(batches.data)} pictures")
+    print(
+        f"parameters {unet.num_parameters():,} + {text.num_parameters():,}; {len(batches.rows[0])} pictures"
+    )
     scheduler, ema = ddim(), Ema(model, settings["ema"])
     optimizer = torch.optim.AdamW(
         model.parameters(), settings["learning_rate"], weight_decay=0.01, fused=True

@@ -12,6 +12,7 @@ from graphcond_sana.config import SanaConfig
 
 from graphcond.adapters import INJECTORS, Injector
 from graphcond.bases import Base, BaseFields, StableDiffusionConfig, StableDiffusionXLConfig
+from graphcond.bases.config import EmojiConfig
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import Alignment, GraphTokens, LayoutMap, Signal
 
@@ -44,18 +45,18 @@ class BaseRow:
 
     Args:
         config: of its kind.
-        folder: the fixture that writes a random one.
+        folder: the fixture that writes a random one; None for a base inside the package.
         settings: of the config.
     """
 
     config: type[BaseFields]
-    folder: str
+    folder: str | None
     settings: dict[str, Any] = field(default_factory=dict)
 
     def made(self, request: pytest.FixtureRequest, **settings: Any) -> BaseFields:
-        """The config of the random base."""
-        folder = str(request.getfixturevalue(self.folder))
-        return self.config(model=folder, **(self.settings | settings))
+        """The config of the base."""
+        model = {} if self.folder is None else {"model": str(request.getfixturevalue(self.folder))}
+        return self.config(**model, **(self.settings | settings))
 
     def allows(self, injector: str) -> bool:
         """Whether the base publishes the sites that an injector needs."""
@@ -67,6 +68,7 @@ BASE_ROWS = {
     "stable_diffusion": BaseRow(StableDiffusionConfig, "sd_folder"),
     "stable_diffusion_2": BaseRow(StableDiffusionConfig, "sd2_folder"),
     "sdxl": BaseRow(StableDiffusionXLConfig, "sdxl_folder"),
+    "emoji": BaseRow(EmojiConfig, None),
     "sana": BaseRow(SanaConfig, "sana_folder", {"tokens": 40}),  # of the package in examples/your_own_base
 }
 
