@@ -26,6 +26,8 @@ from graphcond.io.tensors import check_weights
 from graphcond.signals import LayoutMap, Signal
 
 DEFAULT = ControlNetConfig.model_construct()
+HINT_WIDTHS = (16, 32, 96, 256)
+"""Channels of a released ControlNet's embedding of pictures; each after the first halves their size."""
 
 
 class LayoutEmbedding(nn.Module):
@@ -141,8 +143,11 @@ class ControlNetInjector(Injector[LayoutMap]):
             )
         embedding: Callable[[int], nn.Module] = partial(LayoutEmbedding, width)
         if self.hint == "picture":
-            embedding = partial(ControlNetConditioningEmbedding, conditioning_channels=width)
             self._pixels = base.facts.pixels_per_latent
+            widths = HINT_WIDTHS[: self._pixels.bit_length()]
+            embedding = partial(
+                ControlNetConditioningEmbedding, conditioning_channels=width, block_out_channels=widths
+            )
         copy = base.copy_encoder(embedding)
         if self.controlnet is None:
             self.controlnet = copy
