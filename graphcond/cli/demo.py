@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for pictures, model and report.")] = Path("outputs/demo"),
-    world: Annotated[str, typer.Option(help="What is drawn: art (paintings) or emoji.")] = "art",
+    world: Annotated[
+        str | None, typer.Option(help="Its pictures: art (paintings) or emoji; paintings unless given.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the world, the training and the noise.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A minute, not several; worse pictures.")] = False,
     device: Device = None,
@@ -31,8 +33,11 @@ def demo(
     Example: graphcond demo --out outputs/demo
     """
     from graphcond.demo import run_demo
+    from graphcond.demo.worlds import DEFAULT
 
-    report = run_demo(out, world=world, seed=seed, quick=quick, device=device, console=console(stderr=True))
+    report = run_demo(
+        out, world=world or DEFAULT, seed=seed, quick=quick, device=device, console=console(stderr=True)
+    )
     if as_json:
         say(json.dumps(json.loads((out / "report.json").read_text(encoding="utf-8"))))
     else:

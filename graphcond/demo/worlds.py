@@ -108,8 +108,17 @@ WORLDS = MappingProxyType(
             title="The prompt names a subject, the graph tells who draws it",
             subtitle="Emoji that the model never saw from their studio. The prompt is the subject alone; the "
             "wrong graph is another studio's. A tick: the judge sees the right studio.",
+            settings=(
+                # PageRank alone: the base's CLIP tells subjects better than studios.
+                "conditions.neighbors.sampler={kind: ppr}",
+                "conditions.neighbors.encoder.tokens_per_neighbor=3",
+                "training.learning_rate=1.0e-3",
+                "guidance={text: 2.5, graph: {neighbors: 5.0}}",
+            ),
             full=DemoSize(held_out=163, unseen=120),
             rows=12,
+            scales=(0.0, 1.0, 2.0, 5.0, 8.0),
+            steps=12,
             mixes=False,
         ),
     }
