@@ -63,9 +63,10 @@ def write_base(folder: Path, *, vae: Path, unet: Path, clip: Path) -> None:
 
 def strip_paths(folder: Path) -> None:
     """Drop where a part was loaded from: it means nothing elsewhere."""
-    for path in folder.rglob("*.json"):
+    for path in folder.rglob("config.json"):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
+        parts = [content, *(part for part in content.values() if isinstance(part, dict))]  # a CLIP has halves
+        if [part for part in parts if part.pop("_name_or_path", None) is not None]:
             path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -21,6 +21,14 @@ def test_every_folder_belongs_to_a_kind() -> None:
     assert set(packaged_bases()) == set(PACKAGED) <= set(BASES)
 
 
+@pytest.mark.parametrize("name", sorted(PACKAGED))
+def test_what_ships_does_not_name_the_machine_that_made_it(name: str) -> None:
+    files = [*PACKAGED[name].rglob("*config.json"), *PACKAGED[name].rglob("model_index.json")]
+    assert len(files) > 5
+    for file in files:
+        assert '_path": "/' not in file.read_text(encoding="utf-8"), file
+
+
 def test_emoji_swaps_base_features_and_data() -> None:
     recipe = load_recipe("instructg2i", base="emoji")
     assert (recipe.base.kind, recipe.data.kind) == ("emoji", "world")
