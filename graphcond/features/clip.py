@@ -27,6 +27,7 @@ from graphcond.io.pictures import to_rgb
 Item = TypeVar("Item")
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """A network that makes embeddings. Any object with these members is accepted."""
 

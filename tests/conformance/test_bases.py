@@ -383,7 +383,7 @@ def test_training_lowers_the_loss_and_leaves_the_base(base: Base, kind: str) -> 
     lora = None if conditions else injector
     model = GraphModel(base, conditions, feature_width=FEATURE_WIDTH, lora=lora)
     trained = [p for group in model.trainable_parameters().values() for p in group.values()]
-    optimizer = torch.optim.Adam(trained, lr=1e-2)
+    optimizer = torch.optim.Adam(trained, lr=3e-3)
     latents, noise = torch.randn(2, 2, base.facts.latent_channels, HEIGHT, WIDTH)
     losses = []
     for _ in range(5):
