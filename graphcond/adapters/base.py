@@ -33,6 +33,28 @@ def key_of(site: str) -> str:
     return site.replace(".", "/")
 
 
+def parameters_of(layers: nn.ModuleDict) -> dict[str, nn.Parameter]:
+    """The parameters of layers whose keys are from `key_of`, by the names of the modules."""
+    return {name.replace("/", "."): parameter for name, parameter in layers.named_parameters()}
+
+
+def kept_layers(kept: nn.ModuleDict, made: nn.ModuleDict, place: str) -> nn.ModuleDict:
+    """The layers of an earlier injection, if there are any, else the new ones.
+
+    Args:
+        kept: of an earlier injection, perhaps into another base; empty before the first.
+        made: for the widths of the base.
+        place: for the error.
+
+    Raises:
+        InputError: those that are kept were made for a base of other widths.
+    """
+    if not kept:
+        return made
+    check_widths(kept, made, place)
+    return kept
+
+
 def check_widths(kept: nn.Module, made: nn.Module, place: str) -> None:
     """Check that layers of an earlier injection fit a base for which ``made`` are new ones.
 

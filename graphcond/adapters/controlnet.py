@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import ControlNetConfig, Hint
+from graphcond.adapters.layouts import known_width, resized, with_residuals
 from graphcond.bases.base import Base
 from graphcond.bases.loading import load_released
 from graphcond.config import checked
@@ -50,36 +50,6 @@ class LayoutEmbedding(nn.Module):
         """The addition, as large as ``layout``."""
         embedded: Tensor = self.conv_out(F.silu(self.conv(F.silu(self.conv_in(layout)))))
         return embedded
-
-
-def resized(
-    signal: LayoutMap, size: tuple[int, int], width: int | None, place: str
-) -> Float[Tensor, "b c height width"]:
-    """The features of a layout at another size, 0 where it is absent.
-
-    Raises:
-        InputError: it has another number of channels than ``width``.
-    """
-    features = signal.features.masked_fill(~signal.present[:, None, None, None], 0)
-    if features.shape[1] != width:
-        raise InputError(
-            f"layouts have {features.shape[1]} channels, it was made for {width}",
-            place=f"{place}.layout_width",
-            remedy="build it with the width of the encoder's layouts",
-        )
-    if features.shape[2:] == size:
-        return features
-    smaller = size[0] < features.shape[2] or size[1] < features.shape[3]
-    return F.interpolate(features.float(), size=size, mode="bilinear", antialias=smaller)
-
-
-def with_residuals(inputs: DenoiserInputs, added: Mapping[str, Tensor], signal: LayoutMap) -> DenoiserInputs:
-    """Inputs with residuals on top of those that are there, for the samples that have a layout."""
-    shown, residuals = signal.present[:, None, None, None], dict(inputs.residuals)
-    for site, residual in added.items():
-        residual = torch.where(shown, residual, 0.0)
-        residuals[site] = residuals[site] + residual if site in residuals else residual
-    return replace(inputs, residuals=residuals)
 
 
 NEAR_ZERO = 0.001
@@ -134,13 +104,7 @@ class ControlNetInjector(Injector[LayoutMap]):
         if self._injected:
             raise RuntimeError("ControlNet is injected already; eject it first")
         base.required_sites("encoder_level")
-        width = self.layout_width
-        if width is None:
-            raise InputError(
-                "the number of channels of the layouts is not known",
-                place="controlnet.layout_width",
-                remedy="give it the width of the encoder's layouts",
-            )
+        width = known_width(self.layout_width, "controlnet")
         embedding: Callable[[int], nn.Module] = partial(LayoutEmbedding, width)
         if self.hint == "picture":
             self._pixels = base.facts.pixels_per_latent

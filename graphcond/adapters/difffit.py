@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +11,10 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, check_widths, key_of
-from graphcond.adapters.layer_changes import LayerChanges, without_hooks
+from graphcond.adapters.base import kept_layers, key_of
+from graphcond.adapters.layer_changes import LayerUpdate, own_modules, without_hooks
 from graphcond.bases.base import Base
-from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
-from graphcond.signals import Signal
 
 
 class Shift(nn.Module):
@@ -50,7 +48,7 @@ class Shift(nn.Module):
         return values if self.channels_last else values.view(-1, *[1] * (output.ndim - 2))
 
 
-class DiffFitInjector(Injector[Signal]):
+class DiffFitInjector(LayerUpdate):
     """Trains biases and the weights of norms in the denoiser, and a scale for each block.
 
     It reads no signal: its update is the same for every graph. What changes is kept beside the denoiser, and
@@ -58,12 +56,9 @@ class DiffFitInjector(Injector[Signal]):
     feed-forward parts of diffusers; their scale, 1 at the start, multiplies what they add to the features.
     """
 
-    reads: ClassVar[type[Signal] | None] = None
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("DiffFit")
         self.layers = nn.ModuleDict()
-        self._changes = LayerChanges("DiffFit")
 
     def inject(self, base: Base) -> None:
         """Make the changes, float32, for the layers of ``base`` and hook them in.
@@ -83,28 +78,11 @@ class DiffFitInjector(Injector[Signal]):
             raise InputError(
                 "the denoiser has no biases, norms or blocks", place="difffit", remedy="use another injector"
             )
-        if not self.layers:
-            self.layers = made
-        else:
-            check_widths(self.layers, made, "difffit")
+        self.layers = kept_layers(self.layers, made, "difffit")
         self.to(device=base.device, dtype=torch.float32)
         for name, (layer, _) in layers.items():
             shift = cast(Shift, self.layers[key_of(name)])
             self._changes.attach(layer, partial(shift, without_hooks(layer)))
-
-    def eject(self) -> None:
-        """Take the hooks away; the changes stay here."""
-        self._changes.detach()
-
-    def apply(  # type: ignore[override]
-        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
-    ) -> DenoiserInputs:
-        """Inputs with which the changes act ``scale`` times.
-
-        Raises:
-            RuntimeError: not injected.
-        """
-        return self._changes.shown(inputs, scale)
 
 
 def _layers(denoiser: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
@@ -116,11 +94,11 @@ def _layers(denoiser: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
         elif isinstance(module, FeedForward):
             ends.add(getattr(module.net[-1], "base_layer", module.net[-1]))
     found = {}
-    for name, module in denoiser.named_modules():
+    for name, module in own_modules(denoiser).items():
         changes = isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm)
         norm = isinstance(module, nn.LayerNorm | nn.GroupNorm) and module.weight is not None
-        if changes and "lora_" not in name and (norm or module.bias is not None or module in ends):
-            found[name.replace(".base_layer", "")] = (module, module in ends)
+        if changes and (norm or module.bias is not None or module in ends):
+            found[name] = (module, module in ends)
     return found
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, check_widths
+from graphcond.adapters.base import kept_layers
 from graphcond.adapters.config import Activation, HypernetworkConfig
-from graphcond.adapters.layer_changes import LayerChanges
+from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.config import checked
-from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.released import method_of, read_released
 from graphcond.io.tensors import check_weights
-from graphcond.signals import Signal
 
 DEFAULT = HypernetworkConfig.model_construct()
 
@@ -54,7 +52,7 @@ class Small(nn.Module):
 
 
 @checked(HypernetworkConfig)
-class HypernetworkInjector(Injector[Signal]):
+class HypernetworkInjector(LayerUpdate):
     """Keys and values read x + MLP_k(x) and x + MLP_v(x) in place of the tokens x.
 
     It reads no signal: its update is the same for every graph. There is one pair of networks for each width
@@ -68,8 +66,6 @@ class HypernetworkInjector(Injector[Signal]):
         init: a file for `load_init` to read.
     """
 
-    reads: ClassVar[type[Signal] | None] = None
-
     def __init__(
         self,
         *,
@@ -77,10 +73,9 @@ class HypernetworkInjector(Injector[Signal]):
         activation: Activation = DEFAULT.activation,
         init: str | Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__("the hypernetwork")
         self.widths, self.activation, self.init = widths, activation, init
         self.networks = nn.ModuleDict()
-        self._changes = LayerChanges("the hypernetwork")
 
     def inject(self, base: Base) -> None:
         """Make the networks, float32, for the widths of ``base`` and hook them in.
@@ -95,9 +90,9 @@ class HypernetworkInjector(Injector[Signal]):
         self._changes.check_new()
         sites = base.required_sites("cross_attention")
         layers = {
-            name.replace(".base_layer", ""): module
-            for name, module in base.denoiser.named_modules()
-            if isinstance(module, nn.Linear) and name.removesuffix(".base_layer").endswith((".to_k", ".to_v"))
+            name: module
+            for name, module in own_modules(base.denoiser).items()
+            if isinstance(module, nn.Linear) and name.endswith((".to_k", ".to_v"))
         }
         read = {name: module.in_features for name, module in layers.items()}
         context = {read[f"{site}.to_k"] for site in sites}
@@ -112,29 +107,12 @@ class HypernetworkInjector(Injector[Signal]):
         made = nn.ModuleDict(
             {f"{width}/{part}": Small(width, self.activation) for width in widths for part in "kv"}
         )
-        if not self.networks:
-            self.networks = made
-        else:
-            check_widths(self.networks, made, "hypernetwork")
+        self.networks = kept_layers(self.networks, made, "hypernetwork")
         self.to(device=base.device, dtype=torch.float32)
         for name, layer in layers.items():
             if read[name] in widths:
                 network = self.networks[f"{read[name]}/{name[-1]}"]
                 self._changes.attach(layer, partial(_changed, network, layer))
-
-    def eject(self) -> None:
-        """Take the hooks away; the networks stay here."""
-        self._changes.detach()
-
-    def apply(  # type: ignore[override]
-        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
-    ) -> DenoiserInputs:
-        """Inputs with which the networks act ``scale`` times.
-
-        Raises:
-            RuntimeError: not injected.
-        """
-        return self._changes.shown(inputs, scale)
 
     def load_init(self) -> None:
         """Read the file named as ``init``, if any; see `load_hypernetwork`."""

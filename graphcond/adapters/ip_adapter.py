@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, check_widths, computed_like, key_of
+from graphcond.adapters.base import Injector, computed_like, kept_layers, key_of
 from graphcond.adapters.config import IPAdapterConfig, Visible
 from graphcond.bases.base import Attachment, Base, Site
 from graphcond.bases.token_weights import bias_of_shares
@@ -121,10 +121,7 @@ class IPAdapterInjector(Injector[GraphTokens]):
                     remedy=did_you_mean(start, {part for name in sites for part in _starts(name)}),
                 )
         made = nn.ModuleDict({key_of(name): _made(site, base) for name, site in sites.items()})
-        if not self.layers:
-            self.layers = made
-        else:
-            check_widths(self.layers, made, "ip_adapter")
+        self.layers = kept_layers(self.layers, made, "ip_adapter")
         self.to(device=base.device, dtype=torch.float32)
         self._attached = [
             site.attach(partial(self._added, site, scales[name]))

@@ -1,4 +1,4 @@
-"""Changes of the outputs of layers, in the calls that show them: for updates that read no signal."""
+"""Changes of the outputs of layers, in the calls that show them, and injectors that are made of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from graphcond.adapters.base import computed_like
+from graphcond.adapters.base import Injector, computed_like
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
+from graphcond.signals import Signal
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From the input and the output of a layer to what is added to the output."""
@@ -80,6 +81,53 @@ class LayerChanges:
             added = change(args[0], output)
         strength = shown.strength.to(added.dtype).view(-1, *(1 for _ in output.shape[1:]))
         return output + (added * strength).to(output.dtype)
+
+
+class LayerUpdate(Injector[Signal]):
+    """An injector that changes the outputs of the base's layers, for every graph alike.
+
+    What it trains is kept beside the denoiser.
+
+    Args:
+        name: of the update, for errors.
+    """
+
+    reads: ClassVar[type[Signal] | None] = None
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._changes = LayerChanges(name)
+
+    def eject(self) -> None:
+        """Take the hooks away; what was trained stays here."""
+        self._changes.detach()
+
+    def apply(  # type: ignore[override]
+        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
+    ) -> DenoiserInputs:
+        """Inputs with which the update acts: what it changes of a layer's output counts ``scale`` times.
+
+        Raises:
+            RuntimeError: not injected.
+        """
+        return self._changes.shown(inputs, scale)
+
+
+def own_modules(denoiser: nn.Module) -> dict[str, nn.Module]:
+    """The modules of the base itself by the base's names, whether or not layers of peft are around them."""
+    wrapped = [name for name, module in denoiser.named_modules() if hasattr(module, "base_layer")]
+
+    def added(name: str) -> bool:
+        return any(
+            name == one or (name.startswith(f"{one}.") and not f"{name}.".startswith(f"{one}.base_layer."))
+            for one in wrapped
+        )
+
+    return {
+        name.replace(".base_layer", ""): module
+        for name, module in denoiser.named_modules()
+        if not added(name)
+    }
 
 
 def without_hooks(layer: nn.Module) -> nn.Module:

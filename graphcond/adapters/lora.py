@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
@@ -19,17 +19,15 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, check_widths, key_of
+from graphcond.adapters.base import kept_layers, key_of, parameters_of
 from graphcond.adapters.config import LoraConfig
-from graphcond.adapters.layer_changes import LayerChanges
+from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
-from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, Notice
 from graphcond.io.released import method_of
 from graphcond.io.strict_json import parse_json
 from graphcond.io.tensors import check_weights, load_tensors, read_metadata, sort_metadata
-from graphcond.signals import Signal
 
 DEFAULT = LoraConfig.model_construct()
 
@@ -44,7 +42,7 @@ ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @checked(LoraConfig)
-class LoraInjector(Injector[Signal]):
+class LoraInjector(LayerUpdate):
     """Low-rank updates of the denoiser: W + (alpha / rank) B A, with B = 0 at the start.
 
     It reads no signal: its update is the same for every graph. Its layers are kept beside the denoiser, and
@@ -62,8 +60,6 @@ class LoraInjector(Injector[Signal]):
         train: False keeps the weights as they were read.
     """
 
-    reads: ClassVar[type[Signal] | None] = None
-
     def __init__(
         self,
         *,
@@ -75,7 +71,7 @@ class LoraInjector(Injector[Signal]):
         init: str | Path | None = None,
         train: bool = DEFAULT.train,
     ) -> None:
-        super().__init__()
+        super().__init__("LoRA")
         self.init, self.trained = init, train
         self._peft_config = PeftLoraConfig(
             r=rank,
@@ -87,7 +83,6 @@ class LoraInjector(Injector[Signal]):
         )
         self.layers = nn.ModuleDict()
         self._base: Base | None = None
-        self._changes = LayerChanges("LoRA")
 
     @property
     def injected(self) -> bool:
@@ -112,10 +107,7 @@ class LoraInjector(Injector[Signal]):
             return
         adapted = self._adapted(base.denoiser)
         made = nn.ModuleDict({key_of(name): self._made(name, layer) for name, layer in adapted.items()})
-        if not self.layers:
-            self.layers = made.eval()
-        else:
-            check_widths(self.layers, made, "lora")
+        self.layers = kept_layers(self.layers, made.eval(), "lora")
         self.layers.to(device=base.device, dtype=torch.float32)
         for layer, update in zip(adapted.values(), self.layers.values(), strict=True):
             self._changes.attach(layer, partial(self._updated, update, layer))
@@ -123,34 +115,17 @@ class LoraInjector(Injector[Signal]):
 
     def eject(self) -> None:
         """Take the hooks away; the low-rank layers stay here."""
-        self._changes.detach()
+        super().eject()
         self._base = None
-
-    def apply(  # type: ignore[override]
-        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
-    ) -> DenoiserInputs:
-        """Inputs with which the update acts: what it changes of a layer's output counts ``scale`` times.
-
-        Raises:
-            RuntimeError: not injected.
-        """
-        return self._changes.shown(inputs, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """The low-rank matrices by the names of their layers; none before the first injection."""
-        return self._named() if self.trained else {}
+        return parameters_of(self.layers) if self.trained else {}
 
     def load_init(self) -> None:
         """Read the file or folder named as ``init``, if any; see `load_weights`."""
         if self.init is not None:
             self.load_weights(Path(self.init))
-
-    def _named(self) -> dict[str, nn.Parameter]:
-        return {
-            f"{name.replace('/', '.')}.{key}": parameter
-            for name, update in self.layers.items()
-            for key, parameter in update.named_parameters()
-        }
 
     def save_weights(self, folder: Path) -> None:
         """Write ``pytorch_lora_weights.safetensors``, which diffusers' ``load_lora_weights`` reads.
@@ -194,14 +169,9 @@ class LoraInjector(Injector[Signal]):
 
     def _adapted(self, denoiser: nn.Module) -> dict[str, nn.Module]:
         """The layers to adapt, by name, whether or not other adapters wrap them."""
-        named = {
-            name.replace(".base_layer", ""): module
-            for name, module in denoiser.named_modules()
-            if not hasattr(module, "base_layer")
-        }
         found = {
             name: module
-            for name, module in named.items()
+            for name, module in own_modules(denoiser).items()
             if check_target_module_exists(self._peft_config, name)
         }
         remedy = "name linear layers or convolutions of the denoiser"
@@ -283,7 +253,7 @@ class LoraInjector(Injector[Signal]):
         return {
             name.removesuffix(f".{ADAPTER}.weight")
             + ("" if "lora_magnitude" in name else ".weight"): parameter
-            for name, parameter in self._named().items()
+            for name, parameter in parameters_of(self.layers).items()
         }
 
     def _injected_base(self) -> Base:

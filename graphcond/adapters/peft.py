@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from peft import inject_adapter_in_model
@@ -17,16 +17,14 @@ from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, check_widths, key_of
+from graphcond.adapters.base import check_widths, key_of, parameters_of
 from graphcond.adapters.config import ATTENTION_PROJECTIONS, PeftConfig, check_peft
-from graphcond.adapters.layer_changes import LayerChanges, without_hooks
+from graphcond.adapters.layer_changes import LayerUpdate, own_modules, without_hooks
 from graphcond.bases.base import Base
 from graphcond.config import checked
-from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, did_you_mean, out_of_memory
 from graphcond.io.files import read_json
 from graphcond.io.tensors import check_weights, load_tensors
-from graphcond.signals import Signal
 
 DEFAULT = PeftConfig.model_construct()
 
@@ -41,7 +39,7 @@ VARIANTS = {"dora": {"use_dora": True}, "rslora": {"use_rslora": True}}
 
 
 @checked(PeftConfig)
-class PeftInjector(Injector[Signal]):
+class PeftInjector(LayerUpdate):
     """An update of the denoiser's layers by a method of peft: LoKr, OFT, IA3 and others.
 
     It reads no signal: its update is the same for every graph. As for LoRA, peft's layers are kept beside the
@@ -63,8 +61,6 @@ class PeftInjector(Injector[Signal]):
         InputError: peft has no such method or setting, or the method does not keep the contract.
     """
 
-    reads: ClassVar[type[Signal] | None] = None
-
     def __init__(
         self,
         *,
@@ -74,12 +70,11 @@ class PeftInjector(Injector[Signal]):
         init: str | Path | None = None,
         train: bool = DEFAULT.train,
     ) -> None:
-        super().__init__()
+        super().__init__(f"the update by {method}")
         self.method, self.init, self.trained = method, init, train
         self._config = peft_config(method, targets, settings or {})
         self.layers = nn.ModuleDict()
         self._base: Base | None = None
-        self._changes = LayerChanges(f"the update by {method}")
 
     def inject(self, base: Base) -> None:
         """Let peft make layers for the denoiser of ``base``, float32, and hook them in.
@@ -107,22 +102,12 @@ class PeftInjector(Injector[Signal]):
 
     def eject(self) -> None:
         """Take the hooks away; peft's layers stay here."""
-        self._changes.detach()
+        super().eject()
         self._base = None
-
-    def apply(  # type: ignore[override]
-        self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
-    ) -> DenoiserInputs:
-        """Inputs with which the update acts: what it changes of a layer's output counts ``scale`` times.
-
-        Raises:
-            RuntimeError: not injected.
-        """
-        return self._changes.shown(inputs, scale)
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Those that peft trains, by the names of their layers; none before the first injection."""
-        return {name: p for name, p in self._named().items() if p.requires_grad and self.trained}
+        return {name: p for name, p in parameters_of(self.layers).items() if p.requires_grad and self.trained}
 
     def load_init(self) -> None:
         """Read the folder named as ``init``, if any; see `load_weights`."""
@@ -186,15 +171,11 @@ class PeftInjector(Injector[Signal]):
 
     def _adapted(self, denoiser: nn.Module) -> dict[str, nn.Module]:
         """The layers to adapt, by name, whether or not other adapters wrap them."""
-        wrapped = [name for name, module in denoiser.named_modules() if hasattr(module, "base_layer")]
-        found = {}
-        for name, module in denoiser.named_modules():
-            inside = next((one for one in wrapped if name.startswith(f"{one}.")), None)
-            if name in wrapped or (inside is not None and name != f"{inside}.base_layer"):
-                continue
-            name = inside or name
-            if check_target_module_exists(self._config, name):
-                found[name] = module
+        found = {
+            name: module
+            for name, module in own_modules(denoiser).items()
+            if check_target_module_exists(self._config, name)
+        }
         if not found:
             targets = self._config.target_modules  # a pattern, or names
             names = targets if isinstance(targets, str) else ", ".join(sorted(targets))
@@ -257,13 +238,6 @@ class PeftInjector(Injector[Signal]):
                 remedy="change its settings or targets, or use another method",
             ) from error
         return {name: skeleton.get_submodule(name) for name in layers}
-
-    def _named(self) -> dict[str, nn.Parameter]:
-        return {
-            f"{name.replace('/', '.')}.{key}": parameter
-            for name, layer in self.layers.items()
-            for key, parameter in layer.named_parameters()
-        }
 
     def _by_file_names(self) -> dict[str, Tensor]:
         """The weights and buffers by peft's names in a file, which lack that of the adapter."""

@@ -11,7 +11,7 @@ from diffusers import T2IAdapter
 
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.adapters.config import T2IAdapterConfig
-from graphcond.adapters.controlnet import resized, with_residuals
+from graphcond.adapters.layouts import known_width, resized, with_residuals
 from graphcond.bases.base import Base
 from graphcond.bases.loading import load_released
 from graphcond.config import checked
@@ -66,12 +66,7 @@ class T2IAdapterInjector(Injector[LayoutMap]):
         if self._sites:
             raise RuntimeError("T2I-Adapter is injected already; eject it first")
         strides = {name: site.stride for name, site in base.required_sites("encoder_block").items()}
-        if self.layout_width is None:
-            raise InputError(
-                "the number of channels of the layouts is not known",
-                place="t2i_adapter.layout_width",
-                remedy="give it the width of the encoder's layouts",
-            )
+        layout_width = known_width(self.layout_width, "t2i_adapter")
         first, second, *_ = strides.values()
         large = first == second
         # What the two networks of diffusers give; a base reads it as far as its levels agree.
@@ -85,7 +80,7 @@ class T2IAdapterInjector(Injector[LayoutMap]):
         }
         if self.network is None:
             self.network = T2IAdapter(
-                in_channels=self.layout_width,
+                in_channels=layout_width,
                 num_res_blocks=self.res_blocks,
                 downscale_factor=self.downscale,
                 **shape,
