@@ -23,7 +23,6 @@ from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import texts_of
 from graphcond.pipeline.graph_pipeline import GraphPipeline
 from graphcond.pipeline.graphs import GraphReader, Graphs, Scenes, graphs_given, scales_of
-from graphcond.pipeline.text import GivenText, texts
 from graphcond.signals import TextTokens
 
 GRAPH = "graph"
@@ -132,7 +131,8 @@ class Attached:
             InputError: the graphs do not fit the model or the prompts.
         """
         given = graphs_given(self.model, self._neighbors, self._scene)
-        text, _ = texts(self.model.base, GivenText(prompt), texts_of(prompt, "prompt"), copies)
+        prompts = [one for one in texts_of(prompt, "prompt") for _ in range(copies)]
+        text = self.model.base.encode_prompt(prompts)
         reader = GraphReader(self.model, self.pipeline.embed, self.pipeline.read)
         one_each = not isinstance(prompt, str)
         self._graphs = reader.guided(given, text, text, joint=False, copies=copies, one_each=one_each)
