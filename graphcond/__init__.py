@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from graphcond.pipeline import GraphPipeline as GraphPipeline
     from graphcond.pipeline.attach import attach as attach
     from graphcond.pipeline.attach import detach as detach
+    from graphcond.pipeline.guiders import GraphGuider as GraphGuider
     from graphcond.recipe import Recipe as Recipe
     from graphcond.recipe import load_recipe as load_recipe
     from graphcond.samplers import AffiliationGraph as AffiliationGraph

@@ -52,6 +52,10 @@ class Branch:
         return () if self.graph is None else (self.graph, *self.beside)
 
 
+Call: TypeAlias = Callable[[Sequence[Branch]], Sequence[Prediction]]
+"""Calls of the denoiser: a prediction for each branch."""
+
+
 @dataclass(frozen=True)
 class GraphGuidance:
     """Scales of the text and of each graph, and how they are combined.
@@ -138,9 +142,7 @@ class GraphGuidance:
                 Branch(True, first, self.text, tuple(others)),
             )
             return tuple(branch for branch in pair if branch.weight)
-        graphs = [
-            Branch(True, first, weight, tuple(others)) for (first, *others), weight in self.weights().items()
-        ]
+        graphs = self.graph_branches()
         all_branches = (
             Branch(text=False, graph=None, weight=1 - self.text),
             Branch(text=True, graph=None, weight=self.text - sum(branch.weight for branch in graphs)),
@@ -148,6 +150,12 @@ class GraphGuidance:
         )
         needed = tuple(branch for branch in all_branches if branch.weight)
         return needed or (Branch(text=True, graph=None, weight=1.0),)
+
+    def graph_branches(self) -> tuple[Branch, ...]:
+        """Those with graphs in the mode ``separate``, the most conditioned last."""
+        return tuple(
+            Branch(True, first, weight, tuple(others)) for (first, *others), weight in self.weights().items()
+        )
 
     def weights(self) -> dict[tuple[int, ...], float]:
         """The weight of each prediction with graphs, by the numbers of the graphs that it shows; most last.
@@ -197,15 +205,15 @@ class GraphGuidance:
             guided = rescaled(guided, predictions[-1].to(precise), self.rescale)
         return guided.to(predictions[0].dtype)
 
-    def predict(
-        self, fraction: float, call: Callable[[Sequence[Branch]], Sequence[Prediction]]
-    ) -> Prediction:
-        """Run the branches through ``call``, all at once or one by one, and combine them."""
+    def predict(self, fraction: float, call: Call) -> Prediction:
+        """Run the branches through ``call`` and combine them."""
         guidance = self.at(fraction)
         branches = guidance.branches()
-        if self.batched:
-            return guidance.combine(branches, call(branches))
-        return guidance.combine(branches, [call([branch])[0] for branch in branches])
+        return guidance.combine(branches, guidance.run(branches, call))
+
+    def run(self, branches: Sequence[Branch], call: Call) -> Sequence[Prediction]:
+        """The predictions of branches, all at once or one by one."""
+        return call(branches) if self.batched else [call([branch])[0] for branch in branches]
 
 
 def rescaled(guided: Prediction, conditional: Prediction, share: float) -> Prediction:

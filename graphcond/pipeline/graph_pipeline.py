@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.guiders import BaseGuidance
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from jaxtyping import Float
 from torch import Tensor
@@ -29,7 +30,7 @@ from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.load import PictureExtractor, WordExtractor
 from graphcond.features.text_features import TextModelExtractor
 from graphcond.features.words import WordTable
-from graphcond.guidance import BranchCaller, GraphGuidance
+from graphcond.guidance import BranchCaller
 from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import Generators, check_choice, check_count, check_steps, texts_of
@@ -49,8 +50,8 @@ from graphcond.pipeline.graphs import (
     Scenes,
     graphs_given,
     pictures_of,
-    scales_of,
 )
+from graphcond.pipeline.guided import GivenGuidance, Guided
 from graphcond.pipeline.parts import ModelPipeline
 from graphcond.pipeline.text import GivenText, texts, with_pictures
 from graphcond.progress import Progress
@@ -203,6 +204,7 @@ class GraphPipeline(ModelPipeline):
         guidance_rescale: float | None = None,
         guidance_start: float | None = None,
         guidance_end: float | None = None,
+        guider: BaseGuidance | None = None,
         batched: bool = True,
         num_inference_steps: int = 50,
         timesteps: Sequence[int] | None = None,
@@ -251,6 +253,8 @@ class GraphPipeline(ModelPipeline):
             guidance_rescale: 0..1; see `GraphGuidance`.
             guidance_start: fraction of the steps from which graphs steer.
             guidance_end: fraction of the steps up to which they do.
+            guider: a guider of diffusers, which combines the predictions with text and without in place of
+                s_T, such as ``AdaptiveProjectedGuidance``; or a `GraphGuider`, which has all scales.
             batched: all guidance branches in one denoiser call, or one after another to save memory.
             num_inference_steps: denoising steps.
             timesteps: those of the steps, instead; descending.
@@ -281,7 +285,7 @@ class GraphPipeline(ModelPipeline):
             InputError: an argument has a wrong type or value, sizes or graphs do not fit, or the scales
                 are so large that the picture has no finite values.
         """
-        base, ours = self.model.base, self.model.guidance
+        base = self.model.base
         check_choice(output_type, get_args(OutputType), "output_type")
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
@@ -290,8 +294,11 @@ class GraphPipeline(ModelPipeline):
         base.process.check_scheduler(self.scheduler)
         steps = check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         copies = check_count(num_images_per_prompt, "num_images_per_prompt")
-        mode = ours.mode if guidance_mode is None else guidance_mode
-        check_choice(mode, ("separate", "joint"), "guidance_mode")
+        scales = GivenGuidance(
+            *(guidance_scale, graph_guidance_scale, guidance_mode, guidance_rescale),
+            *(guidance_start, guidance_end, guider),
+        )
+        joint = scales.mode_of(self.model) == "joint"
         given = graphs_given(self.model, neighbors, scene)
         written = GivenText(
             *(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds),
@@ -307,21 +314,8 @@ class GraphPipeline(ModelPipeline):
         self.model.follow_base()
         reader = GraphReader(self.model, self.embed, self.read)
         one_each = not isinstance(prompt, str)
-        graphs = reader.guided(given, text, empty, joint=mode == "joint", copies=copies, one_each=one_each)
-
-        def number(value: Any, default: float, name: str) -> float:
-            return default if value is None else as_number(value, name)
-
-        guidance = GraphGuidance(
-            graphs=scales_of(self.model, graphs, graph_guidance_scale),
-            conditions=tuple(graph.condition.name for graph in graphs),
-            text=number(guidance_scale, ours.text, "guidance_scale"),
-            mode=mode if graphs else "separate",
-            rescale=number(guidance_rescale, ours.rescale, "guidance_rescale"),
-            start=number(guidance_start, ours.start, "guidance_start"),
-            end=number(guidance_end, ours.end, "guidance_end"),
-            batched=batched,
-        )
+        graphs = reader.guided(given, text, empty, joint=joint, copies=copies, one_each=one_each)
+        guided = scales.over(self.model, graphs, batched=batched)
         picture = read_given(base, image, mask_image, strength, (height, width))
         if picture is not None:
             height, width = picture.pixels.shape[2:]
@@ -338,9 +332,10 @@ class GraphPipeline(ModelPipeline):
         )
         adapters = self.model.adapters.values()
         caller = BranchCaller(base, self.model.conditions, text, empty, graphs, adapters=adapters)
-        self._guidance_scale, self._clip_skip = guidance.text, clip_skip
+        self._guidance_scale = getattr(guider, "guidance_scale", guided.graphs.text)
+        self._clip_skip = clip_skip
         after = partial(self._after, caller, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        final = self._denoise(run, noise, clean, picture, guidance, caller, after, on_step)
+        final = self._denoise(run, noise, clean, picture, guided, caller, after, on_step)
         pictures = final if output_type == "latent" else self._pictures(final, output_type)
         self.maybe_free_model_hooks()
         return PipelineOutput(images=pictures) if return_dict else (pictures,)
@@ -400,7 +395,7 @@ class GraphPipeline(ModelPipeline):
         noise: Latents,
         clean: Latents | None,
         picture: GivenPicture | None,
-        guidance: GraphGuidance,
+        guided: Guided,
         caller: BranchCaller,
         after: Callable[[int, Tensor, Latents], Latents],
         on_step: Progress | None,
@@ -413,7 +408,7 @@ class GraphPipeline(ModelPipeline):
                 if self.interrupt:
                     break
                 call = partial(caller, run.scaled(latents, timestep), timestep)
-                latents = run.step(guidance.predict(number / count, call), timestep, latents)
+                latents = run.step(guided.predict(number, count, timestep, call), timestep, latents)
                 if clean is not None and picture is not None and picture.redrawn is not None:
                     latents = run.kept(latents, number, clean, noise, picture.redrawn)
                 latents = after(number, timestep, latents)

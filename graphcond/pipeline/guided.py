@@ -1,0 +1,155 @@
+"""The guidance of one call: scales and a guider that a caller gives, and the predictions combined by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from typing import Any, get_args
+
+import torch
+from diffusers.guiders import BaseGuidance
+from torch import Tensor
+
+from graphcond.config import as_number
+from graphcond.errors import InputError
+from graphcond.guidance import (
+    Branch,
+    Call,
+    GraphGuidance,
+    GuidanceMode,
+    GuidedGraph,
+    Prediction,
+    rescaled,
+)
+from graphcond.model import GraphModel
+from graphcond.pipeline.arguments import check_choice
+from graphcond.pipeline.graphs import scales_of
+from graphcond.pipeline.guiders import PAIR, GraphGuider
+
+
+@dataclass(frozen=True)
+class GivenGuidance:
+    """The arguments of a call that are guidance; see `GraphPipeline`. What is None is the model's.
+
+    Raises:
+        InputError: there is no such mode, the guider does not fit, or it is given beside scales that it has.
+    """
+
+    guidance_scale: float | None
+    graph_guidance_scale: float | Sequence[float] | None
+    guidance_mode: GuidanceMode | None
+    guidance_rescale: float | None
+    guidance_start: float | None
+    guidance_end: float | None
+    guider: BaseGuidance | None = None
+
+    def __post_init__(self) -> None:
+        if self.guidance_mode is not None:
+            check_choice(self.guidance_mode, get_args(GuidanceMode), "guidance_mode")
+        if self.guider is None:
+            return
+        check_guider(self.guider)
+        scales = [one.name for one in fields(self) if one.name != "guider"]
+        own = scales if isinstance(self.guider, GraphGuider) else scales[:1]
+        both = [name for name in own if getattr(self, name) is not None]
+        if both:
+            raise InputError(
+                f"it is a setting of the {type(self.guider).__name__}, too",
+                place=both[0],
+                remedy="give it to the guider alone, or leave the guider out",
+            )
+
+    def mode_of(self, model: GraphModel) -> GuidanceMode:
+        """The mode."""
+        if isinstance(self.guider, GraphGuider):
+            return "separate"
+        return model.guidance.mode if self.guidance_mode is None else self.guidance_mode
+
+    def over(self, model: GraphModel, graphs: Sequence[GuidedGraph], *, batched: bool) -> Guided:
+        """The guidance of a call with these graphs.
+
+        Raises:
+            InputError: a number is none or out of range, or the graphs are more or fewer than the scales.
+        """
+        if isinstance(self.guider, GraphGuider):
+            rule = self.guider.guidance
+            own = GivenGuidance(rule.text, rule.graphs, rule.mode, rule.rescale, rule.start, rule.end)
+            return own.over(model, graphs, batched=batched)
+        ours = model.guidance
+
+        def number(value: Any, default: float, name: str) -> float:
+            return default if value is None else as_number(value, name)
+
+        sum_of_graphs = GraphGuidance(
+            graphs=scales_of(model, graphs, self.graph_guidance_scale),
+            conditions=tuple(graph.condition.name for graph in graphs),
+            text=number(self.guidance_scale, ours.text, "guidance_scale"),
+            mode=self.mode_of(model) if graphs else "separate",
+            rescale=number(self.guidance_rescale, ours.rescale, "guidance_rescale"),
+            start=number(self.guidance_start, ours.start, "guidance_start"),
+            end=number(self.guidance_end, ours.end, "guidance_end"),
+            batched=batched,
+        )
+        return Guided(sum_of_graphs, deepcopy(self.guider))
+
+
+@dataclass(frozen=True)
+class Guided:
+    """The guidance of one call.
+
+    Args:
+        graphs: the scales.
+        guider: of diffusers, which combines the predictions with text and without in place of s_T; what
+            graphs add remains. In the mode ``joint`` its pair shows the graphs. It keeps state.
+    """
+
+    graphs: GraphGuidance
+    guider: BaseGuidance | None = None
+
+    def predict(self, number: int, count: int, timestep: Tensor, call: Call) -> Prediction:
+        """The guided prediction of step ``number`` of ``count``."""
+        if self.guider is None:
+            return self.graphs.predict(number / count, call)
+        guidance = self.graphs.at(number / count)
+        joint = guidance.mode == "joint"
+        first, *others = range(len(guidance.graphs)) if joint else (None,)
+        text, empty = (Branch(with_text, first, 0.0, tuple(others)) for with_text in (True, False))
+        self.guider.set_state(number, count, timestep)
+        pair = self.guider.prepare_inputs({"branch": (text, empty)})
+        graphs = () if joint else guidance.graph_branches()
+        predictions = guidance.run([*(one.branch for one in pair), *graphs], call)
+        half = predictions[0].dtype
+        predictions = [one.to(torch.promote_types(half, torch.float32)) for one in predictions]
+        for one, prediction in zip(pair, predictions, strict=False):
+            one.noise_pred = prediction
+        with_text = next(one.noise_pred for one in pair if one.branch.text)
+        guided = self.guider(pair).pred
+        for branch, prediction in zip(graphs, predictions[len(pair) :], strict=True):
+            guided = guided + branch.weight * (prediction - with_text)
+        if guidance.rescale:
+            guided = rescaled(guided, predictions[-1] if graphs else with_text, guidance.rescale)
+        return guided.to(half)
+
+
+def check_guider(guider: Any) -> None:
+    """Check that a guider combines the predictions with text and without, or is a `GraphGuider`.
+
+    Raises:
+        InputError: it does not.
+    """
+    name = type(guider).__name__
+    if not isinstance(guider, BaseGuidance):
+        raise InputError(
+            f"expected a guider of diffusers, got a {name}",
+            place="guider",
+            remedy="give one such as diffusers.guiders.AdaptiveProjectedGuidance()",
+        )
+    changes_layers = type(guider).prepare_models is not BaseGuidance.prepare_models
+    if changes_layers or guider._input_predictions != PAIR:
+        raise InputError(
+            f"{name} needs a prediction of a denoiser whose layers it changes or skips, where graphs attach",
+            place="guider",
+            remedy="give one that combines the predictions with text and without, such as "
+            "AdaptiveProjectedGuidance or ClassifierFreeZeroStarGuidance",
+        )
