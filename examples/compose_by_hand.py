@@ -5,7 +5,7 @@ Run it after `make demo`, whose graph it uses; it takes a few minutes on a lapto
     python examples/compose_by_hand.py --steps 300
 
 You see composed.png: held-out paintings drawn without graph and with the one that was just trained. This
-is what `graphcond train` does at heart, without caches, checkpoints, previews and drops.
+is what `graphcond train` does at heart, without checkpoints, previews and drops.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, RandomSampler
 
 from graphcond import (
     ClipExtractor,
     Condition,
     ConsensusSimilarity,
     GraphContexts,
+    GraphModel,
     GraphPipeline,
     GraphQFormerConfig,
+    PictureDataset,
     PromptTokenInjector,
     SemanticPPRSampler,
     StableDiffusionBase,
+    denoising_loss,
     embed_graph,
     load_graph,
 )
 from graphcond.drawing.sheets import contact_sheet
-from graphcond.io.pictures import open_picture, to_pixels
-from graphcond.training.objective import squared_error
+from graphcond.io.pictures import open_picture
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,10 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder = GraphQFormerConfig().build(feature_width=clip.width, base=base)
     condition = Condition("neighbors", encoder, PromptTokenInjector())
 
-    learn(condition, contexts, base, steps=options.steps, batch=options.batch)
+    pipe = GraphPipeline.from_parts(base, condition, extractor=clip)
+    targets = graph.nodes.in_split("train")
+    pictures = PictureDataset(graph, {"neighbors": contexts}, targets, resolution=64, base=base)
+    learn(pipe.model, pictures, steps=options.steps, batch=options.batch)
 
     rows = graph.nodes.in_split("test")[:6]
-    pipe = GraphPipeline.from_parts(base, condition, extractor=clip)
     drawings = [draw(pipe, contexts, rows, graph_scale=scale) for scale in (0.0, 2.0)]
     truth = [open_picture(path) for path in map(graph.picture_path, rows.tolist()) if path]
     titles = [graph.nodes.texts[row] for row in rows.tolist()]
@@ -64,31 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"look at {options.out}")
 
 
-def learn(
-    condition: Condition, contexts: GraphContexts, base: StableDiffusionBase, *, steps: int, batch: int
-) -> None:
-    """Train the condition over the frozen base."""
-    graph = contexts.graph
-    targets = graph.nodes.in_split("train")
-    chosen = contexts.sample(targets)
-    targets = targets[chosen.present.any(axis=1)]  # a target without neighbors could teach nothing
-    optimizer = torch.optim.AdamW(condition.trainable_parameters().values(), lr=1e-3)
-    draws = np.random.default_rng(0)
-    for step in range(steps):
-        rows = draws.choice(targets, batch)
-        latents = base.encode_pictures(_pixels(contexts, rows)).mean
-        noise = torch.randn_like(latents)
-        timesteps = base.process.timesteps(torch.rand(batch), "high_noise", latents.shape[2:])
-
-        text = base.encode_prompt([graph.nodes.texts[row] for row in rows.tolist()])
-        signal = condition.signal(contexts.features(contexts.sample(rows)), text)
-        plain = base.inputs(base.process.noisy(latents, noise, timesteps), timesteps, text)
-        prediction = base.denoise(condition.apply(plain, signal))
-
-        loss = squared_error(prediction, base.process.target(latents, noise, timesteps)).mean()
+def learn(model: GraphModel, pictures: PictureDataset, *, steps: int, batch: int) -> None:
+    """Train the conditions over the frozen base."""
+    order = RandomSampler(pictures, replacement=True, num_samples=steps * batch)
+    loader = DataLoader(pictures, batch, sampler=order, collate_fn=pictures.collate)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for step, examples in enumerate(loader):
+        loss = denoising_loss(model, *examples, timesteps="high_noise")
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(condition.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % 20 == 0:
             print(f"step {step}: loss {loss.item():.4f}", flush=True)
@@ -104,11 +94,6 @@ def draw(pipe: GraphPipeline, contexts: GraphContexts, rows: np.ndarray, *, grap
         num_inference_steps=8,
         generator=torch.Generator().manual_seed(0),
     ).images
-
-
-def _pixels(contexts: GraphContexts, rows: np.ndarray) -> torch.Tensor:
-    paths = [contexts.graph.picture_path(row) for row in rows.tolist()]
-    return torch.from_numpy(np.stack([to_pixels(open_picture(path)) for path in paths if path]))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

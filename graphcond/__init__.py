@@ -95,6 +95,8 @@ if TYPE_CHECKING:
     from graphcond.signals import GraphTokens as GraphTokens
     from graphcond.signals import LayoutMap as LayoutMap
     from graphcond.training import train as train
+    from graphcond.training.objective import denoising_loss as denoising_loss
+    from graphcond.training.picture_dataset import PictureDataset as PictureDataset
 
 __version__ = version("graphcond")
 

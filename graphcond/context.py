@@ -217,6 +217,11 @@ class SceneContext(Shown):
         """The targets named by ``rows``."""
         return SceneContext(tuple(self.scenes[row] for row in rows.tolist()))
 
+    @classmethod
+    def join(cls, parts: Sequence[SceneContext]) -> SceneContext:
+        """The targets of all ``parts``, one after another."""
+        return cls(tuple(scene for part in parts for scene in part.scenes))
+
 
 @dataclass(frozen=True, repr=False)
 class SceneFeatures(Shown):

@@ -199,6 +199,10 @@ class GraphModel:
             groups[DENOISER] = dict(self.base.denoiser.named_parameters())
         return {name: group for name, group in groups.items() if group}
 
+    def parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters of all groups, for an optimizer."""
+        return [parameter for group in self.trainable_parameters().values() for parameter in group.values()]
+
     def group_of(self, name: str, parameter: str) -> str | None:
         """The group within the group ``name`` of `trainable_parameters` that may have a rate of its own."""
         return self.conditions[name].group_of(parameter) if name in self.conditions else None

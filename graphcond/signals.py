@@ -5,13 +5,14 @@ Axis names in shapes: ``b`` targets in a batch, ``n`` tokens, ``c`` token width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from jaxtyping import Bool, Float, Int64
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -46,6 +47,31 @@ class TextTokens:
             self.hidden[rows],
             None if self.present is None else self.present[rows],
             {name: extra[rows] for name, extra in self.extras.items()},
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[TextTokens]) -> TextTokens:
+        """The prompts of all ``parts``, one after another; all tell what is padding, or none does."""
+        import torch
+
+        def joined(tensors: Iterable[Tensor]) -> Tensor:
+            return torch.cat(list(tensors))
+
+        present = [part.present for part in parts if part.present is not None]
+        return cls(
+            joined(part.ids for part in parts),
+            joined(part.hidden for part in parts),
+            joined(present) if present else None,
+            {name: joined(part.extras[name] for part in parts) for name in parts[0].extras},
+        )
+
+    def to(self, device: torch.device | str) -> TextTokens:
+        """The same tokens on another device."""
+        return TextTokens(
+            self.ids.to(device),
+            self.hidden.to(device),
+            None if self.present is None else self.present.to(device),
+            {name: extra.to(device) for name, extra in self.extras.items()},
         )
 
 

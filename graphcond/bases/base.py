@@ -91,6 +91,10 @@ class LatentMoments:
     mean: Float[Tensor, "b channels height width"]
     std: Float[Tensor, "b channels height width"]
 
+    def to(self, device: torch.device | str) -> LatentMoments:
+        """The same moments on another device."""
+        return LatentMoments(self.mean.to(device), self.std.to(device))
+
 
 class EncoderCopy(nn.Module, ABC):
     """A trainable copy of the encoder half of a denoiser, which shares no weight with it.

@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from jaxtyping import Bool, Int64
 
 from graphcond.bases.base import LatentMoments
 from graphcond.context import Context
@@ -107,8 +106,3 @@ class Examples:
             name: self.sources[name].features(context.take(rows)).to(device)
             for name, context in contexts.items()
         }
-
-
-def drawn(latents: LatentMoments, noise: Float[Tensor, "b channels h w"]) -> Float[Tensor, "b channels h w"]:
-    """Latents drawn from the posterior with standard normal ``noise``."""
-    return latents.mean + latents.std * noise

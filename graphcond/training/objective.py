@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from graphcond.bases.base import LatentMoments
+from graphcond.bases.config import check_training
 from graphcond.bases.noise_process import Times
 from graphcond.condition import Condition
 from graphcond.context import Context
+from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.recipe.sections import DropConfig
 from graphcond.signals import TextTokens
@@ -75,26 +79,90 @@ def squared_error(prediction: Latents, target: Latents) -> Float[Tensor, " b"]:
     return (prediction.float() - target.float()).square().mean(dim=(1, 2, 3))
 
 
-def sample_losses(
+def denoising_loss(
     model: GraphModel,
-    *,
-    latents: Float[Tensor, "b channels h w"],
-    noise: Float[Tensor, "b channels h w"],
-    timesteps: Times,
-    text: TextTokens,
+    pictures: Float[Tensor, "b 3 pixel_height pixel_width"] | LatentMoments,
+    prompts: Sequence[str] | TextTokens,
     contexts: Mapping[str, Context],
-) -> Float[Tensor, " b"]:
-    """The squared error of every sample, all conditions applied together, in float32.
+    *,
+    posterior: Latents | None = None,
+    noise: Latents | None = None,
+    timesteps: Times | str = "auto",
+    min_snr_gamma: float | None = None,
+    reduction: Literal["mean", "none"] = "mean",
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "*b"]:
+    """The squared error of the denoiser's prediction, with all conditions applied, in float32.
 
-    A sample whose context is empty gets the condition's null.
+    The denoiser predicts what its base was trained for: the noise, the velocity or the flow. This is the
+    loss of `graphcond.train`. A sample whose context is empty gets the condition's null, so drop a graph by
+    ``context.without(rows)``, and a prompt by writing "" in its place.
+
+    Args:
+        model: its base is frozen; gradients reach what `GraphModel.parameters` gives.
+        pictures: with values in -1..1, or encoded by the model's base already.
+        prompts: one for each picture; or encoded by the model's base already.
+        contexts: one for each condition, by its name, with a row for each picture.
+        posterior: standard normal numbers with which latents are drawn for the pictures.
+        noise: standard normal numbers to add to the latents.
+        timesteps: of the noise; or their distribution, as in ``training.timesteps`` of a recipe.
+        min_snr_gamma: of the weights of `NoiseProcess.loss_weight`; all are 1 without.
+        reduction: the mean over the samples, or ``none`` for a loss of each.
+        generator: on the CPU, for whatever is not given.
+
+    Raises:
+        InputError: not one context for each condition, not one prompt for each picture, a size that the base
+            cannot encode, or timesteps or weights that do not fit what the base predicts.
     """
-    base = model.base
+    base, device = model.base, model.device
+    if not isinstance(pictures, LatentMoments):
+        base.latent_shape(*pictures.shape[2:])
+        pictures = base.encode_pictures(pictures)
+    text = prompts if isinstance(prompts, TextTokens) else base.encode_prompt(list(prompts))
+    pictures, text = pictures.to(device), text.to(device)
+    _check_rows(model, len(pictures.mean), len(text.ids), contexts)
+    shape = pictures.mean.shape
+    if posterior is None:
+        posterior = torch.randn(shape, generator=generator)
+    if noise is None:
+        noise = torch.randn(shape, generator=generator)
+    if isinstance(timesteps, str):
+        check_training(base.facts.predicts, timesteps, min_snr_gamma)
+        uniform = torch.rand(shape[:1], generator=generator)
+        timesteps = base.process.timesteps(uniform, timesteps, (shape[2], shape[3]))
+    noise, timesteps = noise.to(device), timesteps.to(device)
+    latents = pictures.mean + pictures.std * posterior.to(device)
+
     inputs = base.inputs(base.process.noisy(latents, noise, timesteps), timesteps, text)
     for adapter in model.adapters.values():
         inputs = adapter.apply(inputs, None)
     for name, condition in model.conditions.items():
-        inputs = condition.apply(inputs, condition.signal(contexts[name], text))
-    return squared_error(base.denoise(inputs), base.process.target(latents, noise, timesteps))
+        inputs = condition.apply(inputs, condition.signal(contexts[name].to(device), text))
+    losses = squared_error(base.denoise(inputs), base.process.target(latents, noise, timesteps))
+    if min_snr_gamma is not None:
+        losses = losses * base.process.loss_weight(timesteps, min_snr_gamma)
+    return losses.mean() if reduction == "mean" else losses
+
+
+def _check_rows(model: GraphModel, pictures: int, prompts: int, contexts: Mapping[str, Context]) -> None:
+    if contexts.keys() != model.conditions.keys():
+        raise InputError(
+            f"expected one of {_listed(model.conditions)}, got one of {_listed(contexts)}",
+            place="contexts",
+            remedy="give each condition of the model a context, under its name",
+        )
+    counts = {"prompts": prompts, **{name: len(one.has_graph) for name, one in contexts.items()}}
+    for name, count in counts.items():
+        if count != pictures:
+            raise InputError(
+                f"expected {pictures} rows, one for each picture, got {count}",
+                place=name if name == "prompts" else f"contexts.{name}",
+                remedy="give as many as there are pictures",
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "nothing"
 
 
 def without_graph(

@@ -25,7 +25,6 @@ from graphcond.saving.model_folder import saved_recipe
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import learns_without_graph
-from graphcond.training.optimizer import all_parameters
 from graphcond.training.own_losses import OwnLoss, gather_own_losses
 from graphcond.training.paths import RunFolder
 from graphcond.training.randomness import Purpose, seed_of
@@ -186,7 +185,7 @@ def _build_model(
             model.start_from(recipe.start_from)
     training = recipe.training
     check_training(model.base.facts.predicts, training.timesteps, training.min_snr_gamma)
-    for parameter in all_parameters(model.trainable_parameters()):
+    for parameter in model.parameters():
         parameter.data = parameter.data.float()
     return model
 

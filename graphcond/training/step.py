@@ -15,11 +15,11 @@ from torch import Tensor
 from graphcond.errors import TrainingError
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
-from graphcond.training.examples import Examples, drawn
+from graphcond.training.examples import Examples
 from graphcond.training.objective import (
+    denoising_loss,
     drops_of,
     gives_gradient,
-    sample_losses,
     without_graph,
 )
 from graphcond.training.optimizer import Groups, clip_gradients, gradient_norms, set_rates, share_gradients
@@ -131,18 +131,19 @@ class Stepper:
         mirrored = (draws.mirrored < 0.5) if examples.mirrored else None
         batch = examples.batch(rows, device, mirrored=mirrored, without_text=drops.text)
         process, size = self._model.base.process, examples.latent_shape[1:]
-        timesteps = process.timesteps(draws.time, config.timesteps, size).to(device)
+        timesteps = process.timesteps(draws.time, config.timesteps, size)
         with self._accelerator.autocast():
-            losses = sample_losses(
+            losses = denoising_loss(
                 self._model,
-                latents=drawn(batch.latents, draws.posterior.to(device)),
-                noise=draws.noise.to(device),
+                batch.latents,
+                batch.text,
+                without_graph(batch.contexts, torch.from_numpy(drops.graph).to(device)),
+                posterior=draws.posterior,
+                noise=draws.noise,
                 timesteps=timesteps,
-                text=batch.text,
-                contexts=without_graph(batch.contexts, torch.from_numpy(drops.graph).to(device)),
+                min_snr_gamma=config.min_snr_gamma,
+                reduction="none",
             )
-        if config.min_snr_gamma is not None:
-            losses = losses * process.loss_weight(timesteps, config.min_snr_gamma)
         total = (1 - sum(one.share for one in self._own_losses)) * losses.sum()
         for one in self._own_losses:
             shown = ~drops.graph[:, list(self._model.conditions).index(one.name)]

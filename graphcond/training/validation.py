@@ -17,7 +17,7 @@ from graphcond.intervals import Measurement, bootstrap_ratios, percentile_interv
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
 from graphcond.training.examples import Examples
-from graphcond.training.objective import sample_losses, without_graph
+from graphcond.training.objective import denoising_loss, without_graph
 from graphcond.training.randomness import Purpose, generator_of, seed_of
 from graphcond.training.state import train_mode
 
@@ -198,19 +198,21 @@ class Validation:
         device = model.device
         batch = self._examples.batch(rows, device)
         process, size = model.base.process, self._examples.latent_shape[1:]
-        timesteps = process.timesteps(self._time[rows], self._config.timesteps, size).to(device)
+        timesteps = process.timesteps(self._time[rows], self._config.timesteps, size)
         wrong = self._examples.features(rows, device, self._wrong)
         variants = [batch.contexts, without_graph(batch.contexts), wrong]
         if hidden is not None:
             variants.append(self._examples.features(rows, device, hidden))
         losses = [
-            sample_losses(
+            denoising_loss(
                 model,
-                latents=batch.latents.mean,
-                noise=self._noise[rows].to(device),
+                batch.latents,
+                batch.text,
+                contexts,
+                posterior=torch.zeros_like(batch.latents.mean),
+                noise=self._noise[rows],
                 timesteps=timesteps,
-                text=batch.text,
-                contexts=contexts,
+                reduction="none",
             )
             for contexts in variants
         ]

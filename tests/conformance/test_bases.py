@@ -16,6 +16,7 @@ from torch import Tensor
 
 from graphcond.adapters import INJECTORS
 from graphcond.bases import BASES, Base
+from graphcond.bases.base import LatentMoments
 from graphcond.bases.config import SiteKind
 from graphcond.condition import Condition
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
@@ -25,7 +26,7 @@ from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe.checks import check_base
 from graphcond.signals import LayoutMap
-from graphcond.training.objective import sample_losses
+from graphcond.training.objective import denoising_loss
 from tests.builders import some_features
 from tests.conformance.parts import (
     BASE_ROWS,
@@ -382,24 +383,23 @@ def test_training_lowers_the_loss_and_leaves_the_base(base: Base, kind: str) -> 
         contexts["graph"] = features_of([PARK, PAIR]) if scenes else some_features(2, width=width)
     lora = None if conditions else injector
     model = GraphModel(base, conditions, feature_width=FEATURE_WIDTH, lora=lora)
-    trained = [p for group in model.trainable_parameters().values() for p in group.values()]
-    optimizer = torch.optim.Adam(trained, lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     latents, noise = torch.randn(2, 2, base.facts.latent_channels, HEIGHT, WIDTH)
     losses = []
     for _ in range(5):
-        loss = sample_losses(
+        loss = denoising_loss(
             model,
-            latents=latents,
+            LatentMoments(latents, torch.zeros_like(latents)),
+            ["a star", ""],
+            contexts,
             noise=noise,
             timesteps=inputs(base).timestep,
-            text=base.encode_prompt(["a star", ""]),
-            contexts=contexts,
-        ).mean()
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    ids = {id(parameter) for parameter in trained}
+    ids = {id(parameter) for parameter in model.parameters()}
     assert losses[-1] < losses[0]
     assert not [
         name for name, p in base.denoiser.named_parameters() if p.grad is not None and id(p) not in ids

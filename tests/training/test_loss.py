@@ -8,8 +8,7 @@ import torch
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.training.examples import drawn
-from graphcond.training.objective import sample_losses, squared_error, without_graph
+from graphcond.training.objective import denoising_loss, squared_error, without_graph
 from tests.training.toys import prepare_toy, toy_condition, toy_recipe
 
 
@@ -25,16 +24,18 @@ def test_without_graph_the_loss_is_the_bases_own(
     timesteps = torch.tensor([10, 300, 600, 999])
     generator = torch.Generator().manual_seed(0)
     noise, other = torch.randn(2, *batch.latents.mean.shape, generator=generator)
-    latents = drawn(batch.latents, other)
+    latents = batch.latents.mean + batch.latents.std * other
 
     def losses(contexts: object) -> torch.Tensor:
-        return sample_losses(
+        return denoising_loss(
             model,
-            latents=latents,
+            batch.latents,
+            batch.text,
+            contexts,  # type: ignore[arg-type]
+            posterior=other,
             noise=noise,
             timesteps=timesteps,
-            text=batch.text,
-            contexts=contexts,  # type: ignore[arg-type]
+            reduction="none",
         )
 
     noisy = model.base.process.noisy(latents, noise, timesteps)

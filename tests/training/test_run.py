@@ -117,13 +117,13 @@ def test_only_the_given_targets_are_trained_on(
 def test_a_loss_that_is_no_number_names_step_and_last_checkpoint(
     toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses, calls = step_module.sample_losses, []
+    losses, calls = step_module.denoising_loss, []
 
     def poisoned(*arguments: object, **options: object) -> torch.Tensor:
         calls.append(1)
         return losses(*arguments, **options) * (float("inf") if len(calls) == 4 else 1)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(step_module, "sample_losses", poisoned)
+    monkeypatch.setattr(step_module, "denoising_loss", poisoned)
     recipe = toy(steps=6, checkpoint_every=2, drop={"text": 0, "graph": 0, "both": 0})
     with pytest.raises(TrainingError) as error:
         run_toy(recipe, toy_graph, tmp_path / "run")
@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_names_step_and_last_checkpoint(
     assert list_checkpoints(tmp_path / "run" / "checkpoints") == [good]
     assert not (tmp_path / "run" / "final").exists()
 
-    monkeypatch.setattr(step_module, "sample_losses", losses)
+    monkeypatch.setattr(step_module, "denoising_loss", losses)
     resumed = run_toy(recipe, toy_graph, resume=tmp_path / "run")
     whole = run_toy(recipe, toy_graph, tmp_path / "whole")
     assert same(trained_weights(resumed), trained_weights(whole))

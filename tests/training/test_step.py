@@ -169,8 +169,8 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_change(
     bad: float, toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, model = stepper(toy(), toy_graph)
-    before, losses = weights(model), step_module.sample_losses
-    monkeypatch.setattr(step_module, "sample_losses", lambda *a, **k: losses(*a, **k) * bad)
+    before, losses = weights(model), step_module.denoising_loss
+    monkeypatch.setattr(step_module, "denoising_loss", lambda *a, **k: losses(*a, **k) * bad)
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at step 8"):
         run(7)
     assert torch.equal(before, weights(model))
