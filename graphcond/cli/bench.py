@@ -130,7 +130,7 @@ def injectors(
         "outputs/bench/injectors"
     ),
     limit: Annotated[int, typer.Option(min=20, help="Held-out targets.")] = 120,
-    steps: Annotated[int, typer.Option(min=1, help="Of every training.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="Of every training, each of 16.")] = 150,
     only: Annotated[
         str | None, typer.Option(help="Rows to compare, with commas between; all unless given.")
     ] = None,
@@ -149,7 +149,7 @@ def injectors(
     """
     values = _shipped("injectors", base, seed)
     values["set"] |= {"training.steps": steps, "training.checkpoint_every": max(1, steps // 2)}
-    values["set"] |= {"training.validate_every": steps, "training.preview_every": steps}
+    values["set"] |= {"training.validate_every": steps}
     values["scores"][0]["limit"] = limit
     _keep_rows(values, only)
     _run(values, out, jobs, as_json)

@@ -47,6 +47,8 @@ class PicturesConfig(Config):
     """Targets."""
     rows: str = "*"
     """Which rows, by name: ``*`` stands for any characters."""
+    lines: Literal["targets", "rows"] = "targets"
+    """What a line of the sheet is: a target, or, in smaller pictures, a row of the sweep."""
     title: str = "The same targets and noise, drawn by each row"
 
 
@@ -88,6 +90,8 @@ class SweepConfig(Config):
     """The row that others are compared with; the first of `rows` unless given, at each place of the grid."""
     verdicts: tuple[AnyVerdict, ...] = ()
     """What is said below the table."""
+    headline: str | None = None
+    """The metric whose arms stand side by side in the first table, with what they say in words."""
     pictures: PicturesConfig | None = None
     """The sheet of pictures; none unless given."""
 

@@ -220,7 +220,7 @@ def _group(
         seeds=tuple(plan.row.seed for plan, _ in found),
         labels=row.labels,
         parts=kinds | {"injector": " + ".join([kinds["injector"], *row.recipe.updates])},
-        parameters=sum(count for name, count in trained.items() if name != "base") if runs else None,
+        parameters=sum(trained.values()) if runs else None,
         memory=max(memory, default=None),
         seconds=sum(seconds) / len(seconds) if seconds else None,
         figures=figures,

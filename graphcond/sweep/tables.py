@@ -18,7 +18,7 @@ from graphcond.io.pictures import write_picture
 from graphcond.report import Table
 from graphcond.report.table import Cell as TableCell
 from graphcond.sweep.config import PicturesConfig, SweepConfig
-from graphcond.sweep.results import Results, Value
+from graphcond.sweep.results import Group, Results, Value
 
 HEADLINE = ("graph", "")
 """The arms of the main table: pictures drawn with the graph, and figures for which nothing is drawn."""
@@ -27,8 +27,10 @@ MOST = 6
 """Metrics that the plot shows, the first ones."""
 WIDTH, LINE = 3.2, 0.32
 """Inches of a panel of the plot, and of a line in it."""
-SIDE = 176
-"""Pixels of a picture on the sheet."""
+SIDE = {"targets": 176, "rows": 88}
+"""Pixels of a picture on the sheet, by what its lines are."""
+
+LEARNS = "learns from the graph"
 
 TICKED = "A tick: all objects are there and all relations hold, whatever the colours."
 
@@ -126,10 +128,29 @@ def main_table(config: SweepConfig, results: Results, *, arrows: bool = True) ->
             record[name] = None if value is None else value.over_targets
             if len(config.seeds) > 1:
                 record[f"{name} over seeds"] = None if value is None else value.over_seeds
+            if key[0] == config.headline:
+                record |= arms_of(results, group, key[0])
         if any(one.failed for one in results.groups):
             record["failed"] = "; ".join(dict.fromkeys(group.failed.values()))
         records.append(record)
     return Table.of(records, title=config.name)
+
+
+def arms_of(results: Results, group: Group, metric: str) -> Record:
+    """A metric without graph and with a wrong one, and in words whether the graph adds to it."""
+    values = {control: group.values.get((metric, control)) for control in CONTROLS}
+    gains = [results.gain(group.name, metric, control) for control in CONTROLS]
+    found = [gain.verdict == "better" for gain in gains if gain is not None]
+    reference = results.reference_of(group)
+    beside = reference and results.difference(group.name, reference.name, (metric, "graph"))
+    return {
+        **{
+            control.replace("_", " "): None if value is None else value.over_targets
+            for control, value in values.items()
+        },
+        LEARNS: ("yes" if all(found) else "no") if found else None,
+        f"beside {results.reference}": beside.verdict if beside else None,
+    }
 
 
 def arm_table(results: Results) -> Table:
@@ -193,6 +214,8 @@ def notes_of(config: SweepConfig, results: Results) -> list[str]:
         )
     if any(results.reference_of(group) is not None for group in results.groups):
         notes.append('"better" and "worse" stand only where no interval of the difference holds 0')
+    if config.headline is not None:
+        notes.append(f"{LEARNS}: {config.headline} is better than without graph and than with a wrong one")
     unpaired = [
         group.name
         for group in results.groups
@@ -254,7 +277,7 @@ def draw_plot(config: SweepConfig, results: Results) -> Image.Image | None:
 
 
 def draw_sheet(config: PicturesConfig, results: Results) -> Image.Image | None:
-    """A line for each target: its scene graph, its true picture, and that of each row; None without any."""
+    """For each target its scene graph, its true picture, and that of each row; None without any."""
     shown = [group for group in results.groups if group.examples and fnmatchcase(group.name, config.rows)]
     if not shown:
         return None
@@ -269,14 +292,17 @@ def draw_sheet(config: PicturesConfig, results: Results) -> Image.Image | None:
         if any(picture is not None for picture in column):
             lines = [[picture, *line] for picture, line in zip(column, lines, strict=True)]
             labels = [label, *labels]
+    across, down = labels, [example.label for example in first.examples[:count]]
+    if config.lines == "rows":
+        across, down, lines = down, across, [list(column) for column in zip(*lines, strict=True)]
     return contact_sheet(
         lines,
-        row_labels=[example.label for example in first.examples[:count]],
-        column_labels=labels,
+        row_labels=down,
+        column_labels=across,
         title=config.title,
         subtitle=TICKED if any(group.examples[0].right is not None for group in shown) else None,
-        cell=SIDE,
-        group_starts={len(labels) - len(shown)} - {0},
+        cell=SIDE[config.lines],
+        group_starts={len(labels) - len(shown)} - {0} if config.lines == "targets" else (),
     )
 
 

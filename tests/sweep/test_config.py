@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from graphcond.adapters.config import INJECTORS, PeftConfig
 from graphcond.bases.config import PACKAGED
 from graphcond.errors import InputError
 from graphcond.recipe import load_recipe
 from graphcond.sweep import load_sweep, parse_sweep
 from graphcond.sweep.config import shipped_sweeps
 from graphcond.sweep.rows import recipe_identity, redrawn, rows_of
+from tests.adapters.test_peft import METHODS
 
 PLACE = Path("sweep.yaml")
 
@@ -139,6 +142,22 @@ def test_shipped_sweeps_resolve(name: str) -> None:
     if config.model is not None:
         model = load_recipe(config.model.recipe, base=config.base)  # type: ignore[union-attr]
     assert rows_of(config, place, model=model)
+
+
+def test_every_injector_and_method_of_peft_is_compared() -> None:
+    """At equal steps over equal batches, each on the world whose signal it reads."""
+    shipped = [load_sweep(name) for name in ("injectors", "scene-injectors")]
+    recipes = [[row.recipe for row in rows_of(*sweep)] for sweep in shipped]
+    assert {(r.training.steps, r.training.batch_size) for r in recipes[0]} == {(150, 16)}
+    parts = [
+        part
+        for recipe in chain(*recipes)
+        for part in (*(one.injector for one in recipe.conditions), *recipe.updates.values())
+    ]
+    assert {part.kind for part in parts} == set(INJECTORS)
+    methods = [part.method for part in parts if isinstance(part, PeftConfig)]
+    assert {*methods, "lora"} == set(METHODS)
+    assert any(recipe.training.train_base for recipe in recipes[0])
 
 
 def test_a_model_draws_with_other_samplers_only() -> None:

@@ -8,13 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from graphcond.evaluation import RatioMetric, SampleMetric, SetMetric
 from graphcond.intervals import Measurement, bootstrap_interval, half_sample_interval, percentile_interval
 from graphcond.report.table import number
 from graphcond.sweep import parse_sweep
+from graphcond.sweep.config import PicturesConfig
 from graphcond.sweep.results import NO_DIFFERENCE, Results, student, value_of
-from graphcond.sweep.scores.base import Figure
+from graphcond.sweep.scores.base import Example, Figure
 from graphcond.sweep.tables import draw_plot, draw_sheet, main_table, notes_of, to_json, to_markdown
 from tests.sweep.builders import N, figure, group, results
 
@@ -131,6 +133,31 @@ def test_the_tables_say_what_was_asked() -> None:
     assert "- broken failed (seed 0): no room" in text
     assert text.index("- a finding") < text.index("- m by eye")
     assert "- relation_accuracy: 312 relations in 120 graphs" in text
+
+
+def test_the_arms_of_the_headline_stand_side_by_side() -> None:
+    """With whether the graph adds to it: over no graph and over a wrong one, or it does not."""
+    config = parse_sweep({"name": "hand", "recipe": "instructg2i", "headline": "m"})
+    arms = {"graph": 0.7, "no_graph": 0.1, "shuffled_graph": 0.7}
+    deaf = group("deaf", *(figure("m", mean, arm) for arm, mean in arms.items()))
+    rows = list(csv.DictReader(io.StringIO(main_table(config, results(*table().groups, deaf)).to_csv())))
+    assert [row["learns from the graph"] for row in rows] == ["yes", "yes", "", "no"]
+    assert [row["beside a"] for row in rows] == ["", "worse", "", NO_DIFFERENCE]
+    assert [row["shuffled graph"] for row in rows] == ["0.2", "0.15000000000000002", "", "0.7"]
+    assert "- learns from the graph: m is better than" in to_markdown(config, table(), [])
+    assert "learns from the graph" not in to_markdown(CONFIG, table(), [])
+
+
+def test_a_sheet_may_have_a_line_for_each_row() -> None:
+    pictures = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    examples = tuple(Example("a picture", one, truth=one) for one in pictures)
+    drawn = results(*(replace(one, examples=examples) for one in table().groups[:2]))
+    sizes = {
+        lines: draw_sheet(PicturesConfig(count=2, lines=lines), drawn).size  # type: ignore[arg-type, union-attr]
+        for lines in ("targets", "rows")
+    }
+    assert sizes["targets"][0] > sizes["rows"][0]
+    assert sizes["targets"][1] / 2 > sizes["rows"][1] / 3  # three lines: the true pictures and two rows
 
 
 def test_the_csv_has_plain_headings_and_full_figures() -> None:
