@@ -76,8 +76,20 @@ class Condition(nn.Module):
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: Signal | None, scale: float = 1.0
     ) -> DenoiserInputs:
-        """The denoiser's inputs with ``signal`` in them."""
-        return inputs if signal is None else self.injector.apply(inputs, signal, scale)
+        """The denoiser's inputs with ``signal`` in them.
+
+        Raises:
+            InputError: the signal has a mask, and the injector reads none.
+        """
+        if signal is None:
+            return inputs
+        if isinstance(signal, GraphTokens) and signal.mask is not None and not self.injector.reads_masks:
+            raise InputError(
+                f"{type(self.injector).__name__} reads no masks",
+                place=f"condition '{self.name}'",
+                remedy="leave the mask out, or use the injector ip_adapter",
+            )
+        return self.injector.apply(inputs, signal, scale)
 
     def group_of(self, parameter: str) -> str | None:
         """The injector's group, with a learning rate of its own, to which a trained parameter belongs."""

@@ -25,13 +25,14 @@ class Grounding:
     ``strength`` multiplies what the tokens add; 0 leaves a sample exactly as it is. An injector that adds the
     same for every graph (LoRA) shows no tokens and its strength alone. ``coverage`` has, by the stride of a
     site, the share of each of its cells that each token covers (b, cells, n); without a stride, every cell
-    sees every token.
+    sees every token. ``places`` multiplies, by the stride of a site, what is added to each of its cells.
     """
 
     tokens: Float[Tensor, "b n c"]
     present: Bool[Tensor, "b n"]
     strength: Float[Tensor, " b"]
     coverage: Mapping[int, Tensor] = field(default_factory=dict)
+    places: Mapping[int, Float[Tensor, "b cells"]] = field(default_factory=dict)
 
 
 Shown = TypeVar("Shown")

@@ -344,6 +344,7 @@ def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) ->
         for part, call in zip(given, inputs, strict=True)
     ]
     longest = like.tokens.shape[1]
+    masked = {stride: shares for part in parts for stride, shares in part.places.items()}
     return Grounding(
         tokens=torch.cat([_padded(part.tokens, longest) for part in parts]),
         present=torch.cat([_padded(part.present, longest) for part in parts]),
@@ -351,6 +352,15 @@ def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) ->
         coverage={
             stride: torch.cat([_padded(part.coverage[stride], longest, axis=2) for part in parts])
             for stride in like.coverage
+        },
+        places={
+            stride: torch.cat(
+                [
+                    part.places.get(stride, torch.ones_like(_zeros(shares, call)))
+                    for part, call in zip(parts, inputs, strict=True)
+                ]
+            )
+            for stride, shares in masked.items()
         },
     )
 

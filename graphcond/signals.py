@@ -96,7 +96,7 @@ class GraphTokens:
 
     Tokens of objects may know where their object is: ``boxes`` (x0 y0 x1 y1 in 0..1) where ``boxed``.
     Both are None for tokens without a place. ``alignment`` is that of encoders that read a sentence beside
-    the graph.
+    the graph. ``mask`` says how much, 0..1, all tokens act at each place of the picture; everywhere for None.
     """
 
     tokens: Float[Tensor, "b n c"]
@@ -104,6 +104,7 @@ class GraphTokens:
     boxes: Float[Tensor, "b n 4"] | None = None
     boxed: Bool[Tensor, "b n"] | None = None
     alignment: Alignment | None = None
+    mask: Float[Tensor, "b height width"] | None = None
 
     @property
     def has_graph(self) -> Bool[Tensor, " b"]:

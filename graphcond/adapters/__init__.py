@@ -6,6 +6,7 @@ from graphcond import lazy_names
 
 if TYPE_CHECKING:
     from graphcond.adapters.base import Injector as Injector
+    from graphcond.adapters.base import SiteAdditions as SiteAdditions
     from graphcond.adapters.config import INJECTORS as INJECTORS
     from graphcond.adapters.config import ControlNetConfig as ControlNetConfig
     from graphcond.adapters.config import DiffFitConfig as DiffFitConfig

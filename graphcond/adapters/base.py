@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from graphcond.bases.base import Base
+from graphcond.bases.base import Attachment, Base, Site
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import load_weights, save_weights
@@ -68,6 +70,35 @@ def check_widths(kept: nn.Module, made: nn.Module, place: str) -> None:
         )
 
 
+class SiteAdditions:
+    """What an injector adds to the features of sites, attached and taken away together."""
+
+    def __init__(self) -> None:
+        self._attached: list[Attachment] = []
+        self._grids: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._attached)
+
+    def attach(self, sites: Mapping[str, Site], added: Callable[[Site, Tensor], Tensor | None]) -> None:
+        """Add what ``added`` returns for a site and its features, unless it is None, in every pass from now on."""
+        self._attached = [
+            site.attach(partial(added, site)) for site in sites.values() if site.attach is not None
+        ]
+        self._grids = {site.stride: site.grid for site in sites.values()}
+
+    def detach(self) -> None:
+        """Take all of it away; does nothing where nothing is attached."""
+        for attachment in self._attached:
+            attachment.remove()
+        self._attached = []
+
+    def at_strides(self, sample: Tensor, value: Callable[[int, int], Tensor]) -> dict[int, Tensor]:
+        """By the stride of the sites, the value for the rows and columns that they have for a sample."""
+        height, width = sample.shape[2:]
+        return {stride: value(*grid(height, width)) for stride, grid in self._grids.items()}
+
+
 Read = TypeVar("Read", bound=Signal)
 
 
@@ -80,6 +111,8 @@ class Injector(nn.Module, ABC, Generic[Read]):
 
     reads: ClassVar[type[Signal] | None]
     """The signal that `apply` takes; None for an injector that is the same for every graph."""
+    reads_masks: ClassVar[bool] = False
+    """True if it reads `GraphTokens.mask`."""
     groups: ClassVar[frozenset[str]] = frozenset()
     """Groups of its parameters that may have learning rates of their own, as ``condition.group``. The encoder
     belongs to ``new``, where there is one."""

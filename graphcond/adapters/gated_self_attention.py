@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, check_widths, computed_like, key_of
+from graphcond.adapters.base import Injector, SiteAdditions, check_widths, computed_like, key_of
 from graphcond.adapters.config import (
     Absent,
     GatedSelfAttentionConfig,
@@ -25,7 +24,7 @@ from graphcond.adapters.config import (
 )
 from graphcond.adapters.gated_layers import GatedBlock, PositionNet
 from graphcond.bases.attention import XFORMERS_KEY_MULTIPLE
-from graphcond.bases.base import Attachment, Base, Site
+from graphcond.bases.base import Base, Site
 from graphcond.config import checked
 from graphcond.coverage import coverage
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
@@ -79,15 +78,14 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         self.position_net: PositionNet | None = None
         self.blocks = nn.ModuleDict()
         self._slot = GroundingSlot()
-        self._attached: list[Attachment] = []
-        self._grids: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+        self._additions = SiteAdditions()
         self._ratios: dict[str, Tensor] = {}
         self._said_unplaced = False
 
     @property
     def injected(self) -> bool:
         """True if the layers are injected in a denoiser."""
-        return bool(self._attached)
+        return bool(self._additions)
 
     def inject(self, base: Base) -> None:
         """Build the layers, float32, for the widths of ``base`` and hook them in.
@@ -111,18 +109,11 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         else:
             check_widths(self.blocks, new, "gated self-attention")
         self.to(device=base.device, dtype=torch.float32)
-        self._attached = [
-            site.attach(partial(self._added, name, site.stride))
-            for name, site in sites.items()
-            if site.attach is not None
-        ]
-        self._grids = {site.stride: site.grid for site in sites.values()}
+        self._additions.attach(sites, self._added)
 
     def eject(self) -> None:
         """Take the hooks away; the layers stay here."""
-        for attachment in self._attached:
-            attachment.remove()
-        self._attached = []
+        self._additions.detach()
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: GraphTokens | None, scale: float = 1.0
@@ -247,22 +238,23 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
                 Notice,
                 stacklevel=2,
             )
-        size = inputs.sample.shape[-2:]
-        return {
-            stride: coverage(boxes, boxed, *grid(*size)) * present[:, None]
-            for stride, grid in self._grids.items()
-        }
+        return self._additions.at_strides(
+            inputs.sample,
+            lambda *grid: coverage(boxes, boxed, *grid) * present[:, None],
+        )
 
-    def _added(self, name: str, stride: int, visual: Float[Tensor, "b v w"]) -> Float[Tensor, "b v w"] | None:
+    def _added(self, site: Site, visual: Float[Tensor, "b v w"]) -> Float[Tensor, "b v w"] | None:
         grounding = self._slot.value
         if grounding is None:
             return None
         with computed_like(visual):
-            delta: Tensor = self.blocks[key_of(name)](visual, grounding, grounding.coverage.get(stride))
+            delta: Tensor = self.blocks[key_of(site.name)](
+                visual, grounding, grounding.coverage.get(site.stride)
+            )
         shown = (grounding.strength != 0)[:, None, None]
         delta = torch.where(shown, delta, 0.0)
         with torch.no_grad():
-            self._ratios[name] = delta.norm().float() / (visual * shown).norm().float().clamp(min=1e-12)
+            self._ratios[site.name] = delta.norm().float() / (visual * shown).norm().float().clamp(min=1e-12)
         return delta
 
     def _gate(self, name: str) -> float:

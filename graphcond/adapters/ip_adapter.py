@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -14,9 +13,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from graphcond.adapters.base import Injector, computed_like, kept_layers, key_of
+from graphcond.adapters.base import Injector, SiteAdditions, computed_like, kept_layers, key_of
 from graphcond.adapters.config import IPAdapterConfig, Visible
-from graphcond.bases.base import Attachment, Base, Site
+from graphcond.bases.base import Base, Site
 from graphcond.bases.token_weights import bias_of_shares
 from graphcond.config import checked
 from graphcond.coverage import coverage
@@ -73,7 +72,8 @@ class IPAdapterInjector(Injector[GraphTokens]):
     `image_prompts` the neighbors' pictures are the image prompts. The projections to keys and values start as
     the base's own for the prompt, as the paper's do; over a base that does not publish those, values start at
     0. They are kept beside the denoiser, and hooks add what they read, in the calls whose inputs come from
-    `apply`. A target without graph, or at ``scale`` 0, gets the base's own output, bit for bit.
+    `apply`. A target without graph, or at ``scale`` 0, gets the base's own output, bit for bit. A mask of the
+    signal multiplies what is added at each place, resampled to each site as diffusers resamples masks.
 
     Args:
         visible: tokens count ``everywhere``; or a place of the picture sees a token ``in_boxes``, as much as
@@ -84,6 +84,7 @@ class IPAdapterInjector(Injector[GraphTokens]):
     """
 
     reads: ClassVar[type[Signal]] = GraphTokens
+    reads_masks: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -96,8 +97,7 @@ class IPAdapterInjector(Injector[GraphTokens]):
         self.visible, self.site_scales, self.init = visible, dict(site_scales or {}), init
         self.layers = nn.ModuleDict()
         self._slot = GroundingSlot()
-        self._attached: list[Attachment] = []
-        self._grids: dict[int, Callable[[int, int], tuple[int, int]]] = {}
+        self._additions = SiteAdditions()
 
     def inject(self, base: Base) -> None:
         """Make the projections, float32, for the widths of ``base`` and hook them in.
@@ -109,10 +109,9 @@ class IPAdapterInjector(Injector[GraphTokens]):
                 a name in ``site_scales``.
             RuntimeError: injected already.
         """
-        if self._attached:
+        if self._additions:
             raise RuntimeError("IP-Adapter is injected already; eject it first")
         sites = base.required_sites("cross_attention")
-        scales = {name: self._scale_of(name) for name in sites}
         for start in self.site_scales:
             if not any(name.startswith(start) for name in sites):
                 raise InputError(
@@ -123,18 +122,11 @@ class IPAdapterInjector(Injector[GraphTokens]):
         made = nn.ModuleDict({key_of(name): _made(site, base) for name, site in sites.items()})
         self.layers = kept_layers(self.layers, made, "ip_adapter")
         self.to(device=base.device, dtype=torch.float32)
-        self._attached = [
-            site.attach(partial(self._added, site, scales[name]))
-            for name, site in sites.items()
-            if site.attach is not None
-        ]
-        self._grids = {site.stride: site.grid for site in sites.values()}
+        self._additions.attach(sites, self._added)
 
     def eject(self) -> None:
         """Take the hooks away; the projections stay here."""
-        for attachment in self._attached:
-            attachment.remove()
-        self._attached = []
+        self._additions.detach()
 
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: GraphTokens | None, scale: float = 1.0
@@ -142,11 +134,12 @@ class IPAdapterInjector(Injector[GraphTokens]):
         """Inputs with the tokens of ``signal`` for the cross-attentions.
 
         Raises:
+            InputError: a mask has another aspect ratio than the picture, or is not in 0..1.
             RuntimeError: not injected.
         """
         if signal is None or scale == 0 or not bool(signal.present.any()):
             return inputs
-        if not self._attached:
+        if not self._additions:
             raise RuntimeError("IP-Adapter is not injected")
         tokens, present = signal.tokens.masked_fill(~signal.present[..., None], 0), signal.present
         covered = {}
@@ -155,12 +148,12 @@ class IPAdapterInjector(Injector[GraphTokens]):
             if boxes is None or boxed is None:
                 boxes, boxed = tokens.new_zeros(*present.shape, 4), torch.zeros_like(present)
             boxes = boxes.masked_fill(~boxed[..., None], 0)
-            covered = {
-                stride: coverage(boxes, boxed, *grid(*inputs.sample.shape[2:])) * present[:, None]
-                for stride, grid in self._grids.items()
-            }
+            covered = self._additions.at_strides(
+                inputs.sample,
+                lambda *grid: coverage(boxes, boxed, *grid) * present[:, None],
+            )
         strength = signal.has_graph.to(tokens.dtype) * scale
-        grounding = Grounding(tokens, present, strength, covered)
+        grounding = Grounding(tokens, present, strength, covered, self._places(signal, inputs))
         return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
 
     def load_init(self) -> None:
@@ -199,12 +192,34 @@ class IPAdapterInjector(Injector[GraphTokens]):
             for name, parameter in layer.named_parameters()
         }
 
+    def _places(self, signal: GraphTokens, inputs: DenoiserInputs) -> dict[int, Tensor]:
+        """The mask at the cells of each stride, as diffusers' ``IPAdapterMaskProcessor`` interpolates it."""
+        if signal.mask is None:
+            return {}
+        mask = signal.mask.float()
+        (height, width), (rows, columns) = mask.shape[1:], inputs.sample.shape[2:]
+        if height * columns != width * rows:
+            raise InputError(
+                f"a mask of {height} x {width} has another aspect ratio than the latents, {rows} x {columns}",
+                place="ip_adapter, mask",
+                remedy="give one as large as the picture, or with its sides in the same ratio",
+            )
+        if not bool(((mask >= 0) & (mask <= 1)).all()):
+            raise InputError(
+                "a mask has values outside of 0..1",
+                place="ip_adapter, mask",
+                remedy="divide it by its maximum",
+            )
+        return self._additions.at_strides(
+            inputs.sample, lambda *grid: F.interpolate(mask[:, None], grid, mode="bicubic").flatten(1)
+        )
+
     def _scale_of(self, site: str) -> float:
         starts = [start for start in self.site_scales if site.startswith(start)]
         return self.site_scales[max(starts, key=len)] if starts else 1.0
 
-    def _added(self, site: Site, factor: float, features: Tensor) -> Tensor | None:
-        shown = self._slot.value
+    def _added(self, site: Site, features: Tensor) -> Tensor | None:
+        shown, factor = self._slot.value, self._scale_of(site.name)
         if shown is None or factor == 0 or site.queries is None:
             return None
         queries = site.queries(features)
@@ -213,6 +228,8 @@ class IPAdapterInjector(Injector[GraphTokens]):
             layer = cast(KeysAndValues, self.layers[key_of(site.name)])
             read = layer(queries, shown.tokens.to(queries), shares, site.heads)
         strength = shown.strength[:, None, None].to(read) * factor
+        if site.stride in shown.places:
+            strength = strength * shown.places[site.stride][..., None].to(read)
         return torch.where(strength != 0, read * strength, 0.0).to(queries.dtype)
 
 

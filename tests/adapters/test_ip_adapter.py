@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from graphcond.adapters import IPAdapterInjector, LoraInjector
+from graphcond.adapters import IPAdapterInjector, LoraInjector, PromptTokenInjector
+from graphcond.condition import Condition
+from graphcond.encoders import NeighborMean
 from graphcond.errors import InputError
+from graphcond.guidance import stacked
 from tests.builders import small_base
 from tests.conformance.parts import fresh, inputs, run, signal, wake
 
@@ -67,3 +71,37 @@ def test_a_call_before_injection_and_a_second_injection(sd_folder: Path) -> None
     injector.inject(base)
     with pytest.raises(RuntimeError, match="injected already"):
         injector.inject(base)
+
+
+@torch.no_grad()
+def test_a_mask_keeps_the_graph_to_a_part_of_the_picture(sd_folder: Path) -> None:
+    """Each site adds nothing where the mask is 0; without a mask, and with one of ones, it adds the same."""
+    base, injector = small_base(sd_folder), IPAdapterInjector()
+    injector.inject(base)
+    wake(injector)
+    given, tokens = inputs(base), signal(injector, base)
+    plain, full = base.denoise(given), base.denoise(injector.apply(given, tokens))
+    for value, wanted in ((0.0, plain), (1.0, full)):
+        mask = torch.full((2, *given.sample.shape[2:]), value)
+        assert torch.equal(base.denoise(injector.apply(given, replace(tokens, mask=mask))), wanted)
+    mask[:, :, : mask.shape[2] // 2] = 0
+    masked = injector.apply(given, replace(tokens, mask=mask))
+    both = stacked([given, injector.apply(given, tokens), masked])
+    assert torch.allclose(base.denoise(both), torch.cat([plain, full, base.denoise(masked)]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_masks_that_do_not_fit(sd_folder: Path) -> None:
+    base, injector = small_base(sd_folder), IPAdapterInjector()
+    injector.inject(base)
+    given, tokens = inputs(base), signal(injector, base)
+    height, width = given.sample.shape[2:]
+    with pytest.raises(InputError, match="another aspect ratio than the latents"):
+        injector.apply(given, replace(tokens, mask=torch.ones(2, height + 1, width)))
+    with pytest.raises(InputError, match=r"outside of 0\.\.1"):
+        injector.apply(given, replace(tokens, mask=torch.full((2, height, width), float("nan"))))
+    other = Condition(
+        "graph", NeighborMean(feature_width=8, token_width=base.facts.token_width), PromptTokenInjector()
+    )
+    with pytest.raises(InputError, match="PromptTokenInjector reads no masks"):
+        other.apply(given, replace(tokens, mask=torch.ones(2, height, width)))

@@ -140,6 +140,27 @@ def test_boxes_are_the_masks_of_diffusers(base, tmp_path: Path, monkeypatch: pyt
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_mask_of_any_size_acts_as_in_diffusers(base, tmp_path: Path, times: int) -> None:
+    """Also soft ones, whose interpolation leaves 0..1; a picture keeps its own mask among others."""
+    ours, given = condition(base, "plain", 1), inputs(base)
+    context = NeighborFeatures(neighbors().embeddings[:, :1], neighbors().present[:, :1])
+    masks = torch.rand(2, HEIGHT * times, WIDTH * times, generator=torch.Generator().manual_seed(2))
+    masks = (masks * 2 - 0.5).clamp(0, 1)
+    drawn = base.denoise(ours.apply(given, replace(ours.signal(context, no_text(base)), mask=masks), 0.7))
+    write_ip_adapter(ours, tmp_path / "ip-adapter.safetensors")
+    ours.injector.eject()
+    unet = theirs(base.unet, tmp_path / "ip-adapter.safetensors")
+    for processor in unet.attn_processors.values():
+        if isinstance(processor, IPAdapterAttnProcessor2_0):
+            processor.scale = [0.7]
+    for row, mask in enumerate(masks):
+        theirs_at = {"ip_adapter_masks": [mask[None, None]]}
+        wanted = answer(base, given, context.embeddings, cross_attention_kwargs=theirs_at)
+        assert torch.allclose(drawn[row], wanted[row], atol=1e-5)
+
+
+@torch.no_grad()
 def test_a_recipe_starts_from_a_file_and_a_saved_model_does_without(sd_folder: Path, tmp_path: Path) -> None:
     base, file = small_base(sd_folder), tmp_path / "ip-adapter.safetensors"
     write_ip_adapter(condition(base, "plain", 1), file)
