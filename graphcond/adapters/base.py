@@ -81,7 +81,7 @@ class SiteAdditions:
         return bool(self._attached)
 
     def attach(self, sites: Mapping[str, Site], added: Callable[[Site, Tensor], Tensor | None]) -> None:
-        """Add what ``added`` returns for a site and its features, unless it is None, in every pass from now on."""
+        """Add what ``added`` makes of a site and its features, in every pass where it is not None."""
         self._attached = [
             site.attach(partial(added, site)) for site in sites.values() if site.attach is not None
         ]
