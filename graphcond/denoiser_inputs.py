@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -66,7 +66,9 @@ class DenoiserInputs:
     """Everything one denoiser call reads.
 
     The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is
-    None, the whole context is the prompt. ``context_weight`` multiplies each context token's share before
+    None, the whole context is the prompt. Behind it come ``sentences`` - 1 others of its length, which stand
+    in its place: a base whose text has positions counts those of each sentence from 0, and gives all further
+    tokens one position. ``context_weight`` multiplies each context token's share before
     the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1. With a
     height and a width, those of ``sample``, a token has a weight at each place of the picture; where every
     token is hidden, cross-attention adds nothing.
@@ -80,9 +82,55 @@ class DenoiserInputs:
     context: Float[Tensor, "b l c"]
     context_weight: Float[Tensor, "b l"] | Float[Tensor, "b l height width"] | None = None
     prompt_length: int | None = None
+    sentences: int = 1
     grounding: Mapping[GroundingSlot, Grounding] = field(default_factory=dict)
     residuals: Mapping[str, Tensor] = field(default_factory=dict)
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt."""
+        return self.context.shape[1] if self.prompt_length is None else self.prompt_length
+
+    def with_tokens(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        weight: Float[Tensor, "b k"] | Float[Tensor, "b k height width"] | None,
+        *,
+        sentences: int = 0,
+    ) -> DenoiserInputs:
+        """The same, with further context tokens behind all others.
+
+        Args:
+            tokens: the tokens.
+            weight: of each, with places where `context_weight` has them; None where that is None.
+            sentences: the tokens are so many sentences, and come behind those that are there.
+        """
+        import torch  # recipes are read without it
+
+        at = self.sentences * self.length if sentences else self.context.shape[1]
+
+        def inserted(whole: Tensor, part: Tensor) -> Tensor:
+            return torch.cat([whole[:, :at], part, whole[:, at:]], dim=1)
+
+        own = self.context_weight
+        return replace(
+            self,
+            prompt_length=self.length,
+            sentences=self.sentences + sentences,
+            context=inserted(self.context, tokens),
+            context_weight=None if own is None or weight is None else inserted(own, weight),
+        )
+
+    def with_sentences(self, count: int) -> DenoiserInputs:
+        """The same, with hidden sentences behind the others so that there are ``count``."""
+        missing = count - self.sentences
+        if not missing:
+            return self
+        hidden = self.context.new_zeros(len(self.context), missing * self.length, self.context.shape[2])
+        weight = self.weights()
+        nothing = weight.new_zeros(*hidden.shape[:2], *weight.shape[2:])
+        return replace(self, context_weight=weight).with_tokens(hidden, nothing, sentences=missing)
 
     def weights(self, *, places: bool = False) -> Tensor:
         """`context_weight`, ones where it is None; with a height and a width where it has them or asked."""

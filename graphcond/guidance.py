@@ -300,9 +300,10 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
     """
     if len(inputs) == 1:
         return inputs[0]
-    lengths = {one.context.shape[1] if one.prompt_length is None else one.prompt_length for one in inputs}
+    lengths, sentences = {one.length for one in inputs}, max(one.sentences for one in inputs)
     if len(lengths) > 1:
         raise ValueError(f"branches have prompts of unequal length: {sorted(lengths)} tokens")
+    inputs = [one.with_sentences(sentences) for one in inputs]
     longest = max(one.context.shape[1] for one in inputs)
     places = any(one.context_weight is not None and one.context_weight.ndim > 2 for one in inputs)
     weights = [one.weights(places=places) for one in inputs]
@@ -315,6 +316,7 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
         context=torch.cat([_padded(one.context, longest) for one in inputs]),
         context_weight=None if plain else torch.cat([_padded(weight, longest) for weight in weights]),
         prompt_length=lengths.pop(),
+        sentences=sentences,
         grounding={slot: _stacked_grounding(slot, inputs) for slot in slots},
         residuals={
             name: torch.cat([one.residuals.get(name, _zeros(like, one)) for one in inputs])

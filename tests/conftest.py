@@ -91,6 +91,14 @@ def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def flux2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny FLUX.2 Klein folder: joint attention, context tokens 48 wide, 64 px."""
+    from tests.tiny_checkpoints import write_flux2_folder
+
+    return write_flux2_folder(tmp_path_factory.mktemp("flux2"))
+
+
+@pytest.fixture(scope="session")
 def sana_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random tiny folder of Sana's transformer with T5: flow matching, tokens 24 wide, 64 px."""
     from tests.tiny_checkpoints import write_sana_folder

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention import FeedForward
+from diffusers.models.attention import AttentionModuleMixin, FeedForward
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
@@ -89,8 +89,9 @@ def _layers(denoiser: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
     """The layers that change, by name, and whether each ends a block; not those of peft over them."""
     ends: set[nn.Module] = set()
     for module in denoiser.modules():
-        if isinstance(module, Attention) and module.to_out is not None:
-            ends.add(getattr(module.to_out[0], "base_layer", module.to_out[0]))
+        if isinstance(module, Attention | AttentionModuleMixin) and module.to_out is not None:
+            out = module.to_out[0] if isinstance(module.to_out, nn.ModuleList) else module.to_out
+            ends.add(getattr(out, "base_layer", out))
         elif isinstance(module, FeedForward):
             ends.add(getattr(module.net[-1], "base_layer", module.net[-1]))
     found = {}

@@ -90,11 +90,12 @@ class PromptTokenInjector(Injector[GraphTokens]):
             tokens = alignment.hidden + self.alpha_obj * means_at_words(tokens, alignment.words)
             present = alignment.present & signal.has_graph[:, None]
         tokens = tokens.to(inputs.context.dtype)
-        length = inputs.context.shape[1] if inputs.prompt_length is None else inputs.prompt_length
+        length = inputs.length
         in_boxes = self._in_boxes(signal)
         weight = inputs.context_weight
         if self.place != "append" or scale != 1 or in_boxes or not bool(present.all()):
             weight = inputs.weights(places=in_boxes)
+        own: Tensor | None = None
         if weight is not None:
             own = present.to(weight) * scale
             if weight.ndim > 2:
@@ -106,9 +107,8 @@ class PromptTokenInjector(Injector[GraphTokens]):
                 kept = torch.where(signal.has_graph, max(0.0, 1 - scale), 1.0)
                 kept = kept.view(-1, *[1] * (weight.ndim - 1))
                 weight = torch.cat([weight[:, :length] * kept, weight[:, length:]], dim=1)
-            weight = torch.cat([weight, own], dim=1)
-        context = torch.cat([inputs.context, tokens], dim=1)
-        return replace(inputs, prompt_length=length, context=context, context_weight=weight)
+        sentence = self.place != "append" and tokens.shape[1] == length
+        return replace(inputs, context_weight=weight).with_tokens(tokens, own, sentences=int(sentence))
 
     def _in_boxes(self, signal: GraphTokens) -> bool:
         """Whether tokens are shown in boxes; it is said once where they should be, and none has a box."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from graphcond.bases.config import StableDiffusionConfig as StableDiffusionConfig
     from graphcond.bases.config import StableDiffusionXLConfig as StableDiffusionXLConfig
     from graphcond.bases.config import TinyConfig as TinyConfig
+    from graphcond.bases.flux2 import Flux2Base as Flux2Base
+    from graphcond.bases.flux2_config import Flux2Config as Flux2Config
     from graphcond.bases.stable_diffusion import StableDiffusionBase as StableDiffusionBase
     from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase as StableDiffusionXLBase
 else:

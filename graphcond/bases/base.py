@@ -45,7 +45,8 @@ class Site:
     """A named place in a denoiser where an injector may act.
 
     Kinds: ``cross_attention`` reads context tokens. ``joint_attention`` has text and picture in one sequence.
-    ``block`` lies in a transformer block behind its self-attention and before it reads the context.
+    ``block`` lies where a transformer block is about to read the context, behind its self-attention if that
+    is apart.
     ``encoder_level`` is a feature map on its way to the decoder, to which `DenoiserInputs.residuals` adds, by
     the name of the site; ``encoder_block`` one that the encoder itself reads on.
 
@@ -56,7 +57,6 @@ class Site:
         module: the module itself.
         heads: of the attention there; 1 where there is none.
         stride: side, in latents, of the square that one feature covers.
-        text: the part of the sequence that is text, in joint attention.
         attach: for a ``block``: calls an addition with the site's features in every pass, recomputed ones
             included, and adds what it returns. For a ``cross_attention``: with the features that make its
             queries, and what it returns is added to what was read, before the output projection.
@@ -73,7 +73,6 @@ class Site:
     module: nn.Module
     heads: int = 1
     stride: int = 1
-    text: slice | None = None
     attach: Callable[[Addition], Attachment] | None = None
     reader: Callable[[], ContextReader] | None = None
     queries: Callable[[Tensor], Tensor] | None = None

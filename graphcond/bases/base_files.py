@@ -29,6 +29,9 @@ FAMILIES = {
     "StableDiffusionPipeline": "a Stable Diffusion 1.x or 2.x model",
     "StableDiffusionXLPipeline": "an SDXL model",
     "StableDiffusionXLImg2ImgPipeline": "an SDXL refiner",
+    "FluxPipeline": "a FLUX.1 model",
+    "Flux2Pipeline": "a FLUX.2 dev model",
+    "Flux2KleinPipeline": "a FLUX.2 Klein model",
 }
 """Common names of the models of some diffusers pipelines."""
 
@@ -75,7 +78,7 @@ def check_folder(config: type[BaseFields], model: str, variant: str | None) -> N
         index = read_config(model, INDEX) if (folder / INDEX).is_file() else None
         found = (index or {}).get("_class_name", pipeline)
         if found != pipeline:
-            raise _foreign(found, folder)
+            raise foreign(found, folder)
         files = sorted(file.name for file in folder.glob("*.safetensors"))
         problem = f"has no folder '{missing[0]}'"
         raise InputError(
@@ -154,7 +157,7 @@ def check_unet(
         if unet["projection_class_embeddings_input_dim"] - numbers == unet["cross_attention_dim"]:
             pipeline = "StableDiffusionXLImg2ImgPipeline"
     if pipeline != config.index["_class_name"]:
-        raise _foreign(pipeline, place)
+        raise foreign(pipeline, place)
     channels, latents = unet["in_channels"], vae["latent_channels"]
     if channels != latents:
         raise InputError(
@@ -165,8 +168,8 @@ def check_unet(
         )
 
 
-def _foreign(pipeline: str, place: object) -> InputError:
-    """The error for a model of another pipeline than the base's."""
+def foreign(pipeline: str, place: object) -> InputError:
+    """The error for a model of another kind than the base's, by the name of its pipeline in diffusers."""
     from graphcond.bases.config import BASES  # it loads plug-ins, whose modules may be importing this one
 
     kinds = [kind for kind, config in BASES.items() if config.index.get("_class_name") == pipeline]
@@ -283,12 +286,12 @@ def local_folder(model: str, *, revision: str | None = None) -> Path:
 
 
 def model_files(folder: Path, parts: tuple[str, ...] = (".",)) -> list[Path]:
-    """The settings, vocabularies and safetensors weights in ``parts`` of a folder, relative to it."""
+    """The settings, vocabularies, chat templates and safetensors weights in ``parts`` of a folder."""
     found = [file for part in parts for file in sorted((folder / part).iterdir()) if file.is_file()]
     return [
         file.relative_to(folder)
         for file in found
-        if file.suffix in (".json", ".txt") or _WEIGHTS.fullmatch(file.name)
+        if file.suffix in (".json", ".txt", ".jinja") or _WEIGHTS.fullmatch(file.name)
     ]
 
 

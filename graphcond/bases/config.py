@@ -368,8 +368,10 @@ def packaged_bases() -> dict[str, type[PackagedFields]]:
 
 
 def _bases() -> dict[str, type[BaseFields]]:
+    from graphcond.bases.flux2_config import Flux2Config  # it derives from a class above
+
     return registered(
-        (StableDiffusionConfig, StableDiffusionXLConfig, *packaged_bases().values()),
+        (StableDiffusionConfig, StableDiffusionXLConfig, Flux2Config, *packaged_bases().values()),
         "graphcond.bases",
         name=lambda config: config.kind_name(),
         accepts=lambda found: (

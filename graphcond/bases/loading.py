@@ -113,13 +113,15 @@ def load_released(kind: Any, model: str, *, place: str) -> Any:
     return found
 
 
-def load_tokenizer(model: str, subfolder: str = "tokenizer", *, revision: str | None = None) -> CLIPTokenizer:
-    """A CLIP tokenizer of a model.
+def load_tokenizer(
+    model: str, subfolder: str = "tokenizer", *, kind: Any = CLIPTokenizer, revision: str | None = None
+) -> Any:
+    """A tokenizer of a model.
 
     Raises:
         InputError: it is missing; transformers would give an empty one in its place.
     """
-    tokenizer = load_part(CLIPTokenizer, model, subfolder, revision=revision)
+    tokenizer = load_part(kind, model, subfolder, revision=revision)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise _unloadable(model, subfolder, FileNotFoundError("it has no vocabulary"))
     return tokenizer

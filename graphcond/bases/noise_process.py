@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -125,7 +125,8 @@ class NoiseProcess(ABC):
         own = {name: values for name, values in given.items() if values is not None}
         if own:
             try:
-                scheduler.set_timesteps(device=device, **own)
+                count = len(next(iter(own.values())))
+                scheduler.set_timesteps(device=device, **own, **self._shift(scheduler, count, size))
             except (AssertionError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{type(scheduler).__name__} does not take them ({str(error).splitlines()[0]})",
@@ -149,6 +150,10 @@ class NoiseProcess(ABC):
         self, scheduler: SchedulerMixin, steps: int, device: torch.device, size: tuple[int, int]
     ) -> None:
         scheduler.set_timesteps(steps, device=device)
+
+    def _shift(self, scheduler: SchedulerMixin, steps: int, size: tuple[int, int]) -> dict[str, float]:
+        """What the scheduler is told of the size of the picture."""
+        return {}
 
 
 class Diffusion(NoiseProcess):
@@ -200,13 +205,21 @@ class Flow(NoiseProcess):
     Args:
         scheduler: of the base.
         patch: side, in latents, of the square that one picture token covers.
+        drawing_exponent: the log of the shift for drawing, from the numbers of tokens and of steps, where it
+            is not on the line of training and the scheduler's shift is not a number.
     """
 
     name: ClassVar[str] = "flow matching"
 
-    def __init__(self, scheduler: SchedulerMixin, *, patch: int = 1) -> None:
+    def __init__(
+        self,
+        scheduler: SchedulerMixin,
+        *,
+        patch: int = 1,
+        drawing_exponent: Callable[[int, int], float] | None = None,
+    ) -> None:
         super().__init__(scheduler)
-        self.patch = patch
+        self.patch, self._drawing_exponent = patch, drawing_exponent
 
     def timesteps(self, uniform: Float[Tensor, " b"], kind: str, size: tuple[int, int]) -> Times:
         """S times `steps`; logit-normal and shifted by default."""
@@ -248,16 +261,26 @@ class Flow(NoiseProcess):
         self, scheduler: SchedulerMixin, steps: int, device: torch.device, size: tuple[int, int]
     ) -> None:
         """As for any scheduler; a scheduler whose shift depends on the picture's size gets the size."""
-        if not scheduler.config.get("use_dynamic_shifting"):
+        shift = self._shift(scheduler, steps, size)
+        if not shift:
             super()._prepare(scheduler, steps, device, size)
             return
-        sigmas = np.linspace(1.0, 1 / steps, steps)
-        scheduler.set_timesteps(sigmas=sigmas, mu=self._exponent(size), device=device)
+        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), device=device, **shift)
+
+    def _shift(self, scheduler: SchedulerMixin, steps: int, size: tuple[int, int]) -> dict[str, float]:
+        """Diffusers' mu, for a scheduler whose shift depends on the picture's size."""
+        if not scheduler.config.get("use_dynamic_shifting"):
+            return {}
+        if self._drawing_exponent is None:
+            return {"mu": self._exponent(size)}
+        return {"mu": self._drawing_exponent(self._tokens(size), steps)}
 
     def _exponent(self, size: tuple[int, int]) -> float:
         """Diffusers' mu, which grows from ``base_shift`` to ``max_shift`` with the number of tokens."""
         config: Any = self.config
-        tokens = (size[0] // self.patch) * (size[1] // self.patch)
         low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
         first, last = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
-        return float(first + (last - first) * (tokens - low) / (high - low))
+        return float(first + (last - first) * (self._tokens(size) - low) / (high - low))
+
+    def _tokens(self, size: tuple[int, int]) -> int:
+        return (size[0] // self.patch) * (size[1] // self.patch)

@@ -21,13 +21,12 @@ def phrase_states(base: Base, phrases: Sequence[str]) -> tuple[Float[Tensor, "p 
     The end mark's state and that of padding serve a denoiser less. A phrase that is longer than the base
     reads has none, nor has one without a word.
     """
-    marks = base.encode_prompt([""]).ids.unique()  # of start, end and padding, whatever the tokenizer
     cut = {one.prompt for one in base.cut_prompts(phrases)}
     states, known = [], []
     for start in range(0, len(phrases), AT_ONCE):
         part = phrases[start : start + AT_ONCE]
         tokens = base.encode_prompt(part)
-        words = ~torch.isin(tokens.ids, marks) & tokens.attended(True)
+        words = base.token_spans(part).to(tokens.ids.device)[..., 1] > 0
         last = (words * torch.arange(words.shape[1], device=words.device)).argmax(1)
         states.append(tokens.hidden[torch.arange(len(part)), last].float().cpu())
         whole = torch.tensor([phrase not in cut for phrase in part])

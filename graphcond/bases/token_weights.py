@@ -79,7 +79,23 @@ def shown_places(inputs: DenoiserInputs, sites: Iterable[Site]) -> dict[Slot[Any
     weight = inputs.context_weight
     if weight is None or weight.ndim == 2:
         return {}
+    check_places(inputs)
     size = inputs.sample.shape[2:]
+    found: dict[int, PlaceBias] = {}
+    for site in sites:
+        if site.stride not in found:
+            shares = F.adaptive_avg_pool2d(weight.float(), site.grid(*size)).flatten(2).transpose(1, 2)
+            found[site.stride] = PlaceBias(bias_of_shares(shares), (shares > 0).any(-1, keepdim=True))
+    return {PLACES: found}
+
+
+def check_places(inputs: DenoiserInputs) -> None:
+    """Check that weights for places are as many as the latents.
+
+    Raises:
+        InputError: they are not.
+    """
+    weight, size = inputs.weights(), inputs.sample.shape[2:]
     if weight.shape[2:] != size:
         raise InputError(
             f"expected weights for {size[0]} x {size[1]} places, as the latents have, "
@@ -87,12 +103,6 @@ def shown_places(inputs: DenoiserInputs, sites: Iterable[Site]) -> dict[Slot[Any
             place="context_weight",
             remedy="make them for the picture that is drawn",
         )
-    found: dict[int, PlaceBias] = {}
-    for site in sites:
-        if site.stride not in found:
-            shares = F.adaptive_avg_pool2d(weight.float(), site.grid(*size)).flatten(2).transpose(1, 2)
-            found[site.stride] = PlaceBias(bias_of_shares(shares), (shares > 0).any(-1, keepdim=True))
-    return {PLACES: found}
 
 
 def bias_of_shares(shares: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -11,7 +11,7 @@ import torch
 from graphcond_sana.config import SanaConfig
 
 from graphcond.adapters import INJECTORS, Injector
-from graphcond.bases import Base, BaseFields, StableDiffusionConfig, StableDiffusionXLConfig
+from graphcond.bases import Base, BaseFields, Flux2Config, StableDiffusionConfig, StableDiffusionXLConfig
 from graphcond.bases.config import EmojiConfig
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import Alignment, GraphTokens, LayoutMap, Signal
@@ -68,6 +68,7 @@ BASE_ROWS = {
     "stable_diffusion": BaseRow(StableDiffusionConfig, "sd_folder"),
     "stable_diffusion_2": BaseRow(StableDiffusionConfig, "sd2_folder"),
     "sdxl": BaseRow(StableDiffusionXLConfig, "sdxl_folder"),
+    "flux2": BaseRow(Flux2Config, "flux2_folder", {"tokens": 48}),
     "emoji": BaseRow(EmojiConfig, None),
     "sana": BaseRow(SanaConfig, "sana_folder", {"tokens": 40}),  # of the package in examples/your_own_base
 }

@@ -279,12 +279,13 @@ def test_what_is_added_at_a_block_comes_through_and_goes_again(base: Base) -> No
         assert torch.equal(base.denoise(inputs(base)), plain)
         nothing.remove()
         seen: list[Tensor] = []
-        something = site.attach(torch.ones_like)
+        ramp = torch.linspace(0, 1, site.width)  # norms do not see a constant
+        something = site.attach(ramp.expand_as)
         after = site.attach(seen.append)
         assert (base.denoise(inputs(base)) - plain).abs().max() > 1e-5
         something.remove()
         base.denoise(inputs(base))
-        torch.testing.assert_close(seen[0], seen[1] + 1)  # what was added before counts
+        torch.testing.assert_close(seen[0], seen[1] + ramp)  # what was added before counts
         after.remove()
         assert hooks(base) == before
     assert torch.equal(base.denoise(inputs(base)), plain)

@@ -1,0 +1,292 @@
+"""FLUX.2 Klein as a base: joint attention over text and picture, and flow matching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel, SchedulerMixin
+from diffusers.loaders import Flux2LoraLoaderMixin
+from diffusers.models.attention_processor import Attention
+from diffusers.models.transformers.transformer_flux2 import Flux2Attention
+from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+from einops import rearrange
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
+
+from graphcond.bases.base import Base, LatentMoments, Site
+from graphcond.bases.base_files import explained
+from graphcond.bases.chat_prompts import ChatPrompts
+from graphcond.bases.config import DType, SiteKind
+from graphcond.bases.cut_prompts import CutPrompt
+from graphcond.bases.flux2_config import LAYERS, Flux2Config, flux2_facts
+from graphcond.bases.joint_weights import joint_bias
+from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
+from graphcond.bases.noise_process import Flow
+from graphcond.bases.sites import Addition, ContextReader, filled, plain_weights
+from graphcond.denoiser_inputs import DenoiserInputs, Slot
+from graphcond.io.fingerprint import fingerprint, module_version
+from graphcond.io.tensors import runs_on
+from graphcond.signals import TextTokens
+
+PROMPTS_AT_ONCE = 8
+"""Prompts in one call of the text encoder, which keeps the states of all its layers."""
+
+TEXT_LENGTH: Slot[int] = Slot()
+"""The number of context tokens, which come before the picture in the sequence of a single-stream block."""
+
+
+class Flux2Base(Base):
+    """A frozen FLUX.2 Klein model.
+
+    A context token joins states of three layers of the text encoder. A latent is a square of 2 x 2 of the
+    autoencoder's, normalized. The denoiser attends to padding, too. Sentences in the prompt's place have its
+    positions, and all further context tokens the position behind it, so that their order does not matter. The
+    positions of the picture are on other axes.
+
+    Args:
+        transformer: the denoiser.
+        vae: pictures to latents and back.
+        text_encoder: prompts to context tokens.
+        tokenizer: text to ids, with a chat template.
+        scheduler: the noise solver that `new_scheduler` copies.
+        tokens: of a prompt; longer prompts are cut.
+    """
+
+    weighs_places: ClassVar[bool] = True
+    lora_mixin: ClassVar[Any] = Flux2LoraLoaderMixin
+
+    def __init__(
+        self,
+        *,
+        transformer: Flux2Transformer2DModel,
+        vae: AutoencoderKLFlux2,
+        text_encoder: Qwen3ForCausalLM,
+        tokenizer: Qwen2TokenizerFast,
+        scheduler: SchedulerMixin,
+        tokens: int = 512,
+    ) -> None:
+        process = Flow(scheduler, drawing_exponent=compute_empirical_mu)
+        super().__init__(
+            denoiser=transformer,
+            others=(vae, text_encoder),
+            scheduler=scheduler,
+            facts=flux2_facts(transformer.config, vae.config, token_count=tokens, predicts=process.predicts),
+            process=process,
+        )
+        self.transformer, self.vae = transformer, vae
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+        self._prompts = ChatPrompts(tokenizer, tokens)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: DType = "fp32",
+        attention: Literal["auto", "sdpa"] = "auto",
+        revision: str | None = None,
+        variant: str | None = None,
+        gradient_checkpointing: bool = False,
+        tokens: int = 512,
+    ) -> Flux2Base:
+        """Load a base, frozen; the settings are those of `Flux2Config`.
+
+        Raises:
+            InputError: the model is missing, incomplete or of another kind, or the device or the dtype is not
+                there.
+        """
+        files = Flux2Config(model=name_or_folder, revision=revision, variant=variant, tokens=tokens)
+        options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
+        with explained(files):
+            base = cls(
+                transformer=load_part(Flux2Transformer2DModel, name_or_folder, "transformer", **options),
+                vae=load_part(AutoencoderKLFlux2, name_or_folder, "vae", **options),
+                text_encoder=load_part(Qwen3ForCausalLM, name_or_folder, "text_encoder", **options),
+                tokenizer=load_tokenizer(name_or_folder, kind=Qwen2TokenizerFast, revision=revision),
+                scheduler=load_scheduler(name_or_folder, revision=revision),
+                tokens=tokens,
+            )
+        return base.placed(device, "sdpa", gradient_checkpointing=gradient_checkpointing)
+
+    def sites(self, kind: SiteKind) -> Mapping[str, Site]:
+        """The blocks and the joint attentions in them, first those with two streams."""
+        found: dict[str, Site] = {}
+        for name, block in self._blocks().items():
+            width, heads = block.attn.inner_dim, block.attn.heads
+            if kind == "joint_attention":
+                name = f"{name}.attn"
+                found[name] = Site(name, kind, width, block.attn, heads)
+            elif kind == "block":
+                attach, reader = partial(BeforeBlock, block), partial(self._reader, block)
+                found[name] = Site(name, kind, width, block, heads, attach=attach, reader=reader)
+        return found
+
+    def _blocks(self) -> dict[str, Any]:
+        lists = ("transformer_blocks", "single_transformer_blocks")
+        return {
+            f"{name}.{number}": block
+            for name in lists
+            for number, block in enumerate(getattr(self.transformer, name))
+        }
+
+    def _reader(self, block: Any) -> ContextReader:
+        """What the picture reads of the context in a block: without modulation, and all at one place."""
+        attention, plain = block.attn, plain_weights(block.attn)
+        if isinstance(attention, Flux2Attention):
+            norm, queries, keys, values = block.norm1, *(plain[f"{name}.weight"] for name in DOUBLE)
+            key_norm, out = plain["norm_added_k.weight"], plain["to_out.0.weight"]
+        else:
+            inner = attention.inner_dim
+            norm, (queries, keys, values) = block.norm, plain["to_qkv_mlp_proj.weight"][: 3 * inner].chunk(3)
+            key_norm, out = plain["norm_k.weight"], plain["to_out.weight"][:, :inner]
+        copy = Attention(
+            query_dim=attention.query_dim,
+            cross_attention_dim=attention.query_dim,
+            heads=attention.heads,
+            dim_head=attention.head_dim,
+            qk_norm="rms_norm",
+            eps=attention.norm_q.eps,
+            out_bias=False,
+        )
+        copy.load_state_dict(
+            {
+                "to_q.weight": queries,
+                "to_k.weight": keys,
+                "to_v.weight": values,
+                "to_out.0.weight": out,
+                "norm_q.weight": plain["norm_q.weight"],
+                "norm_k.weight": key_norm,
+            }
+        )
+        context = nn.Sequential(deepcopy(self.transformer.context_embedder), deepcopy(norm))
+        return ContextReader(norm=deepcopy(norm), attention=copy, context=context)
+
+    @torch.no_grad()
+    def encode_prompt(self, prompts: Sequence[str]) -> TextTokens:
+        """Token ids, the states of three layers side by side, and which tokens are not padding."""
+        found = self._prompts.tokens(prompts).to(runs_on(self.text_encoder))
+        hidden = [
+            torch.cat([states[layer] for layer in LAYERS], dim=-1)
+            for ids, mask in zip(
+                found.input_ids.split(PROMPTS_AT_ONCE),
+                found.attention_mask.split(PROMPTS_AT_ONCE),
+                strict=True,
+            )
+            for states in [
+                self.text_encoder(
+                    ids, attention_mask=mask, output_hidden_states=True, use_cache=False, logits_to_keep=1
+                ).hidden_states
+            ]
+        ]
+        return TextTokens(found.input_ids, torch.cat(hidden), found.attention_mask.bool())
+
+    def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
+        """Told by the tokenizer."""
+        return self._prompts.spans(prompts)
+
+    def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
+        """Told by the tokenizer."""
+        return self._prompts.cut(prompts)
+
+    @torch.no_grad()
+    def encode_pictures(self, pixels: Float[Tensor, "b 3 height width"]) -> LatentMoments:
+        """The VAE's posterior for pictures with values in -1..1."""
+        posterior = self.vae.encode(pixels.to(runs_on(self.vae), self.vae.dtype)).latent_dist
+        mean, std = self._statistics(posterior.mean)
+        return LatentMoments((_packed(posterior.mean) - mean) / std, _packed(posterior.std) / std)
+
+    @torch.no_grad()
+    def decode_latents(
+        self, latents: Float[Tensor, "b channels height width"]
+    ) -> Float[Tensor, "b 3 pixel_height pixel_width"]:
+        """Pictures in float32, values about -1..1."""
+        mean, std = self._statistics(latents)
+        unpacked = rearrange(latents * std + mean, "b (c p q) h w -> b c (h p) (w q)", p=2, q=2)
+        return self.vae.decode(unpacked.to(self.vae.dtype)).sample.float()
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation by which the channels of latents are normalized."""
+        norm = self.vae.bn
+        mean, variance = (one.view(1, -1, 1, 1).to(like) for one in (norm.running_mean, norm.running_var))
+        return mean, (variance + self.vae.config.batch_norm_eps).sqrt()
+
+    def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
+        """One call of the transformer. A token of weight w counts w times in the softmax."""
+        (height, width), length = inputs.sample.shape[2:], inputs.context.shape[1]
+        prompt = self.facts.token_count if inputs.prompt_length is None else inputs.prompt_length
+        at = [place % prompt if place < inputs.sentences * prompt else prompt for place in range(length)]
+        bias = joint_bias(inputs)
+        with filled({**inputs.grounding, TEXT_LENGTH: length}):
+            found = self.transformer(
+                rearrange(inputs.sample.to(self.dtype), "b c h w -> b (h w) c"),
+                encoder_hidden_states=inputs.context.to(self.dtype),
+                timestep=inputs.timestep.to(self.dtype) / self.process.steps,
+                img_ids=_places(range(height), range(width), [0], device=self.device),
+                txt_ids=_places([0], [0], at, device=self.device),
+                joint_attention_kwargs=None if bias is None else {"attention_mask": bias.to(self.dtype)},
+            ).sample
+        return rearrange(found, "b (h w) c -> b c h w", h=height)
+
+    def pictures_version(self) -> str:
+        """Of the VAE and its statistics."""
+        return module_version(self.vae, self.vae.config)
+
+    def prompts_version(self) -> str:
+        """Of tokenizer and text encoder, and of how many tokens a prompt has."""
+        tokenizer = self.tokenizer.backend_tokenizer.to_str(), self.tokenizer.chat_template
+        encoder = module_version(self.text_encoder, self.text_encoder.config.to_dict())
+        return fingerprint(encoder, tokenizer, LAYERS, self.facts.token_count)
+
+
+DOUBLE = ("to_q", "add_k_proj", "add_v_proj")
+"""The layers of a block with two streams that make the picture's queries, and keys and values of text."""
+
+
+class BeforeBlock:
+    """A hook that adds to the picture's features as a block reads them, until `remove` is called.
+
+    Several additions add up. The text, in front of the picture in a block with a single stream, stays.
+
+    Args:
+        block: of the transformer.
+        addition: called with the picture's features in every pass through the block, recomputed ones too.
+    """
+
+    def __init__(self, block: nn.Module, addition: Addition) -> None:
+        self._addition = addition
+        self._handle = block.register_forward_pre_hook(self._add, with_kwargs=True)
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        self._handle.remove()
+
+    def _add(
+        self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        # Checkpointed blocks are called with positions, others with names.
+        sequence: Tensor = args[0] if args else kwargs["hidden_states"]
+        streams = args[1] if args else kwargs["encoder_hidden_states"]
+        length = (TEXT_LENGTH.value or 0) if streams is None else 0
+        added = self._addition(sequence[:, length:])
+        if added is None:
+            return None
+        sequence = torch.cat([sequence[:, :length], sequence[:, length:] + added], dim=1)
+        return ((sequence, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": sequence})
+
+
+def _packed(latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b packed h2 w2"]:
+    """Each square of 2 x 2 as one place."""
+    return rearrange(latents, "b c (h p) (w q) -> b (c p q) h w", p=2, q=2)
+
+
+def _places(
+    rows: Sequence[int], columns: Sequence[int], tokens: Sequence[int], *, device: torch.device
+) -> Int64[Tensor, "s 4"]:
+    """Positions of a sequence on the axes time, height, width and text."""
+    return torch.cartesian_prod(*(torch.tensor(axis, device=device) for axis in ([0], rows, columns, tokens)))

@@ -1,0 +1,76 @@
+"""The config of FLUX.2 Klein. Nothing here loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from graphcond.bases.base_files import INDEX, foreign, read_config
+from graphcond.bases.config import BaseFacts, FolderFields, SiteKind, predicted_by
+
+LAYERS = (9, 18, 27)
+"""The layers of the text encoder whose states stand side by side in a context token."""
+
+
+class Flux2Config(FolderFields):
+    """Any FLUX.2 Klein model, 4B or 9B, in diffusers' folder layout; not FLUX.2 dev."""
+
+    component = "graphcond.bases.flux2:Flux2Base"
+    sites: ClassVar[frozenset[SiteKind]] = frozenset({"joint_attention", "block"})
+    predicts: ClassVar[frozenset[str]] = frozenset({"flow"})
+    weighs_places = True
+    parts: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "transformer": ("diffusers", "Flux2Transformer2DModel"),
+        "vae": ("diffusers", "AutoencoderKLFlux2"),
+        "text_encoder": ("transformers", "Qwen3ForCausalLM"),
+        "tokenizer": ("transformers", "Qwen2TokenizerFast"),
+        "scheduler": ("diffusers", "SchedulerMixin"),
+    }
+    index: ClassVar[Mapping[str, object]] = {"_class_name": "Flux2KleinPipeline"}
+
+    kind: Literal["flux2"] = "flux2"
+    model: str = "black-forest-labs/FLUX.2-klein-base-4B"
+    """A folder, or a model id on the Hugging Face hub."""
+    attention: Literal["auto", "sdpa"] = "auto"
+    """Attention kernel; FLUX.2 has one."""
+    tokens: int = Field(512, ge=32)
+    """Tokens of a prompt, those of the chat around it included; longer prompts are cut. The model attends to
+    all of them, and was trained with 512."""
+
+    def facts_of(self, parts: Mapping[str, Mapping[str, Any]]) -> BaseFacts:
+        """The facts that the config files of the parts give.
+
+        Raises:
+            InputError: they are those of another model, such as FLUX.1 or FLUX.2 dev.
+        """
+        transformer, text = parts["transformer"]["_class_name"], parts["text_encoder"].get("model_type")
+        if (transformer, text) != ("Flux2Transformer2DModel", "qwen3"):
+            named = (read_config(self.model, INDEX, revision=self.revision) or {}).get("_class_name")
+            raise foreign(str(named or transformer), self.model)
+        return flux2_facts(
+            parts["transformer"],
+            parts["vae"],
+            token_count=self.tokens,
+            predicts=predicted_by(parts["scheduler"]["_class_name"], parts["scheduler"]),
+        )
+
+
+def flux2_facts(
+    transformer: Mapping[str, Any], vae: Mapping[str, Any], *, token_count: int, predicts: str
+) -> BaseFacts:
+    """The facts of a FLUX.2 Klein model, from the configs of its parts.
+
+    A latent is what the denoiser reads in one place: a square of the autoencoder's.
+    """
+    pixels = 2 ** (len(vae["block_out_channels"]) - 1) * vae["patch_size"][0]
+    return BaseFacts(
+        token_width=transformer["joint_attention_dim"],
+        token_count=token_count,
+        latent_channels=transformer["in_channels"],
+        pixels_per_latent=pixels,
+        default_size=vae["sample_size"],
+        multiple=pixels,
+        predicts=predicts,
+    )

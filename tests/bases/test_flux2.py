@@ -1,0 +1,201 @@
+"""FLUX.2 Klein as a base: diffusers' pictures, tokens in joint attention, and models that are others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import Flux2KleinPipeline
+from torch import Tensor
+
+from graphcond.adapters import PromptTokenInjector
+from graphcond.bases import Flux2Base, Flux2Config, StableDiffusionConfig
+from graphcond.bases.joint_weights import among_tokens
+from graphcond.bases.phrases import phrase_states
+from graphcond.errors import InputError
+from graphcond.guidance import stacked
+from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
+from graphcond.signals import GraphTokens
+from tests.builders import FEATURE_WIDTH
+
+TOKENS = 64
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def base(flux2_folder: Path) -> Flux2Base:
+    return Flux2Base.from_pretrained(str(flux2_folder), tokens=TOKENS)
+
+
+# What diffusers draws
+
+
+@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"sigmas": [1.0, 0.7, 0.2]}])
+def test_a_picture_without_graph_is_that_of_diffusers(
+    flux2_folder: Path, base: Flux2Base, options: dict[str, Any]
+) -> None:
+    pipe = GraphPipeline(GraphModel(base, [], feature_width=FEATURE_WIDTH))
+    assert pipe.components["transformer"] is base.transformer
+    theirs = Flux2KleinPipeline.from_pretrained(str(flux2_folder))
+    theirs.set_progress_bar_config(disable=True)
+    given = {"num_inference_steps": 3, "guidance_scale": 4.0, "height": 64, "width": 96} | options
+    given |= {"output_type": "np"}
+    wanted = theirs(prompt="a star", max_sequence_length=TOKENS, generator=torch.manual_seed(7), **given)
+    found = pipe("a star", generator=torch.manual_seed(7), **given)
+    assert wanted.images.std() > 0.05
+    assert abs(found.images - wanted.images).max() < 1e-5
+
+
+@torch.no_grad()
+def test_pictures_become_the_latents_of_diffusers(flux2_folder: Path, base: Flux2Base) -> None:
+    pixels = torch.rand(2, 3, 64, 32) * 2 - 1
+    theirs = Flux2KleinPipeline.from_pretrained(str(flux2_folder))
+    found = base.encode_pictures(pixels)
+    torch.testing.assert_close(found.mean, theirs._encode_vae_image(pixels, None), atol=1e-5, rtol=1e-4)
+    spread = theirs.vae.bn.running_var.add(theirs.vae.config.batch_norm_eps).sqrt().view(1, -1, 1, 1)
+    wanted = theirs._patchify_latents(theirs.vae.encode(pixels).latent_dist.std)
+    torch.testing.assert_close(found.std * spread, wanted, atol=1e-5, rtol=1e-4)
+
+
+# Prompts
+
+
+def test_prompts_are_messages_of_a_user_and_their_words_have_spans(base: Flux2Base) -> None:
+    prompt = "a user's star"  # the template says 'user', too
+    ((ids,), (spans,)) = base.encode_prompt([prompt]).ids, base.token_spans([prompt])
+    assert base.tokenizer.decode(ids).startswith(
+        f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant"
+    )
+    assert [prompt[start:end] for start, end in spans.tolist() if end] == list(prompt)
+
+
+def test_long_prompts_are_cut_and_say_so(base: Flux2Base) -> None:
+    long = "a very long sentence about stars and the sea " * 3
+    (cut,) = base.cut_prompts(["a star", long, long])
+    assert (cut.prompt, cut.kept) == (long, long[: int(base.token_spans([long]).max())])
+    assert cut.tokens > TOKENS > len(cut.kept) > 40
+
+
+def test_words_of_the_template_are_no_words_of_a_phrase(base: Flux2Base) -> None:
+    states, known = phrase_states(base, ["star", "user", ""])
+    assert known.tolist() == [True, True, False]
+    last = int(base.token_spans(["star"])[0, :, 1].argmax())
+    torch.testing.assert_close(states[0], base.encode_prompt(["star"]).hidden[0, last])
+
+
+# Tokens of a graph
+
+
+@torch.no_grad()
+def test_the_order_of_tokens_behind_the_prompt_does_not_matter(base: Flux2Base) -> None:
+    given = base.inputs(torch.randn(1, 16, 4, 6), torch.tensor([400.0]), base.encode_prompt(["a star"]))
+    tokens = torch.randn(1, 5, base.facts.token_width)
+    one, other = (
+        base.denoise(given.with_tokens(some, None)) for some in (tokens, tokens[:, torch.randperm(5)])
+    )
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert (one - base.denoise(given)).abs().max() > 1e-4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_sentence_in_the_prompts_place_is_the_prompt(base: Flux2Base, beside: bool) -> None:
+    texts = base.encode_prompt(["a star", "a tree by the sea"])
+    sample, time = torch.randn(1, 16, 4, 6), torch.tensor([400.0])
+    plain, other = (base.inputs(sample, time, texts.select(torch.tensor([row]))) for row in (0, 1))
+    signal = GraphTokens(other.context, torch.ones(1, TOKENS, dtype=torch.bool))
+    shown = PromptTokenInjector(place="replace").apply(plain, signal)
+    assert shown.sentences == 2
+    if beside:  # as a branch of guidance, beside one with tokens of another condition
+        tokens = GraphTokens(torch.randn(1, 3, base.facts.token_width), torch.ones(1, 3, dtype=torch.bool))
+        found = base.denoise(stacked([shown, PromptTokenInjector().apply(plain, tokens)]))
+        alone = base.denoise(PromptTokenInjector().apply(plain, tokens))
+        torch.testing.assert_close(found[1:], alone, atol=1e-5, rtol=1e-4)
+        found = found[:1]
+    else:
+        found = base.denoise(shown)
+    torch.testing.assert_close(found, base.denoise(other), atol=1e-5, rtol=1e-4)
+
+
+def test_tokens_read_each_other_where_they_show() -> None:
+    rows = [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0.5, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]]
+    everywhere, left, inside, right, nowhere = range(5)
+    found = among_tokens(torch.tensor(rows, dtype=torch.float32)[None])[0]
+    assert found[:, everywhere].tolist() == [1, 1, 1, 1, 0]
+    assert found[:, left].tolist() == [0, 1, 1, 0, 0]
+    assert found[:, inside].tolist() == [0, 0, 0.5, 0, 0]
+    assert found[:, right].tolist() == [0, 0, 0, 1, 0]
+    assert not found[:, nowhere].any()
+
+
+@torch.no_grad()
+def test_a_token_reaches_no_place_from_which_it_is_hidden(base: Flux2Base) -> None:
+    """Seen where the picture cannot carry it: at a block's first attention."""
+    given = base.inputs(torch.randn(1, 16, 4, 6), torch.tensor([400.0]), base.encode_prompt(["a star"]))
+    weight = torch.ones(1, TOKENS + 1, 4, 6)
+    weight[:, -1, :, 3:] = 0
+    seen: list[Tensor] = []
+    site = base.sites("block")["transformer_blocks.1"]
+    handle = site.attach(lambda features: seen.append(features.unflatten(1, (4, 6))))
+    for scale in (1.0, -1.0):
+        token = scale * torch.ones(1, 1, base.facts.token_width)
+        base.denoise(replace(given.with_tokens(token, None), context_weight=weight))
+    handle.remove()
+    changed = (seen[0] - seen[1]).abs().amax((0, 1, 3))
+    assert (changed[:3] > 1e-4).all()
+    assert (changed[3:] == 0).all()
+
+
+# Other models
+
+
+def changed(folder: Path, into: Path, **files: dict[str, Any]) -> Path:
+    """A copy with other values in the configs of its parts."""
+    new = Path(shutil.copytree(folder, into))
+    for part, values in files.items():
+        name = "model_index" if part == "model_index" else f"{part}/config"
+        file = new / f"{name}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    return new
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "is a FLUX.1 model": {
+        "model_index": {"_class_name": "FluxPipeline"},
+        "transformer": {"_class_name": "FluxTransformer2DModel"},
+        "text_encoder": {"model_type": "clip_text_model"},
+    },
+    "is a FLUX.2 dev model": {
+        "model_index": {"_class_name": "Flux2Pipeline"},
+        "text_encoder": {"model_type": "mistral3"},
+    },
+}
+
+
+@pytest.mark.parametrize("said", OTHERS)
+def test_another_flux_is_named(flux2_folder: Path, tmp_path: Path, said: str) -> None:
+    folder = str(changed(flux2_folder, tmp_path / "other", **OTHERS[said]))
+    with pytest.raises(InputError, match=said):
+        Flux2Config(model=folder).facts()
+    with pytest.raises(InputError, match=said):
+        Flux2Base.from_pretrained(folder)
+
+
+def test_a_model_of_another_kind_is_told_which(flux2_folder: Path, sd_folder: Path) -> None:
+    with pytest.raises(InputError, match=r"is a FLUX.2 Klein model.* Set base.kind to flux2"):
+        StableDiffusionConfig(model=str(flux2_folder)).check()
+    with pytest.raises(InputError, match=r"is a Stable Diffusion .* Set base.kind to stable_diffusion"):
+        Flux2Config(model=str(sd_folder)).check()
+
+
+def test_a_tokenizer_without_chat_template_is_named(flux2_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(flux2_folder, tmp_path / "other"))
+    (folder / "tokenizer/chat_template.jinja").unlink()
+    with pytest.raises(InputError, match="no chat template"):
+        Flux2Base.from_pretrained(str(folder))
