@@ -294,9 +294,14 @@ class GraphPipeline(ModelPipeline):
         base.process.check_scheduler(self.scheduler)
         steps = check_steps(num_inference_steps, self.scheduler.config.num_train_timesteps)
         copies = check_count(num_images_per_prompt, "num_images_per_prompt")
-        scales = GivenGuidance(
-            *(guidance_scale, graph_guidance_scale, guidance_mode, guidance_rescale),
-            *(guidance_start, guidance_end, guider),
+        scales = GivenGuidance.beside(
+            guider,
+            guidance_scale=guidance_scale,
+            graph_guidance_scale=graph_guidance_scale,
+            guidance_mode=guidance_mode,
+            guidance_rescale=guidance_rescale,
+            guidance_start=guidance_start,
+            guidance_end=guidance_end,
         )
         joint = scales.mode_of(self.model) == "joint"
         given = graphs_given(self.model, neighbors, scene)

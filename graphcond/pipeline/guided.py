@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
@@ -33,7 +33,7 @@ class GivenGuidance:
     """The arguments of a call that are guidance; see `GraphPipeline`. What is None is the model's.
 
     Raises:
-        InputError: there is no such mode, the guider does not fit, or it is given beside scales that it has.
+        InputError: there is no such mode.
     """
 
     guidance_scale: float | None
@@ -47,23 +47,32 @@ class GivenGuidance:
     def __post_init__(self) -> None:
         if self.guidance_mode is not None:
             check_choice(self.guidance_mode, get_args(GuidanceMode), "guidance_mode")
-        if self.guider is None:
-            return
-        check_guider(self.guider)
-        scales = [one.name for one in fields(self) if one.name != "guider"]
-        own = scales if isinstance(self.guider, GraphGuider) else scales[:1]
-        both = [name for name in own if getattr(self, name) is not None]
+
+    @classmethod
+    def beside(cls, guider: BaseGuidance | None, **scales: Any) -> GivenGuidance:
+        """The scales that are given beside a guider, or those of a `GraphGuider`.
+
+        Raises:
+            InputError: the guider does not fit, or scales are given that it has.
+        """
+        if guider is None:
+            return cls(**scales)
+        check_guider(guider)
+        ours = isinstance(guider, GraphGuider)
+        both = [name for name in scales if scales[name] is not None and (ours or name == "guidance_scale")]
         if both:
             raise InputError(
-                f"it is a setting of the {type(self.guider).__name__}, too",
+                f"it is a setting of the {type(guider).__name__}, too",
                 place=both[0],
                 remedy="give it to the guider alone, or leave the guider out",
             )
+        if not ours:
+            return cls(**scales, guider=guider)
+        rule = guider.guidance
+        return cls(rule.text, rule.graphs, rule.mode, rule.rescale, rule.start, rule.end)
 
     def mode_of(self, model: GraphModel) -> GuidanceMode:
         """The mode."""
-        if isinstance(self.guider, GraphGuider):
-            return "separate"
         return model.guidance.mode if self.guidance_mode is None else self.guidance_mode
 
     def over(self, model: GraphModel, graphs: Sequence[GuidedGraph], *, batched: bool) -> Guided:
@@ -72,10 +81,6 @@ class GivenGuidance:
         Raises:
             InputError: a number is none or out of range, or the graphs are more or fewer than the scales.
         """
-        if isinstance(self.guider, GraphGuider):
-            rule = self.guider.guidance
-            own = GivenGuidance(rule.text, rule.graphs, rule.mode, rule.rescale, rule.start, rule.end)
-            return own.over(model, graphs, batched=batched)
         ours = model.guidance
 
         def number(value: Any, default: float, name: str) -> float:
@@ -132,7 +137,7 @@ class Guided:
         return guided.to(half)
 
 
-def check_guider(guider: Any) -> None:
+def check_guider(guider: object) -> None:
     """Check that a guider combines the predictions with text and without, or is a `GraphGuider`.
 
     Raises:
