@@ -4,8 +4,9 @@ Run it after `make demo`, whose graph it uses; it takes a few minutes on a lapto
 
     python examples/compose_by_hand.py --steps 300
 
-You see composed.png: held-out paintings drawn without graph and with the one that was just trained. This
-is what `graphcond train` does at heart, without checkpoints, previews and drops.
+You see composed.png: held-out paintings drawn without graph and with the one that was just trained, by the
+model as it was saved and loaded again. This is what `graphcond train` does at heart, without checkpoints,
+previews and drops.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     targets = graph.nodes.in_split("train")
     pictures = PictureDataset(graph, {"neighbors": contexts}, targets, resolution=64, base=base)
     learn(pipe.model, pictures, steps=options.steps, batch=options.batch)
+    pipe.save_pretrained(options.model)
+    pipe = GraphPipeline.from_pretrained(options.model)
 
     rows = graph.nodes.in_split("test")[:6]
     drawings = [draw(pipe, contexts, rows, graph_scale=scale) for scale in (0.0, 2.0)]
@@ -102,6 +105,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("composed.png"))
+    parser.add_argument("--model", type=Path, default=Path("outputs/composed"))
     return parser.parse_args(arguments)
 
 

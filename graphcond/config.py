@@ -19,7 +19,7 @@ from inspect import signature
 from numbers import Real
 from operator import or_
 from types import FunctionType, UnionType
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -62,6 +62,21 @@ Names: TypeAlias = Annotated[
 """Names; one may be written without brackets, as in ``--set lora.targets=to_q``."""
 
 
+class Part:
+    """A part that remembers what it was made of, so that a model composed by hand can be saved with it."""
+
+    made_by: ComponentConfig | None = None
+    """The config that made it; None for one that was made in Python."""
+    made_with: tuple[tuple[Any, ...], dict[str, Any]]
+    """The arguments of its class, by position and by name."""
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """A part that knows its arguments."""
+        part = super().__new__(cls)
+        vars(part)["made_with"] = args, given
+        return part
+
+
 class ComponentConfig(Config):
     """Config of a part that is chosen by its ``kind``; subclasses narrow ``kind`` to a literal."""
 
@@ -95,7 +110,10 @@ class ComponentConfig(Config):
         fields = type(self).model_fields.keys() - {"kind", *without}
         accepted = signature(component).parameters
         known = {name: value for name, value in given.items() if name in accepted}
-        return component(**{name: getattr(self, name) for name in fields} | known)
+        made = component(**{name: getattr(self, name) for name in fields} | known)
+        if isinstance(made, Part):
+            made.made_by = self
+        return made
 
 
 Component = TypeVar("Component", bound=type[Any])

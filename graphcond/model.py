@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -29,7 +30,7 @@ from graphcond.progress import Progress
 from graphcond.recipe import Recipe
 from graphcond.recipe.recipe import BASE as DENOISER
 from graphcond.recipe.recipe import LORA
-from graphcond.recipe.sections import GuidanceConfig
+from graphcond.recipe.sections import AnyFeatures, GuidanceConfig
 from graphcond.samplers import SceneSampler, SceneTriplesSampler
 from graphcond.saving.base_weights import (
     KEY,
@@ -39,9 +40,20 @@ from graphcond.saving.base_weights import (
     warn_of_other_weights,
 )
 from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
+from graphcond.saving.composed import KEY as COMPOSITION
+from graphcond.saving.composed import Remaker, composition_of, read_composition
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
-from graphcond.saving.model_card import model_card
-from graphcond.saving.model_folder import FORMAT, MANIFEST, local_folder, read_manifest, write_index
+from graphcond.saving.model_card import KEY as CARD
+from graphcond.saving.model_card import PREVIEW, CardFacts, model_card
+from graphcond.saving.model_folder import (
+    COMPOSED,
+    FORMAT,
+    MANIFEST,
+    local_folder,
+    plain_manifest,
+    read_manifest,
+    write_index,
+)
 
 
 class GraphModel:
@@ -53,9 +65,10 @@ class GraphModel:
         feature_width: d, width of the embeddings of neighbors or words that the encoders read.
         lora: injected into the base already, or None.
         adapters: further updates of the base that are the same for every graph, by name, injected already.
-        recipe: the resolved recipe; None for a model composed by hand, which can draw but not be saved.
+        recipe: the resolved recipe; None for a model composed by hand, which cannot be trained by `train`.
         parts: folders that are saved with the model, since they exist nowhere else;
             see `graphcond.saving.bundled`.
+        features: what embeds neighbors and words; the recipe's, or those that the caller embeds with.
 
     Raises:
         InputError: two conditions have the same name.
@@ -71,8 +84,10 @@ class GraphModel:
         adapters: Mapping[str, Injector[Any]] | None = None,
         recipe: Recipe | None = None,
         parts: Mapping[str, Path] | None = None,
+        features: AnyFeatures | None = None,
     ) -> None:
         self.base, self.feature_width = base, feature_width
+        self.features = features if recipe is None else recipe.features
         self.adapters: dict[str, Injector[Any]] = {} if lora is None else {LORA: lora}
         self.adapters |= adapters or {}
         given = list(conditions)
@@ -83,6 +98,8 @@ class GraphModel:
             )
         self.parts = dict(parts or {})
         self._recipe = recipe
+        self.card = CardFacts()
+        """Facts for the model card, such as the licence; set it before saving."""
 
     @classmethod
     def build(
@@ -212,9 +229,15 @@ class GraphModel:
         """The networks that embed neighbor pictures and words for this model, loaded when first used.
 
         Raises:
-            InputError: the model was composed by hand.
+            InputError: the model was composed by hand with an extractor of one's own.
         """
-        return Extractors(self.recipe.features, self.device)
+        if self.features is None:
+            raise InputError(
+                "the model was composed by hand, with an extractor that graphcond does not know",
+                place="extractor",
+                remedy="give it: GraphPipeline.from_pretrained(..., parts={'extractor': ...})",
+            )
+        return Extractors(self.features, self.device)
 
     def reading(self, features: type[Context]) -> dict[str, Condition]:
         """The conditions that read one kind of context, by name."""
@@ -277,7 +300,6 @@ class GraphModel:
         folder: str | Path,
         *,
         progress: Progress | None = None,
-        training: Mapping[str, str] | None = None,
     ) -> None:
         """Write the model as a folder: it appears whole or not at all.
 
@@ -287,7 +309,6 @@ class GraphModel:
         Args:
             folder: where to.
             progress: called while such parts are copied, with megabytes.
-            training: figures of the training by their names, for the model card.
 
         Raises:
             InputError: a part of the model is missing or inside ``folder``, or the folder holds other files.
@@ -304,28 +325,36 @@ class GraphModel:
                 save_weights(self.base.denoiser, new / self._denoiser_file)
                 if isinstance(self.base.denoiser, ConfigMixin):  # then diffusers reads the folder
                     self.base.denoiser.save_config(new / self.base.denoiser_name)
-            copy_parts(self.parts, type(self.recipe.base), new, progress)
             weights = recorded(self.base.weights_version(), own_denoiser=self.trains_base)
             libraries = ("graphcond", "torch", "diffusers", "transformers", "peft")
             manifest = {
-                "format": FORMAT,
                 "feature_width": self.feature_width,
                 "nulls": {name: condition.null for name, condition in self.conditions.items()},
                 "versions": {name: version(name) for name in libraries},
                 KEY: weights,
-                "recipe": named_in(self.recipe.model_dump(mode="json"), self.parts),
+                CARD: self.card.values(),
             }
+            made = composition_of(self) if self._recipe is None else self._recipe
+            values = made.model_dump(mode="json")
+            if self._recipe is None:
+                manifest |= {"format": COMPOSED, COMPOSITION: values}
+            else:
+                copy_parts(self.parts, type(self._recipe.base), new, progress)
+                manifest |= {"format": FORMAT, "recipe": named_in(values, self.parts)}
             write_json(new / MANIFEST, manifest)
             write_index(new)
-            denoiser = self.base.denoiser_name if self.trains_base else None
+            groups = self.trainable_parameters().items()
             card = model_card(
-                self.recipe,
+                made,
                 own_parts=tuple(self.parts),
-                denoiser=denoiser,
+                denoiser=self.base.denoiser_name if self.trains_base else None,
                 base_weights=weights,
-                training=training,
+                parameters={name: sum(p.numel() for p in group.values()) for name, group in groups},
+                facts=self.card,
             )
             (new / "README.md").write_text(card, encoding="utf-8")
+            if self.card.preview is not None:
+                shutil.copyfile(self.card.preview, new / PREVIEW)
 
     @classmethod
     def from_pretrained(
@@ -336,6 +365,8 @@ class GraphModel:
         base: Base | str | Path | None = None,
         dtype: DType | torch.dtype | None = None,
         variant: str | None = None,
+        parts: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
     ) -> GraphModel:
         """Read what `save_pretrained` wrote, or a checkpoint in the layout of the InstructG2I release.
 
@@ -345,11 +376,15 @@ class GraphModel:
             base: a loaded base to use in place of loading the model's, or the folder where its base is now.
             dtype: number format of the base, instead of the recipe's. What was trained stays in float32.
             variant: of the base's weight files, such as ``fp16``, instead of the recipe's.
+            parts: for a model that was composed by hand, new parts to read the weights into, in place of
+                those that its file describes: ``encoder`` and ``injector`` (``neighbors.encoder`` of one
+                among several conditions), and adapters by their name.
+            trust_remote_code: import classes outside of graphcond that such a model's file names.
 
         Raises:
             InputError: no such model, another format, a base that has moved, weights that do not fit its
-                recipe, a base for a model that has a denoiser of its own, or a format or variant for a base
-                that is loaded already or cannot have it.
+                recipe, a base for a model that has a denoiser of its own, a format or variant for a base
+                that is loaded already or cannot have it, or a part that is missing or does not fit.
         """
         folder = local_folder(name_or_folder)
         format_ = {"dtype": dtype_name(dtype), "variant": variant}
@@ -365,6 +400,18 @@ class GraphModel:
             own = release.recipe.base.model_copy(update=changes)
             release = replace(release, recipe=release.recipe.model_copy(update={"base": own}))
             return cls.from_release(release, device=device, base=base)
+        manifest = plain_manifest(folder)
+        if manifest["format"] == COMPOSED:
+            composition = read_composition(folder, base=moved, changes=changes)
+            remaker = Remaker(composition, folder / MANIFEST, parts or {}, trust=trust_remote_code)
+            model = cls._remade(remaker, base, device)
+            return model._loaded(folder, manifest)
+        if parts:
+            raise InputError(
+                "the parts of a model with a recipe are made by it",
+                place=f"parts, {next(iter(parts))}",
+                remedy="leave them out",
+            )
         saved = read_manifest(folder, base=moved, changes=changes)
         if base is None:
             check_there(saved.recipe, folder / MANIFEST)
@@ -382,9 +429,35 @@ class GraphModel:
             parts=saved.parts,
             load_init=False,
         )
-        model.load_weights(folder)
-        model.train(False)
-        return model
+        return model._loaded(folder, manifest)
+
+    def _loaded(self, folder: Path, manifest: Mapping[str, Any]) -> GraphModel:
+        """This model with the weights and the card of a saved one."""
+        self.load_weights(folder)
+        self.card = CardFacts.read(manifest, folder)
+        self.train(False)
+        return self
+
+    @classmethod
+    def _remade(cls, remaker: Remaker, base: Base | None, device: torch.device | str) -> GraphModel:
+        """A model that was composed by hand, without its weights."""
+        composition = remaker.composition
+        if base is None:
+            if composition.base is None:
+                raise InputError(
+                    "the model was composed over a base that was made in Python",
+                    place=remaker.place,
+                    remedy="give it: from_pretrained(..., base=...)",
+                )
+            check_there(composition, remaker.place)
+            base = composition.base.build(device=pick_device(device))
+        return cls(
+            base,
+            remaker.conditions(base),
+            feature_width=composition.feature_width,
+            adapters=remaker.adapters(base),
+            features=composition.features,
+        )
 
     @classmethod
     def from_release(
@@ -452,10 +525,11 @@ class GraphModel:
             InputError: a file is missing or damaged, or names and shapes do not fit.
         """
         bases = read_recorded(folder), self.base.weights_version()
+        reshipped = self._recipe is not None and self._recipe.base.reshipped
         try:
             self._load_trained(folder, self.adapters, denoiser=self.trains_base)
         except InputError as error:
-            others = other_weights(*bases, reshipped=self.recipe.base.reshipped)
+            others = other_weights(*bases, reshipped=reshipped)
             if others is None or not error.problem.startswith(MISFIT):
                 raise
             raise InputError(
@@ -463,7 +537,7 @@ class GraphModel:
                 place=error.place,
                 remedy=others[1],
             ) from error
-        warn_of_other_weights(*bases, folder, reshipped=self.recipe.base.reshipped)
+        warn_of_other_weights(*bases, folder, reshipped=reshipped)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Save and upload the model; returns the address of the commit."""

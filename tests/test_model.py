@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -68,16 +68,50 @@ def test_a_base_that_moved_is_named_and_found_again(
         GraphModel.from_pretrained(tmp_path / "model", base=str(old))
 
 
-def test_a_model_that_cannot_be_saved_makes_no_repository(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
+class Hub:
+    """In place of the hub's API: what is done there, in order."""
+
+    done: ClassVar[list[str]] = []
+
+    def __init__(self, token: str | None = None) -> None:
+        self.token = token
+
+    def create_repo(self, repo_id: str, **_: Any) -> None:
+        self.done.append(f"create {repo_id}")
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, **_: Any) -> str:
+        files = sorted(
+            str(file.relative_to(folder_path)) for file in folder_path.rglob("*") if file.is_file()
+        )
+        self.done.append(f"upload {' '.join(files)}")
+        return f"https://hub/{repo_id}/commit/1"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr("graphcond.model.HfApi", Hub)
+    Hub.done.clear()
+    return Hub.done
+
+
+def test_pushing_saves_before_a_repository_is_made(
+    saved: Path, hub: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[str] = []
-    monkeypatch.setattr("graphcond.model.HfApi.create_repo", lambda self, name, **_: made.append(name))
     whole = GraphModel.from_pretrained(saved)
     by_hand = GraphModel(whole.base, whole.conditions.values(), feature_width=whole.feature_width)
-    with pytest.raises(InputError, match="composed by hand"):
+    address = GraphPipeline(by_hand).push_to_hub("someone/model")
+    assert address == "https://hub/someone/model/commit/1"
+    assert hub[0] == "create someone/model"
+    assert hub[1].startswith("upload README.md conditions/neighbors/encoder.safetensors graphcond.json")
+    hub.clear()
+
+    def full(*_: Any) -> None:
+        raise StorageError("the disk is full", place="model")
+
+    monkeypatch.setattr("graphcond.model.save_weights", full)
+    with pytest.raises(StorageError, match="the disk is full"):
         by_hand.push_to_hub("someone/model")
-    assert made == []
+    assert hub == []
 
 
 def test_no_base_weights_and_nothing_pickled(saved: Path) -> None:
@@ -203,17 +237,12 @@ def test_groups_of_trainable_parameters(sd_folder: Path) -> None:
     assert all(id(p) in trained for p in model.base.unet.parameters() if p.requires_grad)
 
 
-def test_a_model_composed_by_hand_draws_and_says_why_it_cannot_be_saved(
-    sd_folder: Path, clip_folder: Path, tmp_path: Path
-) -> None:
+def test_a_model_composed_by_hand_draws_as_one_with_a_recipe(sd_folder: Path, clip_folder: Path) -> None:
     model, clip = small_model(sd_folder), ClipExtractor.from_pretrained(clip_folder)
     pipe = GraphPipeline.from_parts(model.base, model.conditions["neighbors"], extractor=clip)
     options = {"num_inference_steps": 1, "output_type": "latent", "latents": torch.ones(1, 4, 8, 8)}
     with_recipe = GraphPipeline(model)("a star", some_features(), **options).images
     assert torch.equal(pipe("a star", some_features(), **options).images, with_recipe)
-    with pytest.raises(InputError, match="composed by hand"):
-        pipe.save_pretrained(tmp_path / "model")
-    assert not (tmp_path / "model").exists()
 
 
 def test_nothing_but_a_model_is_replaced(saved: Path, copy: Path, tmp_path: Path) -> None:

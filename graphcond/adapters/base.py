@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from graphcond.bases.base import Attachment, Base, Site
+from graphcond.config import Part
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.tensors import load_weights, save_weights
@@ -102,7 +103,7 @@ class SiteAdditions:
 Read = TypeVar("Read", bound=Signal)
 
 
-class Injector(nn.Module, ABC, Generic[Read]):
+class Injector(Part, nn.Module, ABC, Generic[Read]):
     """Feeds a signal to the denoiser of a frozen base.
 
     Constructing touches nothing. `inject` attaches to a base, `eject` restores that base bit for bit.

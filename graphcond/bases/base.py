@@ -154,6 +154,8 @@ class Base(ABC):
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
     denoiser_name: ClassVar[str] = "transformer"
     """The name of the denoiser's folder in diffusers' layout, and of its part in a LoRA file."""
+    loaded_as: BaseFields | None = None
+    """The config that loads it again, for models composed by hand; None for one that was made in Python."""
 
     def __init__(
         self,

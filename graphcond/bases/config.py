@@ -234,6 +234,7 @@ class FolderFields(BaseFields):
         self.check()
         settings = self.model_dump(exclude={"kind", "model"})
         base: Base = self.component_class().from_pretrained(self.model, device=device, **settings)
+        base.loaded_as = self
         return base
 
 

@@ -112,6 +112,7 @@ class Flux2Base(Base):
                 scheduler=load_scheduler(name_or_folder, revision=revision),
                 tokens=tokens,
             )
+        base.loaded_as = files.model_copy(update={"dtype": dtype})
         return base.placed(device, "sdpa", gradient_checkpointing=gradient_checkpointing)
 
     def sites(self, kind: SiteKind) -> Mapping[str, Site]:

@@ -99,6 +99,7 @@ class StableDiffusionBase(UNetBase):
                 tokenizer=load_tokenizer(model, revision=revision),
                 scheduler=load_scheduler(model, revision=revision),
             )
+        base.loaded_as = files.model_copy(update={"dtype": dtype})
         return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property

@@ -104,6 +104,7 @@ class StableDiffusionXLBase(UNetBase):
                 scheduler=load_scheduler(name_or_folder, revision=revision),
                 zeros_for_empty=bool(index.get("force_zeros_for_empty_prompt", True)),
             )
+        base.loaded_as = files.model_copy(update={"dtype": dtype})
         return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property

@@ -7,6 +7,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from torch import nn
 
+from graphcond.config import Part
 from graphcond.context import Context, NeighborFeatures
 from graphcond.signals import GraphTokens, Signal, TextTokens, TokenCount
 
@@ -14,7 +15,7 @@ Read = TypeVar("Read", bound=Context)
 Given = TypeVar("Given", bound=Signal)
 
 
-class Encoder(nn.Module, ABC, Generic[Read, Given]):
+class Encoder(Part, nn.Module, ABC, Generic[Read, Given]):
     """Turns the context of a batch of targets into the signal that an injector reads.
 
     All parameters of an encoder are trained unless it freezes some of them itself.

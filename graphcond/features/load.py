@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -129,6 +129,17 @@ class Extractors:
 def _in_file(path: Path, what: str, remedy: str) -> InputError:
     problem = f"embeddings come from a file, so {what} cannot be embedded"
     return InputError(problem, place=f"features.path: {path}", remedy=remedy)
+
+
+def features_of(extractor: Any) -> AnyFeatures | None:
+    """The features that load an extractor of the package again; None for another one."""
+    kinds: dict[type, Any] = {
+        ClipExtractor: ClipFeatures,
+        ClipVisionExtractor: ClipVisionFeatures,
+        TextModelExtractor: TextFeatures,
+    }
+    kind = kinds.get(type(extractor))
+    return None if kind is None else kind(model=extractor.name)
 
 
 def node_embeddings(

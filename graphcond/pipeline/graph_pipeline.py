@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
@@ -27,7 +27,7 @@ from graphcond.data.scene_features import scene_features
 from graphcond.errors import InputError, Notice
 from graphcond.features.clip_vision import ClipVisionExtractor
 from graphcond.features.feature_cache import FeatureCache
-from graphcond.features.load import PictureExtractor, WordExtractor
+from graphcond.features.load import PictureExtractor, WordExtractor, features_of
 from graphcond.features.text_features import TextModelExtractor
 from graphcond.features.words import WordTable
 from graphcond.guidance import BranchCaller
@@ -93,6 +93,8 @@ class GraphPipeline(ModelPipeline):
         base: Base | str | Path | None = None,
         torch_dtype: torch.dtype | None = None,
         variant: str | None = None,
+        parts: Mapping[str, Any] | None = None,
+        trust_remote_code: bool = False,
     ) -> GraphPipeline:
         """A pipeline from a saved model, or from a released checkpoint of InstructG2I.
 
@@ -102,25 +104,36 @@ class GraphPipeline(ModelPipeline):
             base: a loaded base to use in place of loading the model's, or the folder where its base is now.
             torch_dtype: number format of the base, instead of the recipe's.
             variant: of the base's weight files, such as ``fp16``.
+            parts: as for `GraphModel.from_pretrained`; and ``extractor``, in place of the model's.
+            trust_remote_code: import classes outside of graphcond that the file of a model names, where it
+                was composed by hand.
 
         Raises:
             InputError: no such model, or one that cannot be loaded.
         """
         options: dict[str, Any] = {"device": device, "base": base, "dtype": torch_dtype, "variant": variant}
-        return cls(GraphModel.from_pretrained(name_or_folder, **options))
+        others = dict(parts or {})
+        extractor = others.pop("extractor", None)
+        model = GraphModel.from_pretrained(
+            name_or_folder, parts=others, trust_remote_code=trust_remote_code, **options
+        )
+        return cls(model, extractor)
 
     @classmethod
     def from_parts(
         cls, base: Base, *conditions: Condition, extractor: PictureExtractor | WordExtractor
     ) -> GraphPipeline:
-        """A pipeline composed by hand, without a recipe. It draws; to save it, write a recipe.
+        """A pipeline composed by hand, without a recipe.
+
+        `save_pretrained` writes the config or the class and arguments of each part; see `from_pretrained`.
 
         Args:
             base: the frozen base.
             conditions: the conditions of the base.
             extractor: whose embeddings the encoders read.
         """
-        return cls(GraphModel(base, conditions, feature_width=extractor.width), extractor)
+        features = features_of(extractor)
+        return cls(GraphModel(base, conditions, feature_width=extractor.width, features=features), extractor)
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
         """Write the model; see `GraphModel.save_pretrained`."""

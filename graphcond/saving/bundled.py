@@ -8,15 +8,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphcond.bases.base_files import base_files, copy_files, model_files, write_index
 from graphcond.bases.config import BaseFields
+from graphcond.config import Config
 from graphcond.errors import InputError
 from graphcond.progress import Progress
-
-if TYPE_CHECKING:
-    from graphcond.recipe import Recipe
 
 BASE, IMAGE_ENCODER = "base", "image_encoder"
 
@@ -56,8 +54,8 @@ def on_base(recipe: Any, folder: Path) -> Any:
     return recipe
 
 
-def check_there(recipe: Recipe, place: Path) -> None:
-    """Check that the folders outside a model that its recipe names are still there.
+def check_there(recipe: Config, place: Path) -> None:
+    """Check that the folders outside a model that its recipe or composition names are still there.
 
     Raises:
         InputError: one has moved.

@@ -2,66 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from graphcond.bases.config import BaseFields
+from graphcond.config import ComponentConfig
+from graphcond.errors import InputError
 from graphcond.recipe import Recipe
 from graphcond.saving.bundled import BASE
+from graphcond.saving.composed import Composition
+
+KEY = "card"
+"""The key of the facts in the manifest."""
+
+PREVIEW = "preview.png"
+"""The picture beside the README."""
+
+HUB_ID = re.compile(r"\b[\w.-]+\b/\b[\w.-]+\b")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a model card says beside what the model is made of; it is saved with the model.
+
+    Args:
+        training: figures of the training by their names.
+        evaluation: tables in Markdown, such as `EvaluationReport.to_markdown` gives.
+        license: the licence of the trained weights, by its id on the hub, such as ``apache-2.0``.
+        preview: a picture that the model drew, which is copied.
+    """
+
+    training: Mapping[str, str] = field(default_factory=dict)
+    evaluation: str = ""
+    license: str | None = None
+    preview: Path | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The facts for a manifest, without the preview."""
+        return {"training": dict(self.training), "evaluation": self.evaluation, "license": self.license}
+
+    @classmethod
+    def read(cls, manifest: Mapping[str, Any], folder: Path) -> CardFacts:
+        """The facts in the manifest of the model in ``folder``; none where it was saved without.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        values, preview = manifest.get(KEY, {}), folder / PREVIEW
+        try:
+            facts = cls(**values, preview=preview if preview.is_file() else None)
+        except TypeError as error:
+            raise InputError(
+                f"the facts for the model card are damaged: {error}", place=folder, remedy=f"remove '{KEY}'"
+            ) from error
+        return facts
 
 
 def model_card(
-    recipe: Recipe,
+    model: Recipe | Composition,
     *,
     own_parts: Collection[str] = (),
     denoiser: str | None = None,
     base_weights: Mapping[str, str] | None = None,
-    training: Mapping[str, str] | None = None,
+    parameters: Mapping[str, int] | None = None,
+    facts: CardFacts | None = None,
 ) -> str:
-    """A model card: what the model is, how to use it, what its graph is and what its null is.
+    """A model card: what the model is, what it was trained over, how to use it, and how good it is.
 
     Args:
-        recipe: the resolved recipe.
+        model: the resolved recipe, or the composition.
         own_parts: names of the folders that travel with the model; see `graphcond.saving.bundled`.
         denoiser: folder of the denoiser, where it was trained.
         base_weights: fingerprints of the base; see `graphcond.saving.base_weights`.
-        training: figures of the training by their names.
+        parameters: the number of trained parameters in each group.
+        facts: further ones.
     """
+    facts = CardFacts() if facts is None else facts
+    network = "that was made in Python" if model.base is None else f"`{model.base.network}`"
     base = (
         "a base of its own, which is in `base/`"
         if BASE in own_parts
-        else (f"the frozen base `{recipe.base.network}`, whose weights are not in here")
+        else f"the frozen base {network}, whose weights are not in here"
     )
     if denoiser is not None:
-        base = f"the base `{recipe.base.network}`, whose denoiser was trained with it and is in `{denoiser}/`"
+        base = f"the base {network}, whose denoiser was trained with it and is in `{denoiser}/`"
     fingerprints = ", ".join(f"{part} `{name}`" for part, name in (base_weights or {}).items())
-    if fingerprints:
-        base += f" (fingerprints: {fingerprints})"
-    conditions = "\n".join(
-        f"| {c.name} | {c.sampler.kind} | {c.encoder.kind} | {c.injector.kind} | {c.without_graph} |"
-        for c in recipe.conditions
-    )
-    lines = "".join(f"| {name} | {figure} |\n" for name, figure in (training or {}).items())
-    figures = f"\n| training | |\n|---|---|\n{lines}" if lines else ""
-    return f"""---
-library_name: graphcond
-tags: [graphcond, text-to-image, diffusion, graph]
----
-# {recipe.name}
+    conditions = [
+        (one.name, *map(_kind, (one.sampler, one.encoder, one.injector)), one.without_graph)
+        for one in model.conditions
+    ]
+    figures = {f"trained parameters: {name}": f"{count:,}" for name, count in (parameters or {}).items()}
+    sections = [
+        f"# {model.name}",
+        model.description or "A graph-conditioned diffusion model.",
+        f"It steers {base}{f' (fingerprints: {fingerprints})' if fingerprints else ''}.",
+        _table(("condition", "sampler", "encoder", "injector", "without graph"), conditions),
+        _table(("training", ""), [*(figures | dict(facts.training)).items()]),
+        f"## Evaluation\n\n{facts.evaluation.strip()}" if facts.evaluation else "",
+        f"![pictures that the model drew]({PREVIEW})" if facts.preview else "",
+        USE,
+        "`graphcond.json` says how the model was made. "
+        + ("" if facts.license else "Its makers named no licence. ")
+        + "Check the licences of the base and of the pictures in the graph before you share its pictures.",
+    ]
+    return f"---\n{_metadata(model.base, own_parts, facts)}---\n" + "\n\n".join(filter(None, sections)) + "\n"
 
-{recipe.description or "A graph-conditioned diffusion model."}
 
-It steers {base}.
-
-| condition | sampler | encoder | injector | without graph |
-|---|---|---|---|---|
-{conditions}
-{figures}
-```python
+USE = """```python
 from graphcond import GraphPipeline
 
 pipe = GraphPipeline.from_pretrained("path/or/hub-id")
 pipe("a prompt", neighbors=[picture, another]).images[0].save("picture.png")
-```
+```"""
 
-`graphcond.json` holds the resolved recipe: data, training, guidance and seeds. Check the licences of the
-base and of the pictures in the graph before you share its pictures.
-"""
+
+def _kind(part: ComponentConfig | None) -> str:
+    """The kind of a part, or the name of a class that no kind names."""
+    return "given" if part is None else getattr(part, "path", part.kind)
+
+
+def _metadata(base: BaseFields | None, own_parts: Collection[str], facts: CardFacts) -> str:
+    """The fields by which the hub finds a model."""
+    fields: dict[str, Any] = {
+        "library_name": "graphcond",
+        "pipeline_tag": "text-to-image",
+        "tags": ["graphcond", "text-to-image", "diffusion", "graph"],
+    }
+    if facts.license:
+        fields["license"] = facts.license
+    network = "" if base is None or BASE in own_parts else base.network
+    if HUB_ID.fullmatch(network) and not Path(network).exists():
+        fields |= {"base_model": network, "base_model_relation": "adapter"}
+    return yaml.safe_dump(fields, sort_keys=False, default_flow_style=None)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""

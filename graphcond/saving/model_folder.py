@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
@@ -20,7 +21,10 @@ from graphcond.saving.bundled import found_in, on_base
 from graphcond.saving.instructg2i.layout import is_release
 
 FORMAT = 1
-"""Version of the folder layout that `GraphModel.save_pretrained` writes."""
+"""Version of the folder layout that `GraphModel.save_pretrained` writes for a model with a recipe."""
+
+COMPOSED = 2
+"""Version of that for a model without; see `graphcond.saving.composed`."""
 
 MANIFEST = "graphcond.json"
 
@@ -93,6 +97,29 @@ def saved_recipe(name_or_folder: str | Path) -> Recipe:
     return read_release(folder).recipe
 
 
+def plain_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a saved model as plain values, of a format that this version reads.
+
+    Raises:
+        InputError: the folder is not a saved model, or has another format.
+    """
+    place = folder / MANIFEST
+    if not place.is_file():
+        inside = folder / "final"
+        known = (inside / MANIFEST).is_file()
+        remedy = f"did you mean {inside}?" if known else "give the folder of a trained model"
+        raise InputError(f"the folder has no {MANIFEST}", place=folder, remedy=remedy)
+    found = read_json(place)
+    manifest = found if isinstance(found, dict) else {}
+    if manifest.get("format") not in (FORMAT, COMPOSED):
+        problem = f"the model is of format {manifest.get('format')}, this version reads {FORMAT}"
+        raise InputError(problem, place=place, remedy="use the version that wrote it")
+    width = manifest.get("feature_width")
+    if not isinstance(width, int) or width < 1:
+        raise InputError("the file names no feature_width", place=place, remedy="save the model again")
+    return manifest
+
+
 def read_manifest(
     folder: Path, *, base: Path | None = None, changes: Mapping[str, str] = MappingProxyType({})
 ) -> Manifest:
@@ -104,22 +131,15 @@ def read_manifest(
         changes: settings of its base to use instead of those that it was trained with.
 
     Raises:
-        InputError: the folder is not a saved model, or has another format; its base is no folder.
+        InputError: as `plain_manifest`, or the model has no recipe; its base is no folder.
     """
-    place = folder / MANIFEST
-    if not place.is_file():
-        inside = folder / "final"
-        known = (inside / MANIFEST).is_file()
-        remedy = f"did you mean {inside}?" if known else "give the folder of a trained model"
-        raise InputError(f"the folder has no {MANIFEST}", place=folder, remedy=remedy)
-    found = read_json(place)
-    manifest = found if isinstance(found, dict) else {}
-    if manifest.get("format") != FORMAT:
-        problem = f"the model is of format {manifest.get('format')}, this version reads {FORMAT}"
-        raise InputError(problem, place=place, remedy="use the version that wrote it")
-    width = manifest.get("feature_width")
-    if not isinstance(width, int) or width < 1:
-        raise InputError("the file names no feature_width", place=place, remedy="save the model again")
+    place, manifest = folder / MANIFEST, plain_manifest(folder)
+    if manifest["format"] == COMPOSED:
+        raise InputError(
+            "the model was composed by hand and has no recipe",
+            place=place,
+            remedy="open it in Python: graphcond.GraphPipeline.from_pretrained(...)",
+        )
     values = manifest.get("recipe")
     if isinstance(values, dict) and isinstance(values.get("conditions"), list):
         values["conditions"] = [without_null(c) if isinstance(c, dict) else c for c in values["conditions"]]
@@ -128,4 +148,4 @@ def read_manifest(
     if changes and isinstance(values, dict) and isinstance(values.get("base"), dict):
         values["base"] |= changes
     recipe, parts = found_in(folder, values)
-    return Manifest(parse_recipe(recipe, place=place), width, parts)
+    return Manifest(parse_recipe(recipe, place=place), manifest["feature_width"], parts)

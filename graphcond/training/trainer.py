@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from graphcond.errors import TrainingError
 from graphcond.io.stops import Stop, Stopped, held_stops
 from graphcond.recipe import Recipe
+from graphcond.saving.model_card import CardFacts
 from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, written
 from graphcond.training.device import PeakMemory, generators_kept
 from graphcond.training.metrics import Recent, append_record
@@ -130,7 +131,8 @@ class Trainer:
         self._model.train(False)
         if self._accelerator.is_main_process:
             with written(self._run.checkpoints, self._run.final):
-                self._model.save_pretrained(self._run.final, training=self._card())
+                self._model.card = self._card()
+                self._model.save_pretrained(self._run.final)
         finish_trackers(self._accelerator)  # which would otherwise be closed twice
         self._accelerator.end_training()
 
@@ -245,17 +247,17 @@ class Trainer:
         self._report.say(f"Stopped after step {self.state.step}")
         raise Stopped(number)
 
-    def _card(self) -> dict[str, str]:
-        """The figures of this training for the model card."""
+    def _card(self) -> CardFacts:
+        """The figures and the last pictures of this training for the model card."""
         train, memory = self.newest.get("train", {}), self._memory.now()
-        found = {f"trained parameters: {name}": f"{count:,}" for name, count in self.parameters.items()}
-        found["optimizer steps"] = f"{self.state.step:,} of {self.plan.effective} samples"
+        found = {"optimizer steps": f"{self.state.step:,} of {self.plan.effective} samples"}
         if train.get("seconds_per_step") is not None:
             found["seconds per step"] = f"{train['seconds_per_step']:.3g} on {self._accelerator.device}"
         found["peak memory"] = f"{memory.bytes / 1e9:.2f} GB of the {memory.of}"
         if "validation" in self.newest:
             found["graph gap"] = gap_sentence(self.newest["validation"])
-        return found
+        previews = sorted(self._run.previews.glob("step-*.png"))
+        return CardFacts(found, preview=previews[-1] if previews else None)
 
 
 def _flat(path: str, value: Any) -> dict[str, float]:

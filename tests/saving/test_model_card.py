@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+import yaml
+from PIL import Image
+
+from graphcond.errors import InputError
+from graphcond.io.files import read_json, write_json
+from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe, shipped_recipes
-from graphcond.saving.model_card import model_card
+from graphcond.saving.model_card import CardFacts, model_card
+from tests.builders import small_model
 
 FAMILIES = ("stable diffusion", "sdxl")
 
@@ -19,3 +29,59 @@ def test_another_base_leaves_no_trace_of_the_first(name: str) -> None:
     own = model_card(load_recipe(name, overrides=["base.model=me/finetuned"]))
     assert "the frozen base `me/finetuned`" in own
     assert not [family for family in FAMILIES if family in own.replace(name, "").lower()]
+
+
+def metadata(card: str) -> dict[str, Any]:
+    _, head, _ = card.split("---\n", 2)
+    return yaml.safe_load(head)
+
+
+@pytest.mark.parametrize(
+    ("base", "named"),
+    [("me/finetuned", "me/finetuned"), ("/nowhere/finetuned", None), ("./finetuned", None), (None, None)],
+)
+def test_the_base_is_named_to_the_hub_if_it_is_there(base: str | None, named: str | None) -> None:
+    recipe = load_recipe("instructg2i", base="tiny")
+    if base is not None:
+        recipe = load_recipe("instructg2i", overrides=[f"base.model={base}"])
+    found = metadata(model_card(recipe))
+    assert found.get("base_model") == named
+    assert found["library_name"] == "graphcond"
+    assert found["pipeline_tag"] == "text-to-image"
+    assert "base_model" not in metadata(model_card(recipe, own_parts=["base"]))
+
+
+def test_a_card_survives_loading_and_saving_again(sd_folder: Path, tmp_path: Path) -> None:
+    model = small_model(sd_folder)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "sheet.png")
+    plain = model_card(model.recipe)
+    assert "named no licence" in plain
+    assert "license" not in metadata(plain)
+    table = "| | graph |\n|---|---|\n| style accuracy | 81 % |"
+    model.card = CardFacts({"steps": "5"}, table, "apache-2.0", tmp_path / "sheet.png")
+    model.save_pretrained(tmp_path / "model")
+    card = (tmp_path / "model/README.md").read_text()
+    assert metadata(card)["license"] == "apache-2.0"
+    count = sum(p.numel() for p in model.trainable_parameters()["neighbors"].values())
+    for line in (f"| trained parameters: neighbors | {count:,} |", "| steps | 5 |", table, "](preview.png)"):
+        assert line in card
+    again = GraphModel.from_pretrained(tmp_path / "model")
+    again.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again/README.md").read_text() == card
+    assert (tmp_path / "again/preview.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
+    again.card = replace(again.card, license="mit")
+    again.save_pretrained(tmp_path / "again")  # over itself, preview and all
+    assert (tmp_path / "again/README.md").read_text() == card.replace("license: apache-2.0", "license: mit")
+    assert (tmp_path / "again/preview.png").is_file()
+
+
+def test_damaged_facts_are_a_sentence(sd_folder: Path, tmp_path: Path) -> None:
+    small_model(sd_folder).save_pretrained(tmp_path / "model")
+    manifest = read_json(tmp_path / "model/graphcond.json")
+    for damage in ({"licence": "mit"}, ["mit"]):
+        write_json(tmp_path / "model/graphcond.json", manifest | {"card": damage})
+        with pytest.raises(InputError, match="the facts for the model card are damaged"):
+            GraphModel.from_pretrained(tmp_path / "model")
+    del manifest["card"]  # a model of an earlier version
+    write_json(tmp_path / "model/graphcond.json", manifest)
+    assert GraphModel.from_pretrained(tmp_path / "model").card == CardFacts()

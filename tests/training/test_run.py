@@ -72,6 +72,8 @@ def test_a_run_folder_holds_everything(toy: Toy, toy_graph: AttributedGraph, tmp
     assert f"| trained parameters: neighbors | {counts['neighbors']:,} |" in card
     assert "| optimizer steps | 5 of 4 samples |" in card
     assert "| graph gap | " in card
+    previews = sorted((run.folder / "previews").glob("step-*.png"))
+    assert (run.folder / "final" / "preview.png").read_bytes() == previews[-1].read_bytes()
     assert {"latents", "training", "previews", "validation"} <= set(run.seconds)
 
 

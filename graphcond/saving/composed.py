@@ -1,0 +1,275 @@
+"""Models that were composed by hand: what is saved of their parts, and the parts made of it again.
+
+A part is saved as the config that made it, or as the path of its class and its arguments. Classes outside of
+graphcond are imported with consent only: that runs code, and the file that names them may be a stranger's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import reduce
+from importlib import import_module
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic import Field, ValidationError
+
+from graphcond.adapters import INJECTORS, Injector
+from graphcond.bases import Base, BaseConfig, BaseFields
+from graphcond.bases.config import PACKAGED, packaged_bases
+from graphcond.condition import Condition, Null
+from graphcond.config import ComponentConfig, Config, Part, as_input_error, tagged_union
+from graphcond.encoders import ENCODERS, Encoder
+from graphcond.errors import InputError, Notice, did_you_mean
+from graphcond.io.files import read_json
+from graphcond.recipe.sections import FeaturesConfig
+from graphcond.saving.bundled import named_in, on_base
+from graphcond.saving.model_folder import MANIFEST
+
+if TYPE_CHECKING:
+    from graphcond.model import GraphModel
+
+KEY = "composition"
+"""The key of the composition in the manifest, where other models have their recipe."""
+
+
+class ClassConfig(ComponentConfig):
+    """A part of a class that no kind names."""
+
+    kind: Literal["class"] = "class"
+    path: str = Field(pattern=r"^[\w.]+:[\w.<>]+$")
+    """``package.module:Class``."""
+    arguments: dict[str, Any] | None
+    """Of the class; None where they cannot be written."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the class is in graphcond itself."""
+        return self.path.startswith("graphcond.")
+
+    def made(self, contract: type[Part]) -> Part:
+        """A new part, of a class that derives from ``contract``; nothing else is called.
+
+        Raises:
+            Exception: whatever the module or the class raises.
+        """
+        module, _, names = self.path.partition(":")
+        found = reduce(getattr, names.split("."), import_module(module))
+        if not (isinstance(found, type) and issubclass(found, contract)):
+            raise TypeError(f"it does not derive from {contract.__name__}")
+        if self.arguments is None:
+            raise TypeError("its arguments are not in the file")
+        return found(**self.arguments)
+
+
+if TYPE_CHECKING:
+    SavedEncoder: TypeAlias = ComponentConfig
+    SavedInjector: TypeAlias = ComponentConfig
+else:
+    SavedEncoder = tagged_union({**ENCODERS, "class": ClassConfig})
+    SavedInjector = tagged_union({**INJECTORS, "class": ClassConfig})
+
+
+class SavedCondition(Config):
+    """Encoder and injector under one name."""
+
+    name: str = Field(pattern=r"^[^/\\.]+$")
+    encoder: SavedEncoder
+    injector: SavedInjector
+    without_graph: Null
+    sampler: None = None
+    """Whoever draws gives the context."""
+
+
+class Composition(Config):
+    """What a model that was composed by hand consists of."""
+
+    name: str = "composed"
+    description: str = "A graph-conditioned diffusion model, composed by hand."
+    feature_width: int = Field(ge=1)
+    """Width of the embeddings that the encoders read."""
+    base: BaseConfig | None
+    """None for a base that was made in Python."""
+    features: FeaturesConfig | None
+    """None for an extractor of the user's own."""
+    conditions: tuple[SavedCondition, ...] = Field(min_length=1)
+    adapters: dict[str, SavedInjector]
+
+    def parts(self) -> dict[str, ComponentConfig]:
+        """What was trained: ``<condition>.encoder``, ``<condition>.injector``, and adapters by their name."""
+        kinds = ("encoder", "injector")
+        pairs = {f"{one.name}.{kind}": getattr(one, kind) for one in self.conditions for kind in kinds}
+        return pairs | self.adapters
+
+
+def composition_of(model: GraphModel) -> Composition:
+    """What a model consists of. A part that cannot be made again gives a `Notice`.
+
+    Folders are named by their full path, so that the model opens from wherever it is opened.
+    """
+    base = model.base.loaded_as
+    values = {
+        "feature_width": model.feature_width,
+        "base": None if base is None else _packaged(base).model_dump(mode="json"),
+        "features": None if model.features is None else model.features.model_dump(mode="json"),
+        "conditions": [
+            {
+                "name": name,
+                "encoder": _saved(one.encoder, ENCODERS),
+                "injector": _saved(one.injector, INJECTORS),
+                "without_graph": one.null,
+            }
+            for name, one in model.conditions.items()
+        ],
+        "adapters": {name: _saved(one, INJECTORS) for name, one in model.adapters.items()},
+    }
+    composition = Composition.model_validate(named_in(values, {}))
+    for name, part in composition.parts().items():
+        if isinstance(part, ClassConfig) and part.arguments is None:
+            warnings.warn(
+                f"{name} ({part.path}) was made of what no file can hold; its weights are saved, and whoever "
+                f"loads the model gives it: from_pretrained(..., parts={{'{name}': ...}})",
+                Notice,
+                stacklevel=3,
+            )
+    return composition
+
+
+def read_composition(folder: Path, *, base: Path | None, changes: Mapping[str, str]) -> Composition:
+    """The composition in the manifest of a saved model; arguments as for `read_manifest`.
+
+    Raises:
+        InputError: there is none, it names a kind that this installation lacks, or ``base`` is no folder.
+    """
+    place, values = folder / MANIFEST, read_json(folder / MANIFEST).get(KEY)
+    if base is not None:
+        values = on_base(values, base)
+    if changes and isinstance(values, dict) and isinstance(values.get("base"), dict):
+        values["base"] |= changes
+    try:
+        return Composition.model_validate(values)
+    except ValidationError as error:
+        raise as_input_error(error, Composition, place) from None
+
+
+class Remaker:
+    """Makes the parts of a composition again, without their weights.
+
+    Args:
+        composition: what to make.
+        place: the file that says so.
+        parts: parts to use in place of those; with a single condition also as ``encoder`` and ``injector``.
+        trust: import classes of other packages.
+
+    Raises:
+        InputError: a part is not one of the composition, or a class must not or cannot be imported.
+    """
+
+    def __init__(
+        self, composition: Composition, place: Path, parts: Mapping[str, Any], *, trust: bool
+    ) -> None:
+        self.composition, self.place = composition, place
+        names = composition.parts()
+        first, *more = composition.conditions
+        short = {} if more else {kind: f"{first.name}.{kind}" for kind in ("encoder", "injector")}
+        self._given = {short.get(name, name): part for name, part in parts.items()}
+        for name in self._given.keys() - names.keys():
+            remedy = did_you_mean(name, [*short, *names])
+            raise InputError(f"the model has no part '{name}'", place="parts", remedy=remedy)
+        others = {
+            name: part.path
+            for name, part in names.items()
+            if isinstance(part, ClassConfig) and not part.ours and name not in self._given
+        }
+        if others and not trust:
+            classes = ", ".join(f"{name}: {path}" for name, path in others.items())
+            raise InputError(
+                f"the model has parts of classes outside of graphcond ({classes})",
+                place=place,
+                remedy=f"give them, parts={{'{next(iter(others))}': ...}}; or, if you trust whoever made the "
+                "file, let it import these classes, trust_remote_code=True",
+            )
+
+    def conditions(self, base: Base) -> list[Condition]:
+        """The conditions, injected into ``base``."""
+        made, width = [], self.composition.feature_width
+        for one in self.composition.conditions:
+            encoder = self._part(f"{one.name}.encoder", one.encoder, Encoder, feature_width=width, base=base)
+            given = {"signal_width": encoder.signal_width}
+            injector = self._part(f"{one.name}.injector", one.injector, Injector, **given)
+            injector.inject(base)
+            made.append(Condition(one.name, encoder, injector, null=one.without_graph).to(base.device))
+        return made
+
+    def adapters(self, base: Base) -> dict[str, Injector[Any]]:
+        """The updates of ``base``, injected into it."""
+        made = {}
+        for name, config in self.composition.adapters.items():
+            made[name] = self._part(name, config, Injector)
+            made[name].inject(base)
+        return made
+
+    def _part(self, name: str, config: Any, contract: type[Part], **given: Any) -> Any:
+        """A part that was given, or a new one; ``given`` are the arguments of its config's ``build``."""
+        if name in self._given:
+            part, kind = self._given[name], contract.__name__
+            if not isinstance(part, contract):
+                raise InputError(
+                    f"expected an {kind}, got a {type(part).__name__}",
+                    place=f"parts, {name}",
+                    remedy=f"give an object of a class that derives from graphcond.{kind}",
+                )
+            return part
+        if not isinstance(config, ClassConfig):
+            return config.build(**given)
+        try:
+            return config.made(contract)
+        except Exception as error:  # another's module may raise anything
+            raise InputError(
+                f"{config.path} cannot be made again: {error}",
+                place=f"{self.place}, {name}",
+                remedy=f"give the part: from_pretrained(..., parts={{'{name}': ...}})",
+            ) from error
+
+
+def _saved(part: Part, kinds: Mapping[str, type[ComponentConfig]]) -> dict[str, Any]:
+    config = part.made_by
+    if config is not None and kinds.get(config.kind) is type(config):
+        return config.model_dump(mode="json")
+    kind = type(part)
+    return ClassConfig(path=f"{kind.__module__}:{kind.__qualname__}", arguments=_arguments(part)).model_dump(
+        mode="json"
+    )
+
+
+def _arguments(part: Part) -> dict[str, Any] | None:
+    """The arguments of the class by name, if JSON can hold them; tuples become lists in it."""
+    positional, named = part.made_with
+    try:
+        bound = signature(type(part)).bind(*positional, **named)
+    except TypeError:
+        return None
+    values: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is Parameter.VAR_POSITIONAL:
+            return None
+        values |= value if kind is Parameter.VAR_KEYWORD else {name: value}
+    return values if _plain(values) else None
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) for name in value) and all(map(_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _packaged(config: BaseFields) -> BaseFields:
+    """The config of a base inside the package by its name, and not by where the package is."""
+    model = getattr(config, "model", None)
+    name = next((name for name, folder in PACKAGED.items() if str(folder) == model), None)
+    return config if name is None else packaged_bases()[name].model_validate({"dtype": config.dtype})
