@@ -138,6 +138,7 @@ def test_no_such_sweep_and_no_mapping(tmp_path: Path) -> None:
 def test_shipped_sweeps_resolve(name: str) -> None:
     config, place = load_sweep(name)
     assert config.name == name
+    assert not [row.name for row in config.rows if "," in row.name]  # `bench --only` separates them so
     model = None
     if config.model is not None:
         model = load_recipe(config.model.recipe, base=config.base)  # type: ignore[union-attr]
