@@ -7,6 +7,8 @@ from graphcond import lazy_names
 if TYPE_CHECKING:
     from graphcond.adapters.base import Injector as Injector
     from graphcond.adapters.base import SiteAdditions as SiteAdditions
+    from graphcond.adapters.base import kept_layers as kept_layers
+    from graphcond.adapters.base import key_of as key_of
     from graphcond.adapters.config import INJECTORS as INJECTORS
     from graphcond.adapters.config import ControlNetConfig as ControlNetConfig
     from graphcond.adapters.config import DiffFitConfig as DiffFitConfig

@@ -67,6 +67,16 @@ def test_your_own_embeddings(reader: Path, capsys: pytest.CaptureFixture[str]) -
     assert np.load("outputs/embeddings/embedding.npy").shape[1] == 8
 
 
+def test_your_own_injector(reader: Path) -> None:
+    run("your_own_injector", "--steps", "2", "--batch", "4")
+    assert (reader / "shifted.png").is_file()
+
+
+def test_your_own_encoder(reader: Path) -> None:
+    run("your_own_encoder", "--steps", "2", "--batch", "4")
+    assert (reader / "pooled.png").is_file()
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_an_example_says_how_to_run_it_and_is_tested(file: Path) -> None:
     told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""

@@ -110,6 +110,12 @@ def test_write_an_injector(
     assert "graph_qformer > feature_shift" in done.stdout, done.stderr
 
 
+def test_write_an_injector_shows_the_example_as_it_is() -> None:
+    (block,) = blocks(ROOT / "docs/write-an-injector.md", "python")
+    example = (ROOT / "examples/your_own_injector.py").read_text(encoding="utf-8")
+    assert block.text[block.text.index("class FeatureShift(") :] in example
+
+
 def test_add_a_base_shows_the_package_as_it_is() -> None:
     package = ROOT / "examples/your_own_base"
     files = [file for file in package.rglob("*.*") if file.suffix in (".py", ".toml", ".yaml")]
