@@ -110,10 +110,25 @@ class ComponentConfig(Config):
         fields = type(self).model_fields.keys() - {"kind", *without}
         accepted = signature(component).parameters
         known = {name: value for name, value in given.items() if name in accepted}
-        made = component(**{name: getattr(self, name) for name in fields} | known)
+        return component(**{name: getattr(self, name) for name in fields} | known)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in vars(cls):
+            cls.build = _remembered(cls.build)  # type: ignore[attr-defined]
+
+
+def _remembered(build: Callable[..., Any]) -> Callable[..., Any]:
+    """A config's ``build`` whose `Part` remembers the config."""
+
+    @wraps(build)
+    def built(self: ComponentConfig, *args: Any, **given: Any) -> Any:
+        made = build(self, *args, **given)
         if isinstance(made, Part):
             made.made_by = self
         return made
+
+    return built
 
 
 Component = TypeVar("Component", bound=type[Any])

@@ -117,13 +117,13 @@ def composition_of(model: GraphModel) -> Composition:
         "conditions": [
             {
                 "name": name,
-                "encoder": _saved(one.encoder, ENCODERS),
-                "injector": _saved(one.injector, INJECTORS),
+                "encoder": saved_part(one.encoder, ENCODERS),
+                "injector": saved_part(one.injector, INJECTORS),
                 "without_graph": one.null,
             }
             for name, one in model.conditions.items()
         ],
-        "adapters": {name: _saved(one, INJECTORS) for name, one in model.adapters.items()},
+        "adapters": {name: saved_part(one, INJECTORS) for name, one in model.adapters.items()},
     }
     composition = Composition.model_validate(named_in(values, {}))
     for name, part in composition.parts().items():
@@ -234,7 +234,8 @@ class Remaker:
             ) from error
 
 
-def _saved(part: Part, kinds: Mapping[str, type[ComponentConfig]]) -> dict[str, Any]:
+def saved_part(part: Part, kinds: Mapping[str, type[ComponentConfig]]) -> dict[str, Any]:
+    """The plain values of the config that made a part, if its kind is known, or of its `ClassConfig`."""
     config = part.made_by
     if config is not None and kinds.get(config.kind) is type(config):
         return config.model_dump(mode="json")

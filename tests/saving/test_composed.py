@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
-from graphcond.adapters import LoraInjector, PromptTokenInjector
+from graphcond.adapters import INJECTORS, Injector, LoraInjector, PromptTokenInjector
 from graphcond.bases import StableDiffusionBase
 from graphcond.bases.flux2 import Flux2Base
 from graphcond.bases.stable_diffusion_xl import StableDiffusionXLBase
 from graphcond.condition import Condition
-from graphcond.encoders import GraphQFormerConfig, NeighborMean
+from graphcond.encoders import ENCODERS, GraphQFormerConfig, NeighborMean
 from graphcond.errors import InputError, Notice
 from graphcond.features.clip import ClipExtractor
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import parse_recipe
+from graphcond.saving.composed import ClassConfig, SavedEncoder, SavedInjector, saved_part
 from graphcond.saving.model_folder import saved_recipe
-from tests.builders import FEATURE_WIDTH, recipe_values, small_model, some_features
+from tests.builders import FEATURE_WIDTH, recipe_values, small_base, small_model, some_features
+from tests.conformance.parts import INJECTOR_ROWS
 
 STRANGER = """
 import pathlib
@@ -60,6 +64,11 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path / "package")
     yield tmp_path / "package"
     sys.modules.pop("stranger", None)
+
+
+@pytest.fixture(scope="module")
+def base(sd_folder: Path) -> StableDiffusionBase:
+    return small_base(sd_folder)
 
 
 def drawn(pipe: GraphPipeline, **options: Any) -> torch.Tensor:
@@ -282,3 +291,41 @@ def test_several_conditions_have_parts_of_longer_names(sd_folder: Path, tmp_path
     injector = PromptTokenInjector()
     loaded = GraphModel.from_pretrained(tmp_path / "model", parts={"others.injector": injector})
     assert loaded.conditions["others"].injector is injector
+
+
+def again(saved: dict[str, Any], kinds: Any) -> Any:
+    return TypeAdapter(kinds).validate_python(json.loads(json.dumps(saved)))
+
+
+def shapes(part: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in part.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_encoder_is_made_again_of_its_config(base: StableDiffusionBase, kind: str) -> None:
+    needs = {"init": "random"} if kind == "graph_qformer" else {}
+    encoder = ENCODERS[kind](**needs).build(feature_width=FEATURE_WIDTH, base=base)
+    saved = saved_part(encoder, ENCODERS)
+    assert saved["kind"] == kind
+    made = again(saved, SavedEncoder).build(feature_width=FEATURE_WIDTH, base=base)
+    assert shapes(made) == shapes(encoder)
+
+
+@pytest.mark.parametrize("row", INJECTOR_ROWS)
+def test_every_injector_is_made_again_of_its_config_or_its_arguments(
+    base: StableDiffusionBase, row: str
+) -> None:
+    config = INJECTORS[row.split()[0]](**INJECTOR_ROWS[row])
+    by_config = config.build()
+    assert saved_part(by_config, INJECTORS) == config.model_dump(mode="json")
+    names = signature(config.component_class()).parameters
+    settings = {name: value for name, value in config if name in names}
+    by_hand = config.component_class()(**settings)
+    remade = again(saved_part(by_hand, INJECTORS), SavedInjector)
+    assert isinstance(remade, ClassConfig)
+    made = remade.made(Injector)
+    for injector in (by_config, made):
+        injector.inject(base)
+        found = shapes(injector)
+        injector.eject()
+        assert found == shapes(by_config)
