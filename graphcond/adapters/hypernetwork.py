@@ -16,8 +16,8 @@ from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.config import checked
 from graphcond.errors import InputError
-from graphcond.io.released import method_of, read_released
-from graphcond.io.tensors import check_weights
+from graphcond.io.released import read_released
+from graphcond.io.tensors import check_weights, method_of
 
 DEFAULT = HypernetworkConfig.model_construct()
 

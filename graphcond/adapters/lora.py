@@ -25,9 +25,8 @@ from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
 from graphcond.errors import InputError, Notice
-from graphcond.io.released import method_of
 from graphcond.io.strict_json import parse_json
-from graphcond.io.tensors import check_weights, load_tensors, read_metadata, sort_metadata
+from graphcond.io.tensors import check_weights, load_tensors, method_of, read_metadata, sort_metadata
 
 DEFAULT = LoraConfig.model_construct()
 

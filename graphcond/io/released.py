@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphcond.errors import InputError
 from graphcond.io.readable import check_readable
-from graphcond.io.tensors import load_tensors, load_torch_file
+from graphcond.io.tensors import load_tensors, load_torch_file, method_of
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SIGNS = {
-    "an IP-Adapter": ("ip_adapter.", ".to_k_ip."),
-    "a T2I-Adapter": ("adapter.body.", "adapter.conv_in.", "body.0.resnets."),
-    "a LoKr": ("lokr_",),
-    "a LoHa": ("hada_",),
-    "a LoRA": ("lora_", ".lora."),
-    "a ControlNet": ("controlnet_", "control_model.", "zero_convs."),
-    "a GLIGEN UNet": (".fuser.", "position_net."),
-    "a UNet": ("down_blocks.", "model.diffusion_model."),
-    "an autoencoder": ("decoder.up_blocks.", "first_stage_model."),
-    "a text encoder": ("text_model.",),
-}
-"""What the names of tensors give a method away by; the first that fits is meant."""
-
-
-def method_of(names: Iterable[str]) -> str:
-    """What kind of model has weights of these names, with its article."""
-    listed = list(names)
-    found = (
-        method for method, signs in SIGNS.items() if any(sign in name for name in listed for sign in signs)
-    )
-    return next(found, "something else")
 
 
 def read_released(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str, Tensor], object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
@@ -164,6 +164,34 @@ def sort_metadata(file: Path) -> None:
     file.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
 
 
+SIGNS = {
+    "an IP-Adapter": ("ip_adapter.", ".to_k_ip."),
+    "a T2I-Adapter": ("adapter.body.", "adapter.conv_in.", "body.0.resnets."),
+    "a LoKr": ("lokr_",),
+    "a LoHa": ("hada_",),
+    "a LoRA": ("lora_", ".lora."),
+    "a ControlNet": ("controlnet_", "control_model.", "zero_convs."),
+    "a GLIGEN UNet": (".fuser.", "position_net."),
+    "a UNet": ("down_blocks.", "model.diffusion_model."),
+    "an autoencoder": ("decoder.up_blocks.", "first_stage_model."),
+    "a text encoder": ("text_model.",),
+}
+"""What the names of tensors give a method away by; the first that fits is meant."""
+
+
+UNKNOWN = "something else"
+"""The method of weights that nothing gives away."""
+
+
+def method_of(names: Iterable[str]) -> str:
+    """What kind of model has weights of these names, with its article."""
+    listed = list(names)
+    found = (
+        method for method, signs in SIGNS.items() if any(sign in name for name in listed for sign in signs)
+    )
+    return next(found, UNKNOWN)
+
+
 MISFIT = "weights do not fit"
 """How the problem of `check_weights` begins."""
 
@@ -178,7 +206,8 @@ def check_weights(
     """Check that ``found`` has the names and shapes of ``wanted``.
 
     Raises:
-        InputError: names the weights that are missing, surplus or of another shape.
+        InputError: names the weights that are missing, surplus or of another shape, and the method that they
+            are of, where that is another one.
     """
     problems = [f"'{name}' is missing" for name in wanted.keys() - found.keys()]
     problems += [f"'{name}' is surplus" for name in found.keys() - wanted.keys()]
@@ -191,4 +220,7 @@ def check_weights(
         shown = "; ".join(sorted(problems)[:3]) + (
             f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         )
+        method = method_of(found)
+        if not found.keys() & wanted.keys() and method not in (method_of(wanted), UNKNOWN):
+            shown = f"they are those of {method}; {shown}"
         raise InputError(f"{MISFIT}: {shown}", place=place, remedy=remedy)
