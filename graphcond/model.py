@@ -24,7 +24,7 @@ from graphcond.condition import Condition
 from graphcond.context import Context
 from graphcond.errors import InputError
 from graphcond.features.load import Extractors
-from graphcond.io.files import atomic_folder, check_replaceable, write_json
+from graphcond.io.files import atomic_folder, check_replaceable, write_json, write_text
 from graphcond.io.tensors import MISFIT, check_weights, load_weights, pick_device, save_weights
 from graphcond.progress import Progress
 from graphcond.recipe import Recipe
@@ -41,7 +41,7 @@ from graphcond.saving.base_weights import (
 )
 from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
 from graphcond.saving.composed import KEY as COMPOSITION
-from graphcond.saving.composed import Remaker, composition_of, read_composition
+from graphcond.saving.composed import Composition, Remaker, composition_of, read_composition
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
 from graphcond.saving.model_card import KEY as CARD
 from graphcond.saving.model_card import PREVIEW, CardFacts, model_card
@@ -325,36 +325,45 @@ class GraphModel:
                 save_weights(self.base.denoiser, new / self._denoiser_file)
                 if isinstance(self.base.denoiser, ConfigMixin):  # then diffusers reads the folder
                     self.base.denoiser.save_config(new / self.base.denoiser_name)
-            weights = recorded(self.base.weights_version(), own_denoiser=self.trains_base)
             libraries = ("graphcond", "torch", "diffusers", "transformers", "peft")
             manifest = {
                 "feature_width": self.feature_width,
                 "nulls": {name: condition.null for name, condition in self.conditions.items()},
                 "versions": {name: version(name) for name in libraries},
-                KEY: weights,
-                CARD: self.card.values(),
+                KEY: recorded(self.base.weights_version(), own_denoiser=self.trains_base),
             }
-            made = composition_of(self) if self._recipe is None else self._recipe
-            values = made.model_dump(mode="json")
             if self._recipe is None:
-                manifest |= {"format": COMPOSED, COMPOSITION: values}
+                composition = composition_of(self).model_dump(mode="json")
+                manifest |= {"format": COMPOSED, COMPOSITION: composition}
             else:
                 copy_parts(self.parts, type(self._recipe.base), new, progress)
-                manifest |= {"format": FORMAT, "recipe": named_in(values, self.parts)}
+                values = named_in(self._recipe.model_dump(mode="json"), self.parts)
+                manifest |= {"format": FORMAT, "recipe": values}
             write_json(new / MANIFEST, manifest)
             write_index(new)
-            groups = self.trainable_parameters().items()
-            card = model_card(
-                made,
-                own_parts=tuple(self.parts),
-                denoiser=self.base.denoiser_name if self.trains_base else None,
-                base_weights=weights,
-                parameters={name: sum(p.numel() for p in group.values()) for name, group in groups},
-                facts=self.card,
-            )
-            (new / "README.md").write_text(card, encoding="utf-8")
-            if self.card.preview is not None:
-                shutil.copyfile(self.card.preview, new / PREVIEW)
+            self.write_card(new)
+
+    def write_card(self, folder: str | Path) -> None:
+        """Write the model card into a folder of this model, and the facts in `card` into its manifest.
+
+        Raises:
+            InputError: the folder is not a saved model.
+        """
+        folder = Path(folder)
+        manifest = plain_manifest(folder)
+        groups = self.trainable_parameters().items()
+        text = model_card(
+            self._recipe or Composition.model_validate(manifest[COMPOSITION]),
+            own_parts=tuple(self.parts),
+            denoiser=self.base.denoiser_name if self.trains_base else None,
+            base_weights=read_recorded(folder),
+            parameters={name: sum(p.numel() for p in group.values()) for name, group in groups},
+            facts=self.card,
+        )
+        write_json(folder / MANIFEST, manifest | {CARD: self.card.values()})
+        write_text(folder / "README.md", text)
+        if self.card.preview is not None and self.card.preview.resolve() != (folder / PREVIEW).resolve():
+            shutil.copyfile(self.card.preview, folder / PREVIEW)
 
     @classmethod
     def from_pretrained(

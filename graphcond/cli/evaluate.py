@@ -63,6 +63,9 @@ def evaluate(
             "given, the run folder keeps it if the model is the end of a run."
         ),
     ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Also write the tables into the card of the model.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw the nodes or scenes of a split in three arms on the same noise, and score them with intervals.
@@ -77,13 +80,15 @@ def evaluate(
     from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
     from graphcond.progress import progress_bars
-    from graphcond.saving.model_folder import saved_recipe
+    from graphcond.saving.model_folder import plain_manifest, saved_recipe
     from graphcond.training.paths import RunFolder
 
     networks_of(metric or ())  # a name that is wrong is found before anything is loaded
     if out is not None:
         check_writable(out if out.suffix == ".json" else out / "report.json")
     recipe = saved_recipe(model)
+    if card:
+        plain_manifest(Path(model))  # a model on the hub has no folder to write into, a release no card
     named = None if protocol is None else get_protocol(protocol, place="--protocol")
     shown: list[tuple[Targets, Mapping[str, PictureSet]]] = []
     with progress_bars() as watch:
@@ -125,6 +130,10 @@ def evaluate(
         out = run.root / "evaluations" / f"{chosen.name}-{split}"
     if out is not None:
         _write(out, reports, *shown[0])
+    if card:
+        tables = "\n".join(report.to_markdown() for report in reports.values())
+        pipe.model.card = replace(pipe.model.card, evaluation=tables)
+        pipe.model.write_card(model)
     if as_json:
         say(json.dumps({name: report.to_json() for name, report in reports.items()}))
     else:

@@ -73,7 +73,10 @@ def test_the_model_of_a_run_leaves_its_report_in_the_run_folder(
     run = write_run(tmp_path / "run")
     shutil.copytree(model, run / "final")
     args = ("--limit", 3, "--steps", 1, "--metric", "style_accuracy", "--protocol", "art")
-    invoke("evaluate", run / "final", "--graph", graph, *args)
+    invoke("evaluate", run / "final", "--graph", graph, *args, "--card")
+    table = (run / "evaluations" / "art-test" / "report.md").read_text()
+    assert table.strip() in (run / "final" / "README.md").read_text()
+    assert GraphModel.from_pretrained(run / "final").card.evaluation == table
     assert (run / "evaluations" / "art-test" / "pictures.png").is_file()
     (table,) = evaluations([read_run(run)])
     assert (table.title, table.rows[0][:2]) == ("art-test/separate", ("paintings", "style_accuracy"))
