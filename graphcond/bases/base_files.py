@@ -300,12 +300,21 @@ def base_files(config: type[BaseFields], folder: Path) -> list[Path]:
     return model_files(folder, tuple(config.parts))
 
 
-def write_index(config: type[BaseFields], folder: Path) -> None:
-    """Write what diffusers reads first, so that the pipeline of this kind of base opens ``folder``."""
+def write_index(config: type[BaseFields], folder: Path, source: Path) -> None:
+    """Write what diffusers reads first, so that the pipeline of this kind of base opens ``folder``.
+
+    Args:
+        config: of the kind of base.
+        folder: of its files.
+        source: where they were copied from; the settings in its index stay.
+    """
+    given = (read_config(str(source), INDEX) or {}) if (source / INDEX).is_file() else {}
+    own = {name: given[name] for name in config.index_settings & given.keys()}
     scheduler = read_config(str(folder), "scheduler/scheduler_config.json") or {}
     parts = {name: list(what) for name, what in config.parts.items()}
     parts["scheduler"] = ["diffusers", scheduler["_class_name"]]
-    write_json(folder / INDEX, {"_diffusers_version": version("diffusers"), **config.index, **parts})
+    index = {"_diffusers_version": version("diffusers"), **config.index, **own, **parts}
+    write_json(folder / INDEX, index)
 
 
 def copy_files(source: Path, files: list[Path], out: Path, progress: Progress | None = None) -> None:

@@ -54,6 +54,7 @@ class BaseFacts:
         multiple: heights and widths of pictures in pixels are multiples of it.
         predicts: the prediction type, a key of `TIMESTEPS`.
         extras: tensors of a prompt beside its tokens, by name, with the shape of one row.
+        distilled: guidance by the text is distilled into the denoiser, which has no prediction without text.
     """
 
     token_width: int
@@ -64,6 +65,20 @@ class BaseFacts:
     multiple: int
     predicts: str
     extras: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    distilled: bool = False
+
+    def check_text_scale(self, scale: float, place: str) -> None:
+        """Check that the base can draw with this s_T.
+
+        Raises:
+            InputError: it is distilled.
+        """
+        if self.distilled and scale != 1:
+            raise InputError(
+                f"the scale {scale:g} needs a prediction without text, which a distilled base does not have",
+                place=place,
+                remedy="set it to 1, or use the undistilled base",
+            )
 
 
 def predicted_by(class_name: str, config: Mapping[str, object]) -> str:
@@ -125,6 +140,8 @@ class BaseFields(ComponentConfig):
     """The folders that the base consists of, each with the library and class of its content."""
     index: ClassVar[Mapping[str, object]] = {}
     """The pipeline class and the omitted parts in diffusers' ``model_index.json``."""
+    index_settings: ClassVar[frozenset[str]] = frozenset()
+    """Keys of ``index`` whose values are those of the model at hand."""
     reshipped: ClassVar[bool] = False
     """True if its weights are inside the package and have changed since models began to record theirs."""
 
@@ -290,6 +307,7 @@ class StableDiffusionXLConfig(UNetFields):
         "image_encoder": [None, None],
         "force_zeros_for_empty_prompt": True,
     }
+    index_settings = frozenset({"force_zeros_for_empty_prompt"})
 
     kind: Literal["sdxl"] = "sdxl"
     model: str = "stabilityai/stable-diffusion-xl-base-1.0"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
 from graphcond.bases.base import Base, LatentMoments, Site
-from graphcond.bases.base_files import explained
+from graphcond.bases.base_files import INDEX, explained, read_config
 from graphcond.bases.chat_prompts import ChatPrompts
 from graphcond.bases.config import DType, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
@@ -55,6 +55,8 @@ class Flux2Base(Base):
         tokenizer: text to ids, with a chat template.
         scheduler: the noise solver that `new_scheduler` copies.
         tokens: of a prompt; longer prompts are cut.
+        embedded_guidance: what a denoiser with guidance distilled into it is told; others are told none.
+        distilled: the model was distilled to few steps, and draws with a text scale of 1.
     """
 
     weighs_places: ClassVar[bool] = True
@@ -69,18 +71,26 @@ class Flux2Base(Base):
         tokenizer: Qwen2TokenizerFast,
         scheduler: SchedulerMixin,
         tokens: int = 512,
+        embedded_guidance: float = 4.0,
+        distilled: bool = False,
     ) -> None:
         process = Flow(scheduler, drawing_exponent=compute_empirical_mu)
         super().__init__(
             denoiser=transformer,
             others=(vae, text_encoder),
             scheduler=scheduler,
-            facts=flux2_facts(transformer.config, vae.config, token_count=tokens, predicts=process.predicts),
+            facts=flux2_facts(
+                transformer.config,
+                vae.config,
+                token_count=tokens,
+                predicts=process.predicts,
+                distilled=distilled,
+            ),
             process=process,
         )
         self.transformer, self.vae = transformer, vae
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
-        self._prompts = ChatPrompts(tokenizer, tokens)
+        self._prompts, self._guidance = ChatPrompts(tokenizer, tokens), embedded_guidance
 
     @classmethod
     def from_pretrained(
@@ -94,6 +104,7 @@ class Flux2Base(Base):
         variant: str | None = None,
         gradient_checkpointing: bool = False,
         tokens: int = 512,
+        embedded_guidance: float = 4.0,
     ) -> Flux2Base:
         """Load a base, frozen; the settings are those of `Flux2Config`.
 
@@ -103,6 +114,7 @@ class Flux2Base(Base):
         """
         files = Flux2Config(model=name_or_folder, revision=revision, variant=variant, tokens=tokens)
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
+        index = read_config(name_or_folder, INDEX, revision=revision) or {}
         with explained(files):
             base = cls(
                 transformer=load_part(Flux2Transformer2DModel, name_or_folder, "transformer", **options),
@@ -111,6 +123,8 @@ class Flux2Base(Base):
                 tokenizer=load_tokenizer(name_or_folder, kind=Qwen2TokenizerFast, revision=revision),
                 scheduler=load_scheduler(name_or_folder, revision=revision),
                 tokens=tokens,
+                embedded_guidance=embedded_guidance,
+                distilled=bool(index.get("is_distilled")),
             )
         base.loaded_as = files.model_copy(update={"dtype": dtype})
         return base.placed(device, "sdpa", gradient_checkpointing=gradient_checkpointing)
@@ -223,6 +237,7 @@ class Flux2Base(Base):
         prompt = self.facts.token_count if inputs.prompt_length is None else inputs.prompt_length
         at = [place % prompt if place < inputs.sentences * prompt else prompt for place in range(length)]
         bias = joint_bias(inputs)
+        told = inputs.sample.new_full((len(inputs.sample),), self._guidance)
         with filled({**inputs.grounding, TEXT_LENGTH: length}):
             found = self.transformer(
                 rearrange(inputs.sample.to(self.dtype), "b c h w -> b (h w) c"),
@@ -230,6 +245,7 @@ class Flux2Base(Base):
                 timestep=inputs.timestep.to(self.dtype) / self.process.steps,
                 img_ids=_places(range(height), range(width), [0], device=self.device),
                 txt_ids=_places([0], [0], at, device=self.device),
+                guidance=told if self.transformer.config.guidance_embeds else None,
                 joint_attention_kwargs=None if bias is None else {"attention_mask": bias.to(self.dtype)},
             ).sample
         return rearrange(found, "b (h w) c -> b c h w", h=height)

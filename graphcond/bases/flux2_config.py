@@ -28,13 +28,17 @@ class Flux2Config(FolderFields):
         "tokenizer": ("transformers", "Qwen2TokenizerFast"),
         "scheduler": ("diffusers", "SchedulerMixin"),
     }
-    index: ClassVar[Mapping[str, object]] = {"_class_name": "Flux2KleinPipeline"}
+    index: ClassVar[Mapping[str, object]] = {"_class_name": "Flux2KleinPipeline", "is_distilled": False}
+    index_settings = frozenset({"is_distilled"})
 
     kind: Literal["flux2"] = "flux2"
     model: str = "black-forest-labs/FLUX.2-klein-base-4B"
     """A folder, or a model id on the Hugging Face hub."""
     attention: Literal["auto", "sdpa"] = "auto"
     """Attention kernel; FLUX.2 has one."""
+    embedded_guidance: float = Field(default=4.0, ge=0)
+    """The guidance that a denoiser with guidance distilled into it is told; others are told none. The scale
+    of the text is 1 on distilled models, and a graph's scale other than 1 costs them a second prediction."""
     tokens: int = Field(512, ge=32)
     """Tokens of a prompt, those of the chat around it included; longer prompts are cut. The model attends to
     all of them, and was trained with 512."""
@@ -49,20 +53,34 @@ class Flux2Config(FolderFields):
         if (transformer, text) != ("Flux2Transformer2DModel", "qwen3"):
             named = (read_config(self.model, INDEX, revision=self.revision) or {}).get("_class_name")
             raise foreign(str(named or transformer), self.model)
+        index = read_config(self.model, INDEX, revision=self.revision) or {}
         return flux2_facts(
             parts["transformer"],
             parts["vae"],
             token_count=self.tokens,
             predicts=predicted_by(parts["scheduler"]["_class_name"], parts["scheduler"]),
+            distilled=bool(index.get("is_distilled")),
         )
 
 
 def flux2_facts(
-    transformer: Mapping[str, Any], vae: Mapping[str, Any], *, token_count: int, predicts: str
+    transformer: Mapping[str, Any],
+    vae: Mapping[str, Any],
+    *,
+    token_count: int,
+    predicts: str,
+    distilled: bool,
 ) -> BaseFacts:
     """The facts of a FLUX.2 Klein model, from the configs of its parts.
 
     A latent is what the denoiser reads in one place: a square of the autoencoder's.
+
+    Args:
+        transformer: config of the denoiser.
+        vae: config of the autoencoder.
+        token_count: tokens in an encoded prompt.
+        predicts: by the scheduler.
+        distilled: it was distilled to few steps. A denoiser that is told a guidance is distilled, too.
     """
     pixels = 2 ** (len(vae["block_out_channels"]) - 1) * vae["patch_size"][0]
     return BaseFacts(
@@ -73,4 +91,5 @@ def flux2_facts(
         default_size=vae["sample_size"],
         multiple=pixels,
         predicts=predicts,
+        distilled=distilled or bool(transformer["guidance_embeds"]),
     )

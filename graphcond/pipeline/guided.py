@@ -79,7 +79,8 @@ class GivenGuidance:
         """The guidance of a call with these graphs.
 
         Raises:
-            InputError: a number is none or out of range, or the graphs are more or fewer than the scales.
+            InputError: a number is none or out of range, the graphs are more or fewer than the scales, or the
+                base has no prediction without text, which the scale of the text needs.
         """
         ours = model.guidance
 
@@ -96,6 +97,8 @@ class GivenGuidance:
             end=number(self.guidance_end, ours.end, "guidance_end"),
             batched=batched,
         )
+        if self.guider is None:
+            model.base.facts.check_text_scale(sum_of_graphs.text, "guidance_scale")
         return Guided(sum_of_graphs, deepcopy(self.guider))
 
 

@@ -138,6 +138,7 @@ class Recipe(Config):
             check_base(f"conditions.{number}", condition, self.base)
         if facts is not None:
             check_process(self.base, facts)
+            facts.check_text_scale(self.guidance.text, "guidance.text")
             check_training(facts.predicts, self.training.timesteps, self.training.min_snr_gamma)
         check_data(self.data, self.conditions)
         check_features(self.features, self.conditions)

@@ -106,7 +106,7 @@ def copy_parts(
     for part, source in parts.items():
         copy_files(source, files_of(part, _present(source), base), model / part, progress)
         if part == BASE:
-            write_index(base, model / part)
+            write_index(base, model / part, source)
 
 
 def check_apart(parts: Mapping[str, Path], model: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_copy_opens_in_diffusers_and_here(crowded: Path, tmp_path: Path) -> No
         copy,
         lambda done, total: steps.append((done, total)),
     )
-    write_index(StableDiffusionConfig, copy)
+    write_index(StableDiffusionConfig, copy, crowded)
     assert {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()} == {
         *base_files(StableDiffusionConfig, crowded),
         Path("model_index.json"),

@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import Flux2KleinPipeline
+from diffusers import Flux2KleinPipeline, Flux2Transformer2DModel
 from torch import Tensor
 
 from graphcond.adapters import PromptTokenInjector
 from graphcond.bases import Flux2Base, Flux2Config, StableDiffusionConfig
+from graphcond.bases.base_files import base_files, copy_files, write_index
 from graphcond.bases.joint_weights import among_tokens
 from graphcond.bases.phrases import phrase_states
 from graphcond.errors import InputError
 from graphcond.guidance import stacked
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
+from graphcond.recipe import Recipe
 from graphcond.signals import GraphTokens
-from tests.builders import FEATURE_WIDTH
+from tests.builders import FEATURE_WIDTH, small_recipe
 
 TOKENS = 64
 CPU = torch.device("cpu")
@@ -199,3 +201,50 @@ def test_a_tokenizer_without_chat_template_is_named(flux2_folder: Path, tmp_path
     (folder / "tokenizer/chat_template.jinja").unlink()
     with pytest.raises(InputError, match="no chat template"):
         Flux2Base.from_pretrained(str(folder))
+
+
+# Distilled models
+
+
+@pytest.mark.parametrize(
+    "files", [{"model_index": {"is_distilled": True}}, {"transformer": {"guidance_embeds": True}}]
+)
+def test_a_distilled_model_draws_with_text_scale_one_alone(
+    flux2_folder: Path, tmp_path: Path, files: dict[str, Any]
+) -> None:
+    config = Flux2Config(model=str(changed(flux2_folder, tmp_path / "distilled", **files)), tokens=TOKENS)
+    facts = config.facts()
+    assert facts is not None and facts.distilled
+    recipe = small_recipe(flux2_folder).model_dump() | {"base": config.model_dump()}
+    recipe["conditions"][0]["encoder"] = {"kind": "neighbor_mean"}
+    with pytest.raises(ValueError, match=r"guidance.text: the scale 7.5 needs a prediction without text"):
+        Recipe.model_validate(recipe | {"guidance": {"text": 7.5}})
+    Recipe.model_validate(recipe | {"guidance": {"text": 1.0, "graph": {"neighbors": 2.0}}})
+    if "transformer" in files:  # its weights are not those of the folder
+        return
+    pipe = GraphPipeline(GraphModel(config.build(device=CPU), [], feature_width=FEATURE_WIDTH))
+    with pytest.raises(InputError, match="guidance_scale: the scale 4 "):
+        pipe("a star", guidance_scale=4, num_inference_steps=1)
+    assert pipe("a star", guidance_scale=1, num_inference_steps=1, output_type="np").images.shape[0] == 1
+
+
+@torch.no_grad()
+def test_a_denoiser_is_told_its_guidance(base: Flux2Base) -> None:
+    parts = {**base.components, "scheduler": base.scheduler, "tokens": TOKENS}
+    torch.manual_seed(0)
+    parts["transformer"] = transformer = Flux2Transformer2DModel.from_config(
+        {**base.transformer.config, "guidance_embeds": True}
+    )
+    given = base.inputs(torch.randn(1, 16, 4, 6), torch.tensor([400.0]), base.encode_prompt(["a star"]))
+    drawn = [Flux2Base(**parts, embedded_guidance=scale).denoise(given) for scale in (1.0, 4.0)]
+    assert transformer.time_guidance_embed.guidance_embedder is not None
+    assert (drawn[0] - drawn[1]).abs().max() > 1e-5
+
+
+def test_a_copy_of_a_distilled_model_is_distilled(flux2_folder: Path, tmp_path: Path) -> None:
+    source = changed(flux2_folder, tmp_path / "distilled", model_index={"is_distilled": True})
+    copy_files(source, base_files(Flux2Config, source), tmp_path / "copy")
+    write_index(Flux2Config, tmp_path / "copy", source)
+    facts = Flux2Config(model=str(tmp_path / "copy")).facts()
+    assert facts is not None and facts.distilled
+    assert Flux2KleinPipeline.from_pretrained(tmp_path / "copy").config.is_distilled

@@ -68,7 +68,7 @@ def write_release(
     kind, source = type(recipe.base), recipe.base.folder()
     with atomic_folder(folder) as new:
         copy_files(source, base_files(kind, source), new, progress)
-        write_index(kind, new)
+        write_index(kind, new, source)
         if denoiser is not None:
             denoiser.save_pretrained(new / "unet")
         for file in sorted((new / "text_encoder").glob("*.safetensors")):
