@@ -1,4 +1,4 @@
-"""Random checkpoints in the layouts of Stable Diffusion, CLIP and BERT, at full size or tiny; no download.
+"""Random checkpoints of Stable Diffusion, FLUX.2, CLIP and BERT, at full size or tiny; no download.
 
 Each shape is that of the published model; `tiny` keeps its structure (levels, heads, linear projections,
 prediction) and makes every width small.
@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
+    UNet2DConditionModel,
+)
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from transformers import (
     BertConfig,
@@ -24,6 +33,9 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    Qwen2TokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from graphcond.bases.config import TINY_FOLDER
@@ -195,6 +207,61 @@ def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
         "_class_name": "StableDiffusionPipeline" if shape.second is None else "StableDiffusionXLPipeline"
     }
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    return folder
+
+
+FLUX2 = "flux2-klein-base-4b"
+CHAT = (
+    "{% for message in messages %}"
+    "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+"""What Qwen3's template makes of messages that say nothing else."""
+
+
+def write_flux2(
+    folder: Path, *, tiny: bool = False, dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
+) -> Path:
+    """A FLUX.2 Klein folder (that of the 4B base unless ``tiny``), with a tokenizer of bytes."""
+    torch.manual_seed(0)
+    letters = {letter: row for row, letter in enumerate(sorted(ByteLevel.alphabet()))}
+    marks = ["<|im_start|>", "<|im_end|>"]
+    tokenizer = Qwen2TokenizerFast(
+        {**letters, "<|endoftext|>": len(letters)}, [], chat_template=CHAT, additional_special_tokens=marks
+    )
+    tokenizer.add_tokens(["<think>", "</think>"])
+    width, heads, side = (16, 2, 8) if tiny else (2560, 32, 128)
+    text = {"vocab_size": 151_936, **_layers(width, 9728, 36, heads), "num_key_value_heads": 8}
+    vae: dict[str, Any] = {"latent_channels": 32}
+    sizes = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24}
+    if tiny:
+        text = {"vocab_size": len(tokenizer), **_layers(width, 32, 28, heads), "num_key_value_heads": 1}
+        text |= {"initializer_range": 0.2}
+        vae = {"latent_channels": 4, "block_out_channels": (8, 8, 16, 16), "layers_per_block": 1}
+        vae |= {"norm_num_groups": 4, "sample_size": 64}
+        sizes = {"num_layers": 2, "num_single_layers": 2, "num_attention_heads": 4}
+        sizes |= {"timestep_guidance_channels": 32}
+    with torch.device(device):
+        autoencoder = AutoencoderKLFlux2(**vae)
+        autoencoder.bn.running_mean.normal_()
+        autoencoder.bn.running_var.uniform_(0.5, 2)
+        encoder = Qwen3ForCausalLM(Qwen3Config(head_dim=side, tie_word_embeddings=True, **text)).to(dtype)
+        transformer = Flux2Transformer2DModel(
+            in_channels=4 * vae["latent_channels"],
+            attention_head_dim=side,
+            joint_attention_dim=3 * width,
+            axes_dims_rope=(side // 4,) * 4,
+            guidance_embeds=False,
+            **sizes,
+        )
+    Flux2KleinPipeline(
+        vae=autoencoder.to(dtype),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        transformer=transformer.to(dtype),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+    ).save_pretrained(folder)
     return folder
 
 

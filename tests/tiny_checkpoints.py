@@ -10,12 +10,9 @@ import torch
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
-    AutoencoderKLFlux2,
     DDIMScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
-    Flux2KleinPipeline,
-    Flux2Transformer2DModel,
     SanaTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
@@ -32,14 +29,13 @@ from transformers import (
     CLIPVisionConfig,
     Dinov2Config,
     Dinov2Model,
-    Qwen2TokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
 )
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+
+from benchmarks.checkpoints import write_flux2
 
 Prediction = Literal["epsilon", "v_prediction"]
 
@@ -154,69 +150,10 @@ def write_sana_folder(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-CHAT = (
-    "{% for message in messages %}"
-    "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
-"""What Qwen3's template makes of one message."""
-
-
-def write_flux2_folder(folder: Path, *, seed: int = 0) -> Path:
-    """A FLUX.2 Klein folder: a text encoder with 28 layers, two blocks of either sort; 64 px."""
-    letters = {letter: row for row, letter in enumerate(_byte_letters())}
-    tokenizer = Qwen2TokenizerFast(
-        {**letters, END: len(letters)},
-        [],
-        chat_template=CHAT,
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
-    )
-    tokenizer.add_tokens(["<think>", "</think>"])
-    width, heads = 16, 2
+def write_flux2_folder(folder: Path) -> Path:
+    """A FLUX.2 Klein folder of the structure of the real one; 64 px."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        vae = AutoencoderKLFlux2(
-            block_out_channels=(8, 8, 16, 16),
-            layers_per_block=1,
-            norm_num_groups=4,
-            latent_channels=4,
-            sample_size=PICTURE_SIZE,
-        )
-        vae.bn.running_mean.normal_()
-        vae.bn.running_var.uniform_(0.5, 2)
-        text_encoder = Qwen3ForCausalLM(
-            Qwen3Config(
-                vocab_size=len(tokenizer),
-                hidden_size=width,
-                intermediate_size=2 * width,
-                num_hidden_layers=28,
-                num_attention_heads=heads,
-                num_key_value_heads=1,
-                head_dim=width // heads,
-                initializer_range=0.2,
-            )
-        )
-        transformer = Flux2Transformer2DModel(
-            in_channels=16,
-            num_layers=2,
-            num_single_layers=2,
-            attention_head_dim=8,
-            num_attention_heads=4,
-            joint_attention_dim=3 * width,
-            timestep_guidance_channels=32,
-            axes_dims_rope=(2, 2, 2, 2),
-            guidance_embeds=False,
-        )
-        pipeline = Flux2KleinPipeline(
-            vae=vae,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            transformer=transformer,
-            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-        )
-    pipeline.save_pretrained(folder)
-    return folder
+        return write_flux2(folder, tiny=True, dtype=torch.float32)
 
 
 def write_clip_folder(folder: Path, *, width: int = 24, seed: int = 0, processor: bool = True) -> Path:

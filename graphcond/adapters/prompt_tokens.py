@@ -107,7 +107,7 @@ class PromptTokenInjector(Injector[GraphTokens]):
                 kept = torch.where(signal.has_graph, max(0.0, 1 - scale), 1.0)
                 kept = kept.view(-1, *[1] * (weight.ndim - 1))
                 weight = torch.cat([weight[:, :length] * kept, weight[:, length:]], dim=1)
-        sentence = self.place != "append" and tokens.shape[1] == length
+        sentence = tokens.shape[1] == length  # each of them is one of the prompt's tokens
         return replace(inputs, context_weight=weight).with_tokens(tokens, own, sentences=int(sentence))
 
     def _in_boxes(self, signal: GraphTokens) -> bool:

@@ -44,8 +44,8 @@ class Flux2Base(Base):
     """A frozen FLUX.2 Klein model.
 
     A context token joins states of three layers of the text encoder. A latent is a square of 2 x 2 of the
-    autoencoder's, normalized. The denoiser attends to padding, too. Sentences in the prompt's place have its
-    positions, and all further context tokens the position behind it, so that their order does not matter. The
+    autoencoder's, normalized. The denoiser attends to padding, too. Context tokens that come as many as the
+    prompt has, have its positions, and all others the position behind it: their order does not matter. The
     positions of the picture are on other axes.
 
     Args:

@@ -48,9 +48,6 @@ class EncoderFields(ComponentConfig):
     gives: ClassVar[type[Signal]] = GraphTokens
     """The signal that it gives."""
 
-    needs_text_tower: ClassVar[bool] = False
-    """True if the encoder starts from a CLIP text encoder of the base."""
-
     gives_alignment: ClassVar[bool] = False
     """True if its tokens come with a `graphcond.signals.Alignment` to the words of a sentence."""
 
@@ -64,6 +61,11 @@ class EncoderFields(ComponentConfig):
     def has(cls, method: str) -> bool:
         """True if the encoder has ``method``, as far as can be told before it is imported."""
         return method in cls.offers or (isinstance(cls.component, type) and hasattr(cls.component, method))
+
+    @property
+    def needs_text_tower(self) -> bool:
+        """True if the encoder starts from a CLIP text encoder of the base."""
+        return False
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -147,10 +149,13 @@ class RelatingFields(EncoderFields):
 
 
 class GraphQFormerConfig(RelatingFields):
-    """A CLIP text transformer whose every n-th layer also attends to the neighbors' embeddings."""
+    """A text transformer whose every n-th layer also attends to the neighbors' embeddings.
+
+    It is the base's CLIP text encoder. On a base without one it is new, reads the states of the prompt, and
+    adds to them.
+    """
 
     component = "graphcond.encoders.graph_qformer:GraphQFormer"
-    needs_text_tower = True
     not_taken = ("width", "init", "freeze_text")
     kind: Literal["graph_qformer"] = "graph_qformer"
     tokens_per_neighbor: int = Field(4, ge=1, le=256)
@@ -160,7 +165,8 @@ class GraphQFormerConfig(RelatingFields):
     width: int | None = Field(None, ge=1)
     """Width of the graph tokens; follows the base's text encoder unless given."""
     init: Literal["text_encoder", "clip", "random"] = "text_encoder"
-    """From the base's text encoder; `clip`: and reading pictures through CLIP's projection; or from noise."""
+    """From the base's text encoder (without CLIP: from its states); `clip`: and reading pictures through
+    CLIP's projection; or from noise."""
     zero_start: bool = True
     """Cross-attention starts at zero (with `clip`: all but the last), so that training starts at the base."""
     freeze_text: bool = False
@@ -169,6 +175,11 @@ class GraphQFormerConfig(RelatingFields):
     """Let neighbor tokens attend to each other first, as the paper says and the release does not."""
     normalize_embeddings: bool = False
     """Scale neighbor embeddings to length one times the square root of their width."""
+
+    @property
+    def needs_text_tower(self) -> bool:
+        """To start from CLIP, or to freeze it."""
+        return self.init == "clip" or self.freeze_text
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -188,15 +199,17 @@ class GraphQFormerConfig(RelatingFields):
         from graphcond.encoders.text_transformer import TransformerShape
 
         tower: Any = base.text_tower
-        if tower is None:
+        if tower is None and self.needs_text_tower:
             problem = f"{type(base).__name__} has no CLIP text encoder to start from"
-            remedy = "use an encoder of another kind, such as neighbor_mean"
-            raise InputError(problem, place="encoder", remedy=remedy)
+            raise InputError(problem, place="encoder", remedy="leave out init 'clip' and freeze_text")
         if self.width not in (None, base.facts.token_width):
             wanted = f"the base reads tokens of width {base.facts.token_width}"
             problem = f"the width {self.width} does not fit, {wanted}"
             raise InputError(problem, place="encoder.width", remedy="leave it out to follow the base")
-        shape = replace(TransformerShape.of(tower.config), width=self.width or tower.config.hidden_size)
+        if tower is None:
+            shape = TransformerShape.over_states(base.facts.token_width, base.facts.token_count)
+        else:
+            shape = replace(TransformerShape.of(tower.config), width=self.width or tower.config.hidden_size)
         return {"shape": shape, "relations": self.relation_names()}
 
     def build(
@@ -211,12 +224,14 @@ class GraphQFormerConfig(RelatingFields):
                 start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
 
         Raises:
-            InputError: the base has no CLIP text encoder, the tokens would not be as wide as the base's,
-                the projection does not lead from its text encoder to the embeddings, or ``relations``
-                have no names yet.
+            InputError: the base has no CLIP text encoder and settings need one, the tokens would not be as
+                wide as the base's, the projection does not lead from its text encoder to the embeddings, or
+                ``relations`` have no names yet.
         """
         qformer: Any = super().build(feature_width=feature_width, base=base)
-        if self.init != "random":
+        if base.text_tower is None and self.init != "random":
+            qformer.start_at_states()
+        elif self.init != "random":
             qformer.start_from(base.text_tower, base.tower_columns)
         if self.init == "clip" and text_projection is not None:
             try:

@@ -34,6 +34,7 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         feature_width: d, width of a neighbor's embedding.
         token_width: c, width of the graph tokens, the base's cross-attention width. Where the text
             transformer is narrower, a last linear layer leads from its states to the tokens.
+        masks_padding: hide the tokens of the prompt's padding, where the transformer reads states.
         relations: names of the relations whose learned vectors are added to the neighbor tokens.
         **settings: those of `GraphQFormerConfig`.
     """
@@ -52,9 +53,12 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         neighbor_self_attention: bool = DEFAULT.neighbor_self_attention,
         normalize_embeddings: bool = DEFAULT.normalize_embeddings,
         relations: tuple[str, ...] = (),
+        masks_padding: bool = False,
     ) -> None:
         super().__init__()
         self.normalize_embeddings = normalize_embeddings
+        self.reads_states, self.masks_padding = shape.states is not None, masks_padding
+        self.starts_at_states = False
         self.projector = NeighborProjector(feature_width, shape.width, tokens_per_neighbor)
         self.mixer = NeighborMixer(shape.width, heads=shape.heads) if neighbor_self_attention else None
         self.relations = RelationEmbedding(relations, shape.width) if relations else None
@@ -84,6 +88,16 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
             nn.init.zeros_(self.to_tokens.weight)
             nn.init.zeros_(self.to_tokens.bias)
             self.to_tokens.weight[columns] = torch.eye(self.to_tokens.in_features)
+
+    @torch.no_grad()
+    def start_at_states(self) -> None:
+        """Give the prompt's own states, to which the tokens are added, which start at zero."""
+        if self.to_tokens is None:
+            width = self.text_model.final_layer_norm.weight.shape[0]
+            self.to_tokens = nn.Linear(width, width)
+        nn.init.zeros_(self.to_tokens.weight)
+        nn.init.zeros_(self.to_tokens.bias)
+        self.starts_at_states = True
 
     @torch.no_grad()
     def start_from_clip(
@@ -140,10 +154,14 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         visible = present | ~some[:, None]
         if self.mixer is not None:
             neighbors = self.mixer(neighbors, visible)
-        tokens = self.text_model(text.ids, neighbors, visible)
+        states = text.hidden.to(embeddings.dtype)
+        tokens = self.text_model(states if self.reads_states else text.ids, neighbors, visible)
         if self.to_tokens is not None:
             tokens = self.to_tokens(tokens)
-        return GraphTokens(tokens, some[:, None].expand(tokens.shape[:2]))
+        if self.starts_at_states:
+            tokens = states + tokens
+        shown = text.attended(self.masks_padding and self.reads_states)
+        return GraphTokens(tokens, some[:, None] & shown)
 
 
 class NeighborProjector(nn.Module):

@@ -1,4 +1,7 @@
-"""CLIP's text transformer with cross-attention to neighbors, under the InstructG2I release's names."""
+"""CLIP's text transformer with cross-attention to neighbors, under the InstructG2I release's names.
+
+It reads token ids as CLIP does, or states of another text encoder.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from transformers.activations import ACT2FN
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """The sizes of a CLIP text transformer."""
+    """The sizes of a CLIP text transformer; with ``states`` it reads states of that width in place of ids."""
 
     vocabulary: int
     positions: int
@@ -26,6 +29,22 @@ class TransformerShape:
     hidden: int
     activation: str
     norm_eps: float = 1e-5
+    states: int | None = None
+
+    @classmethod
+    def over_states(cls, state_width: int, positions: int) -> TransformerShape:
+        """As large as CLIP ViT-L/14's, at most as wide as the states that it reads."""
+        width = min(768, state_width)
+        return cls(
+            vocabulary=0,
+            positions=positions,
+            width=width,
+            layers=12,
+            heads=max(1, width // 64),
+            hidden=4 * width,
+            activation="gelu",
+            states=state_width,
+        )
 
     @classmethod
     def of(cls, config: Any) -> TransformerShape:
@@ -47,7 +66,9 @@ class TextTransformer(nn.Module):
 
     def __init__(self, shape: TransformerShape, neighbor_width: int, cross_attention_every: int) -> None:
         super().__init__()
-        self.embeddings = TextEmbeddings(shape)
+        self.embeddings = (
+            TextEmbeddings(shape) if shape.states is None else StateEmbeddings(shape, shape.states)
+        )
         self.encoder = LayerStack(
             QFormerLayer(shape, neighbor_width if number % cross_attention_every == 0 else None)
             for number in range(shape.layers)
@@ -55,10 +76,13 @@ class TextTransformer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(shape.width, eps=shape.norm_eps)
 
     def forward(
-        self, ids: Int64[Tensor, "b n"], neighbors: Float[Tensor, "b m c"], visible: Bool[Tensor, "b m"]
+        self,
+        text: Int64[Tensor, "b n"] | Float[Tensor, "b n s"],
+        neighbors: Float[Tensor, "b m c"],
+        visible: Bool[Tensor, "b m"],
     ) -> Float[Tensor, "b n w"]:
-        """Hidden states after the final layer norm."""
-        return self.final_layer_norm(self.encoder(self.embeddings(ids), neighbors, visible))
+        """Hidden states after the final layer norm, for token ids or states."""
+        return self.final_layer_norm(self.encoder(self.embeddings(text), neighbors, visible))
 
 
 class LayerStack(nn.Module):
@@ -96,6 +120,22 @@ class TextEmbeddings(nn.Module):
         """Embeddings of ``ids``."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         return self.token_embedding(ids) + self.position_embedding(positions)
+
+
+class StateEmbeddings(nn.Module):
+    """Normed and projected states plus position."""
+
+    def __init__(self, shape: TransformerShape, state_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(state_width)
+        self.projection = nn.Linear(state_width, shape.width)
+        self.position_embedding = nn.Embedding(shape.positions, shape.width)
+        nn.init.normal_(self.position_embedding.weight, std=0.02)
+
+    def forward(self, states: Float[Tensor, "b n s"]) -> Float[Tensor, "b n w"]:
+        """Embeddings of ``states``."""
+        positions = torch.arange(states.shape[1], device=states.device)
+        return self.projection(self.norm(states)) + self.position_embedding(positions)
 
 
 class QFormerLayer(nn.Module):

@@ -123,8 +123,8 @@ def check_base(place: str, condition: Any, base: BaseFields) -> None:
     encoder, injector = condition.encoder, condition.injector
     if encoder.needs_text_tower and not base.text_tower:
         raise ValueError(
-            f"{place}.encoder: '{encoder.kind}' starts from a CLIP text encoder, and the base "
-            f"'{base.kind}' has none; choose another encoder or base"
+            f"{place}.encoder: '{encoder.kind}' with these settings starts from a CLIP text encoder, and the "
+            f"base '{base.kind}' has none; choose another encoder, another start, or another base"
         )
     if injector.needs_sites and not injector.needs_sites & base.sites:
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers import DDIMScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
 from torch import Tensor
 
 from graphcond.adapters import PromptTokenInjector
@@ -22,9 +22,9 @@ from graphcond.errors import InputError
 from graphcond.guidance import stacked
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
-from graphcond.recipe import Recipe
+from graphcond.recipe import parse_recipe
 from graphcond.signals import GraphTokens
-from tests.builders import FEATURE_WIDTH, small_recipe
+from tests.builders import FEATURE_WIDTH, recipe_values
 
 TOKENS = 64
 CPU = torch.device("cpu")
@@ -203,6 +203,42 @@ def test_a_tokenizer_without_chat_template_is_named(flux2_folder: Path, tmp_path
         Flux2Base.from_pretrained(str(folder))
 
 
+MISFITS: dict[str, dict[str, Any]] = {
+    "min-SNR weights are not defined for a base with flow matching": {"training": {"min_snr_gamma": 5.0}},
+    "'controlnet' needs sites of the kind encoder_level, the base 'flux2' has block, joint_attention": {
+        "data": {"kind": "scenes", "resolution": 64},
+        "conditions": [
+            {
+                "name": "scene",
+                "sampler": {"kind": "scene_triples"},
+                "encoder": {"kind": "layout"},
+                "injector": {"kind": "controlnet"},
+            }
+        ],
+    },
+    "base.attention: expected 'auto' or 'sdpa', got 'xformers'": {"base": {"attention": "xformers"}},
+}
+
+
+@pytest.mark.parametrize("said", MISFITS)
+def test_settings_of_other_bases_are_refused(flux2_folder: Path, said: str) -> None:
+    values = recipe_values(flux2_folder, base={"kind": "flux2", "model": str(flux2_folder)})
+    changes = MISFITS[said]
+    values |= changes | {"base": values["base"] | changes.get("base", {})}
+    with pytest.raises(InputError) as caught:
+        parse_recipe(values)
+    assert said in str(caught.value)
+
+
+def test_a_scheduler_for_epsilon_is_refused(flux2_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(flux2_folder, tmp_path / "other"))
+    DDIMScheduler().save_pretrained(folder / "scheduler")
+    with pytest.raises(InputError, match=r"'flux2' predicts flow, the scheduler .* for epsilon"):
+        parse_recipe(recipe_values(folder, base={"kind": "flux2", "model": str(folder)}))
+    with pytest.raises(InputError, match="expected one for flow matching, got DDIMScheduler"):
+        Flux2Base.from_pretrained(str(folder))
+
+
 # Distilled models
 
 
@@ -214,12 +250,12 @@ def test_a_distilled_model_draws_with_text_scale_one_alone(
 ) -> None:
     config = Flux2Config(model=str(changed(flux2_folder, tmp_path / "distilled", **files)), tokens=TOKENS)
     facts = config.facts()
-    assert facts is not None and facts.distilled
-    recipe = small_recipe(flux2_folder).model_dump() | {"base": config.model_dump()}
-    recipe["conditions"][0]["encoder"] = {"kind": "neighbor_mean"}
-    with pytest.raises(ValueError, match=r"guidance.text: the scale 7.5 needs a prediction without text"):
-        Recipe.model_validate(recipe | {"guidance": {"text": 7.5}})
-    Recipe.model_validate(recipe | {"guidance": {"text": 1.0, "graph": {"neighbors": 2.0}}})
+    assert facts is not None
+    assert facts.distilled
+    recipe = recipe_values(flux2_folder, base=config.model_dump())
+    with pytest.raises(InputError, match=r"guidance.text: the scale 7.5 needs a prediction without text"):
+        parse_recipe(recipe | {"guidance": {"text": 7.5}})
+    parse_recipe(recipe | {"guidance": {"text": 1.0, "graph": {"neighbors": 2.0}}})
     if "transformer" in files:  # its weights are not those of the folder
         return
     pipe = GraphPipeline(GraphModel(config.build(device=CPU), [], feature_width=FEATURE_WIDTH))
@@ -246,5 +282,6 @@ def test_a_copy_of_a_distilled_model_is_distilled(flux2_folder: Path, tmp_path: 
     copy_files(source, base_files(Flux2Config, source), tmp_path / "copy")
     write_index(Flux2Config, tmp_path / "copy", source)
     facts = Flux2Config(model=str(tmp_path / "copy")).facts()
-    assert facts is not None and facts.distilled
+    assert facts is not None
+    assert facts.distilled
     assert Flux2KleinPipeline.from_pretrained(tmp_path / "copy").config.is_distilled

@@ -185,8 +185,8 @@ MISFITS: dict[str, dict[str, Any]] = {
         "encoder": {"kind": "layout"},
         "injector": {"kind": "controlnet"},
     },
-    "'graph_qformer' starts from a CLIP text encoder, and the base 'sana' has none": {
-        "encoder": {"kind": "graph_qformer"}
+    "'graph_qformer' with these settings starts from a CLIP text encoder, and the base 'sana' has none": {
+        "encoder": {"kind": "graph_qformer", "init": "clip"}
     },
     "training.min_snr_gamma: min-SNR weights are not defined": {"training": {"min_snr_gamma": 5.0}},
     "base.attention: expected 'auto' or 'sdpa', got 'xformers'": {"base": {"attention": "xformers"}},

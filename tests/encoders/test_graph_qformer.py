@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from graphcond.bases import Base
 from graphcond.context import NeighborFeatures
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import GraphQFormer, GraphQFormerConfig
 from graphcond.errors import InputError
 from tests.builders import FEATURE_WIDTH, small_base, some_features
+from tests.conformance.parts import fresh
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +157,40 @@ def test_a_projection_that_does_not_fit(base) -> None:
 def test_a_width_that_does_not_fit_the_base(base) -> None:
     with pytest.raises(InputError, match=r"encoder\.width: the width 17 does not fit"):
         build(base, width=17, init="random")
+
+
+# Bases without CLIP
+
+
+@pytest.fixture(scope="module", params=["sana", "flux2"])
+def other(request: pytest.FixtureRequest) -> Base:
+    return fresh(request, request.param)
+
+
+@torch.no_grad()
+def test_over_another_text_encoder_it_starts_as_the_prompt(other: Base) -> None:
+    text = other.encode_prompt(["a star", "a house by the sea"])
+    encoder = build(other)
+    given = encoder(some_features(2), text)
+    assert torch.equal(given.tokens, text.hidden)
+    assert torch.equal(given.present, text.attended(other.masks_padding))
+    random = build(other, init="random")(some_features(2), text)
+    assert (random.tokens - text.hidden).abs().max() > 0.1
+
+
+def test_there_it_learns_from_neighbors_and_from_the_prompt(other: Base) -> None:
+    encoder, text = build(other, zero_start=False), other.encode_prompt(["a star", "a house"])
+    torch.nn.init.normal_(encoder.to_tokens.weight)
+    given = encoder(some_features(2), text)
+    assert given.tokens.shape == (2, other.facts.token_count, other.facts.token_width)
+    changed = [encoder(some_features(2, seed=5), text).tokens, encoder(some_features(2), text).tokens]
+    assert (changed[0] - given.tokens).abs().max() > 1e-3
+    assert torch.equal(changed[1], given.tokens)
+    given.tokens.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("settings", [{"init": "clip"}, {"freeze_text": True}])
+def test_what_needs_clip_is_refused_there(other: Base, settings: dict) -> None:
+    with pytest.raises(InputError, match="has no CLIP text encoder to start from"):
+        build(other, **settings)

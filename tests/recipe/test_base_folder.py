@@ -87,7 +87,7 @@ def test_models_that_read_more_than_latents_are_refused(
 def test_models_of_other_pipelines_are_named(sd: Path) -> None:
     edit(sd / "model_index.json", _class_name="FluxPipeline")
     (sd / "unet").rename(sd / "transformer")
-    assert f"{sd}: is a model for FluxPipeline. Use a model for one of" in complaint(sd)
+    assert f"{sd}: is a FLUX.1 model. Use a model for one of" in complaint(sd)
 
 
 def test_a_flow_scheduler_in_the_folder_is_refused(sd: Path) -> None:
@@ -180,7 +180,10 @@ def test_a_base_without_the_text_encoder_of_an_encoder_is_refused(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BASES["stable_diffusion"], "text_tower", False)
-    assert "conditions.0.encoder: 'graph_qformer' starts from a CLIP text encoder" in complaint(sd)
+    values = recipe_values(sd)
+    values["conditions"][0]["encoder"]["init"] = "clip"
+    with pytest.raises(InputError, match="'graph_qformer' with these settings starts from a CLIP"):
+        parse_recipe(values)
 
 
 def test_a_scheduler_of_another_process_is_refused_when_drawing(sd_folder: Path) -> None:
