@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from graphcond.adapters.base import Injector, computed_like
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
+from graphcond.io.tensors import loaded
 from graphcond.signals import Signal
 
 Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -77,7 +78,7 @@ class LayerChanges:
         shown = self._slot.value
         if shown is None:
             return None
-        with computed_like(output):
+        with loaded(layer), computed_like(output):  # offloaded weights are gone again after the layer
             added = change(args[0], output)
         strength = shown.strength.to(added.dtype).view(-1, *(1 for _ in output.shape[1:]))
         return output + (added * strength).to(output.dtype)
@@ -136,4 +137,7 @@ def without_hooks(layer: nn.Module) -> nn.Module:
     for name, value in list(vars(view).items()):
         if "_hooks" in name and isinstance(value, dict):
             object.__setattr__(view, name, type(value)())
+    if hasattr(view, "_hf_hook"):  # accelerate puts its hook around ``forward``
+        for name in ("forward", "_hf_hook", "_old_forward"):
+            vars(view).pop(name, None)
     return view

@@ -26,7 +26,7 @@ from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
 from graphcond.errors import InputError, Notice
 from graphcond.io.strict_json import parse_json
-from graphcond.io.tensors import check_weights, load_tensors, method_of, read_metadata, sort_metadata
+from graphcond.io.tensors import check_weights, load_tensors, loaded, method_of, read_metadata, sort_metadata
 
 DEFAULT = LoraConfig.model_construct()
 
@@ -220,12 +220,13 @@ class LoraInjector(LayerUpdate):
         del update.base_layer
         update.float()
         if self._peft_config.use_dora:  # peft measured the weights in the number format of the layer
-            update.lora_magnitude_vector[ADAPTER].update_layer(
-                base_layer=layer,
-                lora_A=update.lora_A[ADAPTER].weight,
-                lora_B=update.lora_B[ADAPTER].weight,
-                scaling=update.scaling[ADAPTER],
-            )
+            with loaded(layer, "cpu"):
+                update.lora_magnitude_vector[ADAPTER].update_layer(
+                    base_layer=layer,
+                    lora_A=update.lora_A[ADAPTER].weight,
+                    lora_B=update.lora_B[ADAPTER].weight,
+                    scaling=update.scaling[ADAPTER],
+                )
         return update
 
     def _updated(self, update: Any, layer: nn.Module, features: Tensor, output: Tensor) -> Tensor:

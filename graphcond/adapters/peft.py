@@ -24,7 +24,7 @@ from graphcond.bases.base import Base
 from graphcond.config import checked
 from graphcond.errors import InputError, did_you_mean, out_of_memory
 from graphcond.io.files import read_json
-from graphcond.io.tensors import check_weights, load_tensors
+from graphcond.io.tensors import check_weights, load_tensors, loaded
 
 DEFAULT = PeftConfig.model_construct()
 
@@ -87,15 +87,16 @@ class PeftInjector(LayerUpdate):
             RuntimeError: injected already.
         """
         self._changes.check_new()
-        adapted = self._adapted(base.denoiser)
-        self._try(*next(iter(adapted.items())))
-        with torch.device(base.device):
-            layers = self._tuned({name: without_hooks(layer) for name, layer in adapted.items()})
+        adapted, device = self._adapted(base.denoiser), base.device
+        with loaded(nn.ModuleList(adapted.values()), "cpu"):
+            self._try(*next(iter(adapted.items())))
+            with torch.device(device):
+                layers = self._tuned({name: without_hooks(layer) for name, layer in adapted.items()})
         made = nn.ModuleDict({key_of(name): _beside(layer) for name, layer in layers.items()})
         if self.layers:
             check_widths(self.layers, made, f"peft, {self.method}")
             made.load_state_dict(self.layers.state_dict())
-        self.layers = made.to(device=base.device, dtype=torch.float32).eval()
+        self.layers = made.to(device=device, dtype=torch.float32).eval()
         for name, layer in adapted.items():
             self._changes.attach(layer, partial(_changed, self.layers[key_of(name)]))
         self._base = base
@@ -188,7 +189,7 @@ class PeftInjector(LayerUpdate):
 
     def _try(self, name: str, layer: nn.Module) -> None:
         """Check on a copy of a layer that the method keeps the contract."""
-        own = without_hooks(deepcopy(layer)).float()
+        own = deepcopy(without_hooks(layer)).float()
         before = {key: tensor.clone() for key, tensor in own.state_dict().items()}
         tuned = self._tuned({name: own})[name].eval()
         place = f"peft, {self.method}"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from graphcond.denoiser_inputs import SHOWN
+from graphcond.io.tensors import loaded
 
 _BLOCK_ARGUMENTS = tuple(inspect.signature(BasicTransformerBlock.forward).parameters)[1:]
 
@@ -168,8 +169,8 @@ class ContextReader(nn.Module):
 
 def plain_weights(module: nn.Module) -> dict[str, Tensor]:
     """The weights of a module by name, without the LoRA layers of peft around some of them."""
+    with loaded(module, "cpu"):
+        weights = module.state_dict()
     return {
-        name.replace(".base_layer.", "."): tensor
-        for name, tensor in module.state_dict().items()
-        if ".lora_" not in name
+        name.replace(".base_layer.", "."): tensor for name, tensor in weights.items() if ".lora_" not in name
     }

@@ -356,5 +356,5 @@ def _reader(block: BasicTransformerBlock) -> ContextReader:
     )
     copy.load_state_dict(plain_weights(own))
     before = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, elementwise_affine=norm.elementwise_affine)
-    before.load_state_dict(norm.state_dict())
+    before.load_state_dict(plain_weights(norm))
     return ContextReader(norm=before, attention=copy)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
@@ -57,6 +58,23 @@ def runs_on(network: nn.Module) -> torch.device:
         return torch.device(_get_group_onload_device(network))
     except ValueError:  # its groups are not offloaded
         return next(network.parameters()).device
+
+
+@contextmanager
+def loaded(network: nn.Module, device: str | None = None) -> Iterator[None]:
+    """Have the weights that accelerate offloads on ``device``, or where the network computes, for a while.
+
+    Weights that are not offloaded stay where they are.
+    """
+    import torch
+    from accelerate.utils import align_module_device, has_offloaded_params
+
+    where = None if device is None else torch.device(device)
+    with ExitStack() as stack:
+        for module in network.modules():
+            if has_offloaded_params(module):
+                stack.enter_context(align_module_device(module, where))
+        yield
 
 
 def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from diffusers.models.attention_processor import AttnProcessor
 
 from graphcond.adapters import INJECTORS, Injector
@@ -59,6 +60,22 @@ def test_construction_touches_nothing(base, kind: str) -> None:
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert torch.equal(base.denoise(inputs(base)), output)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("base", ["stable_diffusion", "flux2"], indirect=True)
+def test_it_acts_on_weights_that_are_offloaded_before_or_after(base, kind: str) -> None:
+    """Accelerate's sequential offloading, whose weights are there during the forward pass of a layer only."""
+    injector = build(kind)
+    injector.inject(base)
+    wake(injector)
+    wanted = run(base, injector)
+    cpu_offload(base.denoiser, execution_device=torch.device("cpu"), offload_buffers=True)
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
+    injector.eject()
+    injector.inject(base)
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
+    assert all(parameter.is_meta for parameter in base.denoiser.parameters())
 
 
 @torch.no_grad()
