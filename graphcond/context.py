@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
@@ -26,7 +26,11 @@ class Shown:
 
     def __repr__(self) -> str:
         parts = (
-            f"{name} {'x'.join(map(str, value.shape))}" if hasattr(value, "shape") else f"{len(value)} {name}"
+            repr(value)
+            if isinstance(value, Shown)
+            else f"{name} {'x'.join(map(str, value.shape))}"
+            if hasattr(value, "shape")
+            else f"{len(value)} {name}"
             for name, value in vars(self).items()
             if value is not None
         )
@@ -39,18 +43,25 @@ class NeighborContext(Shown):
 
     Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` gives the edge type
     between each neighbor and its target: 0 for no edge, r for the r-th of the graph's ``relation_names``,
-    counted from 1. It is None until `graphcond.samplers.with_relations` fills it in.
+    counted from 1. It is None until `graphcond.samplers.with_relations` fills it in. ``chosen_for`` names the
+    nodes that the neighbors were chosen for, where those are not the targets: the control has a wrong graph.
     """
 
     targets: Int64[np.ndarray, " b"]
     neighbors: Int64[np.ndarray, "b k"]
     scores: Float32[np.ndarray, "b k"]
     relations: Int16[np.ndarray, "b k"] | None = None
+    chosen_for: Int64[np.ndarray, " b"] | None = None
 
     @property
     def present(self) -> Bool[np.ndarray, "b k"]:
         """True for a neighbor, False for padding."""
         return np.asarray(self.neighbors != ABSENT)
+
+    @property
+    def around(self) -> Int64[np.ndarray, " b"]:
+        """The node that each row's neighbors were chosen for."""
+        return self.targets if self.chosen_for is None else self.chosen_for
 
     @property
     def parts(self) -> tuple[object, ...]:
@@ -75,8 +86,10 @@ class NeighborContext(Shown):
 
     def take(self, rows: Int64[np.ndarray, " b"]) -> NeighborContext:
         """The targets named by ``rows``."""
-        relations = None if self.relations is None else self.relations[rows]
-        return NeighborContext(self.targets[rows], self.neighbors[rows], self.scores[rows], relations)
+        columns: dict[str, Any] = {
+            name: None if column is None else column[rows] for name, column in vars(self).items()
+        }
+        return NeighborContext(**columns)
 
     def keep(self, kept: Bool[np.ndarray, "b k"]) -> NeighborContext:
         """Only the neighbors where ``kept``; later ones move up."""
@@ -86,17 +99,21 @@ class NeighborContext(Shown):
             filled = np.where(kept, column, column.dtype.type(blank))
             return np.take_along_axis(filled, front, axis=1)
 
-        return NeighborContext(
-            self.targets,
-            moved(self.neighbors, ABSENT),
-            moved(self.scores, 0),
-            None if self.relations is None else moved(self.relations, 0),
+        return replace(
+            self,
+            neighbors=moved(self.neighbors, ABSENT),
+            scores=moved(self.scores, 0),
+            relations=None if self.relations is None else moved(self.relations, 0),
         )
 
     def first(self, count: int) -> NeighborContext:
         """The first ``count`` neighbors of every target."""
-        relations = None if self.relations is None else self.relations[:, :count]
-        return NeighborContext(self.targets, self.neighbors[:, :count], self.scores[:, :count], relations)
+        return replace(
+            self,
+            neighbors=self.neighbors[:, :count],
+            scores=self.scores[:, :count],
+            relations=None if self.relations is None else self.relations[:, :count],
+        )
 
     @classmethod
     def join(cls, parts: Sequence[NeighborContext]) -> NeighborContext:
@@ -107,7 +124,75 @@ class NeighborContext(Shown):
             np.concatenate([part.neighbors for part in parts]),
             np.concatenate([part.scores for part in parts]),
             np.concatenate(related) if len(related) == len(parts) else None,
+            np.concatenate([part.around for part in parts])
+            if any(part.chosen_for is not None for part in parts)
+            else None,
         )
+
+
+@dataclass(frozen=True, repr=False)
+class NeighborStructure(Shown):
+    """The edges among targets and their neighbors, and the sampler's scores.
+
+    A target stands at place 0, its neighbors at 1 to k, in the order of the `NeighborFeatures`.
+
+    Args:
+        scores: those of the sampler, 0 where there is no neighbor.
+        linked: True where an edge leads from one place to another; symmetric in an undirected graph.
+        relations: the type of each edge, counted from 1 in ``relation_names`` of the `NeighborFeatures`; 0
+            where there is no edge. None where edges have no types.
+    """
+
+    scores: Float[Tensor, "b k"]
+    linked: Bool[Tensor, "b 1+k 1+k"]
+    relations: Int64[Tensor, "b 1+k 1+k"] | None = None
+
+    @property
+    def hops(self) -> Int64[Tensor, "b k"]:
+        """Fewest steps from the target to each neighbor along these edges; 0 where none lead there."""
+        reached = self.linked[:, :1].clone()
+        hops = reached.long()
+        for hop in range(2, self.linked.shape[1]):
+            following = (reached.float() @ self.linked.float()) > 0
+            hops = hops.masked_fill(following & (hops == 0), hop)
+            reached = reached | following
+        return hops[:, 0, 1:]
+
+    def to(self, device: torch.device | str | None, dtype: torch.dtype | None = None) -> NeighborStructure:
+        """The same structure on another device, or with scores in another dtype."""
+        relations = None if self.relations is None else self.relations.to(device)
+        return NeighborStructure(
+            self.scores.to(device=device, dtype=dtype), self.linked.to(device), relations
+        )
+
+    def select(self, rows: Tensor) -> NeighborStructure:
+        """The targets named by ``rows`` (indices or a mask)."""
+        relations = None if self.relations is None else self.relations[rows]
+        return NeighborStructure(self.scores[rows], self.linked[rows], relations)
+
+    def masked(self, present: Bool[Tensor, "b k"]) -> NeighborStructure:
+        """The same structure without what is not ``present``, and without the target of an empty graph."""
+        import torch
+
+        here = torch.cat([present.any(1, keepdim=True), present], dim=1)
+        pairs = here[:, :, None] & here[:, None]
+        return NeighborStructure(
+            self.scores.masked_fill(~present, 0),
+            self.linked & pairs,
+            None if self.relations is None else self.relations.masked_fill(~(self.linked & pairs), 0),
+        )
+
+    def fault(self, present: Bool[Tensor, "b k"], names: int) -> str | None:
+        """What cannot be read: another number of neighbors than are ``present``, or an unknown relation."""
+        rows, count = present.shape
+        if self.linked.shape != (rows, count + 1, count + 1) or self.scores.shape != present.shape:
+            return f"the structure is not that of {rows} targets with {count} neighbors"
+        if self.relations is not None:
+            wrong = self.linked & ((self.relations < 0) | (self.relations > names))
+            if bool(wrong.any()):
+                row, source, target = wrong.nonzero()[0].tolist()
+                return f"the relation of the edge {source} > {target} of graph {row} is none of {names}"
+        return None
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +200,8 @@ class NeighborFeatures(Shown):
     """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there.
 
     ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
-    they are called in the graph, from 1 on.
+    they are called in the graph, from 1 on. ``structure`` and ``target``, the embedding of the target's own
+    text, are None unless an encoder asks for them.
     """
 
     argument: ClassVar = "neighbors"
@@ -125,6 +211,8 @@ class NeighborFeatures(Shown):
     present: Bool[Tensor, "b k"]
     relations: Int64[Tensor, "b k"] | None = None
     relation_names: tuple[str, ...] = ()
+    structure: NeighborStructure | None = None
+    target: Float[Tensor, "b d"] | None = None
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -135,6 +223,8 @@ class NeighborFeatures(Shown):
             embeddings=self.embeddings.to(device=device, dtype=dtype),
             present=self.present.to(device),
             relations=None if self.relations is None else self.relations.to(device),
+            structure=None if self.structure is None else self.structure.to(device, dtype),
+            target=None if self.target is None else self.target.to(device=device, dtype=dtype),
         )
 
     def select(self, rows: Tensor) -> NeighborFeatures:
@@ -144,6 +234,8 @@ class NeighborFeatures(Shown):
             embeddings=self.embeddings[rows],
             present=self.present[rows],
             relations=None if self.relations is None else self.relations[rows],
+            structure=None if self.structure is None else self.structure.select(rows),
+            target=None if self.target is None else self.target[rows],
         )
 
     @property
@@ -162,19 +254,30 @@ class NeighborFeatures(Shown):
             self,
             embeddings=self.embeddings.masked_fill(absent[..., None], 0),
             relations=None if self.relations is None else self.relations.masked_fill(absent, 0),
+            structure=None if self.structure is None else self.structure.masked(self.present),
+            target=None if self.target is None else self.target.masked_fill(~self.has_graph[:, None], 0),
         )
 
     def fault(self) -> str | None:
         """What is present and cannot be read: a value that is not finite, or an unknown relation."""
+        names = len(self.relation_names)
         if self.relations is not None:
-            named = (self.relations >= 0) & (self.relations <= len(self.relation_names))
-            wrong = self.present & ~named
+            wrong = self.present & ((self.relations < 0) | (self.relations > names))
             if bool(wrong.any()):
                 row, place = wrong.nonzero()[0].tolist()
-                return (
-                    f"the relation of neighbor {place} of graph {row} is none of {len(self.relation_names)}"
-                )
-        return _not_finite({"the embedding of neighbor": (self.embeddings, self.present)}, "graph")
+                return f"the relation of neighbor {place} of graph {row} is none of {names}"
+        parts = {"the embedding of neighbor": (self.embeddings, self.present)}
+        if self.structure is not None:
+            fault = self.structure.fault(self.present, names)
+            if fault is not None:
+                return fault
+            parts["the score of neighbor"] = (self.structure.scores[..., None], self.present)
+        if self.target is not None:
+            rows, _, width = self.embeddings.shape
+            if self.target.shape != (rows, width):
+                return f"the targets' own embeddings are {tuple(self.target.shape)}, not {(rows, width)}"
+            parts["the embedding of target"] = (self.target[:, None], self.has_graph[:, None])
+        return _not_finite(parts, "graph")
 
 
 @dataclass(frozen=True)

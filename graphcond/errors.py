@@ -66,6 +66,11 @@ class Notice(FutureWarning):
     """
 
 
+def first_line(error: Exception) -> str:
+    """What another library's error says, for the middle of a sentence: its first line, or its type."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 """Torch's messages for too little memory, on a CPU and on a GPU."""
 

@@ -13,14 +13,20 @@ from jaxtyping import Float, Int64
 
 from graphcond import samplers
 from graphcond.attributed_graph import AttributedGraph, LazyRows, NodeEmbeddings, rows_named
-from graphcond.context import Context, NeighborContext, NeighborFeatures, SceneContext
+from graphcond.context import (
+    Context,
+    NeighborContext,
+    NeighborFeatures,
+    NeighborStructure,
+    SceneContext,
+)
 from graphcond.errors import InputError
 from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.io.cache import Arrays, Layout, cached_arrays
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
-from graphcond.samplers import NeighborSampler, with_relations
+from graphcond.samplers import NeighborSampler, structure_of, with_relations
 from graphcond.samplers.neighbor_file import graph_identity
 
 BATCH = 256
@@ -131,12 +137,28 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         sampler: chooses neighbors.
         embeddings: of all nodes; encoders read the pictures', or ``extra`` where that is given.
         seed: of the sampler's random choices.
+        structure: give encoders the edges among a target and its neighbors, and the sampler's scores.
+        target_text: give encoders the embedding of the target's own text.
+
+    Raises:
+        InputError: texts are requested that are not embedded, or not as wide as what encoders read.
     """
 
     graph: AttributedGraph
     sampler: NeighborSampler
     embeddings: NodeEmbeddings
     seed: int = 0
+    structure: bool = False
+    target_text: bool = False
+
+    def __post_init__(self) -> None:
+        texts = self.embeddings.texts
+        if self.target_text and (texts is None or texts.shape[1] != self.feature_width):
+            raise InputError(
+                "the features embed no texts as they embed pictures",
+                place="encoder.target_text",
+                remedy="leave it out, or use features of the kind clip",
+            )
 
     @property
     def feature_width(self) -> int:
@@ -193,15 +215,26 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """The sampler's features for encoders, in float32: embeddings of neighbors, or means of them.
 
-        Means have no relations.
+        Means have no relations and no structure.
         """
         rows, present = self.sampler.read(context, self._read())
         relations = None if self.sampler.averages else context.relations
+        texts = self.embeddings.texts if self.target_text else None
         return NeighborFeatures(
             torch.from_numpy(rows),
             torch.from_numpy(present),
             None if relations is None else torch.from_numpy(relations.astype(np.int64)),
             self.graph.relation_names,
+            self._structure(context) if self.structure and not self.sampler.averages else None,
+            None if texts is None else torch.from_numpy(np.asarray(texts[context.targets], np.float32)),
+        )
+
+    def _structure(self, context: NeighborContext) -> NeighborStructure:
+        linked, relations = structure_of(self.graph, context)
+        return NeighborStructure(
+            torch.from_numpy(context.scores),
+            torch.from_numpy(linked),
+            None if relations is None else torch.from_numpy(relations),
         )
 
     def shuffled(self, context: NeighborContext, seed: int) -> NeighborContext:
@@ -231,6 +264,6 @@ def shuffled(context: NeighborContext, seed: int) -> NeighborContext:
     order = np.random.default_rng(seed).permutation(count)
     donors = np.empty(count, np.int64)
     donors[order] = np.roll(order, 1)
-    given = replace(context.take(donors), targets=context.targets)
+    given = replace(context.take(donors), targets=context.targets, chosen_for=context.around[donors])
     own = (given.neighbors == given.targets[:, None]) | (donors == np.arange(count))[:, None]
     return given.keep(given.present & ~own)

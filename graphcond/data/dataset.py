@@ -437,7 +437,14 @@ class GraphDataset(Dataset):
             InputError: the sampler needs what the graph or the embeddings lack.
         """
         sampler = condition.sampler.build(graph=self._graph, embeddings=embeddings, forbidden=forbidden)
-        return GraphContexts(self._graph, sampler, embeddings, seed=seed)
+        return GraphContexts(
+            self._graph,
+            sampler,
+            embeddings,
+            seed=seed,
+            structure=condition.encoder.structure_read(),
+            target_text=condition.encoder.target_text_read(),
+        )
 
     def _views(
         self,
@@ -450,6 +457,8 @@ class GraphDataset(Dataset):
         embeddings = self.embed(extractors, progress)
         if whole:
             compared = {"pictures"}.union(*(c.sampler.columns() for c in recipe.conditions))
+            if any(c.encoder.target_text_read() for c in recipe.conditions):
+                compared.add("texts")
             for name, table in vars(embeddings).items():
                 if name in compared and isinstance(table, EmbeddingTable):
                     table.fill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from jaxtyping import Float
@@ -42,8 +43,8 @@ Relations: TypeAlias = Annotated[bool | tuple[str, ...], BeforeValidator(_checke
 class EncoderFields(ComponentConfig):
     """Config of an encoder, with what a recipe is checked by before the encoder's module is imported."""
 
-    reads: ClassVar[type[Context]] = NeighborFeatures
-    """The context that the encoder reads."""
+    reads: ClassVar[type[Context] | UnionType] = NeighborFeatures
+    """The context that the encoder reads, or a union of those that it can be built for."""
 
     gives: ClassVar[type[Signal]] = GraphTokens
     """The signal that it gives."""
@@ -57,10 +58,25 @@ class EncoderFields(ComponentConfig):
     offers: ClassVar[frozenset[str]] = frozenset()
     """Methods by which a pretraining objective may train it."""
 
-    @classmethod
-    def has(cls, method: str) -> bool:
+    def has(self, method: str) -> bool:
         """True if the encoder has ``method``, as far as can be told before it is imported."""
-        return method in cls.offers or (isinstance(cls.component, type) and hasattr(cls.component, method))
+        return method in self.offers or (isinstance(self.component, type) and hasattr(self.component, method))
+
+    def reading(self, context: type[Context]) -> EncoderFields:
+        """The same config where the sampler leads to ``context``, which it reads.
+
+        Raises:
+            ValueError: a setting does not suit such a context.
+        """
+        return self
+
+    def structure_read(self) -> bool:
+        """True if the encoder reads the edges among neighbors."""
+        return False
+
+    def target_text_read(self) -> bool:
+        """True if the encoder reads the embedding of the target's own text."""
+        return False
 
     @property
     def needs_text_tower(self) -> bool:
@@ -284,34 +300,86 @@ class ImagePromptsConfig(EncoderFields):
     """A released IP-Adapter (safetensors) to start from."""
 
 
-class ObjectTokensConfig(EncoderFields):
-    """The common settings of encoders of objects."""
+class ObjectTokensConfig(RelatingFields):
+    """The common settings of graph networks: a token for each object of a scene, or for each neighbor."""
 
     component: ClassVar[str | type[Any]] = "graphcond.encoders.object_tokens:ObjectTokens"
-    reads = SceneFeatures
+    reads = SceneFeatures | NeighborFeatures
     offers = frozenset({"predicted_boxes", "object_tokens"})
+    over: Literal["scenes", "neighbors"] | None = None
+    """What the graph is made of; in a recipe the sampler says it."""
     node_width: int = Field(128, ge=1, le=65_536)
     """Width of the vectors inside the graph network."""
     predict_boxes: bool = False
-    """Predict a box for objects without one, and pass it to the injector."""
+    """Of scenes: predict a box for objects without one, and pass it to the injector."""
+    target_text: bool = False
+    """Of neighbors: start the target from the embedding of its own text. Pictures that are given by hand have
+    none."""
+
+    @model_validator(mode="after")
+    def _suits(self) -> ObjectTokensConfig:
+        self._check(self.over)
+        return self
+
+    def _check(self, over: str | None) -> None:
+        """Check that no setting is for another context.
+
+        Raises:
+            ValueError: one is.
+        """
+        if over == "scenes" and (self.relations or self.target_text):
+            name = "relations" if self.relations else "target_text"
+            raise ValueError(f"{name}: is for neighbors, and the encoder reads scene graphs; leave it out")
+        if over == "neighbors" and self.predict_boxes:
+            raise ValueError("predict_boxes: neighbors have no places; leave it out")
+
+    def reading(self, context: type[Context]) -> ObjectTokensConfig:
+        """The same config over scenes or neighbors, as the sampler leads to."""
+        over = "scenes" if context is SceneFeatures else "neighbors"
+        if self.over not in (None, over):
+            raise ValueError(
+                f"over: expected {over}, which the sampler leads to, got {self.over}; leave it out"
+            )
+        self._check(over)
+        return self.model_copy(update={"over": over})
+
+    def has(self, method: str) -> bool:
+        """As the class over scenes; over neighbors there is nothing that an objective trains."""
+        return self.over != "neighbors" and super().has(method)
+
+    def structure_read(self) -> bool:
+        """True over neighbors."""
+        return self.over == "neighbors"
+
+    def target_text_read(self) -> bool:
+        """As the setting says."""
+        return self.target_text
 
     @abstractmethod
     def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
+        """The graph network over embeddings of ``input_width``."""
 
     def build(
         self, *, feature_width: int, base: Base, text_projection: Float[Tensor, "d w"] | None = None
     ) -> Encoder[Any, Any]:
-        """The encoder for a base, reading words of ``feature_width``; no projection is used."""
+        """The encoder for a base, reading embeddings of ``feature_width``; no projection is used."""
+        from graphcond.encoders.neighbor_tokens import NeighborTokens
         from graphcond.encoders.object_tokens import ObjectTokens
 
-        return ObjectTokens(
-            self.network(feature_width), token_width=base.facts.token_width, predict_boxes=self.predict_boxes
-        )
+        network, token_width = self.network(feature_width), base.facts.token_width
+        if self.over == "neighbors":
+            return NeighborTokens(
+                network,
+                feature_width=feature_width,
+                token_width=token_width,
+                relations=self.relation_names(),
+                target_text=self.target_text,
+            )
+        return ObjectTokens(network, token_width=token_width, predict_boxes=self.predict_boxes)
 
 
 class TripleGCNConfig(ObjectTokensConfig):
-    """Tokens of objects from sg2im's convolution over triples."""
+    """Tokens of objects, or of neighbors, from sg2im's convolution over triples."""
 
     kind: Literal["triple_gcn"] = "triple_gcn"
     layers: int = Field(5, ge=1, le=64)
@@ -320,7 +388,7 @@ class TripleGCNConfig(ObjectTokensConfig):
     """Width of the layers' MLPs; four times `node_width` unless given, as in sg2im."""
 
     def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
+        """The graph network over embeddings of ``input_width``."""
         from graphcond.encoders.graph_network import GraphNetwork
         from graphcond.encoders.triple_gcn import TripleConvolution
 
@@ -330,7 +398,7 @@ class TripleGCNConfig(ObjectTokensConfig):
 
 
 class GCNConfig(ObjectTokensConfig):
-    """Tokens of objects from graph convolutions over objects, attributes and predicates."""
+    """Tokens of objects, or of neighbors, from graph convolutions over nodes and predicates."""
 
     kind: Literal["gcn"] = "gcn"
     layers: int = Field(6, ge=1, le=64)
@@ -339,7 +407,7 @@ class GCNConfig(ObjectTokensConfig):
     """DGL or torch, which give the same; `auto` takes DGL on a CPU where it is installed."""
 
     def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
+        """The graph network over embeddings of ``input_width``."""
         from graphcond.encoders.gcn import GCNLayer
         from graphcond.encoders.graph_network import GraphNetwork
 
@@ -348,14 +416,14 @@ class GCNConfig(ObjectTokensConfig):
 
 
 class SageConfig(ObjectTokensConfig):
-    """Tokens of objects from the mean of what their neighbors say."""
+    """Tokens of objects, or of neighbors, from the mean of what is next to them (GraphSAGE)."""
 
     kind: Literal["sage"] = "sage"
     layers: int = Field(4, ge=1, le=64)
     """Rounds; a relation is one step long."""
 
     def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
+        """The graph network over embeddings of ``input_width``."""
         from graphcond.encoders.graph_network import GraphNetwork
         from graphcond.encoders.sage import SageLayer
 
@@ -364,7 +432,7 @@ class SageConfig(ObjectTokensConfig):
 
 
 class GatConfig(ObjectTokensConfig):
-    """Tokens of objects that attend to their neighbors along predicates."""
+    """Tokens of objects, or of neighbors, that attend to what is next to them along predicates."""
 
     kind: Literal["gat"] = "gat"
     layers: int = Field(4, ge=1, le=64)
@@ -379,11 +447,45 @@ class GatConfig(ObjectTokensConfig):
         return self
 
     def network(self, input_width: int) -> GraphNetwork:
-        """The graph network over words of ``input_width``."""
+        """The graph network over embeddings of ``input_width``."""
         from graphcond.encoders.gat import GatLayer
         from graphcond.encoders.graph_network import GraphNetwork
 
         layers = [GatLayer(self.node_width, self.heads) for _ in range(self.layers)]
+        return GraphNetwork(input_width, self.node_width, layers)
+
+
+class PygConfig(ObjectTokensConfig):
+    """Tokens of objects, or of neighbors, from a layer of PyG or a module that is called alike."""
+
+    kind: Literal["pyg"] = "pyg"
+    module: str = Field("torch_geometric.nn.GATv2Conv", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    """Where Python imports the class of the layer from. It is made with `in_channels` and `out_channels`, and
+    called with `x` and `edge_index`, and with `edge_attr` and `edge_type` where it reads them."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of that class: `{heads: 4, concat: false}`."""
+    layers: int = Field(2, ge=1, le=64)
+    """Rounds, each with a layer of its own."""
+
+    def network(self, input_width: int) -> GraphNetwork:
+        """The graph network over embeddings of ``input_width``.
+
+        Raises:
+            InputError: there is no such module, or it cannot be made or called so.
+        """
+        from graphcond.encoders.graph_network import GraphNetwork
+        from graphcond.encoders.pyg import pyg_layer
+
+        scenes = self.over != "neighbors"
+        names = () if scenes else self.relation_names()
+        layers = [
+            pyg_layer(
+                *(self.module, self.settings, self.node_width),
+                relations=0 if scenes else 1 + len(names),
+                predicates=scenes or bool(names),
+            )
+            for _ in range(self.layers)
+        ]
         return GraphNetwork(input_width, self.node_width, layers)
 
 
@@ -573,6 +675,7 @@ OWN = (
     GCNConfig,
     SageConfig,
     GatConfig,
+    PygConfig,
     SentenceConfig,
     PhraseTokensConfig,
     SGAdapterConfig,

@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, picked, summed
+from graphcond.encoders.scene_graphs import PackedGraphs, picked, summed
 
 SLOPE = 0.2
 """Of the leaky ReLU in the scores, as in the paper."""
@@ -35,7 +35,7 @@ class GatLayer(GraphLayer):
         self.score = nn.Parameter(torch.randn(heads, width // heads) * (width // heads) ** -0.5)
         self.out = nn.Linear(width, width)
 
-    def forward(self, graph: PackedScenes) -> PackedScenes:
+    def forward(self, graph: PackedGraphs) -> PackedGraphs:
         """Nodes that have attended to their neighbors; predicates stay."""
         nodes, (there, back) = self.norm(graph.nodes), graph.predicates.chunk(2, dim=-1)
         own = torch.arange(len(nodes), device=nodes.device)

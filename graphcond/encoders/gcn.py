@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from graphcond.encoders.config import Backend
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, counted, picked, summed
+from graphcond.encoders.scene_graphs import (
+    PackedGraphs,
+    counted,
+    picked,
+    predicates_again,
+    summed,
+    with_predicate_nodes,
+)
 from graphcond.errors import InputError
 from graphcond.io.optional import optional, why_missing
 
@@ -99,12 +106,12 @@ class GraphConvolution(nn.Module):
 
 
 class GCNLayer(GraphLayer):
-    """One graph convolution over objects, attributes and triples.
+    """One graph convolution over nodes and triples.
 
-    Every triple becomes two nodes: one on the way from its subject to its object, one on the way back,
-    each with its own reading of the predicate. So edges carry predicates, who is the subject can be told,
-    several relations between two objects stay apart, and every node has as many edges in as out: A is
-    balanced, and D is one matrix. What a convolution gives is added to the normalized vectors it read.
+    Every triple becomes two nodes (`with_predicate_nodes`). So edges carry predicates, who is the subject can
+    be told, several relations between two objects stay apart, and every node has as many edges in as out: A
+    is balanced, and D is one matrix. What a convolution gives is added to the vectors whose normalized form
+    it read.
     """
 
     predicate_parts = 2
@@ -114,15 +121,7 @@ class GCNLayer(GraphLayer):
         self.norm = nn.LayerNorm(width)
         self.convolution = GraphConvolution(width, backend)
 
-    def forward(self, graph: PackedScenes) -> PackedScenes:
+    def forward(self, graph: PackedGraphs) -> PackedGraphs:
         """Nodes and both halves of the predicates after one convolution."""
-        there, back = graph.predicates.chunk(2, dim=-1)
-        nodes, count = torch.cat([graph.nodes, there, back]), len(graph.subjects)
-        # Edges subject -> there -> object and object -> back -> subject, by the places in `nodes`.
-        there_at = len(graph.nodes) + torch.arange(count, device=graph.subjects.device)
-        back_at = there_at + count
-        sources = torch.cat([graph.subjects, there_at, graph.objects, back_at])
-        targets = torch.cat([there_at, graph.objects, back_at, graph.subjects])
-        new = nodes + self.convolution(self.norm(nodes), sources, targets).relu()
-        objects, there, back = new.split([len(graph.nodes), len(there), len(back)])
-        return graph.having(objects, torch.cat([there, back], dim=-1))
+        nodes, sources, targets = with_predicate_nodes(graph)
+        return predicates_again(graph, nodes + self.convolution(self.norm(nodes), sources, targets).relu())

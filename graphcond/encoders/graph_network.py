@@ -1,10 +1,10 @@
-"""A graph network over scenes: embedded words in, a vector for each node out."""
+"""A graph network over scenes or neighbors: embeddings in, a vector for each node out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,28 +19,29 @@ from graphcond.encoders.config import (
     SageConfig,
     TripleGCNConfig,
 )
-from graphcond.encoders.scene_graphs import PackedScenes, pack
+from graphcond.encoders.scene_graphs import PackedGraphs, pack
 
 
 class GraphLayer(nn.Module, ABC):
     """One round of messages between the nodes of a graph along its triples.
 
     It reads and gives vectors of one width. ``predicate_parts`` says how many such vectors a triple has:
-    one, or one for each direction in which it is read (from subject to object, then back).
+    one, or one for each direction in which it is read (from subject to object, then back), or none for a
+    layer that reads no predicates.
     """
 
-    predicate_parts: ClassVar[int] = 1
+    predicate_parts: int = 1
 
     @abstractmethod
-    def forward(self, graph: PackedScenes) -> PackedScenes:
+    def forward(self, graph: PackedGraphs) -> PackedGraphs:
         """The graph with new vectors."""
 
 
 class GraphNetwork(nn.Module):
-    """Normalizes and projects words (any frozen text encoder's), then applies graph layers.
+    """Normalizes and projects embeddings (any frozen encoder's), then applies graph layers.
 
     Args:
-        input_width: d, width of the words' embeddings.
+        input_width: d, width of the embeddings.
         width: w, width of the vectors inside and of those it gives.
         layers: read and give vectors of that width.
     """
@@ -50,14 +51,27 @@ class GraphNetwork(nn.Module):
         self.width = width
         parts = layers[0].predicate_parts if layers else 1
         self.read_nodes = nn.Sequential(nn.LayerNorm(input_width), nn.Linear(input_width, width))
-        self.read_predicates = nn.Sequential(nn.LayerNorm(input_width), nn.Linear(input_width, parts * width))
+        self.read_predicates = (
+            nn.Sequential(nn.LayerNorm(input_width), nn.Linear(input_width, parts * width)) if parts else None
+        )
         self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(width)
 
+    @property
+    def reads_predicates(self) -> bool:
+        """True unless its layers read the nodes and the edges between them alone."""
+        return self.read_predicates is not None
+
     def forward(self, context: SceneFeatures) -> Float[Tensor, "b n w"]:
         """A vector for each node, objects and attributes alike; zero where none is."""
-        graph = pack(context.to(dtype=self.norm.weight.dtype))
-        graph = graph.having(self.read_nodes(graph.nodes), self.read_predicates(graph.predicates))
+        return self.vectors(pack(context.to(dtype=self.norm.weight.dtype)))
+
+    def vectors(self, graph: PackedGraphs) -> Float[Tensor, "b n w"]:
+        """A vector for each node of embedded graphs; zero where none is."""
+        predicates = (
+            graph.predicates if self.read_predicates is None else self.read_predicates(graph.predicates)
+        )
+        graph = graph.having(self.read_nodes(graph.nodes), predicates)
         for layer in self.layers:
             graph = layer(graph)
         return graph.having(self.norm(graph.nodes), graph.predicates).unpack()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from graphcond.context import NeighborFeatures
@@ -26,22 +26,31 @@ class RelationEmbedding(nn.Module):
         self.table = nn.Embedding.from_pretrained(zeros, freeze=False, padding_idx=0)
 
     def forward(self, context: NeighborFeatures) -> Float[Tensor, "b k w"]:
-        """The vector of each neighbor's relation.
+        """The vector of each neighbor's relation; see `numbered`."""
+        relations = context.relations
+        if relations is None:
+            relations = torch.zeros_like(context.present, dtype=torch.long)
+        return self.table(numbered(relations, context.relation_names, self.names))
 
-        Relations are known by name, since every graph numbers its own. One that is not among ``names``
-        counts as none, and a warning says so.
-        """
-        names = context.relation_names
-        unknown = [name for name in names if name not in self.names]
-        if unknown:
-            warnings.warn(
-                f"relations of the graph that the encoder does not know count as none: {', '.join(unknown)} "
-                f"(it knows {', '.join(self.names)})",
-                stacklevel=2,
-            )
-        # The table's row for each relation of the graph; the first is for none.
-        rows = [0, *(1 + self.names.index(name) if name in self.names else 0 for name in names)]
-        known = torch.zeros_like(context.present, dtype=torch.long)
-        if context.relations is not None:
-            known = torch.tensor(rows, device=known.device)[context.relations]
-        return self.table(known)
+
+def numbered(
+    relations: Int64[Tensor, "*rows"], names: tuple[str, ...], known: tuple[str, ...]
+) -> Int64[Tensor, "*rows"]:
+    """Relations of a graph in the numbers of an encoder, from 1 on, by their names: every graph has its own.
+
+    One that is not among ``known`` counts as none, which is 0, and a warning says so.
+
+    Args:
+        relations: numbers of the graph's relations, 0 for none.
+        names: what they are called, from 1 on.
+        known: the relations that the encoder tells apart.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        warnings.warn(
+            f"relations of the graph that the encoder does not know count as none: {', '.join(unknown)} "
+            f"(it knows {', '.join(known)})",
+            stacklevel=2,
+        )
+    rows = [0, *(1 + known.index(name) if name in known else 0 for name in names)]
+    return torch.tensor(rows, device=relations.device)[relations]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, averaged, picked
+from graphcond.encoders.scene_graphs import PackedGraphs, averaged, picked
 
 
 class SageLayer(GraphLayer):
@@ -23,7 +23,7 @@ class SageLayer(GraphLayer):
         self.norm = nn.LayerNorm(width)
         self.own, self.heard = nn.Linear(width, width), nn.Linear(width, width, bias=False)
 
-    def forward(self, graph: PackedScenes) -> PackedScenes:
+    def forward(self, graph: PackedGraphs) -> PackedGraphs:
         """Nodes that have heard their neighbors; predicates stay."""
         nodes, (there, back) = self.norm(graph.nodes), graph.predicates.chunk(2, dim=-1)
         messages = torch.cat(

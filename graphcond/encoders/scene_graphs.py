@@ -1,4 +1,4 @@
-"""A padded batch of scenes as one graph in several pieces, the input of graph networks."""
+"""A padded batch of graphs as one graph in several pieces, the input of graph networks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from graphcond.context import SceneFeatures
 
 
 @dataclass(frozen=True)
-class PackedScenes:
-    """All nodes and triples of a batch without padding; pieces of different scenes are not connected.
+class PackedGraphs:
+    """All nodes and triples of a batch without padding; pieces of different graphs are not connected.
 
     Args:
-        nodes: vectors of the nodes of all scenes, scene after scene.
+        nodes: vectors of the nodes of all graphs, graph after graph.
         predicates: vectors of the triples.
         subjects: row in ``nodes`` of each triple's subject.
         objects: row in ``nodes`` of each triple's object.
         present: the positions of the nodes in the batch.
+        types: number of each triple's relation; None for scenes, whose relations are words.
     """
 
     nodes: Float[Tensor, "p d"]
@@ -29,8 +30,9 @@ class PackedScenes:
     subjects: Int64[Tensor, " e"]
     objects: Int64[Tensor, " e"]
     present: Bool[Tensor, "b n"]
+    types: Int64[Tensor, " e"] | None = None
 
-    def having(self, nodes: Float[Tensor, "p w"], predicates: Float[Tensor, "e w_e"]) -> PackedScenes:
+    def having(self, nodes: Float[Tensor, "p w"], predicates: Float[Tensor, "e w_e"]) -> PackedGraphs:
         """The same graph with other vectors."""
         return replace(self, nodes=nodes, predicates=predicates)
 
@@ -40,19 +42,48 @@ class PackedScenes:
         return padded.masked_scatter(self.present[..., None], self.nodes)
 
 
-def pack(context: SceneFeatures) -> PackedScenes:
+def pack(context: SceneFeatures) -> PackedGraphs:
     """``context`` without padding, its word embeddings as vectors."""
     present, related = context.present, context.related
     place = torch.cumsum(present.reshape(-1), 0).reshape(present.shape) - 1
     scene = torch.arange(len(present), device=present.device)[:, None].expand(related.shape)[related]
     ends = context.triples[related]
-    return PackedScenes(
+    return PackedGraphs(
         nodes=context.nodes[present],
         predicates=context.predicates[related],
         subjects=place[scene, ends[:, 0]],
         objects=place[scene, ends[:, 1]],
         present=present,
     )
+
+
+def either_way(graph: PackedGraphs) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " m"]]:
+    """Sources and targets of edges from each subject to its object, then of edges back."""
+    return torch.cat([graph.subjects, graph.objects]), torch.cat([graph.objects, graph.subjects])
+
+
+def with_predicate_nodes(
+    graph: PackedGraphs,
+) -> tuple[Float[Tensor, "q w"], Int64[Tensor, " m"], Int64[Tensor, " m"]]:
+    """Nodes, sources and targets of a graph whose every triple is two nodes more.
+
+    One is on the way from the subject to the object, one on the way back, each with its own reading of the
+    predicate, so that edges without features carry predicates. See `predicates_again` for the way back.
+    """
+    there, back = graph.predicates.chunk(2, dim=-1)
+    nodes, count = torch.cat([graph.nodes, there, back]), len(graph.subjects)
+    there_at = len(graph.nodes) + torch.arange(count, device=graph.subjects.device)
+    back_at = there_at + count
+    sources = torch.cat([graph.subjects, there_at, graph.objects, back_at])
+    targets = torch.cat([there_at, graph.objects, back_at, graph.subjects])
+    return nodes, sources, targets
+
+
+def predicates_again(graph: PackedGraphs, nodes: Float[Tensor, "q w"]) -> PackedGraphs:
+    """``graph`` with new vectors for the nodes of `with_predicate_nodes`."""
+    count = len(graph.subjects)
+    objects, there, back = nodes.split([len(graph.nodes), count, count])
+    return graph.having(objects, torch.cat([there, back], dim=-1))
 
 
 def picked(values: Float[Tensor, "p w"], rows: Int64[Tensor, " m"]) -> Float[Tensor, "m w"]:
@@ -84,7 +115,7 @@ def averaged(
 
 
 def proposed(
-    graph: PackedScenes, propose: nn.Module, sizes: Sequence[int]
+    graph: PackedGraphs, propose: nn.Module, sizes: Sequence[int]
 ) -> tuple[Float[Tensor, "p w"], Float[Tensor, "e w_e"]]:
     """The mean of what triples propose to each node, and what they propose for their predicates.
 

@@ -16,7 +16,7 @@ from graphcond.encoders.alignment import node_words, predicate_words
 from graphcond.encoders.base import Encoder
 from graphcond.encoders.config import SentenceGraphConfig
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, pack, proposed
+from graphcond.encoders.scene_graphs import PackedGraphs, pack, proposed
 from graphcond.signals import Alignment, GraphTokens, TextTokens
 
 DEFAULT = SentenceGraphConfig.model_construct()
@@ -39,7 +39,7 @@ class TripleConv(GraphLayer):
         self.net1 = _mlp(3 * width, hidden, sum(self.sizes))
         self.net2 = _mlp(hidden, hidden, width)
 
-    def forward(self, graph: PackedScenes) -> PackedScenes:
+    def forward(self, graph: PackedGraphs) -> PackedGraphs:
         """The graph with new vectors; nodes in no triple all get the same."""
         pooled, predicates = proposed(graph, self.net1, self.sizes)
         return graph.having(self.net2(pooled.to(predicates.dtype)), predicates)

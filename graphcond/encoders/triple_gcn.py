@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from graphcond.encoders.graph_network import GraphLayer
-from graphcond.encoders.scene_graphs import PackedScenes, proposed
+from graphcond.encoders.scene_graphs import PackedGraphs, proposed
 
 
 class TripleConvolution(GraphLayer):
@@ -29,7 +29,7 @@ class TripleConvolution(GraphLayer):
         )
         self.combine = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, width))
 
-    def forward(self, graph: PackedScenes) -> PackedScenes:
+    def forward(self, graph: PackedGraphs) -> PackedGraphs:
         """Nodes and predicates with what their triples say added to them."""
         normed = graph.having(self.node_norm(graph.nodes), self.predicate_norm(graph.predicates))
         pooled, change = proposed(normed, self.propose, self.sizes)

@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from typing import Any
 
-from graphcond.errors import InputError
+from graphcond.errors import InputError, first_line
 
 
 def why_missing(module: str) -> str | None:
@@ -18,7 +18,7 @@ def why_missing(module: str) -> str | None:
     try:
         import_module(module)
     except Exception as error:
-        return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+        return first_line(error)
     return None
 
 

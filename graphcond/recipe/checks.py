@@ -41,7 +41,7 @@ def check_context(place: str, sampler: Any, encoder: Any) -> None:
         ValueError: it does not.
     """
     makes, reads = READERS[sampler.makes], encoder.reads
-    if makes is not reads:
+    if not issubclass(makes, reads):
         raise ValueError(
             f"{place}: the encoder '{encoder.kind}' reads {reads.__name__}, "
             f"but the sampler '{sampler.kind}' leads to {makes.__name__}; choose a pair that fits"
@@ -170,6 +170,11 @@ def check_features(features: Any, conditions: Iterable[Any]) -> None:
         ValueError: they do not.
     """
     for number, condition in enumerate(conditions):
+        if condition.encoder.target_text_read() and "texts" not in features.columns:
+            raise ValueError(
+                f"conditions.{number}.encoder.target_text: features of kind '{features.kind}' embed no "
+                "texts; leave it out, or use other features"
+            )
         missing = condition.sampler.requires() - features.columns
         if missing:
             served = [

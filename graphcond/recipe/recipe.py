@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from graphcond.adapters import InjectorConfig, InjectorFields, LoraConfig
 from graphcond.bases import BASES, BaseConfig
 from graphcond.bases.config import check_training
 from graphcond.config import Config
-from graphcond.encoders import EncoderConfig
+from graphcond.encoders import EncoderConfig, EncoderFields
 from graphcond.errors import InputError, Notice
 from graphcond.io.files import atomic_file
 from graphcond.recipe.checks import (
+    READERS,
     check_base,
     check_condition,
     check_data,
@@ -69,6 +70,14 @@ class ConditionConfig(Config):
     """The null, in place of a missing graph: nothing at all, or zero tokens as in the InstructG2I release."""
     own_loss: OwnLossConfig | None = None
     """A loss of the encoder's own beside the denoising loss."""
+
+    @field_validator("encoder")
+    @classmethod
+    def _read_what_the_sampler_leads_to(cls, encoder: EncoderFields, info: ValidationInfo) -> EncoderFields:
+        if "sampler" not in info.data:  # it is wrong itself
+            return encoder
+        context = READERS[info.data["sampler"].makes]
+        return encoder.reading(context) if issubclass(context, encoder.reads) else encoder
 
     @model_validator(mode="before")
     @classmethod

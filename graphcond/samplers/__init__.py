@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graphcond.samplers.config import SemanticPPRSamplerConfig as SemanticPPRSamplerConfig
     from graphcond.samplers.config import SemanticSamplerConfig as SemanticSamplerConfig
     from graphcond.samplers.edge_types import RelatingSampler as RelatingSampler
+    from graphcond.samplers.edge_types import structure_of as structure_of
     from graphcond.samplers.edge_types import with_edge_type_weights as with_edge_type_weights
     from graphcond.samplers.edge_types import with_relations as with_relations
     from graphcond.samplers.given import GivenSampler as GivenSampler

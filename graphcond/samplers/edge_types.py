@@ -1,4 +1,4 @@
-"""The types of edges: reweight edges by type, and look up the relation of each neighbor to its target."""
+"""Edges and their types: reweighted by type, and looked up between targets and neighbors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
-from graphcond.attributed_graph import AttributedGraph
+from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError, at, did_you_mean
 from graphcond.samplers.base import NeighborSampler
@@ -60,6 +60,33 @@ def with_edge_type_weights(graph: AttributedGraph, weights: Mapping[str, float])
     return replace(graph, weights=own if graph.weights is None else own * graph.weights)
 
 
+def structure_of(
+    graph: AttributedGraph, context: NeighborContext
+) -> tuple[Bool[np.ndarray, "b n n"], Int64[np.ndarray, "b n n"] | None]:
+    """The edges among the nodes of each row: the one that neighbors were chosen for, then the neighbors.
+
+    Args:
+        graph: the graph that ``context`` was sampled from.
+        context: from any sampler.
+
+    Returns:
+        Where an edge leads from one to another, and 1 + its type, 0 where there is none; the latter is None
+        if the graph has no edge types.
+    """
+    nodes = np.concatenate([context.around[:, None], context.neighbors], axis=1)
+    there = nodes != ABSENT
+    pairs = there[:, :, None] & there[:, None]
+    row, source, target = np.nonzero(pairs)
+    edges = np.full(pairs.shape, ABSENT, np.int64)
+    edges[pairs] = edges_between(graph, nodes[row, source], nodes[row, target])
+    linked = edges != ABSENT
+    if graph.edge_types is None:
+        return linked, None
+    relations = np.zeros(pairs.shape, np.int64)
+    relations[linked] = 1 + graph.edge_types[edges[linked]].astype(np.int64)
+    return linked, relations
+
+
 def with_relations(graph: AttributedGraph, context: NeighborContext) -> NeighborContext:
     """``context`` with the relation of every neighbor, in the terms of ``graph.relation_names``.
 
@@ -107,7 +134,18 @@ def _types(
     rows: Int64[np.ndarray, " m"],
     columns: Int64[np.ndarray, " m"],
 ) -> Int64[np.ndarray, " m"]:
-    """1 + the type of the edge from each of ``rows`` to its column; 0 where there is no edge.
+    """1 + the type of the edge from each of ``rows`` to its column; 0 where there is no edge."""
+    edges = edges_between(graph, rows, columns)
+    found = edges != ABSENT
+    relations = np.zeros(len(rows), np.int64)
+    relations[found] = 1 + types[edges[found]].astype(np.int64)
+    return relations
+
+
+def edges_between(
+    graph: AttributedGraph, rows: Int64[np.ndarray, " m"], columns: Int64[np.ndarray, " m"]
+) -> Int64[np.ndarray, " m"]:
+    """The number of the edge from each of ``rows`` to its column; `ABSENT` where there is none.
 
     The neighbors of a node are sorted, so this is a binary search, done for all rows at once: a loop over
     single searches would spend its time in Python.
@@ -121,6 +159,6 @@ def _types(
         high[left] = np.where(below, high[left], middle)
     inside = np.flatnonzero(low < end)
     found = inside[graph.indices[low[inside]] == columns[inside]]
-    relations = np.zeros(len(rows), np.int64)
-    relations[found] = 1 + types[low[found]].astype(np.int64)
-    return relations
+    edges = np.full(len(rows), ABSENT, np.int64)
+    edges[found] = low[found]
+    return edges

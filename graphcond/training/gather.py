@@ -127,6 +127,8 @@ class Gatherer:
             if condition.encoder.relations_read():
                 neighbors = cast("NeighborContext", contexts[condition.name])
                 further += [condition.encoder.relations_read(), neighbors.relations]
+            if condition.encoder.structure_read():
+                further += [self.sources[condition.name].identity(), condition.encoder.target_text_read()]
         if isinstance(self.recipe.features, FileFeatures):  # the others are named by what they embed
             further.append(file_digest(self.recipe.features.path))
         identity = fingerprint(targets, digests, texts, *chosen, *further)

@@ -16,7 +16,7 @@ from graphcond.data.contexts import GraphContexts, shuffled
 from graphcond.errors import InputError
 from graphcond.graphs import build_graph
 from graphcond.io.fingerprint import fingerprint
-from graphcond.samplers import KHopSampler
+from graphcond.samplers import HopMeanSampler, KHopSampler
 
 NODES = 8
 
@@ -114,3 +114,69 @@ def test_shuffled_gives_everyone_anothers_neighbors(count: int, width: int, seed
 def test_one_target_alone_has_nobody_to_swap_with() -> None:
     context = NeighborContext(np.array([0]), np.array([[1, 2]]), np.ones((1, 2), np.float32))
     assert not shuffled(context, 0).present.any()
+
+
+TYPED = [(0, 1, "a"), (1, 2, "b"), (0, 3, "b"), (4, 5, "a"), (5, 6, "a")]
+"""0 to 3 around node 0, 4 to 6 around node 4."""
+
+
+def structured(*, directed: bool = False, typed: bool = True, **asked: bool) -> GraphContexts:
+    nodes = NodeTable([f"n{i}" for i in range(NODES)], [""] * NODES, [f"{i}.png" for i in range(NODES)])
+    sources, targets, types = zip(*TYPED, strict=True)
+    edges = EdgeList(np.array(sources), np.array(targets), types=types if typed else None)
+    graph = build_graph(nodes, edges, directed=directed)
+    own = np.arange(NODES * 3, dtype=np.float32).reshape(NODES, 3)
+    sampler = KHopSampler(graph, neighbors=4, hops=2)
+    return GraphContexts(graph, sampler, NodeEmbeddings(pictures=own, texts=-own), **asked)
+
+
+def test_the_structure_is_given_where_it_is_asked_for() -> None:
+    contexts = structured(structure=True)
+    features = contexts.features(contexts.sample(np.array([0, 7])))
+    assert features.target is None
+    known = features.structure
+    assert known is not None
+    assert known.linked[0].nonzero().tolist() == [[0, 1], [0, 2], [1, 0], [1, 3], [2, 0], [3, 1]]
+    assert known.relations is not None
+    names = [features.relation_names[known.relations[0, a, b] - 1] for a, b in ((0, 1), (0, 2), (1, 3))]
+    assert names == ["a", "b", "b"]
+    assert known.hops.tolist() == [[1, 1, 2, 0], [0, 0, 0, 0]]
+    assert known.scores[0].tolist() == [1, 1, 0.5, 0]
+    assert not known.linked[1].any()
+    assert structured().features(contexts.sample(np.array([0]))).structure is None
+
+
+def test_edges_have_a_direction_in_a_directed_graph_and_no_relation_without_types() -> None:
+    contexts = structured(structure=True, directed=True, typed=False)
+    known = contexts.features(contexts.sample(np.array([0]))).structure
+    assert known is not None
+    assert known.linked[0].nonzero().tolist() == [[0, 1], [0, 2], [1, 3]]
+    assert known.relations is None
+
+
+def test_the_control_has_the_structure_of_another_target_and_its_own_text() -> None:
+    contexts = structured(structure=True, target_text=True)
+    targets = np.array([0, 4])
+    own, wrong = contexts.sample(targets), contexts.shuffled(contexts.sample(targets), 0)
+    right, other = contexts.features(own), contexts.features(wrong)
+    assert right.structure is not None
+    assert other.structure is not None
+    assert torch.equal(right.structure.linked, other.structure.linked.flip(0))
+    assert other.target is not None
+    assert other.target.tolist() == [[0, -1, -2], [-12, -13, -14]]
+    again = contexts.features(NeighborContext.join([wrong.take(np.array([0])), wrong.take(np.array([1]))]))
+    assert again.structure is not None
+    assert torch.equal(again.structure.linked, other.structure.linked)
+
+
+def test_texts_that_are_not_embedded_cannot_be_read() -> None:
+    contexts = structured()
+    for other in ({"texts": None}, {"extra": np.zeros((NODES, 5), np.float32)}):
+        with pytest.raises(InputError, match=r"encoder\.target_text: the features embed no texts"):
+            replace(contexts, embeddings=replace(contexts.embeddings, **other), target_text=True)
+
+
+def test_means_have_no_structure() -> None:
+    contexts = structured(structure=True)
+    means = replace(contexts, sampler=HopMeanSampler(contexts.graph, neighbors=4, hops=2))
+    assert means.features(means.sample(np.array([0]))).structure is None

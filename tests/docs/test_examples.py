@@ -77,6 +77,17 @@ def test_your_own_encoder(reader: Path) -> None:
     assert (reader / "pooled.png").is_file()
 
 
+@pytest.mark.parametrize("module", [[], ["--module", "torch_geometric.nn.TransformerConv"]])
+def test_pyg_encoder(
+    module: list[str], reader: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_geometric", reason="needs graphcond[pyg]")
+    monkeypatch.syspath_prepend(ROOT / "examples")  # as `python examples/pyg_encoder.py` does
+    run("pyg_encoder", *module, "--steps", "2", *QUICK)
+    name = "TransformerConv" if module else "GatedSum"
+    assert f"{name}: graph gap" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_an_example_says_how_to_run_it_and_is_tested(file: Path) -> None:
     told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""

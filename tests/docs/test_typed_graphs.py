@@ -1,4 +1,4 @@
-"""The page on typed graphs: its Python runs, and its YAML is a sampler's."""
+"""The page on typed graphs: its Python runs, and its YAML is a sampler's and an encoder's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from graphcond.encoders import PygConfig
 from graphcond.graphs import open_graph
 from graphcond.recipe import load_recipe
 from graphcond.samplers import PPRSamplerConfig
@@ -16,8 +17,10 @@ PAGE = ROOT / "docs/typed-graphs.md"
 
 
 def test_the_python_runs(reader: Path) -> None:
-    (block,) = blocks(PAGE, "python")
+    block, structure = blocks(PAGE, "python")
     namespace: dict[str, Any] = {"__name__": "page"}
+    exec(structure.compiled(), namespace)
+    assert namespace["features"].structure.hops.tolist() == [[1, 2]]
     exec(block.compiled(), namespace)
     told = namespace["context"].relations
     assert told.any()
@@ -25,10 +28,11 @@ def test_the_python_runs(reader: Path) -> None:
     assert (told == 1 + names.index("same_series")).sum(axis=1).max() <= 2
 
 
-def test_the_yaml_is_a_sampler() -> None:
-    (block,) = blocks(PAGE, "yaml")
-    config = PPRSamplerConfig.model_validate(yaml.safe_load(block.text)["sampler"])
+def test_the_yaml_is_a_sampler_and_an_encoder() -> None:
+    sampler, encoder = (yaml.safe_load(block.text) for block in blocks(PAGE, "yaml"))
+    config = PPRSamplerConfig.model_validate(sampler["sampler"])
     assert config.quotas.relations == {"same_year": 1, "same_museum": 0}
+    assert PygConfig.model_validate(encoder["encoder"]).network(24).width == 128
 
 
 def test_the_recipe_names_relations_of_the_demo(reader: Path) -> None:

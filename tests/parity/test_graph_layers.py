@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphcond.encoders.gat import GatLayer
 from graphcond.encoders.sage import SageLayer
-from graphcond.encoders.scene_graphs import PackedScenes
+from graphcond.encoders.scene_graphs import PackedGraphs
 from graphcond.encoders.triple_gcn import TripleConvolution
 
 WIDTH, NODES = 8, 5
@@ -16,10 +16,10 @@ TRIPLES = [(0, 1), (0, 1), (2, 2), (1, 0), (3, 1)]
 """Two between the same ends, a loop, one back; node 4 is in none."""
 
 
-def graph(parts: int) -> PackedScenes:
+def graph(parts: int) -> PackedGraphs:
     torch.manual_seed(0)
     ends = torch.tensor(TRIPLES)
-    return PackedScenes(
+    return PackedGraphs(
         nodes=torch.randn(NODES, WIDTH),
         predicates=torch.randn(len(TRIPLES), parts * WIDTH),
         subjects=ends[:, 0],
@@ -28,7 +28,7 @@ def graph(parts: int) -> PackedScenes:
     )
 
 
-def incoming(packed: PackedScenes, node: int) -> list[tuple[int, Tensor]]:
+def incoming(packed: PackedGraphs, node: int) -> list[tuple[int, Tensor]]:
     """Who speaks to a node, with the predicate as read in that direction."""
     there, back = packed.predicates.chunk(2, -1)
     forward = [(a, there[n]) for n, (a, b) in enumerate(TRIPLES) if b == node]

@@ -287,3 +287,48 @@ def test_groups_of_parameters_are_named_with_a_dot() -> None:
     assert bare.learning_rates == {"scene.gates": 0.5}
     with pytest.raises(InputError, match=r"no 'scene.gate'; known are scene, lora, scene.gates, scene.new"):
         load_recipe("sgcond-vi", overrides=["training.learning_rates.scene.gate=0.5"])
+
+
+GAT_OVER_NEIGHBORS = ["conditions.neighbors.encoder.kind=gat"]
+
+
+def test_a_graph_network_reads_what_the_sampler_leads_to() -> None:
+    neighbors = load_recipe("instructg2i", base="tiny", overrides=GAT_OVER_NEIGHBORS).conditions[0].encoder
+    scenes = load_recipe("sgcond-vi", base="tiny").conditions[0].encoder
+    assert (neighbors.structure_read(), scenes.structure_read()) == (True, False)
+    assert not neighbors.has("predicted_boxes")
+    assert scenes.has("predicted_boxes")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "problem"),
+    [
+        ("instructg2i", {"predict_boxes": True}, "predict_boxes: neighbors have no places"),
+        (
+            "instructg2i",
+            {"over": "scenes"},
+            "over: expected neighbors, which the sampler leads to, got scenes",
+        ),
+        ("sgcond-vi", {"relations": True}, "relations: is for neighbors"),
+        ("sgcond-vi", {"target_text": True}, "target_text: is for neighbors"),
+    ],
+)
+def test_a_setting_of_a_graph_network_is_for_neighbors_or_for_scenes(
+    recipe: str, settings: dict[str, Any], problem: str
+) -> None:
+    name = load_recipe(recipe, base="tiny").conditions[0].name
+    overrides = [(f"conditions.{name}.encoder", {"kind": "gat", **settings})]
+    with pytest.raises(InputError, match=rf"conditions\.0\.encoder.*{problem}"):
+        load_recipe(recipe, base="tiny", overrides=overrides)
+
+
+def test_the_targets_text_needs_features_that_embed_texts(tmp_path: Path) -> None:
+    overrides: list[Any] = [
+        ("conditions.neighbors.encoder", {"kind": "gat", "target_text": True}),
+        ("conditions.neighbors.sampler", {"kind": "ppr"}),
+        ("features", {"kind": "clip_vision", "model": "openai/clip-vit-large-patch14"}),
+    ]
+    with pytest.raises(
+        InputError, match=r"encoder\.target_text: features of kind 'clip_vision' embed no texts"
+    ):
+        load_recipe("instructg2i", overrides=overrides)
