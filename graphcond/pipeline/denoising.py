@@ -197,15 +197,54 @@ def _rows(tensor: Tensor, rows: int) -> Tensor:
     return tensor.repeat_interleave(rows // len(tensor), dim=0)
 
 
+@dataclass(frozen=True)
+class Canvas:
+    """The latents that a call starts from.
+
+    Args:
+        noise: standard normal.
+        clean: those of the picture to draw from.
+        given: that picture.
+    """
+
+    noise: Latents
+    clean: Latents | None
+    given: GivenPicture | None
+
+    @classmethod
+    def of(
+        cls,
+        base: Base,
+        given: GivenPicture | None,
+        sides: tuple[int | None, int | None],
+        *,
+        rows: int,
+        copies: int,
+        generator: Generators,
+        latents: Tensor | None,
+    ) -> Canvas:
+        """The canvas for ``rows`` pictures, ``copies`` of each prompt.
+
+        Raises:
+            InputError: as `picture_latents` and `drawn_noise`.
+        """
+        if given is None:
+            return cls(drawn_noise(base, rows, sides, generator, latents), None, None)
+        clean = picture_latents(base, given.pixels, rows, copies, generator)
+        height, width = given.pixels.shape[2:]
+        return cls(drawn_noise(base, rows, (height, width), generator, latents), clean, given)
+
+
 class Steps:
     """The steps of one call: a copy of a scheduler, since a scheduler keeps state, and its timesteps.
+
+    The first steps are left out for a picture whose strength is below 1.
 
     Args:
         base: the base.
         scheduler: the one to copy.
         count: of steps.
-        size: height and width of the latents.
-        strength: share of the steps that are made, for a picture; the first ones are left out.
+        canvas: the latents that they start from.
         eta: of DDIM; other schedulers do not read it.
         generator: of schedulers that draw noise.
         own: ``timesteps`` or ``sigmas`` in place of the scheduler's.
@@ -219,14 +258,16 @@ class Steps:
         base: Base,
         scheduler: SchedulerMixin,
         count: int,
-        size: tuple[int, int],
+        canvas: Canvas,
         *,
-        strength: float | None = None,
         eta: float = 0.0,
         generator: Generators = None,
         **own: Any,
     ) -> None:
         self.scheduler: Any = deepcopy(scheduler)
+        self._canvas = canvas
+        size = canvas.noise.shape[2], canvas.noise.shape[3]
+        strength = None if canvas.given is None else canvas.given.strength
         count = base.process.set_timesteps(self.scheduler, count, device=base.device, size=size, **own)
         made = count if strength is None else int(count * strength)
         if made < 1:
@@ -241,8 +282,9 @@ class Steps:
         options = {"eta": eta, "generator": generator}
         self._options = {name: value for name, value in options.items() if name in takes}
 
-    def start(self, noise: Latents, clean: Latents | None, given: GivenPicture | None) -> Latents:
+    def start(self) -> Latents:
         """The latents before the first step."""
+        noise, clean, given = self._canvas.noise, self._canvas.clean, self._canvas.given
         if given is None or clean is None or given.from_noise:
             return noise * getattr(self.scheduler, "init_noise_sigma", 1.0)  # flow matching starts at 1
         return self.noised(clean, noise, self.timesteps[0])
@@ -287,9 +329,12 @@ class Steps:
             ) from error
         return after
 
-    def kept(self, latents: Latents, number: int, clean: Latents, noise: Latents, redrawn: Tensor) -> Latents:
+    def kept(self, latents: Latents, number: int) -> Latents:
         """Latents after step ``number``, with the noisy picture where nothing is redrawn."""
+        clean, given = self._canvas.clean, self._canvas.given
+        if clean is None or given is None or given.redrawn is None:
+            return latents
         if number + 1 < len(self.timesteps):
-            clean = self.noised(clean, noise, self.timesteps[number + 1])
-        redrawn = redrawn.to(latents)
+            clean = self.noised(clean, self._canvas.noise, self.timesteps[number + 1])
+        redrawn = given.redrawn.to(latents)
         return (1 - redrawn) * clean + redrawn * latents

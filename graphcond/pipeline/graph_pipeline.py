@@ -34,14 +34,7 @@ from graphcond.guidance import BranchCaller
 from graphcond.io.pictures import from_pixels
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import Generators, check_choice, check_count, check_steps, texts_of
-from graphcond.pipeline.denoising import (
-    GivenPicture,
-    Latents,
-    Steps,
-    drawn_noise,
-    picture_latents,
-    read_given,
-)
+from graphcond.pipeline.denoising import Canvas, Latents, Steps, read_given
 from graphcond.pipeline.graphs import (
     SCENE,
     GraphReader,
@@ -334,15 +327,17 @@ class GraphPipeline(ModelPipeline):
         one_each = not isinstance(prompt, str)
         graphs = reader.guided(given, text, empty, joint=joint, copies=copies, one_each=one_each)
         guided = scales.over(self.model, graphs, batched=batched)
-        picture = read_given(base, image, mask_image, strength, (height, width))
-        if picture is not None:
-            height, width = picture.pixels.shape[2:]
-        rows = len(text.ids)
-        clean = None if picture is None else picture_latents(base, picture.pixels, rows, copies, generator)
-        noise = drawn_noise(base, rows, (height, width), generator, latents)
+        canvas = Canvas.of(
+            base,
+            read_given(base, image, mask_image, strength, (height, width)),
+            (height, width),
+            rows=len(text.ids),
+            copies=copies,
+            generator=generator,
+            latents=latents,
+        )
         run = Steps(
-            *(base, self.scheduler, steps, (noise.shape[2], noise.shape[3])),
-            strength=None if picture is None else picture.strength,
+            *(base, self.scheduler, steps, canvas),
             eta=as_number(eta, "eta"),
             generator=generator,
             timesteps=timesteps,
@@ -353,7 +348,7 @@ class GraphPipeline(ModelPipeline):
         self._guidance_scale = getattr(guider, "guidance_scale", guided.graphs.text)
         self._clip_skip = clip_skip
         after = partial(self._after, caller, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        final = self._denoise(run, noise, clean, picture, guided, caller, after, on_step)
+        final = self._denoise(run, guided, caller, after, on_step)
         pictures = final if output_type == "latent" else self._pictures(final, output_type)
         self.maybe_free_model_hooks()
         return PipelineOutput(images=pictures) if return_dict else (pictures,)
@@ -410,15 +405,12 @@ class GraphPipeline(ModelPipeline):
     def _denoise(
         self,
         run: Steps,
-        noise: Latents,
-        clean: Latents | None,
-        picture: GivenPicture | None,
         guided: Guided,
         caller: BranchCaller,
         after: Callable[[int, Tensor, Latents], Latents],
         on_step: Progress | None,
     ) -> Latents:
-        latents, count = run.start(noise, clean, picture), len(run.timesteps)
+        latents, count = run.start(), len(run.timesteps)
         self._interrupt, self._num_timesteps = False, count
         bar = nullcontext() if on_step is not None else self.progress_bar(total=count)
         with bar as shown:
@@ -427,9 +419,7 @@ class GraphPipeline(ModelPipeline):
                     break
                 call = partial(caller, run.scaled(latents, timestep), timestep)
                 latents = run.step(guided.predict(number, count, timestep, call), timestep, latents)
-                if clean is not None and picture is not None and picture.redrawn is not None:
-                    latents = run.kept(latents, number, clean, noise, picture.redrawn)
-                latents = after(number, timestep, latents)
+                latents = after(number, timestep, run.kept(latents, number))
                 if shown is not None:
                     shown.update()
                 elif on_step is not None:
