@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
 
+OnBase = Annotated[str, typer.Option("--base", help="The base to compare on: tiny.")]
+Only = Annotated[str | None, typer.Option(help="Rows to compare, with commas between; all unless given.")]
+Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of worlds, training, noise and choices.")]
+
 
 @app.command()
 def samplers(
-    base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
+    base: OnBase = "tiny",
     model: Annotated[
         Path | None,
         typer.Option(help="A model that draws; one is trained on the art world unless given."),
@@ -36,9 +40,7 @@ def samplers(
         "outputs/bench/samplers"
     ),
     limit: Annotated[int, typer.Option(min=20, help="Held-out targets at each level.")] = 120,
-    seed: Annotated[
-        int, typer.Option(min=0, max=MAX_SEED - 1, help="Of worlds, training, noise and choices.")
-    ] = 0,
+    seed: Seed = 0,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -69,16 +71,14 @@ def samplers(
 
 @app.command()
 def scenes(
-    base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
+    base: OnBase = "tiny",
     out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their pictures.")] = Path(
         "outputs/bench/scenes"
     ),
     limit: Annotated[int, typer.Option(min=4, help="Held-out graphs, at most.")] = 120,
     pairs: Annotated[int, typer.Option(min=2, help="Pairs of the swap test.")] = 100,
-    only: Annotated[
-        str | None, typer.Option(help="Experiments to compare, with commas between; all unless given.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of world, training and noise.")] = 0,
+    only: Only = None,
+    seed: Seed = 0,
     seeds: Annotated[
         str | None,
         typer.Option(metavar="N,N", help="Train each with these seeds, to compare rows over all of them."),
@@ -125,16 +125,14 @@ def scenes(
 
 @app.command()
 def injectors(
-    base: Annotated[str, typer.Option(help="The base to compare on: tiny.")] = "tiny",
+    base: OnBase = "tiny",
     out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their pictures.")] = Path(
         "outputs/bench/injectors"
     ),
     limit: Annotated[int, typer.Option(min=20, help="Held-out targets.")] = 120,
     steps: Annotated[int, typer.Option(min=1, help="Of every training, each of 16.")] = 150,
-    only: Annotated[
-        str | None, typer.Option(help="Rows to compare, with commas between; all unless given.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of world, training and noise.")] = 0,
+    only: Only = None,
+    seed: Seed = 0,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:

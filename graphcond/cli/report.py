@@ -11,6 +11,9 @@ import typer
 from graphcond.cli.options import AsJson
 from graphcond.io.terminal import console, say
 
+MOST_COLUMNS = 10_000
+"""More characters than a line of the list of runs has."""
+
 
 def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, as `train` writes them.")],
@@ -71,6 +74,9 @@ def runs_command(
     if as_json:
         say(json.dumps(listing(found, folder).to_json()))
     elif found:
-        console().print(listing(found, folder).to_rich())
+        table, shown = listing(found, folder).to_rich(), console()
+        wide = shown.options.update(width=MOST_COLUMNS)
+        shown.width = max(shown.width, shown.measure(table, options=wide).maximum)  # no path is folded
+        shown.print(table)
     else:
         say(f"no runs under {folder}")

@@ -70,3 +70,10 @@ def test_runs_are_listed_with_their_state(tmp_path: Path) -> None:
     assert rows["a/done"]["gap %"] == pytest.approx(25)
     assert (rows["b"]["state"], rows["b"]["steps"], rows["b"]["gap %"]) == ("stopped", "5/20", None)
     assert "bold" in call("runs", tmp_path)
+
+
+def test_a_long_path_stays_whole(tmp_path: Path) -> None:
+    path = Path("a-comparison-of-several-injectors") / "gated_self_attention-by-coverage" / "seed-1"
+    write_run(tmp_path / path, [train_line(20)])
+    (line,) = [line for line in call("runs", tmp_path).splitlines() if "seed-1" in line]
+    assert line.split()[0] == str(path)
