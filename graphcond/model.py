@@ -315,6 +315,7 @@ class GraphModel:
         """
         check_apart(self.parts, Path(folder))
         check_replaceable(Path(folder), MANIFEST)
+        composition = composition_of(self) if self._recipe is None else None
         with atomic_folder(Path(folder)) as new:
             for name, condition in self.conditions.items():
                 save_weights(condition.encoder, new / "conditions" / name / "encoder.safetensors")
@@ -332,13 +333,12 @@ class GraphModel:
                 "versions": {name: version(name) for name in libraries},
                 KEY: recorded(self.base.weights_version(), own_denoiser=self.trains_base),
             }
-            if self._recipe is None:
-                composition = composition_of(self).model_dump(mode="json")
-                manifest |= {"format": COMPOSED, COMPOSITION: composition}
+            if composition is not None:
+                manifest |= {"format": COMPOSED, COMPOSITION: composition.model_dump(mode="json")}
             else:
-                copy_parts(self.parts, type(self._recipe.base), new, progress)
-                values = named_in(self._recipe.model_dump(mode="json"), self.parts)
-                manifest |= {"format": FORMAT, "recipe": values}
+                copy_parts(self.parts, type(self.recipe.base), new, progress)
+                recipe = named_in(self.recipe.model_dump(mode="json"), self.parts)
+                manifest |= {"format": FORMAT, "recipe": recipe}
             write_json(new / MANIFEST, manifest)
             write_index(new)
             self.write_card(new)

@@ -12,7 +12,7 @@ from functools import reduce
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 KEY = "composition"
 """The key of the composition in the manifest, where other models have their recipe."""
+
+
+PartName: TypeAlias = Annotated[str, Field(pattern=r"^[^/\\.]+$")]
+"""A part's name is that of its folder, and is written with a dot before what belongs to it."""
 
 
 class ClassConfig(ComponentConfig):
@@ -75,7 +79,7 @@ else:
 class SavedCondition(Config):
     """Encoder and injector under one name."""
 
-    name: str = Field(pattern=r"^[^/\\.]+$")
+    name: PartName
     encoder: SavedEncoder
     injector: SavedInjector
     without_graph: Null
@@ -95,7 +99,7 @@ class Composition(Config):
     features: FeaturesConfig | None
     """None for an extractor of the user's own."""
     conditions: tuple[SavedCondition, ...] = Field(min_length=1)
-    adapters: dict[str, SavedInjector]
+    adapters: dict[PartName, SavedInjector]
 
     def parts(self) -> dict[str, ComponentConfig]:
         """What was trained: ``<condition>.encoder``, ``<condition>.injector``, and adapters by their name."""
@@ -108,6 +112,9 @@ def composition_of(model: GraphModel) -> Composition:
     """What a model consists of. A part that cannot be made again gives a `Notice`.
 
     Folders are named by their full path, so that the model opens from wherever it is opened.
+
+    Raises:
+        InputError: a condition or an adapter has a name that no folder can have.
     """
     base = model.base.loaded_as
     values = {
@@ -125,7 +132,7 @@ def composition_of(model: GraphModel) -> Composition:
         ],
         "adapters": {name: saved_part(one, INJECTORS) for name, one in model.adapters.items()},
     }
-    composition = Composition.model_validate(named_in(values, {}))
+    composition = _composition(named_in(values, {}), "model")
     for name, part in composition.parts().items():
         if isinstance(part, ClassConfig) and part.arguments is None:
             warnings.warn(
@@ -148,6 +155,10 @@ def read_composition(folder: Path, *, base: Path | None, changes: Mapping[str, s
         values = on_base(values, base)
     if changes and isinstance(values, dict) and isinstance(values.get("base"), dict):
         values["base"] |= changes
+    return _composition(values, place)
+
+
+def _composition(values: Any, place: object) -> Composition:
     try:
         return Composition.model_validate(values)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from pydantic import TypeAdapter
 
 from graphcond.adapters import INJECTORS, Injector, LoraInjector, PromptTokenInjector
@@ -139,6 +140,8 @@ def test_parts_of_the_package_need_nothing_to_be_loaded_again(
     loaded.save_pretrained(tmp_path / "again")
     again = json.loads((tmp_path / "again/graphcond.json").read_text())["composition"]
     assert again == composition
+    by_diffusers = DiffusionPipeline.from_pretrained(tmp_path / "model", trust_remote_code=True)
+    assert torch.equal(drawn(by_diffusers, **graph), drawn(pipe, **graph))
 
 
 def test_a_base_of_the_package_is_named_and_not_where_it_is(tmp_path: Path) -> None:
@@ -277,6 +280,15 @@ def test_an_extractor_and_a_base_of_ones_own_are_given(sd_folder: Path, tmp_path
     own = Extractor()
     given = {"base": base_of(sd_folder), "parts": {"extractor": own}}
     assert GraphPipeline.from_pretrained(tmp_path / "model", **given).extractor is own
+
+
+def test_names_that_no_folder_can_have_are_refused(sd_folder: Path, tmp_path: Path) -> None:
+    base = base_of(sd_folder)
+    encoder = NeighborMean(feature_width=FEATURE_WIDTH, token_width=base.facts.token_width)
+    conditions = [Condition("../../neighbors", encoder, PromptTokenInjector())]
+    with pytest.raises(InputError, match=r"model: conditions.0.name"):
+        GraphModel(base, conditions, feature_width=FEATURE_WIDTH).save_pretrained(tmp_path / "model")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_several_conditions_have_parts_of_longer_names(sd_folder: Path, tmp_path: Path) -> None:
