@@ -12,7 +12,7 @@ from diffusers.guiders import BaseGuidance
 from torch import Tensor
 
 from graphcond.config import as_number
-from graphcond.errors import InputError
+from graphcond.errors import InputError, out_of_memory
 from graphcond.guidance import (
     Branch,
     Call,
@@ -99,6 +99,8 @@ class GivenGuidance:
         )
         if self.guider is None:
             model.base.facts.check_text_scale(sum_of_graphs.text, "guidance_scale")
+        elif self.guider.num_conditions > 1:
+            model.base.facts.check_text_scale(float(getattr(self.guider, "guidance_scale", 0)), "guider")
         return Guided(sum_of_graphs, deepcopy(self.guider))
 
 
@@ -116,7 +118,11 @@ class Guided:
     guider: BaseGuidance | None = None
 
     def predict(self, number: int, count: int, timestep: Tensor, call: Call) -> Prediction:
-        """The guided prediction of step ``number`` of ``count``."""
+        """The guided prediction of step ``number`` of ``count``.
+
+        Raises:
+            InputError: the guider fails.
+        """
         if self.guider is None:
             return self.graphs.predict(number / count, call)
         guidance = self.graphs.at(number / count)
@@ -132,7 +138,16 @@ class Guided:
         for one, prediction in zip(pair, predictions, strict=False):
             one.noise_pred = prediction
         with_text = next(one.noise_pred for one in pair if one.branch.text)
-        guided = self.guider(pair).pred
+        try:
+            guided = self.guider(pair).pred
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            if out_of_memory(error):
+                raise
+            raise InputError(
+                f"{type(self.guider).__name__} cannot combine the predictions ({error})",
+                place="guider",
+                remedy="give other settings, or another guider such as AdaptiveProjectedGuidance",
+            ) from error
         for branch, prediction in zip(graphs, predictions[len(pair) :], strict=True):
             guided = guided + branch.weight * (prediction - with_text)
         if guidance.rescale:

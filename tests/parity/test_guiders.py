@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,20 @@ def test_guiders_that_change_layers_are_refused_by_name(pipe: GraphPipeline, gui
 def test_wrong_guiders_are_sentences(pipe: GraphPipeline, options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         drawn(pipe, **options)
+
+
+def test_a_distilled_base_has_no_pair_for_a_guider(pipe: GraphPipeline) -> None:
+    pipe.model.base.facts = replace(pipe.model.base.facts, distilled=True)
+    with pytest.raises(InputError, match="guider: the scale 2 needs a prediction without text"):
+        drawn(pipe, guider=ClassifierFreeGuidance(2.0))
+    plain = drawn(pipe, guidance_scale=1.0)
+    assert torch.allclose(drawn(pipe, guider=ClassifierFreeGuidance(1.0)), plain, atol=1e-6)
+
+
+def test_a_guider_that_fails_is_named(pipe: GraphPipeline) -> None:
+    guider = AdaptiveProjectedGuidance(2.0, adaptive_projected_guidance_norm_dim=9)
+    with pytest.raises(InputError, match="guider: AdaptiveProjectedGuidance cannot combine the predictions"):
+        drawn(pipe, guider=guider)
 
 
 RULES = {
