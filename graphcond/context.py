@@ -201,7 +201,8 @@ class NeighborFeatures(Shown):
 
     ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
     they are called in the graph, from 1 on. ``structure`` and ``target``, the embedding of the target's own
-    text, are None unless an encoder asks for them.
+    text, are None unless an encoder asks for them. ``mask``, of any size with the picture's aspect ratio,
+    says how much, 0..1, the graph acts at each place, for an injector that reads masks; everywhere for None.
     """
 
     argument: ClassVar = "neighbors"
@@ -213,6 +214,7 @@ class NeighborFeatures(Shown):
     relation_names: tuple[str, ...] = ()
     structure: NeighborStructure | None = None
     target: Float[Tensor, "b d"] | None = None
+    mask: Float[Tensor, "b height width"] | None = None
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -225,6 +227,7 @@ class NeighborFeatures(Shown):
             relations=None if self.relations is None else self.relations.to(device),
             structure=None if self.structure is None else self.structure.to(device, dtype),
             target=None if self.target is None else self.target.to(device=device, dtype=dtype),
+            mask=None if self.mask is None else self.mask.to(device),
         )
 
     def select(self, rows: Tensor) -> NeighborFeatures:
@@ -236,6 +239,7 @@ class NeighborFeatures(Shown):
             relations=None if self.relations is None else self.relations[rows],
             structure=None if self.structure is None else self.structure.select(rows),
             target=None if self.target is None else self.target[rows],
+            mask=None if self.mask is None else self.mask[rows],
         )
 
     @property
@@ -277,6 +281,8 @@ class NeighborFeatures(Shown):
             if self.target.shape != (rows, width):
                 return f"the targets' own embeddings are {tuple(self.target.shape)}, not {(rows, width)}"
             parts["the embedding of target"] = (self.target[:, None], self.has_graph[:, None])
+        if self.mask is not None and (self.mask.ndim != 3 or len(self.mask) != len(self.present)):
+            return f"the masks are {tuple(self.mask.shape)}, not {len(self.present)} of a height and a width"
         return _not_finite(parts, "graph")
 
 

@@ -328,7 +328,7 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
 
 def release_null(features: NeighborFeatures) -> NeighborFeatures:
     """All-zero embeddings where neighbors are: the unconditional graph of joint guidance."""
-    return NeighborFeatures(torch.zeros_like(features.embeddings), features.present)
+    return NeighborFeatures(torch.zeros_like(features.embeddings), features.present, mask=features.mask)
 
 
 def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) -> Grounding:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from graphcond.adapters import IPAdapterInjector, LoraInjector, PromptTokenInjector
 from graphcond.condition import Condition
+from graphcond.context import NeighborFeatures
 from graphcond.encoders import NeighborMean
 from graphcond.errors import InputError
 from graphcond.guidance import stacked
-from tests.builders import small_base
+from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
+from tests.builders import FEATURE_WIDTH, small_base, small_model
 from tests.conformance.parts import fresh, inputs, run, signal, wake
+from tests.typecheck import unchecked
 
 
 @torch.no_grad()
@@ -105,3 +111,42 @@ def test_masks_that_do_not_fit(sd_folder: Path) -> None:
     )
     with pytest.raises(InputError, match="PromptTokenInjector reads no masks"):
         other.apply(given, replace(tokens, mask=torch.ones(2, height, width)))
+
+
+def model_with(sd_folder: Path, encoder: str, injector: str) -> GraphModel:
+    parts = {"name": "pictures", "sampler": {"kind": "ppr"}, "encoder": {"kind": encoder}}
+    return small_model(sd_folder, conditions=[parts | {"injector": {"kind": injector}}])
+
+
+@torch.no_grad()
+def test_each_graph_of_a_picture_keeps_to_its_mask(sd_folder: Path) -> None:
+    model = model_with(sd_folder, "image_prompts", "ip_adapter")
+    pipe = GraphPipeline(model)
+
+    def draw(*masks: float | None, **options: Any) -> np.ndarray:
+        graphs = []
+        for number, value in enumerate(masks):
+            mask = None if value is None else torch.full((1, 32, 32), value)
+            embeddings = torch.randn(1, 2, FEATURE_WIDTH, generator=torch.Generator().manual_seed(number))
+            graphs.append(NeighborFeatures(embeddings, torch.ones(1, 2, dtype=torch.bool), mask=mask))
+        generator = torch.Generator().manual_seed(0)
+        settings = {"num_inference_steps": 2, "output_type": "np", "height": 64, "width": 64, **options}
+        return pipe("a star", graphs, generator=generator, graph_guidance_scale=3.0, **settings).images
+
+    alone, both = draw(None), draw(None, None)
+    assert np.allclose(draw(1.0), alone, atol=1e-5)
+    assert not np.allclose(draw(0.0), alone, atol=1e-3)
+    assert np.allclose(draw(1.0, 0.0), alone, atol=1e-5)
+    assert not np.allclose(both, alone, atol=1e-3)
+    joint = {"guidance_mode": "joint"}
+    assert np.allclose(draw(1.0, **joint), draw(None, **joint), atol=1e-5)
+    assert not np.allclose(draw(0.0, **joint), draw(None, **joint), atol=1e-3)
+
+
+def test_masks_where_nothing_reads_them(sd_folder: Path) -> None:
+    pipe = GraphPipeline(model_with(sd_folder, "neighbor_mean", "prompt_tokens"))
+    shown = NeighborFeatures(torch.randn(1, 2, FEATURE_WIDTH), torch.ones(1, 2, dtype=torch.bool))
+    with pytest.raises(InputError, match="PromptTokenInjector reads no masks"):
+        pipe("a star", replace(shown, mask=torch.ones(1, 8, 8)), num_inference_steps=1)
+    with unchecked(), pytest.raises(InputError, match=r"the masks are \(2, 8, 8\), not 1 of a height"):
+        pipe("a star", replace(shown, mask=torch.ones(2, 8, 8)), num_inference_steps=1)
