@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from graphcond.bases.config import BaseFields
 from graphcond.config import ComponentConfig
@@ -42,6 +43,8 @@ class CardFacts:
     license: str | None = None
     preview: Path | None = None
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     def values(self) -> dict[str, Any]:
         """The facts for a manifest, without the preview."""
         return {"training": dict(self.training), "evaluation": self.evaluation, "license": self.license}
@@ -55,12 +58,13 @@ class CardFacts:
         """
         values, preview = manifest.get(KEY, {}), folder / PREVIEW
         try:
-            facts = cls(**values, preview=preview if preview.is_file() else None)
-        except TypeError as error:
+            facts = TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
             raise InputError(
-                f"the facts for the model card are damaged: {error}", place=folder, remedy=f"remove '{KEY}'"
+                f"the facts for the model card are damaged: {problem}", place=folder, remedy=f"remove '{KEY}'"
             ) from error
-        return facts
+        return replace(facts, preview=preview if preview.is_file() else None)
 
 
 def model_card(

@@ -78,7 +78,7 @@ def test_a_card_survives_loading_and_saving_again(sd_folder: Path, tmp_path: Pat
 def test_damaged_facts_are_a_sentence(sd_folder: Path, tmp_path: Path) -> None:
     small_model(sd_folder).save_pretrained(tmp_path / "model")
     manifest = read_json(tmp_path / "model/graphcond.json")
-    for damage in ({"licence": "mit"}, ["mit"]):
+    for damage in ({"licence": "mit"}, ["mit"], {"training": 5}, {"evaluation": {}}):
         write_json(tmp_path / "model/graphcond.json", manifest | {"card": damage})
         with pytest.raises(InputError, match="the facts for the model card are damaged"):
             GraphModel.from_pretrained(tmp_path / "model")
