@@ -236,7 +236,7 @@ def write_flux2(
     vae: dict[str, Any] = {"latent_channels": 32}
     sizes = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24}
     if tiny:
-        text = {"vocab_size": len(tokenizer), **_layers(width, 32, 28, heads), "num_key_value_heads": 1}
+        text = {"vocab_size": len(tokenizer), **_layers(width, 32, 36, heads), "num_key_value_heads": 1}
         text |= {"initializer_range": 0.2}
         vae = {"latent_channels": 4, "block_out_channels": (8, 8, 16, 16), "layers_per_block": 1}
         vae |= {"norm_num_groups": 4, "sample_size": 64}

@@ -23,7 +23,7 @@ from graphcond.bases.base_files import INDEX, explained, read_config
 from graphcond.bases.chat_prompts import ChatPrompts
 from graphcond.bases.config import DType, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
-from graphcond.bases.flux2_config import LAYERS, Flux2Config, flux2_facts
+from graphcond.bases.flux2_config import Flux2Config, flux2_facts
 from graphcond.bases.joint_weights import joint_bias
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.noise_process import Flow
@@ -43,10 +43,10 @@ TEXT_LENGTH: Slot[int] = Slot()
 class Flux2Base(Base):
     """A frozen FLUX.2 Klein model.
 
-    A context token joins states of three layers of the text encoder. A latent is a square of 2 x 2 of the
-    autoencoder's, normalized. The denoiser attends to padding, too. Context tokens that come as many as the
-    prompt has, have its positions, and all others the position behind it: their order does not matter. The
-    positions of the picture are on other axes.
+    A context token joins states at a quarter, half and three quarters of the text encoder's depth. A latent
+    is a square of 2 x 2 of the autoencoder's, normalized. The denoiser attends to padding, too. Context
+    tokens that come as many as the prompt has, have its positions, and all others the position behind it:
+    their order does not matter. The positions of the picture are on other axes.
 
     Args:
         transformer: the denoiser.
@@ -91,6 +91,8 @@ class Flux2Base(Base):
         self.transformer, self.vae = transformer, vae
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
         self._prompts, self._guidance = ChatPrompts(tokenizer, tokens), embedded_guidance
+        depth = text_encoder.config.num_hidden_layers
+        self._layers = tuple(depth * quarter // 4 for quarter in (1, 2, 3))  # 9, 18 and 27 of Qwen3's 36
 
     @classmethod
     def from_pretrained(
@@ -187,7 +189,7 @@ class Flux2Base(Base):
         """Token ids, the states of three layers side by side, and which tokens are not padding."""
         found = self._prompts.tokens(prompts).to(runs_on(self.text_encoder))
         hidden = [
-            torch.cat([states[layer] for layer in LAYERS], dim=-1)
+            torch.cat([states[layer] for layer in self._layers], dim=-1)
             for ids, mask in zip(
                 found.input_ids.split(PROMPTS_AT_ONCE),
                 found.attention_mask.split(PROMPTS_AT_ONCE),
@@ -258,7 +260,7 @@ class Flux2Base(Base):
         """Of tokenizer and text encoder, and of how many tokens a prompt has."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str(), self.tokenizer.chat_template
         encoder = module_version(self.text_encoder, self.text_encoder.config.to_dict())
-        return fingerprint(encoder, tokenizer, LAYERS, self.facts.token_count)
+        return fingerprint(encoder, tokenizer, self._layers, self.facts.token_count)
 
 
 DOUBLE = ("to_q", "add_k_proj", "add_v_proj")

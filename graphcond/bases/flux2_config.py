@@ -10,9 +10,6 @@ from pydantic import Field
 from graphcond.bases.base_files import INDEX, foreign, read_config
 from graphcond.bases.config import BaseFacts, FolderFields, SiteKind, predicted_by
 
-LAYERS = (9, 18, 27)
-"""The layers of the text encoder whose states stand side by side in a context token."""
-
 
 class Flux2Config(FolderFields):
     """Any FLUX.2 Klein model, 4B or 9B, in diffusers' folder layout; not FLUX.2 dev."""
