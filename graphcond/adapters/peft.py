@@ -118,7 +118,10 @@ class PeftInjector(LayerUpdate):
     def save_weights(self, folder: Path) -> None:
         """Write the folder that ``PeftModel.from_pretrained`` of peft opens over the denoiser."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {PREFIX + name: tensor.contiguous() for name, tensor in self._by_file_names().items()}
+        every = self._by_file_names().items()  # cloned, as by peft: layers of RandLora share matrices
+        weights = {
+            PREFIX + name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in every
+        }
         save_file(weights, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
         self._config.save_pretrained(str(folder))
 

@@ -44,7 +44,9 @@ def base(request: pytest.FixtureRequest):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_starts_as_the_base_acts_learns_and_leaves(base, method: str) -> None:
+def test_a_method_starts_as_the_base_acts_learns_is_saved_and_leaves(
+    base, method: str, tmp_path: Path
+) -> None:
     before, plain, hooked = state(base), base.denoise(inputs(base)), hooks(base)
     injector = PeftConfig(method=method, settings=METHODS[method]).build()
     injector.inject(base)
@@ -63,6 +65,12 @@ def test_a_method_starts_as_the_base_acts_learns_and_leaves(base, method: str) -
     assert all(torch.equal(before[name], tensor) for name, tensor in base.denoiser.state_dict().items())
     injector.inject(base)
     assert torch.equal(run(base, injector), woken)
+    injector.save_weights(tmp_path)
+    injector.eject()
+    again = PeftConfig(method=method, settings=METHODS[method], init=str(tmp_path)).build()
+    again.inject(base)
+    again.load_init()
+    assert torch.allclose(run(base, again), woken, atol=1e-6)
 
 
 @pytest.mark.parametrize(
