@@ -96,7 +96,9 @@ def denoising_loss(
 
     The denoiser predicts what its base was trained for: the noise, the velocity or the flow. This is the
     loss of `graphcond.train`. A sample whose context is empty gets the condition's null, so drop a graph by
-    ``context.without(rows)``, and a prompt by writing "" in its place.
+    ``context.without(rows)``, and a prompt by writing "" in its place. The model is not a module that
+    accelerate wraps, so several processes must average their gradients
+    (`graphcond.training.optimizer.share_gradients`).
 
     Args:
         model: its base is frozen; gradients reach what `GraphModel.parameters` gives.
