@@ -285,3 +285,4 @@ def test_a_copy_of_a_distilled_model_is_distilled(flux2_folder: Path, tmp_path: 
     assert facts is not None
     assert facts.distilled
     assert Flux2KleinPipeline.from_pretrained(tmp_path / "copy").config.is_distilled
+    assert Flux2Base.from_pretrained(str(tmp_path / "copy")).facts.distilled  # its chat template is there too
