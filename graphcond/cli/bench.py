@@ -138,7 +138,7 @@ def injectors(
 ) -> None:
     """Train and score every injector, and every update of the base beside prompt tokens, on the art world.
 
-    Takes about an hour on two CPU cores. What is trained or scored already is found again in --out, so a call
+    Takes half an hour of one CPU core. What is trained or scored already is found again in --out, so a call
     that was stopped continues. `graphcond sweep scene-injectors` compares those that read scene graphs.
 
     For example:
