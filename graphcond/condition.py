@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from graphcond.adapters import Injector
-from graphcond.context import Context, NeighborFeatures
+from graphcond.context import Context
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.encoders import Encoder
 from graphcond.errors import InputError
@@ -53,7 +53,7 @@ class Condition(nn.Module):
     def signal(self, context: Context, text: TextTokens) -> Signal:
         """The signal of every target; the null for those whose context is empty."""
         signal: Signal = self.encoder(context, text)
-        if isinstance(signal, GraphTokens) and isinstance(context, NeighborFeatures):
+        if isinstance(signal, GraphTokens) and context.mask is not None:
             signal = replace(signal, mask=context.mask)
         null = self.null_signal(text)
         if null is None or not isinstance(signal, GraphTokens):

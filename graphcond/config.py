@@ -112,6 +112,10 @@ class ComponentConfig(Config):
         known = {name: value for name, value in given.items() if name in accepted}
         return component(**{name: getattr(self, name) for name in fields} | known)
 
+    def imports(self) -> str | None:
+        """The class outside of graphcond that its settings name, which building imports; None without."""
+        return None
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "build" in vars(cls):

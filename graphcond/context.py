@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
@@ -207,6 +207,8 @@ class NeighborFeatures(Shown):
 
     argument: ClassVar = "neighbors"
     """The argument of `GraphPipeline` that takes them."""
+    over: ClassVar[Literal["neighbors", "scenes"]] = "neighbors"
+    """The setting ``over`` of an encoder that reads them."""
 
     embeddings: Float[Tensor, "b k d"]
     present: Bool[Tensor, "b k"]
@@ -353,6 +355,10 @@ class SceneFeatures(Shown):
 
     argument: ClassVar = "scene"
     """The argument of `GraphPipeline` that takes them."""
+    over: ClassVar[Literal["neighbors", "scenes"]] = "scenes"
+    """The setting ``over`` of an encoder that reads them."""
+    mask: ClassVar[None] = None
+    """As of `NeighborFeatures`: scenes act everywhere."""
 
     nodes: Float[Tensor, "b n d"]
     present: Bool[Tensor, "b n"]

@@ -41,7 +41,14 @@ from graphcond.saving.base_weights import (
 )
 from graphcond.saving.bundled import BASE, check_apart, check_there, copy_parts, named_in
 from graphcond.saving.composed import KEY as COMPOSITION
-from graphcond.saving.composed import Composition, Remaker, composition_of, read_composition
+from graphcond.saving.composed import (
+    Composition,
+    Remaker,
+    check_imports,
+    composition_of,
+    parts_of,
+    read_composition,
+)
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
 from graphcond.saving.model_card import KEY as CARD
 from graphcond.saving.model_card import PREVIEW, CardFacts, model_card
@@ -347,10 +354,14 @@ class GraphModel:
         """Write the model card into a folder of this model, and the facts in `card` into its manifest.
 
         Raises:
-            InputError: the folder is not a saved model.
+            InputError: the folder is not a saved model, or there is no picture where ``card.preview`` says.
         """
-        folder = Path(folder)
+        folder, preview = Path(folder), self.card.preview
         manifest = plain_manifest(folder)
+        if preview is not None and not preview.is_file():
+            raise InputError(
+                "there is no such picture", place=preview, remedy="set another preview in model.card, or None"
+            )
         groups = self.trainable_parameters().items()
         text = model_card(
             self._recipe or Composition.model_validate(manifest[COMPOSITION]),
@@ -362,8 +373,8 @@ class GraphModel:
         )
         write_json(folder / MANIFEST, manifest | {CARD: self.card.values()})
         write_text(folder / "README.md", text)
-        if self.card.preview is not None and self.card.preview.resolve() != (folder / PREVIEW).resolve():
-            shutil.copyfile(self.card.preview, folder / PREVIEW)
+        if preview is not None and preview.resolve() != (folder / PREVIEW).resolve():
+            shutil.copyfile(preview, folder / PREVIEW)
 
     @classmethod
     def from_pretrained(
@@ -388,7 +399,7 @@ class GraphModel:
             parts: for a model that was composed by hand, new parts to read the weights into, in place of
                 those that its file describes: ``encoder`` and ``injector`` (``neighbors.encoder`` of one
                 among several conditions), and adapters by their name.
-            trust_remote_code: import classes outside of graphcond that such a model's file names.
+            trust_remote_code: import classes outside of graphcond and PyG that the model's file names.
 
         Raises:
             InputError: no such model, another format, a base that has moved, weights that do not fit its
@@ -402,6 +413,12 @@ class GraphModel:
             raise InputError("the base is loaded already", place=", ".join(changes), remedy="leave it out")
         moved = Path(base) if isinstance(base, str | Path) else None
         base = base if isinstance(base, Base) else None
+        if parts and (is_release(folder) or plain_manifest(folder)["format"] != COMPOSED):
+            raise InputError(
+                "the parts of a model with a recipe are made by it",
+                place=f"parts, {next(iter(parts))}",
+                remedy="leave them out",
+            )
         if is_release(folder):
             if moved is not None:
                 raise InputError("a release has its own base", place=folder, remedy="leave the base out")
@@ -415,13 +432,9 @@ class GraphModel:
             remaker = Remaker(composition, folder / MANIFEST, parts or {}, trust=trust_remote_code)
             model = cls._remade(remaker, base, device)
             return model._loaded(folder, manifest)
-        if parts:
-            raise InputError(
-                "the parts of a model with a recipe are made by it",
-                place=f"parts, {next(iter(parts))}",
-                remedy="leave them out",
-            )
         saved = read_manifest(folder, base=moved, changes=changes)
+        if not trust_remote_code:
+            check_imports(parts_of(saved.recipe), folder / MANIFEST)
         if base is None:
             check_there(saved.recipe, folder / MANIFEST)
         if base is not None and saved.recipe.training.train_base:

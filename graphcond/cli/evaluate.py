@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphcond.cli.options import AsJson, BaseFolder, Device, Model
+from graphcond.cli.options import AsJson, BaseFolder, Device, Model, TrustRemoteCode
 from graphcond.errors import InputError, Notice
 from graphcond.io.terminal import say
 
@@ -66,6 +66,7 @@ def evaluate(
     card: Annotated[
         bool, typer.Option("--card", help="Also write the tables into the card of the model.")
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw the nodes or scenes of a split in three arms on the same noise, and score them with intervals.
@@ -110,7 +111,12 @@ def evaluate(
             raise InputError(
                 f"the split '{split}' has only one target", place=graph, remedy="evaluate two or more"
             )
-        pipe = GraphPipeline.from_pretrained(model, device=pick_device(device, place="--device"), base=base)
+        pipe = GraphPipeline.from_pretrained(
+            model,
+            device=pick_device(device, place="--device"),
+            base=base,
+            trust_remote_code=trust_remote_code,
+        )
         forbidden = data.forbidden(split, *recipe.data.forbidden_splits)
         reports = evaluate_model(
             pipe,

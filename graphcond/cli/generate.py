@@ -11,7 +11,7 @@ import typer
 
 from graphcond.cli.asked import Asked
 from graphcond.cli.many_values import apart
-from graphcond.cli.options import MAX_SEED, AsJson, BaseFolder, Device, Model
+from graphcond.cli.options import MAX_SEED, AsJson, BaseFolder, Device, Model, TrustRemoteCode
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.terminal import say
 
@@ -70,6 +70,7 @@ def generate(
     base: BaseFolder = None,
     device: Device = None,
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("picture.png"),
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw a picture for a prompt and its graph: a node of a graph folder, a few pictures, or a scene graph.
@@ -113,7 +114,10 @@ def generate(
     with progress_bars() as watch:
         with during(watch, "loading"):
             pipe = GraphPipeline.from_pretrained(
-                model, device=pick_device(device, place="--device"), base=base
+                model,
+                device=pick_device(device, place="--device"),
+                base=base,
+                trust_remote_code=trust_remote_code,
             )
         text, graphs = asked.prompt_and_graphs(pipe, watch)
         pictures = _draw(pipe, text, graphs, scenes, watch, seed=seed, **options)

@@ -32,6 +32,10 @@ SkipBadRows = Annotated[
         "--skip-bad-rows", help="Leave out broken rows, such as edges to unknown nodes, and count them."
     ),
 ]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Import classes of other packages that the model's file names."),
+]
 
 
 def hide_types_of_flags() -> None:

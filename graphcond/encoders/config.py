@@ -335,13 +335,12 @@ class ObjectTokensConfig(RelatingFields):
 
     def reading(self, context: type[Context]) -> ObjectTokensConfig:
         """The same config over scenes or neighbors, as the sampler leads to."""
-        over = "scenes" if context is SceneFeatures else "neighbors"
-        if self.over not in (None, over):
+        if self.over not in (None, context.over):
             raise ValueError(
-                f"over: expected {over}, which the sampler leads to, got {self.over}; leave it out"
+                f"over: expected {context.over}, which the sampler leads to, got {self.over}; leave it out"
             )
-        self._check(over)
-        return self.model_copy(update={"over": over})
+        self._check(context.over)
+        return self.model_copy(update={"over": context.over})
 
     def has(self, method: str) -> bool:
         """As the class over scenes; over neighbors there is nothing that an objective trains."""
@@ -466,6 +465,10 @@ class PygConfig(ObjectTokensConfig):
     """Further arguments of that class: `{heads: 4, concat: false}`."""
     layers: int = Field(2, ge=1, le=64)
     """Rounds, each with a layer of its own."""
+
+    def imports(self) -> str | None:
+        """The module, unless it is of PyG."""
+        return None if self.module.startswith("torch_geometric.") else self.module
 
     def network(self, input_width: int) -> GraphNetwork:
         """The graph network over embeddings of ``input_width``.

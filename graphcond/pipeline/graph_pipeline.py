@@ -98,8 +98,7 @@ class GraphPipeline(ModelPipeline):
             torch_dtype: number format of the base, instead of the recipe's.
             variant: of the base's weight files, such as ``fp16``.
             parts: as for `GraphModel.from_pretrained`; and ``extractor``, in place of the model's.
-            trust_remote_code: import classes outside of graphcond that the file of a model names, where it
-                was composed by hand.
+            trust_remote_code: import classes outside of graphcond and PyG that the model's file names.
 
         Raises:
             InputError: no such model, or one that cannot be loaded.

@@ -24,6 +24,7 @@ from graphcond.config import ComponentConfig, Config, Part, as_input_error, tagg
 from graphcond.encoders import ENCODERS, Encoder
 from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.io.files import read_json
+from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FeaturesConfig
 from graphcond.saving.bundled import named_in, on_base
 from graphcond.saving.model_folder import MANIFEST
@@ -48,10 +49,9 @@ class ClassConfig(ComponentConfig):
     arguments: dict[str, Any] | None
     """Of the class; None where they cannot be written."""
 
-    @property
-    def ours(self) -> bool:
-        """Whether the class is in graphcond itself."""
-        return self.path.startswith("graphcond.")
+    def imports(self) -> str | None:
+        """The path, unless the class is of graphcond itself."""
+        return None if self.path.startswith("graphcond.") else self.path
 
     def made(self, contract: type[Part]) -> Part:
         """A new part, of a class that derives from ``contract``; nothing else is called.
@@ -101,11 +101,12 @@ class Composition(Config):
     conditions: tuple[SavedCondition, ...] = Field(min_length=1)
     adapters: dict[PartName, SavedInjector]
 
-    def parts(self) -> dict[str, ComponentConfig]:
-        """What was trained: ``<condition>.encoder``, ``<condition>.injector``, and adapters by their name."""
-        kinds = ("encoder", "injector")
-        pairs = {f"{one.name}.{kind}": getattr(one, kind) for one in self.conditions for kind in kinds}
-        return pairs | self.adapters
+
+def parts_of(model: Recipe | Composition) -> dict[str, ComponentConfig]:
+    """What was trained: ``<condition>.encoder``, ``<condition>.injector``, and adapters by their name."""
+    kinds = ("encoder", "injector")
+    pairs = {f"{one.name}.{kind}": getattr(one, kind) for one in model.conditions for kind in kinds}
+    return pairs | model.adapters
 
 
 def composition_of(model: GraphModel) -> Composition:
@@ -133,7 +134,7 @@ def composition_of(model: GraphModel) -> Composition:
         "adapters": {name: saved_part(one, INJECTORS) for name, one in model.adapters.items()},
     }
     composition = _composition(named_in(values, {}), "model")
-    for name, part in composition.parts().items():
+    for name, part in parts_of(composition).items():
         if isinstance(part, ClassConfig) and part.arguments is None:
             warnings.warn(
                 f"{name} ({part.path}) was made of what no file can hold; its weights are saved, and whoever "
@@ -165,6 +166,29 @@ def _composition(values: Any, place: object) -> Composition:
         raise as_input_error(error, Composition, place) from None
 
 
+def check_imports(parts: Mapping[str, ComponentConfig], place: Path, *, replaceable: bool = False) -> None:
+    """Check that making parts imports no class outside of graphcond, which runs code.
+
+    Args:
+        parts: by their names.
+        place: the file that describes them.
+        replaceable: whoever loads the model may give the parts.
+
+    Raises:
+        InputError: a part names such a class.
+    """
+    others = {name: path for name, part in parts.items() if (path := part.imports()) is not None}
+    if others:
+        classes = ", ".join(f"{name}: {path}" for name, path in others.items())
+        instead = f"give them, parts={{'{next(iter(others))}': ...}}; or, " if replaceable else ""
+        raise InputError(
+            f"the model has parts of classes outside of graphcond ({classes})",
+            place=place,
+            remedy=f"{instead}if you trust whoever made the file, let it import these classes: "
+            "from_pretrained(..., trust_remote_code=True), or --trust-remote-code",
+        )
+
+
 class Remaker:
     """Makes the parts of a composition again, without their weights.
 
@@ -182,26 +206,16 @@ class Remaker:
         self, composition: Composition, place: Path, parts: Mapping[str, Any], *, trust: bool
     ) -> None:
         self.composition, self.place = composition, place
-        names = composition.parts()
+        names = parts_of(composition)
         first, *more = composition.conditions
         short = {} if more else {kind: f"{first.name}.{kind}" for kind in ("encoder", "injector")}
         self._given = {short.get(name, name): part for name, part in parts.items()}
         for name in self._given.keys() - names.keys():
             remedy = did_you_mean(name, [*short, *names])
             raise InputError(f"the model has no part '{name}'", place="parts", remedy=remedy)
-        others = {
-            name: part.path
-            for name, part in names.items()
-            if isinstance(part, ClassConfig) and not part.ours and name not in self._given
-        }
-        if others and not trust:
-            classes = ", ".join(f"{name}: {path}" for name, path in others.items())
-            raise InputError(
-                f"the model has parts of classes outside of graphcond ({classes})",
-                place=place,
-                remedy=f"give them, parts={{'{next(iter(others))}': ...}}; or, if you trust whoever made the "
-                "file, let it import these classes, trust_remote_code=True",
-            )
+        if not trust:
+            made = {name: part for name, part in names.items() if name not in self._given}
+            check_imports(made, place, replaceable=True)
 
     def conditions(self, base: Base) -> list[Condition]:
         """The conditions, injected into ``base``."""

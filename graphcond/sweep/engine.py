@@ -213,7 +213,9 @@ def score_row(plan: RowPlan, config: SweepConfig, shared: Shared) -> None:
         pipe = None
         if draws and plan.final is not None:
             own = None if recipe.training.train_base else base
-            model = GraphModel.from_pretrained(plan.final, device=base.device, base=own)
+            model = GraphModel.from_pretrained(
+                plan.final, device=base.device, base=own, trust_remote_code=True
+            )
             as_row = GraphModel(  # with the samplers and scales of the row
                 *(model.base, model.conditions.values()),
                 feature_width=model.feature_width,

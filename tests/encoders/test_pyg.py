@@ -215,6 +215,31 @@ def test_a_path_is_one_that_python_could_import(path: str) -> None:
         PygConfig(module=path)
 
 
+def test_a_layer_of_others_in_a_saved_model_is_imported_with_consent_only(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graphcond import GraphModel
+
+    encoder = {"kind": "pyg", "module": "mylayers.Mean", "layers": 1}
+    condition = {
+        "name": "neighbors",
+        "sampler": {"kind": "ppr"},
+        "encoder": encoder,
+        "injector": {"kind": "prompt_tokens"},
+    }
+    model = small_model(sd_folder, conditions=[condition])
+    model.save_pretrained(tmp_path / "model")
+    by_hand = GraphModel(model.base, model.conditions.values(), feature_width=model.feature_width)
+    by_hand.save_pretrained(tmp_path / "by_hand")
+    for folder in (tmp_path / "model", tmp_path / "by_hand"):
+        with monkeypatch.context() as patched:
+            patched.setattr("graphcond.encoders.pyg.import_module", lambda name: pytest.fail(name))
+            with pytest.raises(InputError, match=r"\(neighbors.encoder: mylayers.Mean\)") as error:
+                GraphModel.from_pretrained(folder)
+        assert "trust_remote_code=True" in str(error.value)
+        GraphModel.from_pretrained(folder, trust_remote_code=True)
+
+
 def test_a_saved_model_has_its_layers_again(sd_folder: Path, tmp_path: Path) -> None:
     from graphcond import GraphModel
 

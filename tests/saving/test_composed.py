@@ -29,6 +29,7 @@ from graphcond.saving.composed import ClassConfig, SavedEncoder, SavedInjector, 
 from graphcond.saving.model_folder import saved_recipe
 from tests.builders import FEATURE_WIDTH, recipe_values, small_base, small_model, some_features
 from tests.conformance.parts import INJECTOR_ROWS
+from tests.release_folder import write_release_folder
 
 STRANGER = """
 import pathlib
@@ -261,8 +262,9 @@ def test_wrong_parts_are_sentences(
 
 def test_a_model_with_a_recipe_takes_no_parts(sd_folder: Path, tmp_path: Path) -> None:
     small_model(sd_folder).save_pretrained(tmp_path / "model")
-    with pytest.raises(InputError, match="parts, encoder: the parts of a model with a recipe"):
-        GraphPipeline.from_pretrained(tmp_path / "model", parts={"encoder": None})
+    for folder in (tmp_path / "model", write_release_folder(tmp_path / "release")):
+        with pytest.raises(InputError, match="parts, encoder: the parts of a model with a recipe"):
+            GraphPipeline.from_pretrained(folder, parts={"encoder": None})
 
 
 def test_an_extractor_and_a_base_of_ones_own_are_given(sd_folder: Path, tmp_path: Path) -> None:

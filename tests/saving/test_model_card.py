@@ -73,6 +73,10 @@ def test_a_card_survives_loading_and_saving_again(sd_folder: Path, tmp_path: Pat
     again.write_card(tmp_path / "again")
     assert (tmp_path / "again/README.md").read_text() == card.replace("license: apache-2.0", "license: mit")
     assert (tmp_path / "again/preview.png").is_file()
+    again.card = replace(again.card, preview=tmp_path / "lost.png")
+    with pytest.raises(InputError, match=r"lost.png: there is no such picture. Set another preview"):
+        again.save_pretrained(tmp_path / "third")
+    assert not (tmp_path / "third").exists()
 
 
 def test_damaged_facts_are_a_sentence(sd_folder: Path, tmp_path: Path) -> None:
