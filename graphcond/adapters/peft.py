@@ -48,7 +48,7 @@ class PeftInjector(LayerUpdate):
     several threads. For that, a layer with a hook is computed three times.
 
     A method keeps the contract if it starts as the base and leaves the base's weights alone, which is tried
-    on a copy of one layer, and if no matrices are shared by layers.
+    on a copy of one layer, and if each of its layers is complete without the others.
 
     Args:
         method: a type of peft's, such as ``lokr``, or ``dora`` or ``rslora``.
