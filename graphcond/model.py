@@ -430,7 +430,14 @@ class GraphModel:
         if manifest["format"] == COMPOSED:
             composition = read_composition(folder, base=moved, changes=changes)
             remaker = Remaker(composition, folder / MANIFEST, parts or {}, trust=trust_remote_code)
-            model = cls._remade(remaker, base, device)
+            base = base or remaker.base(pick_device(device))
+            model = cls(
+                base,
+                remaker.conditions(base),
+                feature_width=composition.feature_width,
+                adapters=remaker.adapters(base),
+                features=composition.features,
+            )
             return model._loaded(folder, manifest)
         saved = read_manifest(folder, base=moved, changes=changes)
         if not trust_remote_code:
@@ -459,27 +466,6 @@ class GraphModel:
         self.card = CardFacts.read(manifest, folder)
         self.train(False)
         return self
-
-    @classmethod
-    def _remade(cls, remaker: Remaker, base: Base | None, device: torch.device | str) -> GraphModel:
-        """A model that was composed by hand, without its weights."""
-        composition = remaker.composition
-        if base is None:
-            if composition.base is None:
-                raise InputError(
-                    "the model was composed over a base that was made in Python",
-                    place=remaker.place,
-                    remedy="give it: from_pretrained(..., base=...)",
-                )
-            check_there(composition, remaker.place)
-            base = composition.base.build(device=pick_device(device))
-        return cls(
-            base,
-            remaker.conditions(base),
-            feature_width=composition.feature_width,
-            adapters=remaker.adapters(base),
-            features=composition.features,
-        )
 
     @classmethod
     def from_release(

@@ -114,10 +114,12 @@ class IPAdapterInjector(Injector[GraphTokens]):
         sites = base.required_sites("cross_attention")
         for start in self.site_scales:
             if not any(name.startswith(start) for name in sites):
+                words = [name.split(".") for name in sites]
+                starts = {".".join(parts[:end]) for parts in words for end in range(1, len(parts))}
                 raise InputError(
                     f"no cross-attention has a name that starts with '{start}'",
                     place="ip_adapter.site_scales",
-                    remedy=did_you_mean(start, {part for name in sites for part in _starts(name)}),
+                    remedy=did_you_mean(start, starts),
                 )
         made = nn.ModuleDict({key_of(name): _made(site, base) for name, site in sites.items()})
         self.layers = kept_layers(self.layers, made, "ip_adapter")
@@ -242,8 +244,3 @@ def _made(site: Site, base: Base) -> KeysAndValues:
         )
     start = None if site.keys_and_values is None else site.keys_and_values()
     return KeysAndValues(site.width, base.facts.token_width, start)
-
-
-def _starts(site: str) -> list[str]:
-    parts = site.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts))]

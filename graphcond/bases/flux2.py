@@ -134,7 +134,13 @@ class Flux2Base(Base):
     def sites(self, kind: SiteKind) -> Mapping[str, Site]:
         """The blocks and the joint attentions in them, first those with two streams."""
         found: dict[str, Site] = {}
-        for name, block in self._blocks().items():
+        lists = ("transformer_blocks", "single_transformer_blocks")
+        blocks: dict[str, Any] = {
+            f"{name}.{number}": block
+            for name in lists
+            for number, block in enumerate(getattr(self.transformer, name))
+        }
+        for name, block in blocks.items():
             width, heads = block.attn.inner_dim, block.attn.heads
             if kind == "joint_attention":
                 name = f"{name}.attn"
@@ -143,14 +149,6 @@ class Flux2Base(Base):
                 attach, reader = partial(BeforeBlock, block), partial(self._reader, block)
                 found[name] = Site(name, kind, width, block, heads, attach=attach, reader=reader)
         return found
-
-    def _blocks(self) -> dict[str, Any]:
-        lists = ("transformer_blocks", "single_transformer_blocks")
-        return {
-            f"{name}.{number}": block
-            for name in lists
-            for number, block in enumerate(getattr(self.transformer, name))
-        }
 
     def _reader(self, block: Any) -> ContextReader:
         """What the picture reads of the context in a block: without modulation, and all at one place."""
@@ -279,15 +277,16 @@ class BeforeBlock:
 
     def __init__(self, block: nn.Module, addition: Addition) -> None:
         self._addition = addition
-        self._handle = block.register_forward_pre_hook(self._add, with_kwargs=True)
+        self._handle = block.register_forward_pre_hook(self, with_kwargs=True)
 
     def remove(self) -> None:
         """Take the hook away."""
         self._handle.remove()
 
-    def _add(
+    def __call__(
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """What the block is called with, changed; None to leave it."""
         # Checkpointed blocks are called with positions, others with names.
         sequence: Tensor = args[0] if args else kwargs["hidden_states"]
         streams = args[1] if args else kwargs["encoder_hidden_states"]

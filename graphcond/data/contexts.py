@@ -219,22 +219,22 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         """
         rows, present = self.sampler.read(context, self._read())
         relations = None if self.sampler.averages else context.relations
+        structure = None
+        if self.structure and not self.sampler.averages:
+            linked, types = structure_of(self.graph, context)
+            structure = NeighborStructure(
+                torch.from_numpy(context.scores),
+                torch.from_numpy(linked),
+                None if types is None else torch.from_numpy(types),
+            )
         texts = self.embeddings.texts if self.target_text else None
         return NeighborFeatures(
             torch.from_numpy(rows),
             torch.from_numpy(present),
             None if relations is None else torch.from_numpy(relations.astype(np.int64)),
             self.graph.relation_names,
-            self._structure(context) if self.structure and not self.sampler.averages else None,
+            structure,
             None if texts is None else torch.from_numpy(np.asarray(texts[context.targets], np.float32)),
-        )
-
-    def _structure(self, context: NeighborContext) -> NeighborStructure:
-        linked, relations = structure_of(self.graph, context)
-        return NeighborStructure(
-            torch.from_numpy(context.scores),
-            torch.from_numpy(linked),
-            None if relations is None else torch.from_numpy(relations),
         )
 
     def shuffled(self, context: NeighborContext, seed: int) -> NeighborContext:

@@ -25,7 +25,8 @@ def notes_on_limits(
     """
     place, encoder = f"conditions.{condition.name}", condition.encoder
     reduced = sum(
-        len(graph) > scene.objects or len(graph.relationships) > _relations(scene)
+        len(graph) > scene.objects
+        or len(graph.relationships) > sum(triple.object < scene.objects for triple in scene.triples)
         for graph, scene in zip(graphs, sampled, strict=True)
     )
     if reduced:
@@ -45,10 +46,6 @@ def notes_on_limits(
         note = note_on_cut(base.cut_prompts(sorted(sentences)), len(sentences), base.facts.token_count)
         if note is not None:
             yield f"the sentences of scenes ({place}): {note}"
-
-
-def _relations(scene: SampledScene) -> int:
-    return sum(triple.object < scene.objects for triple in scene.triples)
 
 
 def _items(scene: SampledScene) -> int:

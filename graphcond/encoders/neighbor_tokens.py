@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import nn
 
 from graphcond.context import NeighborFeatures, NeighborStructure
 from graphcond.encoders.base import Encoder
@@ -90,27 +89,23 @@ class NeighborGraph(nn.Module):
         types = torch.zeros_like(row)
         if self.names and structure.relations is not None:
             types = numbered(structure.relations[row, source, target], context.relation_names, self.names)
+        targets = self.target.expand(len(present), 1, -1)
+        if self.target_text and context.target is not None:
+            targets = targets + context.target[:, None]
+        placed = self.hops(structure.hops.clamp(max=FAR)) + structure.scores[..., None] * self.score
+        edges = self.target.new_zeros(len(types), 0)
+        if self.edge is not None:
+            edges = self.edge.expand(len(types), -1)
+        if self.relations is not None:
+            edges = edges + self.relations.table(types)
         return PackedGraphs(
-            nodes=self._nodes(context, structure)[present],
-            predicates=self._predicates(types),
+            nodes=torch.cat([targets, context.embeddings + placed], dim=1)[present],
+            predicates=edges,
             subjects=place[row, source],
             objects=place[row, target],
             present=present,
             types=types,
         )
-
-    def _nodes(self, context: NeighborFeatures, structure: NeighborStructure) -> Float[Tensor, "b n d"]:
-        targets = self.target.expand(len(context.present), 1, -1)
-        if self.target_text and context.target is not None:
-            targets = targets + context.target[:, None]
-        placed = self.hops(structure.hops.clamp(max=FAR)) + structure.scores[..., None] * self.score
-        return torch.cat([targets, context.embeddings + placed], dim=1)
-
-    def _predicates(self, types: Int64[Tensor, " e"]) -> Float[Tensor, "e d_e"]:
-        if self.edge is None:
-            return self.target.new_zeros(len(types), 0)
-        edges = self.edge.expand(len(types), -1)
-        return edges if self.relations is None else edges + self.relations.table(types)
 
 
 def star_of(context: NeighborFeatures) -> NeighborStructure:

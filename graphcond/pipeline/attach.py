@@ -224,34 +224,26 @@ class Inside:
             finally:
                 self._own.reset(token)
 
-        plain = predicted(self._without, slice(0, rows))
+        plain = predicted(partial(self._applied, None, ()), slice(0, rows))
         shift = torch.zeros_like(plain[half], dtype=torch.promote_types(plain.dtype, torch.float32))
-        fraction = self._fraction(timestep)
+        times_of_steps, made = self.pipe.scheduler.timesteps, self.pipe.num_timesteps
+        number = int((times_of_steps == timestep).nonzero()[0, 0]) - (len(times_of_steps) - made)
+        fraction = max(number, 0) / made  # of the pipeline's steps, made before this one
         for one in self.models.values():
             for numbers, weight in one.weights(fraction).items():
-                with_graph = predicted(partial(self._with, one, numbers), half)
+                with_graph = predicted(partial(self._applied, one, numbers), half)
                 shift += weight * (with_graph - plain[half]).to(shift.dtype)
         scale = self.pipe.guidance_scale if guided else 1.0  # by which the pipeline multiplies the half
         answer = torch.cat([plain[: half.start], plain[half] + (shift / scale).to(plain.dtype)])
         return UNet2DConditionOutput(sample=answer) if return_dict else (answer,)
 
-    def _without(self, inputs: DenoiserInputs, text: TextTokens) -> DenoiserInputs:
-        for one in self.models.values():
-            inputs = one.applied(inputs, text, ())
-        return inputs
-
-    def _with(
-        self, model: Attached, numbers: Sequence[int], inputs: DenoiserInputs, text: TextTokens
+    def _applied(
+        self, model: Attached | None, numbers: Sequence[int], inputs: DenoiserInputs, text: TextTokens
     ) -> DenoiserInputs:
+        """The inputs with all models, of whose graphs those of ``model`` with these numbers are shown."""
         for one in self.models.values():
             inputs = one.applied(inputs, text, numbers if one is model else ())
         return inputs
-
-    def _fraction(self, timestep: Any) -> float:
-        """The share of the pipeline's steps that are made before ``timestep``."""
-        times, made = self.pipe.scheduler.timesteps, self.pipe.num_timesteps
-        number = int((times == timestep).nonzero()[0, 0]) - (len(times) - made)
-        return max(number, 0) / made
 
 
 def _rows(value: Any, part: slice, rows: int) -> Any:

@@ -62,7 +62,8 @@ def parse_recipe(
     values = copy.deepcopy(values)
     assignments = [_renamed(*assignment(one)) for one in overrides]
     if base is not None:
-        keep_data = any(_names_data(path) for path, _ in assignments)
+        graph = ["data"], ["data", "kind"], ["data", "path"]  # which a world must not replace
+        keep_data = any(path in graph for path, _ in assignments)
         _move(values, _validate(values, place), base, keep_data=keep_data, place=f"{place}: tiny")
         _validate(values, f"{place}: tiny")
     if not assignments:
@@ -116,8 +117,3 @@ def _renamed(path: list[str], value: Any) -> tuple[list[str], Any]:
         warnings.warn(f"{'.'.join(path)} is called without_graph now; rename it", Notice, stacklevel=3)
         return [*path[:2], "without_graph"], value
     return path, value
-
-
-def _names_data(path: list[str]) -> bool:
-    """True if an override names the graph, so that a world must not replace it."""
-    return path in (["data"], ["data", "kind"], ["data", "path"])

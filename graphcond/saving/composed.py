@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, ValidationError
 
 from graphcond.adapters import INJECTORS, Injector
-from graphcond.bases import Base, BaseConfig, BaseFields
+from graphcond.bases import Base, BaseConfig
 from graphcond.bases.config import PACKAGED, packaged_bases
 from graphcond.condition import Condition, Null
 from graphcond.config import ComponentConfig, Config, Part, as_input_error, tagged_union
@@ -26,10 +26,12 @@ from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.io.files import read_json
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FeaturesConfig
-from graphcond.saving.bundled import named_in, on_base
+from graphcond.saving.bundled import check_there, named_in, on_base
 from graphcond.saving.model_folder import MANIFEST
 
 if TYPE_CHECKING:
+    import torch
+
     from graphcond.model import GraphModel
 
 KEY = "composition"
@@ -118,9 +120,12 @@ def composition_of(model: GraphModel) -> Composition:
         InputError: a condition or an adapter has a name that no folder can have.
     """
     base = model.base.loaded_as
+    packaged = [name for name, folder in PACKAGED.items() if str(folder) == getattr(base, "model", None)]
+    if base is not None and packaged:  # by its name, and not by where the package is
+        base = packaged_bases()[packaged[0]].model_validate({"dtype": base.dtype})
     values = {
         "feature_width": model.feature_width,
-        "base": None if base is None else _packaged(base).model_dump(mode="json"),
+        "base": None if base is None else base.model_dump(mode="json"),
         "features": None if model.features is None else model.features.model_dump(mode="json"),
         "conditions": [
             {
@@ -217,6 +222,21 @@ class Remaker:
             made = {name: part for name, part in names.items() if name not in self._given}
             check_imports(made, place, replaceable=True)
 
+    def base(self, device: torch.device) -> Base:
+        """The base, loaded.
+
+        Raises:
+            InputError: it was made in Python, or it cannot be loaded.
+        """
+        if self.composition.base is None:
+            raise InputError(
+                "the model was composed over a base that was made in Python",
+                place=self.place,
+                remedy="give it: from_pretrained(..., base=...)",
+            )
+        check_there(self.composition, self.place)
+        return self.composition.base.build(device=device)
+
     def conditions(self, base: Base) -> list[Condition]:
         """The conditions, injected into ``base``."""
         made, width = [], self.composition.feature_width
@@ -292,10 +312,3 @@ def _plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_plain, value))
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _packaged(config: BaseFields) -> BaseFields:
-    """The config of a base inside the package by its name, and not by where the package is."""
-    model = getattr(config, "model", None)
-    name = next((name for name, folder in PACKAGED.items() if str(folder) == model), None)
-    return config if name is None else packaged_bases()[name].model_validate({"dtype": config.dtype})

@@ -12,7 +12,6 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from graphcond.bases.config import BaseFields
-from graphcond.config import ComponentConfig
 from graphcond.errors import InputError
 from graphcond.recipe import Recipe
 from graphcond.saving.bundled import BASE
@@ -97,7 +96,14 @@ def model_card(
         base = f"the base {network}, whose denoiser was trained with it and is in `{denoiser}/`"
     fingerprints = ", ".join(f"{part} `{name}`" for part, name in (base_weights or {}).items())
     conditions = [
-        (one.name, *map(_kind, (one.sampler, one.encoder, one.injector)), one.without_graph)
+        (
+            one.name,
+            *(
+                "given" if part is None else getattr(part, "path", part.kind)  # a class has no kind
+                for part in (one.sampler, one.encoder, one.injector)
+            ),
+            one.without_graph,
+        )
         for one in model.conditions
     ]
     figures = {f"trained parameters: {name}": f"{count:,}" for name, count in (parameters or {}).items()}
@@ -123,11 +129,6 @@ from graphcond import GraphPipeline
 pipe = GraphPipeline.from_pretrained("path/or/hub-id")
 pipe("a prompt", neighbors=[picture, another]).images[0].save("picture.png")
 ```"""
-
-
-def _kind(part: ComponentConfig | None) -> str:
-    """The kind of a part, or the name of a class that no kind names."""
-    return "given" if part is None else getattr(part, "path", part.kind)
 
 
 def _metadata(base: BaseFields | None, own_parts: Collection[str], facts: CardFacts) -> str:

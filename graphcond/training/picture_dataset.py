@@ -79,7 +79,14 @@ class PictureDataset(TorchDataset[Example]):
                 remedy="name others",
             )
         self.rows, self._contexts = rows[kept], taken(contexts, kept)
-        self._encoded = None if base is None else self._encode(base)
+        self._encoded: tuple[Float[np.ndarray, "n 2 channels height width"], PromptTable] | None = None
+        if base is not None:
+            paths = [self.data.picture_path(row) for row in self.rows.tolist()]
+            known = [path for path in paths if path is not None]
+            files = list(zip(known, FeatureCache().digests(known), strict=True))
+            latents = cached_latents(base, files, resolution=resolution, mirrored=False)
+            prompts = cached_prompts(base, [self.data.texts[row] for row in self.rows.tolist()])
+            self._encoded = latents[:, 0], prompts
 
     @classmethod
     def from_recipe(
@@ -135,10 +142,3 @@ class PictureDataset(TorchDataset[Example]):
             return ExampleBatch(torch.stack(pictures), list(prompts), contexts)
         mean, std = (torch.cat([getattr(one, name) for one in pictures]) for name in ("mean", "std"))
         return ExampleBatch(LatentMoments(mean, std), TextTokens.join(prompts), contexts)
-
-    def _encode(self, base: Base) -> tuple[Float[np.ndarray, "n 2 channels height width"], PromptTable]:
-        paths = [self.data.picture_path(row) for row in self.rows.tolist()]
-        known = [path for path in paths if path is not None]
-        pictures = list(zip(known, FeatureCache().digests(known), strict=True))
-        latents = cached_latents(base, pictures, resolution=self.resolution, mirrored=False)
-        return latents[:, 0], cached_prompts(base, [self.data.texts[row] for row in self.rows.tolist()])

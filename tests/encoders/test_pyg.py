@@ -215,19 +215,22 @@ def test_a_path_is_one_that_python_could_import(path: str) -> None:
         PygConfig(module=path)
 
 
+def with_layers(folder: Path, **settings: Any) -> Any:
+    condition = {
+        "name": "neighbors",
+        "sampler": {"kind": "ppr"},
+        "encoder": {"kind": "pyg", **settings},
+        "injector": {"kind": "prompt_tokens"},
+    }
+    return small_model(folder, conditions=[condition])
+
+
 def test_a_layer_of_others_in_a_saved_model_is_imported_with_consent_only(
     sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from graphcond import GraphModel
 
-    encoder = {"kind": "pyg", "module": "mylayers.Mean", "layers": 1}
-    condition = {
-        "name": "neighbors",
-        "sampler": {"kind": "ppr"},
-        "encoder": encoder,
-        "injector": {"kind": "prompt_tokens"},
-    }
-    model = small_model(sd_folder, conditions=[condition])
+    model = with_layers(sd_folder, module="mylayers.Mean", layers=1)
     model.save_pretrained(tmp_path / "model")
     by_hand = GraphModel(model.base, model.conditions.values(), feature_width=model.feature_width)
     by_hand.save_pretrained(tmp_path / "by_hand")
@@ -243,18 +246,7 @@ def test_a_layer_of_others_in_a_saved_model_is_imported_with_consent_only(
 def test_a_saved_model_has_its_layers_again(sd_folder: Path, tmp_path: Path) -> None:
     from graphcond import GraphModel
 
-    encoder = {
-        "kind": "pyg",
-        "module": "torch_geometric.nn.GATv2Conv",
-        "settings": {"heads": 2, "concat": False},
-    }
-    condition = {
-        "name": "neighbors",
-        "sampler": {"kind": "ppr"},
-        "encoder": encoder,
-        "injector": {"kind": "prompt_tokens"},
-    }
-    model = small_model(sd_folder, conditions=[condition])
+    model = with_layers(sd_folder, settings={"heads": 2, "concat": False})
     model.save_pretrained(tmp_path / "model")
     again = GraphModel.from_pretrained(tmp_path / "model")
     text = model.base.encode_prompt(["a star"])
