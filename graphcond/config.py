@@ -37,7 +37,7 @@ POWER_OF_TEN = re.compile(r"\d+(\.\d+)?[eE]\+?\d{1,2}")
 
 
 class Config(BaseModel):
-    """Base of every section of a recipe: frozen, strict about unknown names and numbers that are none."""
+    """Base of every section of a recipe: frozen; unknown names and numbers that are not finite are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 

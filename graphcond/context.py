@@ -154,6 +154,8 @@ class NeighborStructure(Shown):
         hops = reached.long()
         for hop in range(2, self.linked.shape[1]):
             following = (reached.float() @ self.linked.float()) > 0
+            if not bool((following & ~reached).any()):
+                break
             hops = hops.masked_fill(following & (hops == 0), hop)
             reached = reached | following
         return hops[:, 0, 1:]
@@ -191,7 +193,8 @@ class NeighborStructure(Shown):
             wrong = self.linked & ((self.relations < 0) | (self.relations > names))
             if bool(wrong.any()):
                 row, source, target = wrong.nonzero()[0].tolist()
-                return f"the relation of the edge {source} > {target} of graph {row} is none of {names}"
+                edge = f"the edge {source} > {target} of graph {row}"
+                return f"the relation of {edge} is not one of the {names} known"
         return None
 
 
@@ -271,7 +274,7 @@ class NeighborFeatures(Shown):
             wrong = self.present & ((self.relations < 0) | (self.relations > names))
             if bool(wrong.any()):
                 row, place = wrong.nonzero()[0].tolist()
-                return f"the relation of neighbor {place} of graph {row} is none of {names}"
+                return f"the relation of neighbor {place} of graph {row} is not one of the {names} known"
         parts = {"the embedding of neighbor": (self.embeddings, self.present)}
         if self.structure is not None:
             fault = self.structure.fault(self.present, names)

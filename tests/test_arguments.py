@@ -325,7 +325,7 @@ def test_relations_and_triples_that_name_nothing() -> None:
         relations = torch.zeros(2, 3, dtype=torch.long)
         relations[1, 2] = relation
         related = replace(features, relations=relations, relation_names=("same_artist", "same_year"))
-        wanted = None if known else "the relation of neighbor 2 of graph 1 is none of 2"
+        wanted = None if known else "the relation of neighbor 2 of graph 1 is not one of the 2 known"
         assert related.fault() == wanted
         assert replace(related, present=features.present & (relations == 0)).fault() is None
     scenes = features_of([PARK, PAIR], nodes=1)

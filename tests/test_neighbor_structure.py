@@ -88,7 +88,7 @@ def test_it_is_printed_by_its_shapes() -> None:
         ({"structure": chain(2)}, "not that of 2 targets with 3 neighbors"),
         (
             {"structure": replace(chain(), relations=chain().linked.long())},
-            "edge 0 > 1 of graph 0 is none of 0",
+            "edge 0 > 1 of graph 0 is not one of the 0 known",
         ),
         (
             {"structure": replace(chain(), scores=torch.full((2, 3), NAN))},

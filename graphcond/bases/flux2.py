@@ -55,7 +55,7 @@ class Flux2Base(Base):
         tokenizer: text to ids, with a chat template.
         scheduler: the noise solver that `new_scheduler` copies.
         tokens: of a prompt; longer prompts are cut.
-        embedded_guidance: what a denoiser with guidance distilled into it is told; others are told none.
+        embedded_guidance: input of a denoiser with guidance distilled into it; others take none.
         distilled: the model was distilled to few steps, and draws with a text scale of 1.
     """
 
@@ -202,11 +202,11 @@ class Flux2Base(Base):
         return TextTokens(found.input_ids, torch.cat(hidden), found.attention_mask.bool())
 
     def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
-        """Told by the tokenizer."""
+        """From the tokenizer."""
         return self._prompts.spans(prompts)
 
     def cut_prompts(self, prompts: Sequence[str]) -> list[CutPrompt]:
-        """Told by the tokenizer."""
+        """From the tokenizer."""
         return self._prompts.cut(prompts)
 
     @torch.no_grad()

@@ -34,8 +34,9 @@ class Flux2Config(FolderFields):
     attention: Literal["auto", "sdpa"] = "auto"
     """Attention kernel; FLUX.2 has one."""
     embedded_guidance: float = Field(default=4.0, ge=0)
-    """The guidance that a denoiser with guidance distilled into it is told; others are told none. The scale
-    of the text is 1 on distilled models, and a graph's scale other than 1 costs them a second prediction."""
+    """The guidance scale that a denoiser with distilled guidance takes as an input; others take none. The
+    scale of the text is 1 on distilled models, and a graph's scale other than 1 costs them a second
+    prediction."""
     tokens: int = Field(512, ge=32)
     """Tokens of a prompt, those of the chat around it included; longer prompts are cut. The model attends to
     all of them, and was trained with 512."""
@@ -77,7 +78,8 @@ def flux2_facts(
         vae: config of the autoencoder.
         token_count: tokens in an encoded prompt.
         predicts: by the scheduler.
-        distilled: it was distilled to few steps. A denoiser that is told a guidance is distilled, too.
+        distilled: it was distilled to few steps. A denoiser that takes a guidance scale as an input is
+            distilled, too.
     """
     pixels = 2 ** (len(vae["block_out_channels"]) - 1) * vae["patch_size"][0]
     return BaseFacts(

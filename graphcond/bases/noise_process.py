@@ -152,7 +152,7 @@ class NoiseProcess(ABC):
         scheduler.set_timesteps(steps, device=device)
 
     def _shift(self, scheduler: SchedulerMixin, steps: int, size: tuple[int, int]) -> dict[str, float]:
-        """What the scheduler is told of the size of the picture."""
+        """Arguments of ``set_timesteps`` that follow from the size of the picture."""
         return {}
 
 

@@ -455,7 +455,7 @@ class GatConfig(ObjectTokensConfig):
 
 
 class PygConfig(ObjectTokensConfig):
-    """Tokens of objects, or of neighbors, from a layer of PyG or a module that is called alike."""
+    """Tokens of objects, or of neighbors, from a layer of PyG, or a module that is called in the same way."""
 
     kind: Literal["pyg"] = "pyg"
     module: str = Field("torch_geometric.nn.GATv2Conv", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
@@ -474,7 +474,7 @@ class PygConfig(ObjectTokensConfig):
         """The graph network over embeddings of ``input_width``.
 
         Raises:
-            InputError: there is no such module, or it cannot be made or called so.
+            InputError: there is no such module, or it cannot be made or called in this way.
         """
         from graphcond.encoders.graph_network import GraphNetwork
         from graphcond.encoders.pyg import pyg_layer

@@ -13,7 +13,7 @@ from graphcond.encoders.scene_graphs import PackedGraphs
 from graphcond.signals import GraphTokens, TextTokens
 
 FAR = 3
-"""Steps from which on neighbors are not told apart by their distance."""
+"""Neighbors that are this many steps away or more are not distinguished by their distance."""
 
 
 class NeighborTokens(Encoder[NeighborFeatures, GraphTokens]):
@@ -27,7 +27,7 @@ class NeighborTokens(Encoder[NeighborFeatures, GraphTokens]):
         network: gives a vector for each node.
         feature_width: d, width of a neighbor's embedding.
         token_width: c, width of the base's context tokens.
-        relations: names of the relations by which edges are told apart.
+        relations: names of the relations by which edges are distinguished.
         target_text: start the target from the embedding of its own text, where it is given.
     """
 
@@ -62,7 +62,7 @@ class NeighborGraph(nn.Module):
 
     Args:
         width: d, of embeddings.
-        relations: names of the relations that are told apart.
+        relations: names of the relations that are distinguished.
         target_text: add the embedding of the target's own text to the target's vector.
         predicates: embed triples, for a network that reads them.
     """

@@ -1,4 +1,4 @@
-"""Layers of PyG, and one's own modules that are called in the same way, as layers of a graph network."""
+"""Layers of PyG, and other modules that are called in the same way, as layers of a graph network."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class PygLayer(GraphLayer):
     Args:
         module: reads and gives vectors (p, w) of nodes.
         width: w.
-        relations: relations that are told apart, with one for edges of no known relation; 0 where relations
-            have no numbers.
+        relations: number of distinguished relations, with one for edges of no known relation; 0 where
+            relations have no numbers.
         edge_features: whether ``module`` reads ``edge_attr``.
         predicate_nodes: make predicates nodes between subject and object, for a module that does not.
 
     Raises:
-        InputError: the module cannot be called so, or gives something else.
+        InputError: the module cannot be called in this way, or returns something else.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class PygLayer(GraphLayer):
         self._try(width)
 
     def forward(self, graph: PackedGraphs) -> PackedGraphs:
-        """Nodes that have heard their neighbors; predicates stay, unless they are nodes."""
+        """The graph with new vectors of nodes; predicates stay, unless they are nodes."""
         if not len(graph.nodes):
             return graph
         if self.predicate_nodes:
             nodes, sources, targets = with_predicate_nodes(graph)
-            return predicates_again(graph, self._heard(nodes, torch.stack([sources, targets])))
+            return predicates_again(graph, self._updated(nodes, torch.stack([sources, targets])))
         edges, given = torch.stack(either_way(graph)), {}
         if self.edge_features:
             given["edge_attr"] = torch.cat(graph.predicates.chunk(2, dim=-1))
@@ -75,9 +75,9 @@ class PygLayer(GraphLayer):
             given["edge_type"] = torch.cat([graph.types, graph.types + self.relations])
         if not given:  # an edge that leads both ways is two triples, and says nothing more the second time
             edges = edges.unique(dim=1)
-        return graph.having(self._heard(graph.nodes, edges, **given), graph.predicates)
+        return graph.having(self._updated(graph.nodes, edges, **given), graph.predicates)
 
-    def _heard(
+    def _updated(
         self, nodes: Float[Tensor, "p w"], edges: Int64[Tensor, "2 m"], **given: Tensor
     ) -> Float[Tensor, "p w"]:
         return nodes + self.module(self.norm(nodes), edges, **given).relu()
@@ -125,12 +125,12 @@ def pyg_layer(
         path: where the class is imported from, such as ``torch_geometric.nn.GATv2Conv``.
         settings: further arguments of the class.
         width: w.
-        relations: relations that are told apart, or 0; see `PygLayer`.
+        relations: number of distinguished relations, or 0; see `PygLayer`.
         predicates: predicates matter, so they become nodes for a module that reads neither features nor types
             of edges.
 
     Raises:
-        InputError: there is no such class, it is no module, or it cannot be made or called so.
+        InputError: there is no such class, it is not a module, or it cannot be made or called in this way.
     """
     kind = module_class(path)
     reads, takes = signature(kind.forward).parameters, signature(kind).parameters

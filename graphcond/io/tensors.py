@@ -194,11 +194,11 @@ SIGNS = {
     "an autoencoder": ("decoder.up_blocks.", "first_stage_model."),
     "a text encoder": ("text_model.",),
 }
-"""What the names of tensors give a method away by; the first that fits is meant."""
+"""Parts of tensor names by which a method is recognized; the first method that fits is taken."""
 
 
 UNKNOWN = "something else"
-"""The method of weights that nothing gives away."""
+"""The method of weights that are not recognized."""
 
 
 def method_of(names: Iterable[str]) -> str:

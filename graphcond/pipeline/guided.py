@@ -79,8 +79,8 @@ class GivenGuidance:
         """The guidance of a call with these graphs.
 
         Raises:
-            InputError: a number is none or out of range, the graphs are more or fewer than the scales, or the
-                base has no prediction without text, which the scale of the text needs.
+            InputError: an argument is not a number or is out of range, the graphs are more or fewer than the
+                scales, or the base has no prediction without text, which the scale of the text needs.
         """
         ours = model.guidance
 

@@ -52,7 +52,7 @@ class ClassConfig(ComponentConfig):
     """Of the class; None where they cannot be written."""
 
     def imports(self) -> str | None:
-        """The path, unless the class is of graphcond itself."""
+        """The path, unless the class belongs to graphcond."""
         return None if self.path.startswith("graphcond.") else self.path
 
     def made(self, contract: type[Part]) -> Part:
@@ -86,7 +86,7 @@ class SavedCondition(Config):
     injector: SavedInjector
     without_graph: Null
     sampler: None = None
-    """Whoever draws gives the context."""
+    """There is none: the caller gives the context."""
 
 
 class Composition(Config):
@@ -142,8 +142,9 @@ def composition_of(model: GraphModel) -> Composition:
     for name, part in parts_of(composition).items():
         if isinstance(part, ClassConfig) and part.arguments is None:
             warnings.warn(
-                f"{name} ({part.path}) was made of what no file can hold; its weights are saved, and whoever "
-                f"loads the model gives it: from_pretrained(..., parts={{'{name}': ...}})",
+                f"{name} ({part.path}) has arguments that cannot be written to a file; its weights are "
+                "saved, and the part must be given when the model is loaded: "
+                f"from_pretrained(..., parts={{'{name}': ...}})",
                 Notice,
                 stacklevel=3,
             )
@@ -177,7 +178,7 @@ def check_imports(parts: Mapping[str, ComponentConfig], place: Path, *, replacea
     Args:
         parts: by their names.
         place: the file that describes them.
-        replaceable: whoever loads the model may give the parts.
+        replaceable: the parts can be given when the model is loaded.
 
     Raises:
         InputError: a part names such a class.
@@ -189,8 +190,8 @@ def check_imports(parts: Mapping[str, ComponentConfig], place: Path, *, replacea
         raise InputError(
             f"the model has parts of classes outside of graphcond ({classes})",
             place=place,
-            remedy=f"{instead}if you trust whoever made the file, let it import these classes: "
-            "from_pretrained(..., trust_remote_code=True), or --trust-remote-code",
+            remedy=f"{instead}if you trust the author of the file, allow the import of these classes: "
+            "GraphPipeline.from_pretrained(..., trust_remote_code=True), or --trust-remote-code",
         )
 
 

@@ -205,7 +205,7 @@ def test_a_class_of_others_is_imported_with_consent_only(
 
 @pytest.mark.parametrize("name", ["encoder", "neighbors.encoder"])
 def test_a_part_that_is_given_is_not_made(sd_folder: Path, stranger: Path, tmp_path: Path, name: str) -> None:
-    with pytest.warns(Notice, match="neighbors.encoder .stranger:Mean. was made of what no file can hold"):
+    with pytest.warns(Notice, match="neighbors.encoder .stranger:Mean. has arguments that cannot be writ"):
         before = with_stranger(sd_folder, tmp_path / "model", network=torch.nn.Identity())
     with pytest.raises(InputError, match="stranger:Mean cannot be made again: its arguments are not in"):
         GraphPipeline.from_pretrained(tmp_path / "model", trust_remote_code=True)
