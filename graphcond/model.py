@@ -50,7 +50,7 @@ from graphcond.saving.composed import (
     read_composition,
 )
 from graphcond.saving.instructg2i import Release, is_release, read_release, write_release
-from graphcond.saving.model_card import KEY as CARD
+from graphcond.saving.model_card import FILE as CARD
 from graphcond.saving.model_card import PREVIEW, CardFacts, model_card
 from graphcond.saving.model_folder import (
     COMPOSED,
@@ -351,7 +351,7 @@ class GraphModel:
             self.write_card(new)
 
     def write_card(self, folder: str | Path) -> None:
-        """Write the model card into a folder of this model, and the facts in `card` into its manifest.
+        """Write the model card into a folder of this model, and the facts in `card` beside it.
 
         Raises:
             InputError: the folder is not a saved model, or there is no picture where ``card.preview`` says.
@@ -371,7 +371,7 @@ class GraphModel:
             parameters={name: sum(p.numel() for p in group.values()) for name, group in groups},
             facts=self.card,
         )
-        write_json(folder / MANIFEST, manifest | {CARD: self.card.values()})
+        write_json(folder / CARD, self.card.values())
         write_text(folder / "README.md", text)
         if preview is not None and preview.resolve() != (folder / PREVIEW).resolve():
             shutil.copyfile(preview, folder / PREVIEW)
@@ -438,7 +438,7 @@ class GraphModel:
                 adapters=remaker.adapters(base),
                 features=composition.features,
             )
-            return model._loaded(folder, manifest)
+            return model._loaded(folder)
         saved = read_manifest(folder, base=moved, changes=changes)
         if not trust_remote_code:
             check_imports(parts_of(saved.recipe), folder / MANIFEST)
@@ -458,12 +458,12 @@ class GraphModel:
             parts=saved.parts,
             load_init=False,
         )
-        return model._loaded(folder, manifest)
+        return model._loaded(folder)
 
-    def _loaded(self, folder: Path, manifest: Mapping[str, Any]) -> GraphModel:
+    def _loaded(self, folder: Path) -> GraphModel:
         """This model with the weights and the card of a saved one."""
         self.load_weights(folder)
-        self.card = CardFacts.read(manifest, folder)
+        self.card = CardFacts.read(folder)
         self.train(False)
         return self
 

@@ -13,12 +13,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from graphcond.bases.config import BaseFields
 from graphcond.errors import InputError
+from graphcond.io.files import read_json
 from graphcond.recipe import Recipe
 from graphcond.saving.bundled import BASE
 from graphcond.saving.composed import Composition
 
-KEY = "card"
-"""The key of the facts in the manifest."""
+FILE = "card.json"
+"""The facts, beside the manifest: some say how long something took, and manifests of equal runs are equal."""
 
 PREVIEW = "preview.png"
 """The picture beside the README."""
@@ -45,23 +46,24 @@ class CardFacts:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def values(self) -> dict[str, Any]:
-        """The facts for a manifest, without the preview."""
+        """The facts for `FILE`, without the preview."""
         return {"training": dict(self.training), "evaluation": self.evaluation, "license": self.license}
 
     @classmethod
-    def read(cls, manifest: Mapping[str, Any], folder: Path) -> CardFacts:
-        """The facts in the manifest of the model in ``folder``; none where it was saved without.
+    def read(cls, folder: Path) -> CardFacts:
+        """The facts in the folder of a model; none where it was saved without.
 
         Raises:
             InputError: they are damaged.
         """
-        values, preview = manifest.get(KEY, {}), folder / PREVIEW
+        file, preview = folder / FILE, folder / PREVIEW
+        values = read_json(file) if file.exists() else {}
         try:
             facts = TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise InputError(
-                f"the facts for the model card are damaged: {problem}", place=folder, remedy=f"remove '{KEY}'"
+                f"the facts for the model card are damaged: {problem}", place=file, remedy="delete the file"
             ) from error
         return replace(facts, preview=preview if preview.is_file() else None)
 

@@ -111,8 +111,9 @@ def plain_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"the folder has no {MANIFEST}", place=folder, remedy=remedy)
     found = read_json(place)
     manifest = found if isinstance(found, dict) else {}
-    if manifest.get("format") not in (FORMAT, COMPOSED):
-        problem = f"the model is of format {manifest.get('format')}, this version reads {FORMAT}"
+    form = manifest.get("format")
+    if form not in (FORMAT, COMPOSED):
+        problem = f"the model is of format {form}, this version reads {FORMAT} and {COMPOSED}"
         raise InputError(problem, place=place, remedy="use the version that wrote it")
     width = manifest.get("feature_width")
     if not isinstance(width, int) or width < 1:

@@ -17,7 +17,7 @@ from tests.release_folder import write_release_folder
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 
-DIFFERENT = ("metrics.jsonl", "README.md", "writes", "log")
+DIFFERENT = ("metrics.jsonl", "README.md", "card.json", "writes", "log")
 """Files with the time that something took."""
 
 

@@ -98,6 +98,7 @@ def test_what_a_saved_model_holds(model: Path) -> None:
     assert {path.name for path in model.iterdir()} == {
         "README.md",
         "graphcond.json",
+        "card.json",
         "model_index.json",
         "graphcond_pipeline.py",
         "conditions",

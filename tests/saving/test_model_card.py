@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.io.files import read_json, write_json
+from graphcond.io.files import write_json
 from graphcond.model import GraphModel
 from graphcond.recipe import load_recipe, shipped_recipes
 from graphcond.saving.model_card import CardFacts, model_card
@@ -81,11 +81,10 @@ def test_a_card_survives_loading_and_saving_again(sd_folder: Path, tmp_path: Pat
 
 def test_damaged_facts_are_a_sentence(sd_folder: Path, tmp_path: Path) -> None:
     small_model(sd_folder).save_pretrained(tmp_path / "model")
-    manifest = read_json(tmp_path / "model/graphcond.json")
+    card = tmp_path / "model/card.json"
     for damage in ({"licence": "mit"}, ["mit"], {"training": 5}, {"evaluation": {}}):
-        write_json(tmp_path / "model/graphcond.json", manifest | {"card": damage})
-        with pytest.raises(InputError, match="the facts for the model card are damaged"):
+        write_json(card, damage)
+        with pytest.raises(InputError, match=r"card.json: the facts for the model card are damaged"):
             GraphModel.from_pretrained(tmp_path / "model")
-    del manifest["card"]  # a model of an earlier version
-    write_json(tmp_path / "model/graphcond.json", manifest)
+    card.unlink()  # a model of an earlier version
     assert GraphModel.from_pretrained(tmp_path / "model").card == CardFacts()

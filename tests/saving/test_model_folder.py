@@ -64,7 +64,7 @@ def test_the_recipe_of_a_model_and_of_a_release_without_loading_either(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "is of format 2, this version reads 1"),
+        ({"format": 3}, "is of format 3, this version reads 1 and 2"),
         ({"format": None}, "is of format None"),
         ({"feature_width": 0}, "names no feature_width"),
         ({"feature_width": "24"}, "names no feature_width"),
