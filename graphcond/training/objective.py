@@ -18,6 +18,7 @@ from graphcond.condition import Condition
 from graphcond.context import Context
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
+from graphcond.pipeline.arguments import check_choice
 from graphcond.recipe.sections import DropConfig
 from graphcond.signals import TextTokens
 
@@ -114,10 +115,20 @@ def denoising_loss(
 
     Raises:
         InputError: not one context for each condition, not one prompt for each picture, a size that the base
-            cannot encode, or timesteps or weights that do not fit what the base predicts.
+            cannot encode, a tensor of another shape, pictures that are not floats, an unknown reduction, or
+            timesteps or weights that do not fit what the base predicts.
     """
     base, device = model.base, model.device
+    check_choice(reduction, ("mean", "none"), "reduction")
+    if isinstance(prompts, str):
+        raise InputError("expected a list of texts, got a text", place="prompts", remedy="give [prompt]")
     if not isinstance(pictures, LatentMoments):
+        if pictures.ndim != 4 or not pictures.is_floating_point():
+            raise InputError(
+                f"expected floats b x 3 x height x width, got {pictures.dtype} {tuple(pictures.shape)}",
+                place="pictures",
+                remedy="stack the pictures, with values in -1..1",
+            )
         base.latent_shape(*pictures.shape[2:])
         pictures = base.encode_pictures(pictures)
     text = prompts if isinstance(prompts, TextTokens) else base.encode_prompt(list(prompts))
@@ -132,6 +143,14 @@ def denoising_loss(
         check_training(base.facts.predicts, timesteps, min_snr_gamma)
         uniform = torch.rand(shape[:1], generator=generator)
         timesteps = base.process.timesteps(uniform, timesteps, (shape[2], shape[3]))
+    given = {"posterior": (posterior, shape), "noise": (noise, shape), "timesteps": (timesteps, shape[:1])}
+    for name, (tensor, wanted) in given.items():
+        if tensor.shape != wanted:
+            raise InputError(
+                f"expected the shape {tuple(wanted)}, got {tuple(tensor.shape)}",
+                place=name,
+                remedy="give one of this shape, or leave it out",
+            )
     noise, timesteps = noise.to(device), timesteps.to(device)
     latents = pictures.mean + pictures.std * posterior.to(device)
 

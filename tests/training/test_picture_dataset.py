@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,10 @@ from graphcond.errors import InputError
 from graphcond.graphs import save_graph
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
+from tests.builders import small_model, some_features
 from tests.training.scenes import scene_recipe
 from tests.training.toys import Toy
+from tests.typecheck import unchecked
 
 
 def opened(
@@ -122,3 +125,22 @@ def test_what_does_not_fit_together_is_named(toy: Toy, toy_graph: AttributedGrap
         denoising_loss(model, images, prompts, contexts, timesteps="logit_normal")
     with pytest.raises(InputError, match="63 is not a multiple of"):
         denoising_loss(model, images[..., :63, :], prompts, contexts)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"reduction": "sum"}, "reduction: there is no 'sum'"),
+        ({"prompts": "ab"}, "prompts: expected a list of texts, got a text"),
+        ({"pictures": torch.zeros(2, 3, 64, 64, dtype=torch.uint8)}, "pictures: expected floats .*uint8"),
+        ({"pictures": torch.zeros(3, 64, 64)}, r"pictures: expected floats .*\(3, 64, 64\)"),
+        ({"noise": torch.zeros(1, 4, 8, 8)}, r"noise: expected the shape \(2, .*got \(1, 4, 8, 8\)"),
+        ({"timesteps": torch.tensor([5])}, r"timesteps: expected the shape \(2,\), got \(1,\)"),
+    ],
+)
+def test_what_would_be_broadcast_or_misread_is_a_sentence(
+    sd_folder: Path, wrong: dict[str, Any], problem: str
+) -> None:
+    given = {"pictures": torch.zeros(2, 3, 64, 64), "prompts": ["a", "b"]} | wrong
+    with unchecked(), pytest.raises(InputError, match=problem):
+        denoising_loss(small_model(sd_folder), contexts={"neighbors": some_features(2)}, **given)
