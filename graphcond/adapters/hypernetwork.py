@@ -135,14 +135,15 @@ class HypernetworkInjector(LayerUpdate):
         tensors, place = read_released(weights)
         found = {}
         for name, tensor in tensors.items():
-            width, number, *rest = name.split(".", 2)
-            if not (width.isdigit() and number in ("0", "1") and rest):
+            width, _, rest = name.partition(".")
+            number, _, key = rest.partition(".")
+            if not (width.isdigit() and number in ("0", "1") and key):
                 raise InputError(
                     f"expected the weights of a hypernetwork, got those of {method_of(tensors)}",
                     place=place,
                     remedy="give a file in NovelAI's layout",
                 )
-            found[f"{width}/{'kv'[int(number)]}.{rest[0]}"] = tensor
+            found[f"{width}/{'kv'[int(number)]}.{key}"] = tensor
         wanted = self.networks.state_dict()
         remedy = "set widths and activation as those of the file; it must have two layers and no layer norms"
         if any(name.endswith("linear.1.weight") for name in found) and not any(

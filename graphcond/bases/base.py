@@ -424,8 +424,10 @@ class Base(ABC):
         Raises:
             InputError: they are not those of a LoRA in a layout that diffusers knows.
         """
+        # Kohya's files for SDXL number blocks as the original code does; the config tells which are meant.
+        config = {f"{self.denoiser_name}_config": self.denoiser.config}
         try:
-            found = self.lora_mixin.lora_state_dict(dict(weights))
+            found = self.lora_mixin.lora_state_dict(dict(weights), **config)
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"the weights are not those of a LoRA for a {type(self).__name__}",

@@ -84,6 +84,9 @@ def test_files_that_do_not_fit(base, tmp_path: Path) -> None:
         injector.load_hypernetwork(write(tmp_path / "none.pt", {}))
     with pytest.raises(InputError, match="expected the weights of a hypernetwork, got those of a LoRA"):
         injector.load_hypernetwork({"unet.to_q.lora_A.weight": torch.zeros(1)})
+    for other in ("a", "16.0", "16"):
+        with pytest.raises(InputError, match="expected the weights of a hypernetwork"):
+            injector.load_hypernetwork({other: torch.zeros(1)})
     torch.save({width: Path}, tmp_path / "code.pt")
     with pytest.raises(InputError, match="could run code"):
         injector.load_hypernetwork(tmp_path / "code.pt")

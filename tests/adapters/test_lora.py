@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,28 @@ def written(
     folder.mkdir()
     save_file(weights, folder / WEIGHTS_FILE, metadata=metadata)
     return folder
+
+
+def test_kohyas_numbers_of_sdxl_blocks_are_those_of_the_original_code(
+    sdxl_folder: Path, tmp_path: Path
+) -> None:
+    base, found = StableDiffusionXLBase.from_pretrained(str(sdxl_folder)), {}
+    per_level = base.denoiser.config.layers_per_block + 1
+    for name, layer in base.denoiser.named_modules():
+        match = re.fullmatch(r"(down|up)_blocks\.(\d)\.attentions\.(\d)\.(.*attn2\.to_k)", name)
+        if match is None:
+            continue
+        part, level, place, rest = match.groups()
+        first = int(level) * per_level + int(place) + (part == "down")
+        blocks = {"down": "input_blocks", "up": "output_blocks"}[part]
+        key = f"lora_unet_{blocks}_{first}_1_{rest.replace('.', '_')}"
+        found[f"{key}.lora_down.weight"] = torch.randn(2, layer.in_features)
+        found[f"{key}.lora_up.weight"] = torch.randn(layer.out_features, 2)
+        found[f"{key}.alpha"] = torch.tensor(1.0)
+    injector = LoraInjector(init=written(base, tmp_path / "kohya", found) / WEIGHTS_FILE)
+    injector.inject(base)
+    injector.load_init()
+    assert len(injector.layers) == len(found) / 3 > 0
 
 
 def with_file(base, folder: Path, **settings) -> torch.Tensor:
