@@ -15,6 +15,7 @@ from diffusers import (
     StableDiffusionControlNetPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
+    StableDiffusionPanoramaPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
@@ -194,6 +195,11 @@ REFUSED: dict[str, Callable[[Any, Path], Any]] = {
             DDPMScheduler(),
         ),
         model,
+    ),
+    "pipe: expected a pipeline of Stable Diffusion or SDXL, got a StableDiffusionPanoramaPipeline": (
+        lambda pipe, model: attach(
+            StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False), model
+        )
     ),
     "pipe: expected a pipeline of Stable Diffusion or SDXL, got a str": lambda pipe, model: attach(
         "sd",
