@@ -102,7 +102,9 @@ def test_pushing_saves_before_a_repository_is_made(
     address = GraphPipeline(by_hand).push_to_hub("someone/model")
     assert address == "https://hub/someone/model/commit/1"
     assert hub[0] == "create someone/model"
-    assert hub[1].startswith("upload README.md conditions/neighbors/encoder.safetensors graphcond.json")
+    assert hub[1].startswith(
+        "upload README.md card.json conditions/neighbors/encoder.safetensors graphcond.json"
+    )
     hub.clear()
 
     def full(*_: Any) -> None:
@@ -119,6 +121,7 @@ def test_no_base_weights_and_nothing_pickled(saved: Path) -> None:
     assert names == {
         "README.md",
         "graphcond.json",
+        "card.json",
         "model_index.json",
         "graphcond_pipeline.py",
         "conditions/neighbors/encoder.safetensors",
