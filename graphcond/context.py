@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Shown:
+class ShortRepr:
     """Something large that is printed as a line: the shapes of its arrays, and how many other things."""
 
     def __repr__(self) -> str:
         parts = (
             repr(value)
-            if isinstance(value, Shown)
+            if isinstance(value, ShortRepr)
             else f"{name} {'x'.join(map(str, value.shape))}"
             if hasattr(value, "shape")
             else f"{len(value)} {name}"
+            if hasattr(value, "__len__")
+            else f"{name} {value}"
             for name, value in vars(self).items()
             if value is not None
         )
@@ -38,7 +40,7 @@ class Shown:
 
 
 @dataclass(frozen=True, repr=False)
-class NeighborContext(Shown):
+class NeighborContext(ShortRepr):
     """The output of a neighbor sampler: for each target its chosen neighbors, best first.
 
     Rows with fewer than ``k`` neighbors end in `ABSENT`, with score 0. ``relations`` gives the edge type
@@ -131,7 +133,7 @@ class NeighborContext(Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class NeighborStructure(Shown):
+class NeighborStructure(ShortRepr):
     """The edges among targets and their neighbors, and the sampler's scores.
 
     A target stands at place 0, its neighbors at 1 to k, in the order of the `NeighborFeatures`.
@@ -199,7 +201,7 @@ class NeighborStructure(Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class NeighborFeatures(Shown):
+class NeighborFeatures(ShortRepr):
     """A `NeighborContext` as an encoder reads it: one embedding per neighbor and who is there.
 
     ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
@@ -311,7 +313,7 @@ class SampledScene:
 
 
 @dataclass(frozen=True, repr=False)
-class SceneContext(Shown):
+class SceneContext(ShortRepr):
     """The output of a scene sampler: one sampled scene for each target. A scene without words is empty."""
 
     scenes: tuple[SampledScene, ...]
@@ -338,7 +340,7 @@ class SceneContext(Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class SceneFeatures(Shown):
+class SceneFeatures(ShortRepr):
     """A `SceneContext` as an encoder reads it: embedded words, and the relations between them.
 
     Args:

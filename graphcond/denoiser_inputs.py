@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int64
 
+from graphcond.context import ShortRepr
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -61,8 +63,8 @@ IP_ADAPTER = "ip_adapter."
 """How the names of those `DenoiserInputs.extras` begin that hold what IP-Adapters make of pictures."""
 
 
-@dataclass(frozen=True)
-class DenoiserInputs:
+@dataclass(frozen=True, repr=False)
+class DenoiserInputs(ShortRepr):
     """Everything one denoiser call reads.
 
     The prompt's tokens come first in ``context``; there are ``prompt_length`` of them, or, where it is

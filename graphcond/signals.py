@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from jaxtyping import Bool, Float, Int64
 
+from graphcond.context import ShortRepr
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
-@dataclass(frozen=True)
-class TextTokens:
+@dataclass(frozen=True, repr=False)
+class TextTokens(ShortRepr):
     """A prompt as the base's text encoder sees it.
 
     Args:
@@ -90,8 +92,8 @@ class Alignment:
     words: Bool[Tensor, "b n m"]
 
 
-@dataclass(frozen=True)
-class GraphTokens:
+@dataclass(frozen=True, repr=False)
+class GraphTokens(ShortRepr):
     """The signal of a token encoder. ``present`` is False for padding tokens.
 
     Tokens of objects may know where their object is: ``boxes`` (x0 y0 x1 y1 in 0..1) where ``boxed``.

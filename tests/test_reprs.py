@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from graphcond.attributed_graph import EdgeList, NodeTable
+from graphcond.bases.base import LatentMoments
 from graphcond.context import NeighborContext, SampledScene, SceneContext
 from graphcond.data.dataset import GraphDataset, SceneDataset
+from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.graphs import build_graph
 from graphcond.scene_graph import SceneGraph, SceneSet
+from graphcond.signals import GraphTokens, TextTokens
 from tests.builders import small_model, some_features
 from tests.scene_batches import PAIR, PARK, features_of
 
@@ -43,6 +47,15 @@ def test_what_samplers_choose_and_encoders_read_is_printed_by_its_shapes(sd_fold
     assert repr(some_features(2, 3)) == "NeighborFeatures(embeddings 2x3x24, present 2x3, 0 relation_names)"
     assert repr(SceneContext((SampledScene(("star",), 1, (), (None,)),))) == "SceneContext(1 scenes)"
     assert len(repr(features_of([PARK, PAIR]))) < 250
+    text = TextTokens(torch.zeros(2, 7, dtype=torch.long), torch.zeros(2, 7, 24))
+    assert repr(text) == "TextTokens(ids 2x7, hidden 2x7x24, 0 extras)"
+    moments = LatentMoments(torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8))
+    assert repr(moments) == "LatentMoments(mean 2x4x8x8, std 2x4x8x8)"
+    given = DenoiserInputs(moments.mean, torch.zeros(2), text.hidden, prompt_length=7)
+    assert repr(given).startswith(
+        "DenoiserInputs(sample 2x4x8x8, timestep 2, context 2x7x24, prompt_length 7,"
+    )
+    assert repr(GraphTokens(text.hidden, text.ids.bool())) == "GraphTokens(tokens 2x7x24, present 2x7)"
     assert repr(small_model(sd_folder)) == (
         "GraphModel(StableDiffusionBase, neighbors: GraphQFormer > PromptTokenInjector)"
     )

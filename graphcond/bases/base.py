@@ -24,6 +24,7 @@ from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
 from graphcond.bases.noise_process import NoiseProcess
 from graphcond.bases.sites import Addition, ContextReader, recomputed
+from graphcond.context import ShortRepr
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.fingerprint import weights_sketch
@@ -83,8 +84,8 @@ class Site:
         return -(-height // self.stride), -(-width // self.stride)
 
 
-@dataclass(frozen=True)
-class LatentMoments:
+@dataclass(frozen=True, repr=False)
+class LatentMoments(ShortRepr):
     """Mean and standard deviation of latents, in the denoiser's scale."""
 
     mean: Float[Tensor, "b channels height width"]
