@@ -72,9 +72,9 @@ def main() -> None:
         run, spent = options.out / way.replace(" ", "-"), 0.0
         for minutes in map(float, options.minutes.split(",")):
             model = trained(way, run, options.out / "graph", minutes - spent)
-            for arm in ("no_graph", "graph"):
-                steps = int(model.name.removeprefix("step-"))
-                row(way, minutes, steps, arm.replace("_", " "), exam.drawn(model, arm))
+            steps = int(model.name.removeprefix("step-"))
+            for arm, shares in exam.drawn(model).items():
+                row(way, minutes, steps, arm.replace("_", " "), shares)
             spent = minutes
 
 
@@ -147,13 +147,17 @@ class Exam:
         paths = [self.graph.picture_path(row) for row in self.rows.tolist()]
         return self.shares([open_picture(path) for path in paths if path is not None])
 
-    def drawn(self, model: Path, arm: Arm) -> list[str]:
-        """The shares among pictures that a model draws."""
+    def drawn(self, model: Path) -> dict[Arm, list[str]]:
+        """The shares among pictures that a model draws without graph and with it."""
         pipe, data = GraphPipeline.from_pretrained(model), GraphDataset(self.graph)
         views = data.views(pipe.model.recipe, pipe.model.extractors, forbidden=self.rows)
         maker = ModelPictures(pipe, views, self.rows, DrawSettings(steps=STEPS))
         parts = np.array_split(self.rows, -(-len(self.rows) // BATCH))
-        return self.shares([picture for part in parts for picture in maker.make(part, arm, 0)])
+        arms: tuple[Arm, ...] = ("no_graph", "graph")
+        return {
+            arm: self.shares([picture for part in parts for picture in maker.make(part, arm, 0)])
+            for arm in arms
+        }
 
     def shares(self, pictures: Sequence[Image.Image]) -> list[str]:
         """The shares that show their subject, and that look like OpenMoji, with intervals."""
