@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -16,9 +16,11 @@ from graphcond.errors import InputError, Notice, did_you_mean
 from graphcond.io.quiet import ignored
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.overrides import assign, assignment
-from graphcond.recipe.recipe import Recipe
 from graphcond.recipe.sections import AUTO
 from graphcond.recipe.yaml_files import find_recipe
+
+if TYPE_CHECKING:
+    from graphcond.recipe.recipe import Recipe
 
 Override: TypeAlias = str | tuple[str, Any]
 """``a.b=c``, or a path and its value."""
@@ -79,6 +81,8 @@ def parse_recipe(
 
 
 def _validate(values: Mapping[str, Any], place: object) -> Recipe:
+    from graphcond.recipe.recipe import Recipe  # loads plug-ins, which may import this module at their top
+
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+import graphcond
 from graphcond.adapters import PromptTokenConfig
 from graphcond.config import ComponentConfig, by_kind
 from graphcond.encoders import GraphQFormerConfig
@@ -16,6 +20,7 @@ from graphcond.errors import InputError, Notice
 from graphcond.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from graphcond.recipe.checks import check_signal
 from tests.builders import recipe_values
+from tests.plugins import write_package
 from tests.tiny_checkpoints import write_sd_folder
 
 
@@ -332,3 +337,31 @@ def test_the_targets_text_needs_features_that_embed_texts(tmp_path: Path) -> Non
         InputError, match=r"encoder\.target_text: features of kind 'clip_vision' embed no texts"
     ):
         load_recipe("instructg2i", overrides=overrides)
+
+
+SAMPLER = """
+from typing import Literal
+
+from graphcond import KHopSampler, load_recipe
+from graphcond.recipe import parse_recipe
+from graphcond.samplers import KHopSamplerConfig
+
+
+class WalkSamplerConfig(KHopSamplerConfig):
+    kind: Literal["walk"] = "walk"
+"""
+
+
+@pytest.mark.parametrize("first", ["graphcond.recipe", "walks", "graphcond.model"])
+def test_a_plugin_may_import_recipes_at_its_top(tmp_path: Path, first: str) -> None:
+    write_package(tmp_path, "walks", SAMPLER, {"graphcond.samplers": "walk = walks:WalkSamplerConfig"})
+    source = f"import {first}, graphcond; from graphcond.samplers import SAMPLERS; print('walk' in SAMPLERS)"
+    path = os.pathsep.join([str(tmp_path), str(Path(graphcond.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "True\n", done.stderr
