@@ -25,6 +25,25 @@ ABSENT = -1
 """Padding of a row of neighbors where a target has fewer than requested."""
 
 
+class ShortRepr:
+    """Something large that is printed as a line: the shapes of its arrays, and how many other things."""
+
+    def __repr__(self) -> str:
+        parts = (_short(name, value) for name, value in vars(self).items() if value is not None)
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _short(name: str, value: Any) -> str:
+    if hasattr(value, "shape"):
+        return f"{name} {'x'.join(map(str, value.shape))}"
+    if isinstance(value, Sequence | Mapping) and not isinstance(value, str):
+        return f"{len(value)} {name}"
+    kind, shown = type(value).__name__, repr(value)
+    if shown.startswith("<"):  # an address says nothing
+        return kind
+    return shown if shown.startswith(kind) else f"{name} {shown}"
+
+
 @dataclass(frozen=True, repr=False)
 class NodeTable:
     """The nodes of a graph, column by column; row ``i`` of every column is node ``i``.
@@ -166,8 +185,8 @@ Column: TypeAlias = Literal["pictures", "texts", "extra"]
 """A table of `NodeEmbeddings`."""
 
 
-@dataclass(frozen=True)
-class NodeEmbeddings:
+@dataclass(frozen=True, repr=False)
+class NodeEmbeddings(ShortRepr):
     """Embeddings of all nodes; row ``i`` belongs to row ``i`` of the `NodeTable`.
 
     Arrays may be float16 memory maps. Rows of nodes without a picture are zero in ``pictures``.

@@ -50,6 +50,10 @@ class Condition(nn.Module):
         self.name, self.null = name, null
         self.encoder, self.injector = encoder, injector
 
+    def __repr__(self) -> str:
+        parts = f"{type(self.encoder).__name__} > {type(self.injector).__name__}"
+        return f"Condition({self.name}: {parts}, null {self.null})"
+
     def signal(self, context: Context, text: TextTokens) -> Signal:
         """The signal of every target; the null for those whose context is empty."""
         signal: Signal = self.encoder(context, text)

@@ -13,30 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64
 
-from graphcond.attributed_graph import ABSENT
+from graphcond.attributed_graph import ABSENT, ShortRepr
 from graphcond.scene_graph import Box, Mention, Relationship
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-class ShortRepr:
-    """Something large that is printed as a line: the shapes of its arrays, and how many other things."""
-
-    def __repr__(self) -> str:
-        parts = (
-            repr(value)
-            if isinstance(value, ShortRepr)
-            else f"{name} {'x'.join(map(str, value.shape))}"
-            if hasattr(value, "shape")
-            else f"{len(value)} {name}"
-            if hasattr(value, "__len__")
-            else f"{name} {value}"
-            for name, value in vars(self).items()
-            if value is not None
-        )
-        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 @dataclass(frozen=True, repr=False)

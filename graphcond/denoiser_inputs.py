@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int64
 
-from graphcond.context import ShortRepr
+from graphcond.attributed_graph import ShortRepr
 
 if TYPE_CHECKING:
     from torch import Tensor

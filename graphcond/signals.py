@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from jaxtyping import Bool, Float, Int64
 
-from graphcond.context import ShortRepr
+from graphcond.attributed_graph import ShortRepr
 
 if TYPE_CHECKING:
     import torch
@@ -114,8 +114,8 @@ class GraphTokens(ShortRepr):
         return self.present.any(1)
 
 
-@dataclass(frozen=True)
-class LayoutMap:
+@dataclass(frozen=True, repr=False)
+class LayoutMap(ShortRepr):
     """The signal of a layout encoder: features spread over the picture; zero where ``present`` is False."""
 
     features: Float[Tensor, "b c height width"]

@@ -7,12 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from graphcond.attributed_graph import EdgeList, NodeTable
+import graphcond
+from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.bases.base import LatentMoments
 from graphcond.context import NeighborContext, SampledScene, SceneContext
+from graphcond.data.contexts import GraphContexts
 from graphcond.data.dataset import GraphDataset, SceneDataset
+from graphcond.data.scene_contexts import SceneContexts
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.features.text_features import TextModelExtractor
+from graphcond.features.words import WordTable
 from graphcond.graphs import build_graph
+from graphcond.samplers import PPRSampler, SceneTriplesSampler
 from graphcond.scene_graph import SceneGraph, SceneSet
 from graphcond.signals import GraphTokens, TextTokens
 from tests.builders import small_model, some_features
@@ -38,6 +44,23 @@ def test_graphs_and_sets_of_scenes_are_printed_in_a_line() -> None:
     assert repr(graph) == f"AttributedGraph({NODES!r}, 299 undirected edges of 1 types, root='None')"
     assert repr(scenes) == "SceneSet(300 scenes, root='None')"
     assert max(len(str(one)) for one in (GraphDataset(graph), SceneDataset(scenes))) < 200
+    embeddings = NodeEmbeddings(pictures=np.zeros((COUNT, 24), np.float32))
+    assert repr(embeddings) == "NodeEmbeddings(pictures 300x24)"
+    contexts = repr(GraphContexts(graph, PPRSampler(graph), embeddings))
+    assert contexts.startswith(f"GraphContexts({graph!r}, PPRSampler, {embeddings!r}, seed 0, ")
+    words = WordTable(TextModelExtractor.from_pretrained("tiny-bert"))
+    assert repr(SceneContexts(scenes, SceneTriplesSampler(), words)) == (
+        f"SceneContexts({scenes!r}, SceneTriplesSampler, WordTable, seed 0)"
+    )
+
+
+def test_no_public_record_prints_all_it_holds() -> None:
+    """What dataclasses make by themselves prints whole arrays; `SceneGraph` and scales hold few values."""
+    public = [getattr(graphcond, name) for name in graphcond.__all__]
+    generated = {
+        one.__name__ for one in public if isinstance(one, type) and hasattr(one.__repr__, "__wrapped__")
+    }
+    assert generated == {"SceneGraph", "GraphGuidance"}
 
 
 def test_what_samplers_choose_and_encoders_read_is_printed_by_its_shapes(sd_folder: Path) -> None:
@@ -56,6 +79,11 @@ def test_what_samplers_choose_and_encoders_read_is_printed_by_its_shapes(sd_fold
         "DenoiserInputs(sample 2x4x8x8, timestep 2, context 2x7x24, prompt_length 7,"
     )
     assert repr(GraphTokens(text.hidden, text.ids.bool())) == "GraphTokens(tokens 2x7x24, present 2x7)"
-    assert repr(small_model(sd_folder)) == (
-        "GraphModel(StableDiffusionBase, neighbors: GraphQFormer > PromptTokenInjector)"
+    model = small_model(sd_folder, lora={"rank": 2})
+    (condition,) = model.conditions.values()
+    assert repr(condition) == "Condition(neighbors: GraphQFormer > PromptTokenInjector, null absent)"
+    assert repr(condition.injector) == "PromptTokenInjector(0 parameters)"
+    assert len(repr(model.lora)) < 50
+    assert repr(model) == (
+        "GraphModel(StableDiffusionBase, neighbors: GraphQFormer > PromptTokenInjector, lora)"
     )

@@ -118,6 +118,10 @@ class Injector(Part, nn.Module, ABC, Generic[Read]):
     """Groups of its parameters that may have learning rates of their own, as ``condition.group``. The encoder
     belongs to ``new``, where there is one."""
 
+    def __repr__(self) -> str:
+        # The layers of all sites would fill pages.
+        return f"{type(self).__name__}({sum(p.numel() for p in self.parameters()):,} parameters)"
+
     @abstractmethod
     def inject(self, base: Base) -> None:
         """Attach to ``base``.

@@ -20,11 +20,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from graphcond.attributed_graph import ShortRepr
 from graphcond.bases.config import BaseFacts, BaseFields, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
 from graphcond.bases.noise_process import NoiseProcess
 from graphcond.bases.sites import Addition, ContextReader, recomputed
-from graphcond.context import ShortRepr
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.fingerprint import weights_sketch

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 
 from graphcond import samplers
-from graphcond.attributed_graph import AttributedGraph, LazyRows, NodeEmbeddings, rows_named
+from graphcond.attributed_graph import AttributedGraph, LazyRows, NodeEmbeddings, ShortRepr, rows_named
 from graphcond.context import (
     Context,
     NeighborContext,
@@ -39,7 +39,7 @@ Chosen = TypeVar("Chosen", bound=Sampled)
 Read = TypeVar("Read", bound=Context)
 
 
-class ContextSource(ABC, Generic[Chosen, Read]):
+class ContextSource(ShortRepr, ABC, Generic[Chosen, Read]):
     """Data as one condition reads them, in training and in drawing.
 
     Rows are those of the data. A row gets the same context in whatever batch it comes.
@@ -128,7 +128,7 @@ def embed_graph(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     """A graph with the sampler of one condition and the embeddings its encoder reads.
 

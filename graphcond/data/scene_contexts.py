@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int64
 
-from graphcond.attributed_graph import rows_named
+from graphcond.attributed_graph import ShortRepr, rows_named
 from graphcond.context import SampledScene, SceneContext, SceneFeatures
 from graphcond.data.contexts import ContextSource
 from graphcond.data.scene_features import scene_features
@@ -46,7 +46,7 @@ def embed_words(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
     """A set of scenes with the sampler of one condition and the embeddings its encoder reads.
 
@@ -120,8 +120,8 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
         )
 
 
-@dataclass(frozen=True)
-class SceneReader:
+@dataclass(frozen=True, repr=False)
+class SceneReader(ShortRepr):
     """Reads any scene graph for drawing. Words that were not seen in training also work.
 
     Args:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int, Int64
 
-from graphcond.attributed_graph import NodeTable
+from graphcond.attributed_graph import NodeTable, ShortRepr
 from graphcond.errors import InputError, did_you_mean
 from graphcond.graphs.columns import to_arrow
 
@@ -19,8 +19,8 @@ SMALLEST, LARGEST = 1e-9, 1e9
 """Bounds of a weight other than 0: no sum of such weights overflows or vanishes."""
 
 
-@dataclass(frozen=True)
-class AffiliationGraph:
+@dataclass(frozen=True, repr=False)
+class AffiliationGraph(ShortRepr):
     """Nodes and their attribute values; nodes that have a value in common are linked.
 
     The graph that this implies is a union of cliques, one for each value: its adjacency matrix is
