@@ -314,11 +314,12 @@ class GraphPipeline(ModelPipeline):
             *(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds),
             *(pooled_prompt_embeds, negative_pooled_prompt_embeds, clip_skip),
         )
-        prompts = written.prompts(with_graph=any(given.values()))
+        with_graph = any(given.values())
+        prompts = written.prompts(with_graph=with_graph)
         if isinstance(prompt, str) and given[SCENE]:
             (some,) = next(iter(given[SCENE].values()))
             prompts *= len(some) if isinstance(some, list) else some.present.shape[0]
-        text, empty = texts(base, written, prompts, copies)
+        text, empty = texts(base, written, prompts, copies, words=with_graph)
         self.warn_of_cut([*prompts, *written.negatives(len(prompts))])
         text, empty = with_pictures(self, text, empty, ip_adapter_image, ip_adapter_image_embeds)
         self.model.follow_base()

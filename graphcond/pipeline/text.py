@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -64,7 +65,9 @@ class GivenText:
         return found
 
 
-def texts(base: Base, given: GivenText, prompts: Sequence[str], copies: int) -> tuple[TextTokens, TextTokens]:
+def texts(
+    base: Base, given: GivenText, prompts: Sequence[str], copies: int, *, words: bool = True
+) -> tuple[TextTokens, TextTokens]:
     """Prompts and negative prompts as the denoiser reads them, a row for each picture.
 
     Args:
@@ -72,6 +75,7 @@ def texts(base: Base, given: GivenText, prompts: Sequence[str], copies: int) -> 
         given: the arguments.
         prompts: one for each row of what is encoded already.
         copies: pictures of each prompt.
+        words: the words of prompts that are encoded already are read too, by the encoder of a graph.
 
     Raises:
         InputError: numbers or shapes do not fit.
@@ -83,7 +87,7 @@ def texts(base: Base, given: GivenText, prompts: Sequence[str], copies: int) -> 
             *(given.negative_embeds, given.negative_pooled),
         ),
     )
-    text, empty = (_encoded(base, *one, copies, given.clip_skip) for one in pairs)
+    text, empty = (_encoded(base, *one, copies, given.clip_skip, words) for one in pairs)
     return text, empty
 
 
@@ -95,9 +99,15 @@ def _encoded(
     pooled: Tensor | None,
     copies: int,
     clip_skip: int | None,
+    words: bool,
 ) -> TextTokens:
     repeated = [prompt for prompt in prompts for _ in range(copies)]
-    made = base.encode_prompt(repeated) if clip_skip is None else base.encode_skipping(repeated, clip_skip)
+    if embeds is not None and not words:
+        made = _without_words(base, len(repeated))
+    elif clip_skip is None:
+        made = base.encode_prompt(repeated)
+    else:
+        made = base.encode_skipping(repeated, clip_skip)
     if embeds is None:
         return made
     wanted = (len(prompts), *made.hidden.shape[1:])
@@ -116,6 +126,19 @@ def _encoded(
         extras["pooled"] = pooled.to(made.hidden).repeat_interleave(copies, 0)
     hidden = embeds.to(made.hidden).repeat_interleave(copies, 0)
     return replace(made, hidden=hidden, extras=extras, present=None)
+
+
+def _without_words(base: Base, rows: int) -> TextTokens:
+    """Zeros of the sizes of encoded prompts."""
+    facts = base.facts
+    return TextTokens(
+        torch.zeros(rows, facts.token_count, dtype=torch.long, device=base.device),
+        torch.zeros(rows, facts.token_count, facts.token_width, dtype=base.dtype, device=base.device),
+        extras={
+            name: torch.zeros(rows, *shape, dtype=base.dtype, device=base.device)
+            for name, shape in facts.extras.items()
+        },
+    )
 
 
 def with_pictures(

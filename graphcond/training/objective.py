@@ -123,11 +123,14 @@ def denoising_loss(
     if isinstance(prompts, str):
         raise InputError("expected a list of texts, got a text", place="prompts", remedy="give [prompt]")
     if not isinstance(pictures, LatentMoments):
-        if pictures.ndim != 4 or not pictures.is_floating_point():
+        if not isinstance(pictures, Tensor) or pictures.ndim != 4 or not pictures.is_floating_point():
+            got = type(pictures).__name__
+            if isinstance(pictures, Tensor):
+                got = f"{pictures.dtype} {tuple(pictures.shape)}"
             raise InputError(
-                f"expected floats b x 3 x height x width, got {pictures.dtype} {tuple(pictures.shape)}",
+                f"expected floats b x 3 x height x width, got {got}",
                 place="pictures",
-                remedy="stack the pictures, with values in -1..1",
+                remedy="stack the pictures as a tensor with values in -1..1; PictureDataset reads files so",
             )
         base.latent_shape(*pictures.shape[2:])
         pictures = base.encode_pictures(pictures)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from graphcond import GraphModel, PictureDataset, denoising_loss
@@ -134,6 +135,8 @@ def test_what_does_not_fit_together_is_named(toy: Toy, toy_graph: AttributedGrap
         ({"prompts": "ab"}, "prompts: expected a list of texts, got a text"),
         ({"pictures": torch.zeros(2, 3, 64, 64, dtype=torch.uint8)}, "pictures: expected floats .*uint8"),
         ({"pictures": torch.zeros(3, 64, 64)}, r"pictures: expected floats .*\(3, 64, 64\)"),
+        ({"pictures": Image.new("RGB", (64, 64))}, "pictures: expected floats .*got Image. .*PictureDataset"),
+        ({"pictures": [Image.new("RGB", (64, 64))] * 2}, "pictures: expected floats .*got list"),
         ({"noise": torch.zeros(1, 4, 8, 8)}, r"noise: expected the shape \(2, .*got \(1, 4, 8, 8\)"),
         ({"timesteps": torch.tensor([5])}, r"timesteps: expected the shape \(2,\), got \(1,\)"),
     ],
