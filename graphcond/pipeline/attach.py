@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from inspect import signature
@@ -18,6 +18,7 @@ from graphcond.bases.base import Base
 from graphcond.bases.from_pipeline import base_of
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, did_you_mean
+from graphcond.features.load import PictureExtractor, WordExtractor
 from graphcond.guidance import GraphGuidance, GuidedGraph
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import texts_of
@@ -29,7 +30,14 @@ GRAPH = "graph"
 """The name of a model in a pipeline unless another one is given."""
 
 
-def attach(pipe: DiffusionPipeline, model: GraphModel | str | Path, name: str = GRAPH) -> Attached:
+def attach(
+    pipe: DiffusionPipeline,
+    model: GraphModel | str | Path,
+    name: str = GRAPH,
+    *,
+    parts: Mapping[str, Any] | None = None,
+    trust_remote_code: bool = False,
+) -> Attached:
     """Put a graph model into a pipeline of Stable Diffusion or SDXL, of whatever task, until `detach`.
 
     The pipeline is called as before, and draws with the graphs that `Attached.show` names. Guidance adds
@@ -39,11 +47,19 @@ def attach(pipe: DiffusionPipeline, model: GraphModel | str | Path, name: str = 
         pipe: the pipeline; it freezes its networks.
         model: a saved model, or a model, which leaves its own base.
         name: of the model in the pipeline, where several are attached.
+        parts: of a saved model, as for `GraphPipeline.from_pretrained`; of any model its ``extractor``.
+        trust_remote_code: of a saved model, as for `GraphPipeline.from_pretrained`.
 
     Raises:
-        InputError: the pipeline is of another family, or has a model of that name; or the model does not
-            fit it.
+        InputError: the pipeline is of another family, or has a model of that name; the model cannot be loaded
+            or does not fit it; or parts are given for a model that is made already.
     """
+    others = dict(parts or {})
+    extractor = others.pop("extractor", None)
+    if isinstance(model, GraphModel) and others:
+        raise InputError(
+            "the model is made already", place=f"parts, {next(iter(others))}", remedy="leave them out"
+        )
     inside: Inside | None = getattr(pipe, _INSIDE, None)
     if inside is not None and name in inside.models:
         raise InputError(
@@ -53,15 +69,18 @@ def attach(pipe: DiffusionPipeline, model: GraphModel | str | Path, name: str = 
         )
     base = base_of(pipe) if inside is None else inside.base
     try:
-        moved = GraphModel.from_pretrained(model, base=base) if isinstance(model, str | Path) else model
-        if moved is model:
-            moved.move_to(base)
+        if isinstance(model, GraphModel):
+            model.move_to(base)
+        else:
+            model = GraphModel.from_pretrained(
+                model, base=base, parts=others, trust_remote_code=trust_remote_code
+            )
     except Exception:
         if inside is None:
             base.release()
         raise
     inside = Inside(pipe, base) if inside is None else inside
-    inside.models[name] = Attached(moved)
+    inside.models[name] = Attached(model, extractor)
     return inside.models[name]
 
 
@@ -97,11 +116,12 @@ class Attached:
 
     Args:
         model: attached to the base of the pipeline.
+        extractor: as for `GraphPipeline`.
     """
 
-    def __init__(self, model: GraphModel) -> None:
+    def __init__(self, model: GraphModel, extractor: PictureExtractor | WordExtractor | None = None) -> None:
         self.model = model
-        self.pipeline = GraphPipeline(model)
+        self.pipeline = GraphPipeline(model, extractor)
         self._neighbors: Graphs = None
         self._scene: Scenes = None
         self._scale: float | Sequence[float] | None = None

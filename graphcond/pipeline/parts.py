@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.image_processor import VaeImageProcessor
 
 from graphcond.bases import Base
-from graphcond.model import GraphModel
+from graphcond.model import TRUSTED, GraphModel
 
 
 @cache
@@ -59,6 +59,16 @@ class ModelPipeline(DiffusionPipeline):
             found: tuple[list[str], list[str]] = super()._get_signature_keys(obj)
             return found
         return sorted(name for name in obj.config if not name.startswith("_")), []
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> tuple[dict[str, Any], ...]:
+        """What diffusers makes this pipeline of.
+
+        It finds this class in a folder's ``model_index.json`` with ``trust_remote_code=True`` alone, and does
+        not hand the consent on to the parts.
+        """
+        found, *others = super().extract_init_dict(config_dict, **kwargs)
+        return {**found, "model": [GraphModel.__module__, TRUSTED]}, *others
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the base, in another number format if one is given, and what was trained along with it."""

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from pydantic import TypeAdapter
 
+from graphcond import attach, detach
 from graphcond.adapters import INJECTORS, Injector, LoraInjector, PromptTokenInjector
 from graphcond.bases import StableDiffusionBase
 from graphcond.bases.flux2 import Flux2Base
@@ -201,6 +202,41 @@ def test_a_class_of_others_is_imported_with_consent_only(
     assert not (stranger / "imported").exists()
     loaded = GraphPipeline.from_pretrained(tmp_path / "model", trust_remote_code=True)
     assert torch.equal(drawn(loaded), before)
+
+
+def test_diffusers_hands_the_consent_on_and_no_file_gives_it(
+    sd_folder: Path, stranger: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    before = with_stranger(sd_folder, model)
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        DiffusionPipeline.from_pretrained(model)
+    index = json.loads((model / "model_index.json").read_text())
+    hostile = {**index, "_class_name": "StableDiffusionPipeline", "unet": index["model"]}
+    (model / "model_index.json").write_text(json.dumps(hostile))
+    with pytest.raises(InputError, match="parts of classes outside of graphcond"):
+        DiffusionPipeline.from_pretrained(model)
+    assert not (stranger / "imported").exists()
+    (model / "model_index.json").write_text(json.dumps(index))
+    assert torch.equal(drawn(DiffusionPipeline.from_pretrained(model, trust_remote_code=True)), before)
+
+
+def test_attaching_takes_consent_and_parts(sd_folder: Path, stranger: Path, tmp_path: Path) -> None:
+    with_stranger(sd_folder, tmp_path / "model")
+    plain = StableDiffusionPipeline.from_pretrained(sd_folder)
+    with pytest.raises(InputError, match="parts of classes outside of graphcond"):
+        attach(plain, tmp_path / "model")
+    model = attach(plain, tmp_path / "model", trust_remote_code=True).model
+    detach(plain)
+    encoder, own = model.conditions["neighbors"].encoder, Extractor()
+    attached = attach(plain, tmp_path / "model", parts={"encoder": encoder, "extractor": own})
+    assert attached.model.conditions["neighbors"].encoder is encoder
+    assert attached.pipeline.extractor is own
+    detach(plain)
+    with pytest.raises(InputError, match="parts, encoder: the model is made already"):
+        attach(plain, model, parts={"encoder": encoder})
+    assert attach(plain, model, parts={"extractor": own}).pipeline.extractor is own
+    detach(plain)
 
 
 @pytest.mark.parametrize("name", ["encoder", "neighbors.encoder"])
