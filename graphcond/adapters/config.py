@@ -25,9 +25,6 @@ Hint: TypeAlias = Literal["layout", "picture"]
 Keys: TypeAlias = Literal["both", "tokens"]
 Start: TypeAlias = Literal["gates", "zero", "cross_attention"]
 
-ATTENTION_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
-"""The linear layers of every attention of a diffusers model."""
-
 
 class InjectorFields(ComponentConfig):
     """Config of an injector, with facts that a recipe is checked by before the injector is imported."""
@@ -217,8 +214,8 @@ class LoraConfig(InjectorFields):
     """Rank of the update."""
     alpha: float | None = Field(None, gt=0)
     """The update is scaled by alpha / rank; as large as the rank unless given."""
-    targets: Names = Field(ATTENTION_PROJECTIONS, min_length=1)
-    """Ends of the names of the layers to adapt."""
+    targets: Names | None = Field(None, min_length=1)
+    """Ends of the names of the layers to adapt; unless given, the projections of all attentions of the base."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability of dropping an input in training."""
     weight_decomposed: bool = False
@@ -277,7 +274,8 @@ class PeftConfig(InjectorFields):
     """A type of peft's in lower case (`lora`, `loha`, `lokr`, `oft`, `boft`, `ia3`, `miss`, `ln_tuning`,
     `randlora`, `shira`, `delora`, `road`, `gralora`, `waveft`, `hira`), or `dora` or `rslora`."""
     targets: Names | None = Field(None, min_length=1)
-    """Ends of the names of the layers to adapt; the attentions' projections, or for `ln_tuning` the norms."""
+    """Ends of the names of the layers to adapt; unless given, the projections of all attentions of the base, or
+    for `ln_tuning` the norms."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Passed on to peft's own config, by peft's names: `{r: 8, rank_pattern: {...}}`."""
     init: str | None = Field(None, min_length=1)

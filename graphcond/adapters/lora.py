@@ -52,7 +52,7 @@ class LoraInjector(LayerUpdate):
     Args:
         rank: rank of the update.
         alpha: the update is scaled by alpha / rank.
-        targets: ends of the names of the layers to adapt.
+        targets: ends of the names of the layers to adapt; `Base.attention_projections` unless given.
         dropout: probability of dropping an input of A in training.
         weight_decomposed: train magnitude and direction apart (DoRA, arXiv 2402.09353).
         init: a LoRA of others for `load_init` to read. Then layers, ranks and alphas are those of its files.
@@ -64,7 +64,7 @@ class LoraInjector(LayerUpdate):
         *,
         rank: int = DEFAULT.rank,
         alpha: float | None = None,
-        targets: tuple[str, ...] = DEFAULT.targets,
+        targets: tuple[str, ...] | None = DEFAULT.targets,
         dropout: float = DEFAULT.dropout,
         weight_decomposed: bool = DEFAULT.weight_decomposed,
         init: str | Path | None = None,
@@ -75,7 +75,7 @@ class LoraInjector(LayerUpdate):
         self._peft_config = PeftLoraConfig(
             r=rank,
             lora_alpha=alpha if alpha is not None else rank,
-            target_modules=list(targets),
+            target_modules=None if targets is None else list(targets),
             lora_dropout=dropout,
             use_dora=weight_decomposed,
             init_lora_weights="gaussian",
@@ -104,6 +104,8 @@ class LoraInjector(LayerUpdate):
         if self.init is not None and not self.layers:
             self._base = base  # the layers are those of a file
             return
+        if self._peft_config.target_modules is None:
+            self._peft_config.target_modules = set(base.attention_projections)
         adapted = self._adapted(base.denoiser)
         made = nn.ModuleDict({key_of(name): self._made(name, layer) for name, layer in adapted.items()})
         self.layers = kept_layers(self.layers, made.eval(), "lora")

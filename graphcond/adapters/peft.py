@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphcond.adapters.base import check_widths, key_of, parameters_of
-from graphcond.adapters.config import ATTENTION_PROJECTIONS, PeftConfig, check_peft
+from graphcond.adapters.config import PeftConfig, check_peft
 from graphcond.adapters.layer_changes import LayerUpdate, own_modules, without_hooks
 from graphcond.bases.base import Base
 from graphcond.config import checked
@@ -52,7 +52,8 @@ class PeftInjector(LayerUpdate):
 
     Args:
         method: a type of peft's, such as ``lokr``, or ``dora`` or ``rslora``.
-        targets: ends of the names of the layers to adapt.
+        targets: ends of the names of the layers to adapt; `Base.attention_projections`, or for ``ln_tuning``
+            the norms, unless given.
         settings: of peft's config for that method, by peft's names.
         init: a folder of peft for `load_init` to read; its config counts.
         train: False keeps the weights as they were read.
@@ -87,6 +88,8 @@ class PeftInjector(LayerUpdate):
             RuntimeError: injected already.
         """
         self._changes.check_new()
+        if self._config.target_modules is None:
+            self._config.target_modules = set(base.attention_projections)
         adapted, device = self._adapted(base.denoiser), base.device
         with loaded(nn.ModuleList(adapted.values()), "cpu"):
             self._try(*next(iter(adapted.items())))
@@ -280,8 +283,8 @@ def peft_config(method: str, targets: tuple[str, ...] | None, settings: Mapping[
             place="peft.settings",
             remedy=did_you_mean(key, fields),
         )
-    chosen = targets or (("norm1", "norm2", "norm3") if name == "ln_tuning" else ATTENTION_PROJECTIONS)
-    fixed["target_modules"] = list(chosen)
+    chosen = targets or (("norm1", "norm2", "norm3") if name == "ln_tuning" else None)
+    fixed["target_modules"] = None if chosen is None else list(chosen)
     if "feedforward_modules" in fields:
         fixed["feedforward_modules"] = []
     try:

@@ -155,6 +155,8 @@ class Base(ABC):
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
     denoiser_name: ClassVar[str] = "transformer"
     """The name of the denoiser's folder in diffusers' layout, and of its part in a LoRA file."""
+    attention_projections: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    """Ends of the names of the linear layers in the denoiser's attentions, which LoRA and peft adapt."""
     loaded_as: BaseFields | None = None
     """The config that loads it again, for models composed by hand; None for one that was made in Python."""
 

@@ -90,6 +90,12 @@ class Flux2Base(Base):
         )
         self.transformer, self.vae = transformer, vae
         self.text_encoder, self.tokenizer = text_encoder, tokenizer
+        single = range(len(transformer.single_transformer_blocks))
+        self.attention_projections = (
+            *Base.attention_projections,
+            "to_qkv_mlp_proj",  # in blocks with a single stream
+            *(f"single_transformer_blocks.{number}.attn.to_out" for number in single),
+        )
         self._prompts, self._guidance = ChatPrompts(tokenizer, tokens), embedded_guidance
         depth = text_encoder.config.num_hidden_layers
         self._layers = tuple(depth * quarter // 4 for quarter in (1, 2, 3))  # 9, 18 and 27 of Qwen3's 36

@@ -13,7 +13,7 @@ import torch
 from diffusers import DDIMScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
 from torch import Tensor
 
-from graphcond.adapters import PromptTokenInjector
+from graphcond.adapters import LoraInjector, PeftInjector, PromptTokenInjector
 from graphcond.bases import Flux2Base, Flux2Config, StableDiffusionConfig
 from graphcond.bases.base_files import base_files, copy_files, write_index
 from graphcond.bases.joint_weights import among_tokens
@@ -286,3 +286,27 @@ def test_a_copy_of_a_distilled_model_is_distilled(flux2_folder: Path, tmp_path: 
     assert facts.distilled
     assert Flux2KleinPipeline.from_pretrained(tmp_path / "copy").config.is_distilled
     assert Flux2Base.from_pretrained(str(tmp_path / "copy")).facts.distilled  # its chat template is there too
+
+
+# Adapters
+
+
+@pytest.mark.parametrize("injector", [LoraInjector(rank=2), PeftInjector(method="lokr", settings={"r": 2})])
+def test_adapters_reach_every_block(base: Flux2Base, injector: LoraInjector | PeftInjector) -> None:
+    injector.inject(base)
+    injector.eject()
+    adapted = {name.rpartition(".lo")[0].replace("/", ".") for name in injector.trainable_parameters()}
+    double, single = ("to_q", "to_k", "to_v", "to_out.0"), ("to_qkv_mlp_proj", "to_out")
+    transformer = base.transformer
+    assert adapted == {
+        *(
+            f"transformer_blocks.{n}.attn.{one}"
+            for n in range(len(transformer.transformer_blocks))
+            for one in double
+        ),
+        *(
+            f"single_transformer_blocks.{n}.attn.{one}"
+            for n in range(len(transformer.single_transformer_blocks))
+            for one in single
+        ),
+    }
