@@ -215,7 +215,7 @@ class LoraConfig(InjectorFields):
     alpha: float | None = Field(None, gt=0)
     """The update is scaled by alpha / rank; as large as the rank unless given."""
     targets: Names | None = Field(None, min_length=1)
-    """Ends of the names of the layers to adapt; unless given, the projections of all attentions of the base."""
+    """Ends of the names of the layers to adapt; unless given, the projections of the base's attentions."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Probability of dropping an input in training."""
     weight_decomposed: bool = False
@@ -274,7 +274,7 @@ class PeftConfig(InjectorFields):
     """A type of peft's in lower case (`lora`, `loha`, `lokr`, `oft`, `boft`, `ia3`, `miss`, `ln_tuning`,
     `randlora`, `shira`, `delora`, `road`, `gralora`, `waveft`, `hira`), or `dora` or `rslora`."""
     targets: Names | None = Field(None, min_length=1)
-    """Ends of the names of the layers to adapt; unless given, the projections of all attentions of the base, or
+    """Ends of the names of the layers to adapt; unless given, the projections of the base's attentions, or
     for `ln_tuning` the norms."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Passed on to peft's own config, by peft's names: `{r: 8, rank_pattern: {...}}`."""

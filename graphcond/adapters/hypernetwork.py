@@ -14,6 +14,7 @@ from graphcond.adapters.base import kept_layers
 from graphcond.adapters.config import Activation, HypernetworkConfig
 from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
+from graphcond.bases.quantization import dequantized
 from graphcond.config import checked
 from graphcond.errors import InputError
 from graphcond.io.released import read_released
@@ -157,4 +158,5 @@ class HypernetworkInjector(LayerUpdate):
 
 def _changed(network: nn.Module, layer: nn.Linear, features: Tensor, output: Tensor) -> Tensor:
     """What the addition of a network to the features changes of a projection, which is linear."""
-    return nn.functional.linear(network(features).to(layer.weight.dtype), layer.weight)
+    weight = dequantized(layer.weight)
+    return nn.functional.linear(network(features).to(weight.dtype), weight)

@@ -21,8 +21,9 @@ from graphcond.adapters.base import check_widths, key_of, parameters_of
 from graphcond.adapters.config import PeftConfig, check_peft
 from graphcond.adapters.layer_changes import LayerUpdate, own_modules, without_hooks
 from graphcond.bases.base import Base
+from graphcond.bases.quantization import is_quantized, unquantized
 from graphcond.config import checked
-from graphcond.errors import InputError, did_you_mean, out_of_memory
+from graphcond.errors import InputError, did_you_mean, first_line, out_of_memory
 from graphcond.io.files import read_json
 from graphcond.io.tensors import check_weights, load_tensors, loaded
 
@@ -195,7 +196,7 @@ class PeftInjector(LayerUpdate):
 
     def _try(self, name: str, layer: nn.Module) -> None:
         """Check on a copy of a layer that the method keeps the contract."""
-        own = deepcopy(without_hooks(layer)).float()
+        own = unquantized(deepcopy(without_hooks(layer))).float()
         before = {key: tensor.clone() for key, tensor in own.state_dict().items()}
         tuned = self._tuned({name: own})[name].eval()
         place = f"peft, {self.method}"
@@ -224,6 +225,15 @@ class PeftInjector(LayerUpdate):
                     place=place,
                     remedy="set another initialization, or use another method",
                 )
+            if any(is_quantized(weight) for weight in layer.parameters()):
+                try:
+                    self._tuned({name: deepcopy(without_hooks(layer))})[name](given)
+                except (RuntimeError, NotImplementedError) as error:
+                    raise InputError(
+                        f"it cannot adapt quantized weights ({first_line(error)})",
+                        place=place,
+                        remedy="use another method, such as a LoRA, or leave base.quantize out",
+                    ) from error
 
     def _tuned(self, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
         """Peft's layers over ``layers``, by the same names."""

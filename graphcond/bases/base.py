@@ -183,8 +183,8 @@ class Base(ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Number format of the denoiser's weights."""
-        return next(self.denoiser.parameters()).dtype
+        """Number format in which the denoiser computes, that of its weights unless they are quantized."""
+        return next(one.dtype for one in self.denoiser.parameters() if one.is_floating_point())
 
     @classmethod
     def loaders(cls) -> tuple[type, ...]:

@@ -27,6 +27,7 @@ SiteKind = Literal["cross_attention", "joint_attention", "block", "encoder_level
 
 DType = Literal["fp32", "fp16", "bf16"]
 AttentionChoice = Literal["auto", "sdpa", "xformers"]
+Quantize = Literal["int8", "nf4"]
 
 TINY_FOLDER = Path(str(files("graphcond.bases"))) / "tiny"
 """The base inside the package."""
@@ -147,6 +148,9 @@ class BaseFields(ComponentConfig):
 
     dtype: DType = "fp32"
     """Number format of the frozen weights."""
+    quantize: Quantize | None = None
+    """The weights of the denoiser's linear layers in fewer bits than `dtype`, in which it computes: `int8` by
+    torchao, or on a GPU `nf4` (4 bits) by bitsandbytes."""
     attention: AttentionChoice = "auto"
     """Attention kernel; `auto` takes xformers where it runs."""
     gradient_checkpointing: bool = False
@@ -248,9 +252,13 @@ class FolderFields(BaseFields):
 
     def build(self, *, device: torch.device) -> Base:
         """Load the model, frozen."""
+        from graphcond.bases.quantization import quantized
+
         self.check()
-        settings = self.model_dump(exclude={"kind", "model"})
-        base: Base = self.component_class().from_pretrained(self.model, device=device, **settings)
+        settings = self.model_dump(exclude={"kind", "model", "quantize"})
+        kind = self.component_class()
+        with quantized(kind.denoiser_name, self.quantize):
+            base: Base = kind.from_pretrained(self.model, device=device, **settings)
         base.loaded_as = self
         return base
 

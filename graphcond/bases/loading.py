@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
+from graphcond.bases.quantization import loading_options
 from graphcond.errors import InputError, did_you_mean, out_of_memory
 from graphcond.io.hub import why_not_loaded
 from graphcond.io.quiet import ignored
@@ -67,6 +68,7 @@ def load_part(kind: Any, model: str, subfolder: str, **options: Any) -> Any:
     """
     if "dtype" in options:
         name = "torch_dtype" if kind.__module__.startswith("diffusers") else "dtype"
+        options |= loading_options(subfolder, options["dtype"])
         options |= {name: options.pop("dtype"), "use_safetensors": True}
     try:
         with quiet_loading():

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from graphcond.bases.quantization import dequantized, is_quantized, unquantized
 from graphcond.denoiser_inputs import SHOWN
 from graphcond.io.tensors import loaded
 
@@ -152,7 +153,7 @@ class ContextReader(nn.Module):
         super().__init__()
         self.norm, self.attention = norm or nn.Identity(), attention
         self.context = context or nn.Identity()
-        self.float().requires_grad_(True)
+        unquantized(self).float().requires_grad_(True)
 
     def forward(
         self,
@@ -168,9 +169,13 @@ class ContextReader(nn.Module):
 
 
 def plain_weights(module: nn.Module) -> dict[str, Tensor]:
-    """The weights of a module by name, without the LoRA layers of peft around some of them."""
+    """The weights of a module by name, not quantized, without the LoRA layers of peft around some of them."""
     with loaded(module, "cpu"):
         weights = module.state_dict()
+    packed = {name: weight for name, weight in module.named_parameters() if is_quantized(weight)}
+    of_packed = tuple(f"{name}." for name in packed)  # what bitsandbytes keeps beside a weight
     return {
-        name.replace(".base_layer.", "."): tensor for name, tensor in weights.items() if ".lora_" not in name
+        name.replace(".base_layer.", "."): dequantized(packed[name]) if name in packed else tensor
+        for name, tensor in weights.items()
+        if ".lora_" not in name and not name.startswith(of_packed)
     }

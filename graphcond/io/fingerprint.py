@@ -50,16 +50,20 @@ def weights_sketch(module: nn.Module) -> str:
 
     It reads up to 64 numbers of each tensor, rounded to float16, and every shape. Names do not count, since
     libraries rename layers, nor do the layers that peft adds. Weights in bfloat16 have lost digits: their
-    fingerprint begins with ``bf16:`` and can be compared with such alone.
+    fingerprint begins with ``bf16:`` and can be compared with such alone. So does that of a network with
+    quantized weights, which do not count, with ``quantized:``.
     """
     import torch
 
+    every = {name: tensor.detach() for name, tensor in module.state_dict().items() if ".lora_" not in name}
     own = [
-        tensor.detach()
-        for name, tensor in module.state_dict().items()
-        if tensor.is_floating_point() and tensor.numel() and ".lora_" not in name
+        tensor
+        for tensor in every.values()
+        if type(tensor) is torch.Tensor and tensor.is_floating_point() and tensor.numel()
     ]
     short = "bf16:" if any(tensor.dtype == torch.bfloat16 for tensor in own) else ""
+    if any(type(tensor) is not torch.Tensor or tensor.dtype == torch.uint8 for tensor in every.values()):
+        short = f"quantized:{short}"
     if not own:
         return fingerprint()
     some = [tensor.reshape(-1)[:: max(1, tensor.numel() // 64)][:64].half() for tensor in own]

@@ -177,6 +177,10 @@ class Recipe(Config):
     def _check_train_base(self, names: Sequence[str]) -> None:
         if not self.training.train_base:
             return
+        if self.base.quantize is not None:
+            raise ValueError(
+                "base.quantize: quantized weights cannot be trained; leave it out, or train a LoRA"
+            )
         if BASE in names:
             raise ValueError(f"conditions: '{BASE}' is the name of the base's own group; choose another")
         if self.updates:

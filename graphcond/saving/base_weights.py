@@ -57,7 +57,7 @@ def other_weights(
     others = [
         PARTS[part]
         for part, name in saved.items()
-        if part in base and name != base[part] and name.startswith("bf16:") == base[part].startswith("bf16:")
+        if part in base and name != base[part] and _format(name) == _format(base[part])
     ]
     if not others:
         return None
@@ -65,3 +65,8 @@ def other_weights(
         f"a base with another {' and another '.join(others)}",
         "Open it over its own base (--base, or from_pretrained(..., base=...)), or train it again",
     )
+
+
+def _format(name: str) -> str:
+    """What a fingerprint says before the digits of its first network."""
+    return name.partition(" ")[0].rpartition(":")[0]

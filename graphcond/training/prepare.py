@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from graphcond.bases import Base
 from graphcond.bases.attention import choose_attention
 from graphcond.bases.config import check_training
+from graphcond.bases.quantization import check_quantizer
 from graphcond.data.contexts import Sampled
 from graphcond.data.dataset import Dataset
 from graphcond.data.open import open_data
@@ -105,6 +106,7 @@ def prepare(
     """
     loaded = loaded or Loaded()
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
+    check_quantizer(recipe.base.quantize)
     if recipe.start_from is not None and resumed is None:
         saved_recipe(recipe.start_from)
     if data is None:
