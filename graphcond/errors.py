@@ -66,9 +66,9 @@ class Notice(FutureWarning):
     """
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What another library's error says, for the middle of a sentence: its first line, or its type."""
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(":.") or type(error).__name__
 
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")

@@ -15,8 +15,7 @@ from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings, NodeTabl
 from graphcond.bases.base import Base
 from graphcond.context import NeighborContext, SceneContext
 from graphcond.data.contexts import AnySource, GraphContexts
-from graphcond.data.limits import notes_on_limits
-from graphcond.data.scene_contexts import SceneContexts, embed_words
+from graphcond.data.scene_contexts import SceneContexts, embed_words, notes_on_limits
 from graphcond.errors import InputError, did_you_mean
 from graphcond.features.feature_cache import EmbeddingTable, FeatureCache
 from graphcond.features.load import Extractors
@@ -511,7 +510,7 @@ class SceneDataset(Dataset):
     def notes_on_limits(
         self, recipe: Recipe, rows: Rows, sampled: Callable[[str], SceneContext], base: Base
     ) -> list[str]:
-        """As `graphcond.data.limits.notes_on_limits`."""
+        """As `graphcond.data.scene_contexts.notes_on_limits`."""
         graphs = self.scene_graphs(rows)
         return [
             note

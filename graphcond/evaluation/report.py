@@ -55,12 +55,12 @@ class EvaluationReport:
     def to_markdown(self) -> str:
         """A line for each metric, a column for each arm and difference; then what to know about them."""
         columns = {**self.arms, **({CHANCE: {}} if self.chance else {}), **self.differences}
-        lines = [["", *map(_spoken, columns)], ["---", *("---:" for _ in columns)]]
-        lines += [
+        rows = [
             [self._heading(metric), *(self._cell(name, metric, " ") for name in columns)]
             for metric in self.networks
         ]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        header = ["", *map(_spoken, columns)]
+        table = terminal.markdown_table(header, rows, right=[False, *(True for _ in columns)])
         notes = "".join(f"- {note}\n" for note in self._notes())
         return f"**{self.title}**\n\n{table}\n\n{notes}"
 

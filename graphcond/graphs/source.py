@@ -52,30 +52,21 @@ class GraphSource:
         pictures = [below[name] for name in self.nodes.pictures]
         return replace(self, nodes=replace(self.nodes, pictures=pictures))
 
-    def edges_once(self, *, directed: bool) -> EdgeList:
-        """The edges to build from, each once: in an undirected graph, two mirrored edges are one."""
-        if directed or not self.mirrored:
-            return self.edges
-        kept = np.flatnonzero(self.edges.sources <= self.edges.targets)
-        return EdgeList(
-            self.edges.sources[kept],
-            self.edges.targets[kept],
-            weights=None if self.edges.weights is None else self.edges.weights[kept],
-            types=None if self.edges.types is None else [self.edges.types[row] for row in kept.tolist()],
-        )
-
     def graph(self, *, directed: bool = False) -> AttributedGraph:
-        """The graph in memory."""
-        edges = self.edges_once(directed=directed)
-        again = len(self.edges) - len(edges)
-        mirrored = Tally({"edges": again}, merged={"edges": again}) if again else Tally()
+        """The graph in memory; in an undirected one, two mirrored edges are one."""
+        edges, tally = self.edges, self.tally
+        if self.mirrored and not directed:
+            kept = np.flatnonzero(edges.sources <= edges.targets)
+            edges = EdgeList(
+                edges.sources[kept],
+                edges.targets[kept],
+                weights=None if edges.weights is None else edges.weights[kept],
+                types=None if edges.types is None else [edges.types[row] for row in kept.tolist()],
+            )
+            if again := len(self.edges) - len(edges):
+                tally += Tally({"edges": again}, merged={"edges": again})
         return build_graph(
-            self.nodes,
-            edges,
-            directed=directed,
-            root=self.root,
-            given=self.given,
-            tally=self.tally + mirrored,
+            self.nodes, edges, directed=directed, root=self.root, given=self.given, tally=tally
         )
 
 

@@ -133,11 +133,6 @@ def describe(file: Path) -> FileEntry:
     return FileEntry(bytes=file.stat().st_size, sha256=file_digest(file))
 
 
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Write ``graph.json`` into ``folder``."""
-    write_json(folder / MANIFEST, manifest.model_dump(exclude_none=True))
-
-
 def is_graph_folder(path: Path | str) -> bool:
     """Return True if ``path`` is a folder with a ``graph.json``."""
     return (Path(path) / MANIFEST).is_file()
@@ -312,7 +307,7 @@ def write_graph(graph: AttributedGraph, into: Path, folder: Path) -> None:
         tally=graph.tally,
         files=Files(**{part: describe(into / file_name(part)) for part in parts}),
     )
-    write_manifest(manifest, into)
+    write_json(into / MANIFEST, manifest.model_dump(exclude_none=True))
 
 
 def _write_nodes(nodes: NodeTable, file: Path) -> None:

@@ -13,6 +13,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from graphcond.errors import first_line
+
 
 def why_not_loaded(error: BaseException, model: str, *, in_folder: str) -> tuple[str, str]:
     """The reason why a library could not load a model, and what to do about it.
@@ -45,8 +47,3 @@ def why_not_loaded(error: BaseException, model: str, *, in_folder: str) -> tuple
         behind = behind.__cause__ or behind.__context__
     remedy = in_folder if Path(model).is_dir() else "give a folder, or a hub id while online"
     return first_line(error), remedy
-
-
-def first_line(error: BaseException) -> str:
-    """The message of a library's error, in one line without a final period."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(":.")

@@ -1,10 +1,10 @@
-"""Text for a terminal: control codes in names, ids and texts of data are shown, not obeyed."""
+"""Text for a terminal, where control codes in names, ids and texts of data are shown, and for Markdown."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,14 @@ def facts(title: str, rows: Mapping[str, object]) -> Table:
     for name, value in rows.items():
         table.add_row(name, escape(str(value)))
     return table
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] | None = None
+) -> str:
+    """A table of cells that are Markdown already; ``right`` says which columns are set to the right."""
+    rules = ["---:" if to_right else "---" for to_right in right or [False] * len(header)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rules, *rows))
 
 
 @cache

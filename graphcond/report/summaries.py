@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,23 @@ def listing(runs: Sequence[Run], folder: Path) -> Table:
 
 def figures(runs: Sequence[Run]) -> Table:
     """A row for each run with everything that is a number, for programs."""
-    return Table.of([dict(_figures(run)) for run in runs])
+    rows = []
+    for run in runs:
+        row: dict[str, Cell] = {"run": run.label, "folder": str(run.folder), "recipe": run.name}
+        row |= {"state": run.state, "steps_done": run.done, "steps": run.steps}
+        row |= {"loss": run.loss, "gap_percent": run.gap}
+        for arm in ("graph", "no_graph", "shuffled"):
+            row[f"validation_loss_{arm}"] = next(reversed(run.curve("validation", "loss", arm).values), None)
+        row |= {f"parameters_{group}": count for group, count in run.parameters.items()}
+        place, peak = run.peak_memory or (None, None)
+        row |= {"peak_memory_bytes": peak, "peak_memory_of": place, "seconds_per_step": run.step_seconds}
+        row |= {f"seconds_{stage}": seconds for stage, seconds in run.seconds.items()}
+        row["warnings"] = "; ".join(run.warnings)
+        for part, report in run.evaluations.items():
+            for metric, arms in evaluated(report).items():
+                row |= {f"{part}/{metric}/{arm}": figure for arm, figure in arms.items()}
+        rows.append(row)
+    return Table.of(rows)
 
 
 def differences(runs: Sequence[Run]) -> Table:
@@ -122,19 +138,3 @@ def sum_of_stages(run: Run) -> float | None:
     """Seconds from the first stage to the end, as far as they were recorded."""
     inside = ("validation", "previews", "checkpoints")  # of the training
     return sum(seconds for name, seconds in run.seconds.items() if name not in inside) or None
-
-
-def _figures(run: Run) -> Iterator[tuple[str, Cell]]:
-    yield from (("run", run.label), ("folder", str(run.folder)), ("recipe", run.name), ("state", run.state))
-    yield from (("steps_done", run.done), ("steps", run.steps), ("loss", run.loss), ("gap_percent", run.gap))
-    for arm in ("graph", "no_graph", "shuffled"):
-        yield f"validation_loss_{arm}", next(reversed(run.curve("validation", "loss", arm).values), None)
-    yield from ((f"parameters_{group}", count) for group, count in run.parameters.items())
-    place, peak = run.peak_memory or (None, None)
-    yield from (("peak_memory_bytes", peak), ("peak_memory_of", place))
-    yield "seconds_per_step", run.step_seconds
-    yield from ((f"seconds_{stage}", seconds) for stage, seconds in run.seconds.items())
-    yield "warnings", "; ".join(run.warnings)
-    for part, report in run.evaluations.items():
-        for metric, arms in evaluated(report).items():
-            yield from ((f"{part}/{metric}/{arm}", figure) for arm, figure in arms.items())

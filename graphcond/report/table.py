@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from graphcond.errors import InputError
 from graphcond.intervals import Measurement
+from graphcond.io.terminal import markdown_table
 
 Cell: TypeAlias = "str | int | float | Measurement | None"
 """What a table holds: a text, a number, a figure with its interval, or nothing."""
@@ -98,9 +99,8 @@ class Table:
 
     def to_markdown(self) -> str:
         """The table in Markdown."""
-        rules = ["---:" if right else "---" for right in self.numeric()]
-        lines = [[_markdown(text) for text in line] for line in (self.headings(), *self.texts())]
-        body = "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rules, *lines[1:]))
+        header, *rows = [[_markdown(text) for text in line] for line in (self.headings(), *self.texts())]
+        body = markdown_table(header, rows, self.numeric())
         notes = "".join(f"- {_markdown(note)}\n" for note in self.notes)
         heading = f"**{_markdown(self.title)}**\n\n" if self.title else ""
         return f"{heading}{body}\n" + (f"\n{notes}" if notes else "")

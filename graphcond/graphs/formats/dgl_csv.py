@@ -105,7 +105,23 @@ def read_dgl_csv(folder: Path | str, columns: Mapping[str, str] | None = None) -
     """
     folder = Path(folder)
     meta = read_meta(folder)
-    nodes, ids = _nodes(folder, meta)
+    nodes: dict[str, NodeGroup] = {}
+    ids: dict[str, pa.ChunkedArray] = {}  # as the tables have them
+    for part in meta.node_data:
+        table, file = _table(folder, part, meta.separator), folder / part.file_name
+        column = ids[part.ntype] = _need(table, part.node_id_field, file)
+        empty = pc.index(column, "").as_py()
+        if empty >= 0:
+            raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
+        repeat = first_repeat(column.combine_chunks())
+        if repeat is not None:
+            raise InputError(f"the id '{column[repeat]}' occurs a second time", place=row_place(file, repeat))
+        prefix = f"{part.ntype}:" if len(meta.node_data) > 1 else ""
+        found = _columns(table.drop_columns([part.node_id_field]))
+        found["id"] = [f"{prefix}{node_id}" for node_id in column.to_pylist()]
+        if part.ntype in nodes:
+            raise InputError(f"the node type '{part.ntype}' occurs twice", place=folder / META)
+        nodes[part.ntype] = NodeGroup(table.num_rows, found)
     groups = Groups(nodes, _edges(folder, meta, ids))
     source = source_of(groups, OWN_NAMES, columns, root=folder, place=folder)
     return source.with_pictures_inside(folder)
@@ -136,28 +152,6 @@ def dgl_csv_features(folder: Path) -> VectorReaders:
         return feature_rows(Groups(nodes, {}), name, place)
 
     return {name: partial(read, name) for name in names}
-
-
-def _nodes(folder: Path, meta: Meta) -> tuple[dict[str, NodeGroup], dict[str, pa.ChunkedArray]]:
-    """The nodes of each type, and the ids as the tables have them."""
-    nodes: dict[str, NodeGroup] = {}
-    ids: dict[str, pa.ChunkedArray] = {}
-    for part in meta.node_data:
-        table, file = _table(folder, part, meta.separator), folder / part.file_name
-        column = ids[part.ntype] = _need(table, part.node_id_field, file)
-        empty = pc.index(column, "").as_py()
-        if empty >= 0:
-            raise InputError("the id is empty", place=row_place(file, empty), remedy="fill it")
-        repeat = first_repeat(column.combine_chunks())
-        if repeat is not None:
-            raise InputError(f"the id '{column[repeat]}' occurs a second time", place=row_place(file, repeat))
-        prefix = f"{part.ntype}:" if len(meta.node_data) > 1 else ""
-        columns = _columns(table.drop_columns([part.node_id_field]))
-        columns["id"] = [f"{prefix}{node_id}" for node_id in column.to_pylist()]
-        if part.ntype in nodes:
-            raise InputError(f"the node type '{part.ntype}' occurs twice", place=folder / META)
-        nodes[part.ntype] = NodeGroup(table.num_rows, columns)
-    return nodes, ids
 
 
 def _edges(

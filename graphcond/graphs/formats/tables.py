@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from gzip import GzipFile
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from graphcond.attributed_graph import AttributedGraph, NodeTable
+from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.graphs.columns import NO_TEXT, first_repeat, from_arrow, texts_of, to_arrow
 from graphcond.graphs.formats.metadata import METADATA
@@ -68,10 +68,21 @@ def export_edges(graph: AttributedGraph, file: Path | str, progress: Progress | 
         raise InputError(
             f"expected a file that ends in {', '.join(ENDINGS)}", place=file, remedy="choose one of them"
         )
-    written = 0
-    with atomic_file(file) as temporary, _writing(temporary, ending, _schema(graph)) as write:
+    written, schema = 0, _schema(graph)
+    with atomic_file(file) as temporary, ExitStack() as stack:
+        if ending == ".parquet":
+            writer = pa.parquet.ParquetWriter(str(temporary), schema, compression="zstd")
+        else:
+            raw = stack.enter_context(temporary.open("wb"))
+            sink: object = raw
+            if ending == ".csv.gz":
+                # Without name and time, equal graphs give equal bytes.
+                sink = stack.enter_context(GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0))
+            options = pa.csv.WriteOptions(quoting_style="needed")
+            writer = pa.csv.CSVWriter(sink, schema, write_options=options)
+        stack.enter_context(writer)
         for done, block in _blocks(graph):
-            write(block)
+            writer.write_table(block)
             written += len(block)
             if progress is not None:
                 progress(done, len(graph.indices))
@@ -103,23 +114,6 @@ def _blocks(graph: AttributedGraph) -> Iterator[tuple[int, pa.Table]]:
             arrays.append(pa.array(graph.weights[edges][kept]))
         yield edges.stop, pa.table(arrays, schema=schema)
         start = end
-
-
-@contextmanager
-def _writing(file: Path, ending: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Open ``file`` for rows of a table, and give the function that writes them."""
-    with ExitStack() as stack:
-        if ending == ".parquet":
-            writer = pa.parquet.ParquetWriter(str(file), schema, compression="zstd")
-        else:
-            raw = stack.enter_context(file.open("wb"))
-            sink: object = raw
-            if ending == ".csv.gz":
-                # Without name and time, equal graphs give equal bytes.
-                sink = stack.enter_context(GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0))
-            options = pa.csv.WriteOptions(quoting_style="needed")
-            writer = pa.csv.CSVWriter(sink, schema, write_options=options)
-        yield stack.enter_context(writer).write_table
 
 
 def read_tables(
@@ -160,10 +154,27 @@ def open_tables(
     """Like `read_tables`, but leave the edges in their file."""
     folder = Path(folder)
     names = column_names((*NODE_COLUMNS, *EDGE_COLUMNS), columns)
-    nodes, edges = _need(folder, "nodes"), _need(folder, "edges")
+    file, edges = _need(folder, "nodes"), _need(folder, "edges")
     bad = bad or BadRows()
-    columns_of_nodes, table = _read_nodes(nodes, names, bad)
-    return EdgeFile(edges, names, NodeIds(to_arrow(table.ids)), table, columns_of_nodes, bad)
+    table = read_table(file, {name: names[name] for name in NODE_COLUMNS}, ("id", "text"), bad)
+    swallowed = 0 if ".csv" not in file.suffixes else rows_within(table)
+    if swallowed:
+        bad.left_out.setdefault("rows", Counter())["perhaps inside a cell with line breaks"] += swallowed
+    table = _with_own_ids(table, names["id"], file, bad)
+    found: dict[str, Any] = {name: from_arrow(table[name]) for name in table.column_names}
+    bad.columns |= take_usual(found, [name for name in ("image", "split") if names[name] == name])
+    found["text"], missing = texts_of(to_arrow(found["text"]))
+    if missing:
+        bad.left_out["texts"] = Counter({NO_TEXT: missing})
+    pictures = list(found.get("image", [""] * len(table)))
+    for row, picture in enumerate(pictures):
+        try:
+            pictures[row] = picture and inside(folder, picture, place=row_place(file, row))
+        except InputError as error:
+            bad.refuse("pictures", error, "outside the folder")
+            pictures[row] = ""
+    nodes = node_table(found | {"image": pictures}, len(table))
+    return EdgeFile(edges, names, NodeIds(to_arrow(nodes.ids)), nodes, frozenset(found), bad)
 
 
 def open_edge_list(
@@ -180,28 +191,6 @@ def _need(folder: Path, stem: str) -> Path:
         endings = ", ".join(SUFFIXES)
         raise InputError(f"there is no {stem}.* ({endings})", place=folder, remedy="add the file")
     return file
-
-
-def _read_nodes(file: Path, names: Mapping[str, str], bad: BadRows) -> tuple[frozenset[str], NodeTable]:
-    """Our names of the file's columns, and the nodes."""
-    table = read_table(file, {name: names[name] for name in NODE_COLUMNS}, ("id", "text"), bad)
-    swallowed = 0 if ".csv" not in file.suffixes else rows_within(table)
-    if swallowed:
-        bad.left_out.setdefault("rows", Counter())["perhaps inside a cell with line breaks"] += swallowed
-    table = _with_own_ids(table, names["id"], file, bad)
-    columns: dict[str, Any] = {name: from_arrow(table[name]) for name in table.column_names}
-    bad.columns |= take_usual(columns, [name for name in ("image", "split") if names[name] == name])
-    columns["text"], missing = texts_of(to_arrow(columns["text"]))
-    if missing:
-        bad.left_out["texts"] = Counter({NO_TEXT: missing})
-    pictures = list(columns.get("image", [""] * len(table)))
-    for row, picture in enumerate(pictures):
-        try:
-            pictures[row] = picture and inside(file.parent, picture, place=row_place(file, row))
-        except InputError as error:
-            bad.refuse("pictures", error, "outside the folder")
-            pictures[row] = ""
-    return frozenset(columns), node_table(columns | {"image": pictures}, len(table))
 
 
 def _with_own_ids(table: pa.Table, called: str, file: Path, bad: BadRows) -> pa.Table:

@@ -42,14 +42,10 @@ class QuoteCheck:
         self._line, self._opened = 1, 0  # the line of the next byte; that of the open quote, 0 without one
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes of the file."""
+        """The next bytes of the file, whose quotes are followed; none at the end of the file."""
         data = self.raw.read(size)
-        if self.problem is None:
-            self._look(data)
-        return data
-
-    def _look(self, data: bytes) -> None:
-        """Follow the quotes of the next bytes; of no bytes at the end of the file."""
+        if self.problem is not None:
+            return data
         seen = self._rest + (data.removeprefix(BOM) if self._line == 1 and not self._rest else data)
         at_end = not data
         self._rest = b"" if at_end else seen[len(seen.rstrip(b'"')) :]
@@ -60,6 +56,7 @@ class QuoteCheck:
         self._before = seen[-1] if seen else self._before
         if at_end and self._opened and self.problem is None:
             self._fail(self._line)
+        return data
 
     def _regular(self, seen: bytes) -> bool:
         """Follow quotes that all open or close a cell, or stand for one within; False if one does not."""
