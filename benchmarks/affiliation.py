@@ -23,8 +23,8 @@ from graphcond.graphs import build_graph
 from graphcond.graphs.columns import from_arrow
 from graphcond.samplers import AffiliationGraph
 from graphcond.samplers.affiliation.direct import AffiliationSolver
+from graphcond.samplers.affiliation.graph import Profiles
 from graphcond.samplers.affiliation.iteration import AffiliationIteration
-from graphcond.samplers.affiliation.profiles import Profiles
 from graphcond.samplers.ranking import RankingConstraints
 
 BEST, ALPHA, COMPARED = 50, 0.15, 10

@@ -8,8 +8,7 @@ from numba import njit
 
 from graphcond.context import NeighborContext
 from graphcond.samplers.affiliation.elimination import Solution, eliminate
-from graphcond.samplers.affiliation.graph import AffiliationGraph
-from graphcond.samplers.affiliation.profiles import Profiles
+from graphcond.samplers.affiliation.graph import AffiliationGraph, Profiles
 from graphcond.samplers.pagerank.kernels import best_to_worst, offer
 from graphcond.samplers.ranking import RankingConstraints
 from graphcond.samplers.shared_work import in_parts

@@ -28,8 +28,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Integer
 from numba import njit
 
-from graphcond.samplers.affiliation.graph import AffiliationGraph
-from graphcond.samplers.affiliation.profiles import Profiles
+from graphcond.samplers.affiliation.graph import AffiliationGraph, Profiles
 
 CORE = 3072
 """Largest core, in values. Its inverse takes 72 MiB (288 at first) and some ten seconds."""
