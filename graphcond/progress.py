@@ -64,16 +64,19 @@ INTERVAL = 5.0
 def spaced(say: Callable[[str], None], task: str, *, ends: bool = True) -> Progress:
     """Count in lines: when the task begins, at intervals, and at its end if it ``ends`` here."""
     began = said = perf_counter()
+    before: int | None = None
 
     def count(done: int, total: int) -> None:
-        nonlocal said
+        nonlocal said, before
         now = perf_counter()
+        if before is None:
+            before = done  # by an earlier process: it took none of our time
         if done == 0:
             say(f"{task} ...")
         elif (done == total and ends) or (done < total and now - said >= INTERVAL):
-            rate = done / max(now - began, 1e-9)
-            speed = f", {rate:.3g}/s" if total > 1 else ""
-            left = f", about {duration((total - done) / rate)} left" if done < total else ""
+            rate = (done - before) / max(now - began, 1e-9)
+            speed = f", {rate:.3g}/s" if total > 1 and rate else ""
+            left = f", about {duration((total - done) / rate)} left" if done < total and rate else ""
             say(f"{task}: {done}/{total}{speed}{left}")
             said = now
 

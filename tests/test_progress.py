@@ -45,6 +45,20 @@ def test_without_a_terminal_there_are_lines_at_intervals(
     assert capsys.readouterr().err.splitlines() == lines
 
 
+def test_what_was_done_before_does_not_count_for_the_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 0.0, 6.0, 12.0, 12.0, 13.0])
+    monkeypatch.setattr("graphcond.progress.perf_counter", lambda: next(times))
+    with progress_bars() as watch:
+        count = watch("going on")
+        for done in (40, 52, 64):
+            count(done, 100)
+        watch("done already")(7, 7)
+    lines = ["going on: 52/100, 2/s, about 24 s left", "going on: 64/100, 2/s, about 18 s left"]
+    assert capsys.readouterr().err.splitlines() == [*lines, "done already: 7/7"]
+
+
 def test_a_block_that_cannot_be_counted_is_shown_while_it_lasts() -> None:
     seen: list[tuple[str, int, int]] = []
     with during(lambda task: lambda done, total: seen.append((task, done, total)), "loading"):

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from graphcond.cli import bench, convert, data, recipe, scene
+from graphcond.cli import bench, cache, convert, data, recipe, scene
 from graphcond.cli.demo import demo
 from graphcond.cli.doctor import doctor
 from graphcond.cli.evaluate import evaluate
@@ -53,6 +53,7 @@ app.add_typer(data.app, name="data", rich_help_panel=DATA)
 app.add_typer(scene.app, name="scene", rich_help_panel=DATA)
 app.command(rich_help_panel=DATA)(sample)
 app.command(rich_help_panel=DATA)(sample_all)
+app.add_typer(cache.app, name="cache", rich_help_panel=DATA)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=MODELS)
 app.command("train", rich_help_panel=MODELS)(train_command)
 app.command(cls=ManyValues, rich_help_panel=MODELS)(generate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -23,7 +23,7 @@ from graphcond.context import (
 from graphcond.errors import InputError
 from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
-from graphcond.io.cache import Arrays, Layout, cached_arrays
+from graphcond.io.cache import Arrays, Layout, cached_rows
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler, structure_of, with_relations
@@ -31,6 +31,9 @@ from graphcond.samplers.neighbor_file import graph_identity
 
 BATCH = 256
 """Targets of one call of the sampler."""
+
+PART = 2048
+"""Targets whose neighbors are kept together, and divided among processes together."""
 
 Sampled: TypeAlias = NeighborContext | SceneContext
 """The contexts that samplers return."""
@@ -198,19 +201,14 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         if self.graph.edge_types is not None:
             layouts["relations"] = Layout(shape, np.int16)
 
-        def fill(arrays: Arrays) -> None:
-            if progress is not None:
-                progress(0, len(targets))
-            for start in range(0, len(targets), BATCH):
-                found = self.sample(targets[start : start + BATCH])
-                end = start + len(found.targets)
-                for name, array in arrays.items():
-                    array[start:end] = getattr(found, name)
-                if progress is not None:
-                    progress(end, len(targets))
+        def fill(part: slice) -> Iterator[Arrays]:
+            for start in range(part.start, part.stop, BATCH):
+                found = self.sample(targets[start : min(start + BATCH, part.stop)])
+                yield {name: getattr(found, name) for name in layouts}
 
         key = fingerprint(*named, source_version(samplers), *self.identity(), targets)
-        return NeighborContext(targets, **cached_arrays(f"neighbors-{key}", layouts, fill))
+        filled = cached_rows(f"neighbors-{key}", layouts, fill, at_once=PART, progress=progress)
+        return NeighborContext(targets, **filled)
 
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """The sampler's features for encoders, in float32: embeddings of neighbors, or means of them.

@@ -332,6 +332,14 @@ class Dataset(ABC):
         return self._views(recipe, extractors or Extractors(recipe.features), forbidden, whole, progress)
 
     @abstractmethod
+    def embed_whole(self, recipe: Recipe, extractors: Extractors, progress: Progress | None = None) -> None:
+        """Embed what all conditions of ``recipe`` read of all rows; processes that do so at once divide it.
+
+        Raises:
+            InputError: the features cannot be computed.
+        """
+
+    @abstractmethod
     def _views(
         self,
         recipe: Recipe,
@@ -416,6 +424,19 @@ class GraphDataset(Dataset):
             self._embedded = extractors, tables
         return self._embedded[1]
 
+    def embed_whole(self, recipe: Recipe, extractors: Extractors, progress: Progress | None = None) -> None:
+        """Embed the pictures of all nodes, and their texts where a condition reads them.
+
+        Raises:
+            InputError: a picture is missing or cannot be decoded, or the features cannot be loaded.
+        """
+        read = {"pictures"}.union(*(c.sampler.columns() for c in recipe.conditions))
+        if any(c.encoder.target_text_read() for c in recipe.conditions):
+            read.add("texts")
+        for name, table in vars(self.embed(extractors, progress)).items():
+            if name in read and isinstance(table, EmbeddingTable):
+                table.fill()
+
     def view(
         self,
         condition: ConditionConfig,
@@ -453,14 +474,9 @@ class GraphDataset(Dataset):
         whole: bool,
         progress: Progress | None,
     ) -> dict[str, AnySource]:
-        embeddings = self.embed(extractors, progress)
         if whole:
-            compared = {"pictures"}.union(*(c.sampler.columns() for c in recipe.conditions))
-            if any(c.encoder.target_text_read() for c in recipe.conditions):
-                compared.add("texts")
-            for name, table in vars(embeddings).items():
-                if name in compared and isinstance(table, EmbeddingTable):
-                    table.fill()
+            self.embed_whole(recipe, extractors, progress)
+        embeddings = self.embed(extractors, progress)
         seed = recipe.training.seed
         return {c.name: self.view(c, embeddings, forbidden=forbidden, seed=seed) for c in recipe.conditions}
 
@@ -521,6 +537,9 @@ class SceneDataset(Dataset):
     def without_boxes(self) -> SceneDataset:
         """The same scenes, without boxes and masks."""
         return SceneDataset(self._scenes.without_boxes())
+
+    def embed_whole(self, recipe: Recipe, extractors: Extractors, progress: Progress | None = None) -> None:
+        """Do nothing: words are few, and `views` embeds them."""
 
     def view(self, condition: ConditionConfig, words: WordTable, *, seed: int = 0) -> SceneContexts:
         """The scenes as a condition reads them.

@@ -129,6 +129,11 @@ class PretrainedExtractor(FrozenNetwork):
         super().__init__(model, name=name, batch_size=batch_size)
         self.processor = processor
 
+    @property
+    def side(self) -> int:
+        """Pixels of the shorter side to which pictures are scaled before anything else."""
+        return max(int(pixels) for pixels in dict(self.processor.size).values() if pixels)
+
     @abstractmethod
     def _encode(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         """The embeddings of prepared pictures."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import shutil
 import sqlite3
 import time
 import zlib
@@ -11,15 +12,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from graphcond.errors import InputError
 from graphcond.features.clip import FeatureExtractor, TextEmbedder
+from graphcond.io.ahead import batches_ahead
+from graphcond.io.cache import UNFINISHED
 from graphcond.io.files import default_cache_folder
 from graphcond.io.fingerprint import file_digest, fingerprint
+from graphcond.io.locks import divided
 from graphcond.io.pictures import open_picture
 from graphcond.io.readable import unreadable
 from graphcond.progress import Progress
@@ -28,7 +32,10 @@ Item = TypeVar("Item")
 
 FILE = "features.sqlite"
 BATCH = 32
-"""The number of pictures held decoded at once, and of embeddings written in one transaction."""
+"""The number of embeddings written in one transaction; twice as many pictures are held decoded."""
+
+PART = 256
+"""Contents that one process embeds at a time while others embed other parts."""
 
 KEYS_AT_ONCE = 500
 """Content keys in one query; SQLite takes a few hundred parameters in every version."""
@@ -39,6 +46,9 @@ keep times in steps, and a file may change twice within one of them."""
 
 LONGEST = 2048
 """Pictures with a longer side are scaled down to this before they are embedded, to bound the memory."""
+
+DRAFT = 2
+"""JPEG files are decoded at a lower size that is at least so many times the size that a network reads."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS features (
@@ -90,6 +100,31 @@ class FeatureCache:
         rows = [(extractor, key, blob, zlib.crc32(blob)) for key, blob in blobs.items()]
         with self._open() as database, database:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)", rows)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """The number of embeddings and their bytes, by extractor; empty if there is no file.
+
+        Raises:
+            InputError: the file is damaged or cannot be opened.
+        """
+        if not self.file.exists():
+            return {}
+        query = "SELECT extractor, COUNT(*), SUM(LENGTH(vector)) FROM features GROUP BY extractor"
+        with self._open() as database:
+            return {name: (count, size) for name, count, size in database.execute(query)}
+
+    def check(self) -> None:
+        """Compare every embedding with its checksum.
+
+        Raises:
+            InputError: the file is damaged or cannot be opened.
+        """
+        if not self.file.exists():
+            return
+        with self._open() as database:
+            for blob, checksum in database.execute("SELECT vector, checksum FROM features"):
+                if zlib.crc32(blob) != checksum:
+                    raise self._damaged("an embedding does not match its checksum")
 
     def digests(self, paths: Sequence[Path]) -> list[str]:
         """SHA-256 of the content of each file; a file that did not change since it was hashed is not read.
@@ -167,7 +202,8 @@ class EmbeddingTable(Generic[Item]):
         width: d.
         network: names the network and the kind of item; embeddings are kept under it.
         keys: a name for the content of each item; items with the same name are embedded once.
-        embed: one embedding for each item.
+        prepare: makes an item what ``embed`` takes, in threads, while those before are embedded.
+        embed: one embedding for each prepared item.
         cache: keeps embeddings between runs; None keeps none.
         progress: called while rows are computed, counting the distinct contents that were requested.
     """
@@ -181,13 +217,14 @@ class EmbeddingTable(Generic[Item]):
         width: int,
         network: str,
         keys: Callable[[Sequence[Item]], Sequence[str]],
-        embed: Callable[[Sequence[Item]], Float32[np.ndarray, "n d"]],
+        prepare: Callable[[Item], Any],
+        embed: Callable[[Sequence[Any]], Float32[np.ndarray, "n d"]],
         cache: FeatureCache | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.shape = (len(items), width)
         self._items, self._network, self._keys, self._cache = items, network, keys, cache
-        self._embed, self._progress = embed, progress
+        self._prepare, self._embed, self._progress = prepare, embed, progress
         self._vectors = np.zeros(self.shape, np.float32)  # the system gives memory to rows that are written
         self._known = np.zeros(len(items), np.bool_)
         self._row_of: dict[str, int] = {}
@@ -213,6 +250,8 @@ class EmbeddingTable(Generic[Item]):
     def fill(self) -> Float32[np.ndarray, "items d"]:
         """Compute all rows that are missing, then forget the network.
 
+        Processes that fill tables over the same cache at once divide the work.
+
         Raises:
             InputError: a picture is missing or cannot be decoded, or the cache is damaged.
         """
@@ -229,28 +268,55 @@ class EmbeddingTable(Generic[Item]):
             places: dict[str, list[int]] = {}
             for row, key in zip(item_of, self._keys(list(item_of.values())), strict=True):
                 places.setdefault(key, []).append(row)
-            known = 0
-            for keys in _parts(list(places), KEYS_AT_ONCE):
-                found = {key: self._vectors[self._row_of[key]] for key in keys if key in self._row_of}
-                if self._cache is not None:
-                    found |= self._cache.get(self._network, [key for key in keys if key not in found])
-                for key, vector in found.items():
-                    self._keep(key, places[key], vector)
-                known += len(found)
-            wanted = [key for key, (row, *_) in places.items() if not self._known[row]]
+            self._look_up(list(places), places)
             if self._progress is not None and places:
-                self._progress(known, len(places))
-            for batch in _parts(wanted, BATCH):
-                vectors = self._embed([item_of[places[key][0]] for key in batch])
-                fresh = dict(zip(batch, vectors, strict=True))
+                self._progress(self._count_known(places), len(places))
+            if not all(self._known[row] for row, *_ in places.values()):
+                self._embed_all(places, item_of)
+            self._known[rows] = True  # those without an item too, whose vectors stay zero
+
+    def _look_up(self, keys: Sequence[str], places: Mapping[str, list[int]]) -> None:
+        """Take what is known of ``keys``, by this table or by the cache."""
+        for some in _parts([key for key in keys if not self._known[places[key][0]]], KEYS_AT_ONCE):
+            found = {key: self._vectors[self._row_of[key]] for key in some if key in self._row_of}
+            if self._cache is not None:
+                found |= self._cache.get(self._network, [key for key in some if key not in found])
+            for key, vector in found.items():
+                self._keep(key, places[key], vector)
+
+    def _count_known(self, places: Mapping[str, list[int]]) -> int:
+        return int(self._known[[row for row, *_ in places.values()]].sum())
+
+    def _embed_all(self, places: Mapping[str, list[int]], items: Mapping[int, Any]) -> None:
+        """Embed what is missing; other processes with the same items and cache do some of it."""
+        parts = {str(number): part for number, part in enumerate(_parts(list(places), PART))}
+
+        def missing(name: str) -> list[str]:
+            return [key for key in parts[name] if not self._known[places[key][0]]]
+
+        def done(name: str) -> bool:
+            self._look_up(parts[name], places)
+            return not missing(name)
+
+        def do(name: str) -> None:
+            wanted = missing(name)
+            batches = batches_ahead(self._prepare, [items[places[key][0]] for key in wanted], BATCH)
+            for keys, prepared in zip(_parts(wanted, BATCH), batches, strict=True):
+                fresh = dict(zip(keys, self._embed(prepared), strict=True))
                 if self._cache is not None:
                     self._cache.put(self._network, fresh)
                 for key, vector in fresh.items():
                     self._keep(key, places[key], vector)
-                known += len(batch)
                 if self._progress is not None:
-                    self._progress(known, len(places))
-            self._known[rows] = True  # those without an item too, whose vectors stay zero
+                    self._progress(self._count_known(places), len(places))
+
+        if self._cache is None or len(parts) == 1:  # nothing to divide
+            for name in parts:
+                do(name)
+            return
+        work = self._cache.file.parent / UNFINISHED / f"features-{fingerprint(self._network, *places)}"
+        divided(work, list(parts), done, do)
+        shutil.rmtree(work, ignore_errors=True)
 
     def _keep(self, key: str, rows: list[int], vector: Float32[np.ndarray, " d"]) -> None:
         self._vectors[rows] = vector
@@ -258,22 +324,43 @@ class EmbeddingTable(Generic[Item]):
         self._row_of[key] = rows[0]
 
 
+@runtime_checkable
+class ReadsSquares(Protocol):
+    """An extractor that says how large its network sees a picture."""
+
+    @property
+    def side(self) -> int:
+        """Pixels of the shorter side to which pictures are scaled before anything else."""
+
+
 def picture_table(
     extractor: FeatureExtractor,
     paths: Sequence[Path | None],
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
+    *,
+    again: Callable[[], FeatureExtractor] | None = None,
 ) -> EmbeddingTable[Path]:
     """The embeddings of picture files, one row for each path; a row without a picture is zero.
 
     Asking for a row raises an `InputError` if its picture is missing or cannot be decoded.
+
+    Args:
+        extractor: embeds them.
+        paths: the files.
+        cache: keeps embeddings between runs.
+        progress: called while rows are computed.
+        again: gives the extractor whenever rows are computed, so that the table itself does not keep it.
     """
+    draft = DRAFT * extractor.side if isinstance(extractor, ReadsSquares) else None
+    load = again or (lambda: extractor)
     return EmbeddingTable(
         paths,
         width=extractor.width,
-        network=extractor.identity,
+        network=extractor.identity if draft is None else f"{extractor.identity}#draft{draft}",
         keys=cache.digests if cache is not None else lambda some: [file_digest(path) for path in some],
-        embed=lambda some: extractor.embed_pictures([open_picture(path, longest=LONGEST) for path in some]),
+        prepare=lambda path: open_picture(path, longest=LONGEST, draft=draft),
+        embed=lambda some: load().embed_pictures(some),
         cache=cache,
         progress=progress,
     )
@@ -284,14 +371,18 @@ def text_table(
     texts: Sequence[str],
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
+    *,
+    again: Callable[[], TextEmbedder] | None = None,
 ) -> EmbeddingTable[str]:
-    """The embeddings of texts, one row for each."""
+    """The embeddings of texts, one row for each; arguments as for `picture_table`."""
+    load = again or (lambda: extractor)
     return EmbeddingTable(
         texts,
         width=extractor.width,
         network=f"{extractor.identity}#text",
         keys=lambda some: [hashlib.sha256(text.encode()).hexdigest() for text in some],
-        embed=extractor.embed_texts,
+        prepare=str,
+        embed=lambda some: load().embed_texts(some),
         cache=cache,
         progress=progress,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -123,7 +123,14 @@ class Extractors:
         """
         if isinstance(self.features, FileFeatures):
             return NodeEmbeddings(extra=load_embeddings(self.features.path, len(texts)))
-        return node_embeddings(self.pictures, pictures, texts, FeatureCache(), progress)
+        return node_embeddings(
+            self.pictures, pictures, texts, FeatureCache(), progress, again=lambda: self.pictures
+        )
+
+    def release(self) -> None:
+        """Let go of the networks; they are loaded again when they are needed."""
+        for name in ("pictures", "words"):
+            vars(self).pop(name, None)
 
 
 def _in_file(path: Path, what: str, remedy: str) -> InputError:
@@ -148,9 +155,14 @@ def node_embeddings(
     texts: Sequence[str],
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
+    *,
+    again: Callable[[], Any] | None = None,
 ) -> NodeEmbeddings:
-    """Tables over the pictures and texts of nodes; no texts where ``extractor`` embeds pictures only."""
-    return NodeEmbeddings(
-        pictures=picture_table(extractor, pictures, cache, progress),
-        texts=text_table(extractor, texts, cache, progress) if isinstance(extractor, TextEmbedder) else None,
-    )
+    """Tables over the pictures and texts of nodes; no texts where ``extractor`` embeds pictures only.
+
+    Arguments as for `picture_table`.
+    """
+    embedded = picture_table(extractor, pictures, cache, progress, again=again)
+    if not isinstance(extractor, TextEmbedder):
+        return NodeEmbeddings(pictures=embedded)
+    return NodeEmbeddings(embedded, text_table(extractor, texts, cache, progress, again=again))

@@ -8,25 +8,34 @@ that cannot be written is an error that names ``GRAPHCOND_CACHE``.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
 from graphcond.errors import InputError, Notice, StorageError
 from graphcond.io.arrays import load_array
-from graphcond.io.files import atomic_folder, default_cache_folder
+from graphcond.io.files import atomic_file, atomic_folder, default_cache_folder, writing
 from graphcond.io.fingerprint import file_digest, fingerprint
+from graphcond.io.locks import claimed, divided
+from graphcond.progress import Progress
 
 Arrays = dict[str, np.ndarray]
 Result = TypeVar("Result")
 
+
+ROOM, UNFINISHED = "training", "unfinished"
+"""The part of the cache with arrays of `cached_rows`, and that with what is not whole yet."""
 
 CHECKSUMS = "SHA256SUMS"
 """File of an entry with the checksums of all others, as ``sha256sum --check`` reads them."""
@@ -47,12 +56,24 @@ def cached(room: str, key: str, read: Callable[[Path], Result]) -> Result | None
     if not (folder / CHECKSUMS).exists():  # no entry, or one of a version without checksums
         return None
     try:
-        if (folder / CHECKSUMS).read_text(encoding="utf-8") == _checksums(folder):
-            return read(folder)
+        if intact(folder):
+            result = read(folder)
+            with suppress(OSError):
+                os.utime(folder)  # what is not used for long may be pruned
+            return result
     except (InputError, OSError, ValueError, EOFError):
         pass
     warnings.warn(f"{folder} is damaged and is computed again", Notice, stacklevel=2)
     return None
+
+
+def intact(entry: Path) -> bool:
+    """True if the files of an entry have their checksums.
+
+    Raises:
+        OSError, ValueError: a file cannot be read, or the checksums are no text.
+    """
+    return (entry / CHECKSUMS).read_text(encoding="utf-8") == _checksums(entry)
 
 
 def _checksums(folder: Path) -> str:
@@ -86,27 +107,36 @@ def cache_entry(room: str, key: str, *, needed: int = 0) -> Iterator[Path]:
     Args:
         room: the part of the cache.
         key: as for `cached`.
-        needed: bytes that will be written, if they are known. Writing a memory map on a full disk kills the
-            process, so they are compared with the free space first.
+        needed: bytes that will be written, if they are known; they are compared with the free space first.
 
     Raises:
         StorageError: the cache folder cannot be written, or its disk is too small.
     """
     folder = default_cache_folder() / room / key
+    with _naming_the_cache(folder), atomic_folder(folder) as new:
+        check_room(new, needed)
+        yield new
+        (new / CHECKSUMS).write_text(_checksums(new), encoding="utf-8")
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Check that a disk has room: writing a memory map on a full disk kills the process.
+
+    Raises:
+        OSError: fewer than ``needed`` bytes are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
+
+
+@contextmanager
+def _naming_the_cache(place: Path) -> Iterator[None]:
     try:
-        with atomic_folder(folder) as new:
-            free = shutil.disk_usage(new).free
-            if needed > free:
-                lacks = f"{needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
-                raise OSError(errno.ENOSPC, lacks)
-            yield new
-            (new / CHECKSUMS).write_text(_checksums(new), encoding="utf-8")
+        yield
     except StorageError as error:
-        raise StorageError(
-            f"the cache {error.problem}",
-            place=folder,
-            remedy=f"{error.remedy} (GRAPHCOND_CACHE)",
-        ) from error
+        remedy = f"{error.remedy} (GRAPHCOND_CACHE)"
+        raise StorageError(f"the cache {error.problem}", place=place, remedy=remedy) from error
 
 
 @dataclass(frozen=True)
@@ -122,33 +152,130 @@ class Layout:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
-def cached_arrays(key: str, layouts: Mapping[str, Layout], fill: Callable[[Arrays], None]) -> Arrays:
-    """Read-only arrays from the cache, memory-mapped, however large; or filled now.
+def cached_rows(
+    key: str,
+    layouts: Mapping[str, Layout],
+    fill: Callable[[slice], Iterable[Arrays]],
+    *,
+    at_once: int,
+    progress: Progress | None = None,
+) -> Arrays:
+    """Read-only arrays from the cache, memory-mapped, however large; or filled now, part by part.
+
+    Processes that fill the same arrays at once divide the parts. A process that is killed loses the parts
+    that it worked on; the others are kept, as files with checksums. While parts are joined they need their
+    space twice.
 
     Args:
         key: as for `cached`.
-        layouts: of every array, by name.
-        fill: writes into empty arrays; called only if the cache has no whole set under ``key``.
+        layouts: of every array, by name; all have the same number of rows.
+        fill: yields the rows of a part, in order, in pieces of any length. What it yields must not depend on
+            the part.
+        at_once: rows of a part.
+        progress: called with the rows that are done, by any process, and all rows.
 
     Raises:
         StorageError: as `cache_entry`.
     """
+    return _Rows(key, layouts, fill, at_once, progress).arrays()
 
-    def read(folder: Path) -> Arrays:
-        arrays = {name: load_array(folder / f"{name}.npy", remedy="delete the folder") for name in layouts}
-        if any(arrays[name].shape != layout.shape for name, layout in layouts.items()):
+
+class _Rows:
+    """The work of `cached_rows`."""
+
+    def __init__(
+        self,
+        key: str,
+        layouts: Mapping[str, Layout],
+        fill: Callable[[slice], Iterable[Arrays]],
+        at_once: int,
+        progress: Progress | None,
+    ) -> None:
+        self._key, self._layouts, self._fill, self._progress = key, layouts, fill, progress
+        self._count, self._at_once = next(iter(layouts.values())).shape[0], at_once
+        self._entry = default_cache_folder() / ROOM / key
+        self._work = default_cache_folder() / UNFINISHED / key
+        self._before = self._stamp()
+
+    def arrays(self) -> Arrays:
+        found = cached(ROOM, self._key, self._read)
+        if found is not None:
+            return found
+        size = sum(layout.size for layout in self._layouts.values())
+        with _naming_the_cache(self._entry), writing(self._work):
+            self._work.mkdir(parents=True, exist_ok=True)
+            check_room(self._work, size)
+        parts = [f"{start:012d}" for start in range(0, self._count, self._at_once)]
+        if len(parts) > 1:  # a single part is written where it belongs at once
+            divided(self._work, parts, lambda part: self._whole() or self._file(part).exists(), self._do)
+        with claimed(self._work / "whole.lock", wait=True):
+            if not self._whole():
+                with cache_entry(ROOM, self._key, needed=size) as folder:
+                    self._join(parts, folder)
+        shutil.rmtree(self._work, ignore_errors=True)
+        return self._read(self._entry)
+
+    def _read(self, folder: Path) -> Arrays:
+        arrays = {
+            name: load_array(folder / f"{name}.npy", remedy="delete the folder") for name in self._layouts
+        }
+        if any(arrays[name].shape != layout.shape for name, layout in self._layouts.items()):
             raise ValueError("an array has another shape")
         return arrays
 
-    found = cached("training", key, read)
-    if found is not None:
-        return found
-    with cache_entry("training", key, needed=sum(layout.size for layout in layouts.values())) as folder:
-        arrays = {
-            name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=layout.dtype, shape=layout.shape)
-            for name, layout in layouts.items()
+    def _stamp(self) -> tuple[int, int] | None:
+        with suppress(OSError):
+            state = (self._entry / CHECKSUMS).stat()
+            return state.st_ino, state.st_mtime_ns
+        return None
+
+    def _whole(self) -> bool:
+        """True if another process joined the parts, and deleted them, since this one looked."""
+        return self._stamp() not in (None, self._before)
+
+    def _file(self, part: str) -> Path:
+        return self._work / f"{part}.npz"
+
+    def _rows(self, part: str) -> slice:
+        return slice(int(part), min(int(part) + self._at_once, self._count))
+
+    def _do(self, part: str) -> None:
+        arrays: dict[str, Any] = {
+            name: array.astype(self._layouts[name].dtype) for name, array in self._filled(part).items()
         }
-        fill(dict(arrays))
-        for array in arrays.values():
+        with (
+            _naming_the_cache(self._file(part)),
+            atomic_file(self._file(part)) as new,
+            new.open("wb") as opened,
+        ):
+            np.savez(opened, **arrays)
+
+    def _filled(self, part: str) -> Arrays:
+        done = self._at_once * len(list(self._work.glob("*.npz")))
+        pieces: list[Arrays] = []
+        for piece in chain([None], self._fill(self._rows(part))):
+            if piece is not None:
+                pieces.append(piece)
+                done += len(next(iter(piece.values())))
+            if self._progress is not None:
+                self._progress(min(done, self._count), self._count)
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in self._layouts}
+
+    def _join(self, parts: Sequence[str], folder: Path) -> None:
+        joined = {
+            name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=one.dtype, shape=one.shape)
+            for name, one in self._layouts.items()
+        }
+        for part in parts:
+            for name, array in (self._kept(part) or self._filled(part)).items():
+                joined[name][self._rows(part)] = array
+        for array in joined.values():
             array.flush()
-    return read(default_cache_folder() / "training" / key)
+
+    def _kept(self, part: str) -> Arrays | None:
+        """The arrays of a part; None if it is missing or damaged, which the checksums of its file show."""
+        try:
+            with np.load(self._file(part)) as arrays:
+                return {name: arrays[name] for name in self._layouts}
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+            return None

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -114,11 +114,56 @@ def in_turn(file: Path | None) -> Iterator[None]:
     if file is None:
         yield
         return
+    with claimed(file, wait=True):
+        yield
+
+
+@contextmanager
+def claimed(file: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold a lock for the length of the block; False inside it if another process holds the lock.
+
+    Args:
+        file: the lock; it stays, and its folder is made. Without locks the answer is always True.
+        wait: wait until the lock is free.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
     with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
         opened = file.open("a")
     with opened:
-        with suppress(ImportError, OSError):
+        mine = True
+        try:
             import fcntl
 
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(opened, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            mine = False
+        except (ImportError, OSError):
+            pass
+        yield mine
+
+
+def divided(
+    folder: Path, parts: Sequence[str], done: Callable[[str], bool], do: Callable[[str], None]
+) -> None:
+    """Do the parts that are not done; processes that are at the same work divide it among them.
+
+    On return all parts are done. A part of a process that ended before it was done is done by another one.
+
+    Args:
+        folder: where the locks are; every process names the same one.
+        parts: their names, in the order in which they are tried.
+        done: whether a part is done, by any process.
+        do: does one part.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    for wait in (False, True):  # first what nobody works on, then what others did not finish
+        for part in parts:
+            if not done(part):
+                with claimed(folder / f"{part}.lock", wait=wait) as mine:
+                    if mine and not done(part):
+                        do(part)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from graphcond.bases import Base
-from graphcond.io.cache import Arrays, Layout, cached_arrays
+from graphcond.io.ahead import batches_ahead
+from graphcond.io.cache import Arrays, Layout, cached_rows
 from graphcond.io.fingerprint import fingerprint
 from graphcond.io.pictures import open_square, to_pixels
-from graphcond.progress import Progress, silent
+from graphcond.progress import Progress
 from graphcond.signals import TextTokens
 
 PICTURES_AT_ONCE = 16
@@ -24,6 +24,9 @@ PICTURES_AT_ONCE = 16
 
 TEXTS_AT_ONCE = 64
 """Texts that go through the text encoder in one call."""
+
+PART = 128
+"""Pictures or texts that are kept together, and divided among processes together."""
 
 Moments = Float[np.ndarray, "n views 2 channels height width"]
 """Mean and standard deviation of every picture, upright and, with two views, mirrored."""
@@ -66,22 +69,17 @@ def cached_latents(
     def pixels_of(path: Path) -> Float32[np.ndarray, "3 height width"]:
         return to_pixels(open_square(path, resolution))
 
-    def fill(arrays: Arrays) -> None:
-        into = arrays["moments"]
-        count = progress or silent("pictures")
-        count(0, len(paths))
-        with ThreadPoolExecutor() as pool:
-            for start in range(0, len(paths), PICTURES_AT_ONCE):
-                batch = paths[start : start + PICTURES_AT_ONCE]
-                pixels = torch.from_numpy(np.stack(list(pool.map(pixels_of, batch))))
-                for view in range(into.shape[1]):
-                    moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
-                    both = torch.stack([moments.mean, moments.std], dim=1)
-                    into[start : start + len(batch), view] = both.float().cpu().numpy()
-                count(start + len(batch), len(paths))
+    def fill(rows: slice) -> Iterator[Arrays]:
+        for batch in batches_ahead(pixels_of, paths[rows], PICTURES_AT_ONCE):
+            pixels, views = torch.from_numpy(np.stack(batch)), []
+            for view in range(shape[1]):
+                moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
+                views.append(torch.stack([moments.mean, moments.std], dim=1))
+            yield {"moments": torch.stack(views, dim=1).float().cpu().numpy()}
 
     key = f"latents-{fingerprint(base.pictures_version(), resolution, mirrored, dtype.__name__, digests)}"
-    return cached_arrays(key, {"moments": Layout(shape, dtype)}, fill)["moments"]
+    layouts = {"moments": Layout(shape, dtype)}
+    return cached_rows(key, layouts, fill, at_once=PART, progress=progress)["moments"]
 
 
 @dataclass(frozen=True)
@@ -124,21 +122,20 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
         **{f"extra_{name}": Layout((len(distinct), *row), dtype) for name, row in extras.items()},
     }
 
-    def fill(arrays: Arrays) -> None:
-        count = progress or silent("texts")
-        count(0, len(distinct))
-        for start in range(0, len(distinct), TEXTS_AT_ONCE):
-            tokens = base.encode_prompt(distinct[start : start + TEXTS_AT_ONCE])
-            end = start + tokens.ids.shape[0]
-            arrays["ids"][start:end] = tokens.ids.cpu().numpy()
-            arrays["hidden"][start:end] = tokens.hidden.float().cpu().numpy()
-            arrays["present"][start:end] = True if tokens.present is None else tokens.present.cpu().numpy()
-            for name in extras:
-                arrays[f"extra_{name}"][start:end] = tokens.extras[name].float().cpu().numpy()
-            count(end, len(distinct))
+    def fill(rows: slice) -> Iterator[Arrays]:
+        for start in range(rows.start, rows.stop, TEXTS_AT_ONCE):
+            tokens = base.encode_prompt(distinct[start : min(start + TEXTS_AT_ONCE, rows.stop)])
+            everywhere = torch.ones(tokens.ids.shape, dtype=torch.bool)
+            present = everywhere if tokens.present is None else tokens.present
+            yield {
+                "ids": tokens.ids.cpu().numpy(),
+                "hidden": tokens.hidden.float().cpu().numpy(),
+                "present": present.cpu().numpy(),
+                **{f"extra_{name}": tokens.extras[name].float().cpu().numpy() for name in extras},
+            }
 
     key = f"prompts-{fingerprint(base.prompts_version(), dtype.__name__, distinct)}"
-    arrays = cached_arrays(key, layouts, fill)
+    arrays = cached_rows(key, layouts, fill, at_once=PART, progress=progress)
     return PromptTable(
         arrays["ids"],
         arrays["hidden"],

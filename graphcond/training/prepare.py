@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +89,11 @@ def prepare(
     run: RunFolder | None = None,
     resumed: RunFolder | None = None,
     loaded: Loaded | None = None,
+    first: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Prepared:
     """Open the data, build the model, run its stages, and compute everything that is constant in training.
+
+    Processes that prepare the same recipe at once divide the encoding and sampling among them.
 
     Args:
         recipe: the recipe of the run.
@@ -100,6 +104,7 @@ def prepare(
         run: where stages leave what they trained, and their figures.
         resumed: a run of whose checkpoint the weights will be read.
         loaded: networks in place of the recipe's.
+        first: makes a block in which one process does what cannot be divided, before the others.
 
     Raises:
         InputError: something about the data, the base or their fit is wrong.
@@ -110,7 +115,7 @@ def prepare(
     if recipe.start_from is not None and resumed is None:
         saved_recipe(recipe.start_from)
     if data is None:
-        with report.stage("data", "Drawing pictures") as progress:
+        with first(), report.stage("data", "Drawing pictures") as progress:
             data = open_data(recipe.data, progress=progress, say=report.say)
     recipe = recipe.with_relations(data.relation_names)
     targets = data.targets(recipe.data) if targets is None else data.checked(targets)
@@ -122,7 +127,11 @@ def prepare(
         if note is not None:
             report.say(f"note: {note}")
     held_out = np.setdiff1d(data.held_out(recipe.data), targets)
-    gatherer = Gatherer.of(recipe, data, loaded.extractors or Extractors(recipe.features, device), report)
+    extractors = loaded.extractors or Extractors(recipe.features, device)
+    with report.stage("features", f"Embedding {data.embedded}") as progress:
+        data.embed_whole(recipe, extractors, progress)
+    with first():  # a sampler may calibrate itself
+        gatherer = Gatherer.of(recipe, data, extractors, report)
     contexts = gatherer.contexts(targets, "training")
     found = has_graph(contexts)
     if not found.any():
@@ -137,9 +146,12 @@ def prepare(
     for note in (one for one in (note_on_boxes(recipe, model), *limits) if one is not None):
         report.say(f"note: {note}")
     if resumed is None:
-        run_stages(recipe, gatherer, model, targets[found], held_out, run)
+        with first():
+            run_stages(recipe, gatherer, model, targets[found], held_out, run)
     else:
         freeze_staged(recipe, model, resumed)
+    if loaded.extractors is None:
+        extractors.release()  # everything is embedded
     chosen, is_held_out = _validation_targets(gatherer, held_out, targets[found])
     validation = gatherer.examples(model.base, *chosen, "validation")
     always = learns_without_graph(model.conditions.values(), base=model.trains_shared)

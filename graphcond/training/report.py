@@ -60,7 +60,8 @@ class Report:
             def advance(done: int, total: int) -> None:
                 nonlocal counted
                 counted = total
-                progress.update(task, completed=done, total=total)
+                speed = progress.tasks[task].speed
+                progress.update(task, completed=done, total=total, note=f"{speed:.3g}/s" if speed else "")
                 if not self.console.is_terminal:
                     line(done, total)
 

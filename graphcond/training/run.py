@@ -135,8 +135,7 @@ def train(
         report = Report(shown if accelerator.is_main_process else Console(quiet=True))
         try:
             start_trackers(accelerator, recipe, run.root, local=False)
-            # The others then find everything in the cache.
-            with accelerator.main_process_first(), in_turn(loaded.turns if loaded else None):
+            with in_turn(loaded.turns if loaded else None):
                 prepared = prepare(
                     *(recipe, accelerator.device, report),
                     data=None if graph is None else as_dataset(graph),
@@ -144,6 +143,7 @@ def train(
                     run=run if accelerator.is_main_process else None,
                     resumed=None if checkpoint is None else run,
                     loaded=loaded,
+                    first=accelerator.main_process_first,
                 )
             if prepared.trains:
                 newest, warnings = _fit(recipe, prepared, accelerator, run, report, checkpoint)
@@ -164,6 +164,37 @@ def train(
         metrics=MappingProxyType(newest),
         warnings=tuple(warnings),
     )
+
+
+@dataclass(frozen=True)
+class FilledCaches:
+    """The result of `fill_caches`: numbers of targets, and the seconds by stage."""
+
+    targets: int
+    validated_on: int
+    seconds: Mapping[str, float]
+
+
+def fill_caches(recipe: Recipe, *, device: str | None = None, console: Console | None = None) -> FilledCaches:
+    """Compute and keep what `train` reads: embeddings, neighbors, latents and encoded prompts.
+
+    Processes that do so at once divide the work. Stages of the recipe are left to `train`.
+
+    Args:
+        recipe: the recipe.
+        device: as for `train`.
+        console: as for `train`.
+
+    Raises:
+        InputError: something about the recipe or the data is wrong.
+        StorageError: the cache cannot be written.
+    """
+    recipe = recipe.with_full_paths().model_copy(update={"stages": (), "start_from": None})
+    with accelerated(recipe.training, device) as accelerator:
+        shown = console if console is not None else terminal.console(stderr=True)
+        report = Report(shown if accelerator.is_main_process else Console(quiet=True))
+        prepared = prepare(recipe, accelerator.device, report, first=accelerator.main_process_first)
+    return FilledCaches(len(prepared.train), len(prepared.validation), report.seconds)
 
 
 @contextmanager

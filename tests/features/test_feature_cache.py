@@ -6,9 +6,12 @@ import hashlib
 import multiprocessing
 import signal
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Barrier
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from graphcond.errors import InputError
-from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
+from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts, picture_table
 from graphcond.io.files import default_cache_folder
 
 
@@ -108,6 +111,53 @@ def test_an_interrupted_run_keeps_what_it_had(tmp_path: Path) -> None:
         cached_texts(extractor, texts, cache, stop)
     cached_texts(extractor, texts, cache)
     assert extractor.asked == [32, 32, 11]
+
+
+def test_those_who_embed_at_once_divide_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphcond.features.feature_cache.PART", 10)
+    texts, both = [str(number) for number in range(35)], Barrier(2)
+    extractors = [Counting(), Counting()]
+
+    def fill(extractor: Counting) -> np.ndarray:
+        def meet(done: int, total: int) -> None:
+            if done == 10:
+                both.wait(timeout=30)  # passed only if each has a part
+
+        return cached_texts(extractor, texts, FeatureCache(tmp_path), meet)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(fill, extractors)
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one[:, 0], [len(text) for text in texts])
+    assert sum(sum(extractor.asked) for extractor in extractors) == 35
+    assert all(extractor.asked for extractor in extractors)
+    assert not any((tmp_path / "unfinished").iterdir())
+
+
+def test_jpegs_are_decoded_no_larger_than_the_network_needs(tmp_path: Path) -> None:
+    class Seeing(Counting):
+        side = 50
+
+        def embed_pictures(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+            return np.array([[*picture.size, 0] for picture in pictures], np.float32)
+
+    Image.new("RGB", (900, 420)).save(tmp_path / "large.jpg")
+    Image.new("RGB", (199, 900)).save(tmp_path / "narrow.jpg")
+    Image.new("RGB", (900, 420)).save(tmp_path / "large.png")
+    paths = [tmp_path / name for name in ("large.jpg", "narrow.jpg", "large.png")]
+    sizes = cached_pictures(Seeing(), paths, cache := FeatureCache(tmp_path))
+    np.testing.assert_array_equal(sizes[:, :2], [[225, 105], [199, 900], [900, 420]])
+    assert list(cache.counts()) == ["counting@1#draft100"]  # apart from those of whole pictures
+    assert cache.counts()["counting@1#draft100"] == (3, 36)
+
+
+def test_a_table_need_not_keep_its_network(paths: list[Path | None]) -> None:
+    extractor = Counting()
+    gone = ref(extractor)
+    table = picture_table(extractor, paths, again=Counting)
+    del extractor
+    assert gone() is None
+    np.testing.assert_array_equal(table[np.arange(len(paths))], EXPECTED)
 
 
 @given(st.lists(st.text(), max_size=8))

@@ -13,7 +13,7 @@ from threading import Event, Thread
 import pytest
 
 from graphcond.errors import InputError, Notice
-from graphcond.io.locks import in_turn, locked
+from graphcond.io.locks import divided, in_turn, locked
 
 HOLDER = """
 import sys, time, pathlib
@@ -98,3 +98,17 @@ def test_an_error_in_the_block_is_its_own_and_frees_the_lock(tmp_path: Path) -> 
         (tmp_path / "gone").read_text()
     with in_turn(tmp_path / "turns"), in_turn(None):
         pass
+
+
+def test_work_is_done_once_and_that_of_a_dead_process_by_another(tmp_path: Path) -> None:
+    did: list[str] = []
+    process = holder_of(tmp_path / "b.lock")
+
+    def do(part: str) -> None:
+        did.append(part)
+        if part == "c":  # so the others are done before what somebody works on is waited for
+            process.kill()
+            process.wait()
+
+    divided(tmp_path, ["a", "b", "c"], lambda part: part in did, do)
+    assert did == ["a", "c", "b"]

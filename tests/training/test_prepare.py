@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
 import torch
 
 from graphcond.attributed_graph import AttributedGraph
+from graphcond.bases import StableDiffusionBase
 from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
+from graphcond.features.clip import ClipExtractor
+from graphcond.graphs import save_graph
 from graphcond.training.prepare import prepare
 from graphcond.training.report import Report
+from graphcond.training.run import fill_caches
 from tests.training.toys import NODES, TEST_NODES, Toy, prepare_toy, quiet
 
 
@@ -124,3 +131,40 @@ def test_training_nodes_whose_only_neighbors_are_held_out_are_refused_in_any_spe
     with pytest.raises(InputError, match="neighbor that is not held out") as caught:
         prepare_toy(toy(), graph)
     assert "split" not in str(caught.value), "no advice to train on held-out nodes"
+
+
+def test_networks_leave_memory_once_everything_is_embedded(
+    toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch, empty_cache: None
+) -> None:
+    loaded: list[ref[ClipExtractor]] = []
+    load = ClipExtractor.from_pretrained
+
+    def remembered(*where: Any, **how: Any) -> ClipExtractor:
+        extractor = load(*where, **how)
+        loaded.append(ref(extractor))
+        return extractor
+
+    monkeypatch.setattr(ClipExtractor, "from_pretrained", remembered)
+    prepared, _ = prepare_toy(toy(), toy_graph)
+    gc.collect()
+    assert [one() for one in loaded] == [None]
+    assert len(prepared.train) == 11
+
+
+def test_another_process_finds_all_that_training_reads(
+    toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_cache: None
+) -> None:
+    save_graph(toy_graph, tmp_path / "graph")
+    recipe = toy()
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": tmp_path / "graph"})})
+    filled = fill_caches(recipe, device="cpu", console=quiet())
+    assert (filled.targets, filled.validated_on) == (11, 3)
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("it should be in the cache")
+
+    for what in ("encode_pictures", "encode_prompt"):
+        monkeypatch.setattr(StableDiffusionBase, what, fail)
+    monkeypatch.setattr(ClipExtractor, "embed_pictures", fail)
+    prepared = prepare(recipe, torch.device("cpu"), Report(quiet()))
+    assert len(prepared.train) == 11
