@@ -93,7 +93,7 @@ def evaluate(
     named = None if protocol is None else get_protocol(protocol, place="--protocol")
     shown: list[tuple[Targets, Mapping[str, PictureSet]]] = []
     with progress_bars() as watch:
-        data = open_data(_data_of(recipe, graph), progress=watch("drawing pictures of the world"))
+        data = open_data(data_of(recipe, graph), progress=watch("drawing pictures of the world"))
         chosen = named or protocol_for(recipe.evaluation.protocol, data)
         chosen = replace(
             chosen,
@@ -174,7 +174,7 @@ def _write(
     write_picture(out / "pictures.png", sheet)
 
 
-def _data_of(recipe: Recipe, path: Path | None) -> AnyData:
+def data_of(recipe: Recipe, path: Path | None) -> AnyData:
     """The data for the evaluation: ``path`` as the model's recipe would read it, or the recipe's own data."""
     from graphcond.recipe.sections import MmagData, SceneData
 

@@ -46,6 +46,14 @@ def generate(
     index: Annotated[
         int | None, typer.Option(min=0, help="Which scene of the file, counted from 0; all unless given.")
     ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|SPLIT",
+            help="Many nodes or scenes: a file of ids, a split, or all. Writes a folder; can be restarted.",
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures of --targets that are drawn at once.")] = 8,
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A picture to start from, instead of noise.")
     ] = None,
@@ -69,7 +77,10 @@ def generate(
     size: Annotated[int | None, typer.Option(help="Side in pixels; the base's own unless given.")] = None,
     base: BaseFolder = None,
     device: Device = None,
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("picture.png"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The picture to write; picture.png, or with --targets the folder pictures."),
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +95,42 @@ def generate(
         graphcond generate outputs/scenes/sgcond-v/final --scene scene.json --seed 3
 
         graphcond generate outputs/demo/model --prompt "a star" --image a.png --mask hole.png
+
+        graphcond generate outputs/demo/model --graph outputs/demo/graph --targets test --out pictures
     """
+    modes = ["separate", "joint"]
+    if mode is not None and mode not in modes:
+        raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
+    if targets is not None:
+        from graphcond.cli.draw_targets import check_alone, draw_targets
+
+        single = {"prompt": prompt, "target": target, "neighbors": neighbors, "scene": scene}
+        check_alone(**single, index=index is not None, image=image, mask=mask, strength=strength is not None)
+        if graph_scale and len(graph_scale) > 1:
+            problem = f"expected one scale for all targets, got {len(graph_scale)}"
+            raise InputError(problem, place="--graph-scale", remedy="give one")
+        draw_targets(
+            model,
+            targets,
+            out or Path("pictures"),
+            graph=graph,
+            batch=batch,
+            seed=seed,
+            settings={
+                "steps": steps,
+                "text_scale": text_scale,
+                "graph_scale": graph_scale[0] if graph_scale else None,
+                "mode": mode,
+                "resolution": size,
+                "negative_prompt": negative_prompt or None,
+            },
+            device=device,
+            base=base,
+            trust_remote_code=trust_remote_code,
+            as_json=as_json,
+        )
+        return
+    out = out or Path("picture.png")
     from PIL.PngImagePlugin import PngInfo
 
     from graphcond.io.files import check_writable
@@ -96,9 +142,6 @@ def generate(
     asked = Asked(prompt, graph, target or (), [apart(group) for group in neighbors or ()], scene, index)
     scenes, kind = asked.scenes(), picture_format(out)
     check_writable(out)
-    modes = ["separate", "joint"]
-    if mode is not None and mode not in modes:
-        raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
     options: dict[str, Any] = {
         "image": image,
         "mask_image": mask,

@@ -21,7 +21,7 @@ Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """Settings for drawing; None takes the recipe's scales and the base's size.
+    """Settings for drawing; None takes the recipe's scales and mode, and the base's size.
 
     Args:
         steps: denoising steps.
@@ -29,13 +29,15 @@ class DrawSettings:
         graph_scale: s_G of every graph.
         mode: ``separate`` or ``joint`` guidance.
         resolution: side of the pictures in pixels.
+        negative_prompt: what to keep away from.
     """
 
     steps: int = 50
     text_scale: float | None = None
     graph_scale: float | None = None
-    mode: Literal["separate", "joint"] = "separate"
+    mode: Literal["separate", "joint"] | None = "separate"
     resolution: int | None = None
+    negative_prompt: str | None = None
 
     def options(self) -> dict[str, Any]:
         """As arguments of `GraphPipeline`."""
@@ -46,6 +48,7 @@ class DrawSettings:
             "guidance_mode": self.mode,
             "height": self.resolution,
             "width": self.resolution,
+            "negative_prompt": self.negative_prompt,
         }
 
 

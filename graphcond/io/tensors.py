@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ _NUMPY_DTYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "Float16", 
 def pick_device(device: torch.device | str | None, *, place: object = "device") -> torch.device:
     """The device of that name; without a name, CUDA or Apple's GPU if there is one, else the CPU.
 
+    Each process that ``accelerate launch`` or torchrun starts on a machine gets a GPU of its own.
+
     Raises:
         InputError: the device does not exist, or not on this machine.
     """
@@ -33,7 +36,8 @@ def pick_device(device: torch.device | str | None, *, place: object = "device") 
 
     if device is None:
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            number = os.environ.get("LOCAL_RANK")
+            return torch.device("cuda" if number is None else f"cuda:{number}")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)

@@ -1,0 +1,221 @@
+"""Pictures of many targets in a folder, drawn in batches, by one or several processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from graphcond.attributed_graph import ABSENT
+from graphcond.data.dataset import Dataset
+from graphcond.drawing.sheets import contact_sheet
+from graphcond.errors import InputError, out_of_memory
+from graphcond.evaluation.arms import Arm, ModelPictures
+from graphcond.io.files import read_json, write_json, writing
+from graphcond.io.fingerprint import fingerprint
+from graphcond.io.locks import claimed, divided
+from graphcond.io.pictures import open_picture, open_square, write_picture
+from graphcond.progress import Progress
+from graphcond.scenes import draw_graph
+
+SETTINGS, LOCKS, SHEET = "drawn.json", ".locks", "sheet.png"
+SHEET_ROWS, SHEET_NEIGHBORS = 8, 3
+LONGEST_NAME = 200
+"""Letters of a file name; most file systems take 255 bytes."""
+
+
+def rows_asked(data: Dataset, asked: str) -> Int64[np.ndarray, " n"]:
+    """The rows that ``--targets`` names: by a file with an id a line, by a split, or by the word ``all``.
+
+    Raises:
+        InputError: there is no such file and no such split, the file cannot be read, an id does not exist, or
+            no target is named.
+    """
+    if Path(asked).is_file():
+        lines = (line.strip() for line in Path(asked).read_text(encoding="utf-8").splitlines())
+        ids = list(dict.fromkeys(line for line in lines if line))
+        if not ids:
+            raise InputError("the file names no targets", place=asked, remedy="write an id on each line")
+        return data.rows_of(*ids)
+    if asked == "all":
+        rows = np.arange(len(data))
+    elif data.columns.splits is None:
+        problem = f"there is no file '{asked}', and the data have no splits"
+        raise InputError(problem, place="--targets", remedy="name a file of ids, or all")
+    else:
+        rows = data.rows(asked, place="--targets")
+    if not len(rows):
+        raise InputError("there are no targets", place="--targets", remedy="name data that have some")
+    return rows
+
+
+@dataclass(frozen=True)
+class DrawnFolder:
+    """A folder with a picture for each of many targets.
+
+    Args:
+        folder: the folder.
+        data: the targets.
+        rows: which of them.
+        about: everything that determines the pictures; it is kept in the folder.
+    """
+
+    folder: Path
+    data: Dataset
+    rows: Int64[np.ndarray, " n"]
+    about: dict[str, Any]
+
+    def file(self, row: int) -> Path:
+        """The file of a target, named by its id."""
+        name = quote(self.data.ids[row], safe=" !#$&'()+,;=@[]^{}~")
+        if len(name) > LONGEST_NAME:
+            name = f"{name[:LONGEST_NAME]}-{fingerprint(name)[:8]}"
+        return self.folder / f"{name}.png"
+
+    def check(self) -> None:
+        """Check that pictures which are there were drawn with the same settings, and note the settings.
+
+        Raises:
+            InputError: they were not, or the folder holds pictures of something else.
+            StorageError: the folder cannot be written.
+        """
+        file = self.folder / SETTINGS
+        if not file.exists():
+            if any(self.file(row).exists() for row in self.rows.tolist()):
+                problem = "the folder holds pictures that this command did not draw"
+                raise InputError(problem, place=self.folder, remedy="name another folder with --out")
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(file, self.about)
+            return
+        found = read_json(file)
+        other = [
+            name
+            for name, value in self.about.items()
+            if not isinstance(found, dict) or found.get(name) != value
+        ]
+        if other:
+            raise InputError(
+                f"the folder holds pictures that were drawn with another {', '.join(other)}",
+                place=self.folder,
+                remedy="name another folder with --out",
+            )
+
+    def missing(self, rows: Sequence[int]) -> list[int]:
+        """Those of ``rows`` that have no picture yet."""
+        return [row for row in rows if not self.file(row).exists()]
+
+    def draw(
+        self,
+        maker: ModelPictures,
+        *,
+        batch: int,
+        seed: int,
+        say: Callable[[str], None],
+        progress: Progress,
+    ) -> None:
+        """Draw the pictures that are missing; processes that do so at once divide the batches.
+
+        A batch that does not fit into memory is halved, and so are those after it.
+
+        Args:
+            maker: draws them.
+            batch: pictures that are drawn at once.
+            seed: of the noise.
+            say: is told of a halved batch.
+            progress: called with the pictures that are there, and all.
+
+        Raises:
+            StorageError: a picture cannot be written.
+        """
+        self.check()
+        rows: list[int] = self.rows.tolist()
+        parts = {f"{start:08d}": rows[start : start + batch] for start in range(0, len(rows), batch)}
+        left = {part: len(self.missing(some)) for part, some in parts.items()}
+        size, all_left = batch, sum(left.values())
+        progress(len(rows) - all_left, len(rows))
+
+        def done(part: str) -> bool:
+            nonlocal all_left
+            now = len(self.missing(parts[part])) if left[part] else 0
+            if now != left[part]:
+                all_left += now - left[part]
+                left[part] = now
+                progress(len(rows) - all_left, len(rows))
+            return not now
+
+        def do(part: str) -> None:
+            nonlocal size
+            while not done(part):
+                some = np.array(self.missing(parts[part])[:size], np.int64)
+                try:
+                    pictures = maker.make(some, "graph", seed)
+                except Exception as error:
+                    if not out_of_memory(error) or len(some) == 1:
+                        raise
+                    size = len(some) // 2
+                    say(f"note: {len(some)} pictures at once do not fit into memory; going on with {size}")
+                    torch.cuda.empty_cache()
+                    continue
+                for row, picture in zip(some.tolist(), pictures, strict=True):
+                    self._write(row, picture)
+
+        divided(self.folder / LOCKS, list(parts), done, do)
+
+    def write_sheet(self, maker: ModelPictures, *, seed: int) -> None:
+        """Draw the first targets without graph and with another's, and show all side by side, once."""
+        with claimed(self.folder / LOCKS / "sheet.lock", wait=True):
+            if (self.folder / SHEET).exists():
+                return
+            rows = self.rows[:SHEET_ROWS]
+            own = [open_picture(self.file(row)) for row in rows.tolist()]
+            arms: tuple[Arm, ...] = ("no_graph", "shuffled_graph")
+            without, wrong = (maker.make(rows, arm, seed) for arm in arms)
+            contexts, side = self._contexts(maker, rows), own[0].width
+            truths = [self._picture(row, side) for row in rows.tolist()]
+            columns = {
+                **contexts,
+                **({"true picture": truths} if any(truths) else {}),
+                "no graph": without,
+                "graph": own,
+                "wrong graph": wrong,
+            }
+            sheet = contact_sheet(
+                list(zip(*columns.values(), strict=True)),
+                row_labels=[self.data.texts[row] for row in rows.tolist()],
+                column_labels=list(columns),
+                group_starts={len(contexts)},
+            )
+            write_picture(self.folder / SHEET, sheet)
+
+    def _contexts(
+        self, maker: ModelPictures, rows: Int64[np.ndarray, " b"]
+    ) -> dict[str, list[Image.Image | None]]:
+        """Columns of a sheet that show what the first condition reads: neighbors, or the scene graph."""
+        scenes = self.data.scene_graphs(rows)
+        if scenes:
+            return {"scene graph": [draw_graph(scene, 256) for scene in scenes]}
+        chosen = maker.context("graph", next(iter(maker.contexts))).neighbors[: len(rows), :SHEET_NEIGHBORS]
+        return {
+            f"neighbor {place + 1}": [self._picture(row, 256) for row in column.tolist()]
+            for place, column in enumerate(chosen.T)
+        }
+
+    def _picture(self, row: int, side: int) -> Image.Image | None:
+        path = None if row == ABSENT else self.data.picture_path(row)
+        return None if path is None else open_square(path, side)
+
+    def _write(self, row: int, picture: Image.Image) -> None:
+        note = PngInfo()
+        made = {"id": self.data.ids[row], "prompt": self.data.texts[row], **self.about}
+        note.add_itxt("graphcond", json.dumps(made))
+        write_picture(self.file(row), picture, pnginfo=note)
