@@ -18,6 +18,7 @@ from pydantic import (
 
 from graphcond.attributed_graph import Column
 from graphcond.config import ComponentConfig, Config, Names
+from graphcond.recipe.optimizer import OptimizerConfig
 from graphcond.recipe.overrides import leaves
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -326,12 +327,13 @@ class TrainingConfig(Config):
     train_base: bool = False
     """Train the whole denoiser beside the conditions, as the InstructG2I release does. It is then saved with
     the model. Pictures unlike those that the base draws need it, or a `lora`."""
+    optimizer: OptimizerConfig = OptimizerConfig()
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """AdamW's decay of its moments."""
     epsilon: PositiveFloat = 1e-8
     """AdamW's guard against division by zero."""
     weight_decay: NonNegativeFloat = 0.01
-    """AdamW's weight decay, of matrices; gates, norms, biases and other vectors do not decay."""
+    """Weight decay of matrices; gates, norms, biases and other vectors do not decay."""
     warmup: NonNegativeInt = 0
     """Steps in which the learning rate rises to its full value."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
@@ -372,6 +374,12 @@ class TrainingConfig(Config):
     trackers: tuple[Tracker, ...] = ()
     """Also send figures, previews, warnings and settings there, by accelerate's names; `tensorboard` writes
     into the run folder. Each needs its own package."""
+
+    @model_validator(mode="after")
+    def _averages_once(self) -> TrainingConfig:
+        if self.ema is not None and self.optimizer.kind == "schedule_free":
+            raise ValueError("ema: the optimizer schedule_free averages the weights itself; leave ema out")
+        return self
 
     @field_validator("learning_rates", mode="before")
     @classmethod

@@ -30,6 +30,8 @@ class Standing(Config):
     """Samples in one optimizer step, over all processes."""
     data: str
     """Identity of the training examples."""
+    optimizer: str = "adamw"
+    """Kind of the optimizer."""
     scaler: dict[str, int | float] = Field(default_factory=dict)
     """State of the gradient scaler, empty without one."""
     format: int = FORMAT

@@ -1,16 +1,20 @@
-"""AdamW over groups of trained parameters, and their gradients."""
+"""The optimizer over groups of trained parameters, and their gradients."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
+from graphcond.errors import InputError, first_line
+from graphcond.io.optional import optional
 from graphcond.recipe import TrainingConfig
+from graphcond.recipe.optimizer import OptimizerConfig
 
 
 def rate_factor(config: TrainingConfig) -> Callable[[int], float]:
@@ -24,8 +28,11 @@ def rate_factor(config: TrainingConfig) -> Callable[[int], float]:
 Groups = Mapping[str, Mapping[str, nn.Parameter]]
 """Trained parameters by name, in one group per condition and one for LoRA."""
 
-SLOTS = ("step", "exp_avg", "exp_avg_sq")
-"""The state that AdamW keeps for a parameter."""
+WEIGHT, NUMBER, GROUP = "weight", "number:", "optimizer-group"
+"""Begin the names of weights, and of an optimizer's numbers for a parameter and for a group of them."""
+
+FIXED = ("params", "name", "lr", "full_rate", "weight_decay")
+"""What the recipe decides of a group, also when a run goes on."""
 
 FUSED = ("cpu", "cuda")
 """Devices whose fused AdamW is used; others take torch's default."""
@@ -40,13 +47,27 @@ GroupOf = Callable[[str, str], str | None]
 """The group within a group to which a parameter belongs, by both names; None for one that has no other."""
 
 
+@runtime_checkable
+class Averaging(Protocol):
+    """An optimizer whose weights in training are not those to be used, such as a schedule-free one."""
+
+    def train(self) -> None:
+        """Give the model the weights to train."""
+
+    def eval(self) -> None:
+        """Give the model the weights to use."""
+
+
 def build_optimizer(
     groups: Groups, config: TrainingConfig, group_of: GroupOf = lambda name, key: None
-) -> torch.optim.AdamW:
-    """AdamW with a learning rate of its own for each group, in one fused kernel where the devices have one.
+) -> torch.optim.Optimizer:
+    """The optimizer with a learning rate of its own for each group; AdamW in one fused kernel where it can.
 
     A group within a group has its own rate where the config gives one. Vectors and scalars (gates, norms,
     nulls, biases) do not decay. Parameters must be on the device on which they are trained.
+
+    Raises:
+        InputError: the optimizer is not installed, does not exist, or does not take its settings.
     """
     sets: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, group in groups.items():
@@ -55,21 +76,44 @@ def build_optimizer(
             rated = inner if inner in config.learning_rates else name
             sets.setdefault((rated, parameter.ndim >= 2), []).append(parameter)
     rates = {name: config.learning_rates.get(name, config.learning_rate) for name, _ in sets}
-    return torch.optim.AdamW(
-        [
-            {
-                "name": name,
-                "params": parameters,
-                "lr": rates[name],
-                "full_rate": rates[name],
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for (name, decays), parameters in sets.items()
-        ],
-        betas=config.betas,
-        eps=config.epsilon,
-        fused=all(parameter.device.type in FUSED for parameter in all_parameters(groups)) or None,
-    )
+    rated_sets = [
+        {
+            "name": name,
+            "params": parameters,
+            "lr": rates[name],
+            "full_rate": rates[name],
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (name, decays), parameters in sets.items()
+    ]
+    known = config.optimizer.known
+    given: dict[str, Any] = {"betas": config.betas, "eps": config.epsilon}
+    given = {name: given[name] for name in known.takes}
+    if config.optimizer.kind == "adamw":
+        given["fused"] = all(p.device.type in FUSED for p in all_parameters(groups)) or None
+    try:
+        return optimizer_class(config.optimizer)(rated_sets, **given | config.optimizer.settings)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"'{config.optimizer.kind}' does not take its settings ({first_line(error)})",
+            place="training.optimizer.settings",
+            remedy="see the arguments of its class",
+        ) from error
+
+
+def optimizer_class(config: OptimizerConfig) -> type[torch.optim.Optimizer]:
+    """The class of an optimizer.
+
+    Raises:
+        InputError: it is not installed, does not exist, or is no optimizer of torch.
+    """
+    module, _, name = config.known.path.rpartition(".")
+    home = optional(module, config.known.package or module.partition(".")[0], place="training.optimizer.kind")
+    found = getattr(home, name, None)
+    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+        problem = f"'{config.known.path}' is not a class of torch optimizers"
+        raise InputError(problem, place="training.optimizer.kind", remedy="check the path")
+    return found
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
@@ -114,32 +158,55 @@ def share_gradients(groups: Groups, accelerator: Accelerator) -> None:
         _grad(parameter).copy_(part.view_as(parameter))
 
 
-def optimizer_state(optimizer: torch.optim.AdamW, groups: Groups) -> dict[str, Tensor]:
-    """The optimizer's state, by ``slot/group/parameter``."""
-    return {
-        f"{slot}/{key}": optimizer.state[parameter][slot].detach().cpu().contiguous()
-        for key, parameter in _named(groups).items()
-        for slot in SLOTS
-        if parameter in optimizer.state
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.AdamW, groups: Groups, state: Mapping[str, Tensor]) -> None:
-    """Restore the result of `optimizer_state`."""
-    fused = optimizer.defaults["fused"]
+def optimizer_state(optimizer: torch.optim.Optimizer, groups: Groups) -> dict[str, Tensor]:
+    """The optimizer's state, by ``slot/group/parameter``, and the numbers that it keeps for its groups."""
+    found: dict[str, Tensor] = {}
+    storages: set[int] = set()
     for key, parameter in _named(groups).items():
-        if f"step/{key}" in state:
-            optimizer.state[parameter] = {
-                "step": state[f"step/{key}"].to(parameter.device if fused else "cpu", copy=True),
-                "exp_avg": state[f"exp_avg/{key}"].to(parameter, copy=True),
-                "exp_avg_sq": state[f"exp_avg_sq/{key}"].to(parameter, copy=True),
-            }
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensor = value.detach().cpu().contiguous()
+                shared = tensor.data_ptr() in storages  # which safetensors refuses
+                found[f"{slot}/{key}"] = tensor.clone() if shared else tensor
+                storages.add(tensor.data_ptr())
+            elif isinstance(value, int | float):
+                found[f"{NUMBER}{slot}/{key}"] = torch.tensor(value, dtype=torch.float64)
+    for number, group in enumerate(optimizer.param_groups):
+        for name, value in group.items():
+            changed = name in optimizer.defaults and value != optimizer.defaults[name]
+            if changed and name not in FIXED and isinstance(value, int | float):
+                found[f"{GROUP}/{number}/{name}"] = torch.tensor(value, dtype=torch.float64)
+    return found
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, groups: Groups, state: Mapping[str, Tensor]) -> None:
+    """Restore the result of `optimizer_state`."""
+    kept: dict[str, dict[str, Any]] = {}
+    for name, tensor in state.items():
+        slot, _, key = name.partition("/")
+        if slot == WEIGHT:
+            continue
+        if slot.startswith(NUMBER):
+            value = float(tensor)
+            kept.setdefault(key, {})[slot.removeprefix(NUMBER)] = int(value) if value.is_integer() else value
+        else:
+            kept.setdefault(key, {})[slot] = tensor.clone()
+    whole, names = optimizer.state_dict(), {parameter: key for key, parameter in _named(groups).items()}
+    for number, (group, packed) in enumerate(zip(optimizer.param_groups, whole["param_groups"], strict=True)):
+        for parameter, place in zip(group["params"], packed["params"], strict=True):
+            if names[parameter] in kept:
+                whole["state"][place] = kept[names[parameter]]
+        for key, values in kept.items():
+            if GROUP in values and key.startswith(f"{number}/"):
+                name, value = key.partition("/")[2], values[GROUP].item()
+                packed[name] = type(packed.get(name, value))(value)
+    optimizer.load_state_dict(whole)
 
 
 def weights_of(groups: Groups) -> dict[str, Tensor]:
     """The trained weights, by ``weight/group/parameter``."""
     return {
-        f"weight/{key}": parameter.detach().cpu().contiguous() for key, parameter in _named(groups).items()
+        f"{WEIGHT}/{key}": parameter.detach().cpu().contiguous() for key, parameter in _named(groups).items()
     }
 
 
@@ -147,7 +214,7 @@ def weights_of(groups: Groups) -> dict[str, Tensor]:
 def restore_weights(groups: Groups, state: Mapping[str, Tensor]) -> None:
     """Restore the result of `weights_of`."""
     for key, parameter in _named(groups).items():
-        parameter.copy_(state[f"weight/{key}"])
+        parameter.copy_(state[f"{WEIGHT}/{key}"])
 
 
 def _named(groups: Groups) -> dict[str, nn.Parameter]:

@@ -52,7 +52,7 @@ class StageCheckpoint:
     file: Path
     modules: nn.ModuleDict
     groups: Groups
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
 
     def write(self, step: int) -> None:
         """Keep the state after ``step`` steps."""

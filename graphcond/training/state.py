@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from graphcond.training.checkpoint import (
     written,
 )
 from graphcond.training.optimizer import (
+    Averaging,
     Groups,
     all_parameters,
     build_optimizer,
@@ -98,9 +99,17 @@ class TrainingState:
         config = model.recipe.training
         self.model, self.step = model, 0
         self.groups: Groups = model.trainable_parameters()
-        self.optimizer: torch.optim.AdamW = build_optimizer(self.groups, config, model.group_of)
+        self.optimizer = build_optimizer(self.groups, config, model.group_of)
+        self._optimizer_kind = config.optimizer.kind
         self.ema = None if config.ema is None else Ema(self.groups, config.ema)
+        if isinstance(self.optimizer, Averaging):
+            self.optimizer.train()
         self._accelerator, self._effective_batch, self._data = accelerator, effective_batch, data
+
+    @property
+    def _averages(self) -> bool:
+        """True if the weights that are shown and saved are not those that are trained."""
+        return self.ema is not None or isinstance(self.optimizer, Averaging)
 
     def advance(self) -> None:
         """Count a step, and take its weights into the average."""
@@ -108,9 +117,28 @@ class TrainingState:
         if self.ema is not None:
             self.ema.update()
 
-    def averaged(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
         """The model has the weights that are shown and saved inside the block."""
-        return nullcontext() if self.ema is None else self.ema.applied()
+        if not isinstance(self.optimizer, Averaging):
+            with nullcontext() if self.ema is None else self.ema.applied():
+                yield
+            return
+        # Switching there and back rounds, and only one of several processes may do it: so they are kept.
+        own = [parameter.detach().clone() for parameter in all_parameters(self.groups)]
+        self.optimizer.eval()
+        try:
+            yield
+        finally:
+            self.optimizer.train()
+            torch._foreach_copy_([one.data for one in all_parameters(self.groups)], own)
+
+    def finish(self) -> None:
+        """Give the model the weights that are saved for good."""
+        if self.ema is not None:
+            self.ema.keep()
+        if isinstance(self.optimizer, Averaging):
+            self.optimizer.eval()
 
     def write(self, checkpoints: Path, *, keep: int) -> None:
         """Write a checkpoint, then remove all but the newest ``keep``.
@@ -123,9 +151,10 @@ class TrainingState:
             step=self.step,
             effective_batch=self._effective_batch,
             data=self._data,
+            optimizer=self._optimizer_kind,
             scaler={} if scaler is None else scaler.state_dict(),
         )
-        weights = {} if self.ema is None else weights_of(self.groups)  # the model is saved with their average
+        weights = weights_of(self.groups) if self._averages else {}  # the model is saved with their average
         with written(checkpoints, folder), atomic_folder(folder) as new:
             with self.averaged():
                 self.model.save_pretrained(new)
@@ -157,9 +186,16 @@ class TrainingState:
                 place=checkpoint,
                 remedy="restore pictures, texts and edges, or start a new run",
             )
+        if standing.optimizer != self._optimizer_kind:
+            raise InputError(
+                f"its optimizer is {standing.optimizer}, here {self._optimizer_kind}",
+                place=checkpoint,
+                remedy=f"set training.optimizer.kind to {standing.optimizer}",
+            )
         self.model.load_weights(checkpoint)
         if self.ema is not None:
             self.ema = Ema(self.groups, self.ema.decay, steps=standing.step)
+        if self._averages:
             wanted = weights_of(self.groups)
             check_weights(
                 {k: v for k, v in tensors.items() if k in wanted}, wanted, place=checkpoint / TENSORS

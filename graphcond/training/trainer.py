@@ -126,8 +126,7 @@ class Trainer:
                 self._after_step(figures, bar)
                 if self.state.step < self._config.steps:
                     self._stop_if_asked(stop)
-        if self.state.ema is not None:
-            self.state.ema.keep()
+        self.state.finish()
         self._model.train(False)
         if self._accelerator.is_main_process:
             with written(self._run.checkpoints, self._run.final):

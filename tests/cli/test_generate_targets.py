@@ -150,7 +150,7 @@ def test_bad_input(model: Path, paintings: Path, tmp_path: Path) -> None:
         assert message in str(caught.value), args
     graph = load_graph(paintings)
     bare = GraphDataset(replace(graph, nodes=replace(graph.nodes, splits=None)))
-    with pytest.raises(InputError, match="there is no file .ids., and the data have no splits"):
+    with pytest.raises(InputError, match=r"there is no file .ids., and the data have no splits"):
         rows_asked(bare, "ids")
 
 

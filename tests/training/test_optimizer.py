@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from graphcond.errors import InputError
 from graphcond.recipe import TrainingConfig
+from graphcond.recipe.optimizer import OptimizerConfig
 from graphcond.training.optimizer import (
+    Averaging,
     Groups,
     build_optimizer,
     clip_gradients,
@@ -133,3 +139,78 @@ def test_parameters_that_never_had_a_gradient_have_no_state() -> None:
     assert set(state) == {"step/lora/w", "exp_avg/lora/w", "exp_avg_sq/lora/w"}
     other = groups()
     restore_optimizer(build_optimizer(other, TrainingConfig()), other, state)
+
+
+def optimizer_of(kind: str, parameters: Groups, **settings: object) -> torch.optim.Optimizer:
+    optimizer = OptimizerConfig(kind=kind, settings=settings)
+    return build_optimizer(parameters, TrainingConfig(learning_rate=0.1, optimizer=optimizer))
+
+
+def test_muon_takes_the_matrices_and_adamw_the_rest() -> None:
+    parameters = {"scene": {name: nn.Parameter(torch.ones(shape)) for name, shape in SHAPES.items()}}
+    optimizer = optimizer_of("muon", with_gradients(parameters), momentum=0.5)
+    optimizer.step()
+    slots = {name: set(optimizer.state[p]) for name, p in parameters["scene"].items()}
+    assert slots["matrix"] == {"momentum_buffer"}
+    assert slots["gate"] == slots["norm"] == slots["kernel"] == {"step", "exp_avg", "exp_avg_sq"}
+    assert {group.get("momentum") for group in optimizer.param_groups} == {0.5, None}
+    assert set_rates(optimizer, 0.5) == {"scene": 0.05}
+    before = {name: p.detach().clone() for name, p in parameters["scene"].items()}
+    set_rates(optimizer, 0.0)
+    optimizer.step()
+    assert all(torch.equal(p, before[name]) for name, p in parameters["scene"].items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "package"),
+    [
+        ("adamw8bit", "bitsandbytes.optim", "bitsandbytes"),
+        ("lion", "lion_pytorch", "lion-pytorch"),
+        ("prodigy", "prodigyopt", "prodigyopt"),
+        ("schedule_free", "schedulefree", "schedulefree"),
+    ],
+)
+def test_an_optimizer_that_is_not_installed(
+    kind: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module.partition(".")[0], None)
+    monkeypatch.setitem(sys.modules, module, None)
+    expected = rf"training\.optimizer\.kind: {module} cannot be imported .* `pip install {package}`"
+    with pytest.raises(InputError, match=expected):
+        optimizer_of(kind, groups())
+
+
+@pytest.mark.parametrize("kind", ["lion", "prodigy", "schedule_free"])
+def test_optimizers_of_others_go_on_where_they_were(kind: str) -> None:
+    pytest.importorskip({"lion": "lion_pytorch", "prodigy": "prodigyopt"}.get(kind, "schedulefree"))
+    first, second = groups(), groups(seed=1)
+    optimizer, other = optimizer_of(kind, first), optimizer_of(kind, second)
+    for one in (optimizer, other):
+        if isinstance(one, Averaging):
+            one.train()
+    for value in (1.0, -0.3):
+        with_gradients(first, value)
+        optimizer.step()
+    restore_weights(second, weights_of(first))
+    restore_optimizer(other, second, optimizer_state(optimizer, first))
+    for value in (0.7, -0.2):
+        for parameters, one in ((first, optimizer), (second, other)):
+            with_gradients(parameters, value)
+            one.step()
+    for name in first:
+        assert torch.equal(first[name]["w"], second[name]["w"])
+
+
+def test_bad_optimizers() -> None:
+    with pytest.raises(InputError, match=r"'torch\.nn\.Linear' is not a class of torch optimizers"):
+        optimizer_of("torch.nn.Linear", groups())
+    with pytest.raises(InputError, match=r"'torch\.optim\.Nothing' is not a class"):
+        optimizer_of("torch.optim.Nothing", groups())
+    with pytest.raises(InputError, match=r"nowhere\.at_all cannot be imported"):
+        optimizer_of("nowhere.at_all.Mine", groups())
+    with pytest.raises(InputError, match=r"'adamw' does not take its settings .*unexpected.*'rate'"):
+        optimizer_of("adamw", groups(), rate=3)
+    with pytest.raises(ValidationError, match=r"there is no optimizer 'adamv'\. Did you mean 'adamw'"):
+        OptimizerConfig(kind="adamv")
+    with pytest.raises(ValidationError, match="schedule_free averages the weights itself"):
+        TrainingConfig(ema=0.9, optimizer=OptimizerConfig(kind="schedule_free"))

@@ -22,6 +22,11 @@ CASES: dict[str, dict[str, Any]] = {
     "accumulation and warm-up": {"accumulate": 2, "batch_size": 3, "warmup": 4},
     "the whole denoiser": {"train_base": True, "ema": 0.5, "learning_rates": {"base": 1e-4}},
     "lora with dropout": {"lora": {"rank": 2, "dropout": 0.3}, "ema": 0.5},
+    "muon": {"optimizer": {"kind": "muon", "settings": {"momentum": 0.9}}},
+    "an optimizer by its path": {
+        "optimizer": {"kind": "torch.optim.NAdam", "settings": {"momentum_decay": 0.1}}
+    },
+    "an optimizer that averages": {"optimizer": {"kind": "tests.training.toys.LastTwo"}, "validate_every": 2},
     "two conditions": {"conditions": [toy_condition("first"), toy_condition("second", "zeros")]},
 }
 

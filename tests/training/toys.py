@@ -96,6 +96,44 @@ def run_toy(recipe: Recipe, graph: AttributedGraph, out: Path | None = None, **o
     return train(recipe, graph=graph, out=out, device="cpu", console=quiet(), **options)
 
 
+class LastTwo(torch.optim.SGD):
+    """Gradient descent that is used at the mean of its last two points, with numbers for each group."""
+
+    def __init__(self, params: Any, lr: float = 0.1, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+        self.defaults |= {"steps": 0, "training": False}
+        for group in self.param_groups:
+            group |= {"steps": 0, "training": False}
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Remember where it is, and go on."""
+        for group in self.param_groups:
+            assert group["training"]
+            group["steps"] += 1
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self.state[parameter] |= {"before": parameter.clone(), "count": group["steps"]}
+                    parameter.sub_(parameter.grad, alpha=group["lr"] / group["steps"])
+
+    def train(self) -> None:
+        """The newest point."""
+        self._switch(True, 2.0)
+
+    def eval(self) -> None:
+        """The mean."""
+        self._switch(False, 0.5)
+
+    @torch.no_grad()
+    def _switch(self, training: bool, weight: float) -> None:
+        for group in self.param_groups:
+            if group["training"] != training:
+                group["training"] = training
+                for parameter in group["params"]:
+                    if "before" in self.state[parameter]:
+                        parameter.copy_(torch.lerp(self.state[parameter]["before"], parameter, weight))
+
+
 def prepare_toy(recipe: Recipe, graph: AttributedGraph) -> tuple[Prepared, Accelerator]:
     """What a trainer starts from."""
     accelerator = build_accelerator(recipe.training, "cpu")
