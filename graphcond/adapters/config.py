@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from graphcond.bases.config import SiteKind
 from graphcond.config import ComponentConfig, Names, by_kind, lazy_registry
@@ -20,7 +20,7 @@ Place: TypeAlias = Literal["append", "replace", "add"]
 Visible: TypeAlias = Literal["everywhere", "in_boxes"]
 Absent: TypeAlias = Literal["masked", "null"]
 Placing: TypeAlias = Literal["fourier", "coverage"]
-Activation: TypeAlias = Literal["linear", "relu", "leakyrelu", "swish"]
+Activation: TypeAlias = Literal["linear", "relu", "leakyrelu", "elu", "swish", "tanh", "sigmoid"]
 Hint: TypeAlias = Literal["layout", "picture"]
 Keys: TypeAlias = Literal["both", "tokens"]
 Start: TypeAlias = Literal["gates", "zero", "cross_attention"]
@@ -250,9 +250,35 @@ class HypernetworkConfig(InjectorFields):
     widths: tuple[int, ...] | None = Field(None, min_length=1)
     """Of the tokens that are changed; those of the context that cross-attention reads, unless given."""
     activation: Activation = "linear"
-    """Between the two layers of each network."""
+    """Between the layers of each network."""
+    structure: tuple[float, ...] = (1, 2, 1)
+    """Widths between the layers, as multiples of that of the tokens; the first and the last are 1."""
+    layer_norm: bool = False
+    """A norm follows each layer."""
+    activate_output: bool = False
+    """The activation follows the last layer too, as in the first files of the web interfaces."""
     init: str | None = Field(None, min_length=1)
     """A file in NovelAI's layout to start from."""
+
+    @field_validator("structure")
+    @classmethod
+    def _leads_back(cls, structure: tuple[float, ...]) -> tuple[float, ...]:
+        check_structure(structure)
+        return structure
+
+
+def check_structure(structure: Sequence[float]) -> None:
+    """Check that the layers of a hypernetwork lead from the width of the tokens to that width.
+
+    Raises:
+        InputError: they do not.
+    """
+    if len(structure) < 2 or structure[0] != 1 or structure[-1] != 1 or min(structure) <= 0:
+        raise InputError(
+            f"expected multiples of the tokens' width that begin and end with 1, got {list(structure)}",
+            place="hypernetwork.structure",
+            remedy="write it as in [1, 2, 1]",
+        )
 
 
 REFUSED_METHODS = {

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphcond.adapters.base import kept_layers
-from graphcond.adapters.config import Activation, HypernetworkConfig
+from graphcond.adapters.config import Activation, HypernetworkConfig, check_structure
 from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.bases.quantization import dequantized
-from graphcond.config import checked
+from graphcond.config import checked, shown
 from graphcond.errors import InputError
-from graphcond.io.released import read_released
+from graphcond.io.released import flat, read_content
 from graphcond.io.tensors import check_weights, method_of
 
 DEFAULT = HypernetworkConfig.model_construct()
@@ -26,7 +28,10 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "linear": nn.Identity,
     "relu": nn.ReLU,
     "leakyrelu": nn.LeakyReLU,
+    "elu": nn.ELU,
     "swish": nn.Hardswish,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
 }
 """By their names in files; what web interfaces call swish is the hard one."""
 
@@ -34,17 +39,36 @@ NOISE = 0.01
 """Spread of the first weights of a new network, as the web interfaces have it."""
 
 
-class Small(nn.Module):
-    """Linear(d, 2d), an activation, Linear(2d, d): what is added to tokens of width d."""
+SETTINGS = {
+    "layer_structure": "structure",
+    "activation_func": "activation",
+    "is_layer_norm": "layer_norm",
+    "activate_output": "activate_output",
+}
+"""What the web interfaces write beside the weights, and our names for it."""
 
-    def __init__(self, width: int, activation: Activation) -> None:
+
+class Small(nn.Module):
+    """What is added to tokens of width d: linear layers, of d to 2d and of 2d to d unless told otherwise.
+
+    Args:
+        width: d.
+        settings: the injector's.
+    """
+
+    def __init__(self, width: int, settings: HypernetworkInjector) -> None:
         super().__init__()
-        self.linear = nn.Sequential(
-            nn.Linear(width, 2 * width), ACTIVATIONS[activation](), nn.Linear(2 * width, width)
-        )
-        for layer in (self.linear[0], self.linear[2]):
-            nn.init.normal_(cast(Tensor, layer.weight), std=NOISE)
-            nn.init.zeros_(cast(Tensor, layer.bias))
+        sizes = [int(width * times) for times in settings.structure]
+        layers: list[nn.Module] = []
+        for number, pair in enumerate(pairwise(sizes), start=2):
+            layers.append(nn.Linear(*pair))
+            if number < len(sizes) or settings.activate_output:
+                layers.append(ACTIVATIONS[settings.activation]())
+            if settings.layer_norm:
+                layers.append(nn.LayerNorm(pair[1]))
+        self.linear = nn.Sequential(*layers)
+        for name, parameter in self.linear.named_parameters():
+            nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=NOISE)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The addition."""
@@ -63,8 +87,14 @@ class HypernetworkInjector(LayerUpdate):
 
     Args:
         widths: of the tokens that are changed; those of the context that cross-attention reads, unless given.
-        activation: between the two layers.
+        activation: between the layers.
+        structure: widths between the layers, as multiples of that of the tokens, from 1 to 1.
+        layer_norm: a norm follows each layer.
+        activate_output: the activation follows the last layer too.
         init: a file for `load_init` to read.
+
+    Raises:
+        InputError: the structure does not begin and end with 1.
     """
 
     def __init__(
@@ -72,10 +102,15 @@ class HypernetworkInjector(LayerUpdate):
         *,
         widths: tuple[int, ...] | None = None,
         activation: Activation = DEFAULT.activation,
+        structure: tuple[float, ...] = DEFAULT.structure,
+        layer_norm: bool = DEFAULT.layer_norm,
+        activate_output: bool = DEFAULT.activate_output,
         init: str | Path | None = None,
     ) -> None:
         super().__init__("the hypernetwork")
-        self.widths, self.activation, self.init = widths, activation, init
+        check_structure(structure)
+        self.widths, self.activation, self.structure, self.init = widths, activation, tuple(structure), init
+        self.layer_norm, self.activate_output = layer_norm, activate_output
         self.networks = nn.ModuleDict()
 
     def inject(self, base: Base) -> None:
@@ -105,9 +140,7 @@ class HypernetworkInjector(LayerUpdate):
                     remedy=f"use widths of {sorted(set(read.values()))}",
                 )
         widths = sorted(self.widths or context)
-        made = nn.ModuleDict(
-            {f"{width}/{part}": Small(width, self.activation) for width in widths for part in "kv"}
-        )
+        made = nn.ModuleDict({f"{width}/{part}": Small(width, self) for width in widths for part in "kv"})
         self.networks = kept_layers(self.networks, made, "hypernetwork")
         self.to(device=base.device, dtype=torch.float32)
         for name, layer in layers.items():
@@ -128,13 +161,14 @@ class HypernetworkInjector(LayerUpdate):
             weights: the file of `torch.save`, which is read without running code, or its content.
 
         Raises:
-            InputError: no such file, one of another method, with other widths, more layers or layer norms.
+            InputError: no such file, one of another method, or of networks with other widths or settings.
             RuntimeError: not injected.
         """
         if not self.networks:
             raise RuntimeError("the networks are made for a base: inject first")
-        tensors, place = read_released(weights)
-        found = {}
+        content, place = read_content(weights)
+        self._check_settings(content, place)
+        tensors, found = flat(content), {}
         for name, tensor in tensors.items():
             width, _, rest = name.partition(".")
             number, _, key = rest.partition(".")
@@ -146,14 +180,52 @@ class HypernetworkInjector(LayerUpdate):
                 )
             found[f"{width}/{'kv'[int(number)]}.{key}"] = tensor
         wanted = self.networks.state_dict()
-        remedy = "set widths and activation as those of the file; it must have two layers and no layer norms"
-        if any(name.endswith("linear.1.weight") for name in found) and not any(
-            name.endswith("linear.2.weight") for name in found
-        ):  # without a module for the activation
-            found = {name.replace("linear.1.", "linear.2."): tensor for name, tensor in found.items()}
+        found = _numbered_like(found, wanted)
+        remedy = "set widths, activation, structure and layer_norm as those of the file"
         check_weights(found, wanted, place=place, remedy=remedy)
         for name, tensor in wanted.items():
             tensor.copy_(found[name])
+
+    def _check_settings(self, content: Mapping[Any, Any], place: object) -> None:
+        """Check what a file says of its networks, which need not show in its weights.
+
+        Raises:
+            InputError: the networks here are others.
+        """
+        said = {ours: content[theirs] for theirs, ours in SETTINGS.items() if theirs in content}
+        if "activation" in said:
+            said["activation"] = said["activation"] or "linear"
+            said.setdefault("activate_output", True)  # so the web interfaces read files that do not say
+        if said.get("activation") == "linear":
+            del said["activate_output"]
+        for name, value in said.items():
+            own = getattr(self, name)
+            if value != (list(own) if isinstance(own, tuple) else own):
+                ours = f"use a file with one of {', '.join(ACTIVATIONS)}"
+                known = name != "activation" or value in ACTIVATIONS
+                raise InputError(
+                    f"the networks of the file have the {name} {shown(value)}, those here {shown(own)}",
+                    place=place,
+                    remedy=f"set {name} as the file has it" if known else ours,
+                )
+
+
+def _numbered_like(found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights by the numbers that layers have here, where all else of their names agrees.
+
+    Files do not count all modules without weights, and count others.
+    """
+    number = re.compile(r"(?<=\.linear)\.?(\d+)")
+
+    def in_order(names: Iterable[str]) -> list[str]:
+        return sorted(
+            names, key=lambda name: (name.partition(".")[0], [*map(int, number.findall(name))], name)
+        )
+
+    theirs, ours = in_order(found), in_order(wanted)
+    if [number.sub("", name) for name in theirs] != [number.sub("", name) for name in ours]:
+        return found
+    return {name: found[other] for name, other in zip(ours, theirs, strict=True)}
 
 
 def _changed(network: nn.Module, layer: nn.Linear, features: Tensor, output: Tensor) -> Tensor:

@@ -23,14 +23,20 @@ def read_released(weights: str | Path | Mapping[str, Tensor]) -> tuple[dict[str,
     Raises:
         InputError: missing or damaged, or a pickle that could run code.
     """
+    content, place = read_content(weights)
+    return flat(content), place
+
+
+def read_content(weights: str | Path | Mapping[Any, Any]) -> tuple[Mapping[Any, Any], object]:
+    """What a released file holds, settings beside the weights included; as `read_released`."""
     if isinstance(weights, Mapping):
-        return _flat(weights), "the tensors"
+        return weights, "the tensors"
     path = Path(weights)
     check_readable(path)
     found = load_tensors(path) if path.suffix == ".safetensors" else load_torch_file(path)
     if not isinstance(found, Mapping):
         raise InputError("the file has no weights by name", place=path, remedy="give a file of weights")
-    return _flat(found), path
+    return found, path
 
 
 def half_of(tensors: Mapping[str, Tensor], start: str, *, method: str, place: object) -> dict[str, Tensor]:
@@ -49,13 +55,13 @@ def half_of(tensors: Mapping[str, Tensor], start: str, *, method: str, place: ob
     return found
 
 
-def _flat(weights: Any) -> dict[str, Tensor]:
+def flat(weights: Any) -> dict[str, Tensor]:
     """The tensors within mappings and lists, by the names and numbers that lead to them."""
     named = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
-    flat: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
     for name, value in named:
         if isinstance(value, Mapping | list | tuple):
-            flat |= {f"{name}.{inner}": tensor for inner, tensor in _flat(value).items()}
+            found |= {f"{name}.{inner}": tensor for inner, tensor in flat(value).items()}
         elif hasattr(value, "shape"):
-            flat[str(name)] = value
-    return flat
+            found[str(name)] = value
+    return found
