@@ -283,21 +283,32 @@ UP_AND_DOWN = {
 """Ends of the names of B and A: kohya's, peft's, diffusers', and diffusers' before peft."""
 
 
+def _check_halves(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Check that A and B of every layer are there: without one, other names of a file look odd, too."""
+    other_half = UP_AND_DOWN | {down: up for up, down in UP_AND_DOWN.items()}
+    pairs = [(name, end) for name in weights for end in other_half if name.endswith(end)]
+    missing = sorted({name.removesuffix(end) + other_half[end] for name, end in pairs} - weights.keys())
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"'{missing[0]}' is missing{more}", place=file, remedy="fetch the file again")
+
+
 def at_scale_one(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
     """The weights of a LoRA file with alpha / rank multiplied into B, in float64, and without alphas.
 
     The alpha of a layer is a tensor (kohya), or in the settings of peft in the file's metadata (diffusers).
 
     Raises:
-        InputError: an alpha is not a finite number, or the settings cannot be read.
+        InputError: a matrix lacks its other half, an alpha is not a finite number, or the settings cannot be
+            read.
     """
+    _check_halves(weights, file)
     written = read_metadata(file).get(LORA_ADAPTER_METADATA_KEY)
     settings = {} if written is None else parse_json(written, file, remedy="fetch the file again")
     found = {name: tensor for name, tensor in weights.items() if not name.endswith(".alpha")}
     silent = 0
     for name, end in [(name, end) for name in found for end in UP_AND_DOWN if name.endswith(end)]:
         layer = name.removesuffix(end)
-        down = found.get(layer + UP_AND_DOWN[end])
         try:
             alpha, rooted = weights.get(f"{layer}.alpha"), False
             if alpha is None:
@@ -308,10 +319,10 @@ def at_scale_one(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]
                 place=file,
                 remedy="fetch the file again",
             ) from None
-        if alpha is None or down is None:  # a missing matrix is named by whoever compares the names
-            silent += alpha is None
+        if alpha is None:
+            silent += 1
             continue
-        rank = down.shape[0] ** (0.5 if rooted else 1.0)
+        rank = found[layer + UP_AND_DOWN[end]].shape[0] ** (0.5 if rooted else 1.0)
         scale = as_number(alpha, f"{file}: alpha of '{layer}'") / rank
         if not math.isfinite(scale):
             raise InputError(

@@ -185,5 +185,5 @@ def quiet_loading() -> Iterator[None]:
 
 def _unloadable(model: str, subfolder: str, error: Exception) -> InputError:
     layout = "check the folder: it must be in diffusers' layout, with safetensors weights"
-    reason, remedy = why_not_loaded(error, model, in_folder=layout)
+    reason, remedy = why_not_loaded(error, model, in_folder=layout, part=subfolder)
     return InputError(f"its {subfolder} cannot be loaded ({reason})", place=f"base '{model}'", remedy=remedy)

@@ -14,9 +14,10 @@ from huggingface_hub.errors import (
 )
 
 from graphcond.errors import first_line
+from graphcond.io.readable import PICKLE, UNPICKLED, is_pickle
 
 
-def why_not_loaded(error: BaseException, model: str, *, in_folder: str) -> tuple[str, str]:
+def why_not_loaded(error: BaseException, model: str, *, in_folder: str, part: str = "") -> tuple[str, str]:
     """The reason why a library could not load a model, and what to do about it.
 
     Libraries wrap what happened in errors of their own, which guess; the errors behind them decide.
@@ -25,6 +26,7 @@ def why_not_loaded(error: BaseException, model: str, *, in_folder: str) -> tuple
         error: of the library.
         model: a folder or a hub id.
         in_folder: what to do if the files of a folder are the matter.
+        part: the folder within the model whose weights were loaded.
     """
     behind: BaseException | None = error
     while behind is not None:
@@ -45,5 +47,14 @@ def why_not_loaded(error: BaseException, model: str, *, in_folder: str) -> tuple
             case LocalEntryNotFoundError():
                 return "it is not on this machine", "give a folder that exists, or a hub id while online"
         behind = behind.__cause__ or behind.__context__
-    remedy = in_folder if Path(model).is_dir() else "give a folder, or a hub id while online"
-    return first_line(error), remedy
+    if not Path(model).is_dir():
+        return first_line(error), "give a folder, or a hub id while online"
+    pickles = (file for file in sorted(Path(model, part).glob("*")) if _stands_for_safetensors(file))
+    found = next(pickles, None)
+    return (first_line(error), in_folder) if found is None else (f"{found.name} {PICKLE}", UNPICKLED)
+
+
+def _stands_for_safetensors(file: Path) -> bool:
+    named = file.suffix == ".safetensors"
+    alone = file.suffix == ".bin" and not any(file.parent.glob("*.safetensors"))
+    return (named or alone) and file.is_file() and is_pickle(file)

@@ -44,6 +44,17 @@ def check_readable(path: Path, *, missing: str = "check the path") -> None:
         raise unreadable(path, error) from None
 
 
+PICKLE = "is a pickle, which could run code, and is not opened"
+UNPICKLED = "save its tensors as safetensors (safetensors.torch.save_file)"
+"""What is said of a pickle where safetensors are expected, and what to do."""
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file that is no safetensors file begins as those of `torch.save` and ``pickle`` do."""
+    with path.open("rb") as opened:
+        return opened.read(4).startswith((b"\x80", b"PK\x03\x04"))
+
+
 def unreadable(path: Path, error: OSError) -> InputError:
     """The error of a file that the system does not let us read."""
     remedy = REMEDIES.get(error.errno or 0, "check the path and its disk")

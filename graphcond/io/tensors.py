@@ -15,7 +15,7 @@ import numpy as np
 
 from graphcond.errors import InputError
 from graphcond.io.quiet import ignored
-from graphcond.io.readable import check_readable
+from graphcond.io.readable import PICKLE, UNPICKLED, check_readable, is_pickle
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +110,7 @@ def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool
         raise
     except (pickle.UnpicklingError, LookupError, EOFError):
         raise InputError(
-            "the file is damaged, or holds more than tensors, lists and dicts and is not opened: "
+            "the file is damaged, or a pickle of more than tensors, lists and dicts, which is not opened: "
             "it could run code",
             place=path,
             remedy="save tensors, lists and dicts",
@@ -136,6 +136,8 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     except MemoryError:
         raise
     except Exception as error:  # a dtype that torch does not have raises a KeyError
+        if is_pickle(file):
+            raise InputError(f"the file {PICKLE}", place=file, remedy=UNPICKLED) from None
         raise InputError(
             f"the file is damaged ({error})", place=file, remedy="save or copy it again"
         ) from None

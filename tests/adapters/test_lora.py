@@ -336,6 +336,20 @@ def test_the_alpha_of_pefts_settings_counts(base, tmp_path: Path, plain_file, se
     assert torch.allclose(with_file(base, folder), wanted, atol=1e-3)
 
 
+@pytest.mark.parametrize("half", ["down", "up"])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_missing_half_is_named(base, tmp_path: Path, plain_file, half: str, in_file: bool) -> None:
+    for name, weights in {"kohya": kohya(plain_file, {"": 1.0}), "diffusers": plain_file}.items():
+        lost = [key for key in weights if f"{half}.weight" in key][:2]
+        kept = {key: tensor for key, tensor in weights.items() if key not in lost}
+        folder = written(base, tmp_path / name, kept)
+        injector = LoraInjector(rank=4, init=folder / WEIGHTS_FILE if in_file else None)
+        injector.inject(base)
+        with pytest.raises(InputError, match=f"{re.escape(min(lost))}' is missing, and 1 more"):
+            injector.load_weights(folder)
+        injector.eject()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

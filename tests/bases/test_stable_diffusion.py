@@ -134,6 +134,11 @@ def test_pickled_weights_are_not_loaded(copy: Path) -> None:
     torch.save({}, copy / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(InputError, match="its unet cannot be loaded"):
         StableDiffusionBase.from_pretrained(str(copy))
+    torch.save({}, weights)
+    with pytest.raises(
+        InputError, match=rf"its unet cannot be loaded .{weights.name} is a pickle, which could"
+    ):
+        StableDiffusionBase.from_pretrained(str(copy))
 
 
 def test_an_unknown_scheduler_is_named(copy: Path) -> None:
