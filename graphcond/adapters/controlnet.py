@@ -22,6 +22,7 @@ from graphcond.bases.loading import load_released
 from graphcond.config import checked
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
+from graphcond.io.files import atomic_folder, check_new_folder
 from graphcond.io.tensors import check_weights
 from graphcond.signals import LayoutMap, Signal
 
@@ -108,9 +109,8 @@ class ControlNetInjector(Injector[LayoutMap]):
         embedding: Callable[[int], nn.Module] = partial(LayoutEmbedding, width)
         if self.hint == "picture":
             self._pixels = base.facts.pixels_per_latent
-            widths = HINT_WIDTHS[: self._pixels.bit_length()]
             embedding = partial(
-                ControlNetConditioningEmbedding, conditioning_channels=width, block_out_channels=widths
+                ControlNetConditioningEmbedding, conditioning_channels=width, block_out_channels=self._widths
             )
         copy = base.copy_encoder(embedding)
         if self.controlnet is None:
@@ -151,6 +151,11 @@ class ControlNetInjector(Injector[LayoutMap]):
             added = self.controlnet.residuals(inputs, features, scale=scale, guess_mode=self.guess_mode)
         return with_residuals(inputs, added, signal)
 
+    @property
+    def _widths(self) -> tuple[int, ...]:
+        """Channels of the embedding of pictures, which halves their size down to that of the latents."""
+        return HINT_WIDTHS[: self._pixels.bit_length()]
+
     def load_init(self) -> None:
         """Read the ControlNet named as ``init``, if any; the embedding of a layout stays new.
 
@@ -169,6 +174,27 @@ class ControlNetInjector(Injector[LayoutMap]):
         remedy = "use a ControlNet of this base, and hint 'layout' for layouts that it was not trained on"
         check_weights(found, wanted, place=f"controlnet.init: {self.init}", remedy=remedy)
         self.controlnet.load_state_dict(found, strict=False)
+
+    def write_controlnet(self, folder: str | Path) -> None:
+        """Write a folder that diffusers' ``ControlNetModel.from_pretrained`` and ``init`` read.
+
+        Its pictures are the layouts, with their channels; give ``guess_mode`` where it is used.
+
+        Raises:
+            InputError: the hint is ``layout``, or the folder exists.
+            RuntimeError: not injected.
+        """
+        if self.hint != "picture":
+            raise InputError(
+                "a ControlNet of diffusers reads pictures, and this one reads layouts of the latents' size",
+                place="controlnet.hint",
+                remedy="train it with hint: picture",
+            )
+        if self.controlnet is None or self.layout_width is None:
+            raise RuntimeError("ControlNet is not injected")
+        check_new_folder(Path(folder), remedy="choose another place")
+        with atomic_folder(Path(folder)) as new:
+            self.controlnet.write_controlnet(new, self.layout_width, self._widths)
 
     def figures(self) -> dict[str, float]:
         """Norm of the residuals in the last call, before ``scale``, relative to the features they come from.

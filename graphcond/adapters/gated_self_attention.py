@@ -29,10 +29,14 @@ from graphcond.config import checked
 from graphcond.coverage import coverage
 from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
 from graphcond.errors import InputError, Notice
+from graphcond.io.files import atomic_folder, check_new_folder
 from graphcond.io.tensors import check_weights, load_tensors
 from graphcond.signals import GraphTokens, Signal
 
 DEFAULT = GatedSelfAttentionConfig.model_construct()
+
+GLIGEN = ("fourier", "both", "gates")
+"""Place, keys and start of GLIGEN's layers."""
 
 NEAR_ZERO = 0.01
 """Gates whose mean size is below this count as closed."""
@@ -165,7 +169,7 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
                 place="gated_self_attention.start",
                 remedy="set start to 'gates'",
             )
-        if (self.place, self.keys) != ("fourier", "both"):
+        if (self.place, self.keys, self.start) != GLIGEN:
             warnings.warn(
                 "gated_self_attention: GLIGEN's weights were trained with place 'fourier' and keys 'both', "
                 f"not with '{self.place}' and '{self.keys}'; train them before use",
@@ -175,6 +179,45 @@ class GatedSelfAttentionInjector(Injector[GraphTokens]):
         found, place = read_gligen(weights)
         check_weights(found, self.state_dict(), place=place)
         self.load_state_dict(found)
+
+    def write_gligen(self, base: Base, folder: str | Path) -> None:
+        """Write a GLIGEN UNet, the base's with these layers, as a folder that diffusers reads.
+
+        diffusers shows 30 slots, and nulls where there are fewer tokens, as ``absent: null`` does. A
+        `Notice` says so where these layers were trained without.
+
+        Args:
+            base: in which they act.
+            folder: where to.
+
+        Raises:
+            InputError: GLIGEN has no place for the settings or the base, or the folder exists.
+            RuntimeError: not injected.
+        """
+        if self.position_net is None:
+            raise RuntimeError("the layers are made for a base: inject first")
+        if (self.place, self.keys, self.start) != GLIGEN:
+            raise InputError(
+                "GLIGEN has place 'fourier', keys 'both' and start 'gates', these layers have "
+                f"'{self.place}', '{self.keys}' and '{self.start}'",
+                place="gated_self_attention",
+                remedy="train with those settings",
+            )
+        if self.absent != "null":
+            warnings.warn(
+                "gated_self_attention: diffusers shows nulls in the slots without a token, and these layers "
+                "were trained with absent 'masked'; give it as many slots as tokens, or train with 'null'",
+                Notice,
+                stacklevel=2,
+            )
+        weights = {}
+        for name, tensor in self.state_dict().items():
+            block, _, rest = name.removeprefix("blocks.").partition(".")
+            inside = name.startswith("blocks.")
+            weights[f"{block.replace('/', '.')}.fuser.{rest}" if inside else name] = tensor
+        check_new_folder(Path(folder), remedy="choose another place")
+        with atomic_folder(Path(folder)) as new:
+            base.write_gligen(new, weights)
 
     def group_of(self, parameter: str) -> str | None:
         """The gates, and all layers that are ``new``; copies of the base's attention are neither."""

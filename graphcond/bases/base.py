@@ -114,6 +114,23 @@ class EncoderCopy(nn.Module, ABC):
     def zero_layers(self) -> Mapping[str, nn.Module]:
         """The layers that produce the residuals, by the name of their site."""
 
+    def write_controlnet(self, folder: Path, channels: int, widths: Sequence[int]) -> None:
+        """Write a folder that diffusers' ``ControlNetModel.from_pretrained`` reads.
+
+        Args:
+            folder: where to.
+            channels: of the pictures that its embedding reads.
+            widths: of that embedding's layers.
+
+        Raises:
+            InputError: diffusers has no ControlNet like it.
+        """
+        raise InputError(
+            f"diffusers has no ControlNet like a {type(self).__name__}",
+            place="base",
+            remedy="use a base of Stable Diffusion or SDXL",
+        )
+
     @abstractmethod
     def residuals(
         self,
@@ -419,6 +436,22 @@ class Base(ABC):
         options = {"lora_layers": dict(weights), "lora_adapter_metadata": dict(settings)}
         self.lora_mixin.save_lora_weights(
             folder, **{f"{self.denoiser_name}_{name}": value for name, value in options.items()}
+        )
+
+    def write_gligen(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Write the denoiser with GLIGEN's layers as a folder of diffusers.
+
+        Args:
+            folder: where to.
+            weights: of these layers, by diffusers' names.
+
+        Raises:
+            InputError: diffusers has no GLIGEN for this denoiser.
+        """
+        raise InputError(
+            f"diffusers has no GLIGEN for a {type(self).__name__}",
+            place="base",
+            remedy="use a base of Stable Diffusion",
         )
 
     def lora_weights(self, weights: Mapping[str, Tensor], place: object) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -62,6 +63,14 @@ class UNetEncoderCopy(ControlNetModel, EncoderCopy):
         down: Any = self.controlnet_down_blocks
         layers = (*down, self.controlnet_mid_block)
         return dict(zip(self.levels, layers, strict=True))
+
+    def write_controlnet(self, folder: Path, channels: int, widths: Sequence[int]) -> None:
+        """A plain ControlNet of the same weights."""
+        config: Any = self.config
+        embedding = {"conditioning_channels": channels, "conditioning_embedding_out_channels": list(widths)}
+        plain = ControlNetModel.from_config({**config, **embedding})
+        plain.load_state_dict(self.state_dict())
+        plain.save_pretrained(folder)
 
     def residuals(
         self,
@@ -309,6 +318,12 @@ class UNetBase(Base):
         copied = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
         copy.load_state_dict({name: plain[name] for name in copied}, strict=False)
         return copy
+
+    def write_gligen(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """In float32, as the layers were trained."""
+        unet = UNet2DConditionModel.from_config({**self.denoiser.config, "attention_type": "gated"})
+        unet.load_state_dict({**plain_weights(self.denoiser), **weights})
+        unet.save_pretrained(folder)
 
     def pictures_version(self) -> str:
         """Of the VAE."""

@@ -130,3 +130,39 @@ def test_a_layout_starts_from_a_controlnet_but_for_its_embedding(base, tmp_path:
             wrong.load_init()
         wrong.eject()
     injector.eject()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [3, 5])
+def test_ours_gives_its_answer_in_diffusers(base, tmp_path: Path, channels: int) -> None:
+    injector = ControlNetInjector(layout_width=channels, hint="picture")
+    injector.inject(base)
+    torch.manual_seed(4)
+    for parameter in injector.parameters():
+        parameter.copy_(torch.randn_like(parameter) * 0.1)
+    injector.write_controlnet(tmp_path / "ours")
+    theirs = ControlNetModel.from_pretrained(tmp_path / "ours").eval()
+    picture = torch.rand(2, channels, 64, 64, generator=torch.Generator().manual_seed(6))
+    given = inputs(base)
+    down, mid = theirs(given.sample, given.timestep, given.context, picture, return_dict=False)
+    shown = injector.apply(given, LayoutMap(picture, torch.ones(2, dtype=torch.bool)))
+    answer = base.unet(
+        given.sample,
+        given.timestep,
+        encoder_hidden_states=given.context,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=mid,
+    ).sample
+    assert torch.allclose(base.denoise(shown), answer, atol=1e-5)
+    assert (answer - base.denoise(given)).abs().max() > 1e-2
+    again = ControlNetInjector(layout_width=channels, hint="picture", init=tmp_path / "ours")
+    again.inject(base)
+    again.load_init()
+    assert torch.equal(
+        again.apply(given, LayoutMap(picture, torch.ones(2, dtype=torch.bool))).residuals["mid_block"],
+        shown.residuals["mid_block"],
+    )
+    with pytest.raises(InputError, match="Choose another place"):
+        injector.write_controlnet(tmp_path / "ours")
+    with pytest.raises(InputError, match="hint: a ControlNet of diffusers reads pictures, and this one"):
+        awake(base).write_controlnet(tmp_path / "layouts")

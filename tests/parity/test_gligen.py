@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from graphcond.adapters import GatedSelfAttentionInjector
 from graphcond.bases import StableDiffusionBase
 from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.signals import GraphTokens
 from tests.builders import small_base
 
@@ -52,8 +53,10 @@ def inputs(base) -> DenoiserInputs:
     return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
 
 
-def their_answer(unet: UNet2DConditionModel, given: DenoiserInputs, signal: GraphTokens) -> torch.Tensor:
-    missing = SLOTS - signal.tokens.shape[1]
+def their_answer(
+    unet: UNet2DConditionModel, given: DenoiserInputs, signal: GraphTokens, slots: int = SLOTS
+) -> torch.Tensor:
+    missing = slots - signal.tokens.shape[1]
     shown = {
         "boxes": torch.nn.functional.pad(signal.boxes, (0, 0, 0, missing)),
         "positive_embeddings": torch.nn.functional.pad(signal.tokens, (0, 0, 0, missing)),
@@ -109,3 +112,34 @@ def test_weights_of_no_gligen_and_of_another_base(base, gligen, tmp_path: Path) 
     save_file(other.state_dict(), tmp_path / "diffusion_pytorch_model.safetensors")
     with pytest.raises(InputError, match="weights do not fit"):
         injector.load_gligen(tmp_path)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("absent", ["null", "masked"])
+def test_ours_gives_its_answer_in_diffusers(base, signal, tmp_path: Path, absent: str) -> None:
+    injector = GatedSelfAttentionInjector(absent=absent, slots=SLOTS)
+    injector.inject(base)
+    torch.manual_seed(0)
+    for name, parameter in injector.named_parameters():
+        if "alpha_" in name or "null_" in name:
+            parameter.copy_(torch.randn_like(parameter))
+    with nullcontext() if absent == "null" else pytest.warns(Notice, match="as many slots as tokens"):
+        injector.write_gligen(base, tmp_path / "unet")
+    theirs, slots = UNet2DConditionModel.from_pretrained(tmp_path / "unet"), SLOTS
+    if absent == "masked":
+        slots, signal = SHOWN, replace(signal, present=signal.boxed | True, boxed=signal.boxed | True)
+    ours = base.denoise(injector.apply(inputs(base), signal))
+    assert torch.allclose(ours, their_answer(theirs, inputs(base), signal, slots), atol=1e-5)
+    assert (ours - base.denoise(inputs(base))).abs().max() > 1e-2
+    injector.load_gligen(tmp_path)
+    assert torch.equal(base.denoise(injector.apply(inputs(base), signal)), ours)
+
+
+def test_layers_that_are_not_gligens(base, tmp_path: Path) -> None:
+    placed = GatedSelfAttentionInjector(place="coverage")
+    with pytest.raises(RuntimeError, match="inject first"):
+        placed.write_gligen(base, tmp_path / "unet")
+    placed.inject(base)
+    with pytest.raises(InputError, match=r"GLIGEN has place 'fourier', .* these layers have 'coverage'"):
+        placed.write_gligen(base, tmp_path / "unet")
+    assert not [*tmp_path.iterdir()]
