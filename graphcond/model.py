@@ -370,6 +370,7 @@ class GraphModel:
             denoiser=self.base.denoiser_name if self.trains_base else None,
             base_weights=read_recorded(folder),
             parameters={name: sum(p.numel() for p in group.values()) for name, group in groups},
+            conditions=tuple(self.conditions.values()),
             facts=self.card,
         )
         write_json(folder / CARD, self.card.values())

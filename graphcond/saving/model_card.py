@@ -12,11 +12,14 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from graphcond.bases.config import BaseFields
+from graphcond.condition import Condition
+from graphcond.context import NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError
 from graphcond.io.files import read_json
 from graphcond.recipe import Recipe
 from graphcond.saving.bundled import BASE
-from graphcond.saving.composed import Composition
+from graphcond.saving.composed import ClassConfig, Composition, parts_of
+from graphcond.signals import LayoutMap
 
 FILE = "card.json"
 """The facts, beside the manifest: some say how long something took, and manifests of equal runs are equal."""
@@ -75,6 +78,7 @@ def model_card(
     denoiser: str | None = None,
     base_weights: Mapping[str, str] | None = None,
     parameters: Mapping[str, int] | None = None,
+    conditions: Sequence[Condition] = (),
     facts: CardFacts | None = None,
 ) -> str:
     """A model card: what the model is, what it was trained over, how to use it, and how good it is.
@@ -85,6 +89,7 @@ def model_card(
         denoiser: folder of the denoiser, where it was trained.
         base_weights: fingerprints of the base; see `graphcond.saving.base_weights`.
         parameters: the number of trained parameters in each group.
+        conditions: those of the model, for which the example has graphs.
         facts: further ones.
     """
     facts = CardFacts() if facts is None else facts
@@ -97,7 +102,7 @@ def model_card(
     if denoiser is not None:
         base = f"the base {network}, whose denoiser was trained with it and is in `{denoiser}/`"
     fingerprints = ", ".join(f"{part} `{name}`" for part, name in (base_weights or {}).items())
-    conditions = [
+    rows = [
         (
             one.name,
             *(
@@ -113,11 +118,11 @@ def model_card(
         f"# {model.name}",
         model.description or "A graph-conditioned diffusion model.",
         f"It steers {base}{f' (fingerprints: {fingerprints})' if fingerprints else ''}.",
-        _table(("condition", "sampler", "encoder", "injector", "without graph"), conditions),
+        _table(("condition", "sampler", "encoder", "injector", "without graph"), rows),
         _table(("training", ""), [*(figures | dict(facts.training)).items()]),
         f"## Evaluation\n\n{facts.evaluation.strip()}" if facts.evaluation else "",
         f"![pictures that the model drew]({PREVIEW})" if facts.preview else "",
-        USE,
+        _use(model, conditions),
         "`graphcond.json` says how the model was made. "
         + ("" if facts.license else "Its makers named no licence. ")
         + "Check the licences of the base and of the pictures in the graph before you share its pictures.",
@@ -125,12 +130,54 @@ def model_card(
     return f"---\n{_metadata(model.base, own_parts, facts)}---\n" + "\n\n".join(filter(None, sections)) + "\n"
 
 
-USE = """```python
-from graphcond import GraphPipeline
+def _use(model: Recipe | Composition, conditions: Sequence[Condition]) -> str:
+    """An example that opens the model and draws with it, and a word on classes that it imports."""
+    parts = parts_of(model)
+    needed = {
+        name: f"a {part.path}"
+        for name, part in parts.items()
+        if isinstance(part, ClassConfig) and part.arguments is None
+    }
+    if isinstance(model, Composition) and model.features is None:
+        needed["extractor"] = "that of the training"
+    paths = {name: part.imports() for name, part in parts.items() if name not in needed}
+    imported = ", ".join(f"`{path}`" for path in paths.values() if path is not None)
+    variables = {name: name.replace(".", "_") for name in needed}
+    opening = ['"path/or/hub-id"']
+    if needed:
+        given = ", ".join(f'"{name}": {variable}' for name, variable in variables.items())
+        opening.append(f"parts={{{given}}}")
+    if model.base is None:
+        needed |= {"base": "that of the training"}
+        opening.append("base=base")
+    if imported:
+        opening.append("trust_remote_code=True")
+    names, graphs = _graphs(conditions)
+    shown = ['"a prompt"', *graphs]
+    lines = [
+        f"from graphcond import {', '.join(['GraphPipeline', *names])}",
+        "",
+        *(f"# {variables.get(name, name)}: {what}, which you make first" for name, what in needed.items()),
+        f"pipe = GraphPipeline.from_pretrained({', '.join(opening)})",
+        f'pipe({", ".join(shown)}).images[0].save("picture.png")',
+    ]
+    consent = f"The consent is for {imported}: install the package, and trust its maker first."
+    return "```python\n" + "\n".join(lines) + "\n```" + (f"\n\n{consent}" if imported else "")
 
-pipe = GraphPipeline.from_pretrained("path/or/hub-id")
-pipe("a prompt", neighbors=[picture, another]).images[0].save("picture.png")
-```"""
+
+def _graphs(conditions: Sequence[Condition]) -> tuple[list[str], list[str]]:
+    """Names to import, and arguments with a graph for each condition."""
+    one, boxes = '["neighbor.png"]', ", boxes=[[0.3, 0, 0.7, 0.4], [0.2, 0.6, 0.8, 1]]"
+    readers = [each.name for each in conditions if each.encoder.reads is NeighborFeatures]
+    imports, graphs = [], []
+    if readers:
+        several = ", ".join(f'"{name}": {one}' for name in readers)
+        graphs.append(f"neighbors={one}" if len(readers) == 1 else f"neighbors={{{several}}}")
+    if any(each.encoder.reads is SceneFeatures for each in conditions):
+        placed = boxes if any(each.encoder.gives is LayoutMap for each in conditions) else ""
+        imports.append("SceneGraph")
+        graphs.append(f'scene=SceneGraph(["star", "boat"], [[0, "above", 1]]{placed})')
+    return imports, graphs
 
 
 def _metadata(base: BaseFields | None, own_parts: Collection[str], facts: CardFacts) -> str:

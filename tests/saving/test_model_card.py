@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
-from graphcond.errors import InputError
+from graphcond.adapters import PromptTokenInjector
+from graphcond.condition import Condition
+from graphcond.errors import InputError, Notice
+from graphcond.features.clip import ClipExtractor
 from graphcond.io.files import write_json
 from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe, shipped_recipes
 from graphcond.saving.model_card import CardFacts, model_card
-from tests.builders import small_model
+from tests.builders import recipe_values, small_base, small_model, small_recipe
+from tests.saving.test_composed import STRANGER
 
 FAMILIES = ("stable diffusion", "sdxl")
 
@@ -88,3 +97,88 @@ def test_damaged_facts_are_a_sentence(sd_folder: Path, tmp_path: Path) -> None:
             GraphModel.from_pretrained(tmp_path / "model")
     card.unlink()  # a model of an earlier version
     assert GraphModel.from_pretrained(tmp_path / "model").card == CardFacts()
+
+
+def example(folder: Path) -> str:
+    """The Python of a saved model's card, which opens that folder."""
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    return code.replace("path/or/hub-id", str(folder))
+
+
+def drawn(folder: Path, monkeypatch: pytest.MonkeyPatch, **names: Any) -> str:
+    """Run the example of a card, in few steps; returns its last line."""
+    code = example(folder)
+    work = folder.parent / "work"
+    work.mkdir()
+    Image.new("RGB", (32, 32), "red").save(work / "neighbor.png")
+    monkeypatch.chdir(work)
+    exec(code.replace(").images", ", num_inference_steps=2).images"), dict(names))
+    assert (work / "picture.png").is_file()
+    return code.splitlines()[-1]
+
+
+SCENE_CONDITION = {
+    "name": "scene",
+    "sampler": {"kind": "scene_triples"},
+    "encoder": {"kind": "triple_gcn"},
+    "injector": {"kind": "prompt_tokens"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shown"),
+    [
+        ("n", 'pipe("a prompt", neighbors=["neighbor.png"])'),
+        ("nn", 'neighbors={"neighbors": ["neighbor.png"], "more": ["neighbor.png"]})'),
+        ("s", 'pipe("a prompt", scene=SceneGraph(["star", "boat"], [[0, "above", 1]]))'),
+        ("ns", 'neighbors=["neighbor.png"], scene=SceneGraph('),
+        ("l", ", boxes=[["),
+    ],
+)
+def test_the_example_of_a_card_runs(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: str, shown: str
+) -> None:
+    (neighbors,) = recipe_values(sd_folder)["conditions"]
+    layout = {"encoder": {"kind": "layout"}, "injector": {"kind": "controlnet"}}
+    known = {
+        "n": neighbors,
+        "s": SCENE_CONDITION,
+        "l": SCENE_CONDITION | layout,
+    }
+    conditions = [known[kind] for kind in kinds]
+    if kinds == "nn":
+        conditions[1] = neighbors | {"name": "more"}
+    model = GraphModel.build(small_recipe(sd_folder, conditions=conditions), feature_width=64)
+    model.save_pretrained(tmp_path / "model")
+    assert shown in drawn(tmp_path / "model", monkeypatch)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_the_example_of_a_model_with_parts_of_ones_own_runs(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """Of a class that the file can describe, or of one that it cannot, over a base of one's own."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/stranger.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(tmp_path / "package")
+    import stranger
+
+    base, extractor = small_base(sd_folder), ClipExtractor.from_pretrained("tiny")
+    network = None if written else torch.nn.Identity()
+    encoder = stranger.Mean(extractor.width, token_width=base.facts.token_width, network=network)
+    injector = PromptTokenInjector()
+    injector.inject(base)
+    condition = Condition("neighbors", encoder, injector)
+    if written:
+        pipe, names = GraphPipeline.from_parts(base, condition, extractor=extractor), {}
+    else:
+        base.loaded_as = None
+        pipe = GraphPipeline(GraphModel(base, [condition], feature_width=extractor.width), extractor)
+        names = {"base": small_base(sd_folder), "neighbors_encoder": encoder, "extractor": extractor}
+    with nullcontext() if written else pytest.warns(Notice, match="cannot be written"):
+        pipe.save_pretrained(tmp_path / "model")
+    drawn(tmp_path / "model", monkeypatch, **names)
+    card = (tmp_path / "model/README.md").read_text()
+    assert ("# neighbors_encoder: a stranger:Mean, which you make first" in card) is not written
+    assert ("The consent is for `stranger:Mean`" in card) is written
+    sys.modules.pop("stranger")
