@@ -14,8 +14,9 @@ import torch
 import yaml
 from PIL import Image
 
-from graphcond.adapters import PromptTokenInjector
+from graphcond.adapters import ControlNetConfig, PromptTokenConfig, PromptTokenInjector
 from graphcond.condition import Condition
+from graphcond.encoders import GraphQFormerConfig, LayoutConfig, TripleGCNConfig
 from graphcond.errors import InputError, Notice
 from graphcond.features.clip import ClipExtractor
 from graphcond.io.files import write_json
@@ -23,7 +24,7 @@ from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import load_recipe, shipped_recipes
 from graphcond.saving.model_card import CardFacts, model_card
-from tests.builders import recipe_values, small_base, small_model, small_recipe
+from tests.builders import small_base, small_model, small_recipe
 from tests.saving.test_composed import STRANGER
 
 FAMILIES = ("stable diffusion", "sdxl")
@@ -117,14 +118,6 @@ def drawn(folder: Path, monkeypatch: pytest.MonkeyPatch, **names: Any) -> str:
     return code.splitlines()[-1]
 
 
-SCENE_CONDITION = {
-    "name": "scene",
-    "sampler": {"kind": "scene_triples"},
-    "encoder": {"kind": "triple_gcn"},
-    "injector": {"kind": "prompt_tokens"},
-}
-
-
 @pytest.mark.parametrize(
     ("kinds", "shown"),
     [
@@ -138,19 +131,28 @@ SCENE_CONDITION = {
 def test_the_example_of_a_card_runs(
     sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: str, shown: str
 ) -> None:
-    (neighbors,) = recipe_values(sd_folder)["conditions"]
-    layout = {"encoder": {"kind": "layout"}, "injector": {"kind": "controlnet"}}
-    known = {
-        "n": neighbors,
-        "s": SCENE_CONDITION,
-        "l": SCENE_CONDITION | layout,
+    base, clip = small_base(sd_folder), ClipExtractor.from_pretrained("tiny")
+    parts: dict[str, tuple[Any, Any]] = {
+        "n": (GraphQFormerConfig(), PromptTokenConfig()),
+        "s": (TripleGCNConfig(), PromptTokenConfig()),
+        "l": (LayoutConfig(), ControlNetConfig()),
     }
-    conditions = [known[kind] for kind in kinds]
-    if kinds == "nn":
-        conditions[1] = neighbors | {"name": "more"}
-    model = GraphModel.build(small_recipe(sd_folder, conditions=conditions), feature_width=64)
-    model.save_pretrained(tmp_path / "model")
+    conditions = []
+    for kind, name in zip(kinds, ("neighbors", "more"), strict=False):
+        encoder = parts[kind][0].build(feature_width=clip.width, base=base)
+        injector = parts[kind][1].build(signal_width=encoder.signal_width)
+        injector.inject(base)
+        conditions.append(Condition(name, encoder, injector))
+    GraphPipeline.from_parts(base, *conditions, extractor=clip).save_pretrained(tmp_path / "model")
     assert shown in drawn(tmp_path / "model", monkeypatch)
+
+
+def test_the_example_of_a_model_with_a_recipe_runs(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = GraphModel.build(small_recipe(sd_folder), feature_width=64)
+    model.save_pretrained(tmp_path / "model")
+    assert 'pipe("a prompt", neighbors=["neighbor.png"])' in drawn(tmp_path / "model", monkeypatch)
 
 
 @pytest.mark.parametrize("written", [True, False])
