@@ -320,8 +320,10 @@ class UNetBase(Base):
         return copy
 
     def write_gligen(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
-        """In float32, as the layers were trained."""
-        unet = UNet2DConditionModel.from_config({**self.denoiser.config, "attention_type": "gated"})
+        """In float32, as the layers were trained, and not quantized."""
+        config = {**self.denoiser.config, "attention_type": "gated"}
+        config.pop("quantization_config", None)
+        unet = UNet2DConditionModel.from_config(config)
         unet.load_state_dict({**plain_weights(self.denoiser), **weights})
         unet.save_pretrained(folder)
 

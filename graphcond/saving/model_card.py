@@ -16,6 +16,7 @@ from graphcond.condition import Condition
 from graphcond.context import NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError
 from graphcond.io.files import read_json
+from graphcond.io.terminal import markdown_table
 from graphcond.recipe import Recipe
 from graphcond.saving.bundled import BASE
 from graphcond.saving.composed import ClassConfig, Composition, parts_of
@@ -114,12 +115,13 @@ def model_card(
         for one in model.conditions
     ]
     figures = {f"trained parameters: {name}": f"{count:,}" for name, count in (parameters or {}).items()}
+    figures |= facts.training
     sections = [
         f"# {model.name}",
         model.description or "A graph-conditioned diffusion model.",
         f"It steers {base}{f' (fingerprints: {fingerprints})' if fingerprints else ''}.",
-        _table(("condition", "sampler", "encoder", "injector", "without graph"), rows),
-        _table(("training", ""), [*(figures | dict(facts.training)).items()]),
+        markdown_table(("condition", "sampler", "encoder", "injector", "without graph"), rows),
+        markdown_table(("training", ""), figures.items()) if figures else "",
         f"## Evaluation\n\n{facts.evaluation.strip()}" if facts.evaluation else "",
         f"![pictures that the model drew]({PREVIEW})" if facts.preview else "",
         _use(model, conditions),
@@ -193,8 +195,3 @@ def _metadata(base: BaseFields | None, own_parts: Collection[str], facts: CardFa
     if HUB_ID.fullmatch(network) and not Path(network).exists():
         fields |= {"base_model": network, "base_model_relation": "adapter"}
     return yaml.safe_dump(fields, sort_keys=False, default_flow_style=None)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
