@@ -55,9 +55,15 @@ class Condition(nn.Module):
         return f"Condition({self.name}: {parts}, null {self.null})"
 
     def signal(self, context: Context, text: TextTokens) -> Signal:
-        """The signal of every target; the null for those whose context is empty."""
+        """The signal of every target; the null for those whose context is empty.
+
+        Raises:
+            InputError: the context has a mask, and the encoder gives no tokens.
+        """
         signal: Signal = self.encoder(context, text)
-        if isinstance(signal, GraphTokens) and context.mask is not None:
+        if context.mask is not None:
+            if not isinstance(signal, GraphTokens):
+                raise self._reads_no_masks()
             signal = replace(signal, mask=context.mask)
         null = self.null_signal(text)
         if null is None or not isinstance(signal, GraphTokens):
@@ -90,12 +96,15 @@ class Condition(nn.Module):
         if signal is None:
             return inputs
         if isinstance(signal, GraphTokens) and signal.mask is not None and not self.injector.reads_masks:
-            raise InputError(
-                f"{type(self.injector).__name__} reads no masks",
-                place=f"condition '{self.name}'",
-                remedy="leave the mask out, or use the injector ip_adapter",
-            )
+            raise self._reads_no_masks()
         return self.injector.apply(inputs, signal, scale)
+
+    def _reads_no_masks(self) -> InputError:
+        return InputError(
+            f"{type(self.injector).__name__} reads no masks",
+            place=f"condition '{self.name}'",
+            remedy="leave the mask out, or use the injector ip_adapter",
+        )
 
     def group_of(self, parameter: str) -> str | None:
         """The injector's group, with a learning rate of its own, to which a trained parameter belongs."""

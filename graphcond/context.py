@@ -188,8 +188,9 @@ class NeighborFeatures(ShortRepr):
 
     ``relations`` are those of the `NeighborContext`, None where not known; ``relation_names`` says what
     they are called in the graph, from 1 on. ``structure`` and ``target``, the embedding of the target's own
-    text, are None unless an encoder asks for them. ``mask``, of any size with the picture's aspect ratio,
-    says how much, 0..1, the graph acts at each place, for an injector that reads masks; everywhere for None.
+    text, and ``pictures``, the neighbors' own with values in -1..1, are None unless an encoder asks for them.
+    ``mask``, of any size with the picture's aspect ratio, says how much, 0..1, the graph acts at each place,
+    for an injector that reads masks; everywhere for None.
     """
 
     argument: ClassVar = "neighbors"
@@ -204,6 +205,7 @@ class NeighborFeatures(ShortRepr):
     structure: NeighborStructure | None = None
     target: Float[Tensor, "b d"] | None = None
     mask: Float[Tensor, "b height width"] | None = None
+    pictures: Float[Tensor, "b k 3 rows columns"] | None = None
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -217,6 +219,7 @@ class NeighborFeatures(ShortRepr):
             structure=None if self.structure is None else self.structure.to(device, dtype),
             target=None if self.target is None else self.target.to(device=device, dtype=dtype),
             mask=None if self.mask is None else self.mask.to(device),
+            pictures=None if self.pictures is None else self.pictures.to(device),
         )
 
     def select(self, rows: Tensor) -> NeighborFeatures:
@@ -229,6 +232,7 @@ class NeighborFeatures(ShortRepr):
             structure=None if self.structure is None else self.structure.select(rows),
             target=None if self.target is None else self.target[rows],
             mask=None if self.mask is None else self.mask[rows],
+            pictures=None if self.pictures is None else self.pictures[rows],
         )
 
     @property
@@ -249,6 +253,9 @@ class NeighborFeatures(ShortRepr):
             relations=None if self.relations is None else self.relations.masked_fill(absent, 0),
             structure=None if self.structure is None else self.structure.masked(self.present),
             target=None if self.target is None else self.target.masked_fill(~self.has_graph[:, None], 0),
+            pictures=None
+            if self.pictures is None
+            else self.pictures.masked_fill(absent[..., None, None, None], 0),
         )
 
     def fault(self) -> str | None:
@@ -270,6 +277,11 @@ class NeighborFeatures(ShortRepr):
             if self.target.shape != (rows, width):
                 return f"the targets' own embeddings are {tuple(self.target.shape)}, not {(rows, width)}"
             parts["the embedding of target"] = (self.target[:, None], self.has_graph[:, None])
+        if self.pictures is not None:
+            if self.pictures.ndim != 5 or self.pictures.shape[:3] != (*self.present.shape, 3):
+                wanted = f"{tuple(self.present.shape)} of 3 channels, a height and a width"
+                return f"the pictures are {tuple(self.pictures.shape)}, not {wanted}"
+            parts["the picture of neighbor"] = (self.pictures, self.present)
         if self.mask is not None and (self.mask.ndim != 3 or len(self.mask) != len(self.present)):
             return f"the masks are {tuple(self.mask.shape)}, not {len(self.present)} of a height and a width"
         return _not_finite(parts, "graph")

@@ -36,6 +36,29 @@ class Grounding:
     coverage: Mapping[int, Tensor] = field(default_factory=dict)
     places: Mapping[int, Float[Tensor, "b cells"]] = field(default_factory=dict)
 
+    def select(self, rows: Tensor) -> Grounding:
+        """The samples named by ``rows`` (indices)."""
+        return Grounding(
+            self.tokens[rows],
+            self.present[rows],
+            self.strength[rows],
+            {stride: shares[rows] for stride, shares in self.coverage.items()},
+            {stride: shares[rows] for stride, shares in self.places.items()},
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class References(ShortRepr):
+    """Pictures that the denoiser looks at while it draws another one.
+
+    Args:
+        latents: without noise.
+        weight: by which a picture's share in the softmax of self-attention is multiplied; 0 hides it.
+    """
+
+    latents: Float[Tensor, "b k channels height width"]
+    weight: Float[Tensor, "b k"]
+
 
 Shown = TypeVar("Shown")
 
@@ -76,7 +99,7 @@ class DenoiserInputs(ShortRepr):
     token is hidden, cross-attention adds nothing.
     ``grounding`` is read by modules inside the denoiser. ``residuals`` are added to its feature maps, by the
     name of their ``encoder_level`` or ``encoder_block`` site. ``extras`` are those of `TextTokens`, with a
-    row for each sample.
+    row for each sample. ``references`` are for a base that takes them.
     """
 
     sample: Float[Tensor, "b channels height width"]
@@ -88,6 +111,7 @@ class DenoiserInputs(ShortRepr):
     grounding: Mapping[GroundingSlot, Grounding] = field(default_factory=dict)
     residuals: Mapping[str, Tensor] = field(default_factory=dict)
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    references: References | None = None
 
     @property
     def length(self) -> int:

@@ -24,7 +24,7 @@ from graphcond.bases import Base
 from graphcond.condition import Condition
 from graphcond.config import as_number
 from graphcond.context import NeighborFeatures
-from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot
+from graphcond.denoiser_inputs import DenoiserInputs, Grounding, GroundingSlot, References
 from graphcond.errors import InputError, did_you_mean
 from graphcond.signals import Signal, TextTokens
 
@@ -323,12 +323,29 @@ def stacked(inputs: Sequence[DenoiserInputs]) -> DenoiserInputs:
             for name, like in residuals.items()
         },
         extras={name: torch.cat([one.extras[name] for one in inputs]) for name in inputs[0].extras},
+        references=_stacked_references(inputs),
     )
 
 
 def release_null(features: NeighborFeatures) -> NeighborFeatures:
-    """All-zero embeddings where neighbors are: the unconditional graph of joint guidance."""
+    """All-zero embeddings where neighbors are, and no pictures: the unconditional graph of joint guidance."""
     return NeighborFeatures(torch.zeros_like(features.embeddings), features.present, mask=features.mask)
+
+
+def _stacked_references(inputs: Sequence[DenoiserInputs]) -> References | None:
+    given = [one.references for one in inputs]
+    if not any(given):
+        return None
+    like = max((one for one in given if one is not None), key=lambda one: one.weight.shape[1])
+    parts = [
+        References(_zeros(like.latents, call), _zeros(like.weight, call)) if part is None else part
+        for part, call in zip(given, inputs, strict=True)
+    ]
+    most = like.weight.shape[1]
+    return References(
+        torch.cat([_padded(part.latents, most) for part in parts]),
+        torch.cat([_padded(part.weight, most) for part in parts]),
+    )
 
 
 def _stacked_grounding(slot: GroundingSlot, inputs: Sequence[DenoiserInputs]) -> Grounding:

@@ -256,13 +256,19 @@ class GraphModel:
         config = self._sampler_config(condition)
         return SceneTriplesSampler() if config is None else config.build()
 
+    @property
+    def resolution(self) -> int:
+        """Side, in pixels, of the pictures of training; the base's own for a model composed by hand."""
+        return self.base.facts.default_size if self._recipe is None else self._recipe.data.resolution
+
     def most_neighbors(self, condition: str) -> int | None:
         """The largest number of neighbors that a condition was trained with.
 
-        None for a model composed by hand, and where means replace neighbors.
+        None for a model composed by hand, where means replace neighbors, and where nothing is trained.
         """
         config = self._sampler_config(condition)
-        return None if config is None or config.averages else config.neighbors
+        trained = self.conditions[condition].trainable_parameters()
+        return None if config is None or config.averages or not trained else config.neighbors
 
     def train(self, mode: bool = True) -> None:
         """Switch the trained modules between training and evaluation.

@@ -1,6 +1,7 @@
-"""The outputs of encoders, which injectors read (tokens or a layout), and the tokens of prompts.
+"""The outputs of encoders, which injectors read (tokens, a layout or latents), and the tokens of prompts.
 
-Axis names in shapes: ``b`` targets in a batch, ``n`` tokens, ``c`` token width.
+Axis names in shapes: ``b`` targets in a batch, ``n`` tokens, ``c`` token width or channels, ``k`` pictures of
+a target.
 """
 
 from __future__ import annotations
@@ -109,6 +110,11 @@ class GraphTokens(ShortRepr):
     mask: Float[Tensor, "b height width"] | None = None
 
     @property
+    def values(self) -> Float[Tensor, "b n c"]:
+        """What an injector reads: the tokens."""
+        return self.tokens
+
+    @property
     def has_graph(self) -> Bool[Tensor, " b"]:
         """True for targets with a token."""
         return self.present.any(1)
@@ -122,12 +128,35 @@ class LayoutMap(ShortRepr):
     present: Bool[Tensor, " b"]
 
     @property
+    def values(self) -> Float[Tensor, "b c height width"]:
+        """What an injector reads: the features."""
+        return self.features
+
+    @property
     def has_graph(self) -> Bool[Tensor, " b"]:
         """True for targets with a layout."""
         return self.present
 
 
-Signal: TypeAlias = GraphTokens | LayoutMap
+@dataclass(frozen=True, repr=False)
+class ReferenceLatents(ShortRepr):
+    """The signal of pictures as they are: k latents for each target; zero where ``present`` is False."""
+
+    latents: Float[Tensor, "b k c height width"]
+    present: Bool[Tensor, "b k"]
+
+    @property
+    def values(self) -> Float[Tensor, "b k c height width"]:
+        """What an injector reads: the latents."""
+        return self.latents
+
+    @property
+    def has_graph(self) -> Bool[Tensor, " b"]:
+        """True for targets with a picture."""
+        return self.present.any(1)
+
+
+Signal: TypeAlias = GraphTokens | LayoutMap | ReferenceLatents
 """An output of an encoder, which an injector reads."""
 
 TokenCount: TypeAlias = int | Literal["prompt"] | None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphcond.adapters.config import LoraConfig as LoraConfig
     from graphcond.adapters.config import PeftConfig as PeftConfig
     from graphcond.adapters.config import PromptTokenConfig as PromptTokenConfig
+    from graphcond.adapters.config import ReferencesConfig as ReferencesConfig
     from graphcond.adapters.config import T2IAdapterConfig as T2IAdapterConfig
     from graphcond.adapters.controlnet import ControlNetInjector as ControlNetInjector
     from graphcond.adapters.difffit import DiffFitInjector as DiffFitInjector
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from graphcond.adapters.lora import LoraInjector as LoraInjector
     from graphcond.adapters.peft import PeftInjector as PeftInjector
     from graphcond.adapters.prompt_tokens import PromptTokenInjector as PromptTokenInjector
+    from graphcond.adapters.references import ReferencesInjector as ReferencesInjector
     from graphcond.adapters.t2i_adapter import T2IAdapterInjector as T2IAdapterInjector
 else:
     __getattr__, __dir__, __all__ = lazy_names(__name__)

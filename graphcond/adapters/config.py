@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from graphcond.bases.config import SiteKind
 from graphcond.config import ComponentConfig, Names, by_kind, lazy_registry
 from graphcond.errors import InputError
-from graphcond.signals import GraphTokens, LayoutMap, Signal
+from graphcond.signals import GraphTokens, LayoutMap, ReferenceLatents, Signal
 
 if TYPE_CHECKING:
     from graphcond.adapters.base import Injector
@@ -34,6 +34,9 @@ class InjectorFields(ComponentConfig):
 
     needs_sites: ClassVar[frozenset[SiteKind]] = frozenset()
     """The kinds of sites that the injector can attach to; empty for one that fits every denoiser."""
+
+    needs_references: ClassVar[bool] = False
+    """True if the base must take references."""
 
     groups: ClassVar[frozenset[str]] = frozenset()
     """The groups of its parameters that may have learning rates of their own."""
@@ -204,6 +207,15 @@ class IPAdapterConfig(InjectorFields):
     """A released IP-Adapter (safetensors) to start from."""
 
 
+class ReferencesConfig(InjectorFields):
+    """Let self-attention look at the neighbors' pictures as they are; nothing is trained."""
+
+    component = "graphcond.adapters.references:ReferencesInjector"
+    reads = ReferenceLatents
+    needs_references = True
+    kind: Literal["references"] = "references"
+
+
 class LoraConfig(InjectorFields):
     """Low-rank updates of the denoiser, trained beside the graph modules."""
 
@@ -337,6 +349,7 @@ def _injectors() -> dict[str, type[ComponentConfig]]:
             PromptTokenConfig,
             GatedSelfAttentionConfig,
             IPAdapterConfig,
+            ReferencesConfig,
             ControlNetConfig,
             T2IAdapterConfig,
             LoraConfig,

@@ -168,6 +168,10 @@ class Base(ABC):
     """Whether the denoiser hides the padding of prompts. Stable Diffusion attends to it."""
     weighs_places: ClassVar[bool] = False
     """Whether `denoise` reads a `DenoiserInputs.context_weight` for each place of the picture."""
+    takes_references: ClassVar[bool] = False
+    """Whether `denoise` reads `DenoiserInputs.references`."""
+    advised_references: ClassVar[int | None] = None
+    """How many references of a picture the base was made for, where that is known."""
     lora_mixin: ClassVar[Any] = SanaLoraLoaderMixin
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
     denoiser_name: ClassVar[str] = "transformer"

@@ -137,6 +137,8 @@ class BaseFields(ComponentConfig):
     """True if the base has a CLIP text encoder that an encoder may start from; see `Base.text_tower`."""
     weighs_places: ClassVar[bool] = False
     """As `Base.weighs_places`."""
+    takes_references: ClassVar[bool] = False
+    """As `Base.takes_references`."""
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """The folders that the base consists of, each with the library and class of its content."""
     index: ClassVar[Mapping[str, object]] = {}
@@ -272,6 +274,7 @@ class UNetFields(FolderFields):
     predicts: ClassVar[frozenset[str]] = frozenset({"epsilon", "v_prediction"})
     text_tower = True
     weighs_places = True
+    takes_references = True
 
     def facts_of(self, parts: Mapping[str, Mapping[str, Any]]) -> BaseFacts:
         """The facts that the config files of the parts give."""
@@ -330,6 +333,7 @@ class PackagedFields(BaseFields):
     predicts: ClassVar[frozenset[str]] = StableDiffusionConfig.predicts
     text_tower = True
     weighs_places = True
+    takes_references = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
     index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
     features: ClassVar[Mapping[str, str]]

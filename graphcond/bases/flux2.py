@@ -60,6 +60,8 @@ class Flux2Base(Base):
     """
 
     weighs_places: ClassVar[bool] = True
+    takes_references: ClassVar[bool] = True
+    advised_references: ClassVar[int | None] = 4  # docs.bfl.ml/guides/prompting_editing_overview
     lora_mixin: ClassVar[Any] = Flux2LoraLoaderMixin
 
     def __init__(
@@ -238,23 +240,35 @@ class Flux2Base(Base):
         return mean, (variance + self.vae.config.batch_norm_eps).sqrt()
 
     def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
-        """One call of the transformer. A token of weight w counts w times in the softmax."""
+        """One call of the transformer. A token of weight w counts w times in the softmax.
+
+        References stand behind the picture, each at a time of its own, as in diffusers' Flux2KleinPipeline.
+        """
         (height, width), length = inputs.sample.shape[2:], inputs.context.shape[1]
         prompt = self.facts.token_count if inputs.prompt_length is None else inputs.prompt_length
         at = [place % prompt if place < inputs.sentences * prompt else prompt for place in range(length)]
         bias = joint_bias(inputs)
+        picture = rearrange(inputs.sample, "b c h w -> b (h w) c")
+        places = _places(range(height), range(width), [0], device=self.device)
+        if inputs.references is not None:
+            latents = inputs.references.latents.to(picture)
+            count, rows, columns = latents.shape[1], *latents.shape[3:]
+            times = [10 + 10 * number for number in range(count)]
+            there = _places(range(rows), range(columns), [0], times=times, device=self.device)
+            picture = torch.cat([picture, rearrange(latents, "b k c h w -> b (k h w) c")], dim=1)
+            places = torch.cat([places, there])
         told = inputs.sample.new_full((len(inputs.sample),), self._guidance)
         with filled({**inputs.grounding, TEXT_LENGTH: length}):
             found = self.transformer(
-                rearrange(inputs.sample.to(self.dtype), "b c h w -> b (h w) c"),
+                picture.to(self.dtype),
                 encoder_hidden_states=inputs.context.to(self.dtype),
                 timestep=inputs.timestep.to(self.dtype) / self.process.steps,
-                img_ids=_places(range(height), range(width), [0], device=self.device),
+                img_ids=places,
                 txt_ids=_places([0], [0], at, device=self.device),
                 guidance=told if self.transformer.config.guidance_embeds else None,
                 joint_attention_kwargs=None if bias is None else {"attention_mask": bias.to(self.dtype)},
             ).sample
-        return rearrange(found, "b (h w) c -> b c h w", h=height)
+        return rearrange(found[:, : height * width], "b (h w) c -> b c h w", h=height)
 
     def pictures_version(self) -> str:
         """Of the VAE and its statistics."""
@@ -310,7 +324,13 @@ def _packed(latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b packed h2 w2"
 
 
 def _places(
-    rows: Sequence[int], columns: Sequence[int], tokens: Sequence[int], *, device: torch.device
+    rows: Sequence[int],
+    columns: Sequence[int],
+    tokens: Sequence[int],
+    *,
+    times: Sequence[int] = (0,),
+    device: torch.device,
 ) -> Int64[Tensor, "s 4"]:
     """Positions of a sequence on the axes time, height, width and text."""
-    return torch.cartesian_prod(*(torch.tensor(axis, device=device) for axis in ([0], rows, columns, tokens)))
+    axes = (times, rows, columns, tokens)
+    return torch.cartesian_prod(*(torch.tensor(axis, device=device) for axis in axes))

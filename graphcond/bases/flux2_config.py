@@ -18,6 +18,7 @@ class Flux2Config(FolderFields):
     sites: ClassVar[frozenset[SiteKind]] = frozenset({"joint_attention", "block"})
     predicts: ClassVar[frozenset[str]] = frozenset({"flow"})
     weighs_places = True
+    takes_references = True
     parts: ClassVar[Mapping[str, tuple[str, str]]] = {
         "transformer": ("diffusers", "Flux2Transformer2DModel"),
         "vae": ("diffusers", "AutoencoderKLFlux2"),

@@ -15,7 +15,9 @@ from graphcond.denoiser_inputs import DenoiserInputs
 
 
 def joint_bias(inputs: DenoiserInputs) -> Float[Tensor, "b 1 _ s"] | None:
-    """What is added to the logits of a sequence of context and picture, in this order; None without weights.
+    """What is added to the logits of a sequence of context, picture and references, in this order.
+
+    None where everything has its full weight. References see a context token as the picture does on average.
 
     Args:
         inputs: of a call in which one latent is one token of the picture.
@@ -23,18 +25,25 @@ def joint_bias(inputs: DenoiserInputs) -> Float[Tensor, "b 1 _ s"] | None:
     Raises:
         InputError: weights for places are not as many as the latents have.
     """
-    weight, (height, width) = inputs.context_weight, inputs.sample.shape[2:]
-    if weight is None:
+    references, (height, width) = inputs.references, inputs.sample.shape[2:]
+    all_shown = references is None or bool((references.weight == 1).all())
+    if inputs.context_weight is None and all_shown:
         return None
-    weight = weight.float()
+    weight = inputs.weights().float()
+    shares = weight.new_zeros(len(weight), 0)
+    if references is not None:
+        each = references.latents.shape[3] * references.latents.shape[4]
+        shares = references.weight.to(weight).repeat_interleave(each, dim=1)
     if weight.ndim == 2:
         seen = weight[:, None]
     else:
         check_places(inputs)
         at_places = weight.flatten(2)
-        seen = torch.cat([among_tokens(at_places), at_places.transpose(1, 2)], dim=1)
+        on_average = at_places.mean(2)[:, None].expand(-1, shares.shape[1], -1)
+        seen = torch.cat([among_tokens(at_places), at_places.transpose(1, 2), on_average], dim=1)
     picture = seen.new_ones(*seen.shape[:2], height * width)
-    return bias_of_shares(torch.cat([seen, picture], dim=2))[:, None]
+    looked_at = shares[:, None].expand(-1, seen.shape[1], -1)
+    return bias_of_shares(torch.cat([seen, picture, looked_at], dim=2))[:, None]
 
 
 def among_tokens(at_places: Float[Tensor, "b l p"]) -> Float[Tensor, "b l l"]:

@@ -33,6 +33,7 @@ from graphcond.bases.config import BaseFields, SiteKind
 from graphcond.bases.cut_prompts import TOKENIZING
 from graphcond.bases.loading import quiet_loading
 from graphcond.bases.noise_process import Diffusion
+from graphcond.bases.reference_attention import BANK, Bank, install_reference_attention
 from graphcond.bases.sites import (
     BeforeProjection,
     BetweenAttentions,
@@ -44,7 +45,7 @@ from graphcond.bases.sites import (
     transformer_blocks,
 )
 from graphcond.bases.token_weights import install_token_weights, shown_places
-from graphcond.denoiser_inputs import IP_ADAPTER, DenoiserInputs
+from graphcond.denoiser_inputs import IP_ADAPTER, DenoiserInputs, References, Slot
 from graphcond.errors import InputError, Notice
 from graphcond.io.fingerprint import module_version
 from graphcond.io.tensors import runs_on
@@ -110,6 +111,7 @@ class UNetBase(Base):
     """
 
     weighs_places: ClassVar[bool] = True
+    takes_references: ClassVar[bool] = True
     lora_mixin: ClassVar[Any] = StableDiffusionLoraLoaderMixin
     denoiser_name: ClassVar[str] = "unet"
     config: ClassVar[type[BaseFields]]
@@ -146,6 +148,7 @@ class UNetBase(Base):
         self._words: int = _config(text_encoders[-1]).vocab_size
         self.conditions: Callable[[DenoiserInputs], dict[str, Any]] = lambda inputs: {}
         self._handles = install_token_weights(self.sites("cross_attention").values())
+        self._handles += install_reference_attention(unet)
 
     @classmethod
     def loaders(cls) -> tuple[type, ...]:
@@ -276,7 +279,45 @@ class UNetBase(Base):
         return deepcopy(self.vae).float()
 
     def denoise(self, inputs: DenoiserInputs) -> Float[Tensor, "b channels height width"]:
-        """One call of the UNet."""
+        """One call of the UNet; with references two, of which the first runs these."""
+        if inputs.references is None:
+            return self._denoise(inputs)
+        return self._denoise(inputs, {BANK: self._looked_at(inputs, inputs.references)})
+
+    def _looked_at(self, inputs: DenoiserInputs, references: References) -> Bank:
+        """The features of references that were run through the UNet, noised to the timestep.
+
+        They are read with the prompt, and with what acts everywhere. Their noise is always the same.
+        """
+        latents, shown = references.latents, references.weight > 0
+        bank = Bank(references.weight, shown)
+        rows = bank.rows
+        noise = torch.randn(latents.shape[2:], generator=torch.Generator().manual_seed(0)).to(latents)
+        # Some schedulers have timesteps between those of training.
+        times = inputs.timestep[rows].round().long()
+        own = replace(
+            inputs,
+            sample=self.process.noisy(latents[shown], noise.expand(len(rows), -1, -1, -1), times),
+            timestep=times,
+            context=inputs.context[rows, : inputs.length],
+            context_weight=None,
+            prompt_length=None,
+            sentences=1,
+            grounding={
+                slot: one.select(rows)
+                for slot, one in inputs.grounding.items()
+                if not (one.coverage or one.places)
+            },
+            residuals={},
+            extras={name: extra[rows] for name, extra in inputs.extras.items()},
+            references=None,
+        )
+        self._denoise(own, {BANK: bank})
+        return replace(bank, reading=True)
+
+    def _denoise(
+        self, inputs: DenoiserInputs, shown: Mapping[Slot[Any], Any] | None = None
+    ) -> Float[Tensor, "b channels height width"]:
         context, weight = inputs.context, inputs.context_weight
         if weight is not None and self.attention == "xformers":
             missing = -context.shape[1] % XFORMERS_KEY_MULTIPLE
@@ -299,7 +340,7 @@ class UNetBase(Base):
                 inputs.residuals.get(site, nothing).to(self.dtype) for site in sorted(blocks)
             ]
         places = shown_places(inputs, self.sites("cross_attention").values())
-        with filled({**inputs.grounding, **places}):
+        with filled({**inputs.grounding, **places, **(shown or {})}):
             return self.unet(
                 inputs.sample.to(self.dtype),
                 inputs.timestep,

@@ -108,11 +108,7 @@ def scenes(
     """
     values = _shipped("scenes", base, seed)
     if seeds is not None:
-        names = [name.strip() for name in seeds.split(",")]
-        if wrong := [name for name in names if not (name.isascii() and name.isdecimal())]:
-            problem = f"expected numbers with commas between, got '{wrong[0]}'"
-            raise InputError(problem, place="--seeds", remedy="write 0,1,2")
-        values["seeds"] = list(map(int, names))
+        values["seeds"] = _seeds(seeds)
     values["set"] = values.get("set", {}) | _settings(overrides)
     values["exam"] = _settings(exam, place="--exam")
     evaluation, swap = values["scores"]
@@ -151,6 +147,48 @@ def injectors(
     values["scores"][0]["limit"] = limit
     _keep_rows(values, only)
     _run(values, out, jobs, as_json)
+
+
+@app.command()
+def references(
+    base: OnBase = "tiny",
+    out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their pictures.")] = Path(
+        "outputs/bench/references"
+    ),
+    limit: Annotated[int, typer.Option(min=20, help="Held-out targets of each seed.")] = 40,
+    steps: Annotated[int, typer.Option(min=1, help="Of every training, each of 16.")] = 150,
+    only: Only = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="N,N", help="Train and draw with each of these seeds.")
+    ] = "0,1,2",
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what is trained with the neighbors' pictures as references, by the number of neighbors.
+
+    Graph-QFormer tokens and an IP-Adapter are trained once for each seed and drawn with 1 to 16 neighbors, on
+    graphs with clean and with hard edges; references need no training. Takes half an hour of one CPU core.
+
+    For example:
+
+        graphcond bench references --only references --seeds 0
+    """
+    first, *_ = numbers = _seeds(seeds)
+    values = _shipped("references", base, first) | {"seeds": numbers}
+    values["set"] |= {"training.steps": steps, "training.checkpoint_every": max(1, steps // 2)}
+    values["set"] |= {"training.validate_every": steps}
+    values["scores"][0]["limit"] = limit
+    _keep_rows(values, only)
+    _run(values, out, jobs, as_json)
+
+
+def _seeds(text: str) -> list[int]:
+    """Seeds with commas between."""
+    names = [name.strip() for name in text.split(",")]
+    if wrong := [name for name in names if not (name.isascii() and name.isdecimal())]:
+        problem = f"expected numbers with commas between, got '{wrong[0]}'"
+        raise InputError(problem, place="--seeds", remedy="write 0,1,2")
+    return list(map(int, names))
 
 
 def _keep_rows(values: dict[str, Any], only: str | None) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
 
 from graphcond import samplers
 from graphcond.attributed_graph import AttributedGraph, LazyRows, NodeEmbeddings, ShortRepr, rows_named
@@ -25,6 +26,7 @@ from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.io.cache import Arrays, Layout, cached_rows
 from graphcond.io.fingerprint import fingerprint, source_version
+from graphcond.io.pictures import open_square, to_pixels
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler, structure_of, with_relations
 from graphcond.samplers.neighbor_file import graph_identity
@@ -142,9 +144,11 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         seed: of the sampler's random choices.
         structure: give encoders the edges among a target and its neighbors, and the sampler's scores.
         target_text: give encoders the embedding of the target's own text.
+        pictures: give encoders the neighbors' pictures, padded to squares of so many pixels.
 
     Raises:
-        InputError: texts are requested that are not embedded, or not as wide as what encoders read.
+        InputError: texts are requested that are not embedded, or not as wide as what encoders read; or
+            pictures, and the sampler gives means of neighbors.
     """
 
     graph: AttributedGraph
@@ -153,8 +157,15 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     seed: int = 0
     structure: bool = False
     target_text: bool = False
+    pictures: int | None = None
 
     def __post_init__(self) -> None:
+        if self.pictures is not None and self.sampler.averages:
+            raise InputError(
+                "the sampler gives means of neighbors, which are no pictures",
+                place="sampler",
+                remedy="use another, such as ppr, for an encoder that reads pictures",
+            )
         texts = self.embeddings.texts
         if self.target_text and (texts is None or texts.shape[1] != self.feature_width):
             raise InputError(
@@ -213,9 +224,16 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """The sampler's features for encoders, in float32: embeddings of neighbors, or means of them.
 
-        Means have no relations and no structure.
+        Means have no relations and no structure. Where pictures are asked for, a neighbor without one is not
+        present.
+
+        Raises:
+            InputError: a picture is missing or cannot be decoded.
         """
         rows, present = self.sampler.read(context, self._read())
+        pictures = None
+        if self.pictures is not None:
+            present, pictures = self._pictures(context.neighbors, present, self.pictures)
         relations = None if self.sampler.averages else context.relations
         structure = None
         if self.structure and not self.sampler.averages:
@@ -233,7 +251,21 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
             self.graph.relation_names,
             structure,
             None if texts is None else torch.from_numpy(np.asarray(texts[context.targets], np.float32)),
+            pictures=pictures,
         )
+
+    def _pictures(
+        self, neighbors: Int64[np.ndarray, "b k"], present: Bool[np.ndarray, "b k"], side: int
+    ) -> tuple[Bool[np.ndarray, "b k"], Float32[Tensor, "b k 3 _ _"]]:
+        """Which neighbors have a picture, and these, each read once; zeros elsewhere."""
+        paths = self.graph.picture_paths
+        there = {row: path for row in np.unique(neighbors[present]).tolist() if (path := paths[row])}
+        present = present & np.isin(neighbors, list(there))
+        pictures = torch.zeros(*neighbors.shape, 3, side, side)
+        for row, path in there.items():
+            found = torch.from_numpy(present & (neighbors == row))
+            pictures[found] = torch.from_numpy(to_pixels(open_square(path, side)))
+        return present, pictures
 
     def shuffled(self, context: NeighborContext, seed: int) -> NeighborContext:
         """The control: every target gets the neighbors of another one; see `shuffled`."""

@@ -444,6 +444,7 @@ class GraphDataset(Dataset):
         *,
         forbidden: Rows | None = None,
         seed: int = 0,
+        resolution: int | None = None,
     ) -> GraphContexts:
         """The graph as a condition reads it.
 
@@ -452,6 +453,7 @@ class GraphDataset(Dataset):
             embeddings: of all nodes.
             forbidden: rows that are never neighbors.
             seed: of the sampler's random choices.
+            resolution: side, in pixels, of the pictures for an encoder that reads them.
 
         Raises:
             InputError: the sampler needs what the graph or the embeddings lack.
@@ -464,6 +466,7 @@ class GraphDataset(Dataset):
             seed=seed,
             structure=condition.encoder.structure_read(),
             target_text=condition.encoder.target_text_read(),
+            pictures=resolution if condition.encoder.component_class().reads_pictures else None,
         )
 
     def _views(
@@ -477,8 +480,12 @@ class GraphDataset(Dataset):
         if whole:
             self.embed_whole(recipe, extractors, progress)
         embeddings = self.embed(extractors, progress)
-        seed = recipe.training.seed
-        return {c.name: self.view(c, embeddings, forbidden=forbidden, seed=seed) for c in recipe.conditions}
+        given: dict[str, Any] = {
+            "forbidden": forbidden,
+            "seed": recipe.training.seed,
+            "resolution": recipe.data.resolution,
+        }
+        return {c.name: self.view(c, embeddings, **given) for c in recipe.conditions}
 
     def _can_be_drawn(self, row: int) -> bool:
         return self.columns.pictures[row] is not None

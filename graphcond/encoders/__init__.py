@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.config import LayoutConfig as LayoutConfig
     from graphcond.encoders.config import NeighborMeanConfig as NeighborMeanConfig
     from graphcond.encoders.config import PygConfig as PygConfig
+    from graphcond.encoders.config import ReferencesConfig as ReferencesConfig
     from graphcond.encoders.config import SageConfig as SageConfig
     from graphcond.encoders.config import SentenceConfig as SentenceConfig
     from graphcond.encoders.config import TripleGCNConfig as TripleGCNConfig
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from graphcond.encoders.neighbor_tokens import NeighborTokens as NeighborTokens
     from graphcond.encoders.object_tokens import ObjectTokens as ObjectTokens
     from graphcond.encoders.pyg import PygLayer as PygLayer
+    from graphcond.encoders.references import ReferencesEncoder as ReferencesEncoder
     from graphcond.encoders.sentence import SentenceEncoder as SentenceEncoder
     from graphcond.encoders.triple_transformer import TripleTransformer as TripleTransformer
 else:

@@ -24,6 +24,8 @@ class Encoder(Part, nn.Module, ABC, Generic[Read, Given]):
 
     reads: ClassVar[type[Context]] = NeighborFeatures
     gives: ClassVar[type[Signal]] = GraphTokens
+    reads_pictures: ClassVar[bool] = False
+    """True if it reads `NeighborFeatures.pictures`."""
 
     signal_width: int | None = None
     """Channels of the layouts that it gives; None for tokens, which are as wide as the base's."""

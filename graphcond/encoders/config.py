@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, model_validator
 from graphcond.config import ComponentConfig, by_kind, lazy_registry
 from graphcond.context import Context, NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError
-from graphcond.signals import GraphTokens, LayoutMap, Signal, TokenCount
+from graphcond.signals import GraphTokens, LayoutMap, ReferenceLatents, Signal, TokenCount
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,6 +127,9 @@ class EncoderFields(ComponentConfig):
             "encode_prompt": base.encode_prompt,
             "token_spans": base.token_spans,
             "masks_padding": base.masks_padding,
+            "encode_pictures": base.encode_pictures,
+            "latent_shape": base.latent_shape,
+            "advised_references": base.advised_references,
         }
         return self.make(without=self.not_taken, **given | self.arguments(feature_width, base))
 
@@ -298,6 +301,14 @@ class ImagePromptsConfig(EncoderFields):
     """Width of the resampler; as wide as the tokens unless given."""
     init: str | None = Field(None, min_length=1)
     """A released IP-Adapter (safetensors) to start from."""
+
+
+class ReferencesConfig(EncoderFields):
+    """The latents of the neighbors' pictures, for the injector `references`."""
+
+    component = "graphcond.encoders.references:ReferencesEncoder"
+    gives = ReferenceLatents
+    kind: Literal["references"] = "references"
 
 
 class ObjectTokensConfig(RelatingFields):
@@ -674,6 +685,7 @@ OWN = (
     GraphQFormerConfig,
     NeighborMeanConfig,
     ImagePromptsConfig,
+    ReferencesConfig,
     TripleGCNConfig,
     GCNConfig,
     SageConfig,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from graphcond.bases.base import Base
 from graphcond.bases.from_pipeline import base_of
+from graphcond.bases.reference_attention import BANK
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, did_you_mean
 from graphcond.features.load import PictureExtractor, WordExtractor
@@ -227,6 +228,10 @@ class Inside:
         """The denoiser's answer for the pipeline, in whose text branch the graphs have their shares."""
         own = self._own.get()
         if own is not None:  # `Base.denoise` calls the denoiser for one of the branches below
+            looking = BANK.value
+            if looking is not None and not looking.reading:  # for its references
+                own = {name: value for name, value in own.items() if "residual" not in name}
+                own = _rows(own, looking.rows, len(looking.shown))
             return self._denoise(sample, timestep, encoder_hidden_states, **_joined(options, own))
         rows = len(sample)
         guided = self.pipe.do_classifier_free_guidance
@@ -266,7 +271,7 @@ class Inside:
         return inputs
 
 
-def _rows(value: Any, part: slice, rows: int) -> Any:
+def _rows(value: Any, part: slice | Tensor, rows: int) -> Any:
     """What the pipeline gives its denoiser beside the sample, for some of its rows."""
     if isinstance(value, Tensor):
         return value[part] if value.ndim and len(value) == rows else value

@@ -31,7 +31,7 @@ from graphcond.features.load import PictureExtractor, WordExtractor, features_of
 from graphcond.features.text_features import TextModelExtractor
 from graphcond.features.words import WordTable
 from graphcond.guidance import BranchCaller
-from graphcond.io.pictures import from_pixels
+from graphcond.io.pictures import from_pixels, to_pixels, to_rgb, to_square
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import Generators, check_choice, check_count, check_steps, texts_of
 from graphcond.pipeline.denoising import Canvas, Latents, Steps, read_given
@@ -356,7 +356,7 @@ class GraphPipeline(ModelPipeline):
     def embed(
         self, pictures: Picture | Sequence[Picture], relations: Sequence[str] | None = None
     ) -> NeighborFeatures:
-        """The embeddings of one graph's neighbor pictures, for one target.
+        """The embeddings of one graph's pictures, for one target, and the pictures if an encoder reads them.
 
         Args:
             pictures: of the neighbors, opened or as files; or a single one.
@@ -371,8 +371,13 @@ class GraphPipeline(ModelPipeline):
             rows = self.extractor.embed_pictures(pictures)
         features = torch.from_numpy(np.asarray(rows, np.float32))[None]
         present = torch.ones(features.shape[:2], dtype=torch.bool)
+        shown = None
+        if any(condition.encoder.reads_pictures for condition in self.model.conditions.values()):
+            side = self.model.resolution
+            squares = [to_pixels(to_square(to_rgb(picture), side)) for picture in pictures]
+            shown = torch.from_numpy(np.array(squares, np.float32).reshape(1, len(pictures), 3, side, side))
         if relations is None:
-            return NeighborFeatures(features, present).to(self.model.device)
+            return NeighborFeatures(features, present, pictures=shown).to(self.model.device)
         if len(relations) != len(pictures):
             raise InputError(
                 f"expected {len(pictures)} relations, one for each picture, got {len(relations)}",
@@ -381,7 +386,7 @@ class GraphPipeline(ModelPipeline):
             )
         names = tuple(sorted({*relations} - {""}))
         ids = torch.tensor([[("", *names).index(relation) for relation in relations]], dtype=torch.long)
-        return NeighborFeatures(features, present, ids, names).to(self.model.device)
+        return NeighborFeatures(features, present, ids, names, pictures=shown).to(self.model.device)
 
     def read(self, scene: SceneGraph | Sequence[SceneGraph], condition: str) -> SceneFeatures:
         """The features that a condition reads of one scene graph, or of several (a row for each).

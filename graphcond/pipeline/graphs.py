@@ -18,7 +18,7 @@ from graphcond.guidance import GuidedGraph, release_null
 from graphcond.io.pictures import read_picture
 from graphcond.model import GraphModel
 from graphcond.scene_graph import SceneGraph
-from graphcond.signals import GraphTokens, Signal, TextTokens
+from graphcond.signals import Signal, TextTokens
 
 Picture: TypeAlias = Image.Image | str | Path
 """A picture, or the file that holds it."""
@@ -259,8 +259,7 @@ class GraphReader:
                     else:
                         unconditional = condition.null_signal(empty)
                     signal = condition.signal(context, text)
-                    values = signal.tokens if isinstance(signal, GraphTokens) else signal.features
-                    if not values[signal.present].isfinite().all():
+                    if not signal.values[signal.present].isfinite().all():
                         raise InputError(
                             f"the encoder of the condition '{name}' gives values that are not finite",
                             place=argument.name,
@@ -282,6 +281,7 @@ class GraphReader:
             )
         rows = [self.embed(pictures) for pictures in graphs]
         most = max(row.present.shape[1] for row in rows)
+        pictures = [row.pictures for row in rows if row.pictures is not None]
 
         def padded(tensor: Tensor) -> Tensor:
             return torch.cat([tensor, tensor.new_zeros(1, most - tensor.shape[1], *tensor.shape[2:])], dim=1)
@@ -290,6 +290,7 @@ class GraphReader:
             NeighborFeatures(
                 torch.cat([padded(row.embeddings) for row in rows]),
                 torch.cat([padded(row.present) for row in rows]),
+                pictures=torch.cat([padded(picture) for picture in pictures]) if pictures else None,
             )
         ]
 
@@ -301,6 +302,12 @@ class GraphReader:
             return features.to(self.model.device)
         features = self.embed(graph) if isinstance(graph, list) else graph
         self._check_features(features, features.embeddings, argument)
+        if self.model.conditions[condition].encoder.reads_pictures and features.pictures is None:
+            raise InputError(
+                f"the condition '{condition}' looks at the neighbors' pictures, and there are none",
+                place="neighbors",
+                remedy="give pictures or their files, or what the pipeline's `embed` makes of them",
+            )
         given = int(features.present.sum(dim=1).max()) if features.present.numel() else 0
         most = self.model.most_neighbors(condition)
         if most is not None and given > most:

@@ -132,6 +132,11 @@ def check_base(place: str, condition: Any, base: BaseFields) -> None:
             f"{' or '.join(sorted(injector.needs_sites))}, the base '{base.kind}' has "
             f"{', '.join(sorted(base.sites)) or 'none'}; choose another injector or base"
         )
+    if injector.needs_references and not base.takes_references:
+        raise ValueError(
+            f"{place}.injector: '{injector.kind}' shows pictures to the denoiser, and that of the base "
+            f"'{base.kind}' looks at none; choose another injector or base"
+        )
     if injector.weighs_places and not base.weighs_places:
         raise ValueError(
             f"{place}.injector: '{injector.kind}' shows tokens in parts of the picture, which the base "

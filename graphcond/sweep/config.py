@@ -82,6 +82,8 @@ class SweepConfig(Config):
     """Settings that hold for the scores alone, such as ``data.difficulty: hard``.
 
     Rows are trained without them, or found as a sweep without them left them. Tables go to `tables`."""
+    drawn: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
+    """As `grid`, of settings that hold for the scores alone: a row is trained once, and scored with each."""
     scores: tuple[AnyScore, ...] = ()
     """What is measured."""
     seed: Seed = 0
@@ -94,6 +96,9 @@ class SweepConfig(Config):
     """The metric whose arms stand side by side in the first table, with what they say in words."""
     pictures: PicturesConfig | None = None
     """The sheet of pictures; none unless given."""
+    curves: str | None = None
+    """A path of `grid` or `drawn` with numbers as values: curves.png shows each metric against it, a line for
+    each row, and a panel for each value of the other paths."""
 
     def tables(self, out: Path) -> Path:
         """The folder of the tables of a sweep whose folder is ``out``."""
@@ -102,9 +107,14 @@ class SweepConfig(Config):
 
     @model_validator(mode="after")
     def _has_rows(self) -> SweepConfig:
-        empty = [key for key, values in self.grid.items() if not values]
-        if empty:
-            raise ValueError(f"grid.{empty[0]}: it has no values; give some or leave it out")
+        for name, axes in (("grid", self.grid), ("drawn", self.drawn)):
+            empty = [key for key, values in axes.items() if not values]
+            if empty:
+                raise ValueError(f"{name}.{empty[0]}: it has no values; give some or leave it out")
+        if twice := [key for key in self.drawn if key in self.grid]:
+            raise ValueError(f"drawn.{twice[0]}: is in the grid, too; leave one of them out")
+        if self.curves is not None and self.curves not in {**self.grid, **self.drawn}:
+            raise ValueError(f"curves: neither grid nor drawn has '{self.curves}'; name one of their paths")
         if not (self.recipe or self.rows or self.model):
             raise ValueError("there are no rows; name a recipe, rows or a model")
         for number, row in enumerate(self.rows):
@@ -118,8 +128,9 @@ class SweepConfig(Config):
             raise ValueError("model: no score draws with it; add one, such as kind: evaluation")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is given twice; remove it")
-        if training := [path for path in self.exam if path.split(".")[0] == "training"]:
-            raise ValueError(f"exam.{training[0]}: nothing is trained for an exam; put it under set")
+        for name, settings in (("exam", self.exam), ("drawn", self.drawn)):
+            if training := [path for path in settings if path.split(".")[0] == "training"]:
+                raise ValueError(f"{name}.{training[0]}: nothing is trained for it; put it under set or grid")
         return self
 
 

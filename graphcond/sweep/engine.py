@@ -8,7 +8,9 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -94,7 +96,8 @@ def run_sweep(
     others = left_over(plans, out)
     for folder in others:
         say(f"{folder} is of a row that is no longer in the sweep; it stays where it is")
-    mine = plans[share.index :: share.count]
+    folders = list(dict.fromkeys(plan.folder for plan in plans))[share.index :: share.count]
+    mine = [plan for plan in plans if plan.folder in folders]
     say(f"{config.name}: {len(plans)} rows" + (f", {len(mine)} of them here" if share.count > 1 else ""))
     done = {plan.row.name: scored for plan in mine if (scored := plan.scored()) is not None}
     if done:
@@ -149,7 +152,10 @@ def _perform(todo: Sequence[RowPlan], config: SweepConfig, shared: Shared, jobs:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = max(1, cores // jobs)
         say(f"{jobs} processes, threads of each: {threads}")
-        performed = perform_all(todo, config, device=shared.device.type, jobs=jobs, threads=threads)
+        first = {plan.folder: plan for plan in reversed(todo)}  # which train what others are scored with
+        parts = [[*first.values()], [plan for plan in todo if first[plan.folder] is not plan]]
+        options: dict[str, Any] = {"device": shared.device.type, "jobs": jobs, "threads": threads}
+        performed = chain.from_iterable(perform_all(part, config, **options) for part in parts)
     started = time.monotonic()
     for done, (plan, reason) in enumerate(performed, 1):
         passed = time.monotonic() - started

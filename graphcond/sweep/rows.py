@@ -56,6 +56,8 @@ class Row:
         labels: by axis (``row``, or a path of the grid) the name of the value there.
         recipe: resolved.
         examined: the recipe with which it is scored, where that is another one.
+        trained_as: the name, with the seed, of the training that rows share which are only scored otherwise;
+            `name` unless given.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Row:
     labels: Mapping[str, str]
     recipe: Recipe
     examined: Recipe | None = None
+    trained_as: str = ""
 
     @property
     def scored_as(self) -> Recipe:
@@ -81,6 +84,7 @@ class RowPlan:
         trains: whether the row is trained.
         final: the model that draws; None where no score does.
         scores: for each score of the sweep, the folder of what it found.
+        exam: tells it from the rows with the same folder; empty where there are none.
     """
 
     row: Row
@@ -88,6 +92,7 @@ class RowPlan:
     trains: bool
     final: Path | None
     scores: tuple[Path, ...]
+    exam: str = ""
 
     @property
     def trained(self) -> bool:
@@ -96,7 +101,8 @@ class RowPlan:
 
     def beside(self, what: str) -> Path:
         """The file beside the row's folder of its ``failure`` or ``cost``."""
-        return self.folder.parent / f".{self.folder.name}.{what}.json"
+        name = ".".join(part for part in ("", self.folder.name, self.exam, what) if part)
+        return self.folder.parent / f".{name}.json"
 
     def told(self, what: str, key: str) -> Any:
         """What stands under ``key`` in a file beside the row's folder; None where nothing does."""
@@ -142,13 +148,16 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
     """
     found: dict[str, Row] = {}
     alone = RowConfig.model_construct(name="", recipe=None, set={})
-    for point in product(*_axes(config.grid)):
+    for point in product(*_axes({**config.grid, **config.drawn})):
+        exam = config.exam | {key: value for key, _, value in point if key in config.drawn}
         for number, row in enumerate(config.rows or (alone,)):
             labels = {key: label for key, label, _ in point} | ({ROW: row.name} if row.name else {})
             group = ", ".join(labels.values()) or config.name
+            trained = ", ".join(label for key, label in labels.items() if key not in config.drawn)
             where = f"{place}: rows.{number} ({group})" if row.name else f"{place} ({group})"
             file = recipe_file(str(row.recipe or config.recipe), place)
-            settings = {**config.set, **row.set, **{key: value for key, _, value in point}}
+            settings = {**config.set, **row.set}
+            settings |= {key: value for key, _, value in point if key in config.grid}
             for seed in config.seeds:
                 every = {
                     key: value.replace(SEED, str(seed)) if isinstance(value, str) else value
@@ -161,10 +170,12 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
                         recipe = redrawn(model, every)
                 except InputError as error:
                     raise InputError(error.problem, place=where, remedy=error.remedy) from error
-                name = f"{group}, seed {seed}" if len(config.seeds) > 1 else group
+                ending = f", seed {seed}" if len(config.seeds) > 1 else ""
+                name, trained_as = group + ending, (trained or config.name) + ending
                 if name in found:
                     raise InputError(f"two rows are named '{name}'", place=place, remedy="rename one")
-                found[name] = Row(name, group, seed, labels, recipe, _examined(recipe, config.exam, place))
+                examined = _examined(recipe, exam, place)
+                found[name] = Row(name, group, seed, labels, recipe, examined, trained_as)
     known = {name for row in found.values() for name in (row.group, row.labels.get(ROW, row.group))}
     if config.reference is not None and config.reference not in known:
         remedy = did_you_mean(config.reference, known)
@@ -255,20 +266,22 @@ def plan_rows(
                 f"{error.place}: {error.problem}", place=f"row '{row.name}'", remedy=error.remedy
             ) from error
         key = fingerprint(recipe_identity(row.recipe, data), weights, row.recipe.evaluation.protocol)
-        if key in found:
+        drawn = fingerprint(*exam)[:8] if config.drawn else ""
+        if key + drawn in found:
             raise InputError(
-                f"the rows '{found[key].row.name}' and '{row.name}' are the same",
+                f"the rows '{found[key + drawn].row.name}' and '{row.name}' are the same",
                 place=f"sweep '{config.name}'",
                 remedy="remove one, or change a setting",
             )
-        folder = out / (RUNS if trains else ROWS) / f"{folder_name(row.name)}-{key[:8]}"
+        folder = out / (RUNS if trains else ROWS) / f"{folder_name(row.trained_as or row.name)}-{key[:8]}"
         places = tuple(
             folder
             / SCORES
             / f"{number:02d}-{score.kind}-{fingerprint(key, score.model_dump_json(), *measured, *exam)[:8]}"
             for number, score in enumerate(config.scores)
         )
-        found[key] = RowPlan(row, folder, trains, RunFolder(folder).final if trains else model, places)
+        final = RunFolder(folder).final if trains else model
+        found[key + drawn] = RowPlan(row, folder, trains, final, places, drawn)
     return list(found.values())
 
 

@@ -18,6 +18,7 @@ from graphcond.io.pictures import write_picture
 from graphcond.report import Table
 from graphcond.report.table import Cell as TableCell
 from graphcond.sweep.config import PicturesConfig, SweepConfig
+from graphcond.sweep.curves import draw_curves
 from graphcond.sweep.results import Group, Results, Value
 
 HEADLINE = ("graph", "")
@@ -38,7 +39,7 @@ Record = dict[str, TableCell]
 
 
 def write_results(config: SweepConfig, results: Results, out: Path) -> None:
-    """table.md, table.csv, differences.csv, table.json, table.png, and pictures.png if it is asked for.
+    """table.md, table.csv, differences.csv, table.json, table.png; curves.png and pictures.png if asked for.
 
     Raises:
         StorageError: the place refuses, or its disk is full.
@@ -54,7 +55,7 @@ def write_results(config: SweepConfig, results: Results, out: Path) -> None:
     for name, text in texts.items():
         write_text(out / name, text)
     write_json(out / "table.json", to_json(config, results, findings))
-    pictures = {"table.png": draw_plot(config, results)}
+    pictures = {"table.png": draw_plot(config, results), "curves.png": draw_curves(config, results)}
     if config.pictures is not None:
         pictures["pictures.png"] = draw_sheet(config.pictures, results)
     for name, picture in pictures.items():

@@ -14,7 +14,7 @@ from graphcond.adapters import INJECTORS, Injector
 from graphcond.bases import Base, BaseFields, Flux2Config, StableDiffusionConfig, StableDiffusionXLConfig
 from graphcond.bases.config import EmojiConfig
 from graphcond.denoiser_inputs import DenoiserInputs
-from graphcond.signals import Alignment, GraphTokens, LayoutMap, Signal
+from graphcond.signals import Alignment, GraphTokens, LayoutMap, ReferenceLatents, Signal
 
 LAYOUT_WIDTH = 5
 HEIGHT, WIDTH = 8, 12
@@ -28,6 +28,7 @@ INJECTOR_ROWS: dict[str, dict[str, Any]] = {  # a kind, and what is particular t
     "gated_self_attention by coverage": {"place": "coverage", "keys": "tokens", "start": "cross_attention"},
     "ip_adapter": {},
     "ip_adapter in boxes": {"visible": "in_boxes"},
+    "references": {},
     "controlnet": {"layout_width": LAYOUT_WIDTH},
     "controlnet of a picture": {"layout_width": LAYOUT_WIDTH, "hint": "picture"},
     "t2i_adapter": {"layout_width": LAYOUT_WIDTH},
@@ -60,8 +61,10 @@ class BaseRow:
 
     def allows(self, injector: str) -> bool:
         """Whether the base publishes the sites that an injector needs."""
-        needed = INJECTORS[injector.split()[0]].needs_sites
-        return not needed or bool(needed & self.config.sites)
+        config = INJECTORS[injector.split()[0]]
+        if config.needs_references and not self.config.takes_references:
+            return False
+        return not config.needs_sites or bool(config.needs_sites & self.config.sites)
 
 
 BASE_ROWS = {
@@ -104,6 +107,9 @@ def signal(injector: Injector, base: Base, present: tuple[bool, bool] = (True, T
     if injector.reads is LayoutMap:
         features = torch.randn(2, LAYOUT_WIDTH, 16, 16, generator=generator)
         return LayoutMap(features * there[:, None, None, None], there)
+    if injector.reads is ReferenceLatents:
+        latents = torch.randn(2, 3, base.facts.latent_channels, HEIGHT // 2, WIDTH, generator=generator)
+        return ReferenceLatents(latents, there[:, None].expand(2, 3))
     tokens = torch.randn(2, 6, base.facts.token_width, generator=generator)
     boxed = torch.tensor([True, True, False, True, True, False]).expand(2, 6)
     boxes = torch.rand(2, 6, 4, generator=generator) / 2
@@ -115,7 +121,7 @@ def signal(injector: Injector, base: Base, present: tuple[bool, bool] = (True, T
 
 
 def leaf(signal: Signal) -> torch.Tensor:
-    return signal.features if isinstance(signal, LayoutMap) else signal.tokens
+    return signal.values
 
 
 def wake(injector: Injector) -> None:

@@ -194,6 +194,7 @@ def test_a_token_of_weight_two_counts_as_two(base: Base) -> None:
 @torch.no_grad()
 def test_a_token_may_weigh_otherwise_at_each_place(row: str, base: Base) -> None:
     assert base.weighs_places == BASE_ROWS[row].config.weighs_places
+    assert base.takes_references == BASE_ROWS[row].config.takes_references
     given = with_tokens(base, tokens_of(base, 3), 0.5)
     everywhere = replace(given, context_weight=given.weights(places=True))
     torch.testing.assert_close(base.denoise(everywhere), base.denoise(given), atol=1e-5, rtol=1e-4)

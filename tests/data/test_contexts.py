@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from graphcond.attributed_graph import ABSENT, EdgeList, NodeEmbeddings, NodeTable
 from graphcond.context import NeighborContext
@@ -40,6 +42,32 @@ def test_features_are_the_neighbors_rows(contexts: GraphContexts) -> None:
         assert features.embeddings[0, place].tolist() == wanted.tolist()
     assert not features.present[1].any()
     assert features.embeddings[1].abs().sum() == 0
+
+
+def test_pictures_are_read_and_a_neighbor_without_one_is_not_present(tmp_path: Path) -> None:
+    files: list[str | None] = [f"{number}.png" for number in range(4)]
+    for number, name in enumerate(files):
+        Image.new("RGB", (30, 20), (60 * number, 0, 0)).save(tmp_path / str(name))
+    files[2] = None
+    nodes = NodeTable([f"n{i}" for i in range(4)], [""] * 4, files)
+    graph = build_graph(nodes, EdgeList(np.array([0, 0, 0, 3]), np.array([1, 2, 3, 1])), root=tmp_path)
+    rows = NodeEmbeddings(pictures=np.ones((4, 3), np.float16))
+    contexts = GraphContexts(graph, KHopSampler(graph, neighbors=3), rows, pictures=16)
+    features = contexts.features(contexts.sample(np.array([0, 2])))
+    assert features.pictures is not None
+    assert features.pictures.shape == (2, 3, 3, 16, 16)
+    neighbors = contexts.sample(np.array([0, 2])).neighbors
+    assert features.present.tolist() == ((neighbors != ABSENT) & (neighbors != 2)).tolist()
+    for row, place in features.present.nonzero().tolist():
+        red, corner = features.pictures[row, place, 0, 8, 8], features.pictures[row, place, :, 0, 0]
+        assert abs(red - (60 * neighbors[row, place] / 127.5 - 1)) < 0.01
+        assert corner.tolist() == [1, 1, 1]  # padded with white to a square
+    assert not features.pictures[~features.present].any()
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(InputError, match=r"1\.png"):
+        contexts.features(contexts.sample(np.array([0])))
+    with pytest.raises(InputError, match="means of neighbors, which are no pictures"):
+        GraphContexts(graph, HopMeanSampler(graph), rows, pictures=16)
 
 
 def test_relations_are_told_and_go_with_their_neighbors() -> None:

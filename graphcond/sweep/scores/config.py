@@ -70,7 +70,22 @@ class LabelsScoreConfig(ScoreConfig):
     """Most targets, chosen at random; all unless given."""
 
 
-KINDS = (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig)
+class TimeScoreConfig(ScoreConfig):
+    """Milliseconds of processor that a picture with its graph takes; unlike other scores it varies."""
+
+    component = "graphcond.sweep.scores.time:TimeScore"
+    kind: Literal["time"] = "time"
+    split: str | None = None
+    """The split whose rows are drawn; as for `evaluation`."""
+    pictures: PositiveInt = 8
+    """Pictures of a batch."""
+    repeats: int = Field(default=4, ge=2)
+    """Batches."""
+    steps: PositiveInt = 8
+    """Denoising steps."""
+
+
+KINDS = (EvaluationScoreConfig, SwapScoreConfig, LabelsScoreConfig, TimeScoreConfig)
 
 if TYPE_CHECKING:
     SCORES: dict[str, type[ScoreConfig]]
