@@ -183,12 +183,12 @@ def test_a_plain_pipeline_draws_with_references_what_graph_pipeline_draws(
     values = recipe_values(folder, base={"kind": row, "model": str(folder)}, conditions=[CONDITION])
     pipe = GraphPipeline(GraphModel.build(parse_recipe(values), feature_width=WIDTH))
     shown, given = pipe.embed(pictures((64, 64), (64, 64))), {"guidance_scale": 2.0, "output_type": "latent"}
-    wanted = drawn(pipe, shown, graph_guidance_scale=1.5, negative_prompt="", **given)
+    wanted = drawn(pipe, shown, graph_guidance_scale=1.5, negative_prompt="a boat", **given)
     plain = DiffusionPipeline.from_pretrained(folder)
     plain.set_progress_bar_config(disable=True)
     attach(plain, pipe.model).show(shown, graph_guidance_scale=1.5)
     found = plain(
-        "a star", num_inference_steps=2, generator=torch.manual_seed(0), negative_prompt="", **given
+        "a star", num_inference_steps=2, generator=torch.manual_seed(0), negative_prompt="a boat", **given
     ).images
     detach(plain)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)

@@ -243,6 +243,8 @@ def test_a_model_draws_on_a_graph_of_ones_own(
         (["scenes", "--only", "sgcond-x"], "there is no experiment 'sgcond-x'. Did you mean 'sgcond-"),
         (["scenes", "--only", " , "], "no experiment is named"),
         (["injectors", "--only", "lokra"], "there is no experiment 'lokra'"),
+        (["references", "--seeds", "0,x"], "expected numbers with commas between, got 'x'"),
+        (["references", "--only", "lora"], "there is no experiment 'lora'"),
         (["scenes", "--base", "huge"], "there is no base 'huge'"),
         (["scenes", "--jobs", "0"], "expected at least 1, got 0"),
         (["scenes", "--out", "{file}"], "cannot be written"),

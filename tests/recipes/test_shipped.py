@@ -57,7 +57,7 @@ def test_two_steps_on_the_tiny_base(name: str, tmp_path: Path, monkeypatch: pyte
         assert run.metrics["validation"]["step"] == 2
         assert (run.folder / "previews" / "step-00000002.png").is_file()
     else:
-        assert name == "sgcond-i", "nothing is trained"
+        assert name in ("sgcond-i", "references"), "nothing is trained"
     assert {stage.name for stage in recipe.stages} == {path.name for path in run.folder.glob("stages/*")}
     assert GraphPipeline.from_pretrained(run.folder / "final").model.recipe == recipe
     if recipe.stages:

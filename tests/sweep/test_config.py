@@ -34,6 +34,14 @@ def resolved(values: dict[str, Any]) -> list[Any]:
         ({"rows": [], "recipe": None}, "there are no rows"),
         ({"recipe": None}, "rows.0.recipe: is missing"),
         ({"grid": {"lora.rank": []}}, "grid.lora.rank: it has no values"),
+        ({"drawn": {"data.noise": {}}}, "drawn.data.noise: it has no values"),
+        ({"drawn": {"training.steps": [1]}}, "drawn.training.steps: nothing is trained for it"),
+        (
+            {"grid": {"data.noise": [0]}, "drawn": {"data.noise": [0]}},
+            "drawn.data.noise: is in the grid, too",
+        ),
+        ({"curves": "data.noise"}, "curves: neither grid nor drawn has 'data.noise'"),
+        ({"scores": [{"kind": "time", "repeats": 1}]}, "scores.0.repeats: expected at least 2"),
         ({"seeds": [1, 1]}, "seeds: one is given twice"),
         ({"seeds": []}, "seeds: "),
         ({"model": "somewhere"}, "the rows of a model have no recipe"),
@@ -147,7 +155,7 @@ def test_shipped_sweeps_resolve(name: str) -> None:
 
 def test_every_injector_and_method_of_peft_is_compared() -> None:
     """At equal steps over equal batches, each on the world whose signal it reads."""
-    shipped = [load_sweep(name) for name in ("injectors", "scene-injectors")]
+    shipped = [load_sweep(name) for name in ("injectors", "scene-injectors", "references")]
     recipes = [[row.recipe for row in rows_of(*sweep)] for sweep in shipped]
     assert {(r.training.steps, r.training.batch_size) for r in recipes[0]} == {(150, 16)}
     parts = [
@@ -197,12 +205,28 @@ def test_an_exam_changes_what_rows_are_scored_with(values: dict[str, Any]) -> No
     assert parse_sweep(values).tables(Path("out")) == Path("out")
 
 
+def test_rows_are_trained_once_and_drawn_in_several_ways(values: dict[str, Any]) -> None:
+    drawn = {"data.noise": {"clean": 0.0, "hard": 0.6}}
+    rows = resolved(values | {"drawn": drawn, "seeds": [0, 1]})
+    assert [row.name for row in rows[:3]] == [
+        "clean, tokens, seed 0",
+        "clean, tokens, seed 1",
+        "clean, gates, seed 0",
+    ]
+    assert {row.trained_as: row.recipe.data.noise for row in rows} == {
+        f"{name}, seed {seed}": 0.5 for name in ("tokens", "gates") for seed in (0, 1)
+    }
+    assert [row.scored_as.data.noise for row in rows] == 4 * [0.0] + 4 * [0.6]
+    with pytest.raises(InputError, match="exam: the model is trained with another 'conditions'"):
+        resolved(values | {"drawn": {"conditions.neighbors.encoder.dropout": [0.5]}})
+
+
 @pytest.mark.parametrize(
     ("exam", "problem"),
     [
         ({"lora.rank": 2}, "exam: the model is trained with another 'lora'"),
         ({"data.noize": 0.6}, "exam: .*unknown key"),
-        ({"training.steps": 3}, "exam.training.steps: nothing is trained for an exam"),
+        ({"training.steps": 3}, "exam.training.steps: nothing is trained for it"),
     ],
 )
 def test_an_exam_that_would_need_a_training(

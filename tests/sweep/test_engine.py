@@ -19,6 +19,7 @@ from graphcond.io.files import default_cache_folder
 from graphcond.precompute.work import Share
 from graphcond.sweep import SweepState, engine, parse_sweep, run_sweep
 from graphcond.sweep.exam import Shared
+from graphcond.sweep.rows import RowPlan
 from graphcond.training.trainer import Trainer
 
 PLACE = Path("sweep.yaml")
@@ -101,6 +102,47 @@ def test_an_exam_finds_the_trained_rows(
     assert "pictures.png" in contents(tmp_path / "out" / "exams" / "data.seed=5", "*")
     monkeypatch.setattr(engine, "score_row", None)
     sweep(values)
+
+
+def test_a_row_is_trained_once_and_drawn_in_several_ways(
+    values: dict[str, Any],
+    sweep: Callable[..., SweepState],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where workers or machines share the rows; and the curves are drawn."""
+    neighbors = "conditions.neighbors.sampler.neighbors"
+    time = {"kind": "time", "pictures": 2, "repeats": 2, "steps": 1}
+    values |= {"drawn": {neighbors: {"k=1": 1, "k=3": 3}}, "curves": neighbors}
+    values |= {"scores": [*values["scores"], time], "rows": values["rows"][:1]}
+    trained: list[str] = []
+    train_row = engine.train_row
+
+    def counted(plan: RowPlan, shared: Shared) -> None:
+        trained.append(plan.row.name)
+        train_row(plan, shared)
+
+    monkeypatch.setattr(engine, "train_row", counted)
+    done = sweep(values)
+    assert done.results is not None
+    assert not done.failed
+    assert trained == ["k=1, tokens"]
+    assert [folder.name.rpartition("-")[0] for folder in (tmp_path / "out" / "runs").glob("[!.]*")] == [
+        "tokens"
+    ]
+    for group in done.results.groups:
+        found = group.values["milliseconds", ""].over_targets
+        assert (found.n, found.mean > 0) == (2, True)
+    assert "curves.png" in contents(tmp_path / "out", "*.png")
+    monkeypatch.setattr(engine, "score_row", None)
+    sweep(values)
+    sent: list[list[str]] = []
+    monkeypatch.setattr(
+        engine, "perform_all", lambda part, *_, **__: sent.append([plan.row.name for plan in part]) or []
+    )
+    state = sweep(values | {"seeds": [0, 1]}, "other", jobs=2, share=Share(0, 2))
+    assert state.missing
+    assert sent == [["k=1, tokens, seed 0"], ["k=3, tokens, seed 0"]]
 
 
 def test_a_stopped_sweep_goes_on_to_the_same_bytes(
