@@ -174,7 +174,7 @@ def rows_of(config: SweepConfig, place: Path, *, model: Recipe | None = None) ->
                 name, trained_as = group + ending, (trained or config.name) + ending
                 if name in found:
                     raise InputError(f"two rows are named '{name}'", place=place, remedy="rename one")
-                examined = _examined(recipe, exam, place)
+                examined = _examined(recipe, exam, f"{place}: {'drawn' if config.drawn else 'exam'}")
                 found[name] = Row(name, group, seed, labels, recipe, examined, trained_as)
     known = {name for row in found.values() for name in (row.group, row.labels.get(ROW, row.group))}
     if config.reference is not None and config.reference not in known:
@@ -205,11 +205,11 @@ def redrawn(model: Recipe, settings: Settings) -> Recipe:
     return recipe
 
 
-def _examined(recipe: Recipe, exam: Settings, place: Path) -> Recipe | None:
+def _examined(recipe: Recipe, exam: Settings, place: str) -> Recipe | None:
     try:
         return redrawn(recipe, exam) if exam else None
     except InputError as error:
-        raise InputError(error.problem, place=f"{place}: exam", remedy=error.remedy) from error
+        raise InputError(error.problem, place=place, remedy=error.remedy) from error
 
 
 def _trained(recipe: Recipe, section: str) -> Any:

@@ -41,7 +41,7 @@ def resolved(values: dict[str, Any]) -> list[Any]:
             "drawn.data.noise: is in the grid, too",
         ),
         ({"curves": "data.noise"}, "curves: neither grid nor drawn has 'data.noise'"),
-        ({"scores": [{"kind": "time", "repeats": 1}]}, "scores.0.repeats: expected at least 2"),
+        ({"scores": [{"kind": "time", "repeats": 1}]}, "scores.0.repeats: expected greater than or equal"),
         ({"seeds": [1, 1]}, "seeds: one is given twice"),
         ({"seeds": []}, "seeds: "),
         ({"model": "somewhere"}, "the rows of a model have no recipe"),
@@ -217,8 +217,8 @@ def test_rows_are_trained_once_and_drawn_in_several_ways(values: dict[str, Any])
         f"{name}, seed {seed}": 0.5 for name in ("tokens", "gates") for seed in (0, 1)
     }
     assert [row.scored_as.data.noise for row in rows] == 4 * [0.0] + 4 * [0.6]
-    with pytest.raises(InputError, match="exam: the model is trained with another 'conditions'"):
-        resolved(values | {"drawn": {"conditions.neighbors.encoder.dropout": [0.5]}})
+    with pytest.raises(InputError, match="drawn: the model is trained with another 'conditions'"):
+        resolved(values | {"drawn": {"conditions.neighbors.encoder.freeze_text": [False]}})
 
 
 @pytest.mark.parametrize(
