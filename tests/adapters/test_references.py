@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from graphcond.adapters import ReferencesInjector
 from graphcond.bases import Base, StableDiffusionConfig
 from graphcond.bases.reference_attention import install_reference_attention
 from graphcond.context import NeighborFeatures
-from graphcond.denoiser_inputs import References
+from graphcond.denoiser_inputs import DenoiserInputs, References
 from graphcond.encoders import ReferencesConfig
 from graphcond.errors import InputError, Notice
 from graphcond.guidance import stacked
@@ -173,6 +174,32 @@ def test_a_model_is_saved_and_draws_without_training(model: GraphModel, tmp_path
     assert abs(drawn(pipe, some, height=128, width=64)).max() > 0
     joint = {"guidance_mode": "joint", "guidance_scale": 2.0}
     assert np.isfinite(drawn(pipe, some, **joint)).all()
+
+
+def test_branches_without_references_do_not_carry_them(
+    model: GraphModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, calls = GraphPipeline(model), []
+    denoise = model.base.denoise
+
+    def noted(given: DenoiserInputs) -> torch.Tensor:
+        calls.append((len(given.sample), given.references is not None))
+        return denoise(given)
+
+    monkeypatch.setattr(model.base, "denoise", noted)
+    scales = {"guidance_scale": 3.0, "graph_guidance_scale": 2.0, "num_inference_steps": 1}
+    drawn(pipe, pictures((64, 64)), **scales)
+    assert calls == [(2, False), (1, True)]
+
+
+@pytest.mark.parametrize("kind", ["stable_diffusion", "flux2"])
+def test_a_model_without_an_autoencoder(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
+    folder = request.getfixturevalue(str(BASE_ROWS[kind].folder))
+    shutil.copytree(folder, tmp_path / "base", ignore=shutil.ignore_patterns("vae"))
+    values = recipe_values(folder, conditions=[CONDITION])
+    values["base"] = {"kind": kind, "model": str(tmp_path / "base")}
+    with pytest.raises(InputError, match="vae"):
+        parse_recipe(values)
 
 
 @pytest.mark.parametrize("row", ["stable_diffusion", "sdxl"])
