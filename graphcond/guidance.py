@@ -72,6 +72,9 @@ class GraphGuidance:
             (arXiv 2305.08891, section 3.4).
         start: graphs steer from this fraction of the steps ...
         end: ... up to this one.
+        text_start: s_T acts from this fraction of the steps (arXiv 2404.07724); elsewhere it is 1, which
+            needs one prediction less ...
+        text_end: ... up to this one.
         batched: all branches in one denoiser call; otherwise one after another, which saves memory.
     """
 
@@ -82,10 +85,12 @@ class GraphGuidance:
     rescale: float = 0.0
     start: float = 0.0
     end: float = 1.0
+    text_start: float = 0.0
+    text_end: float = 1.0
     batched: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("text", "rescale", "start", "end"):
+        for name in ("text", "rescale", "start", "end", "text_start", "text_end"):
             object.__setattr__(self, name, as_number(getattr(self, name), f"guidance.{name}"))
         object.__setattr__(
             self, "graphs", tuple(as_number(scale, "guidance.graphs") for scale in self.graphs)
@@ -97,12 +102,13 @@ class GraphGuidance:
                 place="guidance",
                 remedy="use numbers such as 0, 1.5 or 7.5",
             )
-        if not 0 <= self.start < self.end <= 1:
-            raise InputError(
-                f"start {self.start} and end {self.end} are not an interval",
-                place="guidance",
-                remedy="use 0 <= start < end <= 1",
-            )
+        for of, start, end in (("", self.start, self.end), ("text_", self.text_start, self.text_end)):
+            if not 0 <= start < end <= 1:
+                raise InputError(
+                    f"{of}start {start} and {of}end {end} are not an interval",
+                    place="guidance",
+                    remedy=f"use 0 <= {of}start < {of}end <= 1",
+                )
         if not 0 <= self.rescale <= 1:
             raise InputError(f"rescale {self.rescale} is outside 0..1", place="guidance")
         if self.mode not in get_args(GuidanceMode):
@@ -128,10 +134,18 @@ class GraphGuidance:
             )
 
     def at(self, fraction: float) -> GraphGuidance:
-        """The guidance at a fraction 0..1 of the steps: outside start..end graphs do not steer."""
-        if self.start <= fraction < self.end or (fraction == 1 and self.end == 1):
-            return self
-        return replace(self, graphs=tuple(0.0 for _ in self.graphs), mode="separate")
+        """The guidance at a fraction 0..1 of the steps.
+
+        Outside of start..end graphs do not steer, and outside of text_start..text_end s_T is 1.
+        """
+
+        def within(start: float, end: float) -> bool:
+            return start <= fraction < end or (fraction == 1 and end == 1)
+
+        guidance = self if within(self.text_start, self.text_end) else replace(self, text=1.0)
+        if within(self.start, self.end):
+            return guidance
+        return replace(guidance, graphs=tuple(0.0 for _ in self.graphs), mode="separate")
 
     def branches(self) -> tuple[Branch, ...]:
         """The denoiser calls that the sum needs, the most conditioned last."""

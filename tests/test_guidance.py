@@ -87,6 +87,17 @@ def test_graphs_steer_only_between_start_and_end(fraction: float, steers: bool) 
     assert any(branch.graph == 0 for branch in guidance.at(fraction).branches()) == steers
 
 
+@pytest.mark.parametrize(("fraction", "acts"), [(0.0, False), (0.25, True), (0.5, True), (0.75, False)])
+def test_the_scale_of_the_text_acts_only_in_its_interval(fraction: float, acts: bool) -> None:
+    guidance = GraphGuidance(text=2.0, graphs=(1.5,), text_start=0.25, text_end=0.75)
+    weights = [branch.weight for branch in guidance.at(fraction).branches()]
+    assert weights == ([-1.0, 0.5, 1.5] if acts else [-0.5, 1.5])
+    joint = GraphGuidance(text=3.0, graphs=(1.0,), mode="joint", text_end=0.5)
+    assert [len(joint.at(part).branches()) for part in (0.0, 0.5)] == [2, 1]
+    with pytest.raises(InputError, match=r"text_start 0\.5 and text_end 0\.5 are not an interval"):
+        GraphGuidance(text_start=0.5, text_end=0.5)
+
+
 def test_rescale_goes_to_the_spread_with_text_and_graph() -> None:
     guidance = GraphGuidance(text=7.5, graphs=(1.5,), rescale=1.0)
     branches = guidance.branches()

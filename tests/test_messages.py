@@ -97,6 +97,15 @@ def test_a_warm_up_longer_than_the_training_is_noted() -> None:
     assert note.startswith("stages.0.warmup: 9 steps are more than the 3")
 
 
+def test_a_small_factor_of_the_rate_that_prodigy_finds_is_noted() -> None:
+    prodigy = ["training.optimizer.kind=prodigy"]
+    (note,) = check_recipe("instructg2i", base="tiny", overrides=prodigy).notes()
+    assert "prodigy finds the rate itself and multiplies it by" in note
+    assert not check_recipe(
+        "instructg2i", base="tiny", overrides=[*prodigy, "training.learning_rate=1"]
+    ).notes()
+
+
 @pytest.fixture
 def metadata(tmp_path: Path) -> Path:
     folder = tmp_path / "m"

@@ -209,6 +209,8 @@ class GraphPipeline(ModelPipeline):
         guidance_rescale: float | None = None,
         guidance_start: float | None = None,
         guidance_end: float | None = None,
+        guidance_text_start: float | None = None,
+        guidance_text_end: float | None = None,
         guider: BaseGuidance | None = None,
         batched: bool = True,
         num_inference_steps: int = 50,
@@ -258,6 +260,8 @@ class GraphPipeline(ModelPipeline):
             guidance_rescale: 0..1; see `GraphGuidance`.
             guidance_start: fraction of the steps from which graphs steer.
             guidance_end: fraction of the steps up to which they do.
+            guidance_text_start: fraction of the steps from which s_T acts; elsewhere it is 1.
+            guidance_text_end: fraction of the steps up to which it does.
             guider: a guider of diffusers, which combines the predictions with text and without in place of
                 s_T, such as ``AdaptiveProjectedGuidance``; or a `GraphGuider`, which has all scales.
             batched: all guidance branches in one denoiser call, or one after another to save memory.
@@ -307,6 +311,8 @@ class GraphPipeline(ModelPipeline):
             guidance_rescale=guidance_rescale,
             guidance_start=guidance_start,
             guidance_end=guidance_end,
+            guidance_text_start=guidance_text_start,
+            guidance_text_end=guidance_text_end,
         )
         joint = scales.mode_of(self.model) == "joint"
         given = graphs_given(self.model, neighbors, scene)

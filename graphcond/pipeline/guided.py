@@ -42,6 +42,8 @@ class GivenGuidance:
     guidance_rescale: float | None
     guidance_start: float | None
     guidance_end: float | None
+    guidance_text_start: float | None
+    guidance_text_end: float | None
     guider: BaseGuidance | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +71,8 @@ class GivenGuidance:
         if not ours:
             return cls(**scales, guider=guider)
         rule = guider.guidance
-        return cls(rule.text, rule.graphs, rule.mode, rule.rescale, rule.start, rule.end)
+        intervals = rule.start, rule.end, rule.text_start, rule.text_end
+        return cls(rule.text, rule.graphs, rule.mode, rule.rescale, *intervals)
 
     def mode_of(self, model: GraphModel) -> GuidanceMode:
         """The mode."""
@@ -95,6 +98,8 @@ class GivenGuidance:
             rescale=number(self.guidance_rescale, ours.rescale, "guidance_rescale"),
             start=number(self.guidance_start, ours.start, "guidance_start"),
             end=number(self.guidance_end, ours.end, "guidance_end"),
+            text_start=number(self.guidance_text_start, ours.text_start, "guidance_text_start"),
+            text_end=number(self.guidance_text_end, ours.text_end, "guidance_text_end"),
             batched=batched,
         )
         if self.guider is None:

@@ -34,6 +34,8 @@ class GraphGuider(BaseGuidance):
         start: graphs steer from this fraction of the steps ...
         stop: ... up to this one.
         enabled: otherwise all scales are 1.
+        text_start: s_T acts from this fraction of the steps, elsewhere it is 1 ...
+        text_stop: ... up to this one.
 
     Raises:
         InputError: as `GraphGuidance`.
@@ -51,6 +53,8 @@ class GraphGuider(BaseGuidance):
         start: float = 0.0,
         stop: float = 1.0,
         enabled: bool = True,
+        text_start: float = 0.0,
+        text_stop: float = 1.0,
     ) -> None:
         self._scales = GraphGuidance(
             text=guidance_scale,
@@ -59,6 +63,8 @@ class GraphGuider(BaseGuidance):
             rescale=guidance_rescale,
             start=start,
             end=stop,
+            text_start=text_start,
+            text_end=text_stop,
         )
         super().__init__(start, stop, enabled)
 

@@ -46,6 +46,9 @@ DATA_PATHS = frozenset({"path", "pictures"})
 """Settings, in any section, that name files or folders of data."""
 PATHS = DATA_PATHS | {"model", "start_from"}
 """Settings, in any section, that may name a file or a folder."""
+SMALL_FACTOR = 0.1
+"""A learning rate below this is meant for an optimizer that does not find its rate itself."""
+
 LORA = "lora"
 """Name of the LoRA in learning rates and files."""
 
@@ -162,6 +165,8 @@ class Recipe(Config):
         )
         if self.guidance.start >= self.guidance.end:
             raise ValueError("guidance: start must lie before end")
+        if self.guidance.text_start >= self.guidance.text_end:
+            raise ValueError("guidance: text_start must lie before text_end")
         return self
 
     def _check_adapters(self, names: Sequence[str]) -> None:
@@ -216,12 +221,18 @@ class Recipe(Config):
         """A sentence for each setting that can be used, but hardly as it was meant."""
         trainings = {"training": self.training}
         trainings |= {f"stages.{number}": stage.as_training() for number, stage in enumerate(self.stages)}
-        return [
+        found = [
             f"{place}.warmup: {training.warmup} steps are more than the {training.steps} of the training, so "
             f"the learning rate ends at {training.steps / training.warmup:.0%} of its value"
             for place, training in trainings.items()
             if training.warmup > training.steps
         ]
+        if self.training.optimizer.kind == "prodigy" and self.training.learning_rate < SMALL_FACTOR:
+            found.append(
+                f"training.learning_rate: prodigy finds the rate itself and multiplies it by "
+                f"{self.training.learning_rate:g}; 1 is meant"
+            )
+        return found
 
     @classmethod
     def load(

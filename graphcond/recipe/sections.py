@@ -287,6 +287,10 @@ class GuidanceConfig(Config):
     """Graph guidance starts at this fraction of the steps ..."""
     end: Fraction = 1.0
     """... and ends at this one."""
+    text_start: Fraction = 0.0
+    """s_T acts from this fraction of the steps; elsewhere it is 1, which needs one prediction less ..."""
+    text_end: Fraction = 1.0
+    """... up to this one."""
 
     def graph_scale(self, condition: str) -> float:
         """s_G of a condition."""
@@ -376,9 +380,11 @@ class TrainingConfig(Config):
     into the run folder. Each needs its own package."""
 
     @model_validator(mode="after")
-    def _averages_once(self) -> TrainingConfig:
+    def _suits_its_optimizer(self) -> TrainingConfig:
         if self.ema is not None and self.optimizer.kind == "schedule_free":
             raise ValueError("ema: the optimizer schedule_free averages the weights itself; leave ema out")
+        if self.optimizer.kind == "prodigy" and set(self.learning_rates.values()) - {self.learning_rate}:
+            raise ValueError("learning_rates: the optimizer prodigy has one rate for all; leave them out")
         return self
 
     @field_validator("learning_rates", mode="before")

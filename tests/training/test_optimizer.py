@@ -212,5 +212,8 @@ def test_bad_optimizers() -> None:
         optimizer_of("adamw", groups(), rate=3)
     with pytest.raises(ValidationError, match=r"there is no optimizer 'adamv'\. Did you mean 'adamw'"):
         OptimizerConfig(kind="adamv")
+    prodigy = OptimizerConfig(kind="prodigy")
+    with pytest.raises(ValidationError, match="prodigy has one rate for all"):
+        TrainingConfig(learning_rate=1.0, learning_rates={"lora": 0.5}, optimizer=prodigy)
     with pytest.raises(ValidationError, match="schedule_free averages the weights itself"):
         TrainingConfig(ema=0.9, optimizer=OptimizerConfig(kind="schedule_free"))
