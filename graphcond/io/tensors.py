@@ -130,6 +130,8 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
+    of_old = f"{os.path.splitext(file)[0]}.bin"  # as older libraries wrote weights
+    file = Path(of_old) if os.path.isfile(of_old) and not os.path.exists(file) else file
     check_readable(file, missing="the model is incomplete; save or copy it again")
     try:
         return load_file(file)

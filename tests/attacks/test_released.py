@@ -228,8 +228,19 @@ def test_a_pickle_is_called_a_pickle(base: StableDiffusionBase, loader: Loader, 
     if file.suffix == ".pt":  # tensors alone are read safely
         read(base, loader, folder)
     else:
-        with pytest.raises(InputError, match=r"is a pickle, which could run code.* Save its tensors"):
+        with pytest.raises(InputError, match=r"a pickle, which could run code.* Save its tensors"):
             read(base, loader, folder)
+
+
+@pytest.mark.parametrize("name", ["peft", "difffit", "controlnet", "t2i_adapter"])
+def test_so_is_one_that_older_libraries_wrote(base: StableDiffusionBase, name: str, tmp_path: Path) -> None:
+    loader = LOADERS[name]
+    loader.write(base, tmp_path)
+    file = tmp_path / loader.file
+    file.unlink()
+    torch.save({}, file.with_suffix(".bin"))
+    with pytest.raises(InputError, match=rf"{file.stem}\.bin.* a pickle, which could run code"):
+        read(base, loader, tmp_path)
 
 
 class Running:

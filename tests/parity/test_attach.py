@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,19 @@ def test_a_model_of_another_width_stays_where_it_is(sd_folder: Path, sdxl_folder
         attach(pipe, model)
     assert isinstance(model, GraphModel)
     assert torch.equal(draw(GraphPipeline(model), **GRAPH), before)
+
+
+def test_only_rounding_parts_the_doors(sd_folder: Path) -> None:
+    model, pipe = small_model(sd_folder), plain(StableDiffusionPipeline, sd_folder)
+    parts = [*model.conditions.values(), *model.base.components.values(), *pipe.components.values()]
+    for part in parts:
+        if isinstance(part, torch.nn.Module):
+            part.double()
+    features = replace(GRAPH["neighbors"], embeddings=GRAPH["neighbors"].embeddings.double())
+    shown = {**GRAPH, "neighbors": features}
+    noise = torch.randn(1, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    wanted = draw(GraphPipeline(model), latents=noise, **shown)
+    attach(pipe, model).show(**shown)
+    found = draw(pipe, latents=noise)
+    assert found.dtype == torch.float64
+    assert (found - wanted).abs().max() < 1e-12 * wanted.abs().max()
