@@ -158,6 +158,14 @@ class IPAdapterInjector(Injector[GraphTokens]):
         grounding = Grounding(tokens, present, strength, covered, self._places(signal, inputs))
         return replace(inputs, grounding={**inputs.grounding, self._slot: grounding})
 
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """The projections by name; those of sites whose factor is 0 get no gradient and stay as they are."""
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if self._scale_of(name.removeprefix("layers.").replace("/", ".")) != 0
+        }
+
     def load_init(self) -> None:
         """Read the released file named as ``init``, if any; see `load_ip_adapter`."""
         if self.init is not None:

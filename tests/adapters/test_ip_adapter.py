@@ -42,6 +42,18 @@ def test_a_scale_for_sites_multiplies_the_scale_there(sd_folder: Path) -> None:
         IPAdapterInjector(site_scales={"upblocks": 1.0}).inject(base)
 
 
+def test_sites_that_are_left_out_are_not_trained(sd_folder: Path) -> None:
+    base, injector = (
+        small_base(sd_folder),
+        IPAdapterInjector(site_scales={"down_blocks": 0.0, "mid_block": 0.0}),
+    )
+    injector.inject(base)
+    trained = injector.trainable_parameters()
+    assert {name.split("/")[0] for name in trained} == {"layers.up_blocks"}
+    base.denoise(injector.apply(inputs(base), signal(injector, base))).square().sum().backward()
+    assert {name for name, p in injector.named_parameters() if p.grad is not None} == set(trained)
+
+
 def test_keys_and_values_start_as_those_of_the_prompt(request: pytest.FixtureRequest) -> None:
     """Also where layers of peft lie over them; a base that changes tokens first starts with values of 0."""
     for row in ("stable_diffusion", "sdxl"):
