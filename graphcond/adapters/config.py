@@ -321,6 +321,17 @@ class PeftConfig(InjectorFields):
     train: bool = True
     """Train it; otherwise its weights stay as they were read."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_of_peft_are_settings(cls, values: Any) -> Any:
+        unknown = [key for key in values if key not in cls.model_fields] if isinstance(values, dict) else []
+        if unknown:
+            raise ValueError(
+                f"'{unknown[0]}' is none of {', '.join(cls.model_fields)}; "
+                "write what peft's own config has under settings, such as settings: {r: 8}"
+            )
+        return values
+
     @model_validator(mode="after")
     def _kept(self) -> PeftConfig:
         check_peft(self.method, self.settings)

@@ -88,9 +88,20 @@ def check(
             notes.append(f"{setting}: there is no {value} on this machine")
     parts = [f"{c.name}: {c.sampler.kind} > {c.encoder.kind} > {c.injector.kind}" for c in recipe.conditions]
     if as_json:
-        say(json.dumps({"ok": True, "name": recipe.name, "conditions": parts, "notes": notes}))
+        say(
+            json.dumps(
+                {
+                    "ok": True,
+                    "name": recipe.name,
+                    "conditions": parts,
+                    "updates": list(recipe.updates),
+                    "notes": notes,
+                }
+            )
+        )
     else:
-        say(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}")
+        updates = f"; updates: {', '.join(recipe.updates)}" if recipe.updates else ""
+        say(f"{file} is fine: {recipe.name} on {recipe.base.kind}; {'; '.join(parts)}{updates}")
         for note in notes:
             say(f"note: {note}")
 

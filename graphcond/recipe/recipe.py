@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from graphcond.adapters import InjectorConfig, InjectorFields, LoraConfig
+from graphcond.adapters import INJECTORS, InjectorConfig, InjectorFields, LoraConfig
 from graphcond.bases import BASES, BaseConfig
 from graphcond.bases.config import check_training
-from graphcond.config import Config
+from graphcond.config import Config, shown
 from graphcond.encoders import EncoderConfig, EncoderFields
 from graphcond.errors import InputError, Notice
 from graphcond.io.files import atomic_file
@@ -104,6 +104,15 @@ def without_null(condition: Mapping[str, Any]) -> dict[str, Any]:
 class Recipe(Config):
     """All settings of a run, checked as a whole before any weight is loaded."""
 
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema["properties"].update(
+            {
+                kind: {"type": "object", "description": f"An adapter of the kind {kind}."}
+                for kind in _updates()
+            }
+        )
+    )
+
     name: str = Field(pattern=r"^[^/\\]+$")
     """Name of the recipe, without slashes; run folders are called after it."""
     description: str = ""
@@ -119,7 +128,8 @@ class Recipe(Config):
     lora: LoraConfig | None = None
     """A low-rank update of the base, trained beside the conditions."""
     adapters: dict[Name, InjectorConfig] = Field(default_factory=dict)
-    """Further updates of the base that are the same for every graph, by name."""
+    """Further updates of the base that are the same for every graph, by name. One of each kind may stand at
+    the top as `lora` does: ``peft: {method: lokr}`` is ``adapters: {peft: {kind: peft, method: lokr}}``."""
     start_from: str | None = Field(None, min_length=1)
     """A saved model of the same conditions, or a released checkpoint of InstructG2I: a folder or hub id whose
     trained weights this training starts with."""
@@ -133,6 +143,24 @@ class Recipe(Config):
     """Settings of the evaluation."""
     tiny: dict[str, Any] = Field(default_factory=dict)
     """Settings that `--base tiny` or `emoji` changes, by path, to suit a base that trains in minutes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_updates_by_their_kind(cls, values: Any) -> Any:
+        """Put updates at the top, where `lora` stands, under `adapters` with their kind as their name."""
+        if not isinstance(values, dict) or not isinstance(values.get("adapters", {}), dict):
+            return values
+        adapters, updates, rest = dict(values.get("adapters", {})), _updates(), {}
+        for key, value in values.items():
+            if key not in updates:
+                rest[key] = value
+            elif key in adapters:
+                raise ValueError(f"{key}: adapters has one of that name; give that one another")
+            elif isinstance(value, dict):
+                adapters[key] = {"kind": key, **value}
+            elif value is not None:  # as for the LoRA, null is none
+                raise ValueError(f"{key}: expected an object with keys and values, got {shown(value)}")
+        return rest | ({"adapters": adapters} if adapters else {})
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Recipe:
@@ -259,6 +287,16 @@ class Recipe(Config):
     def to_yaml(self) -> str:
         """The resolved recipe: every setting, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _updates() -> set[str]:
+    """The kinds of updates that may stand at the top of a recipe in place of `Recipe.adapters`."""
+    kinds = {
+        kind
+        for kind, config in INJECTORS.items()
+        if issubclass(config, InjectorFields) and config.reads is None
+    }
+    return kinds - Recipe.model_fields.keys()
 
 
 def _with_full_paths(values: Any) -> Any:

@@ -226,6 +226,34 @@ def test_both_names_of_without_graph_are_one_too_many(sd_folder: Path) -> None:
         parse_recipe(values)
 
 
+def test_an_update_may_stand_at_the_top_by_its_kind(sd_folder: Path) -> None:
+    values = recipe_values(sd_folder)
+    update = {"method": "lokr", "settings": {"r": 4}}
+    long = parse_recipe(
+        {**values, "adapters": {"fit": {"kind": "difffit"}, "peft": {"kind": "peft", **update}}}
+    )
+    short = parse_recipe(
+        {**values, "adapters": {"fit": {"kind": "difffit"}}, "peft": update, "hypernetwork": None}
+    )
+    assert short == long
+    assert {"peft", "difffit", "hypernetwork"} <= Recipe.model_json_schema()["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"peft": "lokr"}, "peft: expected an object with keys and values, got 'lokr'"),
+        ({"peft": {"method": "lokr", "rank": 4}}, "'rank' is none of kind, method.* settings: {r: 8}"),
+        ({"peft": {"method": "pissa"}}, "'pissa' cannot be used: it rewrites the weights of the base"),
+        ({"peft": {}, "adapters": {"peft": {"kind": "peft"}}}, "peft: adapters has one of that name"),
+        ({"ip_adapter": {}}, "ip_adapter: unknown key"),
+    ],
+)
+def test_wrong_updates_at_the_top(sd_folder: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_recipe(recipe_values(sd_folder) | given)
+
+
 def test_schema_knows_every_kind() -> None:
     schema = str(Recipe.model_json_schema())
     for kind in ("semantic_ppr", "graph_qformer", "prompt_tokens", "stable_diffusion"):
