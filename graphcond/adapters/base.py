@@ -71,6 +71,15 @@ def check_widths(kept: nn.Module, made: nn.Module, place: str) -> None:
         )
 
 
+def keep_parameters(kept: nn.Module, made: nn.Module) -> None:
+    """Put parameters of ``kept``, which an optimizer may hold, into ``made`` where name and shape agree."""
+    before = dict(kept.named_parameters())
+    for name, parameter in list(made.named_parameters()):
+        if name in before and before[name].shape == parameter.shape:
+            part, _, key = name.rpartition(".")
+            made.get_submodule(part)._parameters[key] = before[name]
+
+
 class SiteAdditions:
     """What an injector adds to the features of sites, attached and taken away together."""
 

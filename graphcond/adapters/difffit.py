@@ -12,9 +12,10 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from graphcond.adapters.base import kept_layers, key_of
-from graphcond.adapters.layer_changes import LayerUpdate, own_modules, without_hooks
+from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.errors import InputError
+from graphcond.io.tensors import without_hooks
 
 
 class Shift(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar, TypeAlias
@@ -129,15 +128,3 @@ def own_modules(denoiser: nn.Module) -> dict[str, nn.Module]:
         for name, module in denoiser.named_modules()
         if not added(name)
     }
-
-
-def without_hooks(layer: nn.Module) -> nn.Module:
-    """The same layer, with the same parameters, as it is without any hook."""
-    view = copy(layer)
-    for name, value in list(vars(view).items()):
-        if "_hooks" in name and isinstance(value, dict):
-            object.__setattr__(view, name, type(value)())
-    if hasattr(view, "_hf_hook"):  # accelerate puts its hook around ``forward``
-        for name in ("forward", "_hf_hook", "_old_forward"):
-            vars(view).pop(name, None)
-    return view

@@ -19,7 +19,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 
-from graphcond.adapters.base import kept_layers, key_of, parameters_of
+from graphcond.adapters.base import keep_parameters, kept_layers, key_of, parameters_of
 from graphcond.adapters.config import LoraConfig
 from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
@@ -207,8 +207,9 @@ class LoraInjector(LayerUpdate):
         config.rank_pattern = config.alpha_pattern = ranks
         config.use_dora = any("lora_magnitude_vector" in name for name in found)
         self.eject()
-        self.layers, init, self.init = nn.ModuleDict(), self.init, None
+        before, self.layers, init, self.init = self.layers, nn.ModuleDict(), self.init, None
         self.inject(base)
+        keep_parameters(before, self.layers)
         self.init = init
 
     def _made(self, name: str, layer: nn.Module) -> nn.Module:

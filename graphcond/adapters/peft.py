@@ -17,15 +17,15 @@ from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphcond.adapters.base import check_widths, key_of, parameters_of
+from graphcond.adapters.base import check_widths, keep_parameters, key_of, parameters_of
 from graphcond.adapters.config import PeftConfig, check_peft
-from graphcond.adapters.layer_changes import LayerUpdate, own_modules, without_hooks
+from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.bases.quantization import is_quantized, unquantized
 from graphcond.config import checked
 from graphcond.errors import InputError, did_you_mean, first_line, out_of_memory
 from graphcond.io.files import read_json
-from graphcond.io.tensors import check_weights, load_tensors, loaded
+from graphcond.io.tensors import check_weights, load_tensors, loaded, without_hooks
 
 DEFAULT = PeftConfig.model_construct()
 
@@ -153,7 +153,7 @@ class PeftInjector(LayerUpdate):
                 "its settings name no layers", place=folder / CONFIG_NAME, remedy="write 'target_modules'"
             )
         self.eject()
-        self.layers = nn.ModuleDict()
+        before, self.layers = self.layers, nn.ModuleDict()
         try:
             self._config = type(self._config).from_pretrained(str(folder))
             self._config.inference_mode = False
@@ -168,6 +168,7 @@ class PeftInjector(LayerUpdate):
                 place=folder / CONFIG_NAME,
                 remedy="fetch it again",
             ) from error
+        keep_parameters(before, self.layers)
         found = {
             name.removeprefix(PREFIX): tensor
             for name, tensor in load_tensors(folder / SAFETENSORS_WEIGHTS_NAME).items()
@@ -192,6 +193,13 @@ class PeftInjector(LayerUpdate):
                 place=f"peft, {self.method}, targets",
                 remedy="name layers of the denoiser",
             )
+        for name, module in found.items():
+            if next(module.parameters(), None) is None:  # a norm without weights
+                raise InputError(
+                    f"there is nothing to train at '{name}'",
+                    place=f"peft, {self.method}",
+                    remedy="name other layers, or use another method",
+                )
         return found
 
     def _try(self, name: str, layer: nn.Module) -> None:

@@ -30,7 +30,7 @@ from graphcond.bases.noise_process import Flow
 from graphcond.bases.sites import Addition, ContextReader, filled, plain_weights
 from graphcond.denoiser_inputs import DenoiserInputs, Slot
 from graphcond.io.fingerprint import fingerprint, module_version
-from graphcond.io.tensors import runs_on
+from graphcond.io.tensors import loaded, runs_on, without_hooks
 from graphcond.signals import TextTokens
 
 PROMPTS_AT_ONCE = 8
@@ -187,7 +187,9 @@ class Flux2Base(Base):
                 "norm_k.weight": key_norm,
             }
         )
-        context = nn.Sequential(deepcopy(self.transformer.context_embedder), deepcopy(norm))
+        embedder, norm = without_hooks(self.transformer.context_embedder), without_hooks(norm)
+        with loaded(self.transformer.context_embedder, "cpu"):
+            context = nn.Sequential(deepcopy(embedder), deepcopy(norm))
         return ContextReader(norm=deepcopy(norm), attention=copy, context=context)
 
     @torch.no_grad()

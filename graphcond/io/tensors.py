@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
@@ -66,19 +67,51 @@ def runs_on(network: nn.Module) -> torch.device:
 
 @contextmanager
 def loaded(network: nn.Module, device: str | None = None) -> Iterator[None]:
-    """Have the weights that accelerate offloads on ``device``, or where the network computes, for a while.
+    """Have weights that are offloaded on ``device``, or where the network computes, for a while.
 
-    Weights that are not offloaded stay where they are.
+    Accelerate offloads them, or diffusers in groups. A group is loaded if its hook is on one of the network's
+    modules. Weights that are not offloaded stay where they are.
     """
     import torch
     from accelerate.utils import align_module_device, has_offloaded_params
+    from diffusers.hooks.group_offloading import _GROUP_OFFLOADING
 
     where = None if device is None else torch.device(device)
     with ExitStack() as stack:
         for module in network.modules():
             if has_offloaded_params(module):
                 stack.enter_context(align_module_device(module, where))
+        registries: list[Any] = [getattr(module, "_diffusers_hook", None) for module in network.modules()]
+        hooks = [registry.get_hook(_GROUP_OFFLOADING) for registry in registries if registry is not None]
+        for group in {hook.group for hook in hooks if hook is not None}:
+            stack.enter_context(_onloaded(group, where))
         yield
+
+
+@contextmanager
+def _onloaded(group: Any, device: torch.device | None) -> Iterator[None]:
+    own = group.onload_device
+    group.onload_device = own if device is None else device
+    group.onload_()
+    if group.stream is not None:
+        group.stream.synchronize()
+    try:
+        yield
+    finally:
+        group.offload_()
+        group.onload_device = own
+
+
+def without_hooks(layer: nn.Module) -> nn.Module:
+    """The same layer, with the same parameters, as it is without any hook."""
+    view = copy(layer)
+    for name, value in list(vars(view).items()):
+        if "_hooks" in name and isinstance(value, dict):
+            object.__setattr__(view, name, type(value)())
+    if hasattr(view, "_hf_hook") or hasattr(view, "_diffusers_hook"):  # hooks around ``forward``
+        for name in ("forward", "_hf_hook", "_old_forward", "_diffusers_hook"):
+            vars(view).pop(name, None)
+    return view
 
 
 def load_torch_file(path: Path, *, classes: Sequence[type] = (), in_memory: bool = True) -> Any:

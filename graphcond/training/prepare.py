@@ -24,6 +24,7 @@ from graphcond.model import GraphModel
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import mirrors
 from graphcond.saving.model_folder import saved_recipe
+from graphcond.training.checkpoint import list_checkpoints
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import learns_without_graph
@@ -142,6 +143,8 @@ def prepare(
             remedy=f"give training {data.noun}s graphs of their own",
         )
     model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
+    if resumed is not None:  # updates of a file have the layers of the file
+        model.load_weights(list_checkpoints(resumed.checkpoints)[-1])
     limits = data.notes_on_limits(recipe, targets, contexts.__getitem__, model.base)
     for note in (one for one in (note_on_boxes(recipe, model), *limits) if one is not None):
         report.say(f"note: {note}")

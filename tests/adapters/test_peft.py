@@ -38,12 +38,21 @@ METHODS = {
 }
 
 
+BASES = ("stable_diffusion", "sdxl", "sana", "flux2")
+NOTHING_TO_TRAIN = [("sana", "ln_tuning"), ("flux2", "ln_tuning")]
+"""The norms of these have no weights."""
+
+
 @pytest.fixture
 def base(request: pytest.FixtureRequest):
-    return fresh(request, "stable_diffusion")
+    return fresh(request, getattr(request, "param", "stable_diffusion"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("base", "method"),
+    [(base, method) for base in BASES for method in METHODS if (base, method) not in NOTHING_TO_TRAIN],
+    indirect=["base"],
+)
 def test_a_method_starts_as_the_base_acts_learns_is_saved_and_leaves(
     base, method: str, tmp_path: Path
 ) -> None:
@@ -71,6 +80,12 @@ def test_a_method_starts_as_the_base_acts_learns_is_saved_and_leaves(
     again.inject(base)
     again.load_init()
     assert torch.allclose(run(base, again), woken, atol=1e-6)
+
+
+@pytest.mark.parametrize(("base", "method"), NOTHING_TO_TRAIN, indirect=["base"])
+def test_a_method_without_anything_to_train_is_refused(base, method: str) -> None:
+    with pytest.raises(InputError, match=r"there is nothing to train at .*norm1"):
+        PeftConfig(method=method).build().inject(base)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import is_dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from accelerate import cpu_offload
+from diffusers.hooks.group_offloading import ModuleGroup
 from diffusers.models.attention_processor import AttnProcessor
 
 from graphcond.adapters import INJECTORS, Injector
@@ -76,6 +78,33 @@ def test_it_acts_on_weights_that_are_offloaded_before_or_after(base, kind: str) 
     injector.inject(base)
     assert torch.allclose(run(base, injector), wanted, atol=1e-5)
     assert all(parameter.is_meta for parameter in base.denoiser.parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("base", ["stable_diffusion", "flux2"], indirect=True)
+def test_it_acts_on_weights_that_are_offloaded_in_groups(
+    base, kind: str, tmp_path: Path, monkeypatch
+) -> None:
+    """As diffusers does, here to the disk, so that the weights are gone between the calls on a CPU too."""
+    injector, offload = build(kind), ModuleGroup._offload_to_disk
+
+    def clearly_gone(group: ModuleGroup) -> None:
+        offload(group)
+        for tensor in group.tensor_to_key:
+            tensor.fill_(torch.nan)
+
+    injector.inject(base)
+    wake(injector)
+    wanted = run(base, injector)
+    monkeypatch.setattr(ModuleGroup, "_offload_to_disk", clearly_gone)
+    base.denoiser.enable_group_offload(
+        torch.device("cpu"), offload_type="leaf_level", offload_to_disk_path=str(tmp_path)
+    )
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
+    injector.eject()
+    injector.inject(base)
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
+    assert all(parameter.isnan().all() for parameter in base.denoiser.parameters())
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from graphcond.adapters.lora import WEIGHTS_FILE
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
 from graphcond.io.stops import Stopped
@@ -27,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
         "optimizer": {"kind": "torch.optim.NAdam", "settings": {"momentum_decay": 0.1}}
     },
     "an optimizer that averages": {"optimizer": {"kind": "tests.training.toys.LastTwo"}, "validate_every": 2},
+    "an update by peft": {"adapters": {"update": {"kind": "peft", "method": "lokr", "settings": {"r": 2}}}},
     "two conditions": {"conditions": [toy_condition("first"), toy_condition("second", "zeros")]},
 }
 
@@ -57,6 +59,31 @@ def test_a_resumed_run_is_bit_for_bit_the_unbroken_one(
         {f"{name}/{key}": p.detach() for name, group in saved.items() for key, p in group.items()},
         trained_weights(whole),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "file"),
+    [
+        ({"kind": "lora"}, {"rank": 3}, WEIGHTS_FILE),
+        ({"kind": "peft", "method": "lokr"}, {"settings": {"r": 2}}, "."),
+    ],
+    ids=["lora", "peft"],
+)
+def test_an_update_that_started_from_a_file_goes_on(
+    kind: dict[str, Any],
+    written: dict[str, Any],
+    file: str,
+    toy: Toy,
+    toy_graph: AttributedGraph,
+    tmp_path: Path,
+) -> None:
+    """Its layers are those of the file, not those of its settings."""
+    first = run_toy(toy(steps=1, adapters={"update": kind | written}), toy_graph, tmp_path / "first")
+    update = kind | {"init": str(first.folder / "final" / "adapters" / "update" / file)}
+    whole = run_toy(toy(steps=3, adapters={"update": update}), toy_graph, tmp_path / "whole")
+    run_toy(toy(steps=2, adapters={"update": update}), toy_graph, tmp_path / "parts")
+    resumed = run_toy(toy(steps=3, adapters={"update": update}), toy_graph, resume=tmp_path / "parts")
+    assert same(trained_weights(resumed), trained_weights(whole))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])

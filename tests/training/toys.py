@@ -23,7 +23,7 @@ from graphcond.training.prepare import Prepared, prepare
 from graphcond.training.report import Report
 
 COLORS = ((200, 40, 40), (40, 60, 200))
-SECTIONS = ("lora", "conditions", "data", "base", "features", "stages", "guidance", "start_from")
+SECTIONS = ("lora", "adapters", "conditions", "data", "base", "features", "stages", "guidance", "start_from")
 NODES, TEST_NODES = 14, 3
 """The last nodes are held out, so 11 are trained on, which no even batch divides."""
 
