@@ -26,6 +26,7 @@ from graphcond.sweep.exam import Shared
 from graphcond.sweep.rows import RowPlan
 from graphcond.training.metrics import append_record
 from graphcond.training.paths import RunFolder
+from graphcond.training.trainer import Trainer
 
 
 class Bright:
@@ -58,6 +59,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             values["set"]["data.scenes"] = 40
             values["scores"][0] |= {"steps": 1, "redrawn": 2}
             values["scores"][1]["steps"] = 1
+        elif name == "injectors":
+            values["set"]["data.paintings_per_artist"] = 20
+            values["scores"][0]["steps"] = 1
         else:
             values["grid"] = {"data.noise": {"hard": 0.6}}
             values["set"]["data.paintings_per_artist"] = 20
@@ -201,6 +205,37 @@ def test_samplers_draw_with_one_model(small: Callable[..., Any], tmp_path: Path,
     assert (tmp_path / "table.md").read_text().count("\n| hard, ") > 7
     assert (tmp_path / "pictures.png").is_file()
     assert any(finding.startswith("hard: best is ") for finding in table["findings"])
+
+
+def test_an_injector_is_trained_for_the_steps_asked_and_goes_on_after_a_stop(
+    small: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, taken, stop_after = Trainer._after_step, 0, 1
+
+    def counted(self: Trainer, *given: Any) -> None:
+        nonlocal taken
+        taken += 1
+        step(self, *given)
+        if taken == stop_after:  # after the checkpoint of the first step
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_after_step", counted)
+    args = ("injectors", "--only", "prompt_tokens + lokr", "--steps", 2, "--limit", 20, "--out")
+    with pytest.raises(AssertionError, match="the same call goes on"):
+        small(*args, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "table.md").exists()
+    shown = small(*args, tmp_path / "stopped").stdout
+    assert taken == 2, "the second call trains what the first one left"
+    small(*args, tmp_path / "whole")
+    (stopped,), (whole,) = (
+        json.loads((tmp_path / name / "table.json").read_text())["rows"] for name in ("stopped", "whole")
+    )
+    assert stopped["figures"] == whole["figures"]
+    assert {arm for _, arm in figures(whole)} == {"graph", "no_graph", "shuffled_graph"}
+    assert figures(whole)["style_accuracy", "graph"]["n"] == 20
+    assert whole["parameters"] > 100_032, "the update is trained beside the tokens"
+    assert "| prompt_tokens + lokr | 109,216 |" in shown
+    assert "| peak memory (MB) |" in shown
 
 
 def test_a_graph_of_ones_own(

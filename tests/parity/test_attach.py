@@ -18,7 +18,9 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     StableDiffusionPanoramaPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLControlNetPipeline,
     StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
     UNet2DModel,
 )
@@ -37,6 +39,7 @@ MASK.paste(255, (24, 8, 56, 64))
 CONDITION = recipe_values(Path())["conditions"][0]
 GRAPH: dict[str, Any] = {"neighbors": some_features(), "graph_guidance_scale": 2.0}
 FROM_PICTURE: dict[str, Any] = {"image": PICTURE, "strength": 0.6}
+INTO_A_MASK = FROM_PICTURE | {"mask_image": MASK}
 
 
 def draw(pipe: Any, prompt: Any = "a star", **options: Any) -> Tensor:
@@ -75,7 +78,7 @@ def saved(sd_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (StableDiffusionPipeline, {}),
         (StableDiffusionPipeline, {"guidance_scale": 1.0}),
         (StableDiffusionImg2ImgPipeline, FROM_PICTURE),
-        (StableDiffusionInpaintPipeline, {**FROM_PICTURE, "mask_image": MASK}),
+        (StableDiffusionInpaintPipeline, INTO_A_MASK),
     ],
 )
 def test_both_doors_give_one_picture(saved: Path, sd_folder: Path, kind: Any, options: Any) -> None:
@@ -117,43 +120,64 @@ def test_several_prompts_copies_and_graphs(saved: Path, sd_folder: Path) -> None
         draw(pipe, ["a", "b", "c"], negative_prompt=None)
 
 
-@pytest.mark.parametrize("kind", [StableDiffusionXLPipeline, StableDiffusionXLImg2ImgPipeline])
-def test_so_it_is_with_sdxl(sdxl_folder: Path, kind: Any) -> None:
+def sdxl_model(folder: Path) -> GraphModel:
+    """A model over SDXL whose encoder gives tokens that act."""
     condition = {**CONDITION, "encoder": {"kind": "neighbor_mean", "tokens": 3}}
-    base = {"kind": "sdxl", "model": str(sdxl_folder)}
-    model = small_model(sdxl_folder, base=base, conditions=[condition])
+    model = small_model(folder, base={"kind": "sdxl", "model": str(folder)}, conditions=[condition])
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in model.conditions["neighbors"].encoder.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
-    options = {} if kind is StableDiffusionXLPipeline else FROM_PICTURE
-    wanted, pipe = draw(GraphPipeline(model), **options, **GRAPH), plain(kind, sdxl_folder)
-    before = draw(pipe, **options)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (StableDiffusionXLPipeline, {}),
+        (StableDiffusionXLImg2ImgPipeline, FROM_PICTURE),
+        (StableDiffusionXLInpaintPipeline, {**INTO_A_MASK, "strength": 1.0}),
+    ],
+)
+def test_so_it_is_with_sdxl(sdxl_folder: Path, kind: Any, options: Any) -> None:
+    model, pipe = sdxl_model(sdxl_folder), plain(kind, sdxl_folder)
+    wanted, before = draw(GraphPipeline(model), **options, **GRAPH), draw(pipe, **options)
     attach(pipe, model).show(**GRAPH)  # the model leaves its own base
-    assert (draw(pipe, **options) - wanted).abs().max() < 1e-5 * max(1, wanted.abs().max())
+    assert (draw(pipe, **options) - wanted).abs().max() < 1e-6 * max(1, wanted.abs().max())
     assert (wanted - before).abs().max() > 1e-2
     detach(pipe)
     assert torch.equal(draw(pipe, **options), before)
 
 
-def test_a_controlnet_acts_beside_it(saved: Path, sd_folder: Path) -> None:
-    pipe = plain(StableDiffusionPipeline, sd_folder)
+@pytest.mark.parametrize(
+    ("text_to_image", "with_controlnet", "folder", "model_of"),
+    [
+        (StableDiffusionPipeline, StableDiffusionControlNetPipeline, "sd_folder", small_model),
+        (StableDiffusionXLPipeline, StableDiffusionXLControlNetPipeline, "sdxl_folder", sdxl_model),
+    ],
+)
+def test_a_controlnet_acts_beside_it(
+    request: pytest.FixtureRequest, text_to_image: Any, with_controlnet: Any, folder: str, model_of: Any
+) -> None:
+    model = model_of(request.getfixturevalue(folder))
+    pipe, alone = plain(text_to_image, request.getfixturevalue(folder)), draw(GraphPipeline(model), **GRAPH)
     net = ControlNetModel.from_unet(pipe.unet, conditioning_channels=3)
     torch.manual_seed(0)
     with torch.no_grad():
         for layer in net.controlnet_down_blocks:
             layer.weight.copy_(torch.randn_like(layer.weight) * 0.1)
-    both = StableDiffusionControlNetPipeline(**pipe.components, controlnet=net, requires_safety_checker=False)
-    options = {"image": PICTURE}
+    unchecked = {} if model_of is sdxl_model else {"requires_safety_checker": False}
+    both, options = with_controlnet(**pipe.components, controlnet=net, **unchecked), {"image": PICTURE}
     before = draw(both, **options)
     assert (before - draw(pipe)).abs().max() > 1e-2
-    attached = attach(both, small_model(sd_folder))
+    attached = attach(both, model)
     assert torch.allclose(draw(both, **options), before, atol=1e-5)
     attached.show(**GRAPH)
     with_graph = draw(both, **options)
     assert (with_graph - before).abs().max() > 1e-2
-    alone = draw(both, **options, controlnet_conditioning_scale=0.0)
     assert (with_graph - alone).abs().max() > 1e-2
+    silent = draw(both, **options, controlnet_conditioning_scale=0.0)
+    assert (silent - alone).abs().max() < 1e-6 * max(1, alone.abs().max())
     detach(both)
     assert torch.equal(draw(both, **options), before)
 
