@@ -49,7 +49,7 @@ def draw_targets(
     from graphcond.cli.evaluate import data_of
     from graphcond.data.open import open_data
     from graphcond.evaluation.arms import DrawSettings, ModelPictures
-    from graphcond.evaluation.drawn import DrawnFolder, rows_asked
+    from graphcond.evaluation.drawn import Batches, DrawnFolder, rows_asked
     from graphcond.io.files import check_writable
     from graphcond.io.fingerprint import file_digest, fingerprint
     from graphcond.io.tensors import pick_device
@@ -70,6 +70,7 @@ def draw_targets(
             **settings,
         }
         folder = DrawnFolder(out, data, rows, about)
+        folder.check()  # refused before anything is loaded
         there = len(rows) - len(folder.missing(rows.tolist()))
         with during(watch, "loading"):
             pipe = GraphPipeline.from_pretrained(
@@ -81,15 +82,10 @@ def draw_targets(
         progress = watch(f"embedding {data.embedded}")
         views = data.views(pipe.model.recipe, pipe.model.extractors, progress=progress)
         maker = ModelPictures(pipe, views, rows, DrawSettings(**settings), shuffle_seed=seed)
-        folder.draw(
-            maker,
-            batch=batch,
-            seed=seed,
-            say=lambda line: print(plain(line), file=sys.stderr),
-            progress=watch("drawing"),
-        )
+        batches = Batches(maker, batch, seed, lambda line: print(plain(line), file=sys.stderr))
+        folder.draw(batches, progress=watch("drawing"))
         with during(watch, "drawing the sheet"):
-            folder.write_sheet(maker, seed=seed)
+            folder.write_sheet(batches)
     if as_json:
         say(json.dumps({"out": str(out), "targets": len(rows), "were_there": there, "seed": seed}))
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,42 @@ def rows_asked(data: Dataset, asked: str) -> Int64[np.ndarray, " n"]:
     if not len(rows):
         raise InputError("there are no targets", place="--targets", remedy="name data that have some")
     return rows
+
+
+@dataclass
+class Batches:
+    """Draws targets in batches; one that does not fit into memory is halved, and so are those after it.
+
+    Args:
+        maker: draws them.
+        size: pictures that are drawn at once.
+        seed: of the noise.
+        say: is told of a halved batch.
+    """
+
+    maker: ModelPictures
+    size: int
+    seed: int
+    say: Callable[[str], None]
+
+    def make(self, rows: Sequence[int], arm: Arm) -> Iterator[tuple[int, Image.Image]]:
+        """The picture of each row, with its row."""
+        start = 0
+        while start < len(rows):
+            some = rows[start : start + self.size]
+            try:
+                pictures = self.maker.make(np.array(some, np.int64), arm, self.seed)
+            except Exception as error:
+                if not out_of_memory(error) or len(some) == 1:
+                    raise
+                self.size = len(some) // 2
+                self.say(
+                    f"note: {len(some)} pictures at once do not fit into memory; going on with {self.size}"
+                )
+                torch.cuda.empty_cache()
+                continue
+            yield from zip(some, pictures, strict=True)
+            start += len(some)
 
 
 @dataclass(frozen=True)
@@ -114,34 +151,21 @@ class DrawnFolder:
         """Those of ``rows`` that have no picture yet."""
         return [row for row in rows if not self.file(row).exists()]
 
-    def draw(
-        self,
-        maker: ModelPictures,
-        *,
-        batch: int,
-        seed: int,
-        say: Callable[[str], None],
-        progress: Progress,
-    ) -> None:
+    def draw(self, batches: Batches, *, progress: Progress) -> None:
         """Draw the pictures that are missing; processes that do so at once divide the batches.
 
-        A batch that does not fit into memory is halved, and so are those after it.
-
         Args:
-            maker: draws them.
-            batch: pictures that are drawn at once.
-            seed: of the noise.
-            say: is told of a halved batch.
+            batches: draws them.
             progress: called with the pictures that are there, and all.
 
         Raises:
             StorageError: a picture cannot be written.
         """
-        self.check()
         rows: list[int] = self.rows.tolist()
-        parts = {f"{start:08d}": rows[start : start + batch] for start in range(0, len(rows), batch)}
+        size = batches.size
+        parts = {f"{start:08d}": rows[start : start + size] for start in range(0, len(rows), size)}
         left = {part: len(self.missing(some)) for part, some in parts.items()}
-        size, all_left = batch, sum(left.values())
+        all_left = sum(left.values())
         progress(len(rows) - all_left, len(rows))
 
         def done(part: str) -> bool:
@@ -154,48 +178,39 @@ class DrawnFolder:
             return not now
 
         def do(part: str) -> None:
-            nonlocal size
-            while not done(part):
-                some = np.array(self.missing(parts[part])[:size], np.int64)
-                try:
-                    pictures = maker.make(some, "graph", seed)
-                except Exception as error:
-                    if not out_of_memory(error) or len(some) == 1:
-                        raise
-                    size = len(some) // 2
-                    say(f"note: {len(some)} pictures at once do not fit into memory; going on with {size}")
-                    torch.cuda.empty_cache()
-                    continue
-                for row, picture in zip(some.tolist(), pictures, strict=True):
-                    self._write(row, picture)
+            for row, picture in batches.make(self.missing(parts[part]), "graph"):
+                self._write(row, picture)
+            done(part)
 
         divided(self.folder / LOCKS, list(parts), done, do)
 
-    def write_sheet(self, maker: ModelPictures, *, seed: int) -> None:
+    def write_sheet(self, batches: Batches) -> None:
         """Draw the first targets without graph and with another's, and show all side by side, once."""
         with claimed(self.folder / LOCKS / "sheet.lock", wait=True):
-            if (self.folder / SHEET).exists():
-                return
-            rows = self.rows[:SHEET_ROWS]
-            own = [open_picture(self.file(row)) for row in rows.tolist()]
-            arms: tuple[Arm, ...] = ("no_graph", "shuffled_graph")
-            without, wrong = (maker.make(rows, arm, seed) for arm in arms)
-            contexts, side = self._contexts(maker, rows), own[0].width
-            truths = [self._picture(row, side) for row in rows.tolist()]
-            columns = {
-                **contexts,
-                **({"true picture": truths} if any(truths) else {}),
-                "no graph": without,
-                "graph": own,
-                "wrong graph": wrong,
-            }
-            sheet = contact_sheet(
-                list(zip(*columns.values(), strict=True)),
-                row_labels=[self.data.texts[row] for row in rows.tolist()],
-                column_labels=list(columns),
-                group_starts={len(contexts)},
-            )
-            write_picture(self.folder / SHEET, sheet)
+            if not (self.folder / SHEET).exists():
+                write_picture(self.folder / SHEET, self._sheet(batches))
+        shutil.rmtree(self.folder / LOCKS, ignore_errors=True)
+
+    def _sheet(self, batches: Batches) -> Image.Image:
+        rows = self.rows[:SHEET_ROWS].tolist()
+        own = [open_picture(self.file(row)) for row in rows]
+        arms: tuple[Arm, ...] = ("no_graph", "shuffled_graph")
+        without, wrong = ([picture for _, picture in batches.make(rows, arm)] for arm in arms)
+        contexts = self._contexts(batches.maker, self.rows[:SHEET_ROWS])
+        truths = [self._picture(row, own[0].width) for row in rows]
+        columns = {
+            **contexts,
+            **({"true picture": truths} if any(truths) else {}),
+            "no graph": without,
+            "graph": own,
+            "wrong graph": wrong,
+        }
+        return contact_sheet(
+            list(zip(*columns.values(), strict=True)),
+            row_labels=[self.data.texts[row] for row in rows],
+            column_labels=list(columns),
+            group_starts={len(contexts)},
+        )
 
     def _contexts(
         self, maker: ModelPictures, rows: Int64[np.ndarray, " b"]
