@@ -1,4 +1,4 @@
-"""``graphcond scene``: scene graphs drawn and counted."""
+"""``graphcond scene``: scene graphs drawn, counted, and written for other models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphcond.cli.options import AsJson, SkipBadRows
-from graphcond.errors import InputError
+from graphcond.errors import InputError, at, did_you_mean
 from graphcond.io.terminal import console, facts, say
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from graphcond.scene_graph import SceneGraph
     from graphcond.scenes import SceneReport
 
-app = typer.Typer(help="Draw scene graphs and count what is in them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Draw scene graphs, count what is in them, and write them for other models.", no_args_is_help=True
+)
 
 COLUMNS = 4
 """Pictures side by side on a contact sheet."""
@@ -99,6 +101,73 @@ def inspect(
     console().print(facts(str(source), _rows(report)))
     for note in report.notes:
         say(f"note: {note}")
+
+
+@app.command()
+def export(
+    source: Source,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="TARGET", help="flux3, ideogram4, fibo or comfyui.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="A .jsonl file for several scenes; otherwise it is printed."
+        ),
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option("--index", min=0, help="Which scene of several, counted from 0.")
+    ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="What the picture is.")] = "an image",
+    background: Annotated[
+        str, typer.Option("--background", help="What is behind the objects (ideogram4, fibo).")
+    ] = "a plain background",
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", metavar="MODEL", help="Predict missing boxes with this model of graphcond."),
+    ] = None,
+) -> None:
+    """Write scene graphs as the layout prompts of FLUX 3, Ideogram 4, FIBO, or ComfyUI's boxes.
+
+    Every command that takes scenes reads them, too. For example:
+
+        graphcond scene export scene.json --to flux3
+
+        graphcond scene export scenes.json --to ideogram4 --layout outputs/sgcond-iv/final --out prompts.jsonl
+    """
+    from graphcond.io.files import atomic_file, check_writable
+    from graphcond.scenes import read_scene, read_scenes
+    from graphcond.scenes.layout_prompts import TARGETS, layout_prompt
+
+    if to not in TARGETS:
+        raise InputError(f"there is no target '{to}'", place="--to", remedy=did_you_mean(to, TARGETS))
+    scenes = read_scenes(source) if index is None else [read_scene(source, index)]
+    lines = out is not None and out.suffix == ".jsonl"
+    if out is not None:
+        check_writable(out)
+        if len(scenes) > 1 and not lines:
+            raise InputError(
+                f"there are {len(scenes)} scenes, and {out.name} holds one prompt",
+                place="--out",
+                remedy="end its name in .jsonl, or choose a scene with --index",
+            )
+    if layout is not None:
+        from graphcond.pipeline import GraphPipeline, with_predicted_boxes
+
+        scenes = with_predicted_boxes(GraphPipeline.from_pretrained(layout), scenes)
+    prompts = []
+    for number, scene in enumerate(scenes, index or 0):
+        with at(f"{source}: scene {number}"):
+            prompts.append(layout_prompt(scene, to, prompt=prompt, background=background))
+    if out is None:
+        say("\n".join(prompts))
+        return
+    if lines and to == "flux3":  # the others are JSON already
+        prompts = [json.dumps(one, ensure_ascii=False) for one in prompts]
+    with atomic_file(out) as temporary:
+        temporary.write_text("".join(f"{one}\n" for one in prompts), encoding="utf-8")
+    say(f"{out}: {len(prompts)} {'prompt' if len(prompts) == 1 else 'prompts'}")
 
 
 def _sheet(scenes: list[SceneGraph], name: str) -> Image.Image:

@@ -5,6 +5,7 @@ from graphcond.pipeline.arguments import check_count as check_count
 from graphcond.pipeline.arguments import check_generators as check_generators
 from graphcond.pipeline.arguments import check_steps as check_steps
 from graphcond.pipeline.arguments import texts_of as texts_of
+from graphcond.pipeline.boxes import with_predicted_boxes as with_predicted_boxes
 from graphcond.pipeline.graph_pipeline import GraphPipeline as GraphPipeline
 from graphcond.pipeline.graph_pipeline import PipelineOutput as PipelineOutput
 from graphcond.pipeline.graphs import NEIGHBORS as NEIGHBORS

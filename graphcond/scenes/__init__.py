@@ -11,6 +11,7 @@ from graphcond.scenes.formats.written import parse_scene as parse_scene
 from graphcond.scenes.formats.written import scene_as_dict as scene_as_dict
 from graphcond.scenes.inspect import SceneReport as SceneReport
 from graphcond.scenes.inspect import inspect_scenes as inspect_scenes
+from graphcond.scenes.layout_prompts import layout_prompt as layout_prompt
 from graphcond.scenes.load import load_scene_set as load_scene_set
 from graphcond.scenes.load import read_scene as read_scene
 from graphcond.scenes.load import read_scene_source as read_scene_source

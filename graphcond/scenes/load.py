@@ -17,6 +17,7 @@ from graphcond.scenes.folder import SCENE_FOLDER
 from graphcond.scenes.formats.captions import GROUNDED
 from graphcond.scenes.formats.coco import COCO
 from graphcond.scenes.formats.laion import LAION
+from graphcond.scenes.formats.layout_prompts import LAYOUT_PROMPTS
 from graphcond.scenes.formats.sg2im import SG2IM
 from graphcond.scenes.formats.sgcond import SGCOND
 from graphcond.scenes.formats.visual_genome import VISUAL_GENOME
@@ -32,6 +33,7 @@ FORMATS: tuple[SceneFormat, ...] = (
     VISUAL_GENOME,
     SG2IM,
     COCO,
+    *LAYOUT_PROMPTS,
 )
 """The formats of this package; other packages add theirs at the entry point ``graphcond.scene_formats``."""
 

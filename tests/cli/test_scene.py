@@ -9,7 +9,10 @@ from typer.testing import CliRunner, Result
 
 from graphcond.cli.scene import app
 from graphcond.errors import InputError
+from graphcond.model import GraphModel
+from graphcond.scenes import read_scenes
 from tests.scenes.scenes import SHEEP, shared, write
+from tests.training.scenes import scene_condition, scene_recipe
 
 
 def scene(*arguments: object) -> Result:
@@ -22,7 +25,7 @@ def error_of(*arguments: object) -> str:
     return str(result.exception)
 
 
-@pytest.mark.parametrize("command", ["show", "inspect"])
+@pytest.mark.parametrize("command", ["show", "inspect", "export"])
 def test_help_shows_an_example(command: str) -> None:
     assert f"graphcond scene {command} " in scene(command, "--help").output
 
@@ -81,3 +84,55 @@ def test_inspect(tmp_path: Path) -> None:
 def test_the_papers_scenes(tmp_path: Path) -> None:
     assert scene("show", shared("figure_5_vg.json"), "--out", tmp_path / "g.png").exit_code == 0
     assert "10" in scene("inspect", shared("sgcond_boxes.json")).output
+
+
+BOXED = {**SHEEP, "boxes": [[0, 0, 1, 0.5], [0, 0.5, 1, 1], None], "box_format": "xyxy relative"}
+
+
+def test_one_scene_as_a_prompt(tmp_path: Path) -> None:
+    file, out = write(tmp_path / "s.json", BOXED), tmp_path / "out/p.txt"
+    printed = scene("export", file, "--to", "flux3", "--prompt", "a photo").stdout
+    assert printed.startswith("a photo: a sky <sky_1> above a grass <grass_1>, a sheep standing on")
+    assert (
+        scene("export", file, "--to", "flux3", "--prompt", "a photo", "--out", out).stdout
+        == f"{out}: 1 prompt\n"
+    )
+    assert out.read_text() == printed
+    assert scene("inspect", out, "--json").exit_code == 0
+
+
+def test_several_scenes_as_prompts(tmp_path: Path) -> None:
+    file, out = write(tmp_path / "s.json", [BOXED, BOXED]), tmp_path / "p.jsonl"
+    assert "End its name in .jsonl" in error_of("export", file, "--to", "fibo", "--out", tmp_path / "p.json")
+    for target in ("flux3", "ideogram4", "fibo", "comfyui"):
+        assert scene("export", file, "--to", target, "--out", out).stdout == f"{out}: 2 prompts\n"
+        assert json.loads(scene("inspect", out, "--json").stdout)["scenes"] == 2
+    alone = scene("export", file, "--to", "fibo", "--index", 1, "--background", "a hill").stdout
+    assert json.loads(alone)["background_setting"] == "a hill"
+
+
+def test_scenes_that_cannot_be_exported(tmp_path: Path) -> None:
+    file = write(tmp_path / "s.json", [BOXED, SHEEP])
+    assert "flux3" in error_of("export", file, "--to", "flux")
+    assert "there is no target 'sdxl'" in error_of("export", file, "--to", "sdxl")
+    assert "scene 1: scene: the scene has no boxes" in error_of("export", file, "--to", "comfyui")
+
+
+def test_boxes_of_a_model(tmp_path: Path, sd_folder: Path, clip_folder: Path) -> None:
+    def model(folder: Path, **encoder: object) -> Path:
+        condition = scene_condition(encoder={"kind": "triple_gcn", **encoder})
+        recipe = scene_recipe(sd_folder, clip_folder, conditions=[condition])
+        GraphModel.build(recipe, feature_width=24).save_pretrained(folder)
+        return folder
+
+    file, out = write(tmp_path / "s.json", [BOXED, SHEEP]), tmp_path / "p.jsonl"
+    placing = model(tmp_path / "placing", predict_boxes=True)
+    assert scene("export", file, "--to", "comfyui", "--layout", placing, "--out", out).exit_code == 0
+    first, second = read_scenes(out)
+    assert first.boxes[:2] == ((0, 0, 1, 0.5), (0, 0.5, 1, 1))
+    assert len(first) == len(second) == 3
+    assert None not in (*first.boxes, *second.boxes)
+    plain = model(tmp_path / "plain")
+    assert "no condition of the model predicts boxes" in error_of(
+        "export", file, "--to", "comfyui", "--layout", plain
+    )

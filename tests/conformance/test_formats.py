@@ -108,6 +108,7 @@ OBJECTS = [{"object_id": n, "names": [name], "x": 1, "y": 1, "w": 9, "h": 9} for
 RELATIONS = [{"predicate": "above", "subject_id": 0, "object_id": 1}]
 IMAGE = {"id": 1, "file_name": "1.jpg", "width": 100, "height": 100}
 NOTES = [{"image_id": 1, "category_id": 1, "bbox": [30 * n, 0, 30, 50]} for n in range(3)]
+ELEMENT = '"bbox": [0, 0, 500, 500], "desc": "star, blue"'
 META = "version: 1.0.0\nnode_data: [{file_name: nodes.csv}]\nedge_data: [{file_name: edges.csv}]\n"
 
 GRAPH_SAMPLES: dict[str, Maker] = {
@@ -150,6 +151,15 @@ SCENE_SAMPLES: dict[str, Maker] = {
             {"images": [IMAGE], "categories": [{"id": 1, "name": "dog"}], "annotations": NOTES},
         )
     ),
+    "flux3": written(("f.txt", f'a star <star_1>. [{{"id": "star_1", {ELEMENT}}}]'), name="f.txt"),
+    "ideogram4": written(
+        ("i.json", {"compositional_deconstruction": {"elements": [json.loads(f"{{{ELEMENT}}}")]}}),
+        name="i.json",
+    ),
+    "fibo": written(
+        ("b.json", {"short_description": "", "objects": [{"description": "star"}]}), name="b.json"
+    ),
+    "comfyui": written(("c.json", [{"type": "obj", **json.loads(f"{{{ELEMENT}}}")}]), name="c.json"),
 }
 
 
