@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from diffusers.guiders import BaseGuidance
 from torch import Tensor
 
 from graphcond.config import as_number
-from graphcond.errors import InputError, out_of_memory
+from graphcond.errors import InputError, Notice, out_of_memory
 from graphcond.guidance import (
     Branch,
     Call,
@@ -106,6 +107,12 @@ class GivenGuidance:
             model.base.facts.check_text_scale(sum_of_graphs.text, "guidance_scale")
         elif self.guider.num_conditions > 1:
             model.base.facts.check_text_scale(float(getattr(self.guider, "guidance_scale", 0)), "guider")
+        if model.base.facts.distilled and any(scale != 1 for scale in sum_of_graphs.graphs):
+            warnings.warn(
+                "the base is distilled: a graph with a scale other than 1 takes a second prediction a step",
+                Notice,
+                stacklevel=4,
+            )
         return Guided(sum_of_graphs, deepcopy(self.guider))
 
 

@@ -292,6 +292,13 @@ class GuidanceConfig(Config):
     text_end: Fraction = 1.0
     """... up to this one."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_base(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "embedded" in given:
+            raise ValueError("embedded: it is an input of the base's denoiser; set base.embedded_guidance")
+        return given
+
     def graph_scale(self, condition: str) -> float:
         """s_G of a condition."""
         return self.graph.get(condition, DEFAULT_GRAPH_SCALE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,10 +12,11 @@ from typing import Literal
 
 import psutil
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, cpu_offload_with_hook
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import InitProcessGroupKwargs
 
+from graphcond.bases import Base
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.tensors import pick_device
 from graphcond.recipe import TrainingConfig
@@ -85,6 +86,38 @@ def _imprecise(precision: str, reason: str) -> InputError:
         place="training.mixed_precision",
         remedy="set it to 'no'",
     )
+
+
+@contextmanager
+def text_encoders_apart(base: Base, device: torch.device) -> Iterator[Callable[[], None]]:
+    """Keep the text encoders of a base on the CPU in the block, since a training reads cached prompts.
+
+    One that is called, for a preview or by an encoder that reads texts, moves to ``device``, and stays there
+    until the function that is given is called. On the CPU there is nothing to gain.
+
+    Args:
+        base: loaded.
+        device: where it computes.
+    """
+    networks = {} if device.type == "cpu" else base.components
+    found = [
+        part
+        for name, part in networks.items()
+        if name.startswith("text_encoder") and not hasattr(part, "_hf_hook")
+    ]
+    hooks = [cpu_offload_with_hook(network, device)[1] for network in found]
+
+    def offload() -> None:
+        for hook in hooks:
+            hook.offload()
+
+    offload()
+    try:
+        yield offload
+    finally:
+        for network, hook in zip(found, hooks, strict=True):
+            hook.remove()
+            network.to(device)
 
 
 RESET = Path("/proc/self/clear_refs")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64, Shaped
 from torch import Tensor
 
 from graphcond.bases import Base
@@ -33,11 +33,18 @@ Moments = Float[np.ndarray, "n views 2 channels height width"]
 
 
 def storage_type(base: Base) -> type[np.floating]:
-    """The number format of cached tensors: float16 for a base in float16, else float32.
-
-    NumPy has no bfloat16, and float16 beside a base in bfloat16 cannot be computed with under autocast.
-    """
+    """The number format of cached latents: float16 for a base in float16, else float32."""
     return np.float16 if base.dtype == torch.float16 else np.float32
+
+
+def prompt_storage(base: Base) -> type[np.generic]:
+    """The number format of cached prompts, as large as the base's own; NumPy has no bfloat16, so its bits."""
+    return np.int16 if base.dtype == torch.bfloat16 else storage_type(base)
+
+
+def _stored(tensor: Tensor, dtype: type[np.generic]) -> np.ndarray:
+    tensor = tensor.bfloat16().view(torch.int16) if dtype is np.int16 else tensor.float()
+    return tensor.cpu().numpy()
 
 
 def cached_latents(
@@ -86,20 +93,22 @@ def cached_latents(
 class PromptTable:
     """The distinct texts of a set of targets, encoded; row 0 is the empty prompt.
 
-    ``rows`` gives each target's row. The arrays are memory maps.
+    ``rows`` gives each target's row. The arrays are memory maps; bfloat16 is stored as bits, int16.
     """
 
     ids: Int64[np.ndarray, "m n"]
-    hidden: Float[np.ndarray, "m n c"]
+    hidden: Shaped[np.ndarray, "m n c"]
     present: Bool[np.ndarray, "m n"]
-    extras: Mapping[str, Float[np.ndarray, "m ..."]]
+    extras: Mapping[str, Shaped[np.ndarray, "m ..."]]
     rows: Int64[np.ndarray, " targets"]
 
     def tokens(self, rows: Int64[np.ndarray, " b"], device: torch.device) -> TextTokens:
         """The tokens of some rows of the table."""
 
         def part(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array[rows]).to(device)
+            found = torch.from_numpy(array[rows]).to(device)
+            # In float32: beside encoders in float32, bfloat16 cannot be computed with, except under autocast.
+            return found.view(torch.bfloat16).float() if array.dtype == np.int16 else found
 
         extras = {name: part(extra) for name, extra in self.extras.items()}
         return TextTokens(part(self.ids), part(self.hidden), part(self.present), extras)
@@ -113,7 +122,7 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
     """
     distinct = list(dict.fromkeys(["", *texts]))
     row_of = {text: row for row, text in enumerate(distinct)}
-    dtype = storage_type(base)
+    dtype = prompt_storage(base)
     shape, extras = (len(distinct), base.facts.token_count), base.facts.extras
     layouts = {
         "ids": Layout(shape, np.int64),
@@ -129,9 +138,9 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
             present = everywhere if tokens.present is None else tokens.present
             yield {
                 "ids": tokens.ids.cpu().numpy(),
-                "hidden": tokens.hidden.float().cpu().numpy(),
+                "hidden": _stored(tokens.hidden, dtype),
                 "present": present.cpu().numpy(),
-                **{f"extra_{name}": tokens.extras[name].float().cpu().numpy() for name in extras},
+                **{f"extra_{name}": _stored(tokens.extras[name], dtype) for name in extras},
             }
 
     key = f"prompts-{fingerprint(base.prompts_version(), dtype.__name__, distinct)}"

@@ -16,7 +16,7 @@ from graphcond.io.stops import Stop, Stopped, held_stops
 from graphcond.recipe import Recipe
 from graphcond.saving.model_card import CardFacts
 from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, written
-from graphcond.training.device import PeakMemory, generators_kept
+from graphcond.training.device import PeakMemory, generators_kept, text_encoders_apart
 from graphcond.training.metrics import Recent, append_record
 from graphcond.training.optimizer import rate_factor
 from graphcond.training.paths import RunFolder
@@ -117,6 +117,7 @@ class Trainer:
             torch.random.fork_rng(devices=generators_kept(device), device_type=device.type),
             held_stops() as stop,
             self._report.steps(self.state.step, self._config.steps) as bar,
+            text_encoders_apart(self._model.base, device) as self._put_text_away,
         ):
             train_mode(self._model)
             if self.state.step == 0:
@@ -216,6 +217,7 @@ class Trainer:
             ):
                 self._previews.write(self._model, file)
                 log_picture(self._accelerator.trackers, "previews", file, self.state.step)
+            self._put_text_away()
         self._accelerator.wait_for_everyone()
 
     def _checkpoint(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from graphcond.bases import Flux2Base, Flux2Config, StableDiffusionConfig
 from graphcond.bases.base_files import base_files, copy_files, write_index
 from graphcond.bases.joint_weights import among_tokens
 from graphcond.bases.phrases import phrase_states
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.guidance import stacked
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import parse_recipe
 from graphcond.signals import GraphTokens
-from tests.builders import FEATURE_WIDTH, recipe_values
+from tests.builders import FEATURE_WIDTH, recipe_values, some_features
 
 TOKENS = 64
 CPU = torch.device("cpu")
@@ -216,6 +217,9 @@ MISFITS: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "guidance: embedded: it is an input of the base's denoiser; set base.embedded_guidance": {
+        "guidance": {"embedded": 3.5}
+    },
     "base.attention: expected 'auto' or 'sdpa', got 'xformers'": {"base": {"attention": "xformers"}},
 }
 
@@ -262,6 +266,16 @@ def test_a_distilled_model_draws_with_text_scale_one_alone(
     with pytest.raises(InputError, match="guidance_scale: the scale 4 "):
         pipe("a star", guidance_scale=4, num_inference_steps=1)
     assert pipe("a star", guidance_scale=1, num_inference_steps=1, output_type="np").images.shape[0] == 1
+    graphs = GraphPipeline(
+        GraphModel.build(parse_recipe(recipe | {"guidance": {"text": 1.0}}), feature_width=24)
+    )
+    drawn = {"neighbors": some_features(), "num_inference_steps": 2, "output_type": "np"}
+    with pytest.warns(Notice, match="takes a second prediction") as said:
+        graphs("a star", graph_guidance_scale=2.0, **drawn)
+    assert len(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        graphs("a star", graph_guidance_scale=1.0, **drawn)
 
 
 @torch.no_grad()

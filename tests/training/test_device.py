@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from graphcond.errors import InputError
 from graphcond.recipe import TrainingConfig
-from graphcond.training.device import accelerated, build_accelerator
+from graphcond.training.device import accelerated, build_accelerator, text_encoders_apart
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -52,3 +54,37 @@ def _fresh_state() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class Recorded(torch.nn.Module):
+    """A network that notes where it is moved, to run without a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.moves = torch.nn.Parameter(torch.zeros(1)), list[str]()
+
+    def to(self, device: Any) -> Recorded:
+        self.moves.append(str(device))
+        return self
+
+    def forward(self) -> str:
+        return self.moves[-1]
+
+
+def test_text_encoders_leave_the_gpu_until_they_are_called() -> None:
+    encoder, vae = Recorded(), Recorded()
+    base: Any = SimpleNamespace(components={"text_encoder_2": encoder, "vae": vae})
+    with text_encoders_apart(base, torch.device("cuda")) as put_away:
+        assert encoder.moves[-1] == "cpu"
+        assert encoder() == encoder() == "cuda"
+        put_away()
+        assert encoder.moves[-1] == "cpu"
+    assert encoder.moves[-1] == "cuda"
+    assert not hasattr(encoder, "_hf_hook")
+    encoder.moves.clear()
+    with text_encoders_apart(base, torch.device("cpu")) as put_away:
+        put_away()
+        encoder.moves.append("here")
+        assert encoder() == "here"
+    assert encoder.moves == ["here"]
+    assert vae.moves == []

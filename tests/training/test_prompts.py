@@ -49,6 +49,7 @@ def test_prompts_of_a_bf16_base_lose_nothing_in_the_cache(
     base = StableDiffusionConfig(model=str(sd_folder), dtype="bf16").build(device=torch.device("cpu"))
     table = cached_prompts(base, ["a star"])
     tokens = table.tokens(table.rows, torch.device("cpu"))
+    assert (table.hidden.nbytes, tokens.hidden.dtype) == (2 * table.hidden.size, torch.float32)
     assert torch.equal(tokens.hidden.to(torch.bfloat16), base.encode_prompt(["", "a star"]).hidden[1:])
 
 
