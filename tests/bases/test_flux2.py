@@ -190,6 +190,18 @@ def test_another_flux_is_named(flux2_folder: Path, tmp_path: Path, said: str) ->
         Flux2Base.from_pretrained(folder)
 
 
+def test_klein_9b_is_read_as_klein_4b_is(flux2_folder: Path, tmp_path: Path) -> None:
+    sizes = {
+        "num_layers": 8,
+        "num_single_layers": 24,
+        "num_attention_heads": 32,
+        "joint_attention_dim": 12_288,
+    }
+    facts = Flux2Config(model=str(changed(flux2_folder, tmp_path / "9b", transformer=sizes))).facts()
+    assert facts is not None
+    assert facts.token_width == 12_288
+
+
 def test_a_model_of_another_kind_is_told_which(flux2_folder: Path, sd_folder: Path) -> None:
     with pytest.raises(InputError, match=r"is a FLUX.2 Klein model.* Set base.kind to flux2"):
         StableDiffusionConfig(model=str(flux2_folder)).check()
