@@ -167,7 +167,8 @@ def references(
     """Compare what is trained with the neighbors' pictures as references, by the number of neighbors.
 
     Graph-QFormer tokens and an IP-Adapter are trained once for each seed and drawn with 1 to 16 neighbors, on
-    graphs with clean and with hard edges; references need no training. Takes half an hour of one CPU core.
+    graphs with clean and with hard edges; references need no training. Takes a quarter of an
+    hour of one CPU core.
 
     For example:
 
