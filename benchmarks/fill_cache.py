@@ -6,7 +6,7 @@ Makes JPEGs of 512 px, then fills the cache of embeddings and that of latents wi
 time anew. ``before`` is the way up to commit b7ba7d4: 32 pictures are decoded in full, then embedded; 16 are
 decoded, then encoded. The packaged networks see 64 px and take little, so decoding decides, as it does beside
 a GPU. The two processes are started before the clock is. Prints pictures a second by the clock, and by the
-processor time of the process that had most to do, which other jobs on the machine change little.
+processor time of the busiest process, which other jobs on the machine change little.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ A *single-caller* is a private function or method that its module names exactly 
 A *kind test* asks at run time which of the two worlds, neighbors or scenes, a value belongs to:
 ``isinstance``, ``issubclass``, ``is`` or a ``match`` case with MmagData, WorldData or a class whose name
 begins with Attributed, Graph, Neighbor or Scene: a dataset, context, features or config of one world.
-Signals, encoders, formats and guiders (``GraphTokens``, ``GraphQFormerConfig``, ``GraphFormat``,
-``GraphGuider``) are left out, since they are of no world.
+Signals, encoders, formats, guiders and models (``GraphTokens``, ``GraphQFormerConfig``, ``GraphFormat``,
+``GraphGuider``, ``GraphModel``) are left out, since they belong to neither world.
 
 A *concrete base* is the class or config of one family (``StableDiffusionBase``, ``TinyConfig``), or a part
 that only some families have: ``.unet`` or ``.vae`` of anything, ``.text_encoder`` or ``.tokenizer`` of
@@ -70,7 +70,7 @@ ONLY = {"worlds": {"attributed_graph", "scene_graph", "context", "errors", "io"}
 """Rooms that may import these only."""
 
 KIND = re.compile(
-    r"(Attributed|Graph|Neighbor|Scene)(?!Tokens|QFormer|Format|Guide)[A-Z]\w*|MmagData|WorldData"
+    r"(Attributed|Graph|Neighbor|Scene)(?!Tokens|QFormer|Format|Guide|Model)[A-Z]\w*|MmagData|WorldData"
 )
 CONCRETE_BASE = re.compile(r"(StableDiffusion|SDXL|Tiny)\w*(Base|Config)")
 MAY_NAME_BASES = {"__init__", "bases"}

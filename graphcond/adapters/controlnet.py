@@ -178,7 +178,8 @@ class ControlNetInjector(Injector[LayoutMap]):
     def write_controlnet(self, folder: str | Path) -> None:
         """Write a folder that diffusers' ``ControlNetModel.from_pretrained`` and ``init`` read.
 
-        Its pictures are the layouts, with their channels; give ``guess_mode`` where it is used.
+        Its pictures are the layouts, with their channels. If ``guess_mode`` is set here, give it to diffusers
+        too.
 
         Raises:
             InputError: the hint is ``layout``, or the folder exists.

@@ -49,7 +49,7 @@ SETTINGS = {
 
 
 class Small(nn.Module):
-    """What is added to tokens of width d: linear layers, of d to 2d and of 2d to d unless told otherwise.
+    """What is added to tokens of width d: linear layers, by default from d to 2d and from 2d to d.
 
     Args:
         width: d.
@@ -187,10 +187,10 @@ class HypernetworkInjector(LayerUpdate):
             tensor.copy_(found[name])
 
     def _check_settings(self, content: Mapping[Any, Any], place: object) -> None:
-        """Check what a file says of its networks, which need not show in its weights.
+        """Compare the settings that a file has beside its weights with those of the networks here.
 
         Raises:
-            InputError: the networks here are others.
+            InputError: they differ.
         """
         said = {ours: content[theirs] for theirs, ours in SETTINGS.items() if theirs in content}
         if "activation" in said:
@@ -201,19 +201,20 @@ class HypernetworkInjector(LayerUpdate):
         for name, value in said.items():
             own = getattr(self, name)
             if value != (list(own) if isinstance(own, tuple) else own):
-                ours = f"use a file with one of {', '.join(ACTIVATIONS)}"
-                known = name != "activation" or value in ACTIVATIONS
+                remedy = f"set {name} as the file has it"
+                if name == "activation" and value not in tuple(ACTIVATIONS):
+                    remedy = f"use a file with one of {', '.join(ACTIVATIONS)}"
                 raise InputError(
                     f"the networks of the file have the {name} {shown(value)}, those here {shown(own)}",
                     place=place,
-                    remedy=f"set {name} as the file has it" if known else ours,
+                    remedy=remedy,
                 )
 
 
 def _numbered_like(found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights by the numbers that layers have here, where all else of their names agrees.
+    """The weights by the names here, where these differ only in the numbers of the layers.
 
-    Files do not count all modules without weights, and count others.
+    Files number the modules without weights in other ways.
     """
     number = re.compile(r"(?<=\.linear)\.?(\d+)")
 

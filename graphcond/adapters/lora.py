@@ -285,7 +285,7 @@ UP_AND_DOWN = {
 
 
 def _check_halves(weights: Mapping[str, Tensor], file: Path) -> None:
-    """Check that A and B of every layer are there: without one, other names of a file look odd, too."""
+    """Check that A and B of every layer are there; otherwise a later check would name another cause."""
     other_half = UP_AND_DOWN | {down: up for up, down in UP_AND_DOWN.items()}
     pairs = [(name, end) for name in weights for end in other_half if name.endswith(end)]
     missing = sorted({name.removesuffix(end) + other_half[end] for name, end in pairs} - weights.keys())

@@ -41,7 +41,7 @@ class ReferencesInjector(Injector[ReferenceLatents]):
             raise RuntimeError("the references are injected already; eject them first")
         if not base.takes_references:
             raise InputError(
-                f"{type(base).__name__} looks at no references",
+                f"{type(base).__name__} does not take references",
                 place="base",
                 remedy="use another base, such as stable_diffusion, sdxl or flux2, or another injector",
             )
@@ -54,10 +54,10 @@ class ReferencesInjector(Injector[ReferenceLatents]):
     def apply(  # type: ignore[override]
         self, inputs: DenoiserInputs, signal: ReferenceLatents | None, scale: float = 1.0
     ) -> DenoiserInputs:
-        """Inputs with the latents of ``signal`` behind the references that are there.
+        """Inputs with the latents of ``signal`` behind earlier references.
 
         Raises:
-            InputError: references that are there have another size.
+            InputError: earlier references have another size.
             RuntimeError: not injected.
         """
         if signal is None or scale == 0 or not bool(signal.present.any()):

@@ -85,7 +85,7 @@ def dequantized(weight: Any) -> Tensor:
 
 
 def unquantized(module: nn.Module) -> nn.Module:
-    """A copy of a module, changed to have plain linear layers in place of those with quantized weights."""
+    """``module`` with plain linear layers in place of those with quantized weights, which may be itself."""
     if isinstance(module, nn.Linear) and is_quantized(module.weight):
         plain = nn.Linear(module.in_features, module.out_features, module.bias is not None, device="meta")
         plain.weight = nn.Parameter(dequantized(module.weight))

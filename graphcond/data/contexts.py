@@ -144,7 +144,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
         seed: of the sampler's random choices.
         structure: give encoders the edges among a target and its neighbors, and the sampler's scores.
         target_text: give encoders the embedding of the target's own text.
-        pictures: give encoders the neighbors' pictures, padded to squares of so many pixels.
+        pictures: give encoders the neighbors' pictures, padded to squares with this side in pixels.
 
     Raises:
         InputError: texts are requested that are not embedded, or not as wide as what encoders read; or
@@ -162,7 +162,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     def __post_init__(self) -> None:
         if self.pictures is not None and self.sampler.averages:
             raise InputError(
-                "the sampler gives means of neighbors, which are no pictures",
+                "the sampler gives means of neighbors, which are not pictures",
                 place="sampler",
                 remedy="use another, such as ppr, for an encoder that reads pictures",
             )
@@ -224,7 +224,7 @@ class GraphContexts(ContextSource[NeighborContext, NeighborFeatures]):
     def features(self, context: NeighborContext) -> NeighborFeatures:
         """The sampler's features for encoders, in float32: embeddings of neighbors, or means of them.
 
-        Means have no relations and no structure. Where pictures are asked for, a neighbor without one is not
+        Means have no relations and no structure. Where pictures are asked for, neighbors without one are not
         present.
 
         Raises:

@@ -21,7 +21,7 @@ from graphcond.data.dataset import Dataset
 from graphcond.drawing.sheets import contact_sheet
 from graphcond.errors import InputError, out_of_memory
 from graphcond.evaluation.arms import Arm, ModelPictures
-from graphcond.io.files import read_json, write_json, writing
+from graphcond.io.files import read_json, read_text, write_json, writing
 from graphcond.io.fingerprint import fingerprint
 from graphcond.io.locks import claimed, divided
 from graphcond.io.pictures import open_picture, open_square, write_picture
@@ -35,14 +35,14 @@ LONGEST_NAME = 200
 
 
 def rows_asked(data: Dataset, asked: str) -> Int64[np.ndarray, " n"]:
-    """The rows that ``--targets`` names: by a file with an id a line, by a split, or by the word ``all``.
+    """The rows that ``--targets`` names: a file with an id on each line, a split, or ``all``.
 
     Raises:
         InputError: there is no such file and no such split, the file cannot be read, an id does not exist, or
             no target is named.
     """
     if Path(asked).is_file():
-        lines = (line.strip() for line in Path(asked).read_text(encoding="utf-8").splitlines())
+        lines = (line.strip() for line in read_text(Path(asked), encoding="utf-8-sig").splitlines())
         ids = list(dict.fromkeys(line for line in lines if line))
         if not ids:
             raise InputError("the file names no targets", place=asked, remedy="write an id on each line")
@@ -61,7 +61,7 @@ def rows_asked(data: Dataset, asked: str) -> Int64[np.ndarray, " n"]:
 
 @dataclass
 class Batches:
-    """Draws targets in batches; one that does not fit into memory is halved, and so are those after it.
+    """Draws targets in batches; if one does not fit into memory, it and those after it are halved.
 
     Args:
         maker: draws them.
@@ -119,10 +119,10 @@ class DrawnFolder:
         return self.folder / f"{name}.png"
 
     def check(self) -> None:
-        """Check that pictures which are there were drawn with the same settings, and note the settings.
+        """Check that the pictures in the folder have the same settings; write these into a new folder.
 
         Raises:
-            InputError: they were not, or the folder holds pictures of something else.
+            InputError: the settings differ, or something else wrote the pictures.
             StorageError: the folder cannot be written.
         """
         file = self.folder / SETTINGS
@@ -156,7 +156,7 @@ class DrawnFolder:
 
         Args:
             batches: draws them.
-            progress: called with the pictures that are there, and all.
+            progress: called with the number of pictures that exist, and of all.
 
         Raises:
             StorageError: a picture cannot be written.
@@ -179,13 +179,16 @@ class DrawnFolder:
 
         def do(part: str) -> None:
             for row, picture in batches.make(self.missing(parts[part]), "graph"):
-                self._write(row, picture)
+                note = PngInfo()
+                made = {"id": self.data.ids[row], "prompt": self.data.texts[row], **self.about}
+                note.add_itxt("graphcond", json.dumps(made))
+                write_picture(self.file(row), picture, pnginfo=note)
             done(part)
 
         divided(self.folder / LOCKS, list(parts), done, do)
 
     def write_sheet(self, batches: Batches) -> None:
-        """Draw the first targets without graph and with another's, and show all side by side, once."""
+        """Write the sheet if it is missing: the first targets with their graph, none and a wrong one."""
         with claimed(self.folder / LOCKS / "sheet.lock", wait=True):
             if not (self.folder / SHEET).exists():
                 write_picture(self.folder / SHEET, self._sheet(batches))
@@ -228,9 +231,3 @@ class DrawnFolder:
     def _picture(self, row: int, side: int) -> Image.Image | None:
         path = None if row == ABSENT else self.data.picture_path(row)
         return None if path is None else open_square(path, side)
-
-    def _write(self, row: int, picture: Image.Image) -> None:
-        note = PngInfo()
-        made = {"id": self.data.ids[row], "prompt": self.data.texts[row], **self.about}
-        note.add_itxt("graphcond", json.dumps(made))
-        write_picture(self.file(row), picture, pnginfo=note)

@@ -48,7 +48,7 @@ LONGEST = 2048
 """Pictures with a longer side are scaled down to this before they are embedded, to bound the memory."""
 
 DRAFT = 2
-"""JPEG files are decoded at a lower size that is at least so many times the size that a network reads."""
+"""JPEG files are decoded at a lower size, which is at least this many times what the network reads."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS features (
@@ -202,7 +202,7 @@ class EmbeddingTable(Generic[Item]):
         width: d.
         network: names the network and the kind of item; embeddings are kept under it.
         keys: a name for the content of each item; items with the same name are embedded once.
-        prepare: makes an item what ``embed`` takes, in threads, while those before are embedded.
+        prepare: turns an item into what ``embed`` takes, in threads, while the items before are embedded.
         embed: one embedding for each prepared item.
         cache: keeps embeddings between runs; None keeps none.
         progress: called while rows are computed, counting the distinct contents that were requested.
@@ -276,7 +276,7 @@ class EmbeddingTable(Generic[Item]):
             self._known[rows] = True  # those without an item too, whose vectors stay zero
 
     def _look_up(self, keys: Sequence[str], places: Mapping[str, list[int]]) -> None:
-        """Take what is known of ``keys``, by this table or by the cache."""
+        """Take the vectors of ``keys`` that this table or the cache knows."""
         for some in _parts([key for key in keys if not self._known[places[key][0]]], KEYS_AT_ONCE):
             found = {key: self._vectors[self._row_of[key]] for key in some if key in self._row_of}
             if self._cache is not None:

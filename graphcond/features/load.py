@@ -128,7 +128,7 @@ class Extractors:
         )
 
     def release(self) -> None:
-        """Let go of the networks; they are loaded again when they are needed."""
+        """Free the networks; they are loaded again when they are needed."""
         for name in ("pictures", "words"):
             vars(self).pop(name, None)
 

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import BadZipFile
@@ -28,14 +27,14 @@ from graphcond.io.arrays import load_array
 from graphcond.io.files import atomic_file, atomic_folder, default_cache_folder, writing
 from graphcond.io.fingerprint import file_digest, fingerprint
 from graphcond.io.locks import claimed, divided
-from graphcond.progress import Progress
+from graphcond.progress import Progress, silent
 
 Arrays = dict[str, np.ndarray]
 Result = TypeVar("Result")
 
 
 ROOM, UNFINISHED = "training", "unfinished"
-"""The part of the cache with arrays of `cached_rows`, and that with what is not whole yet."""
+"""The parts of the cache with the arrays of `cached_rows`, and with those that are not complete yet."""
 
 CHECKSUMS = "SHA256SUMS"
 """File of an entry with the checksums of all others, as ``sha256sum --check`` reads them."""
@@ -59,7 +58,7 @@ def cached(room: str, key: str, read: Callable[[Path], Result]) -> Result | None
         if intact(folder):
             result = read(folder)
             with suppress(OSError):
-                os.utime(folder)  # what is not used for long may be pruned
+                os.utime(folder)  # entries that were not used for long may be pruned
             return result
     except (InputError, OSError, ValueError, EOFError):
         pass
@@ -71,7 +70,7 @@ def intact(entry: Path) -> bool:
     """True if the files of an entry have their checksums.
 
     Raises:
-        OSError, ValueError: a file cannot be read, or the checksums are no text.
+        OSError, ValueError: a file cannot be read, or the checksums are not text.
     """
     return (entry / CHECKSUMS).read_text(encoding="utf-8") == _checksums(entry)
 
@@ -191,7 +190,8 @@ class _Rows:
         at_once: int,
         progress: Progress | None,
     ) -> None:
-        self._key, self._layouts, self._fill, self._progress = key, layouts, fill, progress
+        self._key, self._layouts, self._fill = key, layouts, fill
+        self._progress = progress or silent(key)
         self._count, self._at_once = next(iter(layouts.values())).shape[0], at_once
         self._entry = default_cache_folder() / ROOM / key
         self._work = default_cache_folder() / UNFINISHED / key
@@ -230,7 +230,7 @@ class _Rows:
         return None
 
     def _whole(self) -> bool:
-        """True if another process joined the parts, and deleted them, since this one looked."""
+        """True if another process has joined and deleted the parts since this object was made."""
         return self._stamp() not in (None, self._before)
 
     def _file(self, part: str) -> Path:
@@ -251,14 +251,13 @@ class _Rows:
             np.savez(opened, **arrays)
 
     def _filled(self, part: str) -> Arrays:
-        done = self._at_once * len(list(self._work.glob("*.npz")))
+        done = min(self._at_once * len(list(self._work.glob("*.npz"))), self._count)
+        self._progress(done, self._count)
         pieces: list[Arrays] = []
-        for piece in chain([None], self._fill(self._rows(part))):
-            if piece is not None:
-                pieces.append(piece)
-                done += len(next(iter(piece.values())))
-            if self._progress is not None:
-                self._progress(min(done, self._count), self._count)
+        for piece in self._fill(self._rows(part)):
+            pieces.append(piece)
+            done = min(done + len(next(iter(piece.values()))), self._count)
+            self._progress(done, self._count)
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in self._layouts}
 
     def _join(self, parts: Sequence[str], folder: Path) -> None:

@@ -50,8 +50,8 @@ def weights_sketch(module: nn.Module) -> str:
 
     It reads up to 64 numbers of each tensor, rounded to float16, and every shape. Names do not count, since
     libraries rename layers, nor do the layers that peft adds. Weights in bfloat16 have lost digits: their
-    fingerprint begins with ``bf16:`` and can be compared with such alone. So does that of a network with
-    quantized weights, which do not count, with ``quantized:``.
+    fingerprint begins with ``bf16:`` and can be compared only with others that do. Quantized weights do not
+    count either; the fingerprint of a network that has some begins with ``quantized:``.
     """
     import torch
 

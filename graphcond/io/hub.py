@@ -49,12 +49,9 @@ def why_not_loaded(error: BaseException, model: str, *, in_folder: str, part: st
         behind = behind.__cause__ or behind.__context__
     if not Path(model).is_dir():
         return first_line(error), "give a folder, or a hub id while online"
-    pickles = (file for file in sorted(Path(model, part).glob("*")) if _stands_for_safetensors(file))
-    found = next(pickles, None)
-    return (first_line(error), in_folder) if found is None else (f"{found.name} {PICKLE}", UNPICKLED)
-
-
-def _stands_for_safetensors(file: Path) -> bool:
-    named = file.suffix == ".safetensors"
-    alone = file.suffix == ".bin" and not any(file.parent.glob("*.safetensors"))
-    return (named or alone) and file.is_file() and is_pickle(file)
+    files = [file for file in sorted(Path(model, part).glob("*")) if file.is_file()]
+    weights = [file for file in files if file.suffix == ".safetensors"]
+    for file in weights or (file for file in files if file.suffix == ".bin"):
+        if is_pickle(file):
+            return f"{file.name} {PICKLE}", UNPICKLED
+    return first_line(error), in_folder

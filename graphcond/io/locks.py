@@ -148,9 +148,9 @@ def claimed(file: Path, *, wait: bool = False) -> Iterator[bool]:
 def divided(
     folder: Path, parts: Sequence[str], done: Callable[[str], bool], do: Callable[[str], None]
 ) -> None:
-    """Do the parts that are not done; processes that are at the same work divide it among them.
+    """Do the parts that are not done; processes that call this with the same folder divide them.
 
-    On return all parts are done. A part of a process that ended before it was done is done by another one.
+    On return all parts are done. If a process ends within a part, another one does that part.
 
     Args:
         folder: where the locks are; every process names the same one.
@@ -161,7 +161,7 @@ def divided(
     Raises:
         StorageError: the folder cannot be written.
     """
-    for wait in (False, True):  # first what nobody works on, then what others did not finish
+    for wait in (False, True):  # first the parts that are free, then those that others did not finish
         for part in parts:
             if not done(part):
                 with claimed(folder / f"{part}.lock", wait=wait) as mine:

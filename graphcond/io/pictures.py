@@ -44,8 +44,8 @@ def open_picture(path: Path, *, longest: int | None = None, draft: int | None = 
         path: a file in one of `FORMATS`.
         longest: scale down so that the longer side has at most this many pixels. JPEG files are
             decoded at a lower size where that is enough, so very large ones stay cheap.
-        draft: JPEG files are decoded at a lower size where both sides keep at least so many pixels, which
-            takes a fraction of the time; ``longest`` unless given.
+        draft: JPEG files are decoded at a lower size where both sides keep at least this many pixels,
+            which takes a fraction of the time; ``longest`` unless given.
 
     Raises:
         InputError: missing, not a regular file, truncated, not a picture, or too large to decode safely.

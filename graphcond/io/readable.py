@@ -50,9 +50,11 @@ UNPICKLED = "save its tensors as safetensors (safetensors.torch.save_file)"
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file that is no safetensors file begins as those of `torch.save` and ``pickle`` do."""
+    """Whether a file begins as those of `torch.save` and ``pickle`` do."""
     with path.open("rb") as opened:
-        return opened.read(4).startswith((b"\x80", b"PK\x03\x04"))
+        start = opened.read(9)
+    # A safetensors file begins with the length of its header, which may look so, and then the header.
+    return start.startswith((b"\x80", b"PK\x03\x04")) and start[8:] != b"{"
 
 
 def unreadable(path: Path, error: OSError) -> InputError:

@@ -67,10 +67,10 @@ def runs_on(network: nn.Module) -> torch.device:
 
 @contextmanager
 def loaded(network: nn.Module, device: str | None = None) -> Iterator[None]:
-    """Have weights that are offloaded on ``device``, or where the network computes, for a while.
+    """Put offloaded weights on ``device``, or where the network computes, in the block.
 
-    Accelerate offloads them, or diffusers in groups. A group is loaded if its hook is on one of the network's
-    modules. Weights that are not offloaded stay where they are.
+    Accelerate offloads weights, or diffusers in groups. A group is loaded if its hook is on one of the
+    network's modules. Weights that are not offloaded stay where they are.
     """
     import torch
     from accelerate.utils import align_module_device, has_offloaded_params
@@ -163,7 +163,7 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     """
     from safetensors.torch import load_file
 
-    of_old = f"{os.path.splitext(file)[0]}.bin"  # as older libraries wrote weights
+    of_old = f"{os.path.splitext(file)[0]}.bin"  # the name that older libraries gave to weights
     file = Path(of_old) if os.path.isfile(of_old) and not os.path.exists(file) else file
     check_readable(file, missing="the model is incomplete; save or copy it again")
     try:

@@ -22,7 +22,7 @@ def with_predicted_boxes(pipe: GraphPipeline, scenes: Sequence[SceneGraph]) -> l
 
     Args:
         pipe: of a model with a condition that predicts boxes; the first such condition counts.
-        scenes: one at least.
+        scenes: at least one.
 
     Raises:
         InputError: the model has no such condition, or reads fewer objects than a scene has.
@@ -45,12 +45,9 @@ def with_predicted_boxes(pipe: GraphPipeline, scenes: Sequence[SceneGraph]) -> l
                 place="layout",
                 remedy="give boxes, or fewer objects",
             )
-        found = encoder.predicted_boxes(context)[0, : len(scene)].float().clamp(0, 1).tolist()
-        boxes = (scene.box_of(number) or _ordered(box) for number, box in enumerate(found))
+        edges = encoder.predicted_boxes(context)[0, : len(scene)].float().clamp(0, 1)
+        low = edges[:, :2].clamp(max=1 - SMALLEST)
+        found = torch.cat([low, edges[:, 2:].maximum(low + SMALLEST)], dim=1).tolist()
+        boxes = (scene.box_of(number) or Box(*box) for number, box in enumerate(found))
         placed.append(replace(scene, boxes=tuple(boxes), masks=None))
     return placed
-
-
-def _ordered(edges: Sequence[float]) -> Box:
-    x0, y0 = (min(edge, 1 - SMALLEST) for edge in edges[:2])
-    return Box(x0, y0, max(edges[2], x0 + SMALLEST), max(edges[3], y0 + SMALLEST))

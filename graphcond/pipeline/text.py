@@ -75,7 +75,7 @@ def texts(
         given: the arguments.
         prompts: one for each row of what is encoded already.
         copies: pictures of each prompt.
-        words: the words of prompts that are encoded already are read too, by the encoder of a graph.
+        words: whether a graph's encoder needs the words of prompts that are encoded already.
 
     Raises:
         InputError: numbers or shapes do not fit.

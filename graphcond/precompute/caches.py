@@ -1,11 +1,10 @@
-"""The cache folder: what is in it, what is damaged, and what nobody has used for long."""
+"""The cache folder: its entries, those that are damaged, and those that were not used for long."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +42,18 @@ def cache_entries() -> list[CacheEntry]:
         if folder.name.startswith(".") or not folder.is_dir():  # one that is being written
             continue
         kind = folder.name.rpartition("-")[0]
-        size, used = 0, folder.stat().st_mtime
-        for file in folder.rglob("*"):
-            with suppress(OSError):  # it is deleted meanwhile
-                state = file.stat()
-                size, used = size + state.st_size, max(used, state.st_mtime)
+        try:
+            states = [one.stat() for one in (folder, *folder.rglob("*"))]
+        except FileNotFoundError:  # another process is deleting it, or parts of it
+            continue
+        size, used = sum(state.st_size for state in states[1:]), max(state.st_mtime for state in states)
         sort = f"{folder.parent.name}/{kind}" if kind else folder.parent.name
         found.append(CacheEntry(folder, sort, size, max(time.time() - used, 0.0) / DAY))
     return found
 
 
 def damaged_entries() -> Iterator[tuple[Path, str]]:
-    """Read everything in the cache folder; yields what does not have its checksums, with the problem."""
+    """Read everything in the cache folder; yields each damaged entry, with its problem."""
     for entry in cache_entries():
         if entry.folder.parent.name == UNFINISHED:  # its parts are checked when they are joined
             continue
@@ -76,7 +75,7 @@ def prune_cache(unused_for: float, *, features: bool = False, dry_run: bool = Fa
 
     Args:
         unused_for: days.
-        features: also delete the file of all embeddings, if it was not written for so long.
+        features: also delete the file of all embeddings, if nothing was written to it in these days.
         dry_run: delete nothing.
 
     Returns:
@@ -94,9 +93,9 @@ def prune_cache(unused_for: float, *, features: bool = False, dry_run: bool = Fa
         found += [CacheEntry(file, "features", size, unused)] if unused >= unused_for else []
     for entry in found if not dry_run else ():
         with writing(entry.folder):
-            if entry.folder == file:
+            if entry.folder.is_dir():
+                shutil.rmtree(entry.folder)
+            else:
                 for part in parts:
                     part.unlink()
-            else:
-                shutil.rmtree(entry.folder)
     return found

@@ -134,8 +134,8 @@ def check_base(place: str, condition: Any, base: BaseFields) -> None:
         )
     if injector.needs_references and not base.takes_references:
         raise ValueError(
-            f"{place}.injector: '{injector.kind}' shows pictures to the denoiser, and that of the base "
-            f"'{base.kind}' looks at none; choose another injector or base"
+            f"{place}.injector: '{injector.kind}' needs a base that takes references, and '{base.kind}' "
+            "does not; choose another injector or base"
         )
     if injector.weighs_places and not base.weighs_places:
         raise ValueError(

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from graphcond.bases.config import BaseFields
 from graphcond.condition import Condition
-from graphcond.context import NeighborFeatures, SceneFeatures
 from graphcond.errors import InputError
 from graphcond.io.files import read_json
 from graphcond.io.terminal import markdown_table
@@ -170,12 +169,12 @@ def _use(model: Recipe | Composition, conditions: Sequence[Condition]) -> str:
 def _graphs(conditions: Sequence[Condition]) -> tuple[list[str], list[str]]:
     """Names to import, and arguments with a graph for each condition."""
     one, boxes = '["neighbor.png"]', ", boxes=[[0.3, 0, 0.7, 0.4], [0.2, 0.6, 0.8, 1]]"
-    readers = [each.name for each in conditions if each.encoder.reads is NeighborFeatures]
+    readers = [each.name for each in conditions if each.encoder.reads.argument == "neighbors"]
     imports, graphs = [], []
     if readers:
         several = ", ".join(f'"{name}": {one}' for name in readers)
         graphs.append(f"neighbors={one}" if len(readers) == 1 else f"neighbors={{{several}}}")
-    if any(each.encoder.reads is SceneFeatures for each in conditions):
+    if any(each.encoder.reads.argument == "scene" for each in conditions):
         placed = boxes if any(each.encoder.gives is LayoutMap for each in conditions) else ""
         imports.append("SceneGraph")
         graphs.append(f'scene=SceneGraph(["star", "boat"], [[0, "above", 1]]{placed})')

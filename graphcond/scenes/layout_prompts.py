@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphcond.errors import InputError
-from graphcond.scene_graph import Box, SceneGraph, center, name_of, sentence_of
+from graphcond.scene_graph import Box, SceneGraph, center, name_of
 
 CANVAS = 1000
 
@@ -32,13 +32,13 @@ def layout_prompt(scene: SceneGraph, target: str, *, prompt: str, background: st
         background: behind the objects; FLUX 3 and ComfyUI have no place for it.
 
     Raises:
-        InputError: the scene has no objects, or no boxes for a target that lives on them.
+        InputError: the scene has no objects, or no boxes for a target that needs them.
     """
     if not scene.objects:
         raise InputError("the scene has no objects", place="scene", remedy="name at least one")
     if target in NEED_BOXES and not any(scene.boxes):
         raise InputError(
-            f"the scene has no boxes, and a prompt for {target} is made of them",
+            f"the scene has no boxes, and a prompt for {target} needs them",
             place="scene",
             remedy="give boxes, predict them (--layout MODEL), or export to fibo",
         )
@@ -58,7 +58,7 @@ def _flux3(scene: SceneGraph, prompt: str, background: str) -> str:
 
 def _ideogram4(scene: SceneGraph, prompt: str, background: str) -> dict[str, Any]:
     return {
-        "high_level_description": f"{prompt}: {told(scene)}",
+        "high_level_description": f"{prompt}: {told(scene, {})}",
         "compositional_deconstruction": {
             "background": background,
             "elements": [_element(scene, number) for number in range(len(scene))],
@@ -83,7 +83,7 @@ def _fibo(scene: SceneGraph, prompt: str, background: str) -> dict[str, Any]:
         ]
         objects.append({**found, "relationship": "; ".join(relations)} if relations else found)
     return {
-        "short_description": f"{prompt}: {told(scene)}",
+        "short_description": f"{prompt}: {told(scene, {})}",
         "objects": objects,
         "background_setting": background,
     }
@@ -112,10 +112,8 @@ def described(scene: SceneGraph, number: int) -> str:
     return ", ".join((scene.objects[number], *scene.attributes_of(number)))
 
 
-def told(scene: SceneGraph, ids: dict[int, str] | None = None) -> str:
-    """The sentence of a scene; behind each name its id in angle brackets, for objects that have one."""
-    if ids is None:
-        return sentence_of(scene).replace(" , ", ", ")
+def told(scene: SceneGraph, ids: Mapping[int, str]) -> str:
+    """The relations and the other objects of a scene; objects with an id are followed by it, in brackets."""
     related = {end for one in scene.relationships for end in (one.subject, one.object)}
     clauses = [
         f"{name_cited(scene, subject, ids)} {predicate} {name_cited(scene, target, ids)}"
@@ -124,14 +122,14 @@ def told(scene: SceneGraph, ids: dict[int, str] | None = None) -> str:
     return ", ".join(clauses + [name_cited(scene, n, ids) for n in range(len(scene)) if n not in related])
 
 
-def name_cited(scene: SceneGraph, number: int, ids: dict[int, str]) -> str:
-    """The name of an object and its id: "a red circle <circle_1>"."""
+def name_cited(scene: SceneGraph, number: int, ids: Mapping[int, str]) -> str:
+    """The name of an object and its id, if it has one: "a red circle <circle_1>"."""
     name = name_of(scene, number)
     return f"{name} <{ids[number]}>" if number in ids else name
 
 
 def cited(scene: SceneGraph) -> dict[int, str]:
-    """The ids of the objects that have boxes: class noun and number, from left to right, then downwards."""
+    """The ids of the objects that have boxes: noun and number, counted from left to right, then downwards."""
     counts = Counter[str]()
     boxes = {number: box for number, box in enumerate(scene.boxes) if box is not None}
     found = {}
@@ -149,7 +147,7 @@ def class_noun(label: str) -> str:
 
 
 def cell_of(box: Box) -> Cell:
-    """A box on the canvas, at least two wide: models take boxes up to 1 for shares of the picture."""
+    """A box on the canvas, each side at least 2: models read edges of at most 1 as shares of the picture."""
 
     def edges(low: float, high: float) -> tuple[int, int]:
         start = min(round(low * CANVAS), CANVAS - 2)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
-from graphcond.config import Config, as_input_error
+from graphcond.config import Config, as_input_error, shown
 from graphcond.errors import InputError
 from graphcond.io.strict_yaml import read_yaml
 from graphcond.recipe.sections import Seed
@@ -83,7 +83,7 @@ class SweepConfig(Config):
 
     Rows are trained without them, or found as a sweep without them left them. Tables go to `tables`."""
     drawn: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)
-    """As `grid`, of settings that hold for the scores alone: a row is trained once, and scored with each."""
+    """As `grid`, for settings of the scores only: a row is trained once, and scored with each value."""
     scores: tuple[AnyScore, ...] = ()
     """What is measured."""
     seed: Seed = 0
@@ -115,6 +115,11 @@ class SweepConfig(Config):
             raise ValueError(f"drawn.{twice[0]}: is in the grid, too; leave one of them out")
         if self.curves is not None and self.curves not in {**self.grid, **self.drawn}:
             raise ValueError(f"curves: neither grid nor drawn has '{self.curves}'; name one of their paths")
+        if self.curves is not None:
+            values = {**self.grid, **self.drawn}[self.curves]
+            given = values.values() if isinstance(values, dict) else values
+            if wrong := [one for one in given if type(one) not in (int, float) or one <= 0]:
+                raise ValueError(f"curves: '{self.curves}' has {shown(wrong[0])}; use numbers above 0")
         if not (self.recipe or self.rows or self.model):
             raise ValueError("there are no rows; name a recipe, rows or a model")
         for number, row in enumerate(self.rows):

@@ -17,9 +17,9 @@ MOST = 4
 
 
 def draw_curves(config: SweepConfig, results: Results) -> Image.Image | None:
-    """A line of panels for each metric, a panel for each value of the other paths, a curve for each row.
+    """A row of panels for each metric, a panel for each value of the other paths, a curve for each row.
 
-    In bars the 95 % intervals over targets. None where the sweep asks for none, or nothing was measured.
+    Bars are 95 % intervals over targets. None if the sweep asks for no curves, or nothing was measured.
     """
     path = config.curves
     keys = [key for key in results.keys if key[1] in ("graph", "")][:MOST]

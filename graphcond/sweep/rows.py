@@ -56,7 +56,7 @@ class Row:
         labels: by axis (``row``, or a path of the grid) the name of the value there.
         recipe: resolved.
         examined: the recipe with which it is scored, where that is another one.
-        trained_as: the name, with the seed, of the training that rows share which are only scored otherwise;
+        trained_as: the name, with the seed, of its training, which rows that differ only in `drawn` share;
             `name` unless given.
     """
 
@@ -84,7 +84,7 @@ class RowPlan:
         trains: whether the row is trained.
         final: the model that draws; None where no score does.
         scores: for each score of the sweep, the folder of what it found.
-        exam: tells it from the rows with the same folder; empty where there are none.
+        exam: distinguishes rows that share a folder; empty where the folder has one row.
     """
 
     row: Row
@@ -267,9 +267,10 @@ def plan_rows(
             ) from error
         key = fingerprint(recipe_identity(row.recipe, data), weights, row.recipe.evaluation.protocol)
         drawn = fingerprint(*exam)[:8] if config.drawn else ""
-        if key + drawn in found:
+        name = key + drawn
+        if name in found:
             raise InputError(
-                f"the rows '{found[key + drawn].row.name}' and '{row.name}' are the same",
+                f"the rows '{found[name].row.name}' and '{row.name}' are the same",
                 place=f"sweep '{config.name}'",
                 remedy="remove one, or change a setting",
             )
@@ -281,7 +282,7 @@ def plan_rows(
             for number, score in enumerate(config.scores)
         )
         final = RunFolder(folder).final if trains else model
-        found[key + drawn] = RowPlan(row, folder, trains, final, places, drawn)
+        found[name] = RowPlan(row, folder, trains, final, places, drawn)
     return list(found.values())
 
 

@@ -29,10 +29,10 @@ Groups = Mapping[str, Mapping[str, nn.Parameter]]
 """Trained parameters by name, in one group per condition and one for LoRA."""
 
 WEIGHT, NUMBER, GROUP = "weight", "number:", "optimizer-group"
-"""Begin the names of weights, and of an optimizer's numbers for a parameter and for a group of them."""
+"""Names of weights begin so, and those of an optimizer's numbers for a parameter and for a group."""
 
 FIXED = ("params", "name", "lr", "full_rate", "weight_decay")
-"""What the recipe decides of a group, also when a run goes on."""
+"""Settings of a group that come from the recipe, not from a checkpoint."""
 
 FUSED = ("cpu", "cuda")
 """Devices whose fused AdamW is used; others take torch's default."""
@@ -105,7 +105,7 @@ def optimizer_class(config: OptimizerConfig) -> type[torch.optim.Optimizer]:
     """The class of an optimizer.
 
     Raises:
-        InputError: it is not installed, does not exist, or is no optimizer of torch.
+        InputError: it is not installed, does not exist, or is not a torch optimizer.
     """
     module, _, name = config.known.path.rpartition(".")
     home = optional(module, config.known.package or module.partition(".")[0], place="training.optimizer.kind")

@@ -124,7 +124,7 @@ class TrainingState:
             with nullcontext() if self.ema is None else self.ema.applied():
                 yield
             return
-        # Switching there and back rounds, and only one of several processes may do it: so they are kept.
+        # Switching back rounds, and perhaps only one process switches, so the trained weights are kept.
         own = [parameter.detach().clone() for parameter in all_parameters(self.groups)]
         self.optimizer.eval()
         try:
@@ -134,7 +134,7 @@ class TrainingState:
             torch._foreach_copy_([one.data for one in all_parameters(self.groups)], own)
 
     def finish(self) -> None:
-        """Give the model the weights that are saved for good."""
+        """Give the model the weights that are saved at the end."""
         if self.ema is not None:
             self.ema.keep()
         if isinstance(self.optimizer, Averaging):

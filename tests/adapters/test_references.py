@@ -143,7 +143,7 @@ def test_a_call_before_injection_a_second_one_and_a_base_that_looks_at_none(
     injector.inject(base)
     with pytest.raises(RuntimeError, match="injected already"):
         injector.inject(base)
-    with pytest.raises(InputError, match="SanaBase looks at no references"):
+    with pytest.raises(InputError, match="SanaBase does not take references"):
         ReferencesInjector().inject(fresh(request, "sana"))
 
 
@@ -268,5 +268,5 @@ def test_recipes_that_do_not_fit(sd_folder: Path, changes: dict[str, Any], probl
 
 def test_a_recipe_over_a_base_that_looks_at_none(sd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StableDiffusionConfig, "takes_references", False)
-    with pytest.raises(InputError, match="that of the base 'stable_diffusion' looks at none"):
+    with pytest.raises(InputError, match="takes references, and 'stable_diffusion' does not"):
         small_recipe(sd_folder, conditions=[CONDITION])

@@ -134,10 +134,15 @@ def test_bad_input(model: Path, paintings: Path, tmp_path: Path) -> None:
     empty, unknown = tmp_path / "empty.txt", tmp_path / "unknown.txt"
     empty.write_text("\n \n")
     unknown.write_text("p 9.png")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "p 0.png.png").write_bytes(b"")
     for args, message in [
         (["--targets", empty], "empty.txt: the file names no targets. Write an id on each line"),
+        (
+            ["--targets", tmp_path / "latin.txt"],
+            "latin.txt: the file is not UTF-8 (byte 3)",
+        ),
         (["--targets", unknown], "there is no node 'p 9.png'"),
         (["--targets", "tests"], "--targets: there is no split 'tests'. Choose one of: train"),
         (["--targets", "all", "--out", tmp_path / "full"], "pictures that this command did not draw"),

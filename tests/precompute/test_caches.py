@@ -51,6 +51,16 @@ def test_entries_have_their_kind_and_size(folder: Path) -> None:
     assert FeatureCache().counts() == {"clip": (1, 32)}
 
 
+def test_an_entry_that_is_deleted_meanwhile_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deleted(entry: Path, pattern: str) -> list[Path]:
+        return [entry / "gone"] if entry.name == "one" else [*entry.glob(pattern)]
+
+    monkeypatch.setattr(Path, "rglob", deleted)
+    assert names([entry.folder for entry in cache_entries()]) == ["latents-0", "two"]
+
+
 def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHCOND_CACHE", str(tmp_path / "none"))
     assert (cache_entries(), list(damaged_entries()), prune_cache(0, features=True)) == ([], [], [])

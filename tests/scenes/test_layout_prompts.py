@@ -161,6 +161,7 @@ BROKEN = {
     "three numbers": (f"a {json.dumps([ROW | {'bbox': [0, 0, 5]}])}", "row 0.*bbox"),
     "no id": ('a [{"id": "", "desc": "a"}]', "row 0.*id"),
     "a number": (f"a {json.dumps([ROW | {'desc': 3}])}", "row 0.*desc.*"),
+    "a list of something else": ("a photo [1]", "expected a text that ends in a JSON list of objects"),
 }
 
 

@@ -41,6 +41,10 @@ def resolved(values: dict[str, Any]) -> list[Any]:
             "drawn.data.noise: is in the grid, too",
         ),
         ({"curves": "data.noise"}, "curves: neither grid nor drawn has 'data.noise'"),
+        (
+            {"drawn": {"guidance.text": [0, 2]}, "curves": "guidance.text"},
+            "curves: 'guidance.text' has 0; use numbers above 0",
+        ),
         ({"scores": [{"kind": "time", "repeats": 1}]}, "scores.0.repeats: expected greater than or equal"),
         ({"seeds": [1, 1]}, "seeds: one is given twice"),
         ({"seeds": []}, "seeds: "),

@@ -1,8 +1,8 @@
 """Layout prompts of FLUX 3, Ideogram 4, Bria's FIBO and ComfyUI as scene graphs.
 
 One prompt is a file; several are JSON Lines, those of FLUX 3 as JSON strings. What `layout_prompts` writes is
-read back, but for what a format has no place for. Prompts of others give objects and boxes. Relations are
-read where a clause is "<name> <predicate> <name>" with the names of two objects and nothing else.
+read back, except for what a format has no place for. Prompts of other programs give objects and boxes.
+Relations are read where a clause is "<name> <predicate> <name>", with the names of two objects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _on_canvas(given: tuple[float, float, float, float]) -> Box:
     y0, x0, y1, x1 = (edge / CANVAS for edge in given)
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise InputError(
-            f"{[*given]} is no box y0, x0, y1, x1 on a canvas of {CANVAS} x {CANVAS}",
+            f"{[*given]} is not a box y0, x0, y1, x1 on a canvas of {CANVAS} x {CANVAS}",
             remedy="y comes first, and each first edge must be smaller than the second",
         )
     return Box(x0, y0, x1, y1)
@@ -36,7 +36,7 @@ Cell = Annotated[FourNumbers, AfterValidator(_on_canvas)]
 
 
 class Flux3Row(BaseModel):
-    """An object of FLUX 3's table, or what an edit makes of one."""
+    """An object of FLUX 3's table; ``tgt_bbox`` is where an edit puts it."""
 
     id: str = Field(min_length=1)
     desc: str
@@ -121,12 +121,16 @@ def _read_fibo(value: Any) -> Read:
 
 
 def _caption_and_table(text: Any) -> tuple[str, list[Any]]:
-    """The caption of a FLUX 3 prompt and the JSON list that closes it."""
-    if not isinstance(text, str) or not (starts := [found.start() for found in re.finditer(r"\[", text)]):
-        raise InputError(
-            "expected a text that ends in a JSON list of objects",
-            remedy='write a caption, then [{"id": "star_1", "bbox": [0, 0, 500, 500], "desc": "star"}]',
-        )
+    """The caption of a FLUX 3 prompt and the JSON list at its end.
+
+    Raises:
+        InputError: there is no such list, or it is not JSON.
+    """
+    problem = InputError(
+        "expected a text that ends in a JSON list of objects",
+        remedy='write a caption, then [{"id": "star_1", "bbox": [0, 0, 500, 500], "desc": "star"}]',
+    )
+    starts = [found.start() for found in re.finditer(r"\[", text)] if isinstance(text, str) else []
     for start in reversed(starts):
         try:
             table = parse_json(text[start:], "the table")
@@ -139,13 +143,13 @@ def _caption_and_table(text: Any) -> tuple[str, list[Any]]:
 
 
 def _parts(desc: str) -> tuple[str, tuple[str, ...]]:
-    """Label and attributes of a description: what stands before the first comma, and what behind."""
+    """Label and attributes of a description: the text before its first comma, and the parts after it."""
     label, *attributes = (part.strip() for part in desc.rstrip(". ").split(","))
     return label, tuple(one for one in attributes if one)
 
 
 def _of_row(row: Flux3Row) -> tuple[str, tuple[str, ...]]:
-    """The label of a row is the noun of its id, as the description writes it where it begins with it."""
+    """Label and attributes of a row. The noun of its id is the label, spelled as in the description."""
     noun, (label, attributes) = re.sub(r"_\d+$", "", row.id), _parts(row.desc)
     if class_noun(label) == noun:
         return label, attributes
@@ -177,7 +181,7 @@ def _clauses(text: str) -> list[str]:
 
 
 def _related(scene: SceneGraph, names: Sequence[str], clauses: Sequence[str]) -> SceneGraph:
-    """The scene with a relation for each clause of two names; a name of several objects tells none."""
+    """The scene with a relation for each clause of two names; shared names do not count."""
     places = {name: number for number, name in enumerate(names) if names.count(name) == 1}
     by_length = sorted(places, key=len, reverse=True)
     relations = []
@@ -214,11 +218,6 @@ def _texts(given: SceneInput) -> Sequence[tuple[str, Any]]:
     if given.path.suffix in (".json", ".jsonl"):
         return given.rows
     return [(str(given.path), read_text(given.path))]
-
-
-def _lists(given: SceneInput) -> Sequence[tuple[str, Any]]:
-    """The lists of a JSON Lines file, or the one list of a JSON file."""
-    return given.rows if given.path.suffix == ".jsonl" else [(str(given.path), given.document)]
 
 
 def _is_flux3(given: SceneInput) -> bool:
@@ -264,7 +263,10 @@ COMFYUI = SceneFormat(
     name="comfyui",
     files='JSON of [{"type": "obj", "bbox": ..., "desc": ...}], or such a list in each line',
     signs=_is_comfyui,
-    read=_reader(_read_comfyui, _lists),
+    read=_reader(  # a JSON file is one list, and each line of a JSON Lines file
+        _read_comfyui,
+        lambda given: given.rows if given.path.suffix == ".jsonl" else [(str(given.path), given.document)],
+    ),
     hides=("written", "sgcond"),
 )
 

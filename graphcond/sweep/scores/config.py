@@ -71,7 +71,7 @@ class LabelsScoreConfig(ScoreConfig):
 
 
 class TimeScoreConfig(ScoreConfig):
-    """Milliseconds of processor that a picture with its graph takes; unlike other scores it varies."""
+    """Processor milliseconds of a picture with its graph; unlike other scores, equal runs differ."""
 
     component = "graphcond.sweep.scores.time:TimeScore"
     kind: Literal["time"] = "time"

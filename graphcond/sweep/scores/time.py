@@ -20,7 +20,7 @@ DEFAULT = TimeScoreConfig.model_construct()
 class TimeScore(Score):
     """Draws the same targets again and again with their graphs, by the guidance of the row's recipe.
 
-    ``milliseconds``: of processor for a picture, encoders and autoencoder included; on a GPU of the clock. A
+    ``milliseconds``: processor time of a picture, encoders and autoencoder included; on a GPU, wall time. A
     first batch, in which everything is loaded, does not count.
 
     Args:
