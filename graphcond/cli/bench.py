@@ -164,7 +164,7 @@ def references(
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what is trained with the neighbors' pictures as references, by the number of neighbors.
+    """Compare trained adapters with references, the neighbors' own pictures, by the number of neighbors.
 
     Graph-QFormer tokens and an IP-Adapter are trained once for each seed and drawn with 1 to 16 neighbors, on
     graphs with clean and with hard edges; references need no training. Takes a quarter of an

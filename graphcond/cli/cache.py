@@ -1,4 +1,4 @@
-"""graphcond cache: fill the cache ahead of a training, look into it, make room."""
+"""graphcond cache: fill the cache before a training, list it, and delete what is not used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphcond.cli.options import AsJson, Base, Device, Overrides, base_name
 from graphcond.errors import InputError
 from graphcond.io.terminal import console, say
 
-app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of a training, look into it, make room.")
+app = typer.Typer(no_args_is_help=True, help="Fill the cache before a training, list it, and delete what is not used.")
 
 
 @app.command()
@@ -106,7 +106,7 @@ def inspect(
 @app.command()
 def prune(
     unused_for: Annotated[
-        float, typer.Option(min=0, metavar="DAYS", help="Delete what was not used for so many days.")
+        float, typer.Option(min=0, metavar="DAYS", help="Delete what was not used for this many days.")
     ] = 30.0,
     features: Annotated[
         bool, typer.Option("--features", help="Also delete the embeddings, all or none, by the same rule.")
@@ -114,7 +114,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete from the cache folder what nobody has used for long. It is computed again when it is needed.
+    """Delete what was not used for long from the cache folder. It is computed again when it is needed.
 
     Example: graphcond cache prune --unused-for 7 --dry-run
     """
