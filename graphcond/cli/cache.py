@@ -12,7 +12,9 @@ from graphcond.cli.options import AsJson, Base, Device, Overrides, base_name
 from graphcond.errors import InputError
 from graphcond.io.terminal import console, say
 
-app = typer.Typer(no_args_is_help=True, help="Fill the cache before a training, list it, and delete what is not used.")
+app = typer.Typer(
+    no_args_is_help=True, help="Fill the cache before a training, list it, and delete what is not used."
+)
 
 
 @app.command()

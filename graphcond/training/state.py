@@ -188,7 +188,7 @@ class TrainingState:
             )
         if standing.optimizer != self._optimizer_kind:
             raise InputError(
-                f"the checkpoint was written with {standing.optimizer}, and the recipe has {self._optimizer_kind}",
+                f"it was written with {standing.optimizer}, and the recipe has {self._optimizer_kind}",
                 place=checkpoint,
                 remedy=f"set training.optimizer.kind to {standing.optimizer}",
             )
