@@ -167,7 +167,7 @@ class TrainingState:
         """Go on from a checkpoint.
 
         Raises:
-            InputError: it is damaged, or belongs to other data or another size of batch.
+            InputError: it is damaged, or belongs to other data, another size of batch or another optimizer.
         """
         standing = read_standing(checkpoint)
         try:

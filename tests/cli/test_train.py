@@ -82,6 +82,11 @@ def test_a_run_goes_on_from_anywhere_and_with_data_that_moved(
     moved = train(*again, "--set", "data.path=graph", "--set", "training.steps=2")
     assert moved.exit_code == 0, moved.output
     assert train(*again).exit_code == 0  # the run remembers the new place
+    kept = tmp_path / "run" / "recipe.yaml"
+    own = kept.read_text()
+    kept.write_text(own.replace("kind: adamw", "kind: muon"))
+    assert "it was written with adamw, and the recipe has muon" in error_of(*again)
+    kept.write_text(own)
 
     save_graph(write_graph(tmp_path / "other", splits=False), tmp_path / "other-graph")
     message = error_of(*again, "--set", f"data.path={tmp_path / 'other-graph'}")
