@@ -174,10 +174,13 @@ def references(
 
         graphcond bench references --only references --seeds 0
     """
-    first, *_ = numbers = _seeds(seeds)
-    values = _shipped("references", base, first) | {"seeds": numbers}
-    values["set"] |= {"training.steps": steps, "training.checkpoint_every": max(1, steps // 2)}
-    values["set"] |= {"training.validate_every": steps}
+    numbers = _seeds(seeds)
+    values = _shipped("references", base, numbers[0]) | {"seeds": numbers}
+    values["set"] |= {
+        "training.steps": steps,
+        "training.checkpoint_every": max(1, steps // 2),
+        "training.validate_every": steps,
+    }
     values["scores"][0]["limit"] = limit
     _keep_rows(values, only)
     _run(values, out, jobs, as_json)

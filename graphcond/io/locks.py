@@ -131,7 +131,11 @@ def claimed(file: Path, *, wait: bool = False) -> Iterator[bool]:
     """
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        opened = file.open("a")
+        try:
+            opened = file.open("a")
+        except FileNotFoundError:  # just now, another process that is done has deleted the folder
+            file.parent.mkdir(parents=True, exist_ok=True)
+            opened = file.open("a")
     with opened:
         mine = True
         try:

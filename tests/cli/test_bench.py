@@ -173,7 +173,7 @@ def test_settings_and_seeds_of_every_row(
         (["--set", "data"], "--set: 'data' is not an assignment"),
         (["--exam", "data"], "--exam: 'data' is not an assignment"),
         (["--exam", "data.difficulty=easy"], "exam: data.difficulty: expected 'plain' or 'hard'"),
-        (["--exam", "training.steps=4"], "nothing is trained for an exam"),
+        (["--exam", "training.steps=4"], "exam.training.steps: nothing is trained for it"),
     ],
 )
 def test_nonsense_as_seeds_or_settings(options: list[str], message: str, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 from graphcond.errors import InputError, Notice
-from graphcond.io.locks import divided, in_turn, locked
+from graphcond.io.locks import claimed, divided, in_turn, locked
 
 HOLDER = """
 import sys, time, pathlib
@@ -112,3 +113,19 @@ def test_work_is_done_once_and_that_of_a_dead_process_by_another(tmp_path: Path)
 
     divided(tmp_path, ["a", "b", "c"], lambda part: part in did, do)
     assert did == ["a", "c", "b"]
+
+
+def test_a_folder_of_locks_that_another_process_deletes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, real = tmp_path / "work", Path.open
+
+    def after_deletion(path: Path, *args: Any) -> Any:
+        monkeypatch.undo()
+        folder.rmdir()
+        return real(path, *args)
+
+    monkeypatch.setattr(Path, "open", after_deletion)
+    with claimed(folder / "part.lock") as mine:
+        assert mine
+    assert [path.name for path in folder.iterdir()] == ["part.lock"]
