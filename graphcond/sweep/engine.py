@@ -153,9 +153,11 @@ def _perform(todo: Sequence[RowPlan], config: SweepConfig, shared: Shared, jobs:
         threads = max(1, cores // jobs)
         say(f"{jobs} processes, threads of each: {threads}")
         first = {plan.folder: plan for plan in reversed(todo)}  # which train what others are scored with
-        parts = [[*first.values()], [plan for plan in todo if first[plan.folder] is not plan]]
+        parts = [
+            [plan for plan in todo if (first[plan.folder] is plan) is trains] for trains in (True, False)
+        ]
         options: dict[str, Any] = {"device": shared.device.type, "jobs": jobs, "threads": threads}
-        performed = chain.from_iterable(perform_all(part, config, **options) for part in parts)
+        performed = chain.from_iterable(perform_all(part, config, **options) for part in parts if part)
     started = time.monotonic()
     for done, (plan, reason) in enumerate(performed, 1):
         passed = time.monotonic() - started
