@@ -26,6 +26,8 @@ class Encoder(Part, nn.Module, ABC, Generic[Read, Given]):
     gives: ClassVar[type[Signal]] = GraphTokens
     reads_pictures: ClassVar[bool] = False
     """True if it reads `NeighborFeatures.pictures`."""
+    reads_words: bool = False
+    """True if it reads ``TextTokens.ids``, which are zeros where a caller gives embeddings of the prompt."""
 
     signal_width: int | None = None
     """Channels of the layouts that it gives; None for tokens, which are as wide as the base's."""

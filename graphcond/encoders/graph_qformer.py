@@ -58,6 +58,7 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         super().__init__()
         self.normalize_embeddings = normalize_embeddings
         self.reads_states, self.masks_padding = shape.states is not None, masks_padding
+        self.reads_words = not self.reads_states
         self.starts_at_states = False
         self.projector = NeighborProjector(feature_width, shape.width, tokens_per_neighbor)
         self.mixer = NeighborMixer(shape.width, heads=shape.heads) if neighbor_self_attention else None

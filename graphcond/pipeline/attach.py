@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from jaxtyping import Float
 from torch import Tensor
 
 from graphcond.bases.base import Base
@@ -20,7 +21,7 @@ from graphcond.bases.reference_attention import BANK
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, did_you_mean
 from graphcond.features.load import PictureExtractor, WordExtractor
-from graphcond.guidance import GraphGuidance, GuidedGraph
+from graphcond.guidance import GraphGuidance, GuidedGraph, rescaled
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import texts_of
 from graphcond.pipeline.graph_pipeline import GraphPipeline
@@ -42,7 +43,8 @@ def attach(
     """Put a graph model into a pipeline of Stable Diffusion or SDXL, of whatever task, until `detach`.
 
     The pipeline is called as before, and draws with the graphs that `Attached.show` names. Guidance adds
-    sum_k s_k (eps(T, G_k) - eps(T, 0)) to the pipeline's own prediction, as in `GraphPipeline`.
+    sum_k s_k (eps(T, G_k) - eps(T, 0)) to the pipeline's own prediction, as in `GraphPipeline`. Meanwhile
+    no other pipeline can draw with the same denoiser.
 
     Args:
         pipe: the pipeline; it freezes its networks.
@@ -52,8 +54,9 @@ def attach(
         trust_remote_code: of a saved model, as for `GraphPipeline.from_pretrained`.
 
     Raises:
-        InputError: the pipeline is of another family, or has a model of that name; the model cannot be loaded
-            or does not fit it; or parts are given for a model that is made already.
+        InputError: the pipeline is of another family, has a model of that name, or shares its denoiser with a
+            pipeline that has a model; the model cannot be loaded or does not fit it; or parts are given for
+            a model that is made already.
     """
     others = dict(parts or {})
     extractor = others.pop("extractor", None)
@@ -68,6 +71,9 @@ def attach(
             place="name",
             remedy="give another name, or detach that one first",
         )
+    call = getattr(getattr(pipe, "unet", None), "forward", None)
+    if inside is None and isinstance(getattr(call, "__self__", None), Inside):
+        raise _shared()
     base = base_of(pipe) if inside is None else inside.base
     try:
         if isinstance(model, GraphModel):
@@ -108,6 +114,14 @@ def detach(pipe: DiffusionPipeline, name: str = GRAPH) -> None:
         inside.leave()
 
 
+def _shared() -> InputError:
+    return InputError(
+        "another pipeline, which shares the denoiser, has a graph model attached",
+        place="pipe",
+        remedy="detach the model from that one first, or load this one's networks anew",
+    )
+
+
 _INSIDE = "_graphcond"
 """The attribute of a pipeline that holds what is attached."""
 
@@ -145,17 +159,37 @@ class Attached:
         """
         self._neighbors, self._scene, self._scale = neighbors, scene, graph_guidance_scale
 
-    def read(self, prompt: str | Sequence[str], copies: int) -> None:
+    def read(
+        self, prompt: str | Sequence[str] | None, embeds: Float[Tensor, "b n c"] | None, copies: int
+    ) -> None:
         """Let the encoders read the graphs beside a prompt, for ``copies`` pictures of each.
 
+        Args:
+            prompt: one prompt or several; None where they are encoded already.
+            embeds: these.
+            copies: pictures of each prompt.
+
         Raises:
-            InputError: the graphs do not fit the model or the prompts.
+            InputError: the graphs do not fit the model or the prompts, or an encoder reads the words of
+                prompts that are encoded already.
         """
         given = graphs_given(self.model, self._neighbors, self._scene)
-        prompts = [one for one in texts_of(prompt, "prompt") for _ in range(copies)]
-        text = self.model.base.encode_prompt(prompts)
+        base = self.model.base
+        if prompt is None and embeds is not None:
+            shown = [self.model.conditions[name] for graphs in given.values() for name in graphs]
+            if any(condition.encoder.reads_words for condition in shown):
+                raise InputError(
+                    "the encoder of a graph reads the words of the prompt",
+                    place="prompt",
+                    remedy="give the prompt in place of prompt_embeds",
+                )
+            text = _tokens(embeds.to(base.device, base.dtype).repeat_interleave(copies, 0))
+            one_each = len(embeds) > 1
+        else:
+            prompts = texts_of("" if prompt is None else prompt, "prompt")
+            text = base.encode_prompt([one for one in prompts for _ in range(copies)])
+            one_each = prompt is not None and not isinstance(prompt, str)
         reader = GraphReader(self.model, self.pipeline.embed, self.pipeline.read)
-        one_each = not isinstance(prompt, str)
         self._graphs = reader.guided(given, text, text, joint=False, copies=copies, one_each=one_each)
         ours = self.model.guidance
         self._guidance = GraphGuidance(
@@ -197,6 +231,9 @@ class Inside:
         self._denoise: Callable[..., Any] = denoiser.forward
         self._encode: Callable[..., Any] = pipe.encode_prompt
         self._own: ContextVar[dict[str, Any] | None] = ContextVar("own", default=None)
+        self._drawing: ContextVar[Any] = ContextVar("drawing", default=None)
+        self._kind = type(pipe)
+        pipe.__class__ = self._noted(self._kind)
         denoiser.forward, pipe.encode_prompt = self._forward, self._encoded
         vars(pipe)[_INSIDE] = self
 
@@ -207,13 +244,27 @@ class Inside:
         if self._before is not None:
             denoiser.forward = self._before
         del self.pipe.encode_prompt, vars(self.pipe)[_INSIDE]
+        self.pipe.__class__ = self._kind
         self.base.release()
+
+    def _noted(self, kind: Any) -> type:
+        """The class of a pipeline whose calls are noted; others that share its denoiser are told by that."""
+
+        @wraps(kind.__call__)
+        def call(pipe: Any, *args: Any, **options: Any) -> Any:
+            token = self._drawing.set(pipe)
+            try:
+                return kind.__call__(pipe, *args, **options)
+            finally:
+                self._drawing.reset(token)
+
+        return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
 
     def _encoded(self, prompt: Any = None, *args: Any, **options: Any) -> Any:
         """The pipeline's own embeddings; the graphs are read beside the same prompt."""
         given = signature(self._encode).bind(prompt, *args, **options).arguments
         for one in self.models.values():
-            one.read("" if prompt is None else prompt, given.get("num_images_per_prompt", 1))
+            one.read(prompt, given.get("prompt_embeds"), given.get("num_images_per_prompt", 1))
         return self._encode(prompt, *args, **options)
 
     def _forward(
@@ -233,12 +284,13 @@ class Inside:
                 own = {name: value for name, value in own.items() if "residual" not in name}
                 own = _rows(own, looking.rows, len(looking.shown))
             return self._denoise(sample, timestep, encoder_hidden_states, **_joined(options, own))
+        if self._drawing.get() is not self.pipe:
+            raise _shared()
         rows = len(sample)
         guided = self.pipe.do_classifier_free_guidance
         half = slice(rows // 2 if guided else 0, rows)
         times = torch.as_tensor(timestep, device=sample.device).expand(rows)
-        ids = torch.zeros(encoder_hidden_states.shape[:2], dtype=torch.long, device=sample.device)
-        text = TextTokens(ids, encoder_hidden_states, extras={"pooled": encoder_hidden_states[:, 0]})
+        text = _tokens(encoder_hidden_states)
 
         def predicted(branch: Callable[[DenoiserInputs, TextTokens], DenoiserInputs], part: slice) -> Tensor:
             shown = text.select(torch.arange(rows, device=sample.device)[part])
@@ -250,17 +302,32 @@ class Inside:
                 self._own.reset(token)
 
         plain = predicted(partial(self._applied, None, ()), slice(0, rows))
-        shift = torch.zeros_like(plain[half], dtype=torch.promote_types(plain.dtype, torch.float32))
+        most = plain[half]  # the most conditioned prediction, whose spread `guidance_rescale` asks for
+        shift = torch.zeros_like(most, dtype=torch.promote_types(plain.dtype, torch.float32))
         times_of_steps, made = self.pipe.scheduler.timesteps, self.pipe.num_timesteps
         number = int((times_of_steps == timestep).nonzero()[0, 0]) - (len(times_of_steps) - made)
         fraction = max(number, 0) / made  # of the pipeline's steps, made before this one
         for one in self.models.values():
             for numbers, weight in one.weights(fraction).items():
-                with_graph = predicted(partial(self._applied, one, numbers), half)
-                shift += weight * (with_graph - plain[half]).to(shift.dtype)
-        scale = self.pipe.guidance_scale if guided else 1.0  # by which the pipeline multiplies the half
-        answer = torch.cat([plain[: half.start], plain[half] + (shift / scale).to(plain.dtype)])
+                most = predicted(partial(self._applied, one, numbers), half)
+                shift += weight * (most - plain[half]).to(shift.dtype)
+        answer = self._answer(plain.to(shift.dtype), shift, most.to(shift.dtype), half).to(plain.dtype)
         return UNet2DConditionOutput(sample=answer) if return_dict else (answer,)
+
+    def _answer(self, plain: Tensor, shift: Tensor, most: Tensor, half: slice) -> Tensor:
+        """The predictions, without text first if there are two, that the pipeline's own guidance combines.
+
+        Its sum u + s (t - u) has to be that of ``plain`` plus ``shift``. If the pipeline rescales the sum, t
+        has to be ``most``, to whose spread it does so; without guidance it does not rescale.
+        """
+        text, rescale = plain[half], getattr(self.pipe, "guidance_rescale", 0.0)
+        if not half.start:
+            summed = text + shift
+            return rescaled(summed, most, rescale) if rescale else summed
+        empty, scale = plain[: half.start], self.pipe.guidance_scale
+        if rescale:
+            return torch.cat([empty + (scale * (most - text) - shift) / (scale - 1), most])
+        return torch.cat([empty, text + shift / scale])
 
     def _applied(
         self, model: Attached | None, numbers: Sequence[int], inputs: DenoiserInputs, text: TextTokens
@@ -269,6 +336,12 @@ class Inside:
         for one in self.models.values():
             inputs = one.applied(inputs, text, numbers if one is model else ())
         return inputs
+
+
+def _tokens(hidden: Tensor) -> TextTokens:
+    """Prompts of which only the embeddings are known."""
+    ids = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
+    return TextTokens(ids, hidden, extras={"pooled": hidden[:, 0]})
 
 
 def _rows(value: Any, part: slice | Tensor, rows: int) -> Any:

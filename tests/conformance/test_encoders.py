@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,13 @@ def test_an_empty_context_is_hidden_and_finite(encoder, base, neighbors: int) ->
 def test_neighbors_matter(encoder, base) -> None:
     one, other = (encoder(some_features(2, seed=seed), prompts(base)).tokens for seed in (0, 1))
     assert (one - other).abs().max() > 1e-3
+
+
+def test_it_says_whether_it_reads_words(encoder, base) -> None:
+    text = prompts(base)
+    without = replace(text, ids=torch.zeros_like(text.ids))
+    one, other = (encoder(some_features(2), shown).tokens for shown in (text, without))
+    assert torch.equal(one, other) is not encoder.reads_words
 
 
 def test_every_parameter_gets_a_gradient(encoder, base) -> None:

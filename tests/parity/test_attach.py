@@ -120,6 +120,70 @@ def test_several_prompts_copies_and_graphs(saved: Path, sd_folder: Path) -> None
         draw(pipe, ["a", "b", "c"], negative_prompt=None)
 
 
+def embedded(pipe: Any, prompts: list[str]) -> dict[str, Any]:
+    """Arguments that are prompts, encoded already."""
+    text, empty = pipe.encode_prompt(prompts, "cpu", 1, True, negative_prompt=["a boat"] * len(prompts))
+    return {"prompt": None, "prompt_embeds": text, "negative_prompt": None, "negative_prompt_embeds": empty}
+
+
+def test_words_that_an_encoder_reads_have_to_be_given(saved: Path, sd_folder: Path) -> None:
+    pipe = plain(StableDiffusionPipeline, sd_folder)
+    options, before = (
+        embedded(pipe, ["a star", "a boat"]),
+        draw(pipe, ["a star", "a boat"], negative_prompt=None),
+    )
+    attached = attach(pipe, small_model(sd_folder))
+    assert draw(pipe, **options).shape == before.shape  # without a graph
+    attached.show(**GRAPH)
+    with pytest.raises(InputError, match="prompt: the encoder of a graph reads the words of the prompt"):
+        draw(pipe, **options)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_embeddings_of_prompts_are_counted(sd_folder: Path, rows: int) -> None:
+    condition = {**CONDITION, "encoder": {"kind": "neighbor_mean", "tokens": 3}}
+    pipe, prompts = plain(StableDiffusionPipeline, sd_folder), ["a star", "a boat"]
+    options = embedded(pipe, prompts)
+    attached = attach(pipe, small_model(sd_folder, conditions=[condition]))
+    attached.show(some_features(rows), graph_guidance_scale=2.0)
+    wanted = draw(pipe, prompts, negative_prompt=["a boat"] * 2, num_images_per_prompt=2)
+    assert torch.equal(draw(pipe, **options, num_images_per_prompt=2), wanted)
+    attached.show(some_features(3))
+    with pytest.raises(InputError, match="expected 2 graphs, one for each picture, got 3"):
+        draw(pipe, **options)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.001, 3.0])
+def test_the_doors_rescale_alike(sd_folder: Path, scale: float) -> None:
+    pipe, model = plain(StableDiffusionPipeline, sd_folder), small_model(sd_folder)
+    options = {"guidance_scale": scale, "guidance_rescale": 0.7}
+    wanted = draw(GraphPipeline(model), **options, **GRAPH)
+    attach(pipe, small_model(sd_folder)).show(**GRAPH)
+    assert (wanted - draw(pipe, guidance_scale=scale)).abs().max() > 1e-3
+    assert (draw(pipe, **options) - wanted).abs().max() < 1e-6 * max(1, wanted.abs().max())
+
+
+def test_a_pipeline_that_shares_the_denoiser_is_refused(saved: Path, sd_folder: Path) -> None:
+    pipe = plain(StableDiffusionPipeline, sd_folder)
+    before, kind = draw(pipe), type(pipe)
+    attach(pipe, saved).show(**GRAPH)
+    other = StableDiffusionImg2ImgPipeline.from_pipe(pipe)
+    for called in (False, True):
+        if called:
+            draw(pipe)
+        for refused in (lambda: draw(other, **FROM_PICTURE), lambda: attach(other, saved)):
+            with pytest.raises(InputError, match="pipe: another pipeline, which shares the denoiser, has a"):
+                refused()
+    same = type(pipe)(**pipe.components, requires_safety_checker=False)
+    with pytest.raises(InputError, match="Detach the model from that one first"):
+        draw(same)
+    detach(pipe)
+    assert type(pipe) is kind
+    assert torch.equal(draw(same), before)
+    assert torch.equal(draw(pipe), before)
+    assert draw(other, **FROM_PICTURE).isfinite().all()
+
+
 def sdxl_model(folder: Path) -> GraphModel:
     """A model over SDXL whose encoder gives tokens that act."""
     condition = {**CONDITION, "encoder": {"kind": "neighbor_mean", "tokens": 3}}
