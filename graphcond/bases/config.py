@@ -31,7 +31,7 @@ Quantize = Literal["int8", "nf4"]
 
 TINY_FOLDER = Path(str(files("graphcond.bases"))) / "tiny"
 """The base inside the package."""
-PACKAGED = {"tiny": TINY_FOLDER, "emoji": TINY_FOLDER.with_name("emoji")}
+PACKAGED = {name: TINY_FOLDER.with_name(name) for name in ("tiny", "tiny-dit", "emoji")}
 """The folders of the bases inside the package, by the name that stands for each in place of a folder."""
 
 TIMESTEPS: Mapping[str, tuple[str, ...]] = {
@@ -325,17 +325,15 @@ class StableDiffusionXLConfig(UNetFields):
     """A folder, or a model id on the Hugging Face hub."""
 
 
-class PackagedFields(BaseFields):
-    """Config of a base inside the package: 64 px, in Stable Diffusion's layout, trained by us."""
+PUBLISHED = ("component", "sites", "predicts", "text_tower", "weighs_places", "takes_references", "parts", "index")
+"""What a family of bases says of itself."""
 
-    component = StableDiffusionConfig.component
-    sites: ClassVar[frozenset[SiteKind]] = StableDiffusionConfig.sites
-    predicts: ClassVar[frozenset[str]] = StableDiffusionConfig.predicts
-    text_tower = True
-    weighs_places = True
-    takes_references = True
-    parts: ClassVar[Mapping[str, tuple[str, str]]] = STABLE_DIFFUSION
-    index: ClassVar[Mapping[str, object]] = STABLE_DIFFUSION_INDEX
+
+class PackagedFields(BaseFields):
+    """Config of a base inside the package: 64 px, trained by us, in the layout of a public family."""
+
+    layout: ClassVar[type[FolderFields]]
+    """The family."""
     features: ClassVar[Mapping[str, str]]
     """A recipe's features by the CLIP that belongs to the base."""
     graph_world: ClassVar[str]
@@ -344,6 +342,12 @@ class PackagedFields(BaseFields):
     """The world of scenes that the base draws."""
     made_by: ClassVar[str]
     """The scripts that make the weights."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take over what the family publishes."""
+        super().__init_subclass__(**kwargs)
+        for name in PUBLISHED:
+            setattr(cls, name, getattr(cls.layout, name))
 
     def check(self) -> None:
         """Check that this installation has the weights."""
@@ -367,13 +371,14 @@ class PackagedFields(BaseFields):
         self.check()
         return self._model().build(device=device)
 
-    def _model(self) -> StableDiffusionConfig:
-        return StableDiffusionConfig(model=str(self.folder()), **self.model_dump(exclude={"kind"}))
+    def _model(self) -> FolderFields:
+        return self.layout(model=str(self.folder()), **self.model_dump(exclude={"kind"}))
 
 
 class TinyConfig(PackagedFields):
     """The base of the procedural worlds, paintings and scenes."""
 
+    layout = StableDiffusionConfig
     reshipped: ClassVar[bool] = True
     features = MappingProxyType({"kind": "tiny"})
     graph_world = "art"
@@ -386,6 +391,7 @@ class TinyConfig(PackagedFields):
 class EmojiConfig(PackagedFields):
     """The base that draws emoji and knows their studios by name."""
 
+    layout = StableDiffusionConfig
     features = MappingProxyType({"kind": "clip", "model": "emoji"})
     graph_world = "emoji"
     made_by = "scripts/emoji"
@@ -395,7 +401,9 @@ class EmojiConfig(PackagedFields):
 
 def packaged_bases() -> dict[str, type[PackagedFields]]:
     """The configs of the bases inside the package, by kind."""
-    return {config.kind_name(): config for config in (TinyConfig, EmojiConfig)}
+    from graphcond.bases.flux2_config import TinyDitConfig  # it derives from a class above
+
+    return {config.kind_name(): config for config in (TinyConfig, TinyDitConfig, EmojiConfig)}
 
 
 def _bases() -> dict[str, type[BaseFields]]:

@@ -1,4 +1,4 @@
-"""The config of FLUX.2 Klein. Nothing here loads torch."""
+"""The configs of FLUX.2 Klein and of a tiny model of its shape. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from graphcond.bases.base_files import INDEX, foreign, read_config
-from graphcond.bases.config import BaseFacts, FolderFields, SiteKind, predicted_by
+from graphcond.bases.config import BaseFacts, FolderFields, PackagedFields, SiteKind, TinyConfig, predicted_by
 
 
 class Flux2Config(FolderFields):
@@ -60,6 +60,22 @@ class Flux2Config(FolderFields):
             predicts=predicted_by(parts["scheduler"]["_class_name"], parts["scheduler"]),
             distilled=bool(index.get("is_distilled")),
         )
+
+
+class TinyDitConfig(PackagedFields):
+    """The base of the procedural worlds as a FLUX.2: joint attention and flow matching."""
+
+    layout = Flux2Config
+    features = TinyConfig.features
+    graph_world = TinyConfig.graph_world
+    scene_world = TinyConfig.scene_world
+    made_by = TinyConfig.made_by
+
+    kind: Literal["tiny-dit"] = "tiny-dit"
+    attention: Literal["auto", "sdpa"] = "auto"
+    """Attention kernel; FLUX.2 has one."""
+    tokens: int = Field(48, ge=16, le=48)
+    """Tokens of a prompt, those of the chat around it included."""
 
 
 def flux2_facts(

@@ -1,4 +1,4 @@
-"""graphcond bench: the comparisons that ship with graphcond, which are sweeps on the tiny base."""
+"""graphcond bench: the comparisons that ship with graphcond, which are sweeps on bases in the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measured comparisons.", no_args_is_help=True)
 
-OnBase = Annotated[str, typer.Option("--base", help="The base to compare on: tiny.")]
+OnBase = Annotated[str, typer.Option("--base", help="The base to compare on: tiny or tiny-dit.")]
 Only = Annotated[str | None, typer.Option(help="Rows to compare, with commas between; all unless given.")]
 Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED - 1, help="Of worlds, training, noise and choices.")]
 
@@ -213,15 +213,19 @@ def _keep_rows(values: dict[str, Any], only: str | None) -> None:
 
 def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
     """The plain values of a shipped sweep with another seed."""
+    from graphcond.bases.config import packaged_bases
     from graphcond.io.strict_yaml import read_yaml
     from graphcond.sweep.config import shipped_sweeps
 
-    if base_name(base) != "tiny":
+    drawing = [kind for kind, config in packaged_bases().items() if config.graph_world == "art"]
+    if base_name(base) not in drawing:
         raise InputError(
-            f"the comparisons that ship are on the tiny base, got '{base}'", place="--base", remedy="use tiny"
+            f"the comparisons that ship are on bases that draw the art world, got '{base}'",
+            place="--base",
+            remedy=f"use {' or '.join(drawing)}",
         )
     values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
-    return values | {"seed": seed, "seeds": [seed]}
+    return values | {"base": base, "seed": seed, "seeds": [seed]}
 
 
 def _settings(assignments: list[str] | None, place: str = "--set") -> dict[str, Any]:

@@ -23,6 +23,9 @@ def demo(
     world: Annotated[
         str | None, typer.Option(help="Its pictures: art (paintings) or emoji; paintings unless given.")
     ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="A base in the package that draws them: tiny or tiny-dit; emoji.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the world, the training and the noise.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A minute, not several; worse pictures.")] = False,
     device: Device = None,
@@ -36,7 +39,13 @@ def demo(
     from graphcond.demo.worlds import DEFAULT
 
     report = run_demo(
-        out, world=world or DEFAULT, seed=seed, quick=quick, device=device, console=console(stderr=True)
+        out,
+        world=world or DEFAULT,
+        base=base,
+        seed=seed,
+        quick=quick,
+        device=device,
+        console=console(stderr=True),
     )
     if as_json:
         say(json.dumps(json.loads((out / "report.json").read_text(encoding="utf-8"))))

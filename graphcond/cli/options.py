@@ -15,7 +15,10 @@ MAX_SEED = 2**63 - 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 Base = Annotated[
-    str | None, typer.Option(help="Put the recipe on a base of the package, with data to match: tiny.")
+    str | None,
+    typer.Option(
+        help="Put the recipe on a base of the package, with data to match: tiny, tiny-dit or emoji."
+    ),
 ]
 BaseFolder = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Where the model's base is now, if it has moved.")

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from PIL import Image
 from rich.console import Console
 
+from graphcond.bases.config import packaged_bases
 from graphcond.data.dataset import GraphDataset
 from graphcond.demo.figures import draw_grid, draw_guidance
 from graphcond.demo.judge import WorldJudge
@@ -56,6 +57,7 @@ class DemoReport:
     """
 
     world: str
+    base: str
     style_accuracy: Shares
     subject_accuracy: Shares
     chance: float
@@ -74,6 +76,7 @@ def run_demo(
     out: Path,
     *,
     world: str = DEFAULT,
+    base: str | None = None,
     seed: int = 0,
     quick: bool = False,
     device: str | None = None,
@@ -84,25 +87,34 @@ def run_demo(
     Args:
         out: folder for everything; the output of an earlier demo there is replaced.
         world: the pictures that are shown: ``art`` or ``emoji``.
+        base: another base in the package that draws them: ``tiny-dit`` for ``art``.
         seed: of the world, the training and the noise.
         quick: fewer steps and pictures, to see that everything works.
         device: where to train and draw.
         console: where to speak.
 
     Raises:
-        InputError: there is no such world, or its base is not in this installation.
+        InputError: there is no such world, or the base does not draw it or is not in this installation.
     """
     if world not in WORLDS:
         raise InputError(
             f"there is no world '{world}' to show", place="--world", remedy=did_you_mean(world, WORLDS)
         )
+    drawing = [kind for kind, config in packaged_bases().items() if config.graph_world == world]
+    base = base or WORLDS[world].base
+    if base not in drawing:
+        raise InputError(
+            f"no base '{base}' draws the world '{world}'",
+            place="--base",
+            remedy=f"expected {' or '.join(drawing)}",
+        )
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", "the folder of the demo"):
-        return _run_demo(out, world, seed, QUICK if quick else WORLDS[world].full, device, console)
+        return _run_demo(out, world, base, seed, QUICK if quick else WORLDS[world].full, device, console)
 
 
 def _run_demo(
-    out: Path, name: str, seed: int, size: DemoSize, device: str | None, console: Console | None
+    out: Path, name: str, base: str, seed: int, size: DemoSize, device: str | None, console: Console | None
 ) -> DemoReport:
     clock, world = _Clock(), WORLDS[name]
     settings = [
@@ -112,7 +124,7 @@ def _run_demo(
     ]
     if size.training_steps is not None:
         settings.append(f"training.steps={size.training_steps}")
-    recipe = load_recipe("instructg2i", base=world.base, overrides=settings)
+    recipe = load_recipe("instructg2i", base=base, overrides=settings)
     recipe.base.check()
     with clock.measure("world"), progress_bars() as watch:
         graph = save_world(
@@ -126,7 +138,12 @@ def _run_demo(
         exam = _Exam(GraphPipeline(run.model), WorldJudge(graph, world), size, seed)
         figures = exam.draw(out)
     report = DemoReport(
-        world=name, **figures, seconds=clock.seconds, seed=seed, training_steps=recipe.training.steps
+        world=name,
+        base=base,
+        **figures,
+        seconds=clock.seconds,
+        seed=seed,
+        training_steps=recipe.training.steps,
     )
     write_json(out / "report.json", asdict(report))
     return report

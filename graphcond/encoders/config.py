@@ -78,6 +78,9 @@ class EncoderFields(ComponentConfig):
         """True if the encoder reads the embedding of the target's own text."""
         return False
 
+    text_tower_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may ask for a CLIP text encoder of the base, each with a default that does not."""
+
     @property
     def needs_text_tower(self) -> bool:
         """True if the encoder starts from a CLIP text encoder of the base."""
@@ -176,6 +179,7 @@ class GraphQFormerConfig(RelatingFields):
 
     component = "graphcond.encoders.graph_qformer:GraphQFormer"
     not_taken = ("width", "init", "freeze_text")
+    text_tower_settings = frozenset({"init", "freeze_text"})
     kind: Literal["graph_qformer"] = "graph_qformer"
     tokens_per_neighbor: int = Field(4, ge=1, le=256)
     """Tokens that each neighbor's embedding is projected to."""

@@ -113,6 +113,10 @@ def _move(values: dict[str, Any], recipe: Recipe, base: str, *, keep_data: bool,
     values["evaluation"] = {"protocol": AUTO}
     for path, value in values.pop("tiny", {}).items():
         assign(values, *_renamed(path.split("."), value), place=place)
+    if not packaged.text_tower:
+        for condition, settings in zip(recipe.conditions, values["conditions"], strict=True):
+            for name in condition.encoder.text_tower_settings:  # which the base cannot serve
+                settings["encoder"].pop(name, None)
 
 
 def _renamed(path: list[str], value: Any) -> tuple[list[str], Any]:

@@ -61,8 +61,8 @@ class SweepConfig(Config):
     """What the sweep shows, in a sentence."""
     recipe: str | None = None
     """Name of a shipped recipe, or a YAML file, of every row that has none of its own."""
-    base: Literal["tiny"] | None = None
-    """Put every recipe on the tiny base."""
+    base: str | None = None
+    """Put every recipe on this base in the package."""
     set: Settings = Field(default_factory=dict)
     """Settings of all rows by path."""
     grid: dict[str, list[Any] | dict[str, Any]] = Field(default_factory=dict)

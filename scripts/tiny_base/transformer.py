@@ -6,11 +6,12 @@ squares of 2 x 2, normalized. The text encoder is shaped like Qwen3 and reads th
 
 from copy import deepcopy
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import torch
-from common import Ema, Log, descend, load_recipe, outputs, save_grid, start, warm_cosine, warm_start
+from common import ROOT, Ema, Log, descend, load_recipe, outputs, save_grid, start, warm_cosine, warm_start
 from diffusers import (
     AutoencoderKL,
     AutoencoderKLFlux2,
@@ -20,6 +21,9 @@ from diffusers import (
 )
 from einops import rearrange
 from encode import UNTOLD, all_captions, scene_captions
+from folder import replace
+from loop import keep, restore
+from muon import BlockMuon
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
@@ -35,6 +39,7 @@ from graphcond.worlds.captions import named, vocabulary
 
 CHAT = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
 """A prompt as the text encoder reads it; FLUX.2's template adds the answer's beginning."""
+FILE = "flux2.pt"
 KINDS = 5
 SHARED = (
     *("block_out_channels", "down_block_types", "up_block_types", "layers_per_block", "norm_num_groups"),
@@ -189,9 +194,9 @@ def save(base: Flux2Base, folder: Path) -> None:
 
 
 def main() -> None:
-    """Train by steps in one process; write folders and grids."""
+    """Train by steps in one process; go on from the last checkpoint; write folders and grids."""
     recipe = start("transformer", threads=1)
-    tokenizer, rng = tokenizer_of(vocabulary()), np.random.default_rng(5)
+    tokenizer = tokenizer_of(vocabulary())
     batches = Words(recipe, tokenizer, load_recipe()["clip"]["positions"])
     old = AutoencoderKL.from_pretrained(warm_start("vae") or outputs() / "vae", torch_dtype=torch.float32)
     factor = old.config.scaling_factor
@@ -199,11 +204,15 @@ def main() -> None:
     drawer = Drawer(recipe, 4 * old.config.latent_channels, len(tokenizer))
     base = drawer.base(vae, tokenizer, recipe["shift"])
     drawer.requires_grad_(True)
-    optimizer = torch.optim.AdamW(drawer.parameters(), recipe["learning_rate"], weight_decay=0.01, fused=True)
+    optimizer = BlockMuon(drawer, recipe["block_learning_rate"], recipe["learning_rate"])
     steps, size, mean = recipe["steps"], recipe["batch_size"], None
     schedule, log, ema = warm_cosine(optimizer, steps, warmup=200), Log(50), Ema(drawer, recipe["ema"])
+    parts = {"model": drawer, "optimizer": optimizer, "schedule": schedule, "ema": ema}
+    done = restore(outputs() / FILE, parts)
+    torch.manual_seed(load_recipe()["seed"] + done)
     print(f"parameters {sum(p.numel() for p in drawer.parameters()):,} words {len(tokenizer)}", flush=True)
-    for step in range(1, steps + 1):
+    for step in range(done + 1, steps + 1):
+        rng = np.random.default_rng([5, step])
         latents, rows = batches.latents(rng)
         ids = batches.captions(rows, rng).long()
         even = torch.as_tensor(rng.permutation((np.arange(size) + rng.uniform(0, 1, size)) / size)).float()
@@ -214,10 +223,13 @@ def main() -> None:
         ema.update(drawer)
         mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
         log(step, loss=mean)
+        if step % recipe["keep_every"] == 0 or step == steps:
+            keep(outputs() / FILE, parts, step)
         if step % recipe["save_every"] == 0 or step == steps:
             averaged = ema.averaged(drawer).base(vae, tokenizer, recipe["shift"])
             save(averaged, outputs() / f"flux2-{step:05d}")
             preview(averaged, outputs() / f"flux2-{step:05d}.png")
+    replace(ROOT / recipe["model"], lambda folder: copytree(outputs() / f"flux2-{steps:05d}", folder))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,24 @@ def test_emoji_swaps_base_features_and_data() -> None:
     assert (own.data.kind, own.data.resolution) == ("mmag", 64)
 
 
+def test_any_recipe_goes_onto_the_transformer() -> None:
+    recipe = load_recipe("instructg2i", base="tiny-dit")
+    assert (recipe.base.kind, recipe.features.kind) == ("tiny-dit", "tiny")
+    assert recipe.data.kind == "world"
+    assert recipe.data.world == "art"
+    assert not recipe.conditions[0].encoder.needs_text_tower  # as `init: clip` of the section `tiny` does
+    scenes = load_recipe("sgcond-i", base="tiny-dit")
+    assert scenes.data.kind == "world"
+    assert scenes.data.world == "scenes"
+    with pytest.raises(InputError, match="'controlnet' needs sites"):
+        load_recipe("sgcond-iv", base="tiny-dit")
+
+
+def test_the_transformer_is_small() -> None:
+    folder = PACKAGED["tiny-dit"]
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 12e6
+
+
 def test_what_ships_of_emoji_is_small_and_credited() -> None:
     folder = PACKAGED["emoji"]
     assert (folder / "CREDITS.md").read_bytes() == PICTURES.with_name("CREDITS.md").read_bytes()
