@@ -43,6 +43,11 @@ class TextTokens(ShortRepr):
             return self.present
         return torch.ones_like(self.ids, dtype=torch.bool)
 
+    def first(self, count: int) -> TextTokens:
+        """The prompts without the tokens behind the first ``count``."""
+        present = None if self.present is None else self.present[:, :count]
+        return TextTokens(self.ids[:, :count], self.hidden[:, :count], present, self.extras)
+
     def select(self, rows: Tensor) -> TextTokens:
         """The prompts named by ``rows`` (indices or a mask)."""
         return TextTokens(

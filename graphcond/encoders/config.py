@@ -78,9 +78,6 @@ class EncoderFields(ComponentConfig):
         """True if the encoder reads the embedding of the target's own text."""
         return False
 
-    text_tower_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that may ask for a CLIP text encoder of the base, each with a default that does not."""
-
     @property
     def needs_text_tower(self) -> bool:
         """True if the encoder starts from a CLIP text encoder of the base."""
@@ -178,8 +175,7 @@ class GraphQFormerConfig(RelatingFields):
     """
 
     component = "graphcond.encoders.graph_qformer:GraphQFormer"
-    not_taken = ("width", "init", "freeze_text")
-    text_tower_settings = frozenset({"init", "freeze_text"})
+    not_taken = ("width", "init", "freeze_text", "layers")
     kind: Literal["graph_qformer"] = "graph_qformer"
     tokens_per_neighbor: int = Field(4, ge=1, le=256)
     """Tokens that each neighbor's embedding is projected to."""
@@ -190,6 +186,10 @@ class GraphQFormerConfig(RelatingFields):
     init: Literal["text_encoder", "clip", "random"] = "text_encoder"
     """From the base's text encoder (without CLIP: from its states); `clip`: and reading pictures through
     CLIP's projection; or from noise."""
+    layers: int | None = Field(None, ge=1, le=48)
+    """Layers of a transformer that is new; 12 unless given. A base's CLIP text encoder has its own."""
+    tokens: int | None = Field(None, ge=1)
+    """Graph tokens, one for each of the prompt's first tokens; as many as the prompt has unless given."""
     zero_start: bool = True
     """Cross-attention starts at zero (with `clip`: all but the last), so that training starts at the base."""
     freeze_text: bool = False
@@ -210,8 +210,8 @@ class GraphQFormerConfig(RelatingFields):
         return frozenset({"text_projection"} if self.init == "clip" else ())
 
     def token_count(self) -> TokenCount:
-        """As many as the prompt has."""
-        return "prompt"
+        """As the setting says, or as many as the prompt has."""
+        return self.tokens or "prompt"
 
     def token_width(self) -> int | None:
         """As the setting says."""
@@ -229,8 +229,18 @@ class GraphQFormerConfig(RelatingFields):
             wanted = f"the base reads tokens of width {base.facts.token_width}"
             problem = f"the width {self.width} does not fit, {wanted}"
             raise InputError(problem, place="encoder.width", remedy="leave it out to follow the base")
+        if self.tokens is not None and self.tokens > base.facts.token_count:
+            problem = f"a prompt of the base has {base.facts.token_count} tokens, got {self.tokens}"
+            raise InputError(problem, place="encoder.tokens", remedy="ask for at most as many")
         if tower is None:
-            shape = TransformerShape.over_states(base.facts.token_width, base.facts.token_count)
+            sizes = (base.facts.token_width, base.facts.token_count, self.layers or 12)
+            shape = TransformerShape.over_states(*sizes)
+        elif self.layers is not None:
+            raise InputError(
+                f"{type(base).__name__} has a CLIP text encoder to start from, with layers of its own",
+                place="encoder.layers",
+                remedy="leave it out",
+            )
         else:
             shape = replace(TransformerShape.of(tower.config), width=self.width or tower.config.hidden_size)
         return {"shape": shape, "relations": self.relation_names()}
@@ -247,8 +257,8 @@ class GraphQFormerConfig(RelatingFields):
                 start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
 
         Raises:
-            InputError: the base has no CLIP text encoder and settings need one, the tokens would not be as
-                wide as the base's, the projection does not lead from its text encoder to the embeddings, or
+            InputError: the base has no CLIP text encoder and settings need one, or has one and settings give its
+                layers; the tokens would not be as wide as the base's, or more than a prompt has; the projection does not lead from its text encoder to the embeddings, or
                 ``relations`` have no names yet.
         """
         qformer: Any = super().build(feature_width=feature_width, base=base)

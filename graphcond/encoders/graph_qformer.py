@@ -24,7 +24,7 @@ PASS_THROUGH = 3.0
 
 @checked(GraphQFormerConfig)
 class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
-    """Turns a prompt and the embeddings of its neighbors into as many graph tokens as the prompt has.
+    """Turns a prompt and the embeddings of its neighbors into as many graph tokens as the prompt has, or fewer.
 
     Parameter names and shapes are those of the InstructG2I release (``text_model...`` with
     ``crossattention`` and ``layer_norm3`` in every n-th layer, ``projector.proj``, ``projector.norm``).
@@ -39,8 +39,6 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         **settings: those of `GraphQFormerConfig`.
     """
 
-    token_count = "prompt"
-
     def __init__(
         self,
         *,
@@ -52,10 +50,12 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
         zero_start: bool = DEFAULT.zero_start,
         neighbor_self_attention: bool = DEFAULT.neighbor_self_attention,
         normalize_embeddings: bool = DEFAULT.normalize_embeddings,
+        tokens: int | None = DEFAULT.tokens,
         relations: tuple[str, ...] = (),
         masks_padding: bool = False,
     ) -> None:
         super().__init__()
+        self.token_count = tokens or "prompt"
         self.normalize_embeddings = normalize_embeddings
         self.reads_states, self.masks_padding = shape.states is not None, masks_padding
         self.reads_words = not self.reads_states
@@ -98,6 +98,10 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
             self.to_tokens = nn.Linear(width, width)
         nn.init.zeros_(self.to_tokens.weight)
         nn.init.zeros_(self.to_tokens.bias)
+        # Behind the zeros of `to_tokens`, zeros in the cross-attention would get no gradient.
+        for name, parameter in self.text_model.named_parameters():
+            if name.endswith("crossattention.out_proj.weight"):
+                nn.init.xavier_uniform_(parameter)
         self.starts_at_states = True
 
     @torch.no_grad()
@@ -142,7 +146,9 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
             parameter.requires_grad_("crossattention" in name or "layer_norm3" in name)
 
     def forward(self, context: NeighborFeatures, text: TextTokens) -> GraphTokens:
-        """Graph tokens (b, n, c) for prompts (b, n); hidden for targets without any neighbor."""
+        """Graph tokens (b, n, c) for the first n tokens of prompts; hidden for targets without any neighbor."""
+        if isinstance(self.token_count, int):
+            text = text.first(self.token_count)
         embeddings = context.embeddings.to(self.projector.proj.weight.dtype)
         if self.normalize_embeddings:
             embeddings = F.normalize(embeddings, dim=-1) * embeddings.shape[-1] ** 0.5

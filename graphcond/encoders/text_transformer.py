@@ -32,14 +32,14 @@ class TransformerShape:
     states: int | None = None
 
     @classmethod
-    def over_states(cls, state_width: int, positions: int) -> TransformerShape:
-        """As large as CLIP ViT-L/14's, at most as wide as the states that it reads."""
+    def over_states(cls, state_width: int, positions: int, layers: int) -> TransformerShape:
+        """As wide as CLIP ViT-L/14's, at most as wide as the states that it reads."""
         width = min(768, state_width)
         return cls(
             vocabulary=0,
             positions=positions,
             width=width,
-            layers=12,
+            layers=layers,
             heads=max(1, width // 64),
             hidden=4 * width,
             activation="gelu",

@@ -41,15 +41,17 @@ def load_recipe(
 def check_recipe(
     name_or_path: str | Path, *, base: str | None = None, overrides: Sequence[Override] = ()
 ) -> Recipe:
-    """The recipe as `load_recipe` reads it, after its section ``tiny`` has been tried too.
+    """The recipe as `load_recipe` reads it, after its sections ``tiny`` and ``tiny_dit`` have been tried too.
 
     Raises:
-        InputError: as `load_recipe`; or the section ``tiny`` does not fit the recipe.
+        InputError: as `load_recipe`; or a section does not fit the recipe.
     """
     recipe = load_recipe(name_or_path, base=base, overrides=overrides)
-    if recipe.tiny:
-        with ignored(Notice):  # given above already
+    with ignored(Notice):  # given above already
+        if recipe.tiny:
             load_recipe(name_or_path, base="tiny", overrides=overrides)
+        if recipe.tiny_dit:
+            load_recipe(name_or_path, base="tiny-dit", overrides=overrides)
     return recipe
 
 
@@ -90,7 +92,7 @@ def _validate(values: Mapping[str, Any], place: object) -> Recipe:
 
 
 def _move(values: dict[str, Any], recipe: Recipe, base: str, *, keep_data: bool, place: object) -> None:
-    """Put the values of ``recipe`` on a base in the package, in place, and apply its section ``tiny``."""
+    """Put the values of ``recipe`` on a base in the package, in place, and apply its sections for it."""
     if base not in packaged_bases():
         remedy = did_you_mean(base, packaged_bases())
         raise InputError(f"there is no base '{base}' in the package", place="--base", remedy=remedy)
@@ -111,12 +113,9 @@ def _move(values: dict[str, Any], recipe: Recipe, base: str, *, keep_data: bool,
         values["data"] = {"kind": "world", "world": world}
     values.setdefault("training", {})["mixed_precision"] = "no"
     values["evaluation"] = {"protocol": AUTO}
-    for path, value in values.pop("tiny", {}).items():
+    values.pop("tiny", None)
+    for path, value in {**recipe.tiny, **getattr(recipe, base.replace("-", "_"), {})}.items():
         assign(values, *_renamed(path.split("."), value), place=place)
-    if not packaged.text_tower:
-        for condition, settings in zip(recipe.conditions, values["conditions"], strict=True):
-            for name in condition.encoder.text_tower_settings:  # which the base cannot serve
-                settings["encoder"].pop(name, None)
 
 
 def _renamed(path: list[str], value: Any) -> tuple[list[str], Any]:

@@ -142,7 +142,9 @@ class Recipe(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     """Settings of the evaluation."""
     tiny: dict[str, Any] = Field(default_factory=dict)
-    """Settings that `--base tiny` or `emoji` changes, by path, to suit a base that trains in minutes."""
+    """Settings that a base in the package changes, by path, since it trains in minutes."""
+    tiny_dit: dict[str, Any] = Field(default_factory=dict)
+    """Settings that `--base tiny-dit` changes after those of `tiny`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -39,7 +39,7 @@ SEED = "{seed}"
 FIXED = ("base", "features", "lora", "adapters", "start_from", "stages", "conditions")
 """Sections of a trained model's recipe that drawing cannot change, except for samplers."""
 
-SPOKEN = {"name", "description", "tiny", "evaluation"}
+SPOKEN = {"name", "description", "tiny", "tiny_dit", "evaluation"}
 """Sections of a recipe that change neither what is trained nor what is drawn."""
 
 RUNS, ROWS, SCORES = "runs", "rows", "scores"
@@ -195,7 +195,9 @@ def redrawn(model: Recipe, settings: Settings) -> Recipe:
     Raises:
         InputError: a setting is wrong, or would need another model.
     """
-    recipe = parse_recipe(model.model_dump(mode="json") | {"tiny": {}}, overrides=settings.items())
+    recipe = parse_recipe(
+        model.model_dump(mode="json") | {"tiny": {}, "tiny_dit": {}}, overrides=settings.items()
+    )
     for section in FIXED:
         if _trained(recipe, section) != _trained(model, section):
             raise InputError(
