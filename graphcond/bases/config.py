@@ -325,7 +325,10 @@ class StableDiffusionXLConfig(UNetFields):
     """A folder, or a model id on the Hugging Face hub."""
 
 
-PUBLISHED = ("component", "sites", "predicts", "text_tower", "weighs_places", "takes_references", "parts", "index")
+PUBLISHED = (
+    *("component", "sites", "predicts", "text_tower", "weighs_places", "takes_references"),
+    *("parts", "index"),
+)
 """What a family of bases says of itself."""
 
 

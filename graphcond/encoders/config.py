@@ -257,9 +257,10 @@ class GraphQFormerConfig(RelatingFields):
                 start is that of ``text_encoder``, as for a model whose weights are loaded anyway.
 
         Raises:
-            InputError: the base has no CLIP text encoder and settings need one, or has one and settings give its
-                layers; the tokens would not be as wide as the base's, or more than a prompt has; the projection does not lead from its text encoder to the embeddings, or
-                ``relations`` have no names yet.
+            InputError: the base has no CLIP text encoder and settings need one, or has one and settings give
+                its layers; the tokens would not be as wide as the base's, or more than a prompt has; the
+                projection does not lead from its text encoder to the embeddings; or ``relations`` have no
+                names yet.
         """
         qformer: Any = super().build(feature_width=feature_width, base=base)
         if base.text_tower is None and self.init != "random":

@@ -24,7 +24,7 @@ PASS_THROUGH = 3.0
 
 @checked(GraphQFormerConfig)
 class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
-    """Turns a prompt and the embeddings of its neighbors into as many graph tokens as the prompt has, or fewer.
+    """Turns a prompt and its neighbors' embeddings into graph tokens, at most as many as the prompt has.
 
     Parameter names and shapes are those of the InstructG2I release (``text_model...`` with
     ``crossattention`` and ``layer_norm3`` in every n-th layer, ``projector.proj``, ``projector.norm``).
@@ -146,7 +146,7 @@ class GraphQFormer(Encoder[NeighborFeatures, GraphTokens]):
             parameter.requires_grad_("crossattention" in name or "layer_norm3" in name)
 
     def forward(self, context: NeighborFeatures, text: TextTokens) -> GraphTokens:
-        """Graph tokens (b, n, c) for the first n tokens of prompts; hidden for targets without any neighbor."""
+        """Graph tokens (b, n, c) for the prompts' first n; hidden for targets without any neighbor."""
         if isinstance(self.token_count, int):
             text = text.first(self.token_count)
         embeddings = context.embeddings.to(self.projector.proj.weight.dtype)

@@ -19,6 +19,7 @@ from graphcond.training.paths import RunFolder
 FREE = (
     "description",
     "tiny",
+    "tiny_dit",
     "guidance",
     "evaluation",
     "base.attention",

@@ -194,3 +194,30 @@ def test_there_it_learns_from_neighbors_and_from_the_prompt(other: Base) -> None
 def test_what_needs_clip_is_refused_there(other: Base, settings: dict) -> None:
     with pytest.raises(InputError, match="has no CLIP text encoder to start from"):
         build(other, **settings)
+
+
+def test_there_the_first_step_reaches_what_reads_the_neighbors(other: Base) -> None:
+    encoder, text = build(other), other.encode_prompt(["a star", "a house"])
+    torch.nn.init.normal_(encoder.to_tokens.weight)  # as after a first step
+    encoder(some_features(2), text).tokens.square().sum().backward()
+    assert encoder.projector.proj.weight.grad.abs().max() > 0
+
+
+def test_there_its_layers_are_a_setting(other: Base, base: Base) -> None:
+    assert [len(build(other, layers=n).text_model.encoder.layers) for n in (1, None)] == [1, 12]
+    with pytest.raises(
+        InputError, match=r"layers of its own.*encoder\.layers|encoder\.layers.*layers of its own"
+    ):
+        build(base, layers=2)
+
+
+@torch.no_grad()
+def test_fewer_tokens_are_those_of_the_prompts_first(base: Base) -> None:
+    text = base.encode_prompt(["a star", "a house by the sea"])
+    whole, few = (build(base, tokens=tokens, zero_start=False) for tokens in (None, 5))
+    assert (whole.token_count, few.token_count) == ("prompt", 5)
+    given = few(some_features(2), text)
+    assert given.present.shape == (2, 5)
+    assert torch.allclose(given.tokens, whole(some_features(2), text).tokens[:, :5], atol=1e-6)
+    with pytest.raises(InputError, match="a prompt of the base has"):
+        build(base, tokens=base.facts.token_count + 1)
