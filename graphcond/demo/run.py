@@ -101,8 +101,7 @@ def run_demo(
             f"there is no world '{world}' to show", place="--world", remedy=did_you_mean(world, WORLDS)
         )
     drawing = [kind for kind, config in packaged_bases().items() if config.graph_world == world]
-    base = base or WORLDS[world].base
-    if base not in drawing:
+    if base is not None and base not in drawing:
         raise InputError(
             f"no base '{base}' draws the world '{world}'",
             place="--base",
@@ -114,7 +113,13 @@ def run_demo(
 
 
 def _run_demo(
-    out: Path, name: str, base: str, seed: int, size: DemoSize, device: str | None, console: Console | None
+    out: Path,
+    name: str,
+    base: str | None,
+    seed: int,
+    size: DemoSize,
+    device: str | None,
+    console: Console | None,
 ) -> DemoReport:
     clock, world = _Clock(), WORLDS[name]
     settings = [
@@ -124,7 +129,7 @@ def _run_demo(
     ]
     if size.training_steps is not None:
         settings.append(f"training.steps={size.training_steps}")
-    recipe = load_recipe("instructg2i", base=base, overrides=settings)
+    recipe = load_recipe("instructg2i", base=base or world.base, overrides=settings)
     recipe.base.check()
     with clock.measure("world"), progress_bars() as watch:
         graph = save_world(
@@ -139,7 +144,7 @@ def _run_demo(
         figures = exam.draw(out)
     report = DemoReport(
         world=name,
-        base=base,
+        base=recipe.base.kind,
         **figures,
         seconds=clock.seconds,
         seed=seed,

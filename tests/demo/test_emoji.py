@@ -81,6 +81,12 @@ def test_a_world_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+def test_a_base_that_does_not_draw_the_world_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no base 'tiny-dit' draws the world 'emoji'.*[Ee]xpected emoji"):
+        run.run_demo(tmp_path, world="emoji", base="tiny-dit")
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_graph_of_another_world_is_refused(tmp_path: Path) -> None:
     graph = save_world(ArtWorld(paintings_per_artist=2, series_length=1), tmp_path / "graph")
     with pytest.raises(InputError, match="do not say their studio"):
