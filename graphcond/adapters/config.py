@@ -233,8 +233,8 @@ class LoraConfig(InjectorFields):
     weight_decomposed: bool = False
     """Train magnitude and direction apart (DoRA)."""
     init: str | None = Field(None, min_length=1)
-    """A LoRA of others, such as one of a style, in the layout of diffusers or kohya: a file, or its folder.
-    Layers, ranks and alphas are those of the file."""
+    """A LoRA of others, such as one of a style, in the layout of diffusers, kohya or peft: a file, or its
+    folder. Layers, ranks and alphas are those of the file."""
     train: bool = True
     """Train it; otherwise its weights stay as they were read."""
 

@@ -16,6 +16,7 @@ from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_
 from peft import LoraConfig as PeftLoraConfig
 from peft.tuners.lora.layer import dispatch_default
 from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from graphcond.adapters.layer_changes import LayerUpdate, own_modules
 from graphcond.bases.base import Base
 from graphcond.config import as_number, checked
 from graphcond.errors import InputError, Notice
+from graphcond.io.files import read_json
 from graphcond.io.strict_json import parse_json
 from graphcond.io.tensors import check_weights, load_tensors, loaded, method_of, read_metadata, sort_metadata
 
@@ -35,6 +37,12 @@ WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 
 ADAPTER = "graphcond"
 """The name that the update has in peft's layers, and so in the names of its parameters."""
+
+PEFT_PREFIX = "base_model.model."
+"""What stands before the names of layers in a file of peft."""
+
+CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq")
+"""Initializations of peft that change the weights of the base, which are not in a file."""
 
 ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The layers that can be adapted."""
@@ -149,14 +157,17 @@ class LoraInjector(LayerUpdate):
         Args:
             folder: of the file, or the file.
 
-        The alpha of the file counts, whatever that of this injector is. A file without one is read as
-        alpha = rank, and a `Notice` says so.
+        The alpha of the file counts, whatever that of this injector is; for a file of peft it is that of the
+        ``adapter_config.json`` beside it. A file without one is read as alpha = rank, and a `Notice` says so.
 
         Raises:
             InputError: the file is missing or damaged, or weights are missing, surplus or of another shape.
         """
         file = folder if folder.is_file() else folder / WEIGHTS_FILE
-        weights = self._injected_base().lora_weights(at_scale_one(load_tensors(file), file), file)
+        if not file.exists() and (folder / SAFETENSORS_WEIGHTS_NAME).is_file():
+            file = folder / SAFETENSORS_WEIGHTS_NAME
+        base = self._injected_base()
+        weights = base.lora_weights(at_scale_one(load_tensors(file), file, base.denoiser_name), file)
         found = convert_unet_state_dict_to_peft(weights)
         if self.init is not None:
             found = _of_the_denoiser(found, file)
@@ -294,18 +305,25 @@ def _check_halves(weights: Mapping[str, Tensor], file: Path) -> None:
         raise InputError(f"'{missing[0]}' is missing{more}", place=file, remedy="fetch the file again")
 
 
-def at_scale_one(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+def at_scale_one(weights: Mapping[str, Tensor], file: Path, denoiser_name: str) -> dict[str, Tensor]:
     """The weights of a LoRA file with alpha / rank multiplied into B, in float64, and without alphas.
 
-    The alpha of a layer is a tensor (kohya), or in the settings of peft in the file's metadata (diffusers).
+    The alpha of a layer is a tensor (kohya), or in the settings of peft: in the file's metadata (diffusers),
+    or beside the file (peft), whose weights get diffusers' names.
 
     Raises:
         InputError: a matrix lacks its other half, an alpha is not a finite number, or the settings cannot be
-            read.
+            read, or are those of another method.
     """
     _check_halves(weights, file)
-    written = read_metadata(file).get(LORA_ADAPTER_METADATA_KEY)
-    settings = {} if written is None else parse_json(written, file, remedy="fetch the file again")
+    if any(name.startswith(PEFT_PREFIX) for name in weights):
+        settings = _settings_beside(file, denoiser_name)
+        weights = {
+            name.replace(PEFT_PREFIX, f"{denoiser_name}.", 1): tensor for name, tensor in weights.items()
+        }
+    else:
+        written = read_metadata(file).get(LORA_ADAPTER_METADATA_KEY)
+        settings = {} if written is None else parse_json(written, file, remedy="fetch the file again")
     found = {name: tensor for name, tensor in weights.items() if not name.endswith(".alpha")}
     silent = 0
     for name, end in [(name, end) for name in found for end in UP_AND_DOWN if name.endswith(end)]:
@@ -337,6 +355,29 @@ def at_scale_one(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]
             stacklevel=3,
         )
     return found
+
+
+def _settings_beside(file: Path, denoiser_name: str) -> dict[str, Any]:
+    """The settings beside a file of peft as diffusers writes them; none without that file."""
+    beside = file.with_name(CONFIG_NAME)
+    settings = read_json(beside) if beside.exists() else {}
+    if not isinstance(settings, dict):
+        raise InputError("expected the settings of peft", place=beside, remedy="fetch it again")
+    method = str(settings.get("peft_type", "lora")).lower()
+    if method != "lora":
+        raise InputError(
+            f"expected a LoRA, got an update by {method}",
+            place=file,
+            remedy=f"read it as an adapter of kind: peft, with method: {method} and init: {file.parent}",
+        )
+    start = str(settings.get("init_lora_weights", "")).partition("_")[0].lower()
+    if start in CHANGES_THE_BASE:
+        raise InputError(
+            f"the LoRA is for weights of the base that {start} has changed",
+            place=file,
+            remedy="let peft convert it (save_pretrained with path_initial_model_for_weight_conversion)",
+        )
+    return {f"{denoiser_name}.{key}": value for key, value in settings.items()}
 
 
 def _alpha_in(settings: Mapping[str, Any], layer: str) -> tuple[Any, bool]:

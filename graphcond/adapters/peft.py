@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import inject_adapter_in_model
+from peft import PeftType, inject_adapter_in_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
@@ -34,6 +34,12 @@ ADAPTER = "graphcond"
 
 PREFIX = "base_model.model."
 """What stands before the names of layers in a file of peft."""
+
+DORA = ("lora_magnitude_vector.weight", "lora_magnitude_vector")
+"""The end of the name of a magnitude in peft's modules, and in its files."""
+
+SHIRA_PLACES = "shira_indices"
+"""The rows and columns of the weights that SHiRA trains, in peft's layers and files."""
 
 VARIANTS = {"dora": {"use_dora": True}, "rslora": {"use_rslora": True}}
 """Methods that peft has as settings of its LoRA."""
@@ -82,6 +88,7 @@ class PeftInjector(LayerUpdate):
         """Let peft make layers for the denoiser of ``base``, float32, and hook them in.
 
         Weights of an earlier injection are kept: trained ones move from one base to another of its widths.
+        With ``init`` the layers are those of its folder, and are made when weights are read.
 
         Raises:
             InputError: no layer has one of the target names, peft cannot adapt one, or the layers are of
@@ -89,6 +96,12 @@ class PeftInjector(LayerUpdate):
             RuntimeError: injected already.
         """
         self._changes.check_new()
+        if self.init is not None and not self.layers:
+            self._base = base
+            return
+        self._make(base)
+
+    def _make(self, base: Base) -> None:
         if self._config.target_modules is None:
             self._config.target_modules = set(base.attention_projections)
         adapted, device = self._adapted(base.denoiser), base.device
@@ -99,8 +112,10 @@ class PeftInjector(LayerUpdate):
         made = nn.ModuleDict({key_of(name): _beside(layer) for name, layer in layers.items()})
         if self.layers:
             check_widths(self.layers, made, f"peft, {self.method}")
-            made.load_state_dict(self.layers.state_dict())
+        kept = self._by_file_names()
         self.layers = made.to(device=device, dtype=torch.float32).eval()
+        for key, tensor in self._by_file_names().items() if kept else ():
+            tensor.copy_(kept[key])
         for name, layer in adapted.items():
             self._changes.attach(layer, partial(_changed, self.layers[key_of(name)]))
         self._base = base
@@ -122,9 +137,10 @@ class PeftInjector(LayerUpdate):
     def save_weights(self, folder: Path) -> None:
         """Write the folder that ``PeftModel.from_pretrained`` of peft opens over the denoiser."""
         folder.mkdir(parents=True, exist_ok=True)
-        every = self._by_file_names().items()  # cloned, as by peft: layers of RandLora share matrices
+        every = {PREFIX + name: tensor for name, tensor in self._by_file_names().items()} | self._shared()
+        # Cloned, as by peft, because safetensors writes no tensor under two names.
         weights = {
-            PREFIX + name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in every
+            name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in every.items()
         }
         save_file(weights, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
         self._config.save_pretrained(str(folder))
@@ -157,7 +173,7 @@ class PeftInjector(LayerUpdate):
         try:
             self._config = type(self._config).from_pretrained(str(folder))
             self._config.inference_mode = False
-            self.inject(base)
+            self._make(base)
         except InputError:
             raise
         except Exception as error:  # peft raises anything where a setting is of another type
@@ -169,12 +185,23 @@ class PeftInjector(LayerUpdate):
                 remedy="fetch it again",
             ) from error
         keep_parameters(before, self.layers)
+        shared = self._shared()
         found = {
-            name.removeprefix(PREFIX): tensor
+            name.removeprefix(PREFIX).replace(*DORA): tensor
             for name, tensor in load_tensors(folder / SAFETENSORS_WEIGHTS_NAME).items()
+            if name not in shared
         }
         wanted = self._by_file_names()
+        places = {name: tensor for name, tensor in wanted.items() if name.endswith(f".{SHIRA_PLACES}")}
+        found = places | found  # files that graphcond wrote before had those of the initialization
         check_weights(found, wanted, place=folder, remedy="give an update of this base")
+        for name in places:  # peft does not check them
+            layer: Any = self.layers[key_of(name.removesuffix(f".{SHIRA_PLACES}"))]
+            size = torch.tensor([[layer.out_features], [layer.in_features]])
+            if bool(((found[name] < 0) | (found[name] >= size)).any()):
+                raise InputError(
+                    f"'{name}' names places outside of the weights", place=folder, remedy="fetch it again"
+                )
         for name, tensor in wanted.items():
             tensor.copy_(found[name])
 
@@ -268,9 +295,21 @@ class PeftInjector(LayerUpdate):
         """The weights and buffers by peft's names in a file, which lack that of the adapter."""
         tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING[self._config.peft_type]
         return {
-            tuner._remove_adapter_name_from_key(f"{name.replace('/', '.')}.{key}", ADAPTER): tensor
+            tuner._remove_adapter_name_from_key(f"{name.replace('/', '.')}.{key}", ADAPTER).replace(
+                *DORA
+            ): tensor
             for name, layer in self.layers.items()
-            for key, tensor in layer.state_dict().items()
+            for key, tensor in (layer.state_dict() | _places_of(layer)).items()
+        }
+
+    def _shared(self) -> dict[str, Tensor]:
+        """The random matrices that all layers of RandLora hold, by the names that peft gives them besides."""
+        if self._config.peft_type != PeftType.RANDLORA:
+            return {}
+        first = next(iter(self.layers.values())).state_dict()
+        names = ("randlora_A", "randlora_B")
+        return {
+            f"base_model.{name}": first[f"{name}.{ADAPTER}"] for name in names if f"{name}.{ADAPTER}" in first
         }
 
 
@@ -329,6 +368,12 @@ def _changed(tuned: Any, features: Tensor, output: Tensor) -> Tensor:
     """What a layer of peft changes of what the base gives for these features."""
     change: Tensor = tuned(features) - tuned.base_layer(features)
     return change
+
+
+def _places_of(layer: nn.Module) -> dict[str, Tensor]:
+    """The places of the weights that SHiRA trains, which are no buffer of its layer."""
+    places: Mapping[str, Tensor] = getattr(layer, SHIRA_PLACES, {})
+    return {f"{SHIRA_PLACES}.{adapter}": tensor for adapter, tensor in places.items()}
 
 
 def _beside(tuned: nn.Module) -> nn.Module:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig as PeftLoraConfig
+from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
 from graphcond.adapters import LoraInjector
@@ -19,10 +21,13 @@ from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError, Notice
 from tests.builders import small_base
 from tests.conformance.parts import hooks
+from tests.conformance.parts import inputs as two_inputs
 
 
 @pytest.fixture
-def base(sd_folder: Path):
+def base(request: pytest.FixtureRequest, sd_folder: Path):
+    if getattr(request, "param", "sd") == "sdxl":
+        return StableDiffusionXLBase.from_pretrained(str(request.getfixturevalue("sdxl_folder")))
     return small_base(sd_folder)
 
 
@@ -460,4 +465,63 @@ def test_a_foreign_lora_of_another_base_and_a_file_of_another_method(sd_folder: 
         {f"{layer}.lora_A.weight": torch.zeros(2, 8), f"{layer}.lora_B.weight": torch.zeros(8, 2)}, file
     )
     with pytest.raises(InputError, match=r"has shape \(2, 8\) instead of"):
+        lora.load_init()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("base", ["sd", "sdxl"], indirect=True)
+@pytest.mark.parametrize("settings", [{}, {"use_dora": True}, {"use_rslora": True}], ids=str)
+def test_a_lora_that_peft_wrote_gives_what_it_gives_there(base, settings, tmp_path: Path) -> None:
+    theirs = peft_model(base, settings)
+    theirs.save_pretrained(tmp_path)
+    given = two_inputs(base)
+    wanted = theirs(
+        given.sample, given.timestep, encoder_hidden_states=given.context, **base.conditions(given)
+    ).sample
+    for init in (tmp_path, tmp_path / "adapter_model.safetensors"):
+        lora = LoraInjector(init=init)
+        lora.inject(base)
+        lora.load_init()
+        assert torch.allclose(base.denoise(lora.apply(given, None)), wanted, atol=1e-5)
+        lora.eject()
+
+
+def peft_model(base, settings: dict):
+    config = PeftLoraConfig(
+        r=4,
+        lora_alpha=2,
+        target_modules=["to_q", "to_v"],
+        rank_pattern={"attn1.to_q": 2},
+        alpha_pattern={"attn1.to_q": 8},
+        **settings,
+    )
+    theirs = get_peft_model(deepcopy(base.denoiser), config).eval()
+    torch.manual_seed(3)
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    return theirs
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            {"peft_type": "HIRA"},
+            "got an update by hira. Read it as an adapter of kind: peft, with method: hira",
+        ),
+        ({"init_lora_weights": "pissa_niter_4"}, "weights of the base that pissa has changed"),
+        ({"alpha_pattern": 3}, "not those of peft"),
+        (None, "expected the settings of peft"),
+    ],
+)
+def test_settings_beside_a_lora_of_peft_that_are_refused(base, change, problem: str, tmp_path: Path) -> None:
+    peft_model(base, {}).save_pretrained(tmp_path)
+    settings = tmp_path / "adapter_config.json"
+    changed = [] if change is None else json.loads(settings.read_text()) | change
+    settings.write_text(json.dumps(changed))
+    lora = LoraInjector(init=tmp_path)
+    lora.inject(base)
+    with pytest.raises(InputError, match=problem):
         lora.load_init()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import warnings
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoKrConfig, OFTConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 
 from graphcond.adapters import PeftConfig, PeftInjector
+from graphcond.adapters.peft import VARIANTS
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from tests.builders import small_model, small_recipe
@@ -132,31 +135,99 @@ def test_a_method_that_breaks_the_contract_is_found_out_before_it_touches_the_ba
     assert all(torch.equal(before[name], tensor) for name, tensor in base.denoiser.state_dict().items())
 
 
-@torch.no_grad()
-@pytest.mark.parametrize(
-    "config", [LoKrConfig(r=4, alpha=2), OFTConfig(oft_block_size=8)], ids=["lokr", "oft"]
-)
-def test_a_folder_of_peft_gives_its_output_here_and_ours_there(base, config, tmp_path: Path) -> None:
-    config.target_modules = ["to_q", "to_v"]
-    theirs = get_peft_model(deepcopy(base.denoiser), config)
+def write_by_peft(base, method: str, folder: Path) -> torch.Tensor:
+    """Write a folder with peft alone, with random weights, and give what the denoiser answers with it."""
+    kind = "LORA" if method in VARIANTS else method.upper()
+    targets = ["norm1", "norm2"] if method == "ln_tuning" else ["to_q", "to_v"]
+    settings = {"target_modules": targets, **VARIANTS.get(method, {}), **METHODS[method]}
+    if method == "ia3":
+        settings["feedforward_modules"] = []
+    theirs = get_peft_model(deepcopy(base.denoiser), PEFT_TYPE_TO_CONFIG_MAPPING[kind](**settings)).eval()
     torch.manual_seed(3)
     for parameter in theirs.parameters():
         if parameter.requires_grad:
             parameter.copy_(torch.randn_like(parameter) * 0.3)
-    theirs.save_pretrained(tmp_path / "theirs")
-    method = config.peft_type.value.lower()
+    for module in theirs.modules():  # a mask of the user's own
+        if hasattr(module, "shira_indices"):
+            module.shira_indices["default"] = module.shira_indices["default"].flip(1)
+    theirs.save_pretrained(folder)
+    return answer(theirs, base)
+
+
+def answer(denoiser, base) -> torch.Tensor:
+    given = inputs(base)
+    return denoiser(given.sample, given.timestep, encoder_hidden_states=given.context).sample
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("method", METHODS)
+def test_a_folder_of_peft_gives_its_output_here_and_ours_there(base, method: str, tmp_path: Path) -> None:
+    wanted = write_by_peft(base, method, tmp_path / "theirs")
     injector = PeftInjector(method=method, init=tmp_path / "theirs")
     injector.inject(base)
     injector.load_init()
-    given = inputs(base)
-    wanted = theirs(given.sample, given.timestep, encoder_hidden_states=given.context).sample
-    ours = run(base, injector)
-    assert torch.allclose(ours, wanted, atol=1e-5)
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
+    injector.eject()
+    injector.inject(base)
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
     injector.save_weights(tmp_path / "ours")
     injector.eject()
-    again = PeftModel.from_pretrained(deepcopy(base.denoiser), tmp_path / "ours")
-    there = again(given.sample, given.timestep, encoder_hidden_states=given.context).sample
-    assert torch.allclose(there, wanted, atol=1e-5)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*missing adapter keys")
+        again = PeftModel.from_pretrained(deepcopy(base.denoiser), tmp_path / "ours").eval()
+    assert torch.allclose(answer(again, base), wanted, atol=1e-5)
+    named = (
+        load_file(tmp_path / folder / "adapter_model.safetensors").keys() for folder in ("theirs", "ours")
+    )
+    assert next(named) == next(named)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("method", "changed"),
+    [
+        ("dora", lambda name: name.replace("magnitude_vector", "magnitude_vector.weight")),
+        ("randlora", lambda name: name if ".model." in name else None),
+        ("shira", lambda name: None if "indices" in name else name),
+    ],
+)
+def test_folders_that_graphcond_wrote_before_are_read(base, method: str, changed, tmp_path: Path) -> None:
+    injector = PeftInjector(method=method, settings=METHODS[method])
+    injector.inject(base)
+    wake(injector)
+    wanted = run(base, injector)
+    injector.save_weights(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    before = load_file(file)
+    older = {changed(name): tensor for name, tensor in before.items() if changed(name)}
+    assert older.keys() != before.keys()
+    save_file(older, file)
+    for parameter in injector.trainable_parameters().values():
+        parameter.zero_()
+    injector.load_weights(tmp_path)
+    assert torch.allclose(run(base, injector), wanted, atol=1e-6)
+
+
+@torch.no_grad()
+def test_places_of_shira_outside_of_the_weights(base, tmp_path: Path) -> None:
+    write_by_peft(base, "shira", tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in weights if name.endswith("indices"))
+    for place in (-1, 10**6):
+        save_file(weights | {name: torch.full_like(weights[name], place)}, file)
+        injector = PeftInjector(method="shira", init=tmp_path)
+        injector.inject(base)
+        with pytest.raises(InputError, match=r"shira_indices' names places outside of the weights"):
+            injector.load_init()
+        injector.eject()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("method", ["lokr", "oft"])
+def test_folders_of_peft_that_do_not_fit(base, method: str, tmp_path: Path) -> None:
+    write_by_peft(base, method, tmp_path / "ours")
+    injector = PeftInjector(method=method, init=tmp_path / "ours")
 
     other = PeftInjector(method="ia3")
     other.inject(base)
