@@ -352,7 +352,7 @@ class GraphPipeline(ModelPipeline):
         adapters = self.model.adapters.values()
         caller = BranchCaller(base, self.model.conditions, text, empty, graphs, adapters=adapters)
         self._guidance_scale = getattr(guider, "guidance_scale", guided.graphs.text)
-        self._clip_skip = clip_skip
+        self._guidance_rescale, self._clip_skip = guided.graphs.rescale, clip_skip
         after = partial(self._after, caller, callback_on_step_end, callback_on_step_end_tensor_inputs)
         final = self._denoise(run, guided, caller, after, on_step)
         pictures = final if output_type == "latent" else self._pictures(final, output_type)
@@ -421,13 +421,16 @@ class GraphPipeline(ModelPipeline):
         after: Callable[[int, Tensor, Latents], Latents],
         on_step: Progress | None,
     ) -> Latents:
-        latents, count = run.start(), len(run.timesteps)
+        latents, count, scale = run.start(), len(run.timesteps), self._guidance_scale
         self._interrupt, self._num_timesteps = False, count
         bar = nullcontext() if on_step is not None else self.progress_bar(total=count)
         with bar as shown:
             for number, timestep in enumerate(run.timesteps):
                 if self.interrupt:
                     break
+                if self._guidance_scale != scale:  # a callback has set it
+                    scale = self._guidance_scale
+                    guided = guided.with_text_scale(scale, self.model)
                 call = partial(caller, run.scaled(latents, timestep), timestep)
                 latents = run.step(guided.predict(number, count, timestep, call), timestep, latents)
                 latents = after(number, timestep, run.kept(latents, number))
@@ -461,6 +464,14 @@ class GraphPipeline(ModelPipeline):
             "negative_prompt_embeds": caller.empty.hidden,
         }
         changed = callback(self, number, timestep, {name: tensors[name] for name in names}) or {}
+        for name, tensor in tensors.items():
+            found = changed.get(name, tensor)
+            if found.shape != tensor.shape:
+                raise InputError(
+                    f"expected the shape {tuple(tensor.shape)} of '{name}', got {tuple(found.shape)}",
+                    place="callback_on_step_end",
+                    remedy="give back a row for each picture",
+                )
         tensors |= changed
         caller.text = replace(caller.text, hidden=tensors["prompt_embeds"])
         caller.empty = replace(caller.empty, hidden=tensors["negative_prompt_embeds"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import torch
@@ -128,6 +128,20 @@ class Guided:
 
     graphs: GraphGuidance
     guider: BaseGuidance | None = None
+
+    def with_text_scale(self, scale: Any, model: GraphModel) -> Guided:
+        """This guidance with s_T as a callback sets it: as in diffusers, 1 or less is none.
+
+        Raises:
+            InputError: it is not a finite number, or the base has no prediction without text.
+        """
+        place = "callback_on_step_end, _guidance_scale"
+        text = max(as_number(scale, place), 1.0)
+        model.base.facts.check_text_scale(text, place)
+        guider = deepcopy(self.guider)
+        if guider is not None:
+            vars(guider)["guidance_scale"] = text
+        return Guided(replace(self.graphs, text=text), guider)
 
     def predict(self, number: int, count: int, timestep: Tensor, call: Call) -> Prediction:
         """The guided prediction of step ``number`` of ``count``.

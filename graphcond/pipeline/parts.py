@@ -37,6 +37,7 @@ class ModelPipeline(DiffusionPipeline):
     def __init__(self, model: GraphModel) -> None:
         self.model = model
         self._interrupt, self._num_timesteps, self._guidance_scale = False, 0, model.guidance.text
+        self._guidance_rescale = model.guidance.rescale
         self._clip_skip: int | None = None
         self._progress_bar_config = {"disable": None}  # then there is none where no terminal shows it
         self.register_modules(**model.base.components, scheduler=model.base.new_scheduler())
@@ -95,8 +96,18 @@ class ModelPipeline(DiffusionPipeline):
 
     @property
     def guidance_scale(self) -> float:
-        """s_T of the last call."""
+        """s_T of the last call; a callback sets ``_guidance_scale`` for the steps that follow."""
         return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether s_T of the last call is above 1."""
+        return self._guidance_scale > 1
+
+    @property
+    def guidance_rescale(self) -> float:
+        """That of the last call."""
+        return self._guidance_rescale
 
     @property
     def clip_skip(self) -> int | None:

@@ -21,6 +21,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.callbacks import SDCFGCutoffCallback
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -373,6 +374,27 @@ def _(given: Given) -> None:
     assert seen[0][3] == ["latents"]
 
 
+@convention("`pipe._guidance_scale = 0.0` in a callback, `SDCFGCutoffCallback`")
+def _(given: Given) -> None:
+    def off(pipe: Any, step: int, timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        pipe._guidance_scale = 0.0
+        return tensors
+
+    cut = SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=0)
+    one, other = (
+        draw(given.pipe, guidance_scale=5.0, callback_on_step_end=callback) for callback in (off, cut)
+    )
+    assert torch.equal(one, other)
+    assert not given.pipe.do_classifier_free_guidance
+    interval = draw(given.pipe, guidance_scale=5.0, guidance_text_end=0.5)  # the first of two steps
+    assert torch.equal(one, interval)
+    assert not torch.equal(one, draw(given.pipe, guidance_scale=5.0, guidance_rescale=0.5))
+    assert given.pipe.do_classifier_free_guidance
+    assert given.pipe.guidance_rescale == 0.5
+    with pytest.raises(InputError, match=r"expected the shape .* of 'prompt_embeds', got"):
+        given.pipe(["a star", "a boat"], callback_on_step_end=cut, num_inference_steps=2)
+
+
 @convention("`callback_on_step_end_tensor_inputs=`, and what the callback returns")
 def _(given: Given) -> None:
     names = ["latents", "prompt_embeds", "negative_prompt_embeds"]
@@ -636,7 +658,7 @@ def test_the_page_lists_them_all() -> None:
     table = PAGE.read_text(encoding="utf-8").split("| convention | remark |")[1]
     rows = re.findall(r"^\| (.+?) \| .+ \|$", table, re.MULTILINE)
     assert [row for row in rows if "`" in row] == [*CHECKS]
-    assert len(CHECKS) == 54
+    assert len(CHECKS) == 55
 
 
 @pytest.mark.gpu
