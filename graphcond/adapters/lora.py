@@ -28,7 +28,15 @@ from graphcond.config import as_number, checked
 from graphcond.errors import InputError, Notice
 from graphcond.io.files import read_json
 from graphcond.io.strict_json import parse_json
-from graphcond.io.tensors import check_weights, load_tensors, loaded, method_of, read_metadata, sort_metadata
+from graphcond.io.tensors import (
+    check_weights,
+    load_tensors,
+    loaded,
+    method_of,
+    other_family,
+    read_metadata,
+    sort_metadata,
+)
 
 DEFAULT = LoraConfig.model_construct()
 
@@ -206,8 +214,10 @@ class LoraInjector(LayerUpdate):
         ranks = {name.removesuffix(end): len(down) for name, down in found.items() if name.endswith(end)}
         missing = sorted(ranks.keys() - {name for name, _ in base.denoiser.named_modules()})
         if missing or not ranks:
+            family = other_family(found, base.denoiser.state_dict())
             raise InputError(
-                f"the LoRA is for layers that the base does not have, such as '{missing[0]}'"
+                f"the LoRA is for {family or 'another base'}, with layers that this one does not have, such "
+                f"as '{missing[0]}'"
                 if missing
                 else f"expected a LoRA, got the weights of {method_of(found)}",
                 place=file,

@@ -129,7 +129,17 @@ class T2IAdapterInjector(Injector[LayoutMap]):
             return
         if self.network is None:
             raise RuntimeError("T2I-Adapter is not injected")
-        found = load_released(T2IAdapter, str(self.init), place="t2i_adapter.init").state_dict()
+        released = load_released(T2IAdapter, str(self.init), place="t2i_adapter.init")
+        for_xl, wanted = (
+            network.config["adapter_type"] == "full_adapter_xl" for network in (released, self.network)
+        )
+        if for_xl != wanted:
+            raise InputError(
+                f"the T2I-Adapter is made for {'SDXL' if for_xl else 'Stable Diffusion'}",
+                place=f"t2i_adapter.init: {self.init}",
+                remedy="use one that was made for this base",
+            )
+        found = released.state_dict()
         remedy = "use a T2I-Adapter of this base, and its downscale, res_blocks and channels of the layout"
         check_weights(found, self.network.state_dict(), place=f"t2i_adapter.init: {self.init}", remedy=remedy)
         self.network.load_state_dict(found)

@@ -28,7 +28,7 @@ from graphcond.bases.sites import Addition, ContextReader, recomputed
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.fingerprint import weights_sketch
-from graphcond.io.tensors import pick_device, runs_on
+from graphcond.io.tensors import other_family, pick_device, runs_on
 from graphcond.signals import TextTokens
 
 
@@ -469,8 +469,10 @@ class Base(ABC):
         try:
             found = self.lora_mixin.lora_state_dict(dict(weights), **config)
         except (ValueError, KeyError) as error:
+            family = other_family(weights, self.denoiser.state_dict())
             raise InputError(
-                f"the weights are not those of a LoRA for a {type(self).__name__}",
+                f"the weights are not those of a LoRA for a {type(self).__name__}"
+                + (f", but for {family}" if family else ""),
                 place=place,
                 remedy="use a LoRA of this family of models",
             ) from error

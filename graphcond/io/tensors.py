@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
@@ -251,6 +252,56 @@ def method_of(names: Iterable[str]) -> str:
     return next(found, UNKNOWN)
 
 
+TOKEN_WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}
+"""The families of UNets by the width of the prompt's tokens."""
+
+READS_TOKENS = re.compile(r"(attn2_to_[kv]|\d_to_[kv]_ip)(_lora_A|_lora_down)?_weight$")
+"""The ends of names of matrices whose second side is as wide as the prompt's tokens."""
+
+OF_FAMILIES = {
+    "single_transformer_blocks_": "FLUX",
+    "double_blocks_": "FLUX",
+    "add_embedding_": "SDXL",
+    "attentions_0_transformer_blocks_1_": "SDXL",
+    "lora_unet_input_blocks_": "SDXL",
+    "down_blocks_3_": "Stable Diffusion",
+    "up_blocks_3_": "Stable Diffusion",
+    "down_blocks_0_attentions_": "Stable Diffusion",
+}
+"""Parts of tensor names that one family of models has and the others lack; the first that fits is taken."""
+
+
+def _by_width(weights: Mapping[str, Tensor]) -> str | None:
+    widths = {tensor.shape[-1] for name, tensor in weights.items() if READS_TOKENS.search(name)}
+    if len(widths) != 1:
+        return None
+    (width,) = widths
+    return TOKEN_WIDTHS.get(width, f"a base with tokens {width} wide")
+
+
+def _by_blocks(weights: Mapping[str, Tensor]) -> str | None:
+    return next(
+        (family for sign, family in OF_FAMILIES.items() if any(sign in name for name in weights)), None
+    )
+
+
+def other_family(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    """The family of models that weights are made for, where it is another one than that of ``wanted``.
+
+    Args:
+        found: of an adapter, in the layout of diffusers, peft or kohya.
+        wanted: of an adapter for the base, or of the base.
+    """
+    # Kohya's names have no dots.
+    ours, theirs = (
+        {name.replace(".", "_"): tensor for name, tensor in weights.items()} for weights in (wanted, found)
+    )
+    for family in (_by_width, _by_blocks):
+        if (known := family(ours)) and (other := family(theirs)):
+            return other if other != known else None
+    return None
+
+
 MISFIT = "weights do not fit"
 """How the problem of `check_weights` begins."""
 
@@ -282,4 +333,6 @@ def check_weights(
         method = method_of(found)
         if not found.keys() & wanted.keys() and method not in (method_of(wanted), UNKNOWN):
             shown = f"they are those of {method}; {shown}"
+        if family := other_family(found, wanted):
+            shown = f"they are made for {family}; {shown}"
         raise InputError(f"{MISFIT}: {shown}", place=place, remedy=remedy)

@@ -458,7 +458,7 @@ def test_a_foreign_lora_of_another_base_and_a_file_of_another_method(sd_folder: 
     save_file(
         {f"{layer}.lora_A.weight": torch.zeros(2, 8), f"{layer}.lora_B.weight": torch.zeros(8, 2)}, file
     )
-    with pytest.raises(InputError, match=r"layers that the base does not have, such as 'down_blocks\.7"):
+    with pytest.raises(InputError, match=r"layers that this one does not have, such as 'down_blocks\.7"):
         lora.load_init()
     layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     save_file(

@@ -25,8 +25,9 @@ from graphcond.adapters import (
     PeftInjector,
     T2IAdapterInjector,
 )
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import StableDiffusionBase, StableDiffusionXLBase
 from graphcond.errors import InputError
+from graphcond.io.tensors import other_family
 from tests.adapters.test_lora import foreign
 from tests.attacks.conftest import Tally
 from tests.attacks.mutations import bytes_changed
@@ -203,6 +204,8 @@ def test_names_and_shapes_of_weights_must_be_those_of_the_base(
         with pytest.raises(InputError) as refused:
             read(base, loader, folder)
         assert str(folder) in str(refused.value)
+        if one not in weights:
+            assert ".".join(one.rpartition(".fuser.")[2].split(".")[-2:]) in str(refused.value)
 
 
 def test_weights_of_another_method_are_named(base: StableDiffusionBase, loader: Loader, folder: Path) -> None:
@@ -243,6 +246,17 @@ def test_so_is_one_that_older_libraries_wrote(base: StableDiffusionBase, name: s
         read(base, loader, tmp_path)
 
 
+def test_a_pickle_given_as_a_lora(base: StableDiffusionBase, tmp_path: Path) -> None:
+    foreign(base, tmp_path / "lora.safetensors")
+    lora = LoraInjector(init=tmp_path / "lora.bin")
+    lora.inject(base)
+    for content in (load_file(tmp_path / "lora.safetensors"), {"code": Running(tmp_path / "ran")}):
+        torch.save(content, tmp_path / "lora.bin")
+        with pytest.raises(InputError, match=r"lora\.bin.* a pickle, which could run code"):
+            lora.load_init()
+    assert not (tmp_path / "ran").exists()
+
+
 class Running:
     """Makes a file when it is unpickled."""
 
@@ -278,3 +292,94 @@ def test_changed_bytes(
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not any(one._forward_hooks for one in base.unet.modules() if not hasattr(one, "heads"))
+
+
+def tensors_of(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    return {name: torch.zeros(shape, device="meta") for name, shape in shapes.items()}
+
+
+BLOCK = "down_blocks.1.attentions.0.transformer_blocks.0"
+KOHYA = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0"
+WANTED = {
+    "sd": {f"{BLOCK}.attn2.to_k.weight": (640, 768), "down_blocks.0.attentions.0.proj_in.weight": (320, 320)},
+    "sdxl": {
+        f"{BLOCK}.attn2.to_k.weight": (640, 2048),
+        "down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_k.weight": (640, 640),
+    },
+    "flux": {"single_transformer_blocks.0.attn.to_q.weight": (3072, 3072)},
+}
+"""Weights of denoisers, of published shapes."""
+
+
+@pytest.mark.parametrize(
+    ("shapes", "family"),
+    [
+        ({f"{BLOCK}.attn2.to_k.lora_A.weight": (4, 2048)}, "SDXL"),
+        ({f"{KOHYA}_attn2_to_k.lora_down.weight": (4, 768)}, "Stable Diffusion 1"),
+        ({f"unet.{BLOCK}.attn2.to_v.lora.down.weight": (4, 1024)}, "Stable Diffusion 2"),
+        ({f"{BLOCK}.attn2.to_v.lora_A.weight": (4, 56)}, "a base with tokens 56 wide"),
+        ({f"{BLOCK[:-1]}1.attn1.to_q.lokr_w1": (4, 4)}, "SDXL"),
+        ({"down_blocks.0.attentions.0.proj_in.lokr_w1": (4, 4)}, "Stable Diffusion"),
+        ({"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": (4, 640)}, "SDXL"),
+        ({"1.to_k_ip.weight": (640, 2048)}, "SDXL"),
+        ({"add_embedding.linear_1.weight": (1280, 2816)}, "SDXL"),
+        ({"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": (4, 3072)}, "FLUX"),
+        ({"lora_unet_double_blocks_0_img_attn_proj.lora_down.weight": (4, 3072)}, "FLUX"),
+        ({"conv_in.weight": (320, 4, 3, 3)}, None),
+    ],
+)
+def test_the_family_that_weights_are_made_for_is_known(shapes: dict, family: str | None) -> None:
+    found = tensors_of(shapes)
+    told = {base: other_family(found, tensors_of(wanted)) for base, wanted in WANTED.items()}
+    assert set(told.values()) <= {family, None}
+    if family is not None:
+        assert family in told.values()
+    for base, known in (("sd", "Stable Diffusion"), ("sdxl", "SDXL"), ("flux", "FLUX")):
+        if family is not None and family.startswith(known) and family != "Stable Diffusion 2":
+            assert told[base] is None
+
+
+def test_adapters_of_sdxl_in_stable_diffusion_say_so(
+    base: StableDiffusionBase, sdxl_folder: Path, tmp_path: Path
+) -> None:
+    wide: Any = StableDiffusionXLBase.from_pretrained(str(sdxl_folder))
+    tokens = wide.facts.token_width
+    for make in (lambda: LoraInjector(rank=2), lambda: PeftInjector(method="lora", settings={"r": 2})):
+        injector: Any = make()
+        injector.inject(wide)
+        injector.save_weights(tmp_path / type(injector).__name__)
+        injector.eject()
+    write_ip_adapter(wide, tmp_path)
+    ControlNetModel.from_unet(wide.unet).save_pretrained(tmp_path / "control")
+    T2IAdapter(
+        in_channels=3,
+        channels=list(wide.unet.config.block_out_channels),
+        adapter_type="full_adapter_xl",
+        downscale_factor=16,
+    ).save_pretrained(tmp_path / "t2i")
+    torch.manual_seed(0)
+    width = rf"made for a base with tokens {tokens} wide"
+    for injector, problem in (
+        (LoraInjector(init=tmp_path / "LoraInjector"), rf"is for a base with tokens {tokens} wide"),
+        (PeftInjector(method="lora", init=tmp_path / "PeftInjector"), width),
+        (IPAdapterInjector(init=tmp_path / "ip.safetensors"), width),
+        (ControlNetInjector(layout_width=3, hint="picture", init=tmp_path / "control"), width),
+        (T2IAdapterInjector(layout_width=3, downscale=8, init=tmp_path / "t2i"), "made for SDXL"),
+    ):
+        injector.inject(base)
+        with pytest.raises(InputError, match=problem):
+            injector.load_init()
+        injector.eject()
+
+
+def test_a_lora_of_flux_in_stable_diffusion_says_so(base: StableDiffusionBase, tmp_path: Path) -> None:
+    for layer, ends in (
+        ("transformer.single_transformer_blocks.0.attn.to_q", ("lora_A", "lora_B")),
+        ("lora_unet_double_blocks_0_img_attn_proj", ("lora_down", "lora_up")),
+    ):
+        weights = {f"{layer}.{end}.weight": torch.zeros(4, 4) for end in ends}
+        save_file(weights, tmp_path / "flux.safetensors")
+        lora = LoraInjector(init=tmp_path / "flux.safetensors")
+        lora.inject(base)
+        with pytest.raises(InputError, match="for FLUX"):
+            lora.load_init()

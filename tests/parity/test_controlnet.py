@@ -9,7 +9,7 @@ import torch
 from diffusers import ControlNetModel, T2IAdapter
 
 from graphcond.adapters import ControlNetInjector, LoraInjector
-from graphcond.bases import StableDiffusionBase
+from graphcond.bases import StableDiffusionBase, StableDiffusionXLBase
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.signals import LayoutMap
@@ -19,14 +19,16 @@ from tests.tiny_checkpoints import write_sd_folder
 WIDTH = 3
 
 
-@pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
-def base(request, tmp_path_factory: pytest.TempPathFactory) -> StableDiffusionBase:
+@pytest.fixture(scope="module", params=["epsilon", "v_prediction", "sdxl"])
+def base(request, tmp_path_factory: pytest.TempPathFactory) -> StableDiffusionBase | StableDiffusionXLBase:
+    if request.param == "sdxl":
+        return StableDiffusionXLBase.from_pretrained(str(request.getfixturevalue("sdxl_folder")))
     return small_base(write_sd_folder(tmp_path_factory.mktemp("sd"), prediction=request.param))
 
 
 def inputs(base) -> DenoiserInputs:
     sample = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(2))
-    return DenoiserInputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]).hidden)
+    return base.inputs(sample, torch.tensor([300, 700]), base.encode_prompt(["a star", "a tree"]))
 
 
 def layout() -> LayoutMap:
@@ -51,7 +53,7 @@ def test_the_steered_base_is_diffusers_own_arithmetic(base, guess_mode: bool) ->
     injector, given = awake(base, guess_mode=guess_mode), inputs(base)
     down, mid = injector.controlnet(
         given.sample, given.timestep, given.context, layout().features, 0.7, guess_mode=guess_mode,
-        return_dict=False,
+        return_dict=False, **base.conditions(given),
     )  # fmt: skip
     theirs = base.unet(
         given.sample,
@@ -59,6 +61,7 @@ def test_the_steered_base_is_diffusers_own_arithmetic(base, guess_mode: bool) ->
         encoder_hidden_states=given.context,
         down_block_additional_residuals=down,
         mid_block_additional_residual=mid,
+        **base.conditions(given),
     ).sample
     assert torch.allclose(base.denoise(injector.apply(given, layout(), 0.7)), theirs, atol=1e-6)
     injector.eject()
@@ -100,7 +103,9 @@ def test_a_released_controlnet_gives_its_own_answer(base, tmp_path: Path) -> Non
     injector.inject(base)
     injector.load_init()
     given, picture = inputs(base), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(6))
-    down, mid = theirs(given.sample, given.timestep, given.context, picture, return_dict=False)
+    down, mid = theirs(
+        given.sample, given.timestep, given.context, picture, return_dict=False, **base.conditions(given)
+    )
     residuals = injector.apply(given, LayoutMap(picture, torch.ones(2, dtype=torch.bool))).residuals
     assert torch.allclose(residuals["mid_block"], mid, atol=1e-5)
     assert all(
@@ -144,7 +149,9 @@ def test_ours_gives_its_answer_in_diffusers(base, tmp_path: Path, channels: int)
     theirs = ControlNetModel.from_pretrained(tmp_path / "ours").eval()
     picture = torch.rand(2, channels, 64, 64, generator=torch.Generator().manual_seed(6))
     given = inputs(base)
-    down, mid = theirs(given.sample, given.timestep, given.context, picture, return_dict=False)
+    down, mid = theirs(
+        given.sample, given.timestep, given.context, picture, return_dict=False, **base.conditions(given)
+    )
     shown = injector.apply(given, LayoutMap(picture, torch.ones(2, dtype=torch.bool)))
     answer = base.unet(
         given.sample,
@@ -152,6 +159,7 @@ def test_ours_gives_its_answer_in_diffusers(base, tmp_path: Path, channels: int)
         encoder_hidden_states=given.context,
         down_block_additional_residuals=down,
         mid_block_additional_residual=mid,
+        **base.conditions(given),
     ).sample
     assert torch.allclose(base.denoise(shown), answer, atol=1e-5)
     assert (answer - base.denoise(given)).abs().max() > 1e-2
