@@ -524,13 +524,13 @@ class GraphModel:
         folder = local_folder(name_or_folder)
         if is_release(folder):
             self._load_release(read_release(folder), remedy="take over the sizes of its encoder and its base")
-            return
-        saved = read_manifest(folder).recipe
-        self._load_trained(
-            folder,
-            self.adapters.keys() & saved.updates.keys(),
-            denoiser=self.trains_base and saved.training.train_base,
-        )
+            taken = set[str]()
+        else:
+            saved = read_manifest(folder).recipe
+            taken = self.adapters.keys() & saved.updates.keys()
+            self._load_trained(folder, taken, denoiser=self.trains_base and saved.training.train_base)
+        for name in self.adapters.keys() - taken:
+            self.adapters[name].load_init()
 
     def load_weights(self, folder: Path) -> None:
         """Read the trained weights of a saved model of the same recipe.

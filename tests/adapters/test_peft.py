@@ -17,7 +17,7 @@ from graphcond.adapters import PeftConfig, PeftInjector
 from graphcond.adapters.peft import VARIANTS
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
-from tests.builders import small_model, small_recipe
+from tests.builders import FEATURE_WIDTH, small_model, small_recipe
 from tests.conformance.parts import fresh, hooks, inputs, run, state, wake
 
 METHODS = {
@@ -303,3 +303,23 @@ def drawn(model: GraphModel) -> torch.Tensor:
 def test_adapters_that_a_recipe_refuses(sd_folder: Path, changes: dict, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         small_recipe(sd_folder, **changes)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["peft", "lora"])
+def test_an_update_that_starts_from_a_file_beside_a_model_to_start_from(
+    sd_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    model = small_model(sd_folder)
+    write_by_peft(model.base, "lora", tmp_path / "update")
+    model.save_pretrained(tmp_path / "model")
+    model.eject()
+    settings = {"kind": kind, "init": str(tmp_path / "update")} | (
+        {"method": "lora"} if kind == "peft" else {}
+    )
+    again = GraphModel.build(
+        small_recipe(sd_folder, adapters={"update": settings}), feature_width=FEATURE_WIDTH, load_init=False
+    )
+    again.start_from(tmp_path / "model")
+    assert "update" in again.trainable_parameters()
+    assert not torch.allclose(drawn(again), again.base.denoise(inputs(again.base)), atol=1e-3)
