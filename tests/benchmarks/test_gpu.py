@@ -52,6 +52,8 @@ def test_bf16_keeps_the_gradients_of_every_injector(setup: Setup, kind: str) -> 
     assert (row["dtype"], row["kernel"]) == ("bf16", "sdpa")
     assert 0 < row["to_fp32"] < 0.05
     wanted = ["signal"] * (INJECTORS[kind].reads is not None) + ["weights"] * (kind != "prompt_tokens")
+    if kind == "references":  # nothing is trained, and pictures of neighbors are no part of a network
+        wanted = []
     assert [row["of"] for row in figures["gradients"]] == wanted
     for row in figures["gradients"]:
         assert row["finite"]

@@ -66,7 +66,7 @@ def test_pictures_are_read_and_a_neighbor_without_one_is_not_present(tmp_path: P
     (tmp_path / "1.png").unlink()
     with pytest.raises(InputError, match=r"1\.png"):
         contexts.features(contexts.sample(np.array([0])))
-    with pytest.raises(InputError, match="means of neighbors, which are no pictures"):
+    with pytest.raises(InputError, match="means of neighbors, which are not pictures"):
         GraphContexts(graph, HopMeanSampler(graph), rows, pictures=16)
 
 
