@@ -22,12 +22,13 @@ from graphcond.worlds import SUBJECTS
 SMALL = DemoSize(training_steps=2, paintings_per_artist=20, held_out=12, unseen=6, swept=4)
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["tiny", "tiny-dit"])
+def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "QUICK", SMALL)
-        run_demo(folder, world="art", quick=True, device="cpu", console=Console(quiet=True))
+        quiet = Console(quiet=True)
+        run_demo(folder, world="art", base=request.param, quick=True, device="cpu", console=quiet)
     return folder
 
 
