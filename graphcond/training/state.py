@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -61,7 +61,11 @@ class Ema:
     def __init__(self, groups: Groups, decay: float, *, steps: int = 0) -> None:
         self.decay = decay
         self._parameters = all_parameters(groups)
-        self._average = EMAModel(self._parameters, decay=decay, foreach=True)
+        self.restart(steps)
+
+    def restart(self, steps: int) -> None:
+        """Go on from the present values, the average after ``steps`` updates."""
+        self._average = EMAModel(self._parameters, decay=self.decay, foreach=True)
         self._average.optimization_step = steps
 
     def update(self) -> None:
@@ -83,6 +87,41 @@ class Ema:
             self._average.restore(self._parameters)
 
 
+class OptimizerAverage:
+    """The average that an optimizer keeps itself, with the methods of `Ema`.
+
+    Args:
+        optimizer: its weights are put into training.
+        groups: the trained parameters.
+    """
+
+    def __init__(self, optimizer: Averaging, groups: Groups) -> None:
+        self._optimizer, self._parameters = optimizer, all_parameters(groups)
+        optimizer.train()
+
+    def restart(self, steps: int) -> None:
+        """The optimizer's state has the average."""
+
+    def update(self) -> None:
+        """The optimizer's step takes in the weights."""
+
+    def keep(self) -> None:
+        """Give the model the average's weights for good."""
+        self._optimizer.eval()
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the average's weights inside the block, and its own again after it."""
+        # Switching back rounds, and perhaps only one process switches, so the trained weights are kept.
+        own = [parameter.detach().clone() for parameter in self._parameters]
+        self._optimizer.eval()
+        try:
+            yield
+        finally:
+            self._optimizer.train()
+            torch._foreach_copy_([parameter.data for parameter in self._parameters], own)
+
+
 class TrainingState:
     """Trained weights, their average and the optimizer of a model.
 
@@ -101,44 +140,27 @@ class TrainingState:
         self.groups: Groups = model.trainable_parameters()
         self.optimizer = build_optimizer(self.groups, config, model.group_of)
         self._optimizer_kind = config.optimizer.kind
-        self.ema = None if config.ema is None else Ema(self.groups, config.ema)
+        self.average: Ema | OptimizerAverage | None = None
         if isinstance(self.optimizer, Averaging):
-            self.optimizer.train()
+            self.average = OptimizerAverage(self.optimizer, self.groups)
+        elif config.ema is not None:
+            self.average = Ema(self.groups, config.ema)
         self._accelerator, self._effective_batch, self._data = accelerator, effective_batch, data
-
-    @property
-    def _averages(self) -> bool:
-        """True if the weights that are shown and saved are not those that are trained."""
-        return self.ema is not None or isinstance(self.optimizer, Averaging)
 
     def advance(self) -> None:
         """Count a step, and take its weights into the average."""
         self.step += 1
-        if self.ema is not None:
-            self.ema.update()
+        if self.average is not None:
+            self.average.update()
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """The model has the weights that are shown and saved inside the block."""
-        if not isinstance(self.optimizer, Averaging):
-            with nullcontext() if self.ema is None else self.ema.applied():
-                yield
-            return
-        # Switching back rounds, and perhaps only one process switches, so the trained weights are kept.
-        own = [parameter.detach().clone() for parameter in all_parameters(self.groups)]
-        self.optimizer.eval()
-        try:
-            yield
-        finally:
-            self.optimizer.train()
-            torch._foreach_copy_([one.data for one in all_parameters(self.groups)], own)
+        return nullcontext() if self.average is None else self.average.applied()
 
     def finish(self) -> None:
         """Give the model the weights that are saved at the end."""
-        if self.ema is not None:
-            self.ema.keep()
-        if isinstance(self.optimizer, Averaging):
-            self.optimizer.eval()
+        if self.average is not None:
+            self.average.keep()
 
     def write(self, checkpoints: Path, *, keep: int) -> None:
         """Write a checkpoint, then remove all but the newest ``keep``.
@@ -154,7 +176,9 @@ class TrainingState:
             optimizer=self._optimizer_kind,
             scaler={} if scaler is None else scaler.state_dict(),
         )
-        weights = weights_of(self.groups) if self._averages else {}  # the model is saved with their average
+        weights = (
+            {} if self.average is None else weights_of(self.groups)
+        )  # the model is saved with their average
         with written(checkpoints, folder), atomic_folder(folder) as new:
             with self.averaged():
                 self.model.save_pretrained(new)
@@ -193,9 +217,8 @@ class TrainingState:
                 remedy=f"set training.optimizer.kind to {standing.optimizer}",
             )
         self.model.load_weights(checkpoint)
-        if self.ema is not None:
-            self.ema = Ema(self.groups, self.ema.decay, steps=standing.step)
-        if self._averages:
+        if self.average is not None:
+            self.average.restart(standing.step)
             wanted = weights_of(self.groups)
             check_weights(
                 {k: v for k, v in tensors.items() if k in wanted}, wanted, place=checkpoint / TENSORS
