@@ -327,7 +327,7 @@ class StableDiffusionXLConfig(UNetFields):
 
 PUBLISHED = (
     *("component", "sites", "predicts", "text_tower", "weighs_places", "takes_references"),
-    *("parts", "index"),
+    *("parts", "index", "index_settings"),
 )
 """What a family of bases says of itself."""
 
@@ -343,6 +343,8 @@ class PackagedFields(BaseFields):
     """The world of neighbors that the base draws."""
     scene_world: ClassVar[str | None] = None
     """The world of scenes that the base draws."""
+    section: ClassVar[str | None] = None
+    """The section of a recipe that is for this base alone; that of the base `tiny` is for all of them."""
     made_by: ClassVar[str]
     """The scripts that make the weights."""
 
@@ -386,6 +388,7 @@ class TinyConfig(PackagedFields):
     features = MappingProxyType({"kind": "tiny"})
     graph_world = "art"
     scene_world = "scenes"
+    section = "tiny"
     made_by = "scripts/tiny_base"
 
     kind: Literal["tiny"] = "tiny"

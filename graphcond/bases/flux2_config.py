@@ -69,6 +69,7 @@ class TinyDitConfig(PackagedFields):
     features = TinyConfig.features
     graph_world = TinyConfig.graph_world
     scene_world = TinyConfig.scene_world
+    section = "tiny_dit"
     made_by = TinyConfig.made_by
 
     kind: Literal["tiny-dit"] = "tiny-dit"

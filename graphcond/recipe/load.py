@@ -41,17 +41,16 @@ def load_recipe(
 def check_recipe(
     name_or_path: str | Path, *, base: str | None = None, overrides: Sequence[Override] = ()
 ) -> Recipe:
-    """The recipe as `load_recipe` reads it, after its sections ``tiny`` and ``tiny_dit`` have been tried too.
+    """The recipe as `load_recipe` reads it, after its sections for bases in the package have been tried too.
 
     Raises:
         InputError: as `load_recipe`; or a section does not fit the recipe.
     """
     recipe = load_recipe(name_or_path, base=base, overrides=overrides)
     with ignored(Notice):  # given above already
-        if recipe.tiny:
-            load_recipe(name_or_path, base="tiny", overrides=overrides)
-        if recipe.tiny_dit:
-            load_recipe(name_or_path, base="tiny-dit", overrides=overrides)
+        for kind, packaged in packaged_bases().items():
+            if packaged.section is not None and getattr(recipe, packaged.section):
+                load_recipe(name_or_path, base=kind, overrides=overrides)
     return recipe
 
 
@@ -114,7 +113,8 @@ def _move(values: dict[str, Any], recipe: Recipe, base: str, *, keep_data: bool,
     values.setdefault("training", {})["mixed_precision"] = "no"
     values["evaluation"] = {"protocol": AUTO}
     values.pop("tiny", None)
-    for path, value in {**recipe.tiny, **getattr(recipe, base.replace("-", "_"), {})}.items():
+    own_section = {} if packaged.section is None else getattr(recipe, packaged.section)
+    for path, value in {**recipe.tiny, **own_section}.items():
         assign(values, *_renamed(path.split("."), value), place=place)
 
 
