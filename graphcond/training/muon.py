@@ -15,7 +15,8 @@ class MuonAndAdamW(torch.optim.Optimizer):
     so that both have the same learning rates.
 
     Args:
-        params: groups of parameters, as for any optimizer of torch.
+        params: groups of parameters, as for any optimizer of torch. Of a group with ``muon: False`` AdamW
+            takes the matrices too, as is usual for embeddings and outer layers.
         betas: of AdamW.
         eps: of AdamW.
         **muon: further arguments of `torch.optim.Muon`.
@@ -33,7 +34,8 @@ class MuonAndAdamW(torch.optim.Optimizer):
         others: list[dict[str, Any]] = []
         for group in params:
             for chosen, flat in ((matrices, True), (others, False)):
-                some = [one for one in group["params"] if (one.ndim == 2) == flat]
+                by_muon = group.get("muon", True)
+                some = [one for one in group["params"] if (by_muon and one.ndim == 2) == flat]
                 if some:
                     chosen.append(group | {"params": some})
         self._parts: list[torch.optim.Optimizer] = []

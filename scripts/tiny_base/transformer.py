@@ -23,7 +23,6 @@ from einops import rearrange
 from encode import UNTOLD, all_captions, scene_captions
 from folder import replace
 from loop import keep, restore
-from muon import BlockMuon
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
@@ -34,6 +33,7 @@ from graphcond.bases import Flux2Base
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
 from graphcond.signals import TextTokens
+from graphcond.training.muon import MuonAndAdamW
 from graphcond.worlds.art import ARTISTS, SUBJECTS
 from graphcond.worlds.captions import named, vocabulary
 
@@ -115,6 +115,17 @@ class Drawer(nn.Module):
             scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
             tokens=load_recipe()["clip"]["positions"],
         )
+
+    def groups(self, blocks: float, others: float) -> list[dict[str, Any]]:
+        """Return groups with these learning rates: the matrices of blocks, for Muon, and all else."""
+        named = list(self.named_parameters())
+        inside = {name for name, p in named if p.ndim == 2 and ("_blocks." in name or ".layers." in name)}
+        matrices = [p for name, p in named if name in inside]
+        rest = [p for name, p in named if name not in inside]
+        return [
+            {"params": matrices, "lr": blocks, "weight_decay": 0.01},
+            {"params": rest, "lr": others, "weight_decay": 0.01, "muon": False},
+        ]
 
     def states(self, ids: Tensor, padding: int) -> Tensor:
         """Return the context tokens of ids as `Flux2Base.encode_prompt` makes them, with gradients."""
@@ -204,7 +215,7 @@ def main() -> None:
     drawer = Drawer(recipe, 4 * old.config.latent_channels, len(tokenizer))
     base = drawer.base(vae, tokenizer, recipe["shift"])
     drawer.requires_grad_(True)
-    optimizer = BlockMuon(drawer, recipe["block_learning_rate"], recipe["learning_rate"])
+    optimizer = MuonAndAdamW(drawer.groups(recipe["block_learning_rate"], recipe["learning_rate"]))
     steps, size, mean = recipe["steps"], recipe["batch_size"], None
     schedule, log, ema = warm_cosine(optimizer, steps, warmup=200), Log(50), Ema(drawer, recipe["ema"])
     parts = {"model": drawer, "optimizer": optimizer, "schedule": schedule, "ema": ema}

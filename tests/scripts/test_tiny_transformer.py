@@ -27,7 +27,7 @@ def script() -> Iterator[ModuleType]:
         import transformer  # type: ignore[import-not-found]
 
         yield transformer
-    for name in ("common", "draw", "encode", "folder", "loop", "muon", "sampling", "transformer", "unet"):
+    for name in ("common", "draw", "encode", "folder", "loop", "sampling", "transformer", "unet"):
         sys.modules.pop(name, None)
 
 

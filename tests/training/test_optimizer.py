@@ -10,6 +10,7 @@ from torch import nn
 from graphcond.errors import InputError
 from graphcond.recipe import TrainingConfig
 from graphcond.recipe.optimizer import OptimizerConfig
+from graphcond.training.muon import MuonAndAdamW
 from graphcond.training.optimizer import (
     Averaging,
     Groups,
@@ -159,6 +160,19 @@ def test_muon_takes_the_matrices_and_adamw_the_rest() -> None:
     set_rates(optimizer, 0.0)
     optimizer.step()
     assert all(torch.equal(p, before[name]) for name, p in parameters["scene"].items())
+
+
+def test_muon_leaves_matrices_of_a_group_to_adamw() -> None:
+    matrices = [nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
+    groups = [{"params": matrices[:1], "lr": 0.1}, {"params": matrices[1:], "lr": 0.1, "muon": False}]
+    optimizer = MuonAndAdamW(groups)
+    for matrix in matrices:
+        matrix.grad = torch.ones(3, 4)
+    optimizer.step()
+    assert [set(optimizer.state[p]) for p in matrices] == [
+        {"momentum_buffer"},
+        {"step", "exp_avg", "exp_avg_sq"},
+    ]
 
 
 @pytest.mark.parametrize(
