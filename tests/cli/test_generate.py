@@ -16,7 +16,6 @@ from graphcond.cli.generate import _draw, _sheet
 from graphcond.errors import InputError, StorageError
 from graphcond.features.clip import ClipExtractor
 from graphcond.scene_graph import Box, SceneGraph
-from tests.builders import small_model
 
 MONET = Path(__file__).parents[2] / "../shared/data/monet/train"
 
@@ -33,30 +32,6 @@ def draws_in_two_steps(prompt: str, graphs: Any, *, scene: Any, on_step: Any, **
     for step in (1, 2):
         on_step(step, 2)
     return Drawn(list(scene or ["alone"]))
-
-
-@pytest.fixture(scope="module")
-def model(sd_folder: Path, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "model"
-    small_model(sd_folder, features={"kind": "clip", "model": str(clip_folder)}).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures in a metadata.jsonl folder; the last has no neighbors."""
-    folder = tmp_path_factory.mktemp("paintings")
-    rng = np.random.default_rng(0)
-    names = [f"p {n}.png" for n in range(5)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(folder / name)
-    lines = [
-        {"center": n, "text": f"picture {n}", "neighbors": [m for m in names[:4] if m != n]}
-        for n in names[:4]
-    ]
-    lines.append({"center": names[4], "text": "alone", "neighbors": []})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
 
 
 def run(model: Path, out: Path, *args: Any) -> dict[str, Any]:

@@ -19,33 +19,8 @@ from graphcond.errors import InputError
 from graphcond.evaluation.arms import ModelPictures
 from graphcond.evaluation.drawn import DrawnFolder, rows_asked
 from graphcond.graphs import load_graph
-from tests.builders import small_model
 
 MAKE = ModelPictures.make
-
-
-@pytest.fixture(scope="module")
-def model(sd_folder: Path, clip_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "model"
-    small_model(sd_folder, features={"kind": "clip", "model": str(clip_folder)}).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures in a metadata.jsonl folder; the last has no neighbors."""
-    folder = tmp_path_factory.mktemp("paintings")
-    rng = np.random.default_rng(0)
-    names = [f"p {n}.png" for n in range(5)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).save(folder / name)
-    others = [[m for m in names[:4] if m != n] if n != names[4] else [] for n in names]
-    lines = [
-        {"center": n, "text": f"picture {n}", "neighbors": some}
-        for n, some in zip(names, others, strict=True)
-    ]
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
 
 
 @pytest.fixture
