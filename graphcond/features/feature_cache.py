@@ -23,7 +23,7 @@ from graphcond.io.ahead import batches_ahead
 from graphcond.io.cache import UNFINISHED
 from graphcond.io.files import default_cache_folder
 from graphcond.io.fingerprint import file_digest, fingerprint
-from graphcond.io.locks import divided
+from graphcond.io.locks import divided, in_turn
 from graphcond.io.pictures import open_picture
 from graphcond.io.readable import unreadable
 from graphcond.progress import Progress
@@ -165,7 +165,9 @@ class FeatureCache:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.file, timeout=60)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+                # SQLite does not wait, but fails, if another connection changes the journal at the same time.
+                with in_turn(self.file.with_suffix(".lock")):
+                    database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.executescript(_TABLES)
                 yield database

@@ -134,6 +134,18 @@ def test_those_who_embed_at_once_divide_the_work(tmp_path: Path, monkeypatch: py
     assert not any((tmp_path / "unfinished").iterdir())
 
 
+def test_those_who_open_a_new_cache_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for attempt in range(50):
+            together, cache = Barrier(4), FeatureCache(tmp_path / str(attempt))
+
+            def look(_: int, together: Barrier = together, cache: FeatureCache = cache) -> object:
+                together.wait(timeout=30)
+                return cache.get("counting", ["a"])
+
+            assert list(pool.map(look, range(4))) == [{}] * 4
+
+
 def test_jpegs_are_decoded_no_larger_than_the_network_needs(tmp_path: Path) -> None:
     class Seeing(Counting):
         side = 50
