@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,16 +72,19 @@ def evaluate(
 ) -> None:
     """Draw the nodes or scenes of a split in three arms on the same noise, and score them with intervals.
 
+    Several GPUs divide the pictures: accelerate launch -m graphcond evaluate ...
+
     Example: graphcond evaluate outputs/demo/model --graph outputs/demo/graph --limit 100 --out report.json
     """
     from graphcond.data.open import open_data
+    from graphcond.evaluation.crew import launched
     from graphcond.evaluation.metrics.registry import networks_of
     from graphcond.evaluation.protocols import get_protocol
     from graphcond.evaluation.targets import evaluate_model, protocol_for
     from graphcond.io.files import check_writable
     from graphcond.io.tensors import pick_device
     from graphcond.pipeline import GraphPipeline
-    from graphcond.progress import progress_bars
+    from graphcond.progress import progress_bars, silent
     from graphcond.saving.model_folder import plain_manifest, saved_recipe
     from graphcond.training.paths import RunFolder
 
@@ -92,7 +96,8 @@ def evaluate(
         plain_manifest(Path(model))  # a model on the hub has no folder to write into, a release no card
     named = None if protocol is None else get_protocol(protocol, place="--protocol")
     shown: list[tuple[Targets, Mapping[str, PictureSet]]] = []
-    with progress_bars() as watch:
+    where = pick_device(device, place="--device")
+    with launched(where) as crew, progress_bars() if crew.leads else nullcontext(silent) as watch:
         data = open_data(data_of(recipe, graph), progress=watch("drawing pictures of the world"))
         chosen = named or protocol_for(recipe.evaluation.protocol, data)
         chosen = replace(
@@ -113,7 +118,7 @@ def evaluate(
             )
         pipe = GraphPipeline.from_pretrained(
             model,
-            device=pick_device(device, place="--device"),
+            device=where,
             base=base,
             trust_remote_code=trust_remote_code,
         )
@@ -129,7 +134,10 @@ def evaluate(
             seed=seed,
             watch=watch,
             look=lambda *seen: shown.append(seen),
+            crew=crew,
         )
+    if not crew.leads:
+        return
     run = RunFolder(Path(model).resolve().parent)
     is_end = Path(model).resolve() == run.final.resolve() and run.recipe.is_file()
     if out is None and is_end and os.access(run.root, os.W_OK):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 
 from graphcond.errors import InputError
 from graphcond.evaluation.arms import Arm
+from graphcond.evaluation.crew import Crew
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.report import DIFFERENCES, EvaluationReport
 from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_length
@@ -54,7 +55,7 @@ def evaluate(
     Raises:
         InputError: no metrics, or the targets lack what a metric needs.
     """
-    _check(metrics, targets)
+    check_metrics(metrics, targets)
     draws = max(metric.draws for metric in metrics)
     pictures = make_pictures(maker, targets, draws=draws, seed=seed, batch_size=batch_size, watch=watch)
     if look is not None:
@@ -71,6 +72,7 @@ def make_pictures(
     seed: int = 0,
     batch_size: int = BATCH,
     watch: Watch = silent,
+    crew: Crew | None = None,
 ) -> dict[str, PictureSet]:
     """The pictures of each arm, in the order of the targets.
 
@@ -82,17 +84,23 @@ def make_pictures(
         seed: of the noise.
         batch_size: pictures at a time.
         watch: counts the pictures of each arm.
+        crew: processes that call this at once, and divide the batches.
     """
     count, arm_pictures = len(targets), {}
+    batches = list(pairwise([*range(0, count, batch_size), count]))
     for arm in arms:
         progress, made = watch(arm.replace("_", " ")), list[Image.Image]()
         progress(0, draws * count)
-        for draw in range(draws):
-            for start, end in pairwise([*range(0, count, batch_size), count]):
-                batch = maker.make(targets.rows[start:end], arm, seed + draw)
-                require_length("pictures", len(batch), end - start)
-                made.extend(batch)
-                progress(draw * count + end, draws * count)
+
+        def make(batch: tuple[int, tuple[int, int]], arm: Arm = arm) -> Sequence[Image.Image]:
+            draw, (start, end) = batch
+            pictures = maker.make(targets.rows[start:end], arm, seed + draw)
+            require_length("pictures", len(pictures), end - start)
+            return pictures
+
+        for pictures in (crew or Crew()).divided([*product(range(draws), batches)], make):
+            made.extend(pictures)
+            progress(len(made), draws * count)
         first, *others = (PictureSet(made[draw * count : (draw + 1) * count]) for draw in range(draws))
         arm_pictures[str(arm)] = PictureSet(first.pictures, others)
     return arm_pictures
@@ -113,7 +121,7 @@ def score_pictures(
         InputError: no metrics, an arm with more or fewer pictures than targets, or targets that lack
             the facts that a metric needs.
     """
-    _check(metrics, targets)
+    check_metrics(metrics, targets)
     samples = {arm: Samples(targets, made) for arm, made in pictures.items()}
     pairs = [pair for pair in DIFFERENCES if set(pair) <= set(samples)]
     arms: dict[str, dict[str, Measurement]] = {arm: {} for arm in samples}
@@ -143,7 +151,12 @@ def score_pictures(
     )
 
 
-def _check(metrics: Sequence[Metric], targets: Targets) -> None:
+def check_metrics(metrics: Sequence[Metric], targets: Targets) -> None:
+    """Check, before anything is drawn, that there are metrics, and that the targets have what they need.
+
+    Raises:
+        InputError: no metrics, or the targets lack what one needs.
+    """
     if not metrics:
         raise InputError("no metric to score by", place="evaluation", remedy="name at least one")
     for metric in metrics:

@@ -13,7 +13,8 @@ from graphcond.data.dataset import Dataset, SceneDataset, as_dataset
 from graphcond.errors import InputError
 from graphcond.evaluation import protocols
 from graphcond.evaluation.arms import DrawSettings, ModelPictures
-from graphcond.evaluation.evaluate import Look, evaluate
+from graphcond.evaluation.crew import Crew
+from graphcond.evaluation.evaluate import Look, check_metrics, make_pictures, score_pictures
 from graphcond.evaluation.metrics.base import Metric
 from graphcond.evaluation.metrics.oracle import OracleReader
 from graphcond.evaluation.metrics.registry import build_metrics, networks_of
@@ -64,6 +65,7 @@ def evaluate_model(
     seed: int = 0,
     watch: Watch = silent,
     look: Look | None = None,
+    crew: Crew | None = None,
 ) -> dict[str, EvaluationReport]:
     """Draw and score nodes or scenes by a protocol: one report for each of its ways of guiding.
 
@@ -82,6 +84,8 @@ def evaluate_model(
         seed: of the noise, of who gets whose graph, and of the intervals.
         watch: progress, by task.
         look: is shown the pictures of each way of guiding before they are scored.
+        crew: processes that call this at once, and divide the pictures; only the first one scores, and the
+            others get no reports.
 
     Raises:
         InputError: a network cannot be loaded, the detector fails, or the data lack a fact that is scored.
@@ -110,13 +114,17 @@ def evaluate_model(
     progress = watch(f"embedding {data.embedded}")
     views = shown.views(recipe, pipe.model.extractors, forbidden=forbidden, progress=progress)
     maker = ModelPictures(pipe, views, targets.rows, shuffle_seed=seed)
-    reports = {}
+    check_metrics(metrics, targets)
+    draws, crew, reports = max(metric.draws for metric in metrics), crew or Crew(), {}
     for name, guidance in protocol.guidances.items():
-        drawing = maker.with_settings(draw_settings(protocol, guidance))
+        drawing, task = maker.with_settings(draw_settings(protocol, guidance)), within(watch, name)
+        pictures = make_pictures(drawing, targets, draws=draws, seed=seed, watch=task, crew=crew)
+        if not crew.leads:
+            continue
+        if look is not None:
+            look(targets, pictures)
         title = f"{protocol.name}, {name} guidance"
-        report = evaluate(
-            drawing, targets, metrics, title=title, seed=seed, watch=within(watch, name), look=look
-        )
+        report = score_pictures(pictures, targets, metrics, title=title, seed=seed, watch=task)
         reports[name] = replace(report, cautions=(*report.cautions, *notes))
     return reports
 
