@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from graphcond.cli.options import AsJson, Base, Device, Overrides, base_name
+from graphcond.cli.options import LOCAL, AsJson, Base, Device, On, Overrides, RayWorkers, base_name
 from graphcond.errors import InputError
 from graphcond.io.terminal import console, say
 
@@ -23,12 +23,15 @@ def build(
     base: Base = None,
     set_: Overrides = None,
     device: Device = None,
+    on: On = LOCAL,
+    workers: RayWorkers = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute what a training reads: embeddings, neighbors, latents and encoded prompts.
 
     Started again it goes on where it was. Several at once divide the work: start it in several terminals, or
-    by `accelerate launch`. Embeddings of pictures are those that `generate` and `evaluate` read, too.
+    by `accelerate launch`, or --on ray; all need the same cache folder (GRAPHCOND_CACHE). Embeddings of
+    pictures are those that `generate` and `evaluate` read, too.
 
     For example:
 
@@ -36,10 +39,15 @@ def build(
 
         accelerate launch -m graphcond cache build instructg2i --set data.path=graphs/paintings
     """
+    from graphcond.precompute.places import place_named
     from graphcond.recipe import load_recipe
-    from graphcond.training.run import fill_caches
+    from graphcond.training.run import fill_caches, fill_caches_on
 
-    filled = fill_caches(load_recipe(recipe, base=base_name(base), overrides=set_ or []), device=device)
+    chosen = load_recipe(recipe, base=base_name(base), overrides=set_ or [])
+    place = place_named(on, workers, gpu=device != "cpu")
+    filled = (
+        fill_caches(chosen, device=device) if place is None else fill_caches_on(place, chosen, device=device)
+    )
     if as_json:
         say(json.dumps(filled.__dict__))
     else:

@@ -11,7 +11,17 @@ import typer
 
 from graphcond.cli.asked import Asked
 from graphcond.cli.many_values import apart
-from graphcond.cli.options import MAX_SEED, AsJson, BaseFolder, Device, Model, TrustRemoteCode
+from graphcond.cli.options import (
+    LOCAL,
+    MAX_SEED,
+    AsJson,
+    BaseFolder,
+    Device,
+    Model,
+    On,
+    RayWorkers,
+    TrustRemoteCode,
+)
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.terminal import say
 
@@ -54,6 +64,8 @@ def generate(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures of --targets that are drawn at once.")] = 8,
+    on: On = LOCAL,
+    workers: RayWorkers = None,
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A picture to start from, instead of noise.")
     ] = None,
@@ -102,31 +114,30 @@ def generate(
     if mode is not None and mode not in modes:
         raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
     if targets is not None:
-        from graphcond.cli.draw_targets import check_alone, draw_targets
+        from graphcond.cli.draw_targets import Loading, check_alone, draw_targets
+        from graphcond.precompute.places import place_named
 
         single = {"prompt": prompt, "target": target, "neighbors": neighbors, "scene": scene}
         check_alone(**single, index=index is not None, image=image, mask=mask, strength=strength is not None)
         if graph_scale and len(graph_scale) > 1:
             problem = f"expected one scale for all targets, got {len(graph_scale)}"
             raise InputError(problem, place="--graph-scale", remedy="give one")
+        settings = {
+            "steps": steps,
+            "text_scale": text_scale,
+            "graph_scale": graph_scale[0] if graph_scale else None,
+            "mode": mode,
+            "resolution": size,
+            "negative_prompt": negative_prompt or None,
+        }
+        local, home = Path(model), None if base is None else base.absolute()
+        name = str(local.absolute()) if local.is_dir() else model
         draw_targets(
-            model,
             targets,
             out or Path("pictures"),
+            Loading(name, batch, seed, settings, device, home, trust_remote_code),
             graph=graph,
-            batch=batch,
-            seed=seed,
-            settings={
-                "steps": steps,
-                "text_scale": text_scale,
-                "graph_scale": graph_scale[0] if graph_scale else None,
-                "mode": mode,
-                "resolution": size,
-                "negative_prompt": negative_prompt or None,
-            },
-            device=device,
-            base=base,
-            trust_remote_code=trust_remote_code,
+            place=place_named(on, workers, gpu=device != "cpu"),
             as_json=as_json,
         )
         return

@@ -25,6 +25,17 @@ BaseFolder = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is unless given.")]
 Model = Annotated[str, typer.Argument(help="Folder of a trained model, or a hub id.")]
+On = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray", help="Where many targets are worked on: this machine, or a Ray cluster."
+    ),
+]
+LOCAL = "local"
+RayWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Workers on Ray; one for each GPU, or CPU, unless given."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Change a setting of the recipe. Repeat for more."),

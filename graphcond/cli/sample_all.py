@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphcond.cli import sampler_options as ask
+from graphcond.cli.options import LOCAL, On
 from graphcond.cli.sample import make_sampler
 from graphcond.errors import InputError
 from graphcond.io.terminal import say
@@ -38,13 +39,17 @@ def sample_all(
             help="This process does share I (from 0) of N; RANK and WORLD_SIZE decide unless given.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes of this command.")] = 1,
+    on: On = LOCAL,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes of this command; on Ray one for each CPU unless given."),
+    ] = None,
 ) -> None:
     """Sample the neighbors of all targets into a file that recipes read.
 
     A killed run continues where it was when it is started again, and gives the same file. Several machines
     that share a disk: give each its --shard, or accelerate launch -m graphcond sample-all ...; the last to
-    finish writes the file.
+    finish writes the file. Machines of a Ray cluster: --on ray.
 
     For example:
 
@@ -61,9 +66,10 @@ def sample_all(
     from graphcond.graphs import load_graph
     from graphcond.graphs.store import folder_state
     from graphcond.precompute import plan_of, precompute, share_of
+    from graphcond.precompute.places import place_named
     from graphcond.progress import progress_bars
 
-    share = share_of(shard, os.environ)
+    share, place = share_of(shard, os.environ), place_named(on, workers, gpu=False)
     source = folder_state(folder)
     graph = load_graph(folder)
     config, network = ask.chosen_sampler(graph, sampler, recipe, set_ or [], features)
@@ -82,8 +88,9 @@ def sample_all(
             plan,
             partial(make_sampler, graph, config, embeddings, watch),
             share,
-            workers=workers,
-            in_workers=partial(_build, folder, config, network),
+            workers=workers or 1,
+            in_workers=partial(_build, folder.absolute(), config, network),
+            on=place,
             progress=watch("sampling targets"),
         )
     if done:

@@ -6,8 +6,9 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
@@ -25,6 +26,7 @@ from graphcond.io.files import read_json, read_text, write_json, writing
 from graphcond.io.fingerprint import fingerprint
 from graphcond.io.locks import claimed, divided
 from graphcond.io.pictures import open_picture, open_square, write_picture
+from graphcond.precompute.places import Place
 from graphcond.progress import Progress
 from graphcond.scenes import draw_graph
 
@@ -161,9 +163,7 @@ class DrawnFolder:
         Raises:
             StorageError: a picture cannot be written.
         """
-        rows: list[int] = self.rows.tolist()
-        size = batches.size
-        parts = {f"{start:08d}": rows[start : start + size] for start in range(0, len(rows), size)}
+        rows, parts = self.rows, self._parts(batches.size)
         left = {part: len(self.missing(some)) for part, some in parts.items()}
         all_left = sum(left.values())
         progress(len(rows) - all_left, len(rows))
@@ -179,24 +179,64 @@ class DrawnFolder:
 
         def do(part: str) -> None:
             for row, picture in batches.make(self.missing(parts[part]), "graph"):
-                note = PngInfo()
-                made = {"id": self.data.ids[row], "prompt": self.data.texts[row], **self.about}
-                note.add_itxt("graphcond", json.dumps(made))
-                write_picture(self.file(row), picture, pnginfo=note)
+                self._write(row, picture)
             done(part)
 
         divided(self.folder / LOCKS, list(parts), done, do)
+
+    def draw_on(self, place: Place, load: Load, size: int, *, progress: Progress) -> None:
+        """Draw the pictures that are missing in the workers of a place; this process writes them.
+
+        The pictures are those of `draw`.
+
+        Args:
+            place: where the workers are.
+            load: called in each worker.
+            size: pictures that a worker draws at once.
+            progress: as for `draw`.
+
+        Raises:
+            InputError: as `Place.run`.
+            StorageError: a picture cannot be written.
+        """
+        parts = [missing for rows in self._parts(size).values() if (missing := self.missing(rows))]
+        done = len(self.rows) - sum(map(len, parts))
+        progress(done, len(self.rows))
+        for drawn in place.run(partial(_pictures, load), parts) if parts else ():
+            for row, picture in drawn:
+                self._write(row, picture)
+            done += len(drawn)
+            progress(done, len(self.rows))
 
     def write_sheet(self, batches: Batches) -> None:
         """Write the sheet if it is missing: the first targets with their graph, none and a wrong one."""
         with claimed(self.folder / LOCKS / "sheet.lock", wait=True):
             if not (self.folder / SHEET).exists():
-                write_picture(self.folder / SHEET, self._sheet(batches))
+                write_picture(self.folder / SHEET, self.sheet(batches, self._on_sheet()))
         shutil.rmtree(self.folder / LOCKS, ignore_errors=True)
 
-    def _sheet(self, batches: Batches) -> Image.Image:
+    def write_sheet_on(self, place: Place, load: Load) -> None:
+        """Write the sheet of `write_sheet`, drawn in a worker of a place."""
+        if not (self.folder / SHEET).exists():
+            for sheet in place.run(partial(_sheet, load), [self._on_sheet()]):
+                write_picture(self.folder / SHEET, sheet)
+
+    def _parts(self, size: int) -> dict[str, list[int]]:
+        rows: list[int] = self.rows.tolist()
+        return {f"{start:08d}": rows[start : start + size] for start in range(0, len(rows), size)}
+
+    def _write(self, row: int, picture: Image.Image) -> None:
+        note = PngInfo()
+        made = {"id": self.data.ids[row], "prompt": self.data.texts[row], **self.about}
+        note.add_itxt("graphcond", json.dumps(made))
+        write_picture(self.file(row), picture, pnginfo=note)
+
+    def _on_sheet(self) -> list[Image.Image]:
+        return [open_picture(self.file(row)) for row in self.rows[:SHEET_ROWS].tolist()]
+
+    def sheet(self, batches: Batches, own: Sequence[Image.Image]) -> Image.Image:
+        """The first targets, whose pictures are ``own``, also drawn without graph and with a wrong one."""
         rows = self.rows[:SHEET_ROWS].tolist()
-        own = [open_picture(self.file(row)) for row in rows]
         arms: tuple[Arm, ...] = ("no_graph", "shuffled_graph")
         without, wrong = ([picture for _, picture in batches.make(rows, arm)] for arm in arms)
         contexts = self._contexts(batches.maker, self.rows[:SHEET_ROWS])
@@ -231,3 +271,19 @@ class DrawnFolder:
     def _picture(self, row: int, side: int) -> Image.Image | None:
         path = None if row == ABSENT else self.data.picture_path(row)
         return None if path is None else open_square(path, side)
+
+
+Load: TypeAlias = Callable[[], tuple[DrawnFolder, Batches]]
+"""Opens the data and loads the model, in a worker."""
+
+
+def _pictures(load: Load) -> Callable[[list[int]], list[tuple[int, Image.Image]]]:
+    """In a worker: the function that draws some rows."""
+    batches = load()[1]
+    return lambda rows: [*batches.make(rows, "graph")]
+
+
+def _sheet(load: Load) -> Callable[[list[Image.Image]], Image.Image]:
+    """In a worker: the function that draws the sheet, of the pictures that are drawn already."""
+    folder, batches = load()
+    return lambda own: folder.sheet(batches, own)

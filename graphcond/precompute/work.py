@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import chain
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from functools import partial
 
 import numpy as np
 
-from graphcond.errors import GraphcondError, InputError
+from graphcond.context import NeighborContext
+from graphcond.errors import InputError
+from graphcond.precompute.places import Here, Place, Processes
 from graphcond.precompute.plan import Plan
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler
@@ -70,6 +66,7 @@ def precompute(
     *,
     workers: int = 1,
     in_workers: MakeSampler | None = None,
+    on: Place | None = None,
     progress: Progress | None = None,
 ) -> bool:
     """Sample the shards of ``share`` that are missing; the last process to finish writes the file.
@@ -83,6 +80,7 @@ def precompute(
         share: the share of the shards; other processes on the same folder do the others.
         workers: number of processes.
         in_workers: called in each worker if there are several; ``make_sampler`` by default.
+        on: where shards are sampled, in place of ``workers`` processes.
         progress: called with targets done and targets in this share.
 
     Returns:
@@ -102,43 +100,34 @@ def precompute(
         total = sum(len(plan.rows(shard)) for shard in mine)
         missing = [shard for shard in mine if plan.read(shard) is None]
         done = total - sum(len(plan.rows(shard)) for shard in missing)
-        written: Iterator[int] = iter(())
+        sampled: Iterator[tuple[int, NeighborContext]] = iter(())
         if missing:
             # Made before there are workers, too: what it had to calibrate, they find in the cache folder.
             sampler = make_sampler()
-            workers = min(workers, len(missing))
-            if workers == 1:
-                written = (_write(plan, sampler, shard) for shard in missing)
-            else:
-                written = _written_by_workers(plan, in_workers or make_sampler, missing, workers)
-        for finished in chain((0,), written):
-            done += finished
+            alone = on is None and min(workers, len(missing)) == 1
+            place = Here() if alone else on or Processes(workers)
+            make = (lambda: sampler) if alone else in_workers or make_sampler
+            sampled = place.run(partial(_sampling, plan, make), missing)
+        if progress is not None:
+            progress(done, total)
+        for shard, context in sampled:
+            if plan.source is not None:
+                plan.source.check()
+            plan.write(shard, context)
+            done += len(context.targets)
             if progress is not None:
                 progress(done, total)
         return _finish(plan)
 
 
-def _written_by_workers(plan: Plan, make: MakeSampler, shards: list[int], workers: int) -> Iterator[int]:
-    """Write ``shards``; yields the number of targets of each as it is written."""
-    # Spawned, not forked: numba's and torch's threads do not survive a fork.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (plan, make))
-    try:
-        for written in as_completed([pool.submit(_work, shard) for shard in shards]):
-            yield written.result()
-    except BrokenProcessPool:
-        raise InputError(
-            "a worker was killed", place="--workers", remedy="start again, with fewer if memory ran out"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _sampling(plan: Plan, make: MakeSampler) -> Callable[[int], tuple[int, NeighborContext]]:
+    """In a worker: the function that samples a shard."""
+    sampler = make()
 
+    def sample(shard: int) -> tuple[int, NeighborContext]:
+        return shard, sampler.sample(plan.rows(shard), np.random.default_rng(plan.seed))
 
-def _write(plan: Plan, sampler: NeighborSampler, shard: int) -> int:
-    context = sampler.sample(plan.rows(shard), np.random.default_rng(plan.seed))
-    if plan.source is not None:
-        plan.source.check()
-    plan.write(shard, context)
-    return len(context.targets)
+    return sample
 
 
 def _finish(plan: Plan) -> bool:
@@ -152,33 +141,3 @@ def _finish(plan: Plan) -> bool:
         return False
     plan.clear()
     return True
-
-
-_state: list[tuple[Plan, NeighborSampler | GraphcondError]] = []
-"""In a worker process: its plan and its sampler, or the error why there is none."""
-
-
-def _start(plan: Plan, make: MakeSampler) -> None:
-    Thread(target=_end_with_parent, daemon=True).start()
-    for name in {"SIGINT", "SIGHUP", "SIGUSR1"} & set(dir(signal)):  # the parent decides when to stop
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    try:
-        _state.append((plan, make()))
-    except GraphcondError as error:
-        # Raised by the first shard instead: of a worker that fails here a pool only says that it ended.
-        _state.append((plan, error))
-
-
-def _work(shard: int) -> int:
-    plan, sampler = _state[0]
-    if isinstance(sampler, GraphcondError):
-        raise sampler
-    return _write(plan, sampler, shard)
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent does: after a kill it would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

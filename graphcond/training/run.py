@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from graphcond.errors import TrainingError
 from graphcond.io import terminal
 from graphcond.io.locks import in_turn
 from graphcond.model import GraphModel
+from graphcond.precompute.places import Place
 from graphcond.recipe import Recipe
 from graphcond.scene_graph import SceneSet
 from graphcond.training.device import accelerated
@@ -195,6 +197,23 @@ def fill_caches(recipe: Recipe, *, device: str | None = None, console: Console |
         report = Report(shown if accelerator.is_main_process else Console(quiet=True))
         prepared = prepare(recipe, accelerator.device, report, first=accelerator.main_process_first)
     return FilledCaches(len(prepared.train), len(prepared.validation), report.seconds)
+
+
+def fill_caches_on(place: Place, recipe: Recipe, *, device: str | None = None) -> FilledCaches:
+    """`fill_caches` in all workers of a place at once; they must have the same cache folder.
+
+    Raises:
+        InputError: as `fill_caches` and `Place.run`.
+        StorageError: the cache cannot be written.
+    """
+    make = partial(_filling, recipe.with_full_paths(), device)
+    filled = list(place.run(make, range(place.workers)))  # until the last has ended
+    return filled[0]
+
+
+def _filling(recipe: Recipe, device: str | None) -> Callable[[int], FilledCaches]:
+    """In a worker: the function that fills the caches; the first one shows its progress."""
+    return lambda number: fill_caches(recipe, device=device, console=Console(quiet=True) if number else None)
 
 
 @contextmanager
