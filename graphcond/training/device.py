@@ -20,6 +20,7 @@ from graphcond.bases import Base
 from graphcond.errors import InputError, did_you_mean
 from graphcond.io.tensors import pick_device
 from graphcond.recipe import TrainingConfig
+from graphcond.training.sharding import check_launch
 from graphcond.training.trackers import check_trackers
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -50,7 +51,7 @@ def build_accelerator(config: TrainingConfig, device: str | None) -> Accelerator
 
     Raises:
         InputError: the device is not there, or cannot compute in that precision; a tracker is not
-            installed.
+            installed; processes were started for DeepSpeed.
     """
     if device is not None and device not in DEVICES:
         raise InputError(
@@ -60,12 +61,13 @@ def build_accelerator(config: TrainingConfig, device: str | None) -> Accelerator
             if device.startswith("cuda:")
             else did_you_mean(device, DEVICES),
         )
-    pick_device(device)
+    chosen = pick_device(device)
+    check_launch()
     check_trackers(config.trackers)
     try:
         accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
-            cpu=device == "cpu",
+            cpu=chosen.type == "cpu",  # without which launched processes would not find each other
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:

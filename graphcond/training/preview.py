@@ -43,8 +43,8 @@ class Previews:
         self._examples, self._resolution = examples, resolution
         self._rows = np.arange(min(count, len(examples)))
 
-    def write(self, model: GraphModel, file: Path) -> None:
-        """Draw the sheet of ``model`` as it is now."""
+    def write(self, model: GraphModel, file: Path | None) -> None:
+        """Draw the sheet of ``model`` as it is now; None writes nothing, since another process does."""
         data, config = self._examples.data, model.recipe.training
         targets = self._examples.targets[self._rows].tolist()
         texts = [data.texts[target] for target in targets]
@@ -64,6 +64,8 @@ class Previews:
             )
             columns.append(drawn.images)
         train_mode(model)
+        if file is None:
+            return
         paths = [data.picture_path(target) for target in targets]
         truth = [open_square(path, self._resolution) for path in paths if path is not None]
         scenes = data.scene_graphs(self._examples.targets[self._rows])

@@ -82,6 +82,8 @@ class Stepper:
         self._model, self._examples, self._groups, self._plan = model, examples, groups, plan
         self._optimizer, self._accelerator = optimizer, accelerator
         self._rate_factor, self._always, self._own_losses = rate_factor, always, own_losses
+        self.alike = False
+        """Whether each process must run forwards and backwards through the whole denoiser in every pass."""
 
     def __call__(self, step: int) -> StepFigures:
         """Run step number ``step``, counted from 0.
@@ -124,8 +126,10 @@ class Stepper:
         draws = draws_of(config.seed, positions, examples.latent_shape, len(self._model.conditions))
         drops = drops_of(draws.drop, config.drop)
         kept = gives_gradient(drops, always=self._always)
-        if not kept.any():
+        idle = not kept.any()
+        if idle and not self.alike:
             return torch.zeros(2, dtype=torch.float64)
+        kept[0] |= idle  # it computes for the others, and its gradients are zero
         draws, drops = draws.select(kept), drops.select(kept)
         rows = order_of(config.seed, positions, len(examples))[kept]
         mirrored = (draws.mirrored < 0.5) if examples.mirrored else None
@@ -139,11 +143,12 @@ class Stepper:
                 batch.text,
                 without_graph(batch.contexts, torch.from_numpy(drops.graph).to(device)),
                 posterior=draws.posterior,
-                noise=draws.noise,
+                noise=draws.noise.requires_grad_(self.alike),  # so gradients go all the way
                 timesteps=timesteps,
                 min_snr_gamma=config.min_snr_gamma,
                 reduction="none",
             )
+        losses = losses * (not idle)
         total = (1 - sum(one.share for one in self._own_losses)) * losses.sum()
         for one in self._own_losses:
             shown = ~drops.graph[:, list(self._model.conditions).index(one.name)]
@@ -151,4 +156,4 @@ class Stepper:
                 total = total + one.share * found[0]
                 own.append((one.name, found[1]))
         self._accelerator.backward(total / (config.batch_size * config.accumulate))
-        return torch.tensor([losses.detach().sum().item(), len(rows)], dtype=torch.float64)
+        return torch.tensor([losses.detach().sum().item(), len(rows) * (not idle)], dtype=torch.float64)

@@ -25,6 +25,7 @@ from graphcond.training.preview import Previews
 from graphcond.training.randomness import BatchPlan
 from graphcond.training.reach import Reach
 from graphcond.training.report import Report, StepBar
+from graphcond.training.sharding import shard_base
 from graphcond.training.state import TrainingState, train_mode
 from graphcond.training.step import StepFigures, Stepper
 from graphcond.training.trackers import finish_trackers, log_picture, log_text
@@ -56,7 +57,7 @@ class Trainer:
             prepared.train,
             self.plan,
             groups=self.state.groups,
-            optimizer=accelerator.prepare(self.state.optimizer),
+            optimizer=accelerator.prepare_optimizer(self.state.optimizer),
             accelerator=accelerator,
             rate_factor=rate_factor(self._config),
             always=prepared.always,
@@ -69,7 +70,7 @@ class Trainer:
         self._validations = 0
         self._recent = Recent()
         self._memory = PeakMemory(accelerator.device)
-        self._prepared = prepared
+        self._prepared, self._sharded = prepared, False
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -113,6 +114,7 @@ class Trainer:
             Stopped: a signal stopped the run; a checkpoint was written before.
         """
         device = self._accelerator.device
+        self._sharded = self._take_step.alike = shard_base(self._model, self._accelerator)
         with (
             torch.random.fork_rng(devices=generators_kept(device), device_type=device.type),
             held_stops() as stop,
@@ -159,7 +161,7 @@ class Trainer:
         if self._due(config.log_every):
             self._log(figures, bar)
         if self._due(config.validate_every):
-            if self._accelerator.is_main_process:
+            if self._draws:
                 with self._report.timed("validation"), self.state.averaged():
                     found = self._validation(self._model, self._accelerator)
                 self._record("validation", found.record())
@@ -181,6 +183,11 @@ class Trainer:
         if self._due(config.checkpoint_every) or self.state.step == config.steps:
             self._checkpoint()
         bar.advance(self.state.step)
+
+    @property
+    def _draws(self) -> bool:
+        """True if this process validates and draws: the main one, or all where they divide the base."""
+        return self._accelerator.is_main_process or self._sharded
 
     def _due(self, every: int | None) -> bool:
         return every is not None and (self.state.step % every == 0 or self.state.step == self._config.steps)
@@ -207,15 +214,16 @@ class Trainer:
         bar.note(loss=loss, rate=f"{recent.rate:.1f} samples/s")
 
     def _preview(self) -> None:
-        if self._config.preview_every is not None and self._accelerator.is_main_process:
-            file = self._run.previews / f"step-{self.state.step:08d}.png"
+        if self._config.preview_every is not None and self._draws:
+            name, main = f"step-{self.state.step:08d}.png", self._accelerator.is_main_process
+            file = self._run.previews / name
             with (
                 self._report.timed("previews"),
                 written(self._run.checkpoints, file),
                 self.state.averaged(),
                 self._accelerator.autocast(),
             ):
-                self._previews.write(self._model, file)
+                self._previews.write(self._model, file if main else None)
                 log_picture(self._accelerator.trackers, "previews", file, self.state.step)
             self._put_text_away()
         self._accelerator.wait_for_everyone()
