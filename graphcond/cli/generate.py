@@ -141,6 +141,8 @@ def generate(
             as_json=as_json,
         )
         return
+    if on != LOCAL or workers is not None:
+        raise InputError("only many targets are divided", place="--on, --workers", remedy="add --targets")
     out = out or Path("picture.png")
     from PIL.PngImagePlugin import PngInfo
 

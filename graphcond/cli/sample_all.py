@@ -69,7 +69,7 @@ def sample_all(
     from graphcond.precompute.places import place_named
     from graphcond.progress import progress_bars
 
-    share, place = share_of(shard, os.environ), place_named(on, workers, gpu=False)
+    share, place = share_of(shard, os.environ), place_named(on, workers if on != LOCAL else None, gpu=False)
     source = folder_state(folder)
     graph = load_graph(folder)
     config, network = ask.chosen_sampler(graph, sampler, recipe, set_ or [], features)

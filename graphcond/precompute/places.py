@@ -175,11 +175,16 @@ def place_named(name: str, workers: int | None = None, *, gpu: bool = True) -> P
     """The place that ``--on`` names, None for this machine; arguments as for `RayCluster`.
 
     Raises:
-        InputError: there is no such place, or as `RayCluster`.
+        InputError: there is no such place, it has no workers to count, or as `RayCluster`.
     """
     if name not in (LOCAL, RAY):
         raise InputError(f"there is no place '{name}'", place="--on", remedy=did_you_mean(name, (LOCAL, RAY)))
-    return RayCluster(workers, gpu=gpu) if name == RAY else None
+    if name == RAY:
+        return RayCluster(workers, gpu=gpu)
+    if workers is not None:
+        remedy = "leave it out, or start the command several times, or by accelerate launch"
+        raise InputError("only a Ray cluster has workers", place="--workers", remedy=remedy)
+    return None
 
 
 class _Actor:

@@ -124,6 +124,11 @@ def test_bad_input(model: Path, paintings: Path, tmp_path: Path) -> None:
         (["--targets", "all", "--prompt", "a star"], "--prompt: the targets have prompts and graphs of"),
         (["--targets", "all", "--target", "p 0.png", "--mask", empty], "--target, --mask: the targets have"),
         (["--targets", "all", "--graph-scale", "1", "2"], "expected one scale for all targets, got 2"),
+        (["--targets", "all", "--workers", "2"], "--workers: only a Ray cluster has workers"),
+        (
+            ["--target", "p 0.png", "--on", "ray"],
+            "--on, --workers: only many targets are divided. Add --targ",
+        ),
         (["--targets", "all", "--mode", "jiont"], "Did you mean 'joint'"),
     ]:
         with pytest.raises(InputError) as caught:

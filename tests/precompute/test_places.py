@@ -37,6 +37,8 @@ def test_a_place_is_named() -> None:
     assert place_named("local") is None
     with pytest.raises(InputError, match=r"--on: there is no place 'rai'\. Did you mean 'ray'"):
         place_named("rai")
+    with pytest.raises(InputError, match="--workers: only a Ray cluster has workers"):
+        place_named("local", 2)
 
 
 def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
