@@ -19,6 +19,7 @@ from graphcond.errors import InputError
 from graphcond.evaluation.arms import ModelPictures
 from graphcond.evaluation.drawn import DrawnFolder, rows_asked
 from graphcond.graphs import load_graph
+from graphcond.precompute import Here
 
 MAKE = ModelPictures.make
 
@@ -77,6 +78,22 @@ def test_many_nodes_in_batches_with_a_sheet_and_restarted(
         assert abs(levels - np.asarray(Image.open(tmp_path / "before.png"), np.int64)).max() <= 1
     with pytest.raises(InputError, match="drawn with another seed, text_scale"):
         run(model, *asked, "--seed", 1, "--text-scale", 3)
+
+
+def test_workers_of_a_place_draw_the_same_pictures_and_sheet(
+    model: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("--graph", paintings, "--targets", "all", "--batch", 2, "--out")
+    made(model, *asked, tmp_path / "here")
+    monkeypatch.setattr("graphcond.precompute.places.RayCluster", lambda *_, **__: Here())
+    out = tmp_path / "place"
+    assert made(model, *asked, out, "--on", "ray")["were_there"] == 0
+    (out / "p 2.png.png").unlink()
+    (out / "p 3.png.png").unlink()
+    assert made(model, *asked, out, "--on", "ray")["were_there"] == 3
+    for file in (tmp_path / "here").iterdir():
+        assert (out / file.name).read_bytes() == file.read_bytes(), file.name
+    assert len(list(out.iterdir())) == 5 + 2
 
 
 def test_a_file_of_ids_and_a_batch_larger_than_memory(

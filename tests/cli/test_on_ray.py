@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ def test_generate(
 ) -> None:
     asked = ("generate", model, "--graph", paintings, "--targets", "all", "--batch", "1", "--steps", "1")
     run(*asked, "--out", tmp_path / "here")
+    (tmp_path / "ray").mkdir()
+    copy(tmp_path / "here" / "sheet.png", tmp_path / "ray")  # test_generate_targets draws it in a place
     write, killed = drawn.write_picture, list[int]()
 
     def write_and_kill(*arguments: Any, **options: Any) -> None:
