@@ -71,7 +71,8 @@ class Loading:
         progress = watch(f"embedding {data.embedded}")
         views = data.views(pipe.model.recipe, pipe.model.extractors, progress=progress)
         settings = DrawSettings(**self.settings)
-        maker = ModelPictures(pipe, views, folder.rows, settings, shuffle_seed=self.seed)
+        # Not sampled for all: each worker samples for what it draws.
+        maker = ModelPictures(pipe, views, folder.rows, settings, shuffle_seed=self.seed, sampled=False)
         return Batches(maker, self.batch, self.seed, lambda line: print(plain(line), file=sys.stderr))
 
 

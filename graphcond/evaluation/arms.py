@@ -63,6 +63,8 @@ class ModelPictures:
         targets: all rows that may be drawn; among them graphs are shuffled.
         settings: how to draw.
         shuffle_seed: decides who gets whose graph.
+        sampled: whether the graphs of all targets are sampled now; else those of a batch as it is drawn, and
+            there is no ``shuffled_graph``.
     """
 
     def __init__(
@@ -73,18 +75,29 @@ class ModelPictures:
         settings: DrawSettings | None = None,
         *,
         shuffle_seed: int = 0,
+        sampled: bool = True,
     ) -> None:
         self.pipeline, self.contexts, self.settings = pipeline, contexts, settings or DrawSettings()
-        self._place = {row: place for place, row in enumerate(targets.tolist())}
         texts = next(iter(contexts.values())).texts
         pipeline.warn_of_cut([texts[row] for row in targets.tolist()])  # all at once, not batch by batch
-        own = {name: source.sample(targets) for name, source in contexts.items()}
-        self._chosen: dict[Arm, dict[str, Sampled]] = {
-            "graph": own,
-            "shuffled_graph": {
-                name: contexts[name].shuffled(context, shuffle_seed) for name, context in own.items()
-            },
+        self._shuffle_seed, self._place = shuffle_seed, dict[int, int]()
+        self._chosen: dict[Arm, dict[str, Sampled]] = {}
+        if sampled:
+            self._sample(targets)
+
+    def _sample(self, targets: Int64[np.ndarray, " n"]) -> None:
+        self._place = {row: place for place, row in enumerate(targets.tolist())}
+        own = {name: source.sample(targets) for name, source in self.contexts.items()}
+        wrong = {
+            name: self.contexts[name].shuffled(context, self._shuffle_seed) for name, context in own.items()
         }
+        self._chosen = {"graph": own, "shuffled_graph": wrong}
+
+    def among(self, targets: Int64[np.ndarray, " n"]) -> ModelPictures:
+        """Other targets, sampled now, drawn with the same settings."""
+        other = copy(self)
+        other._sample(targets)
+        return other
 
     def with_settings(self, settings: DrawSettings) -> ModelPictures:
         """The same targets and graphs, drawn with other settings."""
@@ -112,6 +125,8 @@ class ModelPictures:
 
     def features(self, rows: Int64[np.ndarray, " b"], arm: Arm, name: str) -> Any:
         """The contexts of ``rows`` as the encoder of the condition ``name`` reads them."""
+        if not self._chosen and arm == "graph":
+            return self.contexts[name].features(self.contexts[name].sample(rows))
         places = np.array([self._place[row] for row in rows.tolist()], np.int64)
         return self.contexts[name].features(self._chosen[arm][name].take(places))
 

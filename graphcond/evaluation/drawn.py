@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,7 +31,8 @@ from graphcond.progress import Progress
 from graphcond.scenes import draw_graph
 
 SETTINGS, LOCKS, SHEET = "drawn.json", ".locks", "sheet.png"
-SHEET_ROWS, SHEET_NEIGHBORS = 8, 3
+SHEET_ROWS, SHEET_NEIGHBORS, SHEET_AMONG = 8, 3, 64
+"""Rows of a sheet, neighbors in a row, and targets among which graphs are shuffled."""
 LONGEST_NAME = 200
 """Letters of a file name; most file systems take 255 bytes."""
 
@@ -237,6 +238,7 @@ class DrawnFolder:
     def sheet(self, batches: Batches, own: Sequence[Image.Image]) -> Image.Image:
         """The first targets, whose pictures are ``own``, also drawn without graph and with a wrong one."""
         rows = self.rows[:SHEET_ROWS].tolist()
+        batches = replace(batches, maker=batches.maker.among(self.rows[:SHEET_AMONG]))
         arms: tuple[Arm, ...] = ("no_graph", "shuffled_graph")
         without, wrong = ([picture for _, picture in batches.make(rows, arm)] for arm in arms)
         contexts = self._contexts(batches.maker, self.rows[:SHEET_ROWS])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
+from graphcond.context import NeighborContext
 from graphcond.data.contexts import GraphContexts
 from graphcond.data.dataset import SceneDataset
 from graphcond.errors import Notice
@@ -66,6 +67,23 @@ def test_shuffling_is_among_all_targets(maker: ModelPictures) -> None:
     own, wrong = maker.context("graph", "neighbors"), maker.context("shuffled_graph", "neighbors")
     assert np.array_equal(own.targets, wrong.targets)
     assert not np.array_equal(own.neighbors, wrong.neighbors)
+
+
+def test_graphs_are_sampled_for_what_is_drawn(maker: ModelPictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampled, sample = list[list[int]](), GraphContexts.sample
+
+    def counted(self: GraphContexts, targets: np.ndarray) -> NeighborContext:
+        sampled.append(targets.tolist())
+        return sample(self, targets)
+
+    monkeypatch.setattr(GraphContexts, "sample", counted)
+    everyone, row = np.arange(NODES), np.array([2])
+    later = ModelPictures(maker.pipeline, maker.contexts, everyone, maker.settings, sampled=False)
+    assert later.make(row, "graph", 0)[0].tobytes() == maker.make(row, "graph", 0)[0].tobytes()
+    assert sampled == [[2]]
+    wrong = later.among(everyone).make(row, "shuffled_graph", 0)
+    assert wrong[0].tobytes() == maker.make(row, "shuffled_graph", 0)[0].tobytes()
+    assert sampled == [[2], everyone.tolist()]
 
 
 def test_scenes_are_drawn_in_three_arms(sd_folder: Path, clip_folder: Path, tmp_path: Path) -> None:
