@@ -8,8 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import cached_property
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any, TypeAlias, TypeVar
@@ -105,8 +103,8 @@ class RayCluster(Place):
 
     def __init__(self, workers: int | None = None, *, gpu: bool = True) -> None:
         self._ray = optional("ray", "graphcond[ray]", place="--on ray")
-        with self._connected():
-            there = self._ray.cluster_resources()
+        self._connect()
+        there = self._ray.cluster_resources()
         self._resource = "GPU" if gpu and there.get("GPU", 0) >= 1 else "CPU"
         most = int(there.get(self._resource, 0))
         if (workers or 1) > most:
@@ -122,50 +120,42 @@ class RayCluster(Place):
     def run(self, make: Make[Part, Result], parts: Sequence[Part]) -> Iterator[Result]:
         """Do the parts in actors; they end with the last part, or when this process does."""
         ray = self._ray
-        with self._connected():
-            needs = {"num_gpus": 1} if self._resource == "GPU" else {"num_cpus": 1}
-            retried = {"max_restarts": -1, "max_task_retries": TRIES - 1}
-            actor, common = ray.remote(**needs, **retried)(_Actor), ray.put(make)
-            settings = {name: value for name, value in os.environ.items() if name.startswith("GRAPHCOND_")}
-            actors = [actor.remote(common, settings) for _ in range(min(self._workers, len(parts)))]
-            pool = ray.util.ActorPool(actors)
-            for part in parts:
-                pool.submit(lambda one, part: one.do.remote(part), part)
-            try:
-                while pool.has_next():
-                    yield pool.get_next_unordered()
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except ray.exceptions.RayError as error:
-                raise InputError(
-                    f"a worker died {TRIES} times at the same part ({first_line(error)})",
-                    place="--on ray",
-                    remedy="start again, with smaller batches or more memory if that ran out",
-                ) from None
-            finally:
-                for one in actors:
-                    ray.kill(one)
+        needs = {"num_gpus": 1} if self._resource == "GPU" else {"num_cpus": 1}
+        retried = {"max_restarts": -1, "max_task_retries": TRIES - 1}
+        actor, common = ray.remote(**needs, **retried)(_Actor), [ray.put(make)]
+        settings = {name: value for name, value in os.environ.items() if name.startswith("GRAPHCOND_")}
+        actors = [actor.remote(settings) for _ in range(min(self._workers, len(parts)))]
+        pool = ray.util.ActorPool(actors)
+        for part in parts:
+            pool.submit(lambda one, part: one.do.remote(common, part), part)
+        try:
+            while pool.has_next():
+                yield pool.get_next_unordered()
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise InputError(
+                f"a worker died {TRIES} times at the same part ({first_line(error)})",
+                place="--on ray",
+                remedy="start again, with smaller batches or more memory if that ran out",
+            ) from None
+        finally:
+            for one in actors:
+                ray.kill(one)
 
-    @contextmanager
-    def _connected(self) -> Iterator[None]:
-        """A connection to the cluster; one that was there before stays."""
-        ray = self._ray
-        if ray.is_initialized():
-            yield
+    def _connect(self) -> None:
+        """Join the cluster for the rest of this process, unless it has joined one before."""
+        if self._ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(include_dashboard=False, logging_level="ERROR")
+            self._ray.init(include_dashboard=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"the Ray cluster cannot be reached ({first_line(error)})",
                 place="RAY_ADDRESS" if "RAY_ADDRESS" in os.environ else "--on ray",
                 remedy="start it with `ray start --head`, or unset RAY_ADDRESS",
             ) from None
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 LOCAL, RAY = "local", "ray"
@@ -190,15 +180,15 @@ def place_named(name: str, workers: int | None = None, *, gpu: bool = True) -> P
 class _Actor:
     """A worker on Ray; it loads at its first part, so that dying while it loads counts as a try."""
 
-    def __init__(self, make: Make[Any, Any], settings: dict[str, str]) -> None:
-        self._make = make
+    def __init__(self, settings: dict[str, str]) -> None:
+        self._work: Callable[[Any], Any] | None = None
         os.environ.update(settings)
 
-    @cached_property
-    def _work(self) -> Callable[[Any], Any]:
-        return self._make()
+    def do(self, make: list[Any], part: Any) -> Any:
+        """Do a part; ``make`` is a reference, in a list so that Ray does not read it for every part."""
+        import ray
 
-    def do(self, part: Any) -> Any:
+        self._work = self._work or ray.get(make[0])()
         return self._work(part)
 
 

@@ -47,6 +47,21 @@ def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         place_named("ray")
 
 
+def test_a_cluster_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install graphcond[ray]")
+
+    def unreachable(**settings: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance\nat 10.0.0.1:6379")
+
+    monkeypatch.setattr(ray, "init", unreachable)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(
+        InputError, match=r"RAY_ADDRESS: the Ray cluster cannot be reached \(Could not find any"
+    ):
+        RayCluster()
+
+
 def test_on_ray(cluster: Any, tmp_path: Path) -> None:
     place = RayCluster()
     assert place.workers == 2
