@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from accelerate import Accelerator
-from accelerate.utils import FullyShardedDataParallelPlugin
 
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
@@ -15,13 +14,15 @@ def check_launch() -> None:
     """Check that processes were not started for a kind of parallelism that cannot be.
 
     Raises:
-        InputError: by accelerate for DeepSpeed or for the first FSDP.
+        InputError: by accelerate for DeepSpeed, for the first FSDP, or for offloading by FSDP.
     """
     asked, remedy = None, "use_fsdp with fsdp_version 2 divides the frozen base; DDP needs neither"
     if _is_set("ACCELERATE_USE_DEEPSPEED"):
         asked = "DeepSpeed has nothing to divide here, since only adapters are trained"
     elif _is_set("ACCELERATE_USE_FSDP") and os.environ.get("FSDP_VERSION", "1") != "2":
         asked = "the first FSDP cannot keep trained and frozen parameters apart"
+    elif _is_set("ACCELERATE_USE_FSDP") and _is_set("FSDP_OFFLOAD_PARAMS"):
+        asked, remedy = "FSDP cannot keep the base on the CPU here", "leave fsdp_offload_params out"
     if asked is not None:
         raise InputError(asked, place="accelerate launch", remedy=remedy)
 
@@ -54,16 +55,14 @@ def shard_base(model: GraphModel, accelerator: Accelerator) -> bool:
             )
     from torch.distributed.fsdp import fully_shard
 
-    plugin, denoiser = FullyShardedDataParallelPlugin(), model.base.denoiser
+    denoiser = model.base.denoiser
     trained = {p for group in model.trainable_parameters().values() for p in group.values()}
     names = set(getattr(denoiser, "_no_split_modules", None) or ())
     blocks = [module for module in denoiser.modules() if type(module).__name__ in names]
     for part in (*reversed(blocks), denoiser):  # the inner ones first
         # All give their weights up after a pass: what the first process alone does, such as saving, also
         # makes the denoiser do so, and then the processes would no longer gather the same.
-        fully_shard(
-            part, reshard_after_forward=True, offload_policy=plugin.cpu_offload, ignored_params=trained
-        )
+        fully_shard(part, reshard_after_forward=True, ignored_params=trained)
     return True
 
 
