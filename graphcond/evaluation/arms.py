@@ -1,4 +1,4 @@
-"""The same targets drawn three ways: without graph, with their own, and with another's."""
+"""The same targets drawn without graph, with their own, with another's, and without the model's updates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from graphcond.data.contexts import AnySource, Sampled
 from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.progress import silent
 
-Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
+Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph", "no_update"]
+"""``no_update`` is ``graph`` without the updates of the base, such as a LoRA, that the model has beside its
+conditions."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class ModelPictures:
         wrong = {
             name: self.contexts[name].shuffled(context, self._shuffle_seed) for name, context in own.items()
         }
-        self._chosen = {"graph": own, "shuffled_graph": wrong}
+        self._chosen = {"graph": own, "no_update": own, "shuffled_graph": wrong}
 
     def among(self, targets: Int64[np.ndarray, " n"]) -> ModelPictures:
         """Other targets, sampled now, drawn with the same settings."""
@@ -111,13 +113,22 @@ class ModelPictures:
         graphs = (
             None if arm == "no_graph" else {name: self.features(rows, arm, name) for name in self.contexts}
         )
-        return self.pipeline(
+        pipeline = self._without_updates if arm == "no_update" else self.pipeline
+        return pipeline(
             [texts[row] for row in rows.tolist()],
             **graph_arguments(graphs),
             generator=noise_of(rows, seed),
             on_step=silent(arm),
             **self.settings.options(),
         ).images
+
+    @property
+    def _without_updates(self) -> GraphPipeline:
+        model = copy(self.pipeline.model)
+        model.adapters = {}
+        pipeline = GraphPipeline(model)
+        pipeline.scheduler = self.pipeline.scheduler
+        return pipeline
 
     def context(self, arm: Arm, name: str) -> Any:
         """The contexts of all targets in ``arm``, as the condition ``name`` samples them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, product
-from typing import Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -19,7 +19,7 @@ from graphcond.evaluation.samples import PictureSet, Samples, Targets, require_l
 from graphcond.intervals import Measurement
 from graphcond.progress import Watch, silent
 
-ARMS: tuple[Arm, ...] = get_args(Arm)
+ARMS: tuple[Arm, ...] = ("no_graph", "graph", "shuffled_graph")
 
 BATCH = 32
 

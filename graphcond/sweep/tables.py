@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +33,10 @@ SIDE = {"targets": 176, "rows": 88}
 """Pixels of a picture on the sheet, by what its lines are."""
 
 LEARNS = "learns from the graph"
+
+UPDATE = "no_update"
+"""The arm with the graph, but without the row's updates of the base."""
+UPDATE_LEARNS = "learns by its update"
 
 TICKED = "A tick: all objects are there and all relations hold, whatever the colours."
 
@@ -138,20 +143,25 @@ def main_table(config: SweepConfig, results: Results, *, arrows: bool = True) ->
 
 
 def arms_of(results: Results, group: Group, metric: str) -> Record:
-    """A metric without graph and with a wrong one, and in words whether the graph adds to it."""
-    values = {control: group.values.get((metric, control)) for control in CONTROLS}
-    gains = [results.gain(group.name, metric, control) for control in CONTROLS]
-    found = [gain.verdict == "better" for gain in gains if gain is not None]
+    """A metric in the other arms, and in words whether the graph, and the row's update, add to it."""
+    questions = {LEARNS: CONTROLS, UPDATE_LEARNS: (UPDATE,)}
+    asked = {
+        what: arms for what, arms in questions.items() if {(metric, arm) for arm in arms} & {*results.keys}
+    }
+    values = {arm: group.values.get((metric, arm)) for arms in asked.values() for arm in arms}
     reference = results.reference_of(group)
     beside = reference and results.difference(group.name, reference.name, (metric, "graph"))
     return {
-        **{
-            control.replace("_", " "): None if value is None else value.over_targets
-            for control, value in values.items()
-        },
-        LEARNS: ("yes" if all(found) else "no") if found else None,
+        **{arm.replace("_", " "): value and value.over_targets for arm, value in values.items()},
+        **{what: _gains(results, group, metric, arms) for what, arms in asked.items()},
         f"beside {results.reference}": beside.verdict if beside else None,
     }
+
+
+def _gains(results: Results, group: Group, metric: str, over: Sequence[str]) -> str | None:
+    """Whether a metric is better with the graph than in other arms; None where none of them was drawn."""
+    found = [gain.verdict for arm in over if (gain := results.gain(group.name, metric, arm)) is not None]
+    return ("yes" if {*found} == {"better"} else "no") if found else None
 
 
 def arm_table(results: Results) -> Table:
@@ -181,7 +191,7 @@ def gain_table(results: Results) -> Table:
         for group in results.groups
         for metric, arm in group.values
         if arm == "graph"
-        for control in CONTROLS
+        for control in (*CONTROLS, UPDATE)
         if (gain := results.gain(group.name, metric, control)) is not None
     ]
     return Table.of(records, title="What the graph adds, paired by target")
@@ -217,6 +227,10 @@ def notes_of(config: SweepConfig, results: Results) -> list[str]:
         notes.append('"better" and "worse" stand only where no interval of the difference holds 0')
     if config.headline is not None:
         notes.append(f"{LEARNS}: {config.headline} is better than without graph and than with a wrong one")
+        if any(arm == UPDATE for _, arm in results.keys):
+            notes.append(
+                f"{UPDATE_LEARNS}: {config.headline} is better than by the same model without its update"
+            )
     unpaired = [
         group.name
         for group in results.groups

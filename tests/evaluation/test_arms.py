@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from graphcond.adapters.lora import LoraInjector
 from graphcond.attributed_graph import EdgeList, NodeEmbeddings, NodeTable
 from graphcond.context import NeighborContext
 from graphcond.data.contexts import GraphContexts
@@ -61,6 +63,25 @@ def test_scale_zero_is_no_graph(maker: ModelPictures) -> None:
     without = maker.with_settings(DrawSettings(steps=2, text_scale=2.0, graph_scale=0.0))
     assert without.make(row, "graph", 0)[0].tobytes() == maker.make(row, "no_graph", 0)[0].tobytes()
     assert maker.settings.graph_scale == 6.0
+
+
+def test_without_its_update_a_model_draws_as_its_conditions_alone(
+    maker: ModelPictures, sd_folder: Path
+) -> None:
+    lora = LoraInjector(rank=2)
+    model = small_model(sd_folder)
+    lora.inject(model.base)
+    with torch.no_grad():
+        for parameter in lora.trainable_parameters().values():
+            parameter.fill_(0.5)
+    pipe = GraphPipeline(
+        GraphModel(model.base, model.conditions.values(), feature_width=FEATURE_WIDTH, lora=lora)
+    )
+    with_lora = ModelPictures(pipe, maker.contexts, np.arange(NODES), maker.settings)
+    row = np.array([2])
+    drawn = {arm: with_lora.make(row, arm, 0)[0].tobytes() for arm in ("graph", "no_update")}
+    assert drawn["no_update"] == maker.make(row, "graph", 0)[0].tobytes() != drawn["graph"]
+    assert with_lora.make(row, "graph", 0)[0].tobytes() == drawn["graph"]
 
 
 def test_shuffling_is_among_all_targets(maker: ModelPictures) -> None:

@@ -148,6 +148,18 @@ def test_the_arms_of_the_headline_stand_side_by_side() -> None:
     assert "learns from the graph" not in to_markdown(CONFIG, table(), [])
 
 
+def test_an_update_is_judged_by_the_same_model_without_it() -> None:
+    config = parse_sweep({"name": "hand", "recipe": "instructg2i", "headline": "m"})
+    groups = [group("a", figure("m", 0.7))]
+    for name, without in (("better", 0.6), ("equal", 0.7), ("worse", 0.8)):
+        groups.append(group(name, figure("m", 0.7), figure("m", without, "no_update")))
+    rows = list(csv.DictReader(io.StringIO(main_table(config, results(*groups)).to_csv())))
+    assert [row["learns by its update"] for row in rows] == ["", "yes", "no", "no"]
+    text = to_markdown(config, results(*groups), [])
+    assert f"| worse | m | no update | {number(-0.1)} [" in text
+    assert "- learns by its update: m is better than" in text
+
+
 def test_a_sheet_may_have_a_line_for_each_row() -> None:
     pictures = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     examples = tuple(Example("a picture", one, truth=one) for one in pictures)

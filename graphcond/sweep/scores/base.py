@@ -23,7 +23,8 @@ class Figure:
 
     Args:
         metric: name.
-        arm: what was drawn: ``graph``, ``no_graph`` or ``shuffled_graph``; empty where nothing was.
+        arm: what was drawn: ``graph``, ``no_graph``, ``shuffled_graph`` or ``no_update``; empty
+            where nothing was.
         evidence: see `graphcond.evaluation.Metric.evidence`.
         n: targets.
         how: how the figure follows from the evidence.

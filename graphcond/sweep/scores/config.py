@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from graphcond.config import ComponentConfig, lazy_registry, of_contract
 
-Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph"]
+Arm: TypeAlias = Literal["no_graph", "graph", "shuffled_graph", "no_update"]
 
 
 class ScoreConfig(ComponentConfig):
@@ -28,7 +28,7 @@ class EvaluationScoreConfig(ScoreConfig):
     metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Names of metrics; those of the protocol unless given."""
     arms: tuple[Arm, ...] = Field(default=("no_graph", "graph", "shuffled_graph"), min_length=1)
-    """The arms that are drawn."""
+    """The arms that are drawn; ``no_update``, the graph without the row's updates, where a row has some."""
     split: str | None = None
     """The split whose rows are drawn; the forbidden splits of the data unless given, else `val`."""
     limit: int | None = Field(default=None, ge=2)

@@ -105,11 +105,12 @@ class EvaluationScore(Score):
         self, exam: Exam, draw: Draw, metrics: Sequence[Metric], targets: Targets
     ) -> Iterator[Figure]:
         """Those of metrics that look at one picture of each target, then of those that look at several."""
+        arms = [arm for arm in self.arms if arm != "no_update" or exam.pipe.model.adapters]
         for several in (False, True):
             chosen = [metric for metric in metrics if (metric.draws > 1) is several]
             some = first_targets(targets, self.redrawn) if several and self.redrawn else targets
             drawn: dict[Arm, PictureSet] = {}
-            for arm in self.arms if chosen else ():
+            for arm in arms if chosen else ():
                 drawn[arm] = draw(targets, arm)
                 if several:
                     others = [draw(some, arm, draw=n) for n in range(1, max(m.draws for m in chosen))]
