@@ -79,7 +79,8 @@ class IPAdapterInjector(Injector[GraphTokens]):
         visible: tokens count ``everywhere``; or a place of the picture sees a token ``in_boxes``, as much as
             its box covers of that place, and reads nothing where no box is (the masks of diffusers). A token
             without a box is seen everywhere.
-        site_scales: a factor for the sites whose names start so, the longest start first; 1 for the others.
+        site_scales: a factor for the sites whose names start so, the longest start first (``blocks.1`` is not
+            the start of ``blocks.10``); 1 for the others.
         init: a released file for `load_init` to read.
     """
 
@@ -113,7 +114,7 @@ class IPAdapterInjector(Injector[GraphTokens]):
             raise RuntimeError("IP-Adapter is injected already; eject it first")
         sites = base.required_sites("cross_attention")
         for start in self.site_scales:
-            if not any(name.startswith(start) for name in sites):
+            if not any(_starts_with(name, start) for name in sites):
                 words = [name.split(".") for name in sites]
                 starts = {".".join(parts[:end]) for parts in words for end in range(1, len(parts))}
                 raise InputError(
@@ -225,7 +226,7 @@ class IPAdapterInjector(Injector[GraphTokens]):
         )
 
     def _scale_of(self, site: str) -> float:
-        starts = [start for start in self.site_scales if site.startswith(start)]
+        starts = [start for start in self.site_scales if _starts_with(site, start)]
         return self.site_scales[max(starts, key=len)] if starts else 1.0
 
     def _added(self, site: Site, features: Tensor) -> Tensor | None:
@@ -241,6 +242,12 @@ class IPAdapterInjector(Injector[GraphTokens]):
         if site.stride in shown.places:
             strength = strength * shown.places[site.stride][..., None].to(read)
         return torch.where(strength != 0, read * strength, 0.0).to(queries.dtype)
+
+
+def _starts_with(site: str, start: str) -> bool:
+    """Whether the name of a site starts so; a number at the end of ``start`` is a whole one."""
+    ends_in_number = start[-1:].isdigit()
+    return site.startswith(start) and not (ends_in_number and site[len(start) :][:1].isdigit())
 
 
 def _made(site: Site, base: Base) -> KeysAndValues:

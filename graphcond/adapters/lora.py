@@ -123,7 +123,9 @@ class LoraInjector(LayerUpdate):
         if self._peft_config.target_modules is None:
             self._peft_config.target_modules = set(base.attention_projections)
         adapted = self._adapted(base.denoiser)
-        made = nn.ModuleDict({key_of(name): self._made(name, layer) for name, layer in adapted.items()})
+        made = nn.ModuleDict(
+            {key_of(name): self._made(name, layer, base.denoiser) for name, layer in adapted.items()}
+        )
         self.layers = kept_layers(self.layers, made.eval(), "lora")
         self.layers.to(device=base.device, dtype=torch.float32)
         for layer, update in zip(adapted.values(), self.layers.values(), strict=True):
@@ -233,8 +235,8 @@ class LoraInjector(LayerUpdate):
         keep_parameters(before, self.layers)
         self.init = init
 
-    def _made(self, name: str, layer: nn.Module) -> nn.Module:
-        """Peft's layer of an update in float32, without the layer that it updates."""
+    def _made(self, name: str, layer: nn.Module, denoiser: nn.Module) -> nn.Module:
+        """Peft's layer of an update in float32, without the layer of the denoiser that it updates."""
         config = self._peft_config
         rank, alpha = (
             config.rank_pattern.get(name, config.r),
@@ -244,7 +246,7 @@ class LoraInjector(LayerUpdate):
         del update.base_layer
         update.float()
         if self._peft_config.use_dora:  # peft measured the weights in the number format of the layer
-            with loaded(layer, "cpu"):
+            with loaded(layer, "cpu", within=denoiser):
                 update.lora_magnitude_vector[ADAPTER].update_layer(
                     base_layer=layer,
                     lora_A=update.lora_A[ADAPTER].weight,

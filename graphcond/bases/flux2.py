@@ -160,7 +160,7 @@ class Flux2Base(Base):
 
     def _reader(self, block: Any) -> ContextReader:
         """What the picture reads of the context in a block: without modulation, and all at one place."""
-        attention, plain = block.attn, plain_weights(block.attn)
+        attention, plain = block.attn, plain_weights(block.attn, self.transformer)
         if isinstance(attention, Flux2Attention):
             norm, queries, keys, values = block.norm1, *(plain[f"{name}.weight"] for name in DOUBLE)
             key_norm, out = plain["norm_added_k.weight"], plain["to_out.0.weight"]
@@ -188,7 +188,7 @@ class Flux2Base(Base):
             }
         )
         embedder, norm = without_hooks(self.transformer.context_embedder), without_hooks(norm)
-        with loaded(self.transformer.context_embedder, "cpu"):
+        with loaded(self.transformer.context_embedder, "cpu", within=self.transformer):
             context = nn.Sequential(deepcopy(embedder), deepcopy(norm))
         return ContextReader(norm=deepcopy(norm), attention=copy, context=context)
 

@@ -22,6 +22,7 @@ from graphcond.bases.quantization import loading_options
 from graphcond.errors import InputError, did_you_mean, out_of_memory
 from graphcond.io.hub import why_not_loaded
 from graphcond.io.quiet import ignored
+from graphcond.io.tensors import MISFIT, listed
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 """The number formats that `graphcond.bases.config.DType` names."""
@@ -106,12 +107,12 @@ def load_released(kind: Any, model: str, *, place: str) -> Any:
         raise InputError(
             f"expected a {kind.__name__}, got a {name}", place=f"{place}: {model}", remedy="give one"
         )
-    if wrong := [*info["missing_keys"], *info["unexpected_keys"]]:
-        raise InputError(
-            f"its weights are not those of its config, such as '{wrong[0]}'",
-            place=f"{place}: {model}",
-            remedy="fetch it again",
-        )
+    missing, surplus = ({*info[keys]} for keys in ("missing_keys", "unexpected_keys"))
+    if missing or surplus:
+        problems = [f"'{name}' is missing" for name in missing] + [f"'{name}' is surplus" for name in surplus]
+        wanted = {*found.state_dict()}
+        shown = listed(problems, wanted - missing | surplus, wanted)
+        raise InputError(f"{MISFIT}: {shown}", place=f"{place}: {model}", remedy="fetch it again")
     return found
 
 

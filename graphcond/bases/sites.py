@@ -132,9 +132,9 @@ def queries_of(attention: Any, features: Tensor) -> Tensor:
     return queries if attention.norm_q is None else attention.norm_q(queries)
 
 
-def keys_and_values_of(attention: Any) -> tuple[Tensor, Tensor]:
-    """The weights that make keys and values in a diffusers ``Attention``, without LoRA of peft."""
-    plain = plain_weights(attention)
+def keys_and_values_of(attention: Any, denoiser: nn.Module) -> tuple[Tensor, Tensor]:
+    """The weights that make keys and values in an ``Attention`` of a denoiser, without LoRA of peft."""
+    plain = plain_weights(attention, denoiser)
     return plain["to_k.weight"], plain["to_v.weight"]
 
 
@@ -168,9 +168,9 @@ class ContextReader(nn.Module):
         return read
 
 
-def plain_weights(module: nn.Module) -> dict[str, Tensor]:
-    """The weights of a module by name, not quantized, without the LoRA layers of peft around some of them."""
-    with loaded(module, "cpu"):
+def plain_weights(module: nn.Module, denoiser: nn.Module) -> dict[str, Tensor]:
+    """The weights of a part of a denoiser by name, not quantized, without LoRA of peft around some."""
+    with loaded(module, "cpu", within=denoiser):
         weights = module.state_dict()
     packed = {name: weight for name, weight in module.named_parameters() if is_quantized(weight)}
     of_packed = tuple(f"{name}." for name in packed)  # what bitsandbytes keeps beside a weight

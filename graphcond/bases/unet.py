@@ -200,11 +200,11 @@ class UNetBase(Base):
                     *(name, kind, block.dim, block.attn2, heads, stride),
                     attach=partial(BeforeProjection, block.attn2),
                     queries=partial(queries_of, block.attn2),
-                    keys_and_values=partial(keys_and_values_of, block.attn2),
+                    keys_and_values=partial(keys_and_values_of, block.attn2, self.denoiser),
                 )
             # Other norms put a scale and a gate between the attention's output and the features.
             elif kind == "block" and block.use_layer_norm and not block.only_cross_attention:
-                attach, reader = partial(BetweenAttentions, block), partial(_reader, block)
+                attach, reader = partial(BetweenAttentions, block), partial(_reader, block, self.denoiser)
                 copy = None if block.attn2 is None else reader
                 found[name] = Site(name, kind, block.dim, block, heads, stride, attach=attach, reader=copy)
         return found
@@ -355,7 +355,7 @@ class UNetBase(Base):
         copy = UNetEncoderCopy.from_unet(self.denoiser, load_weights_from_unet=False)
         copy.controlnet_cond_embedding = embedding(copy.config.block_out_channels[0])
         copy.levels, copy.conditions = tuple(self.sites("encoder_level")), self.conditions
-        plain = plain_weights(self.denoiser)
+        plain = plain_weights(self.denoiser, self.denoiser)
         copied = {name for name in copy.state_dict() if not name.startswith("controlnet_")}
         copy.load_state_dict({name: plain[name] for name in copied}, strict=False)
         return copy
@@ -365,7 +365,7 @@ class UNetBase(Base):
         config = {**self.denoiser.config, "attention_type": "gated"}
         config.pop("quantization_config", None)
         unet = UNet2DConditionModel.from_config(config)
-        unet.load_state_dict({**plain_weights(self.denoiser), **weights})
+        unet.load_state_dict({**plain_weights(self.denoiser, self.denoiser), **weights})
         unet.save_pretrained(folder)
 
     def pictures_version(self) -> str:
@@ -402,7 +402,7 @@ def _config(network: nn.Module) -> Any:
     return network.config
 
 
-def _reader(block: BasicTransformerBlock) -> ContextReader:
+def _reader(block: BasicTransformerBlock, denoiser: nn.Module) -> ContextReader:
     """A copy of the cross-attention of a block and of the norm before it, without LoRA and hooks."""
     own, norm = block.attn2, block.norm2
     copy = Attention(
@@ -412,7 +412,7 @@ def _reader(block: BasicTransformerBlock) -> ContextReader:
         dim_head=own.inner_dim // own.heads,
         bias=own.use_bias,
     )
-    copy.load_state_dict(plain_weights(own))
+    copy.load_state_dict(plain_weights(own, denoiser))
     before = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, elementwise_affine=norm.elementwise_affine)
-    before.load_state_dict(plain_weights(norm))
+    before.load_state_dict(plain_weights(norm, denoiser))
     return ContextReader(norm=before, attention=copy)

@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from pathlib import Path
@@ -67,11 +67,18 @@ def runs_on(network: nn.Module) -> torch.device:
 
 
 @contextmanager
-def loaded(network: nn.Module, device: str | None = None) -> Iterator[None]:
+def loaded(
+    network: nn.Module, device: str | None = None, *, within: nn.Module | None = None
+) -> Iterator[None]:
     """Put offloaded weights on ``device``, or where the network computes, in the block.
 
-    Accelerate offloads weights, or diffusers in groups. A group is loaded if its hook is on one of the
-    network's modules. Weights that are not offloaded stay where they are.
+    Accelerate offloads weights, or diffusers in groups. Weights that are not offloaded stay where they are.
+
+    Args:
+        network: whose weights.
+        device: where to put them.
+        within: the network that has ``network`` as a part, where a group may have its hook on a module
+            around it, as diffusers' groups of blocks do; other groups are not found without.
     """
     import torch
     from accelerate.utils import align_module_device, has_offloaded_params
@@ -82,11 +89,23 @@ def loaded(network: nn.Module, device: str | None = None) -> Iterator[None]:
         for module in network.modules():
             if has_offloaded_params(module):
                 stack.enter_context(align_module_device(module, where))
-        registries: list[Any] = [getattr(module, "_diffusers_hook", None) for module in network.modules()]
+        around = (within or network).modules()
+        registries: list[Any] = [getattr(module, "_diffusers_hook", None) for module in around]
         hooks = [registry.get_hook(_GROUP_OFFLOADING) for registry in registries if registry is not None]
-        for group in {hook.group for hook in hooks if hook is not None}:
-            stack.enter_context(_onloaded(group, where))
+        groups = {hook.group for hook in hooks if hook is not None}
+        own = {id(tensor) for tensor in (*network.parameters(), *network.buffers())} if groups else set()
+        for group in groups:
+            if any(id(tensor) in own for tensor in _tensors_of(group)):
+                stack.enter_context(_onloaded(group, where))
         yield
+
+
+def _tensors_of(group: Any) -> Iterator[Tensor]:
+    """The weights that diffusers offloads together."""
+    yield from (*group.parameters, *group.buffers)
+    for module in group.modules:
+        yield from module.parameters()
+        yield from module.buffers()
 
 
 @contextmanager
@@ -255,8 +274,11 @@ def method_of(names: Iterable[str]) -> str:
 TOKEN_WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}
 """The families of UNets by the width of the prompt's tokens."""
 
-READS_TOKENS = re.compile(r"(attn2_to_[kv]|\d_to_[kv]_ip)(_lora_A|_lora_down)?_weight$")
-"""The ends of names of matrices whose second side is as wide as the prompt's tokens."""
+READS_TOKENS = re.compile(
+    r"(?:attn2_to_[kv]|\d_to_[kv]_ip)(?:(?:_lora_A|_lora_down)?_weight|_hada_w1_b|_lokr_w[12](?:_b)?)$"
+)
+"""The ends of names of matrices whose second side is as wide as the prompt's tokens; of a LoKr the product of
+two is."""
 
 OF_FAMILIES = {
     "single_transformer_blocks_": "FLUX",
@@ -272,10 +294,14 @@ OF_FAMILIES = {
 
 
 def _by_width(weights: Mapping[str, Tensor]) -> str | None:
-    widths = {tensor.shape[-1] for name, tensor in weights.items() if READS_TOKENS.search(name)}
-    if len(widths) != 1:
+    sides: dict[str, int] = {}
+    for name, tensor in weights.items():
+        if READS_TOKENS.search(name):
+            layer = name.partition("_lokr_")[0]
+            sides[layer] = sides.get(layer, 1) * tensor.shape[-1]
+    if len({*sides.values()}) != 1:
         return None
-    (width,) = widths
+    width = next(iter(sides.values()))
     return TOKEN_WIDTHS.get(width, f"a base with tokens {width} wide")
 
 
@@ -327,12 +353,23 @@ def check_weights(
         if found[name].shape != wanted[name].shape
     ]
     if problems:
-        shown = "; ".join(sorted(problems)[:3]) + (
-            f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        )
-        method = method_of(found)
-        if not found.keys() & wanted.keys() and method not in (method_of(wanted), UNKNOWN):
-            shown = f"they are those of {method}; {shown}"
+        shown = listed(problems, found, wanted)
         if family := other_family(found, wanted):
             shown = f"they are made for {family}; {shown}"
         raise InputError(f"{MISFIT}: {shown}", place=place, remedy=remedy)
+
+
+def listed(problems: Sequence[str], found: Collection[str], wanted: Collection[str]) -> str:
+    """The first problems of weights; before them the method that these are of, where that is another one.
+
+    Args:
+        problems: a clause each.
+        found: the names of the weights.
+        wanted: the names that they should have.
+    """
+    more = len(problems) - 3
+    shown = "; ".join(sorted(problems)[:3]) + (f"; and {more} more" if more > 0 else "")
+    method = method_of(found)
+    if not {*found} & {*wanted} and method not in (method_of(wanted), UNKNOWN):
+        return f"they are those of {method}; {shown}"
+    return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import signature
 from pathlib import Path
@@ -160,7 +161,12 @@ class Attached:
         self._neighbors, self._scene, self._scale = neighbors, scene, graph_guidance_scale
 
     def read(
-        self, prompt: str | Sequence[str] | None, embeds: Float[Tensor, "b n c"] | None, copies: int
+        self,
+        prompt: str | Sequence[str] | None,
+        embeds: Float[Tensor, "b n c"] | None,
+        copies: int,
+        *,
+        clip_skip: int | None = None,
     ) -> None:
         """Let the encoders read the graphs beside a prompt, for ``copies`` pictures of each.
 
@@ -168,6 +174,7 @@ class Attached:
             prompt: one prompt or several; None where they are encoded already.
             embeds: these.
             copies: pictures of each prompt.
+            clip_skip: layers of the text encoder that are left out at its end.
 
         Raises:
             InputError: the graphs do not fit the model or the prompts, or an encoder reads the words of
@@ -187,7 +194,12 @@ class Attached:
             one_each = len(embeds) > 1
         else:
             prompts = texts_of("" if prompt is None else prompt, "prompt")
-            text = base.encode_prompt([one for one in prompts for _ in range(copies)])
+            repeated = [one for one in prompts for _ in range(copies)]
+            text = (
+                base.encode_prompt(repeated)
+                if clip_skip is None
+                else base.encode_skipping(repeated, clip_skip)
+            )
             one_each = prompt is not None and not isinstance(prompt, str)
         reader = GraphReader(self.model, self.pipeline.embed, self.pipeline.read)
         self._graphs = reader.guided(given, text, text, joint=False, copies=copies, one_each=one_each)
@@ -215,6 +227,25 @@ class Attached:
         return inputs
 
 
+@dataclass
+class _Call:
+    """A call of a pipeline, whose steps may begin and end within those of its scheduler.
+
+    Args:
+        pipe: the pipeline.
+        first: the place of its first step among the scheduler's; None before that step.
+    """
+
+    pipe: Any
+    first: int | None = None
+
+    def made(self, timesteps: Tensor, timestep: Any) -> int:
+        """How many steps were made before that of ``timestep``."""
+        place = int((timesteps == timestep).nonzero()[0, 0])
+        self.first = place if self.first is None else self.first
+        return place - self.first
+
+
 class Inside:
     """What stands in a pipeline between its loop and its denoiser while models are attached.
 
@@ -231,7 +262,7 @@ class Inside:
         self._denoise: Callable[..., Any] = denoiser.forward
         self._encode: Callable[..., Any] = pipe.encode_prompt
         self._own: ContextVar[dict[str, Any] | None] = ContextVar("own", default=None)
-        self._drawing: ContextVar[Any] = ContextVar("drawing", default=None)
+        self._drawing: ContextVar[_Call | None] = ContextVar("drawing", default=None)
         self._kind = type(pipe)
         pipe.__class__ = self._noted(self._kind)
         denoiser.forward, pipe.encode_prompt = self._forward, self._encoded
@@ -252,7 +283,7 @@ class Inside:
 
         @wraps(kind.__call__)
         def call(pipe: Any, *args: Any, **options: Any) -> Any:
-            token = self._drawing.set(pipe)
+            token = self._drawing.set(_Call(pipe))
             try:
                 return kind.__call__(pipe, *args, **options)
             finally:
@@ -264,7 +295,8 @@ class Inside:
         """The pipeline's own embeddings; the graphs are read beside the same prompt."""
         given = signature(self._encode).bind(prompt, *args, **options).arguments
         for one in self.models.values():
-            one.read(prompt, given.get("prompt_embeds"), given.get("num_images_per_prompt", 1))
+            copies = given.get("num_images_per_prompt", 1)
+            one.read(prompt, given.get("prompt_embeds"), copies, clip_skip=given.get("clip_skip"))
         return self._encode(prompt, *args, **options)
 
     def _forward(
@@ -284,7 +316,8 @@ class Inside:
                 own = {name: value for name, value in own.items() if "residual" not in name}
                 own = _rows(own, looking.rows, len(looking.shown))
             return self._denoise(sample, timestep, encoder_hidden_states, **_joined(options, own))
-        if self._drawing.get() is not self.pipe:
+        drawing = self._drawing.get()
+        if drawing is None or drawing.pipe is not self.pipe:
             raise _shared()
         rows = len(sample)
         guided = self.pipe.do_classifier_free_guidance
@@ -304,9 +337,7 @@ class Inside:
         plain = predicted(partial(self._applied, None, ()), slice(0, rows))
         most = plain[half]  # the most conditioned prediction, whose spread `guidance_rescale` asks for
         shift = torch.zeros_like(most, dtype=torch.promote_types(plain.dtype, torch.float32))
-        times_of_steps, made = self.pipe.scheduler.timesteps, self.pipe.num_timesteps
-        number = int((times_of_steps == timestep).nonzero()[0, 0]) - (len(times_of_steps) - made)
-        fraction = max(number, 0) / made  # of the pipeline's steps, made before this one
+        fraction = drawing.made(self.pipe.scheduler.timesteps, timestep) / self.pipe.num_timesteps
         for one in self.models.values():
             for numbers, weight in one.weights(fraction).items():
                 most = predicted(partial(self._applied, one, numbers), half)

@@ -181,7 +181,7 @@ class GraphPipeline(ModelPipeline):
             num_images_per_prompt: rows of each prompt.
             do_classifier_free_guidance: otherwise there is None for the negative prompt.
             negative_prompt: one or one each; empty unless given.
-            clip_skip: layers of the text encoder that are left out at its end.
+            clip_skip: layers of the text encoder that are left out at its end, of the prompt.
         """
         given = GivenText(prompt, negative_prompt, clip_skip=clip_skip)
         text, empty = texts(self.model.base, given, texts_of(prompt, "prompt"), num_images_per_prompt)
@@ -281,7 +281,8 @@ class GraphPipeline(ModelPipeline):
             negative_pooled_prompt_embeds: of SDXL, beside ``negative_prompt_embeds``.
             ip_adapter_image: of the IP-Adapters that `load_ip_adapter` loaded.
             ip_adapter_image_embeds: in place of encoding these.
-            clip_skip: layers of the text encoder that are left out at its end.
+            clip_skip: layers of the text encoder that are left out at its end; of the prompt, not of the
+                negative one.
             output_type: ``pil`` pictures, an ``np`` array or a ``pt`` tensor in 0..1, or the last ``latent``.
             return_dict: otherwise a tuple of the pictures.
             callback_on_step_end: called after each step with the pipeline, the step, the timestep and a dict

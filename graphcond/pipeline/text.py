@@ -81,13 +81,13 @@ def texts(
         InputError: numbers or shapes do not fit.
     """
     pairs = (
-        ("prompt_embeds", list(prompts), given.embeds, given.pooled),
-        (
+        ("prompt_embeds", list(prompts), given.embeds, given.pooled, given.clip_skip),
+        (  # with all layers, as in diffusers
             *("negative_prompt_embeds", given.negatives(len(prompts))),
-            *(given.negative_embeds, given.negative_pooled),
+            *(given.negative_embeds, given.negative_pooled, None),
         ),
     )
-    text, empty = (_encoded(base, *one, copies, given.clip_skip, words) for one in pairs)
+    text, empty = (_encoded(base, *one, copies, words) for one in pairs)
     return text, empty
 
 
@@ -97,8 +97,8 @@ def _encoded(
     prompts: list[str],
     embeds: Tensor | None,
     pooled: Tensor | None,
-    copies: int,
     clip_skip: int | None,
+    copies: int,
     words: bool,
 ) -> TextTokens:
     repeated = [prompt for prompt in prompts for _ in range(copies)]

@@ -152,7 +152,7 @@ def arms_of(results: Results, group: Group, metric: str) -> Record:
     reference = results.reference_of(group)
     beside = reference and results.difference(group.name, reference.name, (metric, "graph"))
     return {
-        **{arm.replace("_", " "): value and value.over_targets for arm, value in values.items()},
+        **{arm.replace("_", " "): value.over_targets if value else None for arm, value in values.items()},
         **{what: _gains(results, group, metric, arms) for what, arms in asked.items()},
         f"beside {results.reference}": beside.verdict if beside else None,
     }

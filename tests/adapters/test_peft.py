@@ -183,6 +183,21 @@ def test_a_folder_of_peft_gives_its_output_here_and_ours_there(base, method: str
 
 
 @torch.no_grad()
+def test_a_folder_of_peft_need_not_have_begun_as_the_base(base, tmp_path: Path) -> None:
+    wanted = write_by_peft(base, "rslora", tmp_path)
+    settings = tmp_path / "adapter_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"init_lora_weights": False}))
+    injector = PeftInjector(method="rslora", init=tmp_path)
+    injector.inject(base)
+    injector.load_init()
+    assert torch.allclose(run(base, injector), wanted, atol=1e-5)
+    injector.eject()
+    new = PeftInjector(method="rslora", settings={"init_lora_weights": False})
+    with pytest.raises(InputError, match="its update is not 0 at the start"):
+        new.inject(base)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(
     ("method", "changed"),
     [

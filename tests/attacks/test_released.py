@@ -97,13 +97,13 @@ LOADERS = {
             in_channels=3, channels=list(base.unet.config.block_out_channels), downscale_factor=8
         ).save_pretrained(folder),
         lambda folder: T2IAdapterInjector(layout_width=3, downscale=8, init=folder),
-        "its weights are not those of its config",
+        "weights do not fit: they are those of a LoRA; ",
     ),
     "controlnet": Loader(
         OF_DIFFUSERS,
         lambda base, folder: ControlNetModel.from_unet(base.unet).save_pretrained(folder),
         lambda folder: ControlNetInjector(layout_width=3, init=folder),
-        "its weights are not those of its config",
+        "weights do not fit: they are those of a LoRA; ",
     ),
     "hypernetwork": Loader(
         "hyper.pt",
@@ -318,6 +318,15 @@ WANTED = {
         ({f"{KOHYA}_attn2_to_k.lora_down.weight": (4, 768)}, "Stable Diffusion 1"),
         ({f"unet.{BLOCK}.attn2.to_v.lora.down.weight": (4, 1024)}, "Stable Diffusion 2"),
         ({f"{BLOCK}.attn2.to_v.lora_A.weight": (4, 56)}, "a base with tokens 56 wide"),
+        (
+            {f"{BLOCK}.attn2.to_k.lokr_w1": (4, 8), f"{BLOCK}.attn2.to_k.lokr_w2_b": (2, 256)},
+            "SDXL",
+        ),
+        (
+            {f"{BLOCK}.attn2.to_v.lokr_w1_b": (2, 8), f"{BLOCK}.attn2.to_v.lokr_w2": (8, 96)},
+            "Stable Diffusion 1",
+        ),
+        ({f"{KOHYA}_attn2_to_k.hada_w1_b": (4, 1024)}, "Stable Diffusion 2"),
         ({f"{BLOCK[:-1]}1.attn1.to_q.lokr_w1": (4, 4)}, "SDXL"),
         ({"down_blocks.0.attentions.0.proj_in.lokr_w1": (4, 4)}, "Stable Diffusion"),
         ({"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": (4, 640)}, "SDXL"),
@@ -344,10 +353,10 @@ def test_adapters_of_sdxl_in_stable_diffusion_say_so(
 ) -> None:
     wide: Any = StableDiffusionXLBase.from_pretrained(str(sdxl_folder))
     tokens = wide.facts.token_width
-    for make in (lambda: LoraInjector(rank=2), lambda: PeftInjector(method="lora", settings={"r": 2})):
-        injector: Any = make()
+    peft = [(method, {"r": 2}) for method in ("lora", "lokr", "loha")]
+    for injector in (LoraInjector(rank=2), *(PeftInjector(method=m, settings=r) for m, r in peft)):
         injector.inject(wide)
-        injector.save_weights(tmp_path / type(injector).__name__)
+        injector.save_weights(tmp_path / getattr(injector, "method", "LoraInjector"))
         injector.eject()
     write_ip_adapter(wide, tmp_path)
     ControlNetModel.from_unet(wide.unet).save_pretrained(tmp_path / "control")
@@ -361,7 +370,7 @@ def test_adapters_of_sdxl_in_stable_diffusion_say_so(
     width = rf"made for a base with tokens {tokens} wide"
     for injector, problem in (
         (LoraInjector(init=tmp_path / "LoraInjector"), rf"is for a base with tokens {tokens} wide"),
-        (PeftInjector(method="lora", init=tmp_path / "PeftInjector"), width),
+        *((PeftInjector(method=method, init=tmp_path / method), width) for method, _ in peft),
         (IPAdapterInjector(init=tmp_path / "ip.safetensors"), width),
         (ControlNetInjector(layout_width=3, hint="picture", init=tmp_path / "control"), width),
         (T2IAdapterInjector(layout_width=3, downscale=8, init=tmp_path / "t2i"), "made for SDXL"),

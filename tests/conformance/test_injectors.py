@@ -108,6 +108,38 @@ def test_it_acts_on_weights_that_are_offloaded_in_groups(
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("base", ["stable_diffusion", "flux2"], indirect=True)
+def test_it_starts_from_weights_that_are_offloaded_in_blocks(
+    base, kind: str, tmp_path: Path, monkeypatch
+) -> None:
+    """To the disk, with hooks of diffusers on blocks around the layers that an injector starts from."""
+    offload = ModuleGroup._offload_to_disk
+
+    def clearly_gone(group: ModuleGroup) -> None:
+        offload(group)
+        for tensor in group.tensor_to_key:
+            tensor.fill_(torch.nan)
+
+    def made() -> Injector:
+        torch.manual_seed(0)
+        injector = build(kind)
+        injector.inject(base)
+        return injector
+
+    injector = made()
+    wanted = run(base, injector)
+    injector.eject()
+    monkeypatch.setattr(ModuleGroup, "_offload_to_disk", clearly_gone)
+    base.denoiser.enable_group_offload(
+        torch.device("cpu"),
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        offload_to_disk_path=str(tmp_path),
+    )
+    assert torch.allclose(run(base, made()), wanted, atol=1e-5)
+
+
+@torch.no_grad()
 def test_scale_zero_is_exactly_the_base(base, kind: str) -> None:
     plain = base.denoise(inputs(base))
     injector = build(kind)

@@ -163,6 +163,39 @@ def test_the_doors_rescale_alike(sd_folder: Path, scale: float) -> None:
     assert (draw(pipe, **options) - wanted).abs().max() < 1e-6 * max(1, wanted.abs().max())
 
 
+def test_an_encoder_reads_the_layers_that_clip_skip_leaves(sdxl_folder: Path) -> None:
+    """On SDXL; in diffusers' pipeline of Stable Diffusion it fails with the transformers of today."""
+    pipe, base = plain(StableDiffusionXLPipeline, sdxl_folder), {"kind": "sdxl", "model": str(sdxl_folder)}
+    model, options = small_model(sdxl_folder, base=base), {"clip_skip": 1}
+    wanted = draw(GraphPipeline(model), **options, **GRAPH)
+    attach(pipe, model).show(**GRAPH)
+    assert (wanted - draw(pipe)).abs().max() > 1e-3
+    assert (draw(pipe, **options) - wanted).abs().max() < 1e-6 * max(1, wanted.abs().max())
+
+
+def test_the_interval_of_a_graph_is_one_of_the_steps_that_a_pipeline_makes(sdxl_folder: Path) -> None:
+    """Also where it ends before its scheduler, as a base does that leaves the rest to SDXL's refiner."""
+    pipe, options = plain(StableDiffusionXLPipeline, sdxl_folder), {"denoising_end": 0.5}
+    before, steps = draw(pipe, **options), []
+
+    def seen(pipe: Any, step: int, *_: Any) -> dict[str, Any]:
+        steps.append(step)
+        return {}
+
+    def late(start: float) -> Tensor:
+        model = sdxl_model(sdxl_folder, guidance={"start": start})
+        attach(pipe, model).show(**GRAPH)
+        drawn = draw(pipe, **options, callback_on_step_end=seen)
+        detach(pipe)
+        return drawn
+
+    graph_in_second, graph_in_none = late(0.5), late(0.9)
+    assert steps == [0, 1] * 2  # of four
+    assert torch.allclose(graph_in_none, before, atol=1e-5)
+    assert (graph_in_second - before).abs().max() > 1e-3
+    assert (graph_in_second - late(0.0)).abs().max() > 1e-3
+
+
 def test_a_pipeline_that_shares_the_denoiser_is_refused(saved: Path, sd_folder: Path) -> None:
     pipe = plain(StableDiffusionPipeline, sd_folder)
     before, kind = draw(pipe), type(pipe)
@@ -184,10 +217,11 @@ def test_a_pipeline_that_shares_the_denoiser_is_refused(saved: Path, sd_folder: 
     assert draw(other, **FROM_PICTURE).isfinite().all()
 
 
-def sdxl_model(folder: Path) -> GraphModel:
+def sdxl_model(folder: Path, **sections: Any) -> GraphModel:
     """A model over SDXL whose encoder gives tokens that act."""
     condition = {**CONDITION, "encoder": {"kind": "neighbor_mean", "tokens": 3}}
-    model = small_model(folder, base={"kind": "sdxl", "model": str(folder)}, conditions=[condition])
+    base = {"kind": "sdxl", "model": str(folder)}
+    model = small_model(folder, base=base, conditions=[condition], **sections)
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in model.conditions["neighbors"].encoder.parameters():

@@ -329,9 +329,9 @@ def _(given: Given) -> None:
 @convention("`clip_skip=`")
 def _(given: Given) -> None:
     encoder, hidden = given.pipe.text_encoder, []
-    for prompt in ("a star", ""):
+    for prompt, layer in (("a star", -2), ("", -1)):  # diffusers leaves no layer out of the negative prompt
         ids = given.pipe.model.base.encode_prompt([prompt]).ids
-        states = encoder(ids, output_hidden_states=True).hidden_states[-2]
+        states = encoder(ids, output_hidden_states=True).hidden_states[layer]
         hidden.append(getattr(encoder, "text_model", encoder).final_layer_norm(states))
     embeds = dict(zip(("prompt_embeds", "negative_prompt_embeds"), hidden, strict=True))
     wanted = draw(given.pipe, None, neighbors=None, **embeds)
