@@ -174,6 +174,10 @@ class Base(ABC):
     """How many references of a picture the base was made for, where that is known."""
     lora_mixin: ClassVar[Any] = SanaLoraLoaderMixin
     """The diffusers class that writes and reads LoRA files of this family; by default a plain one."""
+    text_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Arguments of drawing that `encode_beside` reads, by the names of diffusers' pipeline."""
+    size_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Further arguments of drawing, that `size_extras` reads."""
     denoiser_name: ClassVar[str] = "transformer"
     """The name of the denoiser's folder in diffusers' layout, and of its part in a LoRA file."""
     attention_projections: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
@@ -351,6 +355,42 @@ class Base(ABC):
             place="clip_skip",
             remedy="leave it out",
         )
+
+    def encode_beside(
+        self,
+        prompts: Sequence[str],
+        arguments: Mapping[str, Any],
+        *,
+        negative: bool = False,
+        clip_skip: int | None = None,
+    ) -> TextTokens:
+        """As `encode_prompt`, with arguments that stand beside the prompt.
+
+        Args:
+            prompts: the prompts, or the negative ones.
+            arguments: of `text_arguments`, by name; for a prompt and its negative one.
+            negative: whether ``prompts`` are the negative ones.
+            clip_skip: as for `encode_skipping`.
+
+        Raises:
+            InputError: an argument has a wrong value; or as `encode_skipping`.
+        """
+        return self.encode_prompt(prompts) if clip_skip is None else self.encode_skipping(prompts, clip_skip)
+
+    def size_extras(
+        self, arguments: Mapping[str, Any], rows: int, *, negative: bool = False
+    ) -> dict[str, Tensor]:
+        """What `size_arguments` add to `TextTokens.extras`, the same names for prompts and negative ones.
+
+        Args:
+            arguments: by name; for a prompt and its negative one.
+            rows: of each tensor.
+            negative: whether they are for the negative prompts.
+
+        Raises:
+            InputError: an argument has a wrong value.
+        """
+        return {}
 
     def token_spans(self, prompts: Sequence[str]) -> Int64[Tensor, "b n 2"]:
         """The characters of a prompt that each token of `encode_prompt` stands for: from, and up to.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,9 +22,16 @@ from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.unet import UNetBase
 from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.errors import InputError
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.io.tensors import pick_device, runs_on
 from graphcond.signals import TextTokens
+
+SIZES = ("original_size", "crops_coords_top_left", "target_size")
+"""The pairs of numbers, height and width, that SDXL was trained with beside the prompt."""
+
+GIVEN_SIZES = "sizes"
+"""The name in `TextTokens.extras` of those that a caller gives, side by side; NaN where it gives none."""
 
 
 class StableDiffusionXLBase(UNetBase):
@@ -43,6 +51,8 @@ class StableDiffusionXLBase(UNetBase):
 
     config: ClassVar[type[BaseFields]] = StableDiffusionXLConfig
     lora_mixin: ClassVar[Any] = StableDiffusionXLLoraLoaderMixin
+    text_arguments: ClassVar[frozenset[str]] = frozenset({"prompt_2", "negative_prompt_2"})
+    size_arguments: ClassVar[frozenset[str]] = frozenset({*SIZES, *(f"negative_{name}" for name in SIZES)})
 
     def __init__(
         self,
@@ -133,17 +143,51 @@ class StableDiffusionXLBase(UNetBase):
 
         The denoiser attends to the padding too.
         """
-        return self._encoded(prompts, 0)
+        return self._encoded(prompts, prompts, 0)
 
     @torch.no_grad()
     def encode_skipping(self, prompts: Sequence[str], clip_skip: int) -> TextTokens:
         """States of both encoders from a layer further before the last one."""
         self.check_skip(self.text_encoder, clip_skip + 1)
-        return self._encoded(prompts, clip_skip)
+        return self._encoded(prompts, prompts, clip_skip)
 
-    def _encoded(self, prompts: Sequence[str], skipped: int) -> TextTokens:
+    @torch.no_grad()
+    def encode_beside(
+        self,
+        prompts: Sequence[str],
+        arguments: Mapping[str, Any],
+        *,
+        negative: bool = False,
+        clip_skip: int | None = None,
+    ) -> TextTokens:
+        """The second text encoder, and so `TextTokens.ids`, reads ``prompt_2`` where that is given."""
+        name = "negative_prompt_2" if negative else "prompt_2"
+        second = arguments.get(name) or prompts
+        seconds = [second] * len(prompts) if isinstance(second, str) else list(second)
+        if len(seconds) != len(prompts) or not all(isinstance(one, str) for one in seconds):
+            raise InputError(
+                f"expected one text or {len(prompts)}, got {len(seconds)} of {type(seconds[0]).__name__}",
+                place=name,
+                remedy="give a string, or one for each prompt",
+            )
+        if clip_skip is not None:
+            self.check_skip(self.text_encoder, clip_skip + 1)
+        return self._encoded(prompts, seconds, clip_skip or 0)
+
+    def size_extras(
+        self, arguments: Mapping[str, Any], rows: int, *, negative: bool = False
+    ) -> dict[str, Tensor]:
+        """Heights and widths in pixels; as in diffusers, negative ones act with both sizes only."""
+        if not arguments:
+            return {}
+        apart = negative and {"negative_original_size", "negative_target_size"} <= arguments.keys()
+        names = [f"negative_{name}" if apart else name for name in SIZES]
+        sizes = [side for name in names for side in _pair(name, arguments.get(name))]
+        return {GIVEN_SIZES: torch.tensor(sizes, dtype=torch.float32, device=self.device).repeat(rows, 1)}
+
+    def _encoded(self, prompts: Sequence[str], seconds: Sequence[str], skipped: int) -> TextTokens:
         _, _, first = self._read(0, prompts, skipped)
-        found, pooled, second = self._read(1, prompts, skipped)
+        found, pooled, second = self._read(1, seconds, skipped)
         hidden = torch.cat([first, second], dim=-1)
         if self.zeros_for_empty:
             empty = torch.tensor([prompt == "" for prompt in prompts], device=hidden.device)
@@ -187,6 +231,19 @@ def _added_conditions(inputs: DenoiserInputs, *, pixels: int) -> dict[str, Any]:
     height, width = (side * pixels for side in inputs.sample.shape[2:])
     # In float32: bfloat16 cannot tell 1000 pixels from 1004.
     sizes = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
-    pooled = inputs.extras["pooled"]
+    pooled, given = inputs.extras["pooled"], inputs.extras.get(GIVEN_SIZES)
     sizes = sizes.to(pooled.device).expand(len(pooled), -1)
+    sizes = sizes if given is None else torch.where(given.isnan(), sizes, given)
     return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
+
+
+def _pair(name: str, given: Any) -> tuple[float, float]:
+    """A height and a width; NaN where none are given."""
+    if given is None:
+        return math.nan, math.nan
+    numbers = isinstance(given, list | tuple) and all(isinstance(one, int | float) for one in given)
+    if not numbers or len(given) != 2:
+        raise InputError(
+            f"expected two numbers of pixels, got {given!r}", place=name, remedy="give (height, width)"
+        )
+    return float(given[0]), float(given[1])

@@ -122,31 +122,43 @@ def scenes(
 @app.command()
 def injectors(
     base: OnBase = "tiny",
-    out: Annotated[Path, typer.Option(help="Folder of the runs, the tables and their pictures.")] = Path(
-        "outputs/bench/injectors"
-    ),
+    scenes: Annotated[
+        bool, typer.Option("--scenes", help="Those that read scene graphs, on the scene world.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the runs, the tables and their pictures; outputs/bench/NAME unless given."
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=20, help="Held-out targets.")] = 120,
-    steps: Annotated[int, typer.Option(min=1, help="Of every training, each of 16.")] = 150,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of every training, each of 16; 150, on scenes 200, unless given."),
+    ] = None,
     only: Only = None,
     seed: Seed = 0,
     jobs: Jobs = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Train and score every injector, and every update of the base beside prompt tokens, on the art world.
+    """Train and score every injector, and every update of the base beside prompt tokens, at equal steps.
 
-    Takes half an hour of one CPU core. What is trained or scored already is found again in --out, so a call
-    that was stopped continues. `graphcond sweep scene-injectors` compares those that read scene graphs.
+    Takes half an hour of one CPU core on the art world, and as long on scenes. What is trained or scored
+    already is found again in --out, so a call that was stopped continues.
 
     For example:
 
         graphcond bench injectors --only prompt_tokens,ip_adapter --steps 40
+
+        graphcond bench injectors --scenes
     """
-    values = _shipped("injectors", base, seed)
-    values["set"] |= {"training.steps": steps, "training.checkpoint_every": max(1, steps // 2)}
-    values["set"] |= {"training.validate_every": steps}
+    values = _shipped("scene-injectors" if scenes else "injectors", base, seed)
+    if steps is not None:
+        values["set"] |= {"training.steps": steps, "training.checkpoint_every": max(1, steps // 2)}
+        values["set"] |= {"training.validate_every": steps}
     values["scores"][0]["limit"] = limit
     _keep_rows(values, only)
-    _run(values, out, jobs, as_json)
+    _run(values, out or Path("outputs/bench") / values["name"], jobs, as_json)
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import index
 from typing import Any, TypeAlias
 
 import torch
 
+from graphcond.bases import Base
 from graphcond.errors import InputError, did_you_mean
 
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
@@ -30,6 +31,23 @@ def texts_of(given: Any, place: str) -> list[str]:
         problem = f"{wrong[0]!r} is not a text" if wrong else "there is none"
         raise InputError(problem, place=place, remedy="give a string or a list of strings")
     return texts
+
+
+def check_beside(base: Base, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a base beside the prompt that are given.
+
+    Raises:
+        InputError: the base has no such argument.
+    """
+    known = base.text_arguments | base.size_arguments
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"drawing with {type(base).__name__} has no argument '{name}'",
+                place=name,
+                remedy=did_you_mean(name, known) if known else "leave it out",
+            )
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def check_steps(steps: int, at_most: int) -> int:

@@ -167,6 +167,7 @@ class Attached:
         copies: int,
         *,
         clip_skip: int | None = None,
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
         """Let the encoders read the graphs beside a prompt, for ``copies`` pictures of each.
 
@@ -175,6 +176,7 @@ class Attached:
             embeds: these.
             copies: pictures of each prompt.
             clip_skip: layers of the text encoder that are left out at its end.
+            beside: the base's `text_arguments`.
 
         Raises:
             InputError: the graphs do not fit the model or the prompts, or an encoder reads the words of
@@ -194,12 +196,8 @@ class Attached:
             one_each = len(embeds) > 1
         else:
             prompts = texts_of("" if prompt is None else prompt, "prompt")
-            repeated = [one for one in prompts for _ in range(copies)]
-            text = (
-                base.encode_prompt(repeated)
-                if clip_skip is None
-                else base.encode_skipping(repeated, clip_skip)
-            )
+            text = base.encode_beside(prompts, beside or {}, clip_skip=clip_skip)
+            text = text.select(torch.arange(len(prompts), device=text.ids.device).repeat_interleave(copies))
             one_each = prompt is not None and not isinstance(prompt, str)
         reader = GraphReader(self.model, self.pipeline.embed, self.pipeline.read)
         self._graphs = reader.guided(given, text, text, joint=False, copies=copies, one_each=one_each)
@@ -295,8 +293,9 @@ class Inside:
         """The pipeline's own embeddings; the graphs are read beside the same prompt."""
         given = signature(self._encode).bind(prompt, *args, **options).arguments
         for one in self.models.values():
-            copies = given.get("num_images_per_prompt", 1)
-            one.read(prompt, given.get("prompt_embeds"), copies, clip_skip=given.get("clip_skip"))
+            copies, skipped = given.get("num_images_per_prompt", 1), given.get("clip_skip")
+            beside = {name: given[name] for name in self.base.text_arguments if given.get(name) is not None}
+            one.read(prompt, given.get("prompt_embeds"), copies, clip_skip=skipped, beside=beside)
         return self._encode(prompt, *args, **options)
 
     def _forward(

@@ -247,6 +247,7 @@ class Steps:
         canvas: the latents that they start from.
         eta: of DDIM; other schedulers do not read it.
         generator: of schedulers that draw noise.
+        end: the share of the noise after whose removal the steps end; None for all of it.
         own: ``timesteps`` or ``sigmas`` in place of the scheduler's.
 
     Raises:
@@ -262,6 +263,7 @@ class Steps:
         *,
         eta: float = 0.0,
         generator: Generators = None,
+        end: float | None = None,
         **own: Any,
     ) -> None:
         self.scheduler: Any = deepcopy(scheduler)
@@ -276,6 +278,8 @@ class Steps:
             )
         first = (count - made) * self.scheduler.order
         self.timesteps = self.scheduler.timesteps[first:]
+        if end is not None:
+            self.timesteps = _until(end, self.timesteps, self.scheduler.config.num_train_timesteps)
         if strength is not None and hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(first)
         takes = signature(self.scheduler.step).parameters
@@ -338,3 +342,17 @@ class Steps:
             clean = self.noised(clean, self._canvas.noise, self.timesteps[number + 1])
         redrawn = given.redrawn.to(latents)
         return (1 - redrawn) * clean + redrawn * latents
+
+
+def _until(end: float, timesteps: Tensor, levels: int) -> Tensor:
+    """The timesteps at which more than 1 - ``end`` of a scheduler's ``levels`` of noise are left.
+
+    Raises:
+        InputError: ``end`` is not between 0 and 1, or no step is left.
+    """
+    end = as_number(end, "denoising_end")
+    kept = timesteps[timesteps >= round(levels - end * levels)]
+    if not 0 < end <= 1 or not len(kept):
+        problem = f"expected a number in 0..1 that leaves a step, got {end}"
+        raise InputError(problem, place="denoising_end", remedy="use a larger one, or leave it out")
+    return kept

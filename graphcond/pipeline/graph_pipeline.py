@@ -33,7 +33,14 @@ from graphcond.features.words import WordTable
 from graphcond.guidance import BranchCaller
 from graphcond.io.pictures import from_pixels, to_pixels, to_rgb, to_square
 from graphcond.model import GraphModel
-from graphcond.pipeline.arguments import Generators, check_choice, check_count, check_steps, texts_of
+from graphcond.pipeline.arguments import (
+    Generators,
+    check_beside,
+    check_choice,
+    check_count,
+    check_steps,
+    texts_of,
+)
 from graphcond.pipeline.denoising import Canvas, Latents, Steps, read_given
 from graphcond.pipeline.graphs import (
     SCENE,
@@ -216,6 +223,7 @@ class GraphPipeline(ModelPipeline):
         num_inference_steps: int = 50,
         timesteps: Sequence[int] | None = None,
         sigmas: Sequence[float] | None = None,
+        denoising_end: float | None = None,
         eta: float = 0.0,
         num_images_per_prompt: int = 1,
         height: int | None = None,
@@ -234,6 +242,7 @@ class GraphPipeline(ModelPipeline):
         callback_on_step_end: Callable[..., Any] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         on_step: Progress | None = None,
+        **beside: Any,
     ) -> Any:
         """Draw one or more pictures for each prompt.
 
@@ -268,6 +277,8 @@ class GraphPipeline(ModelPipeline):
             num_inference_steps: denoising steps.
             timesteps: those of the steps, instead; descending.
             sigmas: the noise levels of the steps, instead; descending.
+            denoising_end: 0..1, the share of the noise after whose removal the steps end, as in diffusers for
+                SDXL's refiner.
             eta: of DDIM, 0..1: how much noise its steps add.
             num_images_per_prompt: pictures of each prompt.
             height: in pixels; that of ``latents`` or ``image``, or the base's own, unless given.
@@ -290,6 +301,9 @@ class GraphPipeline(ModelPipeline):
             callback_on_step_end_tensor_inputs: their names: ``latents``, ``prompt_embeds`` and
                 ``negative_prompt_embeds``, each as the branches with and without text have it.
             on_step: called after each step with its number and the number of steps, in place of the bar.
+            beside: what diffusers' pipeline of the base takes beside the prompt (`Base.text_arguments`,
+                `Base.size_arguments`): of SDXL ``prompt_2``, ``original_size``, ``crops_coords_top_left``,
+                ``target_size`` and their ``negative_`` forms.
 
         Raises:
             InputError: an argument has a wrong type or value, sizes or graphs do not fit, or the scales
@@ -319,7 +333,7 @@ class GraphPipeline(ModelPipeline):
         given = graphs_given(self.model, neighbors, scene)
         written = GivenText(
             *(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds),
-            *(pooled_prompt_embeds, negative_pooled_prompt_embeds, clip_skip),
+            *(pooled_prompt_embeds, negative_pooled_prompt_embeds, clip_skip, check_beside(base, beside)),
         )
         with_graph = any(given.values())
         prompts = written.prompts(with_graph=with_graph)
@@ -349,6 +363,7 @@ class GraphPipeline(ModelPipeline):
             generator=generator,
             timesteps=timesteps,
             sigmas=sigmas,
+            end=denoising_end,
         )
         adapters = self.model.adapters.values()
         caller = BranchCaller(base, self.model.conditions, text, empty, graphs, adapters=adapters)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from graphcond.signals import TextTokens
 
 @dataclass(frozen=True)
 class GivenText:
-    """The arguments of a call that are text; see `GraphPipeline`."""
+    """The arguments of a call that are text, and those of the base beside it; see `GraphPipeline`."""
 
     prompt: str | Sequence[str] | None
     negative: str | Sequence[str] | None = None
@@ -29,6 +29,7 @@ class GivenText:
     pooled: Float[Tensor, "b p"] | None = None
     negative_pooled: Float[Tensor, "b p"] | None = None
     clip_skip: int | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def prompts(self, *, with_graph: bool) -> list[str]:
         """The prompts; empty ones for those that are encoded already.
@@ -81,19 +82,20 @@ def texts(
         InputError: numbers or shapes do not fit.
     """
     pairs = (
-        ("prompt_embeds", list(prompts), given.embeds, given.pooled, given.clip_skip),
-        (  # with all layers, as in diffusers
-            *("negative_prompt_embeds", given.negatives(len(prompts))),
-            *(given.negative_embeds, given.negative_pooled, None),
-        ),
+        (list(prompts), given.embeds, given.pooled, given.clip_skip),
+        # With all layers, as in diffusers.
+        (given.negatives(len(prompts)), given.negative_embeds, given.negative_pooled, None),
     )
-    text, empty = (_encoded(base, *one, copies, words) for one in pairs)
+    text, empty = (
+        _encoded(base, given.beside, bool(number), *one, copies, words) for number, one in enumerate(pairs)
+    )
     return text, empty
 
 
 def _encoded(
     base: Base,
-    place: str,
+    beside: Mapping[str, Any],
+    negative: bool,
     prompts: list[str],
     embeds: Tensor | None,
     pooled: Tensor | None,
@@ -101,15 +103,21 @@ def _encoded(
     copies: int,
     words: bool,
 ) -> TextTokens:
-    repeated = [prompt for prompt in prompts for _ in range(copies)]
+    place = "negative_prompt_embeds" if negative else "prompt_embeds"
+    further = [name for name in beside if name in base.text_arguments]
+    own = [name for name in further if name.startswith("negative_") is negative]
+    if embeds is not None and own:
+        raise InputError(f"'{place}' holds it already", place=own[0], remedy="leave one of them out")
     if embeds is not None and not words:
-        made = _without_words(base, len(repeated))
-    elif clip_skip is None:
-        made = base.encode_prompt(repeated)
+        made = _without_words(base, len(prompts))
     else:
-        made = base.encode_skipping(repeated, clip_skip)
+        arguments = {name: beside[name] for name in further}
+        made = base.encode_beside(prompts, arguments, negative=negative, clip_skip=clip_skip)
+    made = made.select(torch.arange(len(prompts), device=made.ids.device).repeat_interleave(copies))
+    sizes = {name: value for name, value in beside.items() if name in base.size_arguments}
+    made_sizes = base.size_extras(sizes, len(made.ids), negative=negative)
     if embeds is None:
-        return made
+        return replace(made, extras={**made.extras, **made_sizes})
     wanted = (len(prompts), *made.hidden.shape[1:])
     if tuple(embeds.shape) != wanted:
         raise InputError(
@@ -125,7 +133,7 @@ def _encoded(
     if pooled is not None:
         extras["pooled"] = pooled.to(made.hidden).repeat_interleave(copies, 0)
     hidden = embeds.to(made.hidden).repeat_interleave(copies, 0)
-    return replace(made, hidden=hidden, extras=extras, present=None)
+    return replace(made, hidden=hidden, extras={**extras, **made_sizes}, present=None)
 
 
 def _without_words(base: Base, rows: int) -> TextTokens:

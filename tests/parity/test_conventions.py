@@ -19,6 +19,7 @@ from diffusers import (
     EulerDiscreteScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from diffusers.callbacks import SDCFGCutoffCallback
@@ -297,6 +298,63 @@ def _(given: Given) -> None:
     assert torch.equal(draw(pipe, None, **encoded, **options), wanted)
     with pytest.raises(InputError, match="pooled_prompt_embeds: the base reads a pooled vector too"):
         draw(pipe, None, prompt_embeds=encoded["prompt_embeds"], **options)
+
+
+def as_in_sdxl(given: Given, **options: Any) -> None:
+    """The arguments act, and give what they give in diffusers' pipeline."""
+    base = StableDiffusionXLConfig(model=str(given.sdxl)).build(device=torch.device("cpu"))
+    pipe = GraphPipeline(GraphModel(base, [], feature_width=8))
+    settings = {"num_inference_steps": 4, "guidance_scale": 3.0, "negative_prompt": "a boat"}
+
+    def drawn(one: Any, **options: Any) -> Tensor:
+        generator = torch.Generator().manual_seed(7)
+        latents: Tensor = one(
+            "a star", output_type="latent", generator=generator, **{**settings, **options}
+        ).images
+        return latents
+
+    ours, theirs = drawn(pipe, **options), drawn(StableDiffusionXLPipeline(**pipe.components), **options)
+    assert (ours - theirs).abs().max() < 1e-5 * max(1, theirs.abs().max())
+    assert (ours - drawn(pipe)).abs().max() > 1e-3
+
+
+@convention("`prompt_2=`, `negative_prompt_2=` (SDXL)")
+def _(given: Given) -> None:
+    as_in_sdxl(given, prompt_2="a tree")
+    as_in_sdxl(given, negative_prompt_2="a house", num_images_per_prompt=2)
+    with pytest.raises(InputError, match="prompt_2: expected one text or 1, got 2 of str"):
+        as_in_sdxl(given, prompt_2=["a tree", "a house"])
+    with pytest.raises(InputError, match="prompt_2: drawing with StableDiffusionBase has no argument"):
+        draw(given.pipe, prompt_2="a tree")
+    encoded = torch.zeros(1, 77, 56)
+    with pytest.raises(InputError, match="prompt_2: 'prompt_embeds' holds it already"):
+        as_in_sdxl(given, prompt_2="a tree", prompt_embeds=encoded)
+
+
+@convention("`original_size=`, `target_size=`, `crops_coords_top_left=`, and with `negative_` before (SDXL)")
+def _(given: Given) -> None:
+    as_in_sdxl(given, original_size=(512, 256))
+    as_in_sdxl(given, target_size=(128, 64), crops_coords_top_left=(8, 0), num_images_per_prompt=2)
+    negative = {"negative_original_size": (32, 64), "negative_target_size": (64, 96)}
+    as_in_sdxl(given, **negative)
+    as_in_sdxl(given, **negative, negative_crops_coords_top_left=(0, 8), original_size=(512, 256))
+    for wrong in (512, (1, 2, 3), ("a", "b")):
+        with unchecked(), pytest.raises(InputError, match="original_size: expected two numbers of pixels"):
+            as_in_sdxl(given, original_size=wrong)
+    with pytest.raises(InputError, match=r"original_sise: .* no argument .* Did you mean 'original_size'"):
+        as_in_sdxl(given, original_sise=(512, 256))
+
+
+@convention("`denoising_end=`")
+def _(given: Given) -> None:
+    as_in_sdxl(given, denoising_end=0.6)
+    differs(given, denoising_end=0.5)
+    assert given.pipe.num_timesteps == 1
+    for wrong in (0.0, -1.0, 1.5, 1e-4):
+        with pytest.raises(
+            InputError, match=r"denoising_end: expected a number in 0\.\.1 that leaves a step"
+        ):
+            draw(given.pipe, denoising_end=wrong)
 
 
 @convention("`num_inference_steps=`, `pipe.num_timesteps`")
@@ -658,7 +716,7 @@ def test_the_page_lists_them_all() -> None:
     table = PAGE.read_text(encoding="utf-8").split("| convention | remark |")[1]
     rows = re.findall(r"^\| (.+?) \| .+ \|$", table, re.MULTILINE)
     assert [row for row in rows if "`" in row] == [*CHECKS]
-    assert len(CHECKS) == 55
+    assert len(CHECKS) == 58
 
 
 @pytest.mark.gpu
