@@ -231,7 +231,7 @@ def test_an_injector_is_trained_for_the_steps_asked_and_goes_on_after_a_stop(
         json.loads((tmp_path / name / "table.json").read_text())["rows"] for name in ("stopped", "whole")
     )
     assert stopped["figures"] == whole["figures"]
-    assert {arm for _, arm in figures(whole)} == {"graph", "no_graph", "shuffled_graph"}
+    assert {arm for _, arm in figures(whole)} == {"graph", "no_graph", "shuffled_graph", "no_update"}
     assert figures(whole)["style_accuracy", "graph"]["n"] == 20
     assert whole["parameters"] > 100_032, "the update is trained beside the tokens"
     assert "| prompt_tokens + lokr | 109,216 |" in shown
