@@ -15,7 +15,7 @@ import pytest
 def cluster() -> Iterator[Any]:
     """Ray, connected to two workers; they see the environment of this moment."""
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install graphcond[ray]")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}  # no token in the home folder
     ray.init(
         address="local",
         num_cpus=2,

@@ -150,11 +150,12 @@ class RayCluster(Place):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             self._ray.init(include_dashboard=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise InputError(
                 f"the Ray cluster cannot be reached ({first_line(error)})",
                 place="RAY_ADDRESS" if "RAY_ADDRESS" in os.environ else "--on ray",
-                remedy="start it with `ray start --head`, or unset RAY_ADDRESS",
+                remedy="start it with `ray start --head`, set RAY_AUTH_MODE=token if it asks for a token, or "
+                "unset RAY_ADDRESS",
             ) from None
 
 
