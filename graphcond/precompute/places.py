@@ -132,6 +132,12 @@ class RayCluster(Place):
             while pool.has_next():
                 yield pool.get_next_unordered()
         except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ray.exceptions.RaySystemError):  # it could not be unpickled there
+                raise InputError(
+                    f"a worker cannot load its work ({first_line(error.cause)})",
+                    place="--on ray",
+                    remedy="install the same packages on all machines",
+                ) from None
             raise error.cause from None
         except ray.exceptions.RayError as error:
             raise InputError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -42,7 +44,7 @@ def test_a_place_is_named() -> None:
 
 
 def test_ray_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"--on ray: ray cannot be imported .*pip install graphcond\[ray\]"):
         place_named("ray")
 
@@ -72,6 +74,16 @@ def test_on_ray(cluster: Any, tmp_path: Path) -> None:
         list(place.run(refused, range(2)))
     with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory$"):
         list(place.run(memory, range(2)))
+
+
+def test_a_worker_that_lacks_a_package(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = ModuleType("only_here")
+    exec("def make(): pass", vars(here))
+    monkeypatch.setitem(sys.modules, "only_here", here)
+    with pytest.raises(
+        InputError, match=r"a worker cannot load its work \(.*No module named 'only_here'.*same pa"
+    ):
+        list(RayCluster().run(here.make, range(2)))
 
 
 def test_a_worker_that_dies_on_ray(cluster: Any, tmp_path: Path) -> None:
