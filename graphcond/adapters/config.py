@@ -193,11 +193,11 @@ class T2IAdapterConfig(LayoutFields):
 
 
 class IPAdapterConfig(InjectorFields):
-    """Let cross-attention read graph tokens with keys and values of their own (IP-Adapter)."""
+    """Let attention read graph tokens with keys and values of their own (IP-Adapter)."""
 
     component = "graphcond.adapters.ip_adapter:IPAdapterInjector"
     reads = GraphTokens
-    needs_sites = frozenset({"cross_attention"})
+    needs_sites = frozenset({"cross_attention", "joint_attention"})
     kind: Literal["ip_adapter"] = "ip_adapter"
     visible: Visible = "everywhere"
     """`in_boxes`: each place of the picture sees a graph token as much as its box covers of that place."""

@@ -1,4 +1,4 @@
-"""IP-Adapter (arXiv 2308.06721): cross-attention reads graph tokens with keys and values of its own."""
+"""IP-Adapter (arXiv 2308.06721): attention reads graph tokens with keys and values of its own."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class KeysAndValues(nn.Module):
 class IPAdapterInjector(Injector[GraphTokens]):
     """Adds, at every cross-attention, what its queries read of graph tokens to what they read of the prompt.
 
-    Attn(q, k, v) + scale * Attn(q, k_ip, v_ip), before the output projection. With the encoder
+    Attn(q, k, v) + scale * Attn(q, k_ip, v_ip), before the output projection. Where text and picture are one
+    sequence, the queries are those of the picture. With the encoder
     `image_prompts` the neighbors' pictures are the image prompts. The projections to keys and values start as
     the base's own for the prompt, as the paper's do; over a base that does not publish those, values start at
     0. They are kept beside the denoiser, and hooks add what they read, in the calls whose inputs come from
@@ -106,19 +107,19 @@ class IPAdapterInjector(Injector[GraphTokens]):
         Those of an earlier injection are kept: trained ones move from one base to another of its widths.
 
         Raises:
-            InputError: the base has no cross-attention to attach to, other widths than before, or no sites of
+            InputError: the base has no attention to attach to, other widths than before, or no sites of
                 a name in ``site_scales``.
             RuntimeError: injected already.
         """
         if self._additions:
             raise RuntimeError("IP-Adapter is injected already; eject it first")
-        sites = base.required_sites("cross_attention")
+        sites = base.required_sites("cross_attention", "joint_attention")
         for start in self.site_scales:
             if not any(_starts_with(name, start) for name in sites):
                 words = [name.split(".") for name in sites]
                 starts = {".".join(parts[:end]) for parts in words for end in range(1, len(parts))}
                 raise InputError(
-                    f"no cross-attention has a name that starts with '{start}'",
+                    f"no attention has a name that starts with '{start}'",
                     place="ip_adapter.site_scales",
                     remedy=did_you_mean(start, starts),
                 )

@@ -59,9 +59,9 @@ class Site:
         heads: of the attention there; 1 where there is none.
         stride: side, in latents, of the square that one feature covers.
         attach: for a ``block``: calls an addition with the site's features in every pass, recomputed ones
-            included, and adds what it returns. For a ``cross_attention``: with the features that make its
-            queries, and what it returns is added to what was read, before the output projection.
-        queries: for a ``cross_attention``: the queries that features make, heads side by side.
+            included, and adds what it returns. For an attention: with the features of the picture that make
+            its queries, and what it returns is added to what was read, before the output projection.
+        queries: for an attention: the queries that these features make, heads side by side.
         keys_and_values: for a ``cross_attention``: the weights that make these of context tokens; None where
             the denoiser changes tokens before.
         reader: for a ``block``: makes a trainable copy of its cross-attention; None where it has none that

@@ -32,6 +32,7 @@ FAMILIES = {
     "FluxPipeline": "a FLUX.1 model",
     "Flux2Pipeline": "a FLUX.2 dev model",
     "Flux2KleinPipeline": "a FLUX.2 Klein model",
+    "Flux2KleinKVPipeline": "a FLUX.2 Klein KV model, whose references attend to themselves alone",
 }
 """Common names of the models of some diffusers pipelines."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import partial
+from threading import local
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel, SchedulerMixin
 from diffusers.loaders import Flux2LoraLoaderMixin
 from diffusers.models.attention_processor import Attention
@@ -36,8 +38,8 @@ from graphcond.signals import TextTokens
 PROMPTS_AT_ONCE = 8
 """Prompts in one call of the text encoder, which keeps the states of all its layers."""
 
-TEXT_LENGTH: Slot[int] = Slot()
-"""The number of context tokens, which come before the picture in the sequence of a single-stream block."""
+PICTURE: Slot[slice] = Slot()
+"""Where the picture is in the sequence of a single-stream block: behind the context, before references."""
 
 
 class Flux2Base(Base):
@@ -152,7 +154,10 @@ class Flux2Base(Base):
             width, heads = block.attn.inner_dim, block.attn.heads
             if kind == "joint_attention":
                 name = f"{name}.attn"
-                found[name] = Site(name, kind, width, block.attn, heads)
+                beside = partial(BesideJointAttention, block.attn)  # which calls with the queries themselves
+                found[name] = Site(
+                    name, kind, width, block.attn, heads, attach=beside, queries=lambda queries: queries
+                )
             elif kind == "block":
                 attach, reader = partial(BeforeBlock, block), partial(self._reader, block)
                 found[name] = Site(name, kind, width, block, heads, attach=attach, reader=reader)
@@ -260,7 +265,7 @@ class Flux2Base(Base):
             picture = torch.cat([picture, rearrange(latents, "b k c h w -> b (k h w) c")], dim=1)
             places = torch.cat([places, there])
         told = inputs.sample.new_full((len(inputs.sample),), self._guidance)
-        with filled({**inputs.grounding, TEXT_LENGTH: length}):
+        with filled({**inputs.grounding, PICTURE: slice(length, length + height * width)}):
             found = self.transformer(
                 picture.to(self.dtype),
                 encoder_hidden_states=inputs.context.to(self.dtype),
@@ -312,12 +317,64 @@ class BeforeBlock:
         # Checkpointed blocks are called with positions, others with names.
         sequence: Tensor = args[0] if args else kwargs["hidden_states"]
         streams = args[1] if args else kwargs["encoder_hidden_states"]
-        length = (TEXT_LENGTH.value or 0) if streams is None else 0
-        added = self._addition(sequence[:, length:])
+        picture = _picture(single=streams is None)
+        added = self._addition(sequence[:, picture])
         if added is None:
             return None
-        sequence = torch.cat([sequence[:, :length], sequence[:, length:] + added], dim=1)
+        sequence = _plus(sequence, picture, added)
         return ((sequence, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": sequence})
+
+
+class BesideJointAttention:
+    """Hooks that add to what the picture has read in a joint attention, before its output projection.
+
+    The queries are those before the rotation by places, as in the IP-Adapters of FLUX.1
+    (``FluxIPAdapterAttnProcessor`` of diffusers). What text and references read stays.
+
+    Args:
+        attention: of a block with two streams or one.
+        addition: called in every pass with the picture's queries, heads side by side.
+    """
+
+    def __init__(self, attention: Any, addition: Addition) -> None:
+        self._addition, self._single = addition, not isinstance(attention, Flux2Attention)
+        self._entered = local()  # several threads may run one denoiser
+        out = attention.to_out if self._single else attention.to_out[0]
+        self._handles = [
+            attention.norm_q.register_forward_hook(self._enter),
+            out.register_forward_pre_hook(self._add),
+        ]
+
+    def remove(self) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _enter(self, norm: nn.Module, args: tuple[Tensor, ...], queries: Tensor) -> None:
+        self._entered.queries = queries[:, _picture(self._single)].flatten(2)
+
+    def _add(self, projection: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        queries, self._entered.queries = self._entered.queries, None
+        added = self._addition(queries)
+        if added is None:
+            return None
+        # Behind what was read, a block with a single stream has the hidden features of its feedforward.
+        added = F.pad(added, (0, args[0].shape[-1] - added.shape[-1]))
+        return (_plus(args[0], _picture(self._single), added), *args[1:])
+
+
+def _picture(single: bool) -> slice:
+    """Where the picture is in the sequence of a block."""
+    place = PICTURE.value or slice(None)
+    if single or place.stop is None:
+        return place
+    return slice(place.stop - place.start)
+
+
+def _plus(sequence: Tensor, place: slice, added: Tensor) -> Tensor:
+    """A sequence with something added at a part of it."""
+    before, there, behind = sequence.tensor_split((place.start or 0, place.stop or sequence.shape[1]), dim=1)
+    return torch.cat([before, there + added, behind], dim=1)
 
 
 def _packed(latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b packed h2 w2"]:

@@ -10,6 +10,9 @@ from pydantic import Field
 from graphcond.bases.base_files import INDEX, foreign, read_config
 from graphcond.bases.config import BaseFacts, FolderFields, PackagedFields, SiteKind, TinyConfig, predicted_by
 
+PIPELINES = ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline")
+"""Pipelines whose denoiser reads the text and references as the base does; the KV variant does not."""
+
 
 class Flux2Config(FolderFields):
     """Any FLUX.2 Klein model, 4B or 9B, in diffusers' folder layout; not FLUX.2 dev."""
@@ -49,10 +52,10 @@ class Flux2Config(FolderFields):
             InputError: they are those of another model, such as FLUX.1 or FLUX.2 dev.
         """
         transformer, text = parts["transformer"]["_class_name"], parts["text_encoder"].get("model_type")
-        if (transformer, text) != ("Flux2Transformer2DModel", "qwen3"):
-            named = (read_config(self.model, INDEX, revision=self.revision) or {}).get("_class_name")
-            raise foreign(str(named or transformer), self.model)
         index = read_config(self.model, INDEX, revision=self.revision) or {}
+        pipeline = index.get("_class_name", "Flux2KleinPipeline")
+        if (transformer, text) != ("Flux2Transformer2DModel", "qwen3") or pipeline not in PIPELINES:
+            raise foreign(str(index.get("_class_name") or transformer), self.model)
         return flux2_facts(
             parts["transformer"],
             parts["vae"],

@@ -43,6 +43,8 @@ def check_recipe(
 ) -> Recipe:
     """The recipe as `load_recipe` reads it, after its sections for bases in the package have been tried too.
 
+    The sections are tried as they are in the file: overrides such as ``base.model`` are for another base.
+
     Raises:
         InputError: as `load_recipe`; or a section does not fit the recipe.
     """
@@ -50,7 +52,7 @@ def check_recipe(
     with ignored(Notice):  # given above already
         for kind, packaged in packaged_bases().items():
             if packaged.section is not None and getattr(recipe, packaged.section):
-                load_recipe(name_or_path, base=kind, overrides=overrides)
+                load_recipe(name_or_path, base=kind)
     return recipe
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -11,8 +12,10 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
+from pydantic import ValidationError
 
-from graphcond.errors import InputError
+from graphcond.bases.config import BASES
+from graphcond.errors import InputError, Notice
 from graphcond.io.files import read_json, write_json
 from graphcond.io.hub import why_not_loaded
 from graphcond.recipe import Recipe, parse_recipe
@@ -145,8 +148,25 @@ def read_manifest(
     if isinstance(values, dict) and isinstance(values.get("conditions"), list):
         values["conditions"] = [without_null(c) if isinstance(c, dict) else c for c in values["conditions"]]
     if base is not None:
-        values = on_base(values, base)
+        values = _on_distilled(on_base(values, base), place)
     if changes and isinstance(values, dict) and isinstance(values.get("base"), dict):
         values["base"] |= changes
     recipe, parts = found_in(folder, values)
     return Manifest(parse_recipe(recipe, place=place), manifest["feature_width"], parts)
+
+
+def _on_distilled(recipe: Any, place: Path) -> Any:
+    """The values of a recipe whose base was replaced; over a distilled one the scale of the text is 1."""
+    try:
+        facts = BASES[recipe["base"]["kind"]].model_validate(recipe["base"]).facts()
+    except (InputError, KeyError, ValidationError):  # which the recipe's own check explains
+        return recipe
+    scale = recipe.get("guidance", {}).get("text", 1)
+    if facts is None or not facts.distilled or scale == 1:
+        return recipe
+    warnings.warn(
+        f"{place}: guidance.text is 1 in place of {scale:g}, since the base is distilled",
+        Notice,
+        stacklevel=4,
+    )
+    return recipe | {"guidance": recipe["guidance"] | {"text": 1.0}}

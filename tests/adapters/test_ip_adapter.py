@@ -39,9 +39,7 @@ def test_a_scale_for_sites_multiplies_the_scale_there(sd_folder: Path) -> None:
     numbered = IPAdapterInjector(site_scales={"blocks.1": 0.0, "blocks.1.attn": 0.5})
     scales = [numbered._scale_of(f"blocks.{name}") for name in ("1", "1.norm", "1.attn2", "10", "10.attn2")]
     assert scales == [0.0, 0.0, 0.5, 1.0, 1.0]
-    with pytest.raises(
-        InputError, match=r"no cross-attention has a name that starts with 'upblocks'.*up_blocks"
-    ):
+    with pytest.raises(InputError, match=r"no attention has a name that starts with 'upblocks'.*up_blocks"):
         IPAdapterInjector(site_scales={"upblocks": 1.0}).inject(base)
 
 

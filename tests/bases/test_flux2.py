@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler, Flux2KleinPipeline, Flux2Transformer2DModel
+from diffusers.models.transformers.transformer_flux2 import Flux2Attention
 from torch import Tensor
 
 from graphcond.adapters import LoraInjector, PeftInjector, PromptTokenInjector
 from graphcond.bases import Flux2Base, Flux2Config, StableDiffusionConfig
 from graphcond.bases.base_files import base_files, copy_files, write_index
+from graphcond.bases.flux2 import PICTURE
 from graphcond.bases.joint_weights import among_tokens
 from graphcond.bases.phrases import phrase_states
+from graphcond.bases.sites import filled
 from graphcond.errors import InputError, Notice
 from graphcond.guidance import stacked
 from graphcond.model import GraphModel
@@ -178,6 +181,7 @@ OTHERS: dict[str, dict[str, Any]] = {
         "model_index": {"_class_name": "Flux2Pipeline"},
         "text_encoder": {"model_type": "mistral3"},
     },
+    "is a FLUX.2 Klein KV model": {"model_index": {"_class_name": "Flux2KleinKVPipeline"}},
 }
 
 
@@ -290,6 +294,19 @@ def test_a_distilled_model_draws_with_text_scale_one_alone(
         graphs("a star", graph_guidance_scale=1.0, **drawn)
 
 
+def test_what_was_trained_over_the_undistilled_model_draws_over_the_distilled_one(
+    flux2_folder: Path, tmp_path: Path
+) -> None:
+    base = {"kind": "flux2", "model": str(flux2_folder), "tokens": TOKENS}
+    recipe = parse_recipe(recipe_values(flux2_folder, base=base, guidance={"text": 4.0}))
+    GraphModel.build(recipe, feature_width=FEATURE_WIDTH).save_pretrained(tmp_path / "model")
+    distilled = changed(flux2_folder, tmp_path / "distilled", model_index={"is_distilled": True})
+    with pytest.warns(Notice, match=r"guidance\.text is 1 in place of 4, since the base is distilled"):
+        pipe = GraphPipeline.from_pretrained(tmp_path / "model", base=distilled)
+    assert pipe.model.base.facts.distilled
+    assert pipe("a star", some_features(), num_inference_steps=1, output_type="np").images.shape[0] == 1
+
+
 @torch.no_grad()
 def test_a_denoiser_is_told_its_guidance(base: Flux2Base) -> None:
     parts = {**base.components, "scheduler": base.scheduler, "tokens": TOKENS}
@@ -315,6 +332,37 @@ def test_a_copy_of_a_distilled_model_is_distilled(flux2_folder: Path, tmp_path: 
 
 
 # Adapters
+
+
+@torch.no_grad()
+def test_what_is_added_beside_a_joint_attention_is_added_to_the_picture(base: Flux2Base) -> None:
+    """To what it has read, before the output projection; the queries are those before the rotation."""
+    torch.manual_seed(0)
+    text, picture, references = 5, 4, 3
+    for site in base.sites("joint_attention").values():
+        attention, added = site.module, torch.randn(2, picture, site.width)
+        streams = isinstance(attention, Flux2Attention)
+        given = torch.randn(2, (0 if streams else text) + picture + references, site.width)
+        other = {"encoder_hidden_states": torch.randn(2, text, site.width)} if streams else {}
+        seen: list[Tensor] = []
+        assert site.attach is not None
+        handle = site.attach(lambda queries, seen=seen, added=added: seen.append(queries) or added)
+        with filled({PICTURE: slice(text, text + picture)}):
+            found = attention(given, **other)
+        handle.remove()
+        plain = attention(given, **other)
+        if streams:
+            assert torch.equal(found[1], plain[1])
+            found, plain, there, out = found[0], plain[0], slice(picture), attention.to_out[0]
+            queries = attention.to_q(given[:, there])
+        else:
+            there, out = slice(text, text + picture), attention.to_out
+            queries = attention.to_qkv_mlp_proj(given[:, there])[..., : site.width]
+        wanted = torch.zeros_like(plain)
+        wanted[:, there] = added @ out.weight[:, : site.width].T
+        torch.testing.assert_close(found - plain, wanted, atol=1e-5, rtol=1e-4)
+        heads = attention.norm_q(queries.unflatten(-1, (site.heads, -1))).flatten(2)
+        torch.testing.assert_close(seen[0], heads)
 
 
 @pytest.mark.parametrize("injector", [LoraInjector(rank=2), PeftInjector(method="lokr", settings={"r": 2})])

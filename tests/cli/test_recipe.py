@@ -65,6 +65,12 @@ def test_the_tiny_section_of_a_shipped_recipe_fits(name: str) -> None:
     assert load_recipe(name, base="tiny").base.kind == "tiny"
 
 
+def test_settings_of_another_base_are_not_tried_on_the_sections() -> None:
+    settings = ["base.model=hub/id", "features.model=hub/id"]
+    assert check_recipe("instructg2i-flux2", overrides=settings).base.network == "hub/id"
+    assert check_recipe("instructg2i", base="tiny-dit", overrides=["base.tokens=32"]).base.kind == "tiny-dit"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

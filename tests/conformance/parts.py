@@ -13,6 +13,7 @@ from graphcond_sana.config import SanaConfig
 from graphcond.adapters import INJECTORS, Injector
 from graphcond.bases import Base, BaseFields, Flux2Config, StableDiffusionConfig, StableDiffusionXLConfig
 from graphcond.bases.config import EmojiConfig
+from graphcond.bases.flux2_config import TinyDitConfig
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.signals import Alignment, GraphTokens, LayoutMap, ReferenceLatents, Signal
 
@@ -73,6 +74,7 @@ BASE_ROWS = {
     "sdxl": BaseRow(StableDiffusionXLConfig, "sdxl_folder"),
     "flux2": BaseRow(Flux2Config, "flux2_folder", {"tokens": 48}),
     "emoji": BaseRow(EmojiConfig, None),
+    "tiny-dit": BaseRow(TinyDitConfig, None),
     "sana": BaseRow(SanaConfig, "sana_folder", {"tokens": 40}),  # of the package in examples/your_own_base
 }
 

@@ -32,7 +32,12 @@ from tests.conformance.parts import (
 
 STARTS_AS_THE_BASE = {"gated_self_attention", "controlnet", "lora", "peft", "difffit"}
 MAY_DIFFER_PER_SAMPLE = sorted(row for row in INJECTOR_ROWS if INJECTORS[row.split()[0]].reads is not None)
-PAIRS = [*combinations(INJECTORS, 2), ("gated_self_attention by coverage", "lora")]
+PAIRS = [
+    *combinations(INJECTORS, 2),
+    ("gated_self_attention by coverage", "lora"),
+    ("gated_self_attention by coverage", "references"),
+    ("ip_adapter in boxes", "references"),
+]
 
 
 @pytest.fixture(params=["stable_diffusion", "sdxl", "sana", "flux2"])
