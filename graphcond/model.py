@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from graphcond.adapters import Injector
 from graphcond.bases import Base
 from graphcond.bases.base import check_published
-from graphcond.bases.config import DType
+from graphcond.bases.config import DType, Quantize
 from graphcond.bases.loading import dtype_name
 from graphcond.condition import Condition
 from graphcond.context import Context
@@ -393,6 +393,7 @@ class GraphModel:
         base: Base | str | Path | None = None,
         dtype: DType | torch.dtype | None = None,
         variant: str | None = None,
+        quantize: Quantize | None = None,
         parts: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> GraphModel:
@@ -404,6 +405,7 @@ class GraphModel:
             base: a loaded base to use in place of loading the model's, or the folder where its base is now.
             dtype: number format of the base, instead of the recipe's. What was trained stays in float32.
             variant: of the base's weight files, such as ``fp16``, instead of the recipe's.
+            quantize: the base's linear layers in fewer bits, ``int8`` or ``nf4``, instead of the recipe's.
             parts: for a model that was composed by hand, new parts to read the weights into, in place of
                 those that its file describes: ``encoder`` and ``injector`` (``neighbors.encoder`` of one
                 among several conditions), and adapters by their name.
@@ -415,7 +417,7 @@ class GraphModel:
                 that is loaded already or cannot have it, or a part that is missing or does not fit.
         """
         folder = local_folder(name_or_folder)
-        format_ = {"dtype": dtype_name(dtype), "variant": variant}
+        format_ = {"dtype": dtype_name(dtype), "variant": variant, "quantize": quantize}
         changes = {name: value for name, value in format_.items() if value is not None}
         if changes and isinstance(base, Base):
             raise InputError("the base is loaded already", place=", ".join(changes), remedy="leave it out")

@@ -23,12 +23,13 @@ from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 from graphcond.bases.base import Base, LatentMoments, Site
 from graphcond.bases.base_files import INDEX, explained, read_config
 from graphcond.bases.chat_prompts import ChatPrompts
-from graphcond.bases.config import DType, SiteKind
+from graphcond.bases.config import PACKAGED, DType, Quantize, SiteKind
 from graphcond.bases.cut_prompts import CutPrompt
-from graphcond.bases.flux2_config import Flux2Config, flux2_facts
+from graphcond.bases.flux2_config import TINY_TOKENS, Flux2Config, flux2_facts
 from graphcond.bases.joint_weights import joint_bias
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.noise_process import Flow
+from graphcond.bases.quantization import quantized
 from graphcond.bases.sites import Addition, ContextReader, filled, plain_weights
 from graphcond.denoiser_inputs import DenoiserInputs, Slot
 from graphcond.io.fingerprint import fingerprint, module_version
@@ -111,23 +112,40 @@ class Flux2Base(Base):
         *,
         device: torch.device | str = "cpu",
         dtype: DType = "fp32",
+        quantize: Quantize | None = None,
         attention: Literal["auto", "sdpa"] = "auto",
         revision: str | None = None,
         variant: str | None = None,
         gradient_checkpointing: bool = False,
-        tokens: int = 512,
+        tokens: int | None = None,
         embedded_guidance: float = 4.0,
     ) -> Flux2Base:
         """Load a base, frozen; the settings are those of `Flux2Config`.
+
+        Args:
+            name_or_folder: ``tiny-dit`` for the one inside the package, a folder, or an id on the hub.
+            device: where to put it.
+            dtype: number format of the weights.
+            quantize: the weights of the denoiser's linear layers in fewer bits, ``int8`` or ``nf4``.
+            attention: attention kernel.
+            revision: a branch, tag or commit of a hub model.
+            variant: the variant of the weight files.
+            gradient_checkpointing: recompute the denoiser's activations in the backward pass.
+            tokens: of a prompt; unless given as many as the model was trained with, for ``tiny-dit`` at most.
+            embedded_guidance: as for `Flux2Base`.
 
         Raises:
             InputError: the model is missing, incomplete or of another kind, or the device or the dtype is not
                 there.
         """
+        if name_or_folder in PACKAGED:
+            tokens = min(TINY_TOKENS if tokens is None else tokens, TINY_TOKENS)
+        tokens = 512 if tokens is None else tokens
+        name_or_folder = str(PACKAGED.get(name_or_folder, name_or_folder))
         files = Flux2Config(model=name_or_folder, revision=revision, variant=variant, tokens=tokens)
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         index = read_config(name_or_folder, INDEX, revision=revision) or {}
-        with explained(files):
+        with explained(files), quantized(cls.denoiser_name, quantize):
             base = cls(
                 transformer=load_part(Flux2Transformer2DModel, name_or_folder, "transformer", **options),
                 vae=load_part(AutoencoderKLFlux2, name_or_folder, "vae", **options),
@@ -138,7 +156,7 @@ class Flux2Base(Base):
                 embedded_guidance=embedded_guidance,
                 distilled=bool(index.get("is_distilled")),
             )
-        base.loaded_as = files.model_copy(update={"dtype": dtype})
+        base.loaded_as = files.model_copy(update={"dtype": dtype, "quantize": quantize})
         return base.placed(device, "sdpa", gradient_checkpointing=gradient_checkpointing)
 
     def sites(self, kind: SiteKind) -> Mapping[str, Site]:

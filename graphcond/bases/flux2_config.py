@@ -14,6 +14,10 @@ PIPELINES = ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline")
 """Pipelines whose denoiser reads the text and references as the base does; the KV variant does not."""
 
 
+TINY_TOKENS = 48
+"""Tokens of a prompt with which the base in the package was trained."""
+
+
 class Flux2Config(FolderFields):
     """Any FLUX.2 Klein model, 4B or 9B, in diffusers' folder layout; not FLUX.2 dev."""
 
@@ -78,7 +82,7 @@ class TinyDitConfig(PackagedFields):
     kind: Literal["tiny-dit"] = "tiny-dit"
     attention: Literal["auto", "sdpa"] = "auto"
     """Attention kernel; FLUX.2 has one."""
-    tokens: int = Field(48, ge=16, le=48)
+    tokens: int = Field(TINY_TOKENS, ge=16, le=TINY_TOKENS)
     """Tokens of a prompt, those of the chat around it included."""
 
 

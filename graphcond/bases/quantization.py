@@ -12,7 +12,7 @@ from diffusers import BitsAndBytesConfig, TorchAoConfig
 from torch import Tensor, nn
 
 from graphcond.bases.config import Quantize
-from graphcond.errors import InputError
+from graphcond.errors import InputError, did_you_mean
 from graphcond.io.optional import optional
 
 LIBRARIES: dict[Quantize, str] = {"int8": "torchao", "nf4": "bitsandbytes"}
@@ -25,10 +25,13 @@ def check_quantizer(quantize: Quantize | None) -> None:
     """Check that weights can be quantized so on this machine.
 
     Raises:
-        InputError: the library is not installed, or needs a GPU.
+        InputError: there is no such way; or its library is not installed, or needs a GPU.
     """
     if quantize is None:
         return
+    if quantize not in LIBRARIES:
+        remedy = did_you_mean(str(quantize), LIBRARIES)
+        raise InputError(f"there is no '{quantize}'", place="base.quantize", remedy=remedy)
     place = f"base.quantize: {quantize}"
     optional(LIBRARIES[quantize], LIBRARIES[quantize], place=place, otherwise=", or leave the setting out")
     # As the check of diffusers' quantizer; bitsandbytes itself would run on a CPU.
@@ -42,13 +45,16 @@ def quantized(part: str, quantize: Quantize | None) -> Iterator[None]:
 
     Args:
         part: the name of its folder.
-        quantize: how; None leaves the weights as they are.
+        quantize: how; None leaves it as it was outside of the block.
 
     Raises:
         InputError: as `check_quantizer`.
     """
     check_quantizer(quantize)
-    token = _CHOSEN.set(None if quantize is None else (part, quantize))
+    if quantize is None:
+        yield
+        return
+    token = _CHOSEN.set((part, quantize))
     try:
         yield
     finally:

@@ -19,10 +19,12 @@ from graphcond.bases.config import (
     AttentionChoice,
     BaseFields,
     DType,
+    Quantize,
     StableDiffusionConfig,
 )
 from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
+from graphcond.bases.quantization import quantized
 from graphcond.bases.unet import UNetBase
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.io.tensors import pick_device, runs_on
@@ -67,6 +69,7 @@ class StableDiffusionBase(UNetBase):
         *,
         device: torch.device | str = "cpu",
         dtype: DType = "fp32",
+        quantize: Quantize | None = None,
         attention: AttentionChoice = "auto",
         revision: str | None = None,
         variant: str | None = None,
@@ -78,6 +81,7 @@ class StableDiffusionBase(UNetBase):
             name_or_folder: ``tiny`` or ``emoji`` for one inside the package, a folder, or an id on the hub.
             device: where to put it.
             dtype: number format of the weights.
+            quantize: the weights of the denoiser's linear layers in fewer bits, ``int8`` or ``nf4``.
             attention: attention kernel; ``auto`` takes xformers where it runs.
             revision: a branch, tag or commit of a hub model.
             variant: the variant of the weight files, such as ``fp16``.
@@ -91,7 +95,7 @@ class StableDiffusionBase(UNetBase):
         kernel = choose_attention(attention, pick_device(device))
         files = StableDiffusionConfig(model=model, revision=revision, variant=variant)
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
-        with explained(files):
+        with explained(files), quantized(cls.denoiser_name, quantize):
             base = cls(
                 unet=load_part(UNet2DConditionModel, model, "unet", **options),
                 vae=load_part(AutoencoderKL, model, "vae", **options),
@@ -99,7 +103,7 @@ class StableDiffusionBase(UNetBase):
                 tokenizer=load_tokenizer(model, revision=revision),
                 scheduler=load_scheduler(model, revision=revision),
             )
-        base.loaded_as = files.model_copy(update={"dtype": dtype})
+        base.loaded_as = files.model_copy(update={"dtype": dtype, "quantize": quantize})
         return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property

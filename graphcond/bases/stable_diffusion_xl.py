@@ -17,9 +17,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from graphcond.bases.attention import choose_attention
 from graphcond.bases.base_files import INDEX, explained, read_config
-from graphcond.bases.config import AttentionChoice, BaseFields, DType, StableDiffusionXLConfig
+from graphcond.bases.config import AttentionChoice, BaseFields, DType, Quantize, StableDiffusionXLConfig
 from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
+from graphcond.bases.quantization import quantized
 from graphcond.bases.unet import UNetBase
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
@@ -84,6 +85,7 @@ class StableDiffusionXLBase(UNetBase):
         *,
         device: torch.device | str = "cpu",
         dtype: DType = "fp32",
+        quantize: Quantize | None = None,
         attention: AttentionChoice = "auto",
         revision: str | None = None,
         variant: str | None = None,
@@ -99,7 +101,7 @@ class StableDiffusionXLBase(UNetBase):
         files = StableDiffusionXLConfig(model=name_or_folder, revision=revision, variant=variant)
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         index = read_config(name_or_folder, INDEX, revision=revision) or {}
-        with explained(files):
+        with explained(files), quantized(cls.denoiser_name, quantize):
             base = cls(
                 unet=load_part(UNet2DConditionModel, name_or_folder, "unet", **options),
                 vae=load_part(AutoencoderKL, name_or_folder, "vae", **options),
@@ -114,7 +116,7 @@ class StableDiffusionXLBase(UNetBase):
                 scheduler=load_scheduler(name_or_folder, revision=revision),
                 zeros_for_empty=bool(index.get("force_zeros_for_empty_prompt", True)),
             )
-        base.loaded_as = files.model_copy(update={"dtype": dtype})
+        base.loaded_as = files.model_copy(update={"dtype": dtype, "quantize": quantize})
         return base.placed(device, kernel, gradient_checkpointing=gradient_checkpointing)
 
     @property

@@ -87,8 +87,9 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Six lines wherever it was built for another torch; doctor says in one whether it runs.
-    logging.getLogger("xformers").setLevel(logging.ERROR)
+    for name in ("xformers", "torchao", "torch.utils._pytree"):
+        # Lines wherever one was built for another torch; doctor says in one whether it runs.
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.formatwarning = _as_note
     output = make_streams_last()
     announce = SayLoading()

@@ -6,11 +6,12 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
 from graphcond.bases.attention import choose_attention, why_not_xformers
-from graphcond.bases.config import TINY_FOLDER
+from graphcond.bases.config import PACKAGED
 from graphcond.io.files import default_cache_folder
 from graphcond.io.optional import why_missing
 from graphcond.io.tensors import pick_device
@@ -40,17 +41,33 @@ def check_up() -> list[Finding]:
         except PackageNotFoundError:
             found.append(Finding(name, "not installed", fine=False, advice=f"pip install {name}"))
     attention = f"{choose_attention('auto', pick_device(None))} (what base.attention: auto takes)"
-    found += [_device(), Finding("attention", attention), _xformers(), _dgl()]
-    weights = list(TINY_FOLDER.rglob("*.safetensors"))
-    if weights:
-        size = sum(path.stat().st_size for path in weights) / 2**20
-        found.append(Finding("tiny base", f"{size:.1f} MiB in the package"))
-    else:
-        found.append(Finding("tiny base", "missing", fine=False, advice="reinstall graphcond"))
+    found += [_device(), Finding("attention", attention), _xformers(), _dgl(), *_quantizers()]
+    found += [_packaged(name, folder) for name, folder in PACKAGED.items()]
     folder = default_cache_folder()
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e9
     advice = "may be deleted at any time; GRAPHCOND_CACHE moves it"
     return [*found, Finding("cache", f"{folder}, {size:.1f} GB", advice=advice)]
+
+
+def _packaged(name: str, folder: Path) -> Finding:
+    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 2**20
+    if size == 0:
+        return Finding(f"base {name}", "missing", fine=False, advice="reinstall graphcond")
+    return Finding(f"base {name}", f"{size:.1f} MiB in the package")
+
+
+def _quantizers() -> list[Finding]:
+    from graphcond.bases.quantization import LIBRARIES as QUANTIZERS
+
+    found = []
+    for quantize, library in QUANTIZERS.items():
+        setting = f"base.quantize: {quantize}"
+        try:
+            found.append(Finding(library, f"{version(library)}, for {setting}"))
+        except PackageNotFoundError:
+            advice = f"optional, for {setting}: pip install 'graphcond[quantize]'"
+            found.append(Finding(library, "not installed", advice=advice))
+    return found
 
 
 def _device() -> Finding:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from graphcond.bases import Base
+from graphcond.bases.config import Quantize
 from graphcond.bases.cut_prompts import note_on_cut
 from graphcond.condition import Condition
 from graphcond.config import as_number
@@ -93,6 +94,7 @@ class GraphPipeline(ModelPipeline):
         base: Base | str | Path | None = None,
         torch_dtype: torch.dtype | None = None,
         variant: str | None = None,
+        quantize: Quantize | None = None,
         parts: Mapping[str, Any] | None = None,
         trust_remote_code: bool = False,
     ) -> GraphPipeline:
@@ -104,13 +106,15 @@ class GraphPipeline(ModelPipeline):
             base: a loaded base to use in place of loading the model's, or the folder where its base is now.
             torch_dtype: number format of the base, instead of the recipe's.
             variant: of the base's weight files, such as ``fp16``.
+            quantize: the base's linear layers in fewer bits, ``int8`` or ``nf4``, instead of the recipe's.
             parts: as for `GraphModel.from_pretrained`; and ``extractor``, in place of the model's.
             trust_remote_code: import classes outside of graphcond and PyG that the model's file names.
 
         Raises:
             InputError: no such model, or one that cannot be loaded.
         """
-        options: dict[str, Any] = {"device": device, "base": base, "dtype": torch_dtype, "variant": variant}
+        format_ = {"dtype": torch_dtype, "variant": variant, "quantize": quantize}
+        options: dict[str, Any] = {"device": device, "base": base, **format_}
         others = dict(parts or {})
         extractor = others.pop("extractor", None)
         model = GraphModel.from_pretrained(

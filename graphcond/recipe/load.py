@@ -69,8 +69,8 @@ def parse_recipe(
     if base is not None:
         graph = ["data"], ["data", "kind"], ["data", "path"]  # which a world must not replace
         keep_data = any(path in graph for path, _ in assignments)
-        _move(values, _validate(values, place), base, keep_data=keep_data, place=f"{place}: tiny")
-        _validate(values, f"{place}: tiny")
+        _move(values, _validate(values, place), base, keep_data=keep_data, place=f"{place}: {base}")
+        _validate(values, f"{place}: {base}")
     if not assignments:
         return _validate(values, place)
     written = copy.deepcopy(values)

@@ -122,7 +122,8 @@ def composition_of(model: GraphModel) -> Composition:
     base = model.base.loaded_as
     packaged = [name for name, folder in PACKAGED.items() if str(folder) == getattr(base, "model", None)]
     if base is not None and packaged:  # by its name, and not by where the package is
-        base = packaged_bases()[packaged[0]].model_validate({"dtype": base.dtype})
+        kind = packaged_bases()[packaged[0]]
+        base = kind.model_validate(base.model_dump(include=set(kind.model_fields) - {"kind"}))
     values = {
         "feature_width": model.feature_width,
         "base": None if base is None else base.model_dump(mode="json"),

@@ -17,7 +17,7 @@ def write_ip_adapter(condition: Condition, file: str | Path) -> None:
 
     Args:
         condition: its injector has been injected.
-        file: a safetensors file, for the ``load_ip_adapter`` of diffusers.
+        file: a safetensors file; over a UNet, for the ``load_ip_adapter`` of diffusers.
 
     Raises:
         InputError: the condition has another encoder or injector.

@@ -158,6 +158,12 @@ def test_a_token_reaches_no_place_from_which_it_is_hidden(base: Flux2Base) -> No
     assert (changed[3:] == 0).all()
 
 
+def test_the_one_in_the_package_has_its_own_number_of_tokens() -> None:
+    base = Flux2Base.from_pretrained("tiny-dit")
+    assert base.facts.token_count == 48
+    assert Flux2Base.from_pretrained("tiny-dit", tokens=512).facts.token_count == 48
+
+
 # Other models
 
 

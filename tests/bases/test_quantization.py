@@ -11,14 +11,16 @@ import pytest
 import torch
 
 from graphcond.adapters import LoraInjector
-from graphcond.bases import StableDiffusionConfig
+from graphcond.bases import Flux2Base, StableDiffusionBase, StableDiffusionConfig, StableDiffusionXLBase
 from graphcond.bases.quantization import is_quantized
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
+from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import Recipe, parse_recipe
 from graphcond.signals import GraphTokens
 from tests.builders import FEATURE_WIDTH, recipe_values
 from tests.conformance.parts import BASE_ROWS, INJECTOR_ROWS, build, inputs, leaf, run, signal, wake
+from tests.typecheck import unchecked
 
 CPU = torch.device("cpu")
 ALLOWED = [(row, kind) for row in BASE_ROWS for kind in INJECTOR_ROWS if BASE_ROWS[row].allows(kind)]
@@ -56,6 +58,35 @@ def test_quantized_weights_are_not_trained(sd_folder: Path) -> None:
 def test_another_number_of_bits(sd_folder: Path) -> None:
     with pytest.raises(InputError, match=r"base\.quantize.*'int8' or 'nf4'"):
         recipe_of(sd_folder, "int4")
+
+
+def test_another_number_of_bits_in_python(sd_folder: Path) -> None:
+    with unchecked(), pytest.raises(InputError, match=r"base\.quantize: there is no 'int4'.*'int8'"):
+        StableDiffusionBase.from_pretrained(str(sd_folder), quantize="int4")  # type: ignore[arg-type]
+
+
+@needs_torchao
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [(StableDiffusionBase, "sd_folder"), (StableDiffusionXLBase, "sdxl_folder"), (Flux2Base, "flux2_folder")],
+)
+def test_a_base_is_quantized_in_python_too(
+    request: pytest.FixtureRequest, kind: type[StableDiffusionBase], folder: str
+) -> None:
+    base = kind.from_pretrained(str(request.getfixturevalue(folder)), quantize="int8")
+    assert any(is_quantized(weight) for weight in base.denoiser.parameters())
+    assert base.loaded_as is not None
+    assert base.loaded_as.quantize == "int8"
+
+
+@needs_torchao
+def test_a_model_is_opened_over_a_quantized_base(sd_folder: Path, tmp_path: Path) -> None:
+    recipe = parse_recipe(recipe_values(sd_folder))
+    GraphModel.build(recipe, feature_width=FEATURE_WIDTH).save_pretrained(tmp_path)
+    pipe = GraphPipeline.from_pretrained(tmp_path, quantize="int8")
+    assert any(is_quantized(weight) for weight in pipe.model.base.denoiser.parameters())
+    assert pipe.model.recipe is not None
+    assert pipe.model.recipe.base.quantize == "int8"
 
 
 @needs_torchao

@@ -108,6 +108,7 @@ def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert run(monkeypatch, "doctor", "--json") == 0
     names = {finding["name"] for finding in json.loads(capsys.readouterr().out)}
     assert {"torch", "diffusers", "device", "attention", "xformers", "dgl"} <= names
+    assert {"base tiny", "base tiny-dit", "torchao", "bitsandbytes"} <= names
 
 
 def test_doctor_says_what_set_the_threads_and_ticks_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
