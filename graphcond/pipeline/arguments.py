@@ -33,13 +33,17 @@ def texts_of(given: Any, place: str) -> list[str]:
     return texts
 
 
-def check_beside(base: Base, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_beside(base: Base, given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     """The arguments of a base beside the prompt that are given.
+
+    Args:
+        base: the base.
+        given: arguments by name.
+        known: the names of those that it takes.
 
     Raises:
         InputError: the base has no such argument.
     """
-    known = base.text_arguments | base.size_arguments
     for name in given:
         if name not in known:
             raise InputError(

@@ -181,6 +181,7 @@ class GraphPipeline(ModelPipeline):
         negative_prompt: str | Sequence[str] | None = None,
         *,
         clip_skip: int | None = None,
+        **beside: Any,
     ) -> tuple[Tensor | None, ...]:
         """What `__call__` takes as ``prompt_embeds`` and ``negative_prompt_embeds``, a row for each picture.
 
@@ -193,9 +194,12 @@ class GraphPipeline(ModelPipeline):
             do_classifier_free_guidance: otherwise there is None for the negative prompt.
             negative_prompt: one or one each; empty unless given.
             clip_skip: layers of the text encoder that are left out at its end, of the prompt.
+            beside: `Base.text_arguments`, of SDXL ``prompt_2`` and ``negative_prompt_2``.
         """
-        given = GivenText(prompt, negative_prompt, clip_skip=clip_skip)
-        text, empty = texts(self.model.base, given, texts_of(prompt, "prompt"), num_images_per_prompt)
+        base = self.model.base
+        further = check_beside(base, beside, base.text_arguments)
+        given = GivenText(prompt, negative_prompt, clip_skip=clip_skip, beside=further)
+        text, empty = texts(base, given, texts_of(prompt, "prompt"), num_images_per_prompt)
         rows = [one.hidden for one in (text, empty)]
         rows += [one.extras[name] for name in sorted(text.extras) for one in (text, empty)]
         return tuple(
@@ -335,9 +339,15 @@ class GraphPipeline(ModelPipeline):
         )
         joint = scales.mode_of(self.model) == "joint"
         given = graphs_given(self.model, neighbors, scene)
+        known = base.text_arguments | base.size_arguments
         written = GivenText(
             *(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds),
-            *(pooled_prompt_embeds, negative_pooled_prompt_embeds, clip_skip, check_beside(base, beside)),
+            *(
+                pooled_prompt_embeds,
+                negative_pooled_prompt_embeds,
+                clip_skip,
+                check_beside(base, beside, known),
+            ),
         )
         with_graph = any(given.values())
         prompts = written.prompts(with_graph=with_graph)

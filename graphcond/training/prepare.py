@@ -133,8 +133,18 @@ def prepare(
         data.embed_whole(recipe, extractors, progress)
     with first():  # a sampler may calibrate itself
         gatherer = Gatherer.of(recipe, data, extractors, report)
+    model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
+    if resumed is not None:  # updates of a file have the layers of the file
+        model.load_weights(list_checkpoints(resumed.checkpoints)[-1])
+    every = targets
+    if not model.trainable_parameters():  # then only validation and previews show some
+        targets = np.random.default_rng(recipe.training.seed).permutation(every)[: _shown(recipe)]
     contexts = gatherer.contexts(targets, "training")
     found = has_graph(contexts)
+    if not found.any() and len(targets) < len(every):
+        targets = every
+        contexts = gatherer.contexts(targets, "training")
+        found = has_graph(contexts)
     if not found.any():
         apart = f" that is not held out ({len(gatherer.forbidden)} are)" if len(gatherer.forbidden) else ""
         raise InputError(
@@ -142,9 +152,6 @@ def prepare(
             place="data",
             remedy=f"give training {data.noun}s graphs of their own",
         )
-    model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
-    if resumed is not None:  # updates of a file have the layers of the file
-        model.load_weights(list_checkpoints(resumed.checkpoints)[-1])
     limits = data.notes_on_limits(recipe, targets, contexts.__getitem__, model.base)
     for note in (one for one in (note_on_boxes(recipe, model), *limits) if one is not None):
         report.say(f"note: {note}")
@@ -207,13 +214,17 @@ def _build_model(
     return model
 
 
+def _shown(recipe: Recipe) -> int:
+    """How many targets validation and previews look at."""
+    return max(recipe.training.validation_samples, recipe.training.previews)
+
+
 def _validation_targets(
     gatherer: Gatherer, held_out: Int64[np.ndarray, " n"], trained: Int64[np.ndarray, " m"]
 ) -> tuple[tuple[Int64[np.ndarray, " k"], Contexts], bool]:
     """Some held-out targets with their contexts; trained ones where no held-out one has a graph."""
-    config = gatherer.recipe.training
-    wanted = max(config.validation_samples, config.previews)
-    generator = np.random.default_rng(seed_of(config.seed, Purpose.VALIDATION))
+    wanted = _shown(gatherer.recipe)
+    generator = np.random.default_rng(seed_of(gatherer.recipe.training.seed, Purpose.VALIDATION))
     chosen = generator.permutation(held_out)[:wanted]
     contexts: Mapping[str, Sampled] = gatherer.contexts(chosen, "validation") if len(chosen) else {}
     is_held_out = bool(contexts) and bool(has_graph(contexts).any())

@@ -292,9 +292,10 @@ def _(given: Given) -> None:
         "pooled_prompt_embeds",
         "negative_pooled_prompt_embeds",
     )
-    encoded = dict(zip(names, pipe.encode_prompt("a star", negative_prompt="a boat"), strict=True))
+    texts = {"negative_prompt": "a boat", "prompt_2": "a tree"}
+    encoded = dict(zip(names, pipe.encode_prompt("a star", **texts), strict=True))
     options: dict[str, Any] = {"neighbors": None, "graph_guidance_scale": None}
-    wanted = draw(pipe, negative_prompt="a boat", **options)
+    wanted = draw(pipe, **texts, **options)
     assert torch.equal(draw(pipe, None, **encoded, **options), wanted)
     with pytest.raises(InputError, match="pooled_prompt_embeds: the base reads a pooled vector too"):
         draw(pipe, None, prompt_embeds=encoded["prompt_embeds"], **options)

@@ -9,6 +9,7 @@ from weakref import ref
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Int64
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.bases import StableDiffusionBase
@@ -16,10 +17,11 @@ from graphcond.data.dataset import GraphDataset
 from graphcond.errors import InputError
 from graphcond.features.clip import ClipExtractor
 from graphcond.graphs import save_graph
+from graphcond.training.gather import Gatherer
 from graphcond.training.prepare import prepare
 from graphcond.training.report import Report
 from graphcond.training.run import fill_caches
-from tests.training.toys import NODES, TEST_NODES, Toy, prepare_toy, quiet
+from tests.training.toys import NODES, TEST_NODES, Toy, prepare_toy, quiet, toy_condition
 
 
 def without_edges(graph: AttributedGraph, *lonely: int) -> AttributedGraph:
@@ -45,6 +47,28 @@ def test_targets_without_neighbors_are_left_out_unless_a_lora_learns_from_them(
     prepared, _ = prepare_toy(toy(lora=lora), without_edges(toy_graph, 4, 9))
     assert len(prepared.train) == trained
     assert prepared.left_out == left_out
+
+
+def test_where_nothing_is_trained_few_targets_get_neighbors(
+    toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as validation and previews show; all of them only where none of these has a graph."""
+    sample, asked = Gatherer.contexts, list[int]()
+
+    def counted(self: Gatherer, targets: Int64[np.ndarray, " n"], what: str) -> Any:
+        asked.append(len(targets))
+        return sample(self, targets, what)
+
+    monkeypatch.setattr(Gatherer, "contexts", counted)
+    untrained = toy_condition() | {"encoder": {"kind": "references"}, "injector": {"kind": "references"}}
+    recipe = toy(conditions=[untrained], validation_samples=2)
+    prepared, _ = prepare_toy(recipe, toy_graph)
+    assert not prepared.trains
+    assert asked == [2, 2]
+    asked.clear()
+    prepared, _ = prepare_toy(recipe, without_edges(toy_graph, *range(1, NODES)))
+    assert asked[0] == 2
+    assert prepared.validation.targets.tolist() == [0]
 
 
 def test_no_neighbors_at_all(toy: Toy, toy_graph: AttributedGraph) -> None:
