@@ -22,6 +22,9 @@ from graphcond.signals import LayoutMap, Signal
 
 DEFAULT = T2IAdapterConfig.model_construct()
 
+FAMILIES = {"full_adapter": "Stable Diffusion", "full_adapter_xl": "SDXL"}
+"""Whose encoders the networks of diffusers fit, by type; the light one, of color adapters, is not read."""
+
 
 @checked(T2IAdapterConfig)
 class T2IAdapterInjector(Injector[LayoutMap]):
@@ -130,12 +133,15 @@ class T2IAdapterInjector(Injector[LayoutMap]):
         if self.network is None:
             raise RuntimeError("T2I-Adapter is not injected")
         released = load_released(T2IAdapter, str(self.init), place="t2i_adapter.init")
-        for_xl, wanted = (
-            network.config["adapter_type"] == "full_adapter_xl" for network in (released, self.network)
-        )
-        if for_xl != wanted:
+        theirs, ours = (network.config["adapter_type"] for network in (released, self.network))
+        if theirs != ours:
+            made = (
+                f"is made for {FAMILIES[theirs]}"
+                if theirs in FAMILIES
+                else f"is a '{theirs}', which is not read"
+            )
             raise InputError(
-                f"the T2I-Adapter is made for {'SDXL' if for_xl else 'Stable Diffusion'}",
+                f"the T2I-Adapter {made}",
                 place=f"t2i_adapter.init: {self.init}",
                 remedy="use one that was made for this base",
             )

@@ -164,11 +164,12 @@ class StableDiffusionXLBase(UNetBase):
     ) -> TextTokens:
         """The second text encoder, and so `TextTokens.ids`, reads ``prompt_2`` where that is given."""
         name = "negative_prompt_2" if negative else "prompt_2"
-        second = arguments.get(name) or prompts
-        seconds = [second] * len(prompts) if isinstance(second, str) else list(second)
+        second = arguments.get(name) or list(prompts)
+        several = isinstance(second, list | tuple)
+        seconds: list[Any] = list(second) if several else [second] * len(prompts)
         if len(seconds) != len(prompts) or not all(isinstance(one, str) for one in seconds):
             raise InputError(
-                f"expected one text or {len(prompts)}, got {len(seconds)} of {type(seconds[0]).__name__}",
+                f"expected one text or {len(prompts)}, got {second!r}",
                 place=name,
                 remedy="give a string, or one for each prompt",
             )

@@ -323,8 +323,9 @@ def as_in_sdxl(given: Given, **options: Any) -> None:
 def _(given: Given) -> None:
     as_in_sdxl(given, prompt_2="a tree")
     as_in_sdxl(given, negative_prompt_2="a house", num_images_per_prompt=2)
-    with pytest.raises(InputError, match="prompt_2: expected one text or 1, got 2 of str"):
-        as_in_sdxl(given, prompt_2=["a tree", "a house"])
+    for wrong in (["a tree", "a house"], 5, [5]):
+        with pytest.raises(InputError, match="prompt_2: expected one text or 1, got "):
+            as_in_sdxl(given, prompt_2=wrong)
     with pytest.raises(InputError, match="prompt_2: drawing with StableDiffusionBase has no argument"):
         draw(given.pipe, prompt_2="a tree")
     encoded = torch.zeros(1, 77, 56)

@@ -74,6 +74,12 @@ def test_adapters_that_do_not_fit(base, tmp_path: Path) -> None:
         injector.inject(base)
         with pytest.raises(InputError, match=problem):
             injector.load_init()
+    light = T2IAdapter(in_channels=3, channels=[8, 8], num_res_blocks=1, adapter_type="light_adapter")
+    light.save_pretrained(tmp_path / "light")
+    injector = T2IAdapterInjector(layout_width=3, init=tmp_path / "light")
+    injector.inject(base)
+    with pytest.raises(InputError, match="the T2I-Adapter is a 'light_adapter', which is not read"):
+        injector.load_init()
     injector = T2IAdapterInjector(layout_width=3, init=tmp_path / "control")
     injector.inject(base)
     with pytest.raises(InputError, match="cannot be loaded"):
