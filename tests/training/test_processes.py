@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch.distributed.tensor import DTensor
 from typer.testing import CliRunner
 
 from graphcond.cli import app
+from graphcond.evaluation import targets
+from graphcond.evaluation.evaluate import make_pictures
 from graphcond.graphs import save_graph
 from graphcond.recipe import load_recipe
 from tests.training.toys import Toy, quiet, run_toy, write_graph
@@ -26,6 +29,8 @@ SETTINGS = {"steps": 4, "ema": 0.5, "validate_every": 2, "preview_every": 3, "ch
 LAUNCH = ("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
 DDP, FSDP = ("--multi_gpu",), ("--use_fsdp", "--fsdp_version", "2")
 """Both only say that processes are started; without a GPU they compute on CPUs, over gloo."""
+SMALL_BATCHES = partial(make_pictures, batch_size=4)
+"""Three batches for 11 targets, so that both processes evaluate some."""
 WEIGHTS = Path("final/conditions/neighbors/encoder.safetensors")
 
 pytestmark = [
@@ -45,6 +50,7 @@ def launch(kind: tuple[str, ...], *command: object, **environment: str) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
+        timeout=800,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -73,6 +79,7 @@ def test_two_processes_do_what_one_does_by_ddp_and_resumed_by_fsdp(
     assert losses(run) == pytest.approx(losses(alone), abs=1e-5)
     assert len(losses(run)) == 4 + 2
     torch.testing.assert_close(load_file(run / WEIGHTS), load_file(alone / WEIGHTS), atol=1e-4, rtol=1e-4)
+    monkeypatch.setattr(targets, "make_pictures", SMALL_BATCHES)
     for command in drawing(alone / "final", tmp_path, tmp_path / "one"):
         call(command)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
@@ -102,6 +109,7 @@ def one_process(run: str, model: str, place: str) -> None:
     from graphcond.training import train
     from graphcond.training.run import fill_caches
 
+    targets.make_pictures = SMALL_BATCHES
     state = PartialState(cpu=True)  # the connection of all that follows
     assert state.num_processes == 2
     for command in drawing(Path(model), Path(place), Path(place) / "two"):
