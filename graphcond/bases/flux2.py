@@ -17,6 +17,7 @@ from diffusers.models.transformers.transformer_flux2 import Flux2Attention
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from einops import rearrange
 from jaxtyping import Float, Int64
+from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
@@ -31,6 +32,7 @@ from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, n
 from graphcond.bases.noise_process import Flow
 from graphcond.bases.quantization import quantized
 from graphcond.bases.sites import Addition, ContextReader, filled, plain_weights
+from graphcond.config import as_input_error
 from graphcond.denoiser_inputs import DenoiserInputs, Slot
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.io.tensors import loaded, runs_on, without_hooks
@@ -135,14 +137,22 @@ class Flux2Base(Base):
             embedded_guidance: as for `Flux2Base`.
 
         Raises:
-            InputError: the model is missing, incomplete or of another kind, or the device or the dtype is not
-                there.
+            InputError: the model is missing, incomplete or of another kind, the device or the dtype is not
+                there, or a setting is not one of `Flux2Config`.
         """
         if name_or_folder in PACKAGED:
             tokens = min(TINY_TOKENS if tokens is None else tokens, TINY_TOKENS)
         tokens = 512 if tokens is None else tokens
         name_or_folder = str(PACKAGED.get(name_or_folder, name_or_folder))
-        files = Flux2Config(model=name_or_folder, revision=revision, variant=variant, tokens=tokens)
+        asked: dict[str, Any] = {
+            "tokens": tokens,
+            "embedded_guidance": embedded_guidance,
+            "attention": attention,
+        }
+        try:
+            files = Flux2Config(model=name_or_folder, revision=revision, variant=variant, **asked)
+        except ValidationError as error:
+            raise as_input_error(error, Flux2Config, "base") from None
         options: dict[str, Any] = {"revision": revision, "variant": variant, "dtype": number_format(dtype)}
         index = read_config(name_or_folder, INDEX, revision=revision) or {}
         with explained(files), quantized(cls.denoiser_name, quantize):

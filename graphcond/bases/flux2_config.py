@@ -45,9 +45,9 @@ class Flux2Config(FolderFields):
     """The guidance scale that a denoiser with distilled guidance takes as an input; others take none. The
     scale of the text is 1 on distilled models, and a graph's scale other than 1 costs them a second
     prediction."""
-    tokens: int = Field(512, ge=32)
+    tokens: int = Field(512, ge=16)
     """Tokens of a prompt, those of the chat around it included; longer prompts are cut. The model attends to
-    all of them, and was trained with 512."""
+    all of them, and was trained with 512. A cached prompt of 512 tokens takes 7.9 MB for the 4B in bf16."""
 
     def facts_of(self, parts: Mapping[str, Mapping[str, Any]]) -> BaseFacts:
         """The facts that the config files of the parts give.

@@ -29,6 +29,7 @@ from graphcond.pipeline import GraphPipeline
 from graphcond.recipe import parse_recipe
 from graphcond.signals import GraphTokens
 from tests.builders import FEATURE_WIDTH, recipe_values, some_features
+from tests.typecheck import unchecked
 
 TOKENS = 64
 CPU = torch.device("cpu")
@@ -162,6 +163,20 @@ def test_the_one_in_the_package_has_its_own_number_of_tokens() -> None:
     base = Flux2Base.from_pretrained("tiny-dit")
     assert base.facts.token_count == 48
     assert Flux2Base.from_pretrained("tiny-dit", tokens=512).facts.token_count == 48
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"tokens": 10}, "base: tokens: expected greater than or equal to 16, got 10"),
+        ({"embedded_guidance": -1.0}, "base: embedded_guidance: "),
+        ({"attention": "xformers"}, "base: attention: expected 'auto' or 'sdpa', got 'xformers'"),
+    ],
+)
+def test_settings_are_checked_in_python_too(setting: dict[str, Any], said: str) -> None:
+    with unchecked(), pytest.raises(InputError) as caught:
+        Flux2Base.from_pretrained("tiny-dit", **setting)
+    assert said in str(caught.value)
 
 
 # Other models
