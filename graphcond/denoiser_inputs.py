@@ -86,6 +86,11 @@ IP_ADAPTER = "ip_adapter."
 """How the names of those `DenoiserInputs.extras` begin that hold what IP-Adapters make of pictures."""
 
 
+GIVEN_SIZES = "sizes"
+"""The name of the `DenoiserInputs.extras` with the six numbers by which SDXL knows a size; those that are NaN
+are the base's own."""
+
+
 @dataclass(frozen=True, repr=False)
 class DenoiserInputs(ShortRepr):
     """Everything one denoiser call reads.

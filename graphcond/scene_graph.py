@@ -45,6 +45,8 @@ class SceneSet:
     root: Path | None = None
     tally: Tally = field(default_factory=Tally, compare=False)
     """What was read and left out."""
+    prompts: Sequence[Sequence[str]] | None = None
+    """All prompts of each scene, the one in ``texts`` first; None where each has one."""
 
     def __len__(self) -> int:
         return len(self.graphs)

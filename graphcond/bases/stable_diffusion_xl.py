@@ -22,7 +22,7 @@ from graphcond.bases.cut_prompts import CutPrompt, cut_by
 from graphcond.bases.loading import load_part, load_scheduler, load_tokenizer, number_format
 from graphcond.bases.quantization import quantized
 from graphcond.bases.unet import UNetBase
-from graphcond.denoiser_inputs import DenoiserInputs
+from graphcond.denoiser_inputs import GIVEN_SIZES, DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.io.fingerprint import fingerprint, module_version
 from graphcond.io.tensors import pick_device, runs_on
@@ -30,9 +30,6 @@ from graphcond.signals import TextTokens
 
 SIZES = ("original_size", "crops_coords_top_left", "target_size")
 """The pairs of numbers, height and width, that SDXL was trained with beside the prompt."""
-
-GIVEN_SIZES = "sizes"
-"""The name in `TextTokens.extras` of those that a caller gives, side by side; NaN where it gives none."""
 
 
 class StableDiffusionXLBase(UNetBase):

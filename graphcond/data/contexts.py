@@ -26,6 +26,7 @@ from graphcond.features.clip import FeatureExtractor, TextEmbedder
 from graphcond.features.feature_cache import FeatureCache, cached_pictures, cached_texts
 from graphcond.io.cache import Arrays, Layout, cached_rows
 from graphcond.io.fingerprint import fingerprint, source_version
+from graphcond.io.frames import Frame
 from graphcond.io.pictures import open_square, to_pixels
 from graphcond.progress import Progress
 from graphcond.samplers import NeighborSampler, structure_of, with_relations
@@ -103,6 +104,10 @@ class ContextSource(ShortRepr, ABC, Generic[Chosen, Read]):
     def without_boxes(self, context: Chosen) -> Chosen | None:
         """The contexts without the boxes and masks of objects; None where they have no boxes."""
         return None
+
+    def framed(self, context: Chosen, frames: Sequence[Frame]) -> Chosen:
+        """The contexts with boxes and masks of objects where a frame of each row's picture shows them."""
+        return context
 
     @abstractmethod
     def identity(self) -> tuple[object, ...]:

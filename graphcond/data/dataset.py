@@ -20,6 +20,7 @@ from graphcond.errors import InputError, did_you_mean
 from graphcond.features.feature_cache import EmbeddingTable, FeatureCache
 from graphcond.features.load import Extractors
 from graphcond.features.words import WordTable
+from graphcond.graphs.columns import PROMPTS, prompts_in
 from graphcond.io.files import file_inside
 from graphcond.progress import Progress
 from graphcond.recipe import ConditionConfig, Recipe
@@ -140,6 +141,10 @@ class Dataset(ABC):
     def texts(self) -> Sequence[str]:
         """The prompt of each row."""
         return self.columns.texts
+
+    def prompts(self, row: int) -> Sequence[str]:
+        """All prompts of a row, the one in `texts` first."""
+        return (self.texts[row],)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -411,6 +416,11 @@ class GraphDataset(Dataset):
         """Further columns of the nodes."""
         return self._graph.nodes.attributes
 
+    def prompts(self, row: int) -> Sequence[str]:
+        """All prompts of a node: its text, or those in the column `graphcond.graphs.columns.PROMPTS`."""
+        several = self.attributes.get(PROMPTS)
+        return (several is not None and prompts_in(several[row])) or (self.texts[row],)
+
     def embed(self, extractors: Extractors, progress: Progress | None = None) -> NodeEmbeddings:
         """The embeddings of the nodes; pictures and texts are embedded when their rows are requested.
 
@@ -525,6 +535,10 @@ class SceneDataset(Dataset):
     def root(self) -> Path | None:
         """The scenes' folder."""
         return self._scenes.root
+
+    def prompts(self, row: int) -> Sequence[str]:
+        """All prompts of a scene."""
+        return (self.texts[row],) if self._scenes.prompts is None else self._scenes.prompts[row]
 
     def scene_graphs(self, rows: Rows) -> list[SceneGraph]:
         """The scene graphs of ``rows``."""

@@ -72,7 +72,9 @@ def open_data(
                 place="data.prompt_from",
                 remedy="use 'fixed' with a data.prompt",
             )
-        scenes = replace(scenes, texts=[caption or config.prompt for caption in scenes.captions])
+        scenes = replace(
+            scenes, texts=[caption or config.prompt for caption in scenes.captions], prompts=None
+        )
     return SceneDataset(_held_out(scenes, config))
 
 

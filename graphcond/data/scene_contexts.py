@@ -18,11 +18,12 @@ from graphcond.data.scene_features import graph_of, scene_features
 from graphcond.features.clip import TextEmbedder
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.words import WordTable, word_table
+from graphcond.io.frames import WHOLE, Frame
 from graphcond.progress import Progress
 from graphcond.recipe import ConditionConfig
 from graphcond.samplers import SceneSampler
 from graphcond.samplers.scene_triples import ATTRIBUTE_PREDICATE
-from graphcond.scene_graph import SceneGraph, SceneSet, sentence_of
+from graphcond.scene_graph import MASK_SIDE, Box, SceneGraph, SceneSet, sentence_of
 
 EMPTY = SampledScene(words=(), objects=0, triples=(), boxes=())
 """A scene without any word."""
@@ -109,6 +110,10 @@ class SceneContexts(ContextSource[SceneContext, SceneFeatures]):
             tuple(replace(scene, boxes=(None,) * scene.objects, masks=None) for scene in context.scenes)
         )
 
+    def framed(self, context: SceneContext, frames: Sequence[Frame]) -> SceneContext:
+        """The scenes with boxes and masks where frames show them; what they do not show has no box."""
+        return SceneContext(tuple(map(framed_scene, context.scenes, frames)))
+
     def identity(self) -> tuple[object, ...]:
         """The scenes, the embeddings of their words and the seed, without the sampler's settings."""
         graphs = self.scenes.graphs
@@ -140,6 +145,35 @@ class SceneReader(ShortRepr):
     def read(self, scenes: Sequence[SceneGraph]) -> SceneFeatures:
         """``scenes`` as encoders read them."""
         return scene_features(self.sampler.sample(scenes, None), WordTable(self.extractor, self.cache))
+
+
+def framed_scene(scene: SampledScene, frame: Frame) -> SampledScene:
+    """A scene with boxes and masks in shares of a frame; an object outside of it has no box."""
+    if frame.region == WHOLE:
+        return scene
+    boxes, masks = list[Box | None](), None if scene.masks is None else scene.masks.copy()
+    for place, box in enumerate(scene.boxes):
+        shown = None if box is None else frame.box(box)
+        boxes.append(None if shown is None else Box(*shown))
+        if box is None or shown is None or masks is None:
+            continue
+        # A mask is stretched over its box, so it loses the rows and columns that are cut off with it.
+        x0, y0, x1, y1 = frame.region
+        columns, rows = (
+            _cells(*((low + share * (high - low) - edge) / side for share in (shown[axis], shown[axis + 2])))
+            for axis, low, high, edge, side in (
+                (0, x0, x1, box.x0, box.x1 - box.x0),
+                (1, y0, y1, box.y0, box.y1 - box.y0),
+            )
+        )
+        masks[place] = masks[place][rows[:, None], columns]
+    return replace(scene, boxes=tuple(boxes), masks=masks)
+
+
+def _cells(low: float, high: float) -> Int64[np.ndarray, 16]:
+    """The cells of a mask that show a part of it, from shares of its side, nearest to even steps."""
+    steps = low + (np.arange(MASK_SIDE) + 0.5) / MASK_SIDE * (high - low)
+    return np.clip((steps * MASK_SIDE).astype(np.int64), 0, MASK_SIDE - 1)
 
 
 def shuffled_scenes(context: SceneContext, seed: int) -> SceneContext:

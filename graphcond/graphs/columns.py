@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from operator import index
 from typing import SupportsIndex, TypeVar, overload
@@ -80,6 +81,36 @@ def texts_of(column: Sequence[str] | pa.Array) -> tuple[ArrowColumn[str], int]:
     missing = pc.is_in(texts, value_set=MISSING)
     count = pc.sum(missing).as_py() or 0
     return ArrowColumn(pc.if_else(missing, "", texts) if count else texts), count
+
+
+PROMPTS = "prompts"
+"""The attribute of nodes that holds all prompts of those that have several, as a JSON list."""
+
+
+def several_prompts(texts: Sequence[str]) -> tuple[Sequence[str], list[str] | None]:
+    """The first text of each node, and all of those that have several; see `PROMPTS`.
+
+    Args:
+        texts: those of a node with several are written as a JSON list of strings.
+    """
+    listed = pc.starts_with(to_arrow(texts), "[").to_numpy(zero_copy_only=False).nonzero()[0].tolist()
+    found = {row: prompts for row in listed if (prompts := prompts_in(texts[row]))}
+    if not found:
+        return texts, None
+    first, every = list(texts), [""] * len(texts)
+    for row, prompts in found.items():
+        first[row], every[row] = prompts[0], texts[row] if len(prompts) > 1 else ""
+    return first, every
+
+
+def prompts_in(text: str) -> tuple[str, ...]:
+    """The prompts that a JSON list of strings holds; none where ``text`` is something else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return ()
+    good = isinstance(found, list) and all(isinstance(one, str) for one in found)
+    return tuple(one for one in found if one) if good else ()
 
 
 def from_arrow(column: pa.Array | pa.ChunkedArray) -> ArrowColumn:

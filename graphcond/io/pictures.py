@@ -95,14 +95,19 @@ def write_picture(path: Path, picture: Image.Image, **options: Any) -> None:
         picture.save(temporary, kind, **options)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path, *, upright: bool = False) -> tuple[int, int]:
     """Width and height of a picture, which is not decoded.
+
+    Args:
+        path: a file in one of `FORMATS`.
+        upright: as EXIF turns it.
 
     Raises:
         InputError: missing, not a regular file, or not a picture.
     """
     with _opened(path) as picture:
-        return picture.size
+        turned = upright and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        return picture.size[::-1] if turned else picture.size
 
 
 def to_rgb(picture: Image.Image, *, reduce_by: int = 1) -> Image.Image:

@@ -28,6 +28,7 @@ from graphcond.recipe.checks import (
     check_process,
 )
 from graphcond.recipe.own_loss import OwnLossConfig, check_own_losses
+from graphcond.recipe.pictures import check_loss_weight
 from graphcond.recipe.sections import (
     ClipFeatures,
     DataConfig,
@@ -36,6 +37,7 @@ from graphcond.recipe.sections import (
     GuidanceConfig,
     MmagData,
     TrainingConfig,
+    check_buckets,
     check_flip,
 )
 from graphcond.recipe.stages import StageConfig, check_stages
@@ -185,6 +187,8 @@ class Recipe(Config):
         check_data(self.data, self.conditions)
         check_features(self.features, self.conditions)
         check_flip(self.data, self.training)
+        check_loss_weight(self.training, self.data)
+        check_buckets(self.data, None if facts is None else facts.multiple)
         check_stages(self.stages, self.conditions)
         check_own_losses(self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)

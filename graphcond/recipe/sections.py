@@ -20,6 +20,7 @@ from graphcond.attributed_graph import Column
 from graphcond.config import ComponentConfig, Config, Names
 from graphcond.recipe.optimizer import OptimizerConfig
 from graphcond.recipe.overrides import leaves
+from graphcond.recipe.pictures import BucketConfig, LossWeightConfig, PriorConfig
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -45,6 +46,9 @@ def _no_is_a_word(value: object) -> object:
 
 class DataFields(ComponentConfig):
     """Config of data, with the facts that the rest of a recipe needs."""
+
+    buckets: BucketConfig | None = None
+    """Sizes for pictures of several proportions; without, they are padded to squares."""
 
     @property
     def has_scenes(self) -> bool:
@@ -354,6 +358,10 @@ class TrainingConfig(Config):
     drop: DropConfig = DropConfig()
     min_snr_gamma: PositiveFloat | None = None
     """Weigh the loss by min(SNR, gamma) (arXiv 2303.09556); off unless given."""
+    loss_weight: LossWeightConfig | None = None
+    """Weigh the places of a picture by the boxes of its scene or by a mask; all alike unless given."""
+    prior: PriorConfig | None = None
+    """Pictures without a graph among the samples, so that an adapted base keeps drawing them."""
     timesteps: Literal["auto", "uniform", "high_noise", "logit_normal"] = "auto"
     """`auto` draws t as the base was trained: uniformly for diffusion, logit-normal for flow matching.
     `high_noise` draws t as the square root of a uniform number: style is decided early."""
@@ -418,6 +426,26 @@ class EvaluationConfig(Config):
 
     protocol: str = AUTO
     """Name of a protocol of `graphcond.evaluation`. `auto` is that of a world for its data, else `own`."""
+
+
+def check_buckets(data: AnyData, multiple: int | None) -> None:
+    """Check that a base draws pictures of all sizes of the buckets.
+
+    Args:
+        data: of the recipe.
+        multiple: what heights and widths are multiples of, in pixels; None where it is not known.
+
+    Raises:
+        ValueError: it does not, or a resolution is not a multiple of the step.
+    """
+    if data.buckets is None:
+        return
+    data.buckets.sizes(data.resolution)
+    if multiple is not None and data.buckets.step % multiple:
+        raise ValueError(
+            f"data.buckets.step: sizes for this base are multiples of {multiple}, which {data.buckets.step} "
+            f"is not; use one"
+        )
 
 
 def mirrors(data: AnyData, training: TrainingConfig) -> bool:

@@ -30,7 +30,7 @@ class SceneRecord:
     graph: SceneGraph
     id: str
     picture: str | None = None
-    prompt: str | None = None
+    prompt: str | Sequence[str] | None = None
     caption: str | None = None
     split: str | None = None
 
@@ -66,15 +66,18 @@ class SceneSource:
         records = self.records
         captions = [record.caption or "" for record in records]
         splits = [record.split or "" for record in records]
+        own = [record.prompt if record.prompt is not None else prompt for record in records]
+        prompts = [(one,) if isinstance(one, str) else tuple(one) for one in own]
         return SceneSet(
             graphs=[record.graph for record in records],
             ids=[record.id for record in records],
-            texts=[prompt if record.prompt is None else record.prompt for record in records],
+            texts=[first for first, *_ in prompts],
             pictures=[record.picture for record in records],
             captions=captions if any(captions) else None,
             splits=splits if any(splits) else None,
             root=self.root,
             tally=self.tally,
+            prompts=prompts if any(len(several) > 1 for several in prompts) else None,
         )
 
 

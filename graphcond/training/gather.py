@@ -20,8 +20,11 @@ from graphcond.features.load import Extractors
 from graphcond.io.fingerprint import file_digest, fingerprint
 from graphcond.recipe import Recipe
 from graphcond.recipe.sections import FileFeatures
+from graphcond.training.buckets import note_on_buckets, table_of_pictures
 from graphcond.training.examples import Examples
-from graphcond.training.latents import cached_latents, cached_prompts
+from graphcond.training.latents import cached_prompts
+from graphcond.training.loss_weights import loss_weights
+from graphcond.training.prior import Prior
 from graphcond.training.report import Report
 
 Contexts = Mapping[str, Sampled]
@@ -90,8 +93,9 @@ class Gatherer:
         what: str,
         *,
         mirrored: bool = False,
+        prior: Prior = (),
     ) -> Examples:
-        """Examples of ``targets`` with their ``contexts``.
+        """Examples of ``targets`` with their ``contexts``, and further pictures without any.
 
         Raises:
             InputError: a picture cannot be read, or its size does not suit the base.
@@ -103,23 +107,32 @@ class Gatherer:
                 place="data.resolution",
                 remedy=f"use a multiple of {side}",
             )
-        texts = [self.data.texts[target] for target in targets.tolist()]
+        prompts_of = [self.data.prompts(target) for target in targets.tolist()]
+        prompts_of += [(text,) for _, text in prior]
+        texts = [text for several in prompts_of for text in several]
         note = note_on_cut(base.cut_prompts(texts), len(set(texts)), base.facts.token_count)
         if note is not None:
             self.report.say(f"note ({what}): {note}")
         paths = [self.data.picture_path(target) for target in targets.tolist()]
-        known = [path for path in paths if path is not None]
+        known = [path for path in paths if path is not None] + [path for path, _ in prior]
         pictures = list(zip(known, FeatureCache().digests(known), strict=True))
+        weight = self.recipe.training.loss_weight if what == "training" else None
         with self.report.stage("latents", f"Encoding pictures ({what})") as progress:
-            latents = cached_latents(
+            table = table_of_pictures(
                 base,
                 pictures,
-                resolution=resolution,
+                resolution,
+                self.recipe.data.buckets,
                 mirrored=mirrored,
+                training=what == "training",
+                framed=weight is not None
+                or any(self.sources[c].without_boxes(one) is not None for c, one in contexts.items()),
                 progress=progress,
             )
+        if table.cut:
+            self.report.say(f"note ({what}): {note_on_buckets(table)}")
         with self.report.stage("texts", f"Encoding texts ({what})") as progress:
-            prompts = cached_prompts(base, texts, progress)
+            prompts = cached_prompts(base, prompts_of, progress)
         digests = [digest for _, digest in pictures]
         chosen = [part for context in contexts.values() for part in context.parts]
         further: list[object] = []
@@ -131,8 +144,11 @@ class Gatherer:
                 further += [self.sources[condition.name].identity(), condition.encoder.target_text_read()]
         if isinstance(self.recipe.features, FileFeatures):  # the others are named by what they embed
             further.append(file_digest(self.recipe.features.path))
+        if table.cut and table.frames is not None:
+            further += [part for one in table.frames for part in (one.size, one.regions)]
         identity = fingerprint(targets, digests, texts, *chosen, *further)
-        return Examples(self.data, targets, latents, prompts, self.sources, contexts, identity)
+        weights = None if weight is None else loss_weights(weight, self.data, targets, table)
+        return Examples(self.data, targets, table, prompts, self.sources, contexts, identity, weights)
 
 
 def has_graph(contexts: Contexts) -> Bool[np.ndarray, " n"]:

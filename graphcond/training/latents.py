@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from graphcond.bases import Base
 from graphcond.io.ahead import batches_ahead
 from graphcond.io.cache import Arrays, Layout, cached_rows
 from graphcond.io.fingerprint import fingerprint
+from graphcond.io.frames import Frame, Frames
 from graphcond.io.pictures import open_square, to_pixels
 from graphcond.progress import Progress
 from graphcond.signals import TextTokens
@@ -53,6 +55,7 @@ def cached_latents(
     *,
     resolution: int,
     mirrored: bool,
+    frames: Frames | None = None,
     progress: Progress | None = None,
 ) -> Moments:
     """The posterior of each picture, padded to a square of ``resolution`` pixels; memory-mapped.
@@ -64,6 +67,7 @@ def cached_latents(
         pictures: the path and the digest (see `graphcond.io.fingerprint.file_digest`) of each.
         resolution: side in pixels.
         mirrored: encode the mirrored pictures too.
+        frames: of the pictures, in place of squares; those of one picture are further views.
         progress: called after each batch.
 
     Raises:
@@ -71,29 +75,124 @@ def cached_latents(
     """
     paths, digests = [path for path, _ in pictures], [digest for _, digest in pictures]
     dtype = storage_type(base)
-    shape = (len(paths), 1 + mirrored, 2, *base.latent_shape(resolution, resolution))
+    size, each = ((resolution, resolution), 1) if frames is None else (frames.size, frames.regions.shape[1])
+    shape = (len(paths), each * (1 + mirrored), 2, *base.latent_shape(*size))
 
-    def pixels_of(path: Path) -> Float32[np.ndarray, "3 height width"]:
-        return to_pixels(open_square(path, resolution))
+    def pixels_of(row: int) -> Float32[np.ndarray, "frames 3 height width"]:
+        if frames is None:
+            shown = [open_square(paths[row], resolution)]
+        else:
+            shown = [frames.frame(row, number).open(paths[row]) for number in range(each)]
+        return np.stack([to_pixels(picture) for picture in shown])
 
     def fill(rows: slice) -> Iterator[Arrays]:
-        for batch in batches_ahead(pixels_of, paths[rows], PICTURES_AT_ONCE):
+        for batch in batches_ahead(pixels_of, range(*rows.indices(len(paths))), PICTURES_AT_ONCE):
             pixels, views = torch.from_numpy(np.stack(batch)), []
             for view in range(shape[1]):
-                moments = base.encode_pictures(pixels.flip(-1) if view else pixels)
+                shown = pixels[:, view // (1 + mirrored)]
+                moments = base.encode_pictures(shown.flip(-1) if view % (1 + mirrored) else shown)
                 views.append(torch.stack([moments.mean, moments.std], dim=1))
             yield {"moments": torch.stack(views, dim=1).float().cpu().numpy()}
 
-    key = f"latents-{fingerprint(base.pictures_version(), resolution, mirrored, dtype.__name__, digests)}"
+    seen = (resolution,) if frames is None else (frames.size, frames.originals, frames.regions)
+    key = f"latents-{fingerprint(base.pictures_version(), *seen, mirrored, dtype.__name__, digests)}"
     layouts = {"moments": Layout(shape, dtype)}
     return cached_rows(key, layouts, fill, at_once=PART, progress=progress)["moments"]
+
+
+@dataclass(frozen=True)
+class PictureTable:
+    """The encoded pictures of examples, in buckets of one size.
+
+    Args:
+        latents: of each bucket.
+        members: the examples of each bucket, in the order of its latents, ascending.
+        frames: of each bucket's pictures; None for whole pictures whose size nobody asks for.
+        mirrored: whether a mirrored view stands behind each other view.
+        cut: whether pictures are cut to fit, not padded.
+    """
+
+    latents: tuple[Float[np.ndarray, "_m _views 2 _channels _height _width"], ...]
+    members: tuple[Int64[np.ndarray, " _m"], ...]
+    frames: tuple[Frames, ...] | None
+    mirrored: bool
+    cut: bool = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self.members))
+
+    @property
+    def views(self) -> int:
+        """Views of each picture that are not mirrored."""
+        return self.latents[0].shape[1] // (1 + self.mirrored)
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int, int]]:
+        """Of each bucket: its examples, and channels, height and width of their latents."""
+        return [(one.shape[0], one.shape[3], one.shape[4], one.shape[5]) for one in self.latents]
+
+    @cached_property
+    def _places(self) -> Int64[np.ndarray, "n 2"]:
+        """The bucket of each example, and the row in it."""
+        places = np.empty((len(self), 2), np.int64)
+        for bucket, rows in enumerate(self.members):
+            places[rows, 0], places[rows, 1] = bucket, np.arange(len(rows))
+        return places
+
+    def bucket(self, rows: Int64[np.ndarray, " b"]) -> int:
+        """The bucket of ``rows``, which are all of one."""
+        return int(self._places[rows[0], 0])
+
+    def places(self, rows: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, " b"]:
+        """The rows of examples in the arrays of their bucket."""
+        return self._places[rows, 1]
+
+    def shape(self, rows: Int64[np.ndarray, " b"]) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of ``rows``, which are all of one bucket."""
+        return self.shapes[self.bucket(rows)][1:]
+
+    def alike(self, count: int) -> Int64[np.ndarray, " b"]:
+        """The first ``count`` examples of the largest bucket."""
+        return max(self.members, key=len)[:count]
+
+    def moments(
+        self,
+        rows: Int64[np.ndarray, " b"],
+        views: Int64[np.ndarray, " b"],
+        mirrored: Bool[np.ndarray, " b"] | None,
+    ) -> Float[np.ndarray, "b 2 channels height width"]:
+        """The latents of ``rows``, which are all of one bucket."""
+        flips = 0 if mirrored is None else mirrored.astype(np.int64)
+        return self.latents[self.bucket(rows)][self.places(rows), views * (1 + self.mirrored) + flips]
+
+    def shown(self, rows: Int64[np.ndarray, " b"], views: Int64[np.ndarray, " b"]) -> list[Frame] | None:
+        """The frames of ``rows``; None where nobody asks for them."""
+        if self.frames is None:
+            return None
+        places = zip(*self._places[rows].T.tolist(), views.tolist(), strict=True)
+        return [self.frames[bucket].frame(place, view) for bucket, place, view in places]
+
+    def numbers(
+        self,
+        rows: Int64[np.ndarray, " b"],
+        views: Int64[np.ndarray, " b"],
+        mirrored: Bool[np.ndarray, " b"] | None,
+    ) -> Float32[np.ndarray, "b 6"] | None:
+        """`Frame.numbers` of pictures that are cut to fit; None for others."""
+        frames = self.shown(rows, views) if self.cut else None
+        if frames is None:
+            return None
+        flips = np.zeros(len(rows), np.bool_) if mirrored is None else mirrored
+        found = [one.numbers(mirrored=flip) for one, flip in zip(frames, flips.tolist(), strict=True)]
+        return np.array(found, np.float32)
 
 
 @dataclass(frozen=True)
 class PromptTable:
     """The distinct texts of a set of targets, encoded; row 0 is the empty prompt.
 
-    ``rows`` gives each target's row. The arrays are memory maps; bfloat16 is stored as bits, int16.
+    ``rows`` gives the row of each target's first text, ``others`` those of all texts of targets with several.
+    The arrays are memory maps; bfloat16 is stored as bits, int16.
     """
 
     ids: Int64[np.ndarray, "m n"]
@@ -101,6 +200,18 @@ class PromptTable:
     present: Bool[np.ndarray, "m n"]
     extras: Mapping[str, Shaped[np.ndarray, "m ..."]]
     rows: Int64[np.ndarray, " targets"]
+    others: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    def drawn(
+        self, targets: Int64[np.ndarray, " b"], numbers: Float64[np.ndarray, " b"] | None
+    ) -> Int64[np.ndarray, " b"]:
+        """The row of one text of each target: the first, or one by uniform ``numbers`` in 0..1."""
+        rows = self.rows[targets]
+        if numbers is not None:
+            for place, target in enumerate(targets.tolist()):
+                if several := self.others.get(target):
+                    rows[place] = several[int(numbers[place] * len(several))]
+        return rows
 
     def tokens(self, rows: Int64[np.ndarray, " b"], device: torch.device) -> TextTokens:
         """The tokens of some rows of the table."""
@@ -114,13 +225,16 @@ class PromptTable:
         return TextTokens(part(self.ids), part(self.hidden), part(self.present), extras)
 
 
-def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None = None) -> PromptTable:
-    """Encode ``texts``, one for each target, and the empty prompt.
+def cached_prompts(
+    base: Base, texts: Sequence[str | Sequence[str]], progress: Progress | None = None
+) -> PromptTable:
+    """Encode ``texts``, one or several for each target, and the empty prompt.
 
     Raises:
         InputError: the cache cannot be written.
     """
-    distinct = list(dict.fromkeys(["", *texts]))
+    several = [[one] if isinstance(one, str) else one for one in texts]
+    distinct = list(dict.fromkeys(["", *(text for own in several for text in own)]))
     row_of = {text: row for row, text in enumerate(distinct)}
     dtype = prompt_storage(base)
     shape, extras = (len(distinct), base.facts.token_count), base.facts.extras
@@ -150,5 +264,6 @@ def cached_prompts(base: Base, texts: Sequence[str], progress: Progress | None =
         arrays["hidden"],
         arrays["present"],
         {name: arrays[f"extra_{name}"] for name in extras},
-        np.array([row_of[text] for text in texts], np.int64),
+        np.array([row_of[own[0]] for own in several], np.int64),
+        {row: [row_of[text] for text in own] for row, own in enumerate(several) if len(own) > 1},
     )

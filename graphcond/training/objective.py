@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from graphcond.bases.config import check_training
 from graphcond.bases.noise_process import Times
 from graphcond.condition import Condition
 from graphcond.context import Context
+from graphcond.denoiser_inputs import GIVEN_SIZES
 from graphcond.errors import InputError
 from graphcond.model import GraphModel
 from graphcond.pipeline.arguments import check_choice
@@ -29,6 +30,10 @@ class Drops:
 
     text: Bool[np.ndarray, " b"]
     graph: Bool[np.ndarray, "b conditions"]
+
+    def without(self, rows: Bool[np.ndarray, " b"]) -> Drops:
+        """The samples of a mask have their text and no graph."""
+        return Drops(self.text & ~rows, self.graph | rows[:, None])
 
     def select(self, rows: Bool[np.ndarray, " b"]) -> Drops:
         """The samples of a mask."""
@@ -75,9 +80,12 @@ def learns_without_graph(conditions: Iterable[Condition], *, base: bool) -> bool
 Latents = Float[Tensor, "b channels height width"]
 
 
-def squared_error(prediction: Latents, target: Latents) -> Float[Tensor, " b"]:
-    """The mean squared error of every sample, in float32."""
-    return (prediction.float() - target.float()).square().mean(dim=(1, 2, 3))
+def squared_error(
+    prediction: Latents, target: Latents, weights: Float[Tensor, "b height width"] | None = None
+) -> Float[Tensor, " b"]:
+    """The mean squared error of every sample, in float32; ``weights`` multiply that of each place."""
+    errors = (prediction.float() - target.float()).square()
+    return (errors if weights is None else errors * weights[:, None]).mean(dim=(1, 2, 3))
 
 
 def denoising_loss(
@@ -90,6 +98,8 @@ def denoising_loss(
     noise: Latents | None = None,
     timesteps: Times | str = "auto",
     min_snr_gamma: float | None = None,
+    sizes: Float[Tensor, "b 6"] | None = None,
+    weights: Float[Tensor, "b height width"] | None = None,
     reduction: Literal["mean", "none"] = "mean",
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "*b"]:
@@ -110,6 +120,9 @@ def denoising_loss(
         noise: standard normal numbers to add to the latents.
         timesteps: of the noise; or their distribution, as in ``training.timesteps`` of a recipe.
         min_snr_gamma: of the weights of `NoiseProcess.loss_weight`; all are 1 without.
+        sizes: of the pictures, for SDXL, as of `graphcond.io.frames.Frame.numbers`; without, those with
+            which pictures are drawn.
+        weights: of the squared errors at each place of the latents; all are 1 without.
         reduction: the mean over the samples, or ``none`` for a loss of each.
         generator: on the CPU, for whatever is not given.
 
@@ -147,6 +160,8 @@ def denoising_loss(
         uniform = torch.rand(shape[:1], generator=generator)
         timesteps = base.process.timesteps(uniform, timesteps, (shape[2], shape[3]))
     given = {"posterior": (posterior, shape), "noise": (noise, shape), "timesteps": (timesteps, shape[:1])}
+    if weights is not None:
+        given["weights"] = weights, torch.Size((shape[0], *shape[2:]))
     for name, (tensor, wanted) in given.items():
         if tensor.shape != wanted:
             raise InputError(
@@ -158,11 +173,14 @@ def denoising_loss(
     latents = pictures.mean + pictures.std * posterior.to(device)
 
     inputs = base.inputs(base.process.noisy(latents, noise, timesteps), timesteps, text)
+    if sizes is not None:
+        inputs = replace(inputs, extras={**inputs.extras, GIVEN_SIZES: sizes.to(device)})
     for adapter in model.adapters.values():
         inputs = adapter.apply(inputs, None)
     for name, condition in model.conditions.items():
         inputs = condition.apply(inputs, condition.signal(contexts[name].to(device), text))
-    losses = squared_error(base.denoise(inputs), base.process.target(latents, noise, timesteps))
+    target = base.process.target(latents, noise, timesteps)
+    losses = squared_error(base.denoise(inputs), target, None if weights is None else weights.to(device))
     if min_snr_gamma is not None:
         losses = losses * base.process.loss_weight(timesteps, min_snr_gamma)
     return losses.mean() if reduction == "mean" else losses

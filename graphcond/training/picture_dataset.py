@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.bases.base import Base, LatentMoments
@@ -20,12 +22,15 @@ from graphcond.data.open import open_data
 from graphcond.errors import InputError
 from graphcond.features.feature_cache import FeatureCache
 from graphcond.features.load import Extractors
-from graphcond.io.pictures import open_square, to_pixels
+from graphcond.io.frames import Frame
+from graphcond.io.pictures import open_square, picture_size, to_pixels
 from graphcond.recipe import Recipe
+from graphcond.recipe.pictures import BucketConfig
 from graphcond.scene_graph import SceneSet
 from graphcond.signals import TextTokens
+from graphcond.training.buckets import BucketOrder, frames_in_buckets, table_of_pictures
 from graphcond.training.gather import Contexts, has_graph, taken
-from graphcond.training.latents import PromptTable, cached_latents, cached_prompts
+from graphcond.training.latents import PictureTable, PromptTable, cached_prompts
 
 
 class Example(NamedTuple):
@@ -52,6 +57,7 @@ class PictureDataset(TorchDataset[Example]):
         sources: the data as each condition reads them, by the condition's name.
         rows: of the targets.
         resolution: side in pixels of the squares to which pictures are padded.
+        buckets: sizes for pictures of several proportions, in place of squares; `batches` keeps them apart.
         base: encodes pictures and prompts now, and keeps them in the cache on disk, as `graphcond.train`
             does; without, every item reads its picture file.
 
@@ -66,6 +72,7 @@ class PictureDataset(TorchDataset[Example]):
         rows: Int64[np.ndarray, " n"],
         *,
         resolution: int,
+        buckets: BucketConfig | None = None,
         base: Base | None = None,
     ) -> None:
         self.data, self.sources, self.resolution = as_dataset(data), dict(sources), resolution
@@ -79,14 +86,23 @@ class PictureDataset(TorchDataset[Example]):
                 remedy="name others",
             )
         self.rows, self._contexts = rows[kept], taken(contexts, kept)
-        self._encoded: tuple[Float[np.ndarray, "n 2 channels height width"], PromptTable] | None = None
+        self._boxed = any(sources[name].without_boxes(one) is not None for name, one in contexts.items())
+        files = list[tuple[Path, str]]()
+        if base is not None or buckets is not None:
+            paths = [self._path(place) for place in range(len(kept))]
+            files = list(zip(paths, FeatureCache().digests(paths), strict=True))
+        self._members: list[Int64[np.ndarray, " _m"]] = [np.arange(len(kept))]
+        self._cut: dict[int, list[Frame]] = {}
+        if buckets is not None:
+            found = list(frames_in_buckets(files, resolution, buckets, training=True))
+            self._members = [rows for rows, _ in found]
+            for rows, frames in found:
+                self._cut |= {row: frames.of(place) for place, row in enumerate(rows.tolist())}
+        self._encoded: tuple[PictureTable, PromptTable] | None = None
         if base is not None:
-            paths = [self.data.picture_path(row) for row in self.rows.tolist()]
-            known = [path for path in paths if path is not None]
-            files = list(zip(known, FeatureCache().digests(known), strict=True))
-            latents = cached_latents(base, files, resolution=resolution, mirrored=False)
-            prompts = cached_prompts(base, [self.data.texts[row] for row in self.rows.tolist()])
-            self._encoded = latents[:, 0], prompts
+            table = table_of_pictures(base, files, resolution, buckets)
+            prompts = cached_prompts(base, [self.data.prompts(row) for row in self.rows.tolist()])
+            self._encoded = table, prompts
 
     @classmethod
     def from_recipe(
@@ -107,8 +123,8 @@ class PictureDataset(TorchDataset[Example]):
         data = open_data(recipe.data)
         forbidden = data.forbidden(*recipe.data.forbidden_splits)
         sources = data.views(recipe, Extractors(recipe.features, torch.device(device)), forbidden=forbidden)
-        rows = data.targets(recipe.data)
-        return cls(data, sources, rows, resolution=recipe.data.resolution, base=base)
+        rows, config = data.targets(recipe.data), recipe.data
+        return cls(data, sources, rows, resolution=config.resolution, buckets=config.buckets, base=base)
 
     @property
     def feature_width(self) -> int:
@@ -119,17 +135,44 @@ class PictureDataset(TorchDataset[Example]):
         return len(self.rows)
 
     def __getitem__(self, place: int) -> Example:
+        """An example; of several crops and of several prompts, torch's generator chooses one."""
+        frames, prompts = self._frames(place), self.data.prompts(int(self.rows[place]))
+        view, prompt = _any_of(len(frames)), _any_of(len(prompts))
         contexts = taken(self._contexts, np.array([place]))
+        if frames:
+            shown = [frames[view]]
+            contexts = {name: self.sources[name].framed(one, shown) for name, one in contexts.items()}
         if self._encoded is not None:
-            latents, prompts = self._encoded
-            mean, std = torch.tensor(latents[place], dtype=torch.float32)
-            tokens = prompts.tokens(prompts.rows[[place]], torch.device("cpu"))
+            table, encoded = self._encoded
+            rows = np.array([place])
+            mean, std = torch.tensor(table.moments(rows, np.array([view]), None)[0], dtype=torch.float32)
+            row = encoded.drawn(rows, np.array([prompt / len(prompts)]))
+            tokens = encoded.tokens(row, torch.device("cpu"))
             return Example(LatentMoments(mean[None], std[None]), tokens, contexts)
-        row = int(self.rows[place])
-        path = self.data.picture_path(row)
+        path = self._path(place)
+        picture = frames[view].open(path) if frames else open_square(path, self.resolution)
+        return Example(torch.from_numpy(to_pixels(picture)), prompts[prompt], contexts)
+
+    def _path(self, place: int) -> Path:
+        path = self.data.picture_path(int(self.rows[place]))
         assert path is not None  # the rows are checked
-        pixels = torch.from_numpy(to_pixels(open_square(path, self.resolution)))
-        return Example(pixels, self.data.texts[row], contexts)
+        return path
+
+    def _frames(self, place: int) -> list[Frame]:
+        """The frames of a picture; none where it is padded and nothing asks where it lies."""
+        if self._cut or not self._boxed:
+            return self._cut.get(place, [])
+        width, height = picture_size(self._path(place), upright=True)
+        return [Frame.padded((height, width), self.resolution)]
+
+    def batches(self, size: int, *, seed: int = 0) -> BucketBatches:
+        """Batches of pictures of one size, as the ``batch_sampler`` of a ``DataLoader``.
+
+        Args:
+            size: of a batch.
+            seed: of their order, which is another one in each epoch.
+        """
+        return BucketBatches(BucketOrder(seed, self._members, size), len(self), size)
 
     def collate(self, examples: Sequence[Example]) -> ExampleBatch:
         """A batch of examples, their contexts as encoders read them."""
@@ -142,3 +185,29 @@ class PictureDataset(TorchDataset[Example]):
             return ExampleBatch(torch.stack(pictures), list(prompts), contexts)
         mean, std = (torch.cat([getattr(one, name) for one in pictures]) for name in ("mean", "std"))
         return ExampleBatch(LatentMoments(mean, std), TextTokens.join(prompts), contexts)
+
+
+class BucketBatches(Sampler[list[int]]):
+    """The batches of a `BucketOrder`, as many in an epoch as there are examples for.
+
+    Args:
+        order: of the examples.
+        count: of the examples.
+        size: of a batch.
+    """
+
+    def __init__(self, order: BucketOrder, count: int, size: int) -> None:
+        self._order, self._count, self._size, self._epoch = order, count, size, 0
+
+    def __len__(self) -> int:
+        return -(-self._count // self._size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self._epoch * len(self)
+        self._epoch += 1
+        for batch in range(first, first + len(self)):
+            yield self._order(np.arange(batch * self._size, (batch + 1) * self._size)).tolist()
+
+
+def _any_of(count: int) -> int:
+    return int(torch.randint(count, ())) if count > 1 else 0

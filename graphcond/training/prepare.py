@@ -30,6 +30,7 @@ from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import learns_without_graph
 from graphcond.training.own_losses import OwnLoss, gather_own_losses
 from graphcond.training.paths import RunFolder
+from graphcond.training.prior import Prior, prior_pictures
 from graphcond.training.randomness import Purpose, seed_of
 from graphcond.training.report import Report
 from graphcond.training.stages import freeze_staged, note_on_boxes, run_stages
@@ -134,6 +135,13 @@ def prepare(
     with first():  # a sampler may calibrate itself
         gatherer = Gatherer.of(recipe, data, extractors, report)
     model = _build_model(recipe, gatherer, device, report, loaded.base, resumed=resumed is not None)
+    learns = learns_without_graph(model.conditions.values(), base=model.trains_shared)
+    if recipe.training.prior is not None and not learns:
+        raise InputError(
+            "only conditions are trained, and pictures without a graph teach them nothing",
+            place="training.prior",
+            remedy="leave it out, or train a lora, adapters or the base (training.train_base)",
+        )
     if resumed is not None:  # updates of a file have the layers of the file
         model.load_weights(list_checkpoints(resumed.checkpoints)[-1])
     every = targets
@@ -170,7 +178,12 @@ def prepare(
     if model.trainable_parameters():
         mirrored = mirrors(recipe.data, recipe.training) and data.may_mirror
         shown = targets[kept], taken(contexts, kept)
-        train = gatherer.examples(model.base, *shown, "training", mirrored=mirrored)
+        prior: Prior = ()
+        if recipe.training.prior is not None:
+            texts = (data.texts[target] for target in targets[kept].tolist())
+            with first(), report.stage("prior", "Drawing pictures without a graph") as progress:
+                prior = prior_pictures(recipe.training.prior, model, texts, progress)
+        train = gatherer.examples(model.base, *shown, "training", mirrored=mirrored, prior=prior)
         own_losses = gather_own_losses(model, gatherer, *shown)
     return Prepared(
         data=data,

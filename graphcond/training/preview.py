@@ -5,12 +5,15 @@ Where the data give boxes and an encoder predicts them, also with the right grap
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from graphcond.data.contexts import Sampled
 from graphcond.drawing.sheets import contact_sheet
-from graphcond.io.pictures import open_square, write_picture
+from graphcond.io.pictures import write_picture
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.progress import silent
@@ -36,7 +39,7 @@ class Previews:
     Args:
         examples: among them graphs are shuffled; the first ones are drawn.
         count: how many to draw at most.
-        resolution: side of the pictures in pixels.
+        resolution: side in pixels of pictures that are padded to squares.
     """
 
     def __init__(self, examples: Examples, count: int, resolution: int) -> None:
@@ -51,23 +54,12 @@ class Previews:
         wrong = shuffled_contexts(self._examples, config.seed)
         hidden = contexts_without_boxes(self._examples, model)
         model.train(False)
-        noise, columns = range(len(self._rows)), []
+        truth, columns = self._examples.shown(self._rows, self._resolution), []
         for contexts in ({}, self._examples.contexts, wrong, *([] if hidden is None else [hidden])):
-            drawn = GraphPipeline(model)(
-                texts,
-                **graph_arguments(self._examples.features(self._rows, model.device, contexts)),
-                num_inference_steps=config.preview_steps,
-                height=self._resolution,
-                width=self._resolution,
-                generator=[generator_of(config.seed, Purpose.PREVIEW, number) for number in noise],
-                on_step=silent("previews"),
-            )
-            columns.append(drawn.images)
+            columns.append(self._drawn(model, texts, truth, contexts))
         train_mode(model)
         if file is None:
             return
-        paths = [data.picture_path(target) for target in targets]
-        truth = [open_square(path, self._resolution) for path in paths if path is not None]
         scenes = data.scene_graphs(self._examples.targets[self._rows])
         graphs = [[draw_graph(scene, GRAPH_SIDE) for scene in scenes]] if scenes else []
         sheet = contact_sheet(
@@ -80,3 +72,28 @@ class Previews:
             ),
         )
         write_picture(file, sheet)
+
+    def _drawn(
+        self,
+        model: GraphModel,
+        texts: Sequence[str],
+        truth: Sequence[Image.Image],
+        contexts: Mapping[str, Sampled],
+    ) -> list[Image.Image]:
+        """A picture for each row, as large as the true one; those of one size are drawn together."""
+        drawn: dict[int, Image.Image] = {}
+        for width, height in dict.fromkeys(picture.size for picture in truth):
+            places = [place for place, picture in enumerate(truth) if picture.size == (width, height)]
+            features = self._examples.features(self._rows[places], model.device, contexts)
+            config = model.recipe.training
+            made = GraphPipeline(model)(
+                [texts[place] for place in places],
+                **graph_arguments(features),
+                num_inference_steps=config.preview_steps,
+                height=height,
+                width=width,
+                generator=[generator_of(config.seed, Purpose.PREVIEW, place) for place in places],
+                on_step=silent("previews"),
+            )
+            drawn |= dict(zip(places, made.images, strict=True))
+        return [drawn[place] for place in range(len(truth))]

@@ -26,6 +26,10 @@ class Purpose(IntEnum):
     PREVIEW = 4
     SHUFFLE = 5
     STAGE = 6
+    BUCKET = 7
+    CROP = 8
+    PROMPT = 9
+    PRIOR = 10
 
 
 def seed_of(seed: int, purpose: Purpose, *place: int) -> int:
@@ -45,6 +49,11 @@ class BatchPlan:
     batch_size: int
     accumulate: int = 1
     processes: int = 1
+
+    @property
+    def together(self) -> int:
+        """Samples that all processes see at once."""
+        return self.batch_size * self.processes
 
     @property
     def effective(self) -> int:
@@ -105,6 +114,12 @@ def draws_of(
         others[row] = torch.rand(conditions - 1, generator=generator)
     drop = torch.cat([uniform[:, 1:2], others], dim=1).double().numpy()
     return Draws(uniform[:, 0].double().numpy(), drop, uniform[:, 2], normal[:, 0], normal[:, 1])
+
+
+def numbers_of(seed: int, positions: Int64[np.ndarray, " b"], purpose: Purpose) -> Float64[np.ndarray, " b"]:
+    """A uniform number in 0..1 for each position."""
+    seeds = [seed_of(seed, purpose, position) for position in positions.tolist()]
+    return np.array([np.random.default_rng(one).random() for one in seeds])
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from graphcond.bases import Base
-from graphcond.io.pictures import open_square, to_pixels
+from graphcond.io.pictures import to_pixels
 from graphcond.recipe import Recipe
 from graphcond.training.examples import Examples
 from graphcond.training.objective import squared_error
@@ -56,9 +56,8 @@ LOST, WORSE = 3.0, 1.5
 @torch.no_grad()
 def measure(base: Base, examples: Examples, resolution: int) -> Reach:
     """The reach of ``base`` on the first examples; no random generator of torch or numpy is touched."""
-    rows = np.arange(min(RESTORED, len(examples)))
-    paths = [examples.data.picture_path(row) for row in examples.targets[rows].tolist()]
-    truths = np.stack([to_pixels(open_square(path, resolution)) for path in paths if path is not None])
+    rows = examples.pictures.alike(RESTORED)
+    truths = np.stack([to_pixels(picture) for picture in examples.shown(rows, resolution)])
     latents = examples.batch(rows, base.device).latents.mean
     restored = torch.cat([base.decode_latents(one[None]).cpu() for one in latents]).clamp(-1, 1)
     # Values in -1..1 are twice as far apart as those in 0..1, of which the unit speaks.
@@ -94,14 +93,14 @@ def advice(found: Reach, recipe: Recipe) -> str | None:
 
 
 def _error(base: Base, examples: Examples) -> float:
-    count = min(PREDICTED, len(examples))
-    noise, times = fixed_draws(count, examples.latent_shape, 0)
-    rows, found, linear = np.arange(count), [], []
+    rows, found, linear = examples.pictures.alike(PREDICTED), [], []
+    count, shape = len(rows), examples.pictures.shape(rows)
+    (noise,), times = fixed_draws([(count, *shape)], 0)
     latents = examples.batch(rows, base.device).latents.mean
     spread = latents.var(dim=(0, 2, 3), correction=0, keepdim=True)
-    for part in np.array_split(rows, range(BATCH, count, BATCH)):
-        batch = examples.batch(part, base.device)
-        steps = base.process.timesteps(times[part], "uniform", examples.latent_shape[1:]).to(base.device)
+    for part in np.array_split(np.arange(count), range(BATCH, count, BATCH)):
+        batch = examples.batch(rows[part], base.device)
+        steps = base.process.timesteps(times[part], "uniform", shape[1:]).to(base.device)
         clean, noisy = batch.latents.mean, noise[part].to(base.device)
         inputs = base.inputs(base.process.noisy(clean, noisy, steps), steps, batch.text)
         target = base.process.target(clean, noisy, steps)

@@ -24,7 +24,7 @@ from graphcond.training.objective import (
 )
 from graphcond.training.optimizer import Groups, clip_gradients, gradient_norms, set_rates, share_gradients
 from graphcond.training.own_losses import OwnLoss, mean_figures
-from graphcond.training.randomness import BatchPlan, Purpose, draws_of, order_of, seed_of
+from graphcond.training.randomness import BatchPlan, Purpose, draws_of, numbers_of, seed_of
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Stepper:
         self._rate_factor, self._always, self._own_losses = rate_factor, always, own_losses
         self.alike = False
         """Whether each process must run forwards and backwards through the whole denoiser in every pass."""
+        self._order = examples.order(self._config.seed, plan.together)
 
     def __call__(self, step: int) -> StepFigures:
         """Run step number ``step``, counted from 0.
@@ -123,19 +124,32 @@ class Stepper:
             The sum of the denoising losses and the number of samples.
         """
         config, examples, device = self._config, self._examples, self._accelerator.device
-        draws = draws_of(config.seed, positions, examples.latent_shape, len(self._model.conditions))
+        rows = self._order(positions)
+        draws = draws_of(config.seed, positions, examples.pictures.shape(rows), len(self._model.conditions))
         drops = drops_of(draws.drop, config.drop)
+        pictured = rows
+        if config.prior is not None:
+            numbers = numbers_of(config.seed, positions, Purpose.PRIOR)
+            pictured = examples.with_prior(rows, numbers, config.prior.share)
+            drops = drops.without(pictured != rows)
         kept = gives_gradient(drops, always=self._always)
         idle = not kept.any()
         if idle and not self.alike:
             return torch.zeros(2, dtype=torch.float64)
         kept[0] |= idle  # it computes for the others, and its gradients are zero
-        draws, drops = draws.select(kept), drops.select(kept)
-        rows = order_of(config.seed, positions, len(examples))[kept]
-        mirrored = (draws.mirrored < 0.5) if examples.mirrored else None
-        batch = examples.batch(rows, device, mirrored=mirrored, without_text=drops.text)
-        process, size = self._model.base.process, examples.latent_shape[1:]
-        timesteps = process.timesteps(draws.time, config.timesteps, size)
+        draws, drops, rows, pictured = draws.select(kept), drops.select(kept), rows[kept], pictured[kept]
+        chosen = config.seed, positions[kept]
+        batch = examples.batch(
+            rows,
+            device,
+            shown=pictured,
+            crop=numbers_of(*chosen, Purpose.CROP) if examples.pictures.views > 1 else None,
+            prompt=numbers_of(*chosen, Purpose.PROMPT) if examples.prompts.others else None,
+            mirrored=(draws.mirrored < 0.5) if examples.pictures.mirrored else None,
+            without_text=drops.text,
+        )
+        size = examples.pictures.shape(rows)[1:]
+        timesteps = self._model.base.process.timesteps(draws.time, config.timesteps, size)
         with self._accelerator.autocast():
             losses = denoising_loss(
                 self._model,
@@ -146,8 +160,12 @@ class Stepper:
                 noise=draws.noise.requires_grad_(self.alike),  # so gradients go all the way
                 timesteps=timesteps,
                 min_snr_gamma=config.min_snr_gamma,
+                sizes=batch.sizes,
+                weights=batch.weights,
                 reduction="none",
             )
+        if config.prior is not None:
+            losses = losses * torch.from_numpy(np.where(pictured != rows, config.prior.weight, 1)).to(losses)
         losses = losses * (not idle)
         total = (1 - sum(one.share for one in self._own_losses)) * losses.sum()
         for one in self._own_losses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -156,11 +156,16 @@ def contexts_without_boxes(examples: Examples, model: GraphModel) -> dict[str, S
 
 
 def fixed_draws(
-    count: int, shape: tuple[int, int, int], seed: int
-) -> tuple[Float[Tensor, "count channels height width"], Float[Tensor, " count"]]:
-    """The noise of some samples, and evenly spaced quantiles of the distribution of their timesteps."""
+    shapes: Sequence[tuple[int, int, int, int]], seed: int
+) -> tuple[list[Float[Tensor, "_m _channels _height _width"]], Float[Tensor, " count"]]:
+    """The noise of some samples, and evenly spaced quantiles of the distribution of their timesteps.
+
+    Args:
+        shapes: of the latents of groups of samples: their number, channels, height and width.
+        seed: of the numbers.
+    """
     generator = generator_of(seed, Purpose.VALIDATION)
-    noise = torch.randn((count, *shape), generator=generator)
+    noise, count = [torch.randn(shape, generator=generator) for shape in shapes], sum(s[0] for s in shapes)
     return noise, ((torch.arange(count) + 0.5) / count)[torch.randperm(count, generator=generator)]
 
 
@@ -178,26 +183,33 @@ class Validation:
     def __init__(self, examples: Examples, config: TrainingConfig) -> None:
         self._examples, self._config = examples, config
         self._wrong = shuffled_contexts(examples, config.seed)
-        self._noise, self._time = fixed_draws(len(examples), examples.latent_shape, config.seed)
+        self._noise, self._time = fixed_draws(examples.pictures.shapes, config.seed)
 
     @torch.no_grad()
     def __call__(self, model: GraphModel, accelerator: Accelerator) -> ValidationLoss:
         """The losses of ``model`` as it is now."""
         model.train(False)
-        size, count = self._config.batch_size, len(self._examples)
-        hidden = contexts_without_boxes(self._examples, model)
-        parts = np.array_split(np.arange(count), range(size, count, size))
+        size, hidden = self._config.batch_size, contexts_without_boxes(self._examples, model)
+        losses, order = list[Float64[np.ndarray, "variants b"]](), list[int]()
         with accelerator.autocast():
-            losses = [self._batch(model, rows, hidden) for rows in parts]
+            for rows, noise in zip(self._examples.pictures.members, self._noise, strict=True):
+                for start in range(0, len(rows), size):
+                    part = slice(start, start + size)
+                    losses.append(self._batch(model, rows[part], noise[part], hidden))
+                order += rows.tolist()
         train_mode(model)
-        return ValidationLoss.of(np.concatenate(losses, axis=1))
+        return ValidationLoss.of(np.concatenate(losses, axis=1)[:, np.argsort(order)])
 
     def _batch(
-        self, model: GraphModel, rows: Int64[np.ndarray, " b"], hidden: Mapping[str, Sampled] | None
+        self,
+        model: GraphModel,
+        rows: Int64[np.ndarray, " b"],
+        noise: Float[Tensor, "b channels height width"],
+        hidden: Mapping[str, Sampled] | None,
     ) -> Float64[np.ndarray, "variants b"]:
         device = model.device
         batch = self._examples.batch(rows, device)
-        process, size = model.base.process, self._examples.latent_shape[1:]
+        process, size = model.base.process, self._examples.pictures.shape(rows)[1:]
         timesteps = process.timesteps(self._time[rows], self._config.timesteps, size)
         wrong = self._examples.features(rows, device, self._wrong)
         variants = [batch.contexts, without_graph(batch.contexts), wrong]
@@ -210,8 +222,9 @@ class Validation:
                 batch.text,
                 contexts,
                 posterior=torch.zeros_like(batch.latents.mean),
-                noise=self._noise[rows],
+                noise=noise,
                 timesteps=timesteps,
+                sizes=batch.sizes,
                 reduction="none",
             )
             for contexts in variants

@@ -29,7 +29,7 @@ from tests.typecheck import unchecked
 
 
 def opened(
-    recipe: Recipe, given: AttributedGraph | SceneSet, *, encoded: bool = False
+    recipe: Recipe, given: AttributedGraph | SceneSet, *, encoded: bool = False, **options: Any
 ) -> tuple[PictureDataset, GraphModel]:
     data = as_dataset(given)
     sources = data.views(recipe, forbidden=data.forbidden("test"))
@@ -37,7 +37,7 @@ def opened(
     width = next(iter(sources.values())).feature_width
     model = GraphModel.build(recipe, feature_width=width)
     base = model.base if encoded else None
-    return PictureDataset(given, sources, rows, resolution=64, base=base), model
+    return PictureDataset(given, sources, rows, resolution=64, base=base, **options), model
 
 
 def batch_of(pictures: PictureDataset, count: int = 4):

@@ -28,7 +28,7 @@ def test_examples_of_scenes(sd_folder: Path, clip_folder: Path, scenes: SceneSet
     assert prepared.train.targets.tolist() == list(range(SCENES - 3))
     assert sorted(prepared.validation.targets.tolist()) == [SCENES - 3, SCENES - 2, SCENES - 1]
     assert prepared.held_out
-    assert not prepared.train.mirrored, "a mirrored picture breaks left of"
+    assert not prepared.train.pictures.mirrored, "a mirrored picture breaks left of"
     context = prepared.train.contexts["scene"]
     assert isinstance(context, SceneContext)
     assert context.scenes[4].words[: context.scenes[4].objects] == scenes.graphs[4].objects

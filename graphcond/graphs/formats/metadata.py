@@ -22,7 +22,7 @@ import numpy as np
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError, at, respelled
-from graphcond.graphs.columns import NO_TEXT
+from graphcond.graphs.columns import NO_TEXT, PROMPTS, several_prompts
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.graphs.usual import usual_columns
@@ -121,10 +121,12 @@ def read_metadata(
     pictures = list(dict.fromkeys(chain(by_picture, *(target.neighbors for target in targets))))
     rows = {picture: row for row, picture in enumerate(pictures)}
     known = [by_picture.get(picture) for picture in pictures]
+    texts, prompts = several_prompts([target.text if target else "" for target in known])
     nodes = NodeTable(
         ids=pictures,
-        texts=[target.text if target else "" for target in known],
+        texts=texts,
         pictures=list(pictures),
+        attributes={} if prompts is None else {PROMPTS: prompts},
         splits=[target.split if target else "" for target in known],
     )
     chosen = [[rows[name] for name in target.neighbors] for target in targets]
@@ -190,6 +192,8 @@ class _Folder:
                 problem = f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})"
                 raise InputError(problem, remedy=f"add it, or give its name (`--column {column}=...`)")
         center, text, neighbors = (line[names[column]] for column in COLUMNS)
+        if isinstance(text, list) and all(isinstance(one, str) for one in text):
+            text = json.dumps(text, ensure_ascii=False)
         missing = text is None or (isinstance(text, float) and isnan(text))
         for name, value in ((names["center"], center), (names["text"], "" if missing else text)):
             if not isinstance(value, str):

@@ -17,7 +17,15 @@ import pyarrow.parquet
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
-from graphcond.graphs.columns import NO_TEXT, first_repeat, from_arrow, texts_of, to_arrow
+from graphcond.graphs.columns import (
+    NO_TEXT,
+    PROMPTS,
+    first_repeat,
+    from_arrow,
+    several_prompts,
+    texts_of,
+    to_arrow,
+)
 from graphcond.graphs.formats.metadata import METADATA
 from graphcond.graphs.reading.edge_file import EDGE_COLUMNS, EdgeFile, NodeIds
 from graphcond.graphs.reading.tabular import (
@@ -166,6 +174,9 @@ def open_tables(
     found["text"], missing = texts_of(to_arrow(found["text"]))
     if missing:
         bad.left_out["texts"] = Counter({NO_TEXT: missing})
+    found["text"], prompts = several_prompts(found["text"])
+    if prompts is not None:
+        found[PROMPTS] = prompts
     pictures = list(found.get("image", [""] * len(table)))
     for row, picture in enumerate(pictures):
         try:

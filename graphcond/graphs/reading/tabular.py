@@ -135,7 +135,8 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) 
         while (batch := list(islice(lines, max(block // ROW // 8, 1)))) or at_least_one:
             rows: list[dict[str, str | None]] = []
             for place, line in batch:
-                for key in [key for key, value in line.items() if isinstance(value, dict | list)]:
+                nested = [key for key, value in line.items() if isinstance(value, dict | list)]
+                for key in [key for key in nested if not _is_texts(line[key])]:
                     problem = f"'{key}' is a list or an object"
                     error = InputError(problem, place=place, remedy="use plain values")
                     bad.refuse("values", error, "a list or an object")
@@ -148,6 +149,11 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) 
             columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
             yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
             at_least_one = False
+
+
+def _is_texts(value: Any) -> bool:
+    """True for a list of texts, which is read as JSON: a node may have several prompts."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
 
 
 def _read_parquet(file: Path, block: int, wanted: list[str] | None, bad: BadRows) -> Blocks:

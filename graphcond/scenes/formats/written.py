@@ -6,9 +6,9 @@ their format, and with the prompt, the picture and the split that a training nee
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from graphcond.errors import InputError, at
 from graphcond.io.tally import reading_row
@@ -35,7 +35,7 @@ class WrittenScene(BoxedRow):
     boxes: list[FourNumbers | None] | None = None
     id: str | None = None
     image: str | None = None
-    prompt: str | None = None
+    prompt: str | Annotated[list[str], Field(min_length=1)] | None = None
     caption: str | None = None
     split: str | None = None
 
