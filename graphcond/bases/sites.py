@@ -168,8 +168,13 @@ class ContextReader(nn.Module):
         return read
 
 
-def plain_weights(module: nn.Module, denoiser: nn.Module) -> dict[str, Tensor]:
-    """The weights of a part of a denoiser by name, not quantized, without LoRA of peft around some."""
+def plain_weights(module: nn.Module, denoiser: nn.Module | None = None) -> dict[str, Tensor]:
+    """The weights of a part of a denoiser by name, not quantized, without LoRA of peft around some.
+
+    Args:
+        module: the part.
+        denoiser: the whole, where weights may be offloaded in groups that are larger than the part.
+    """
     with loaded(module, "cpu", within=denoiser):
         weights = module.state_dict()
     packed = {name: weight for name, weight in module.named_parameters() if is_quantized(weight)}

@@ -137,7 +137,7 @@ class SanaBase(Base):
             bias=True,
             processor=SanaAttnProcessor2_0(),
         )
-        copy.load_state_dict(plain_weights(attention))
+        copy.load_state_dict(plain_weights(attention, self.transformer))
         captions = (self.transformer.caption_projection, self.transformer.caption_norm)
         return ContextReader(norm=None, attention=copy, context=deepcopy(nn.Sequential(*captions)))
 
