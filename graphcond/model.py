@@ -183,6 +183,17 @@ class GraphModel:
             )
         return self._recipe
 
+    def drawn_as(self, recipe: Recipe) -> GraphModel:
+        """The same parts with the samplers and the scales of another recipe."""
+        return GraphModel(
+            self.base,
+            self.conditions.values(),
+            feature_width=self.feature_width,
+            adapters=self.adapters,
+            recipe=recipe,
+            parts=self.parts,
+        )
+
     @property
     def guidance(self) -> GuidanceConfig:
         """The scales to draw with unless others are given."""

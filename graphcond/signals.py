@@ -7,8 +7,8 @@ a target.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from jaxtyping import Bool, Float, Int64
 
@@ -163,6 +163,15 @@ class ReferenceLatents(ShortRepr):
 
 Signal: TypeAlias = GraphTokens | LayoutMap | ReferenceLatents
 """An output of an encoder, which an injector reads."""
+
+
+def selected(signal: Any, rows: Tensor) -> Any:
+    """A signal, or a part of it, of the pictures named by ``rows`` (indices)."""
+    if is_dataclass(signal) and not isinstance(signal, type):
+        parts = {one.name: selected(getattr(signal, one.name), rows) for one in fields(signal)}
+        return replace(signal, **parts)
+    return None if signal is None else signal[rows]
+
 
 TokenCount: TypeAlias = int | Literal["prompt"] | None
 """The number of tokens that an encoder gives for any graph: fixed, as many as the prompt has, or, where it is

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphcond.cli.asked import Asked
+from graphcond.cli.guidance_settings import guidance_settings
 from graphcond.cli.many_values import apart
 from graphcond.cli.options import (
     LOCAL,
@@ -84,6 +85,12 @@ def generate(
     mode: Annotated[
         str | None, typer.Option(help="separate, or joint: one scale for text and graph.")
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="GUIDANCE.A=B", help="Change a setting of guidance, such as guidance.reuse=2."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 50,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Decides the initial noise.")] = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels; the base's own unless given.")] = None,
@@ -113,6 +120,7 @@ def generate(
     modes = ["separate", "joint"]
     if mode is not None and mode not in modes:
         raise InputError(f"there is no mode '{mode}'", place="--mode", remedy=did_you_mean(mode, modes))
+    guided = guidance_settings(set_)
     if targets is not None:
         from graphcond.cli.draw_targets import Loading, check_alone, draw_targets
         from graphcond.precompute.places import place_named
@@ -129,6 +137,7 @@ def generate(
             "mode": mode,
             "resolution": size,
             "negative_prompt": negative_prompt or None,
+            "guidance": guided or None,
         }
         local, home = Path(model), None if base is None else base.absolute()
         name = str(local.absolute()) if local.is_dir() else model
@@ -166,6 +175,7 @@ def generate(
         "num_inference_steps": steps,
         "height": size,
         "width": size,
+        **{f"guidance_{name}": value for name, value in guided.items()},
     }
     with progress_bars() as watch:
         with during(watch, "loading"):
@@ -184,7 +194,14 @@ def generate(
     note.add_itxt("graphcond", json.dumps(made))
     picture = pictures[0] if len(pictures) == 1 else _sheet(scenes, pictures)
     write_picture(out, picture, **({"pnginfo": note} if kind == "PNG" else {}))
-    say(json.dumps(made) if as_json else f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}")
+    predictions = float(pipe.predictions_made.mean())
+    if as_json:
+        say(json.dumps({**made, "predictions": predictions}))
+    else:
+        say(
+            f"{out}: '{text}' with {made['graphs']} graph(s), seed {seed}, "
+            f"{predictions:g} predictions of the denoiser"
+        )
 
 
 def _draw(

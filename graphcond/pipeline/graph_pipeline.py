@@ -15,7 +15,7 @@ import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.guiders import BaseGuidance
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from graphcond.bases import Base
@@ -84,6 +84,8 @@ class GraphPipeline(ModelPipeline):
         super().__init__(model)
         self._given = extractor
         self._cut: set[str] = set()  # prompts that were said to be cut
+        self.predictions_made: Int64[np.ndarray, " b"] = np.zeros(0, np.int64)
+        """Predictions of the denoiser for each picture of the last call."""
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -226,6 +228,8 @@ class GraphPipeline(ModelPipeline):
         guidance_end: float | None = None,
         guidance_text_start: float | None = None,
         guidance_text_end: float | None = None,
+        guidance_reuse: int | None = None,
+        guidance_skip_below: float | None = None,
         guider: BaseGuidance | None = None,
         batched: bool = True,
         num_inference_steps: int = 50,
@@ -279,6 +283,9 @@ class GraphPipeline(ModelPipeline):
             guidance_end: fraction of the steps up to which they do.
             guidance_text_start: fraction of the steps from which s_T acts; elsewhere it is 1.
             guidance_text_end: fraction of the steps up to which it does.
+            guidance_reuse: differences of predictions are measured in every so many steps and used again in
+                between; see `BranchPredictions`. `predictions_made` counts what is left.
+            guidance_skip_below: 0..1, where branches that agree are left out; see `BranchPredictions`.
             guider: a guider of diffusers, which combines the predictions with text and without in place of
                 s_T, such as ``AdaptiveProjectedGuidance``; or a `GraphGuider`, which has all scales.
             batched: all guidance branches in one denoiser call, or one after another to save memory.
@@ -336,6 +343,8 @@ class GraphPipeline(ModelPipeline):
             guidance_end=guidance_end,
             guidance_text_start=guidance_text_start,
             guidance_text_end=guidance_text_end,
+            guidance_reuse=guidance_reuse,
+            guidance_skip_below=guidance_skip_below,
         )
         joint = scales.mode_of(self.model) == "joint"
         given = graphs_given(self.model, neighbors, scene)
@@ -452,6 +461,7 @@ class GraphPipeline(ModelPipeline):
         on_step: Progress | None,
     ) -> Latents:
         latents, count, scale = run.start(), len(run.timesteps), self._guidance_scale
+        predictions = guided.graphs.over_steps()
         self._interrupt, self._num_timesteps = False, count
         bar = nullcontext() if on_step is not None else self.progress_bar(total=count)
         with bar as shown:
@@ -462,12 +472,14 @@ class GraphPipeline(ModelPipeline):
                     scale = self._guidance_scale
                     guided = guided.with_text_scale(scale, self.model)
                 call = partial(caller, run.scaled(latents, timestep), timestep)
-                latents = run.step(guided.predict(number, count, timestep, call), timestep, latents)
+                predicted = guided.predict(number, count, timestep, call, predictions)
+                latents = run.step(predicted, timestep, latents)
                 latents = after(number, timestep, run.kept(latents, number))
                 if shown is not None:
                     shown.update()
                 elif on_step is not None:
                     on_step(number + 1, count)
+        self.predictions_made = predictions.made
         if not latents.isfinite().all():
             raise InputError(
                 "the picture has no finite values",

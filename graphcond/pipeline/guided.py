@@ -16,6 +16,7 @@ from graphcond.config import as_number
 from graphcond.errors import InputError, Notice, out_of_memory
 from graphcond.guidance import (
     Branch,
+    BranchPredictions,
     Call,
     GraphGuidance,
     GuidanceMode,
@@ -45,6 +46,8 @@ class GivenGuidance:
     guidance_end: float | None
     guidance_text_start: float | None
     guidance_text_end: float | None
+    guidance_reuse: int | None
+    guidance_skip_below: float | None
     guider: BaseGuidance | None = None
 
     def __post_init__(self) -> None:
@@ -73,7 +76,7 @@ class GivenGuidance:
             return cls(**scales, guider=guider)
         rule = guider.guidance
         intervals = rule.start, rule.end, rule.text_start, rule.text_end
-        return cls(rule.text, rule.graphs, rule.mode, rule.rescale, *intervals)
+        return cls(rule.text, rule.graphs, rule.mode, rule.rescale, *intervals, rule.reuse, rule.skip_below)
 
     def mode_of(self, model: GraphModel) -> GuidanceMode:
         """The mode."""
@@ -102,6 +105,8 @@ class GivenGuidance:
             text_start=number(self.guidance_text_start, ours.text_start, "guidance_text_start"),
             text_end=number(self.guidance_text_end, ours.text_end, "guidance_text_end"),
             batched=batched,
+            reuse=ours.reuse if self.guidance_reuse is None else self.guidance_reuse,
+            skip_below=number(self.guidance_skip_below, ours.skip_below, "guidance_skip_below"),
         )
         if self.guider is None:
             model.base.facts.check_text_scale(sum_of_graphs.text, "guidance_scale")
@@ -143,14 +148,21 @@ class Guided:
             vars(guider)["guidance_scale"] = text
         return Guided(replace(self.graphs, text=text), guider)
 
-    def predict(self, number: int, count: int, timestep: Tensor, call: Call) -> Prediction:
-        """The guided prediction of step ``number`` of ``count``.
+    def predict(
+        self,
+        number: int,
+        count: int,
+        timestep: Tensor,
+        call: Call,
+        predictions: BranchPredictions | None = None,
+    ) -> Prediction:
+        """The guided prediction of step ``number`` of ``count``; see `GraphGuidance.predict`.
 
         Raises:
             InputError: the guider fails.
         """
         if self.guider is None:
-            return self.graphs.predict(number / count, call)
+            return self.graphs.predict(number / count, call, predictions)
         guidance = self.graphs.at(number / count)
         joint = guidance.mode == "joint"
         first, *others = range(len(guidance.graphs)) if joint else (None,)
@@ -158,10 +170,10 @@ class Guided:
         self.guider.set_state(number, count, timestep)
         pair = self.guider.prepare_inputs({"branch": (text, empty)})
         graphs = () if joint else guidance.graph_branches()
-        predictions = guidance.run([*(one.branch for one in pair), *graphs], call)
-        half = predictions[0].dtype
-        predictions = [one.to(torch.promote_types(half, torch.float32)) for one in predictions]
-        for one, prediction in zip(pair, predictions, strict=False):
+        found = guidance.run([*(one.branch for one in pair), *graphs], call, predictions)
+        half = found[0].dtype
+        found = [one.to(torch.promote_types(half, torch.float32)) for one in found]
+        for one, prediction in zip(pair, found, strict=False):
             one.noise_pred = prediction
         with_text = next(one.noise_pred for one in pair if one.branch.text)
         try:
@@ -174,10 +186,10 @@ class Guided:
                 place="guider",
                 remedy="give other settings, or another guider such as AdaptiveProjectedGuidance",
             ) from error
-        for branch, prediction in zip(graphs, predictions[len(pair) :], strict=True):
+        for branch, prediction in zip(graphs, found[len(pair) :], strict=True):
             guided = guided + branch.weight * (prediction - with_text)
         if guidance.rescale:
-            guided = rescaled(guided, predictions[-1] if graphs else with_text, guidance.rescale)
+            guided = rescaled(guided, found[-1] if graphs else with_text, guidance.rescale)
         return guided.to(half)
 
 

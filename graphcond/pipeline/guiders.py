@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from diffusers.configuration_utils import register_to_config
 from diffusers.guiders import BaseGuidance
 from diffusers.guiders.guider_utils import GuiderOutput
+from torch import Tensor
 
 from graphcond.errors import InputError
 from graphcond.guidance import Branch, GraphGuidance, Prediction
@@ -36,6 +37,7 @@ class GraphGuider(BaseGuidance):
         enabled: otherwise all scales are 1.
         text_start: s_T acts from this fraction of the steps, elsewhere it is 1 ...
         text_stop: ... up to this one.
+        reuse: as in `GraphGuidance`; in steps between measurements `prepare_inputs` gives one branch.
 
     Raises:
         InputError: as `GraphGuidance`.
@@ -55,6 +57,7 @@ class GraphGuider(BaseGuidance):
         enabled: bool = True,
         text_start: float = 0.0,
         text_stop: float = 1.0,
+        reuse: int = 1,
     ) -> None:
         self._scales = GraphGuidance(
             text=guidance_scale,
@@ -65,7 +68,9 @@ class GraphGuider(BaseGuidance):
             end=stop,
             text_start=text_start,
             text_end=text_stop,
+            reuse=reuse,
         )
+        self._predictions = self._scales.over_steps()
         super().__init__(start, stop, enabled)
 
     @property
@@ -86,12 +91,18 @@ class GraphGuider(BaseGuidance):
     @property
     def num_conditions(self) -> int:
         """The number of predictions that this step needs."""
-        return len(self._now.branches())
+        return len(self._asked)
 
     @property
     def is_conditional(self) -> bool:
         """Whether the branch that was prepared last has the text."""
-        return self._now.branches()[self._count_prepared - 1].text
+        return self._asked[self._count_prepared - 1].text
+
+    def set_state(self, step: int, num_inference_steps: int, timestep: Tensor) -> None:
+        """The step that comes next; the first one begins a new drawing."""
+        super().set_state(step, num_inference_steps, timestep)
+        if step == 0:
+            self._predictions = self._scales.over_steps()
 
     def prepare_inputs(self, data: Mapping[str, Any]) -> list[BlockState]:
         """The inputs of each branch; see `GraphGuider`.
@@ -113,8 +124,9 @@ class GraphGuider(BaseGuidance):
     def forward(self, **predictions: Prediction) -> GuiderOutput:
         """The guided prediction, from those that the step needs by their names."""
         guidance = self._now
-        branches = guidance.branches()
-        pred = guidance.combine(branches, [predictions[_name(branch)] for branch in branches])
+        branches, asked = guidance.branches(), self._asked
+        made = [predictions[_name(branch)] for branch in asked]
+        pred = guidance.combine(branches, self._predictions.completed(branches, asked, made))
         pair: dict[str, Any] = {name: predictions.get(name) for name in PAIR}
         return GuiderOutput(pred=pred, **pair)
 
@@ -122,6 +134,11 @@ class GraphGuider(BaseGuidance):
     def _now(self) -> GraphGuidance:
         step, count = self._step, self._num_inference_steps
         return self.guidance if step is None or not count else self.guidance.at(step / count)
+
+    @property
+    def _asked(self) -> list[Branch]:
+        """The branches of this step that the denoiser has to predict."""
+        return self._predictions.needed(self._now.branches())
 
     def _needed(self, data: Mapping[str, Any]) -> list[tuple[int, str]]:
         """The place in a tuple and the name of each prediction that the step needs."""
@@ -133,7 +150,7 @@ class GraphGuider(BaseGuidance):
                     place=f"GraphGuider, {field}",
                     remedy="give one for each",
                 )
-        return [(names.index(name), name) for name in map(_name, self._now.branches())]
+        return [(names.index(name), name) for name in map(_name, self._asked)]
 
 
 def _name(branch: Branch) -> str:

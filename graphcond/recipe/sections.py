@@ -295,6 +295,12 @@ class GuidanceConfig(Config):
     """s_T acts from this fraction of the steps; elsewhere it is 1, which needs one prediction less ..."""
     text_end: Fraction = 1.0
     """... up to this one."""
+    reuse: PositiveInt = 1
+    """Differences between predictions with and without text or graph are measured in every so many steps, and
+    used again in the steps between, where one prediction is made."""
+    skip_below: Fraction = 0.0
+    """A branch is left out from the step on in which its difference falls below this share of its largest
+    one, picture by picture; 0 leaves none out."""
 
     @model_validator(mode="before")
     @classmethod

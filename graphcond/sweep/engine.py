@@ -224,13 +224,7 @@ def score_row(plan: RowPlan, config: SweepConfig, shared: Shared) -> None:
             model = GraphModel.from_pretrained(
                 plan.final, device=base.device, base=own, trust_remote_code=True
             )
-            as_row = GraphModel(  # with the samplers and scales of the row
-                *(model.base, model.conditions.values()),
-                feature_width=model.feature_width,
-                adapters=model.adapters,
-                recipe=recipe,
-            )
-            pipe = GraphPipeline(as_row)
+            pipe = GraphPipeline(model.drawn_as(recipe))
         exam = Exam(
             recipe=recipe,
             data=shared.data(recipe.data),

@@ -92,6 +92,24 @@ def test_neighbors_from_files(model: Path, paintings: Path, tmp_path: Path) -> N
     assert Image.open(tmp_path / "a.png").tobytes() == Image.open(tmp_path / "b.png").tobytes()
 
 
+def test_settings_of_guidance_save_predictions(model: Path, paintings: Path, tmp_path: Path) -> None:
+    """Two steps of three predictions; two measurements in one step of two; no graph, no third one."""
+    out, asked = tmp_path / "a.png", ("--prompt", "a star", "--neighbors", paintings / "p 0.png")
+    assert run(model, out, *asked)["predictions"] == 6
+    assert run(model, out, *asked, "--set", "guidance.reuse=2")["predictions"] == 4
+    assert run(model, out, *asked, "--set", "guidance.end=0.5")["predictions"] == 5
+    assert run(model, out, *asked, "--graph-scale", 0, "--set", "guidance.reuse=2")["predictions"] == 3
+    for wrong, message in [
+        ("guidance.reuse=0", "--set guidance, reuse: expected greater than or equal to 1, got 0"),
+        ("guidance.skip_below=2", "--set guidance, skip_below: expected less than or equal to 1, got 2"),
+        ("guidance.resue=2", "did you mean 'reuse'"),
+        ("guidance.text=2", "'guidance.text=2' has an option of its own. Use --text-scale"),
+        ("training.steps=2", "'training.steps=2' is not a setting of guidance"),
+        ("guidance", "'guidance' is not an assignment"),
+    ]:
+        assert message.lower() in complaint(model, *asked, "--set", wrong).lower(), wrong
+
+
 def test_it_draws_into_a_picture(model: Path, paintings: Path, tmp_path: Path) -> None:
     file, *neighbors = sorted(paintings.glob("*.png"))
     picture, mask = tmp_path / "picture.png", tmp_path / "mask.png"
