@@ -3,8 +3,9 @@
     python benchmarks/bench_generation.py --targets 64 --calls 3
 
 Writes an untrained model over the tiny base and an art world into a temporary folder, and starts the command
-in turns: once for a single target, then with ``--targets`` at each size of batch. Processor seconds, which
-other jobs on the machine change little, beside those of the clock.
+in turns: once for a single target, then with ``--targets`` at each size of batch, then in the largest batches
+with three predictions a step and with options of guidance that save some. Processor seconds, which other jobs
+on the machine change little, beside those of the clock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from pathlib import Path
 import numpy as np
 
 BATCHES = (1, 8, 32)
+GUIDANCE = {
+    "s_G = 3": [],
+    "s_G = 3, reuse 2": ["--set", "guidance.reuse=2"],
+    "s_G = 3, reuse 3": ["--set", "guidance.reuse=3"],
+}
+"""Options of guidance in place of the recipe's s_G = s_T = 2, which makes two predictions a step."""
 
 
 def main() -> None:
@@ -42,10 +49,13 @@ def main() -> None:
         for turn in range(options.calls):
             seconds = cost([*command, "--target", ids[turn], "--out", str(folder / "one.png")])
             found.setdefault("one call each", []).append(seconds)
-            for batch in BATCHES:
-                many = ["--targets", str(folder / "ids.txt"), "--batch", str(batch)]
-                seconds = cost([*command, *many, "--out", str(folder / f"{batch} {turn}")])
-                arm = f"{len(ids)} targets, batches of {batch}"
+            arms = {f"batches of {batch}": ["--batch", str(batch)] for batch in BATCHES}
+            for name, settings in GUIDANCE.items():
+                arms[name] = ["--batch", str(BATCHES[-1]), "--graph-scale", "3", *settings]
+            for name, settings in arms.items():
+                many = ["--targets", str(folder / "ids.txt"), *settings]
+                seconds = cost([*command, *many, "--out", str(folder / f"{name} {turn}")])
+                arm = f"{len(ids)} targets, {name}"
                 found.setdefault(arm, []).append((seconds[0] / len(ids), seconds[1] / len(ids)))
     print(f"{options.calls} turns, {options.steps} steps, load {os.getloadavg()[0]:.1f}")
     print("| | processor seconds a picture (low .. high) | seconds by the clock | times as fast |")

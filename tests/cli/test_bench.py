@@ -62,6 +62,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         elif name == "injectors":
             values["set"]["data.paintings_per_artist"] = 20
             values["scores"][0]["steps"] = 1
+        elif name == "guidance":
+            values["set"]["data.paintings_per_artist"] = 20
+            values["scores"][0]["steps"] = 1
+            values["scores"][1] |= {"pictures": 2, "repeats": 2, "steps": 2}
         else:
             values["grid"] = {"data.noise": {"hard": 0.6}}
             values["set"]["data.paintings_per_artist"] = 20
@@ -113,6 +117,19 @@ class SavesUntrained:
 
 def figures(row: dict[str, Any]) -> dict[tuple[str, str], dict[str, float]]:
     return {(one["metric"], one["arm"]): one["over_targets"] for one in row["figures"]}
+
+
+def test_one_model_draws_with_all_options_of_guidance(
+    small: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = SavesUntrained()
+    monkeypatch.setattr(engine, "train_row", trainer)
+    small("guidance", "--out", tmp_path, "--limit", 20, "--only", "full,s_G = s_T,reuse 2,no guidance")
+    assert trainer.names == ["model"]
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    made = {row["name"]: figures(row)["predictions", ""]["mean"] for row in rows}
+    assert made == {"full": 6, "s_G = s_T": 4, "no guidance": 2, "reuse 2": 4}
+    assert all(("style_accuracy", "graph") in figures(row) for row in rows)
 
 
 def test_scenes_are_trained_scored_and_written_once(
@@ -278,6 +295,7 @@ def test_a_model_draws_on_a_graph_of_ones_own(
         (["scenes", "--only", "sgcond-x"], "there is no experiment 'sgcond-x'. Did you mean 'sgcond-"),
         (["scenes", "--only", " , "], "no experiment is named"),
         (["injectors", "--only", "lokra"], "there is no experiment 'lokra'"),
+        (["guidance", "--world", "artt"], "there is no comparison on a world 'artt'. Did you mean 'art'"),
         (["references", "--seeds", "0,x"], "expected numbers with commas between, got 'x'"),
         (["references", "--only", "lora"], "there is no experiment 'lora'"),
         (["scenes", "--base", "huge"], "there is no base 'huge'"),

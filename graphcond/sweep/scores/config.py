@@ -71,7 +71,7 @@ class LabelsScoreConfig(ScoreConfig):
 
 
 class TimeScoreConfig(ScoreConfig):
-    """Processor milliseconds of a picture with its graph; unlike other scores, equal runs differ."""
+    """Processor milliseconds of a picture with its graph, in which equal runs differ, and its predictions."""
 
     component = "graphcond.sweep.scores.time:TimeScore"
     kind: Literal["time"] = "time"

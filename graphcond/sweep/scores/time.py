@@ -1,4 +1,4 @@
-"""How long a picture takes."""
+"""How long a picture takes, and how many predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class TimeScore(Score):
     """Draws the same targets again and again with their graphs, by the guidance of the row's recipe.
 
     ``milliseconds``: processor time of a picture, encoders and autoencoder included; on a GPU, wall time. A
-    first batch, in which everything is loaded, does not count.
+    first batch, in which everything is loaded, does not count. ``predictions``: those that the denoiser makes
+    for a picture, over all steps.
 
     Args:
         split: whose targets are drawn.
@@ -36,7 +37,7 @@ class TimeScore(Score):
     steps: int = DEFAULT.steps
 
     def score(self, exam: Exam) -> Scored:
-        """One figure, over the batches."""
+        """The time over the batches, and the predictions over the pictures."""
         rows = exam.rows(self.split, self.pictures)
         settings = DrawSettings(steps=self.steps, resolution=exam.recipe.data.resolution)
         maker = ModelPictures(exam.pipe, exam.views(self.split), rows, settings, shuffle_seed=exam.seed)
@@ -48,4 +49,10 @@ class TimeScore(Score):
             spent.append(1000 * (clock() - begun) / len(rows))
         named = fingerprint(exam.shared.data_identity(exam.recipe.data), rows)
         values = np.array(spent[1:])
-        return Scored([Figure("milliseconds", "", values, len(values), "mean", False, "no network", named)])
+        made = exam.pipe.predictions_made.astype(np.float64)
+        return Scored(
+            [
+                Figure("milliseconds", "", values, len(values), "mean", False, "no network", named),
+                Figure("predictions", "", made, len(made), "mean", False, "no network", named),
+            ]
+        )
