@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphcond.errors import InputError
-from graphcond.io.terminal import plain, say
+from graphcond.io.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +72,7 @@ class Loading:
         settings = DrawSettings(**self.settings)
         # Not sampled for all: each worker samples for what it draws.
         maker = ModelPictures(pipe, views, folder.rows, settings, shuffle_seed=self.seed, sampled=False)
-        return Batches(maker, self.batch, self.seed, lambda line: print(plain(line), file=sys.stderr))
+        return Batches(maker, self.batch, self.seed)
 
 
 def draw_targets(

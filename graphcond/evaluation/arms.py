@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jaxtyping import Int64
 from PIL import Image
 
 from graphcond.data.contexts import AnySource, Sampled
+from graphcond.errors import Notice, out_of_memory
 from graphcond.pipeline import GraphPipeline, graph_arguments
 from graphcond.progress import silent
 
@@ -32,6 +34,7 @@ class DrawSettings:
         mode: ``separate`` or ``joint`` guidance.
         resolution: side of the pictures in pixels.
         negative_prompt: what to keep away from.
+        guidance: further settings of guidance, by their names in a recipe.
     """
 
     steps: int = 50
@@ -40,6 +43,7 @@ class DrawSettings:
     mode: Literal["separate", "joint"] | None = "separate"
     resolution: int | None = None
     negative_prompt: str | None = None
+    guidance: Mapping[str, Any] | None = None
 
     def options(self) -> dict[str, Any]:
         """As arguments of `GraphPipeline`."""
@@ -51,13 +55,15 @@ class DrawSettings:
             "height": self.resolution,
             "width": self.resolution,
             "negative_prompt": self.negative_prompt,
+            **{f"guidance_{name}": value for name, value in (self.guidance or {}).items()},
         }
 
 
 class ModelPictures:
     """Draws the nodes of a graph, or scenes; what `graphcond.evaluation.evaluate` asks for pictures.
 
-    A picture depends on its row, the arm and the seed alone; its noise is the same in every arm.
+    A picture depends on its row, the arm and the seed alone; its noise is the same in every arm. If a batch
+    does not fit into memory, it and those after it are halved, and a `Notice` says so.
 
     Args:
         pipeline: the model.
@@ -80,6 +86,7 @@ class ModelPictures:
         sampled: bool = True,
     ) -> None:
         self.pipeline, self.contexts, self.settings = pipeline, contexts, settings or DrawSettings()
+        self._most: int | None = None  # pictures at once, after a batch that did not fit into memory
         texts = next(iter(contexts.values())).texts
         pipeline.warn_of_cut([texts[row] for row in targets.tolist()])  # all at once, not batch by batch
         self._shuffle_seed, self._place = shuffle_seed, dict[int, int]()
@@ -109,6 +116,21 @@ class ModelPictures:
 
     def make(self, rows: Int64[np.ndarray, " b"], arm: Arm, seed: int) -> Sequence[Image.Image]:
         """One picture for each row."""
+        made: list[Image.Image] = []
+        while len(made) < len(rows):
+            some = rows[len(made) :][: self._most]
+            try:
+                made += self._drawn(some, arm, seed)
+            except Exception as error:
+                if len(some) == 1 or not out_of_memory(error):
+                    raise
+                self._most = len(some) // 2
+                note = f"{len(some)} pictures at once do not fit into memory; going on with {self._most}"
+                warnings.warn(note, Notice, stacklevel=2)
+                torch.cuda.empty_cache()
+        return made
+
+    def _drawn(self, rows: Int64[np.ndarray, " b"], arm: Arm, seed: int) -> Sequence[Image.Image]:
         texts = next(iter(self.contexts.values())).texts
         graphs = (
             None if arm == "no_graph" else {name: self.features(rows, arm, name) for name in self.contexts}

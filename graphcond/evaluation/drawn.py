@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -20,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from graphcond.attributed_graph import ABSENT
 from graphcond.data.dataset import Dataset
 from graphcond.drawing.sheets import contact_sheet
-from graphcond.errors import InputError, out_of_memory
+from graphcond.errors import InputError
 from graphcond.evaluation.arms import Arm, ModelPictures
 from graphcond.io.files import read_json, read_text, write_json, writing
 from graphcond.io.fingerprint import fingerprint
@@ -62,40 +61,25 @@ def rows_asked(data: Dataset, asked: str) -> Int64[np.ndarray, " n"]:
     return rows
 
 
-@dataclass
+@dataclass(frozen=True)
 class Batches:
-    """Draws targets in batches; if one does not fit into memory, it and those after it are halved.
+    """Draws targets in batches.
 
     Args:
         maker: draws them.
         size: pictures that are drawn at once.
         seed: of the noise.
-        say: is told of a halved batch.
     """
 
     maker: ModelPictures
     size: int
     seed: int
-    say: Callable[[str], None]
 
     def make(self, rows: Sequence[int], arm: Arm) -> Iterator[tuple[int, Image.Image]]:
         """The picture of each row, with its row."""
-        start = 0
-        while start < len(rows):
+        for start in range(0, len(rows), self.size):
             some = rows[start : start + self.size]
-            try:
-                pictures = self.maker.make(np.array(some, np.int64), arm, self.seed)
-            except Exception as error:
-                if not out_of_memory(error) or len(some) == 1:
-                    raise
-                self.size = len(some) // 2
-                self.say(
-                    f"note: {len(some)} pictures at once do not fit into memory; going on with {self.size}"
-                )
-                torch.cuda.empty_cache()
-                continue
-            yield from zip(some, pictures, strict=True)
-            start += len(some)
+            yield from zip(some, self.maker.make(np.array(some, np.int64), arm, self.seed), strict=True)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,17 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from graphcond.cli import app
 from graphcond.data.dataset import GraphDataset
-from graphcond.errors import InputError
+from graphcond.errors import InputError, Notice
 from graphcond.evaluation.arms import ModelPictures
 from graphcond.evaluation.drawn import DrawnFolder, rows_asked
 from graphcond.graphs import load_graph
+from graphcond.pipeline import GraphPipeline
 from graphcond.precompute import Here
 
 MAKE = ModelPictures.make
@@ -100,24 +102,23 @@ def test_a_file_of_ids_and_a_batch_larger_than_memory(
     model: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
+    draw = GraphPipeline.__call__
 
-    def small_memory(self: ModelPictures, rows: Any, arm: Any, seed: int) -> Any:
-        if arm == "graph":
-            sizes.append(len(rows))
-            if len(rows) > 1:
-                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return MAKE(self, rows, arm, seed)
+    def small_memory(self: GraphPipeline, prompts: list[str], **options: Any) -> Any:
+        sizes.append(len(prompts))
+        if len(prompts) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return draw(self, prompts, **options)
 
-    monkeypatch.setattr(ModelPictures, "make", small_memory)
+    monkeypatch.setattr(GraphPipeline, "__call__", small_memory)
     ids, out = tmp_path / "ids.txt", tmp_path / "out"
     ids.write_text("p 3.png\n\n  p 0.png\np 3.png\np 1.png\n")
-    result = run(model, "--graph", paintings, "--targets", ids, "--out", out)
-    assert result.exit_code == 0
-    assert "3 pictures at once do not fit into memory; going on with 1" in result.stderr
-    assert sizes == [3, 1, 1, 1]
+    with pytest.warns(Notice, match="3 pictures at once do not fit into memory; going on with 1"):
+        assert run(model, "--graph", paintings, "--targets", ids, "--out", out).exit_code == 0
+    assert sizes == [3, 1, 1, 1, *[1] * 6]  # the sheet has two more arms
     assert sorted(path.name for path in out.glob("p*")) == [f"p {n}.png.png" for n in (0, 1, 3)]
     ids.write_text("p 2.png")
-    monkeypatch.setattr(ModelPictures, "make", lambda *_: (_ for _ in ()).throw(MemoryError("one")))
+    monkeypatch.setattr(GraphPipeline, "__call__", lambda *_, **__: (_ for _ in ()).throw(MemoryError("one")))
     with pytest.raises(MemoryError):
         run(model, "--graph", paintings, "--targets", ids, "--out", out)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +51,35 @@ def test_a_picture_does_not_depend_on_its_batch(maker: ModelPictures) -> None:
     alone = [maker.make(rows[[place]], "graph", 0)[0] for place in range(3)]
     for one, other in zip(together, alone, strict=True):
         assert np.abs(np.asarray(one, int) - np.asarray(other, int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: y"],
+)
+def test_a_batch_larger_than_memory_is_halved_and_that_is_said(
+    maker: ModelPictures, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """Nothing else is tried again, and pictures are those of small batches, to the byte."""
+    rows, small, sizes, draw = np.arange(5), copy(maker), list[int](), GraphPipeline.__call__
+    wanted = [*maker.make(rows[:2], "graph", 0), *maker.make(rows[2:4], "graph", 0)]
+
+    def limited(self: GraphPipeline, prompts: list[str], **options: Any) -> Any:
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
+            raise RuntimeError(message)
+        return draw(self, prompts, **options)
+
+    monkeypatch.setattr(GraphPipeline, "__call__", limited)
+    with pytest.warns(Notice, match="5 pictures at once do not fit into memory; going on with 2"):
+        made = small.make(rows, "graph", 0)
+    assert [one.tobytes() for one in made[:4]] == [one.tobytes() for one in wanted]
+    assert len(made) == 5
+    small.make(rows[:4], "no_graph", 0)
+    assert sizes == [5, 2, 2, 1, 2, 2]
+    monkeypatch.setattr(GraphPipeline, "__call__", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("no")))
+    with pytest.raises(RuntimeError, match="no"):
+        small.make(rows, "graph", 0)
 
 
 def test_arms_and_seeds_differ(maker: ModelPictures) -> None:
