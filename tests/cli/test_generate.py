@@ -100,8 +100,8 @@ def test_settings_of_guidance_save_predictions(model: Path, paintings: Path, tmp
     assert run(model, out, *asked, "--set", "guidance.end=0.5")["predictions"] == 5
     assert run(model, out, *asked, "--graph-scale", 0, "--set", "guidance.reuse=2")["predictions"] == 3
     for wrong, message in [
-        ("guidance.reuse=0", "--set guidance, reuse: expected greater than or equal to 1, got 0"),
-        ("guidance.skip_below=2", "--set guidance, skip_below: expected less than or equal to 1, got 2"),
+        ("guidance.reuse=0", "--set guidance: reuse: expected greater than 0, got 0"),
+        ("guidance.skip_below=2", "--set guidance: skip_below: expected less than or equal to 1, got 2"),
         ("guidance.resue=2", "did you mean 'reuse'"),
         ("guidance.text=2", "'guidance.text=2' has an option of its own. Use --text-scale"),
         ("training.steps=2", "'training.steps=2' is not a setting of guidance"),
