@@ -135,12 +135,16 @@ def _symmetric(keys: Int64[np.ndarray, " edges"], nodes: int) -> AttributedGraph
     del keys, lower, higher
     both.sort()
     both %= nodes
-    table = NodeTable(
+    return AttributedGraph(table_of(nodes), np.concatenate([[0], np.cumsum(degrees)]), both.astype(np.int32))
+
+
+def table_of(nodes: int) -> NodeTable:
+    """Nodes whose ids are their row numbers, without texts or pictures."""
+    return NodeTable(
         ids=from_arrow(pa.array(np.arange(nodes)).cast(pa.large_string())),
         texts=from_arrow(pa.repeat(pa.scalar("", pa.large_string()), nodes)),
         pictures=from_arrow(pa.nulls(nodes, pa.large_string())),
     )
-    return AttributedGraph(table, np.concatenate([[0], np.cumsum(degrees)]), both.astype(np.int32))
 
 
 def write_csv(graph: AttributedGraph, file: Path) -> None:

@@ -1,8 +1,10 @@
 """One method on one graph, in a separate process, so that its memory can be measured.
 
-    python benchmarks/measure.py GRAPH_FOLDER METHOD TARGETS.npy RIGHT.npz SECONDS
+    python benchmarks/measure.py GRAPH_FOLDER METHOD ALPHA TARGETS.npy RIGHT.npz SECONDS [BESIDE]
 
-`bench_ppr.py` calls it. Prints a line of json for each setting tried, up to the first that is precise.
+`bench_ppr.py` calls it. Prints a line of json for each setting tried, up to the first that is precise, and
+one with the ratio to the method BESIDE, if one is given or the method names one. Methods on one thread are
+measured in processor seconds.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 from graphs import Size, generate
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from method import Method, Rank
 from truth import Right, read_right
 
@@ -33,37 +36,43 @@ REPEATS = 5
 TURNS = 9
 
 Blocks = list[Int64[np.ndarray, " b"]]
+Clock = Callable[[], float]
 
 
 def main() -> None:
-    folder, name, targets, right, seconds = sys.argv[1:]
+    folder, name, alpha, targets, right, seconds, *beside = sys.argv[1:]
     method = method_of(name)
+    clock = process_time if method.threads == 1 else perf_counter
     for module in method.imports:
         importlib.import_module(module)
     if name.startswith("graphcond"):
         use_once(method)
     code, graph = peak_mib(), open_graph(folder)
-    begin = perf_counter()
-    rank = method.prepare(graph)
-    known = {"ready_s": perf_counter() - begin, "code_mib": code}
-    blocks, truth = blocks_of(np.load(targets), method), read_right(Path(right))
-    begin = perf_counter()
+    begin = clock()
+    rank = method.prepare(graph, float(alpha))
+    known = {"ready_s": clock() - begin, "code_mib": code}
+    everyone, truth = np.load(targets), read_right(Path(right))
+    blocks = blocks_of(everyone, method)
+    begin = clock()
     for setting in method.settings:
-        row = measure(rank, setting, blocks, truth, float(seconds))
+        row = measure(rank, setting, blocks, truth, float(seconds), clock)
         words = method.label.format(setting) or getattr(rank, "words", "")
         row |= {"setting": words, "peak_mib": peak_mib(), **known}
         print(json.dumps(row), flush=True)
-        if (row["precision"] or 1) >= PRECISE or perf_counter() - begin > PATIENCE:
+        if (row["precision"] or 1) >= PRECISE or clock() - begin > PATIENCE:
             break
-    if method.beside:
-        other = method_of(method.beside).prepare(graph)
-        print(json.dumps(row | {"beside": in_turns(rank, setting, other, blocks[0])}), flush=True)
+    if beside or method.beside:
+        other = method_of(beside[0] if beside else method.beside).prepare(graph, float(alpha))
+        ratios = in_turns(lambda: rank(blocks[0], setting), lambda: other(everyone, None), clock)
+        ratios *= len(everyone) / len(blocks[0])
+        low, middle, high = np.quantile(ratios, (0.0, 0.5, 1.0)).tolist()
+        print(json.dumps(row | {"beside": middle, "spread": (low, high)}), flush=True)
 
 
 def use_once(method: Method) -> None:
     """Load the compiled code: on a graph of next to no memory, yet large enough to be calibrated."""
     graph = generate(Size(20_000, 200_000, 50))
-    method.prepare(graph)(np.arange(20), method.settings[0])
+    method.prepare(graph, 0.15)(np.arange(20), method.settings[0])
 
 
 def method_of(name: str) -> Method:
@@ -84,18 +93,18 @@ def blocks_of(targets: Int64[np.ndarray, " t"], method: Method) -> Blocks:
 
 
 def measure(
-    rank: Rank, setting: Any, blocks: Blocks, truth: dict[int, Right], seconds: float
+    rank: Rank, setting: Any, blocks: Blocks, truth: dict[int, Right], seconds: float, clock: Clock
 ) -> dict[str, Any]:
     """Median milliseconds a target, mean precision, and how many targets were measured."""
     rank(blocks[0][:1], setting)
-    times, precisions, begin = [], [], perf_counter()
+    times, precisions, begin = [], [], clock()
     for block in islice(cycle(blocks), max(REPEATS, len(blocks))):
-        start = perf_counter()
+        start = clock()
         answers = rank(block, setting)
-        times.append((perf_counter() - start) / len(block))
+        times.append((clock() - start) / len(block))
         pairs = zip(block.tolist(), answers, strict=False)
         precisions += [truth[target].precision(answer) for target, answer in pairs if target in truth]
-        if perf_counter() - begin > seconds and len(times) * len(block) >= LEAST:
+        if clock() - begin > seconds and len(times) * len(block) >= LEAST:
             break
     return {
         "ms": 1e3 * float(np.median(times)),
@@ -104,17 +113,19 @@ def measure(
     }
 
 
-def in_turns(one: Rank, setting: Any, other: Rank, block: Int64[np.ndarray, " b"]) -> float:
-    """Median ratio of the time of ``one`` to the time of ``other``, each measured right after the other."""
-    other(block, None)
+def in_turns(
+    one: Callable[[], object], other: Callable[[], object], clock: Clock
+) -> Float64[np.ndarray, " turns"]:
+    """Ratios of the time of ``one`` to the time of ``other``, each measured right after the other."""
+    other()
     ratios = []
     for _ in range(TURNS):
-        marks = [perf_counter()]
-        for rank, choice in ((one, setting), (other, None)):
-            rank(block, choice)
-            marks.append(perf_counter())
+        marks = [clock()]
+        for work in (one, other):
+            work()
+            marks.append(clock())
         ratios.append((marks[1] - marks[0]) / (marks[2] - marks[1]))
-    return float(np.median(ratios))
+    return np.array(ratios)
 
 
 def peak_mib() -> float:

@@ -13,6 +13,7 @@ from truth import BEST
 from graphcond.attributed_graph import AttributedGraph
 
 Rank = Callable[[Int64[np.ndarray, " b"], Any], list[Int64[np.ndarray, " k"]]]
+Prepare = Callable[[AttributedGraph, float], Rank]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Method:
     """One row of the table.
 
     Args:
-        prepare: gives the method for a graph.
+        prepare: gives the method for a graph and an alpha.
         imports: modules whose memory is counted apart.
         settings: from cheap to dear.
         label: how a setting is shown.
@@ -28,9 +29,11 @@ class Method:
         graphs: the graphs it is tried on, all if empty.
         threads: how many it may use.
         beside: a method that is timed in turns with it in the same process.
+        weighted: it reads weights.
+        directed: it reads directions.
     """
 
-    prepare: Callable[[AttributedGraph], Rank]
+    prepare: Prepare
     imports: tuple[str, ...] = ()
     settings: tuple[Any, ...] = (None,)
     label: str = ""
@@ -38,6 +41,13 @@ class Method:
     graphs: tuple[str, ...] = ()
     threads: int = 1
     beside: str = ""
+    weighted: bool = True
+    directed: bool = True
+
+    def takes(self, name: str, graph: AttributedGraph) -> bool:
+        """True if it can rank the nodes of ``graph``, the one called ``name``."""
+        read = (self.weighted or graph.weights is None) and (self.directed or not graph.directed)
+        return read and (not self.graphs or name in self.graphs)
 
 
 def best(values: Float[np.ndarray, " nodes"], target: int) -> Int64[np.ndarray, " k"]:

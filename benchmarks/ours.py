@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt32
-from method import Method, Rank
+from method import Method, Prepare, Rank
 from numba import njit
-from truth import ALPHA, BEST
+from truth import BEST
 
 from graphcond.attributed_graph import AttributedGraph, NodeEmbeddings
 from graphcond.samplers import PPRSampler, SemanticPPRSampler
@@ -41,23 +40,23 @@ class Answers:
         return [row[row >= 0] for row in context.neighbors]
 
 
-def with_ppr(threads: int) -> Callable[[AttributedGraph], Rank]:
-    def prepare(graph: AttributedGraph) -> Rank:
-        sampler = PPRSampler(graph, neighbors=BEST, **options(threads))
+def with_ppr(threads: int) -> Prepare:
+    def prepare(graph: AttributedGraph, alpha: float) -> Rank:
+        sampler = PPRSampler(graph, neighbors=BEST, **options(alpha, threads))
         return Answers(sampler, repr(sampler.pagerank))
 
     return prepare
 
 
-def options(threads: int) -> dict[str, Any]:
-    return {"alpha": ALPHA, "precision": PRECISION, "threads": threads, "require_picture": False}
+def options(alpha: float, threads: int) -> dict[str, Any]:
+    return {"alpha": alpha, "precision": PRECISION, "threads": threads, "require_picture": False}
 
 
-def with_semantic_ppr(graph: AttributedGraph) -> Rank:
+def with_semantic_ppr(graph: AttributedGraph, alpha: float) -> Rank:
     """Every node's text and picture are the same row of the features; a target is not its own candidate."""
     features = features_of(len(graph))
     similarity = TextImageConfig().build(NodeEmbeddings(pictures=features, texts=features))
-    rank = Answers(SemanticPPRSampler(graph, similarity, candidates=BEST, neighbors=5, **options(1)))
+    rank = Answers(SemanticPPRSampler(graph, similarity, candidates=BEST, neighbors=5, **options(alpha, 1)))
     # There is no truth to compare its five neighbors with.
     return lambda targets, _: rank(targets, _)[:0]
 
@@ -85,8 +84,9 @@ class Floor:
     graphcond's own; where it does not push on this graph, the first of `EPSILONS` that is precise.
     """
 
-    def __init__(self, graph: AttributedGraph) -> None:
-        own = PPRSampler(graph, neighbors=BEST, **options(1)).pagerank
+    def __init__(self, graph: AttributedGraph, alpha: float) -> None:
+        own = PPRSampler(graph, neighbors=BEST, **options(alpha, 1)).pagerank
+        self._alpha = alpha
         self._own = own if isinstance(own, ForwardPush) else None
         self._walk, self._wanted = RandomWalk.on(graph), RankingConstraints(BEST, np.ones(len(graph), bool))
         self._places = np.zeros((len(graph), 2), np.float32)
@@ -99,7 +99,7 @@ class Floor:
 
     def _push(self, targets: bytes, epsilon: float) -> tuple[list[np.ndarray], UInt32[np.ndarray, " edges"]]:
         """The answers, and a place for each edge."""
-        push = self._own or ForwardPush(self._walk, alpha=ALPHA, epsilon=epsilon)
+        push = self._own or ForwardPush(self._walk, alpha=self._alpha, epsilon=epsilon)
         context, edges = push.rank_and_count(np.frombuffer(targets, np.int64), self._wanted)
         where = np.random.default_rng(0).integers(0, len(self._walk), int(edges.sum()), np.uint32)
         self.words = f"{edges.mean():,.0f} edges of a {push}"

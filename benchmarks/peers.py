@@ -7,13 +7,11 @@ least 0.99, or the most precise. Each library was read for what makes it fast: s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.sparse
-from jaxtyping import Int, Int64
-from method import Method, Rank, best, best_of, each
-from truth import ALPHA, transition
+from jaxtyping import Float32, Int, Int64
+from method import Method, Prepare, Rank, best, best_of, each
+from truth import transition
 
 from graphcond.attributed_graph import AttributedGraph
 
@@ -23,39 +21,43 @@ def ends(graph: AttributedGraph) -> Int[np.ndarray, "2 edges"]:
     return np.stack([np.repeat(np.arange(len(graph)), graph.degrees), np.asarray(graph.indices, np.int64)])
 
 
-def once(graph: AttributedGraph) -> Int[np.ndarray, "2 edges"]:
+def once(graph: AttributedGraph) -> tuple[Int[np.ndarray, "2 edges"], Float32[np.ndarray, " edges"] | None]:
+    """Both ends of every edge, once unless it is directed, and the weights if there are any."""
     both = ends(graph)
-    return both[:, both[0] < both[1]]
+    kept = np.full(both.shape[1], True) if graph.directed else both[0] < both[1]
+    return both[:, kept], None if graph.weights is None else graph.weights[kept]
 
 
 def adjacency(graph: AttributedGraph) -> scipy.sparse.csr_matrix:
     indices = np.asarray(graph.indices)
-    parts = (np.ones(len(indices)), indices, graph.indptr.astype(indices.dtype))
+    weights = np.ones(len(indices)) if graph.weights is None else graph.weights.astype(np.float64)
+    parts = (weights, indices, graph.indptr.astype(indices.dtype))
     return scipy.sparse.csr_matrix(parts, (len(graph), len(graph)))
 
 
-def with_igraph(graph: AttributedGraph) -> Rank:
+def with_igraph(graph: AttributedGraph, alpha: float) -> Rank:
     """PRPACK, a Gauss-Seidel solver; it goes to 1e-10 and has no setting."""
     import igraph
 
-    other = igraph.Graph(n=len(graph), edges=once(graph).T.copy())
-    ask = {"damping": 1 - ALPHA, "implementation": "prpack", "directed": False}
+    edges, weights = once(graph)
+    other = igraph.Graph(n=len(graph), edges=edges.T.copy(), directed=graph.directed)
+    ask = {"damping": 1 - alpha, "implementation": "prpack", "directed": graph.directed, "weights": weights}
     return each(
         lambda target, _: best(np.array(other.personalized_pagerank(reset_vertices=[target], **ask)), target)
     )
 
 
-def with_sknetwork(solver: str) -> Callable[[AttributedGraph], Rank]:
+def with_sknetwork(solver: str) -> Prepare:
     """It normalizes the matrix anew in every call; nothing in its interface avoids that."""
 
-    def prepare(graph: AttributedGraph) -> Rank:
+    def prepare(graph: AttributedGraph, alpha: float) -> Rank:
         from sknetwork.ranking import PageRank
 
         matrix = adjacency(graph)
 
         def one(target: int, setting: float) -> Int64[np.ndarray, " k"]:
             choice = {"tol": setting} if solver == "push" else {"n_iter": setting}
-            method = PageRank(damping_factor=1 - ALPHA, solver=solver, **choice)
+            method = PageRank(damping_factor=1 - alpha, solver=solver, **choice)
             return best(method.fit_predict(matrix, {target: 1}), target)
 
         return each(one)
@@ -63,25 +65,25 @@ def with_sknetwork(solver: str) -> Callable[[AttributedGraph], Rank]:
     return prepare
 
 
-def with_networkx(graph: AttributedGraph) -> Rank:
+def with_networkx(graph: AttributedGraph, alpha: float) -> Rank:
     """Starts at the target, which spares iterations; its tolerance is per node."""
     import networkx
 
     other = networkx.Graph()
     other.add_nodes_from(range(len(graph)))
-    other.add_edges_from(once(graph).T.tolist())
+    other.add_edges_from(once(graph)[0].T.tolist())
 
     def one(target: int, tolerance: float) -> Int64[np.ndarray, " k"]:
         at = {target: 1}
         ranks = networkx.pagerank(
-            other, 1 - ALPHA, personalization=at, nstart=at, tol=tolerance, max_iter=500
+            other, 1 - alpha, personalization=at, nstart=at, tol=tolerance, max_iter=500
         )
         return best(np.fromiter(ranks.values(), float, len(ranks)), target)
 
     return each(one)
 
 
-def with_fast_pagerank(graph: AttributedGraph) -> Rank:
+def with_fast_pagerank(graph: AttributedGraph, alpha: float) -> Rank:
     from fast_pagerank import pagerank_power
 
     matrix = adjacency(graph)
@@ -89,12 +91,12 @@ def with_fast_pagerank(graph: AttributedGraph) -> Rank:
     def one(target: int, tolerance: float) -> Int64[np.ndarray, " k"]:
         start = np.zeros(len(graph))
         start[target] = 1
-        return best(pagerank_power(matrix, 1 - ALPHA, tol=tolerance, personalize=start), target)
+        return best(pagerank_power(matrix, 1 - alpha, tol=tolerance, personalize=start), target)
 
     return each(one)
 
 
-def with_pyg(graph: AttributedGraph) -> Rank:
+def with_pyg(graph: AttributedGraph, alpha: float) -> Rank:
     """Given a plain tensor it sorts all edges in every call; an `EdgeIndex` known to be sorted is kept."""
     import torch
     from torch_geometric import EdgeIndex
@@ -104,28 +106,28 @@ def with_pyg(graph: AttributedGraph) -> Rank:
     edges.get_csr()
 
     def rank(targets: Int64[np.ndarray, " b"], epsilon: float) -> list[Int64[np.ndarray, " k"]]:
-        found, values = get_ppr(edges, ALPHA, epsilon, torch.from_numpy(targets), len(graph))
+        found, values = get_ppr(edges, alpha, epsilon, torch.from_numpy(targets), len(graph))
         rows = np.stack([found[0], found[1], values], axis=1)
         return [best_of(rows[rows[:, 0] == target, 1:], target) for target in targets.tolist()]
 
     return rank
 
 
-def with_networkit(graph: AttributedGraph) -> Rank:
+def with_networkit(graph: AttributedGraph, alpha: float) -> Rank:
     """Its walk is lazy: it stays with 1/2, so that alpha / (2 - alpha) there is alpha here."""
     import networkit
 
     networkit.setNumberOfThreads(1)
-    other = networkit.GraphFromCoo(tuple(end.copy() for end in once(graph)), n=len(graph))
+    other = networkit.GraphFromCoo(tuple(end.copy() for end in once(graph)[0]), n=len(graph))
 
     def one(target: int, epsilon: float) -> Int64[np.ndarray, " k"]:
-        solver = networkit.scd.ApproximatePageRank(other, ALPHA / (2 - ALPHA), epsilon)
+        solver = networkit.scd.ApproximatePageRank(other, alpha / (2 - alpha), epsilon)
         return best_of(np.array(solver.run(target)), target)
 
     return each(one)
 
 
-def with_torch_ppr(graph: AttributedGraph) -> Rank:
+def with_torch_ppr(graph: AttributedGraph, alpha: float) -> Rank:
     """Its own matrix is COO, summed anew in every call; CSR is faster and allowed."""
     import torch
     from torch_ppr import personalized_page_rank
@@ -136,16 +138,16 @@ def with_torch_ppr(graph: AttributedGraph) -> Rank:
     spread = torch.sparse_csr_tensor(*parts, size=matrix.shape)
 
     def rank(targets: Int64[np.ndarray, " b"], epsilon: float) -> list[Int64[np.ndarray, " k"]]:
-        ask = {"alpha": ALPHA, "epsilon": epsilon, "device": "cpu"}
+        ask = {"alpha": alpha, "epsilon": epsilon, "device": "cpu"}
         values = personalized_page_rank(adj=spread, indices=torch.from_numpy(targets), **ask).numpy()
         return [best(row, target) for row, target in zip(values, targets.tolist(), strict=True)]
 
     return rank
 
 
-def with_scipy(graph: AttributedGraph) -> Rank:
+def with_scipy(graph: AttributedGraph, alpha: float) -> Rank:
     """Power iteration in float32 on a block of targets, which reads the edges once for all."""
-    spread = np.float32(1 - ALPHA) * transition(graph, np.float32)
+    spread = np.float32(1 - alpha) * transition(graph, np.float32)
 
     def rank(targets: Int64[np.ndarray, " b"], iterations: int) -> list[Int64[np.ndarray, " k"]]:
         start = (targets, np.arange(len(targets)))
@@ -153,7 +155,7 @@ def with_scipy(graph: AttributedGraph) -> Rank:
         now[start] = 1
         for _ in range(iterations):
             now = spread @ now
-            now[start] += np.float32(ALPHA)
+            now[start] += np.float32(alpha)
         return [best(row, target) for row, target in zip(now.T.copy(), targets.tolist(), strict=True)]
 
     return rank
@@ -175,8 +177,12 @@ PEERS = {
     ),
     "scikit-network, push": Method(with_sknetwork("push"), ("sknetwork.ranking",), (1e-6,), TOLERANCE),
     "fast-pagerank": Method(with_fast_pagerank, ("fast_pagerank",), (1e-3, 1e-4, 1e-5, 1e-6), TOLERANCE),
-    "PyG get_ppr": Method(with_pyg, ("torch_geometric.utils",), (1e-6, 3e-7, 1e-7), EPSILON, batch=4),
-    "networkit": Method(with_networkit, ("networkit",), (1e-6, 3e-7, 1e-7), EPSILON),
+    "PyG get_ppr": Method(
+        with_pyg, ("torch_geometric.utils",), (1e-6, 3e-7, 1e-7), EPSILON, batch=4, weighted=False
+    ),
+    "networkit": Method(
+        with_networkit, ("networkit",), (1e-6, 3e-7, 1e-7), EPSILON, weighted=False, directed=False
+    ),
     "torch-ppr": Method(with_torch_ppr, ("torch_ppr",), (1e-3, 1e-4, 1e-5, 1e-6), TOLERANCE, batch=16),
     "scipy, blocks of 16, float32": Method(
         with_scipy, ("scipy.sparse",), tuple(range(4, 25)), STEPS, batch=16

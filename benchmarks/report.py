@@ -27,6 +27,7 @@ class Row:
     peak_mib: float = 0.0
     setting: str = ""
     beside: float | None = None
+    spread: tuple[float, float] = (0.0, 0.0)
     note: str = ""
 
 
@@ -35,6 +36,8 @@ class GraphResult:
     name: str
     graph: AttributedGraph
     rows: list[Row]
+    in_turns: Row | None = None
+    """The fastest precise peer, timed in turns with ours."""
 
     @property
     def csr_mib(self) -> float:
@@ -81,6 +84,28 @@ def _line(row: Row, own: Row | None) -> str:
     )
 
 
+def shapes_table(results: list[GraphResult]) -> str:
+    """Markdown, a line for each graph: ours, the fastest precise peer, and how many times ours is as fast."""
+    lines = [
+        "| graph | nodes | edges | largest degree | graphcond | ms a target | precision@50 | ready s "
+        "| fastest precise peer | ms a target | precision@50 | times as fast (lowest .. highest of 9) |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---|---:|---:|---:|",
+    ]
+    for result in results:
+        own, peer, graph = result.row(OWN), result.in_turns, result.graph
+        if own is None or peer is None or peer.beside is None:
+            lines.append(f"| {result.name} | no precise peer, or no row of ours |")
+            continue
+        edges = len(graph.indices) // (1 if graph.directed else 2)
+        lines.append(
+            f"| {result.name} | {len(graph):,} | {edges:,} | {graph.degrees.max():,} | {own.setting} "
+            f"| {own.ms:,.3g} | {own.precision:.3f} | {own.ready_s:.1f} | {peer.method}, {peer.setting} "
+            f"| {peer.ms:,.3g} | {peer.precision:.3f} "
+            f"| {peer.beside:.1f} ({peer.spread[0]:.1f} .. {peer.spread[1]:.1f}) |"
+        )
+    return "\n".join(lines)
+
+
 def verdicts(results: list[GraphResult]) -> str:
     """One line for each aim on each graph: what was measured, and whether it holds."""
     lines = [line for result in results for aim in AIMS for line in aim(result)]
@@ -106,9 +131,15 @@ def _against_peers(result: GraphResult) -> Iterator[str]:
         yield _verdict(result.name, aim, ratio, ratio >= share)
 
 
+def _in_turns(result: GraphResult) -> Iterator[str]:
+    peer = result.in_turns
+    if peer and peer.beside:
+        yield _verdict(result.name, "times the fastest precise peer (aim 3)", peer.beside, peer.beside >= 3)
+
+
 def _against_igraph(result: GraphResult) -> Iterator[str]:
     own, peer = result.row(OWN), result.row("igraph (PRPACK)")
-    if own and own.ms and peer and peer.ms and result.name != "citeseer":
+    if own and own.ms and peer and peer.ms and result.name in ("S", "M", "L"):
         ratio = peer.ms / own.ms
         yield _verdict(result.name, "times faster than igraph (aim 100)", ratio, ratio >= 100)
 
@@ -148,6 +179,7 @@ def _semantic(result: GraphResult) -> Iterator[str]:
 AIMS: tuple[Callable[[GraphResult], Iterator[str]], ...] = (
     _precise,
     _against_peers,
+    _in_turns,
     _against_igraph,
     _floor,
     _memory,

@@ -1,6 +1,6 @@
 """Exact personalized PageRank and tie-aware precision, independent of graphcond's engine.
 
-    python benchmarks/truth.py GRAPH_FOLDER TARGETS.npy OUT.npz
+    python benchmarks/truth.py GRAPH_FOLDER ALPHA TARGETS.npy OUT.npz
 
 writes, for each target, which nodes a perfect ranking may name; `bench_ppr.py` calls it.
 """
@@ -18,6 +18,7 @@ from jaxtyping import Float64, Int64
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.graphs import open_graph
+from graphcond.samplers.ranking import TIE
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -25,14 +26,12 @@ if TYPE_CHECKING:
 ALPHA = 0.15
 BEST = 50
 AT_ONCE = 10
-TIE = 1e-9
-"""Values that differ relatively by less are ties."""
 
 
 def main() -> None:
-    folder, file, out = sys.argv[1:]
+    folder, alpha, file, out = sys.argv[1:]
     targets = np.load(file)
-    found = exact(open_graph(folder), targets)
+    found = exact(open_graph(folder), targets, alpha=float(alpha))
     write_right(Path(out), targets, [right_nodes(values, target) for target, values in found])
 
 
@@ -77,32 +76,49 @@ def right_nodes(values: Float64[np.ndarray, " nodes"], target: int, best: int = 
 
 
 def exact(
-    graph: AttributedGraph, targets: Int64[np.ndarray, " b"], tolerance: float = 1e-10
+    graph: AttributedGraph,
+    targets: Int64[np.ndarray, " b"],
+    *,
+    alpha: float = ALPHA,
+    tolerance: float = 1e-10,
 ) -> Iterator[tuple[int, Float64[np.ndarray, " nodes"]]]:
     """Power iteration in float64 until all errors sum to ``tolerance`` at most; each target in turn."""
     nodes = len(graph)
-    spread = (1 - ALPHA) * transition(graph, np.float64)
+    spread = (1 - alpha) * transition(graph, np.float64)
+    stuck = np.flatnonzero(strengths(graph) == 0)
     for block in np.split(targets, range(AT_ONCE, len(targets), AT_ONCE)):
         start = (block, np.arange(len(block)))
         now, change = np.zeros((nodes, len(block))), 1.0
         now[start] = 1
-        while change > tolerance * ALPHA:
+        while change > tolerance * alpha:
             then = spread @ now
-            then[start] += ALPHA
+            then[start] += alpha + (1 - alpha) * now[stuck].sum(axis=0)
             now -= then
             change = np.abs(now, out=now).sum(axis=0).max()
             now = then
         yield from zip(block.tolist(), now.T.copy(), strict=True)
 
 
+def strengths(graph: AttributedGraph) -> Float64[np.ndarray, " nodes"]:
+    """The sum of the weights that leave each node."""
+    weights = np.ones(len(graph.indices)) if graph.weights is None else graph.weights
+    rows = np.repeat(np.arange(len(graph)), graph.degrees)
+    return np.bincount(rows, weights, len(graph)).astype(np.float64)
+
+
 def transition(graph: AttributedGraph, dtype: type[np.floating]) -> scipy.sparse.csr_array:
-    """The matrix whose column v gives each neighbor of v the same share."""
+    """The matrix whose column v gives each neighbor of v its share."""
     import scipy.sparse
 
-    shares = (1 / np.maximum(graph.degrees, 1)).astype(dtype)
+    sums = strengths(graph)
+    shares = np.divide(1, sums, out=np.zeros(len(graph)), where=sums > 0).astype(dtype)
     indices = np.asarray(graph.indices)
-    indptr = graph.indptr.astype(indices.dtype)
-    return scipy.sparse.csr_array((shares[indices], indices, indptr), (len(graph), len(graph)))
+    indptr, shape = graph.indptr.astype(indices.dtype), (len(graph), len(graph))
+    weights = dtype(1) if graph.weights is None else graph.weights.astype(dtype)
+    if not graph.directed:  # symmetric: nothing to transpose
+        return scipy.sparse.csr_array((weights * shares[indices], indices, indptr), shape)
+    leaving = weights * np.repeat(shares, graph.degrees)
+    return scipy.sparse.csr_array((leaving, indices, indptr), shape).T.tocsr()
 
 
 if __name__ == "__main__":

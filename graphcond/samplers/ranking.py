@@ -13,6 +13,13 @@ from graphcond.attributed_graph import ABSENT, AttributedGraph
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError
 
+TIE = 1e-5
+"""A score that differs from another by at most this share of it ties with it.
+
+Such differences come from walks of many steps that two nodes do not share. Either node is then as good a
+neighbor as the other, and a precision counts either as right.
+"""
+
 
 class Ranking(NamedTuple):
     """Nodes and their scores, best first."""

@@ -1,9 +1,9 @@
 """Choose how to compute PageRank: the cheapest method that has the precision which a user asks for.
 
 Which method is cheapest depends on the graph: a push is fast where most mass stays near the target, and
-iteration where it spreads. No formula tells in advance how coarse either may be, so both are tried on a few
-targets whose exact ranking is known. Costs are counted in edges read and not in seconds, so that the same
-graph gets the same method, and the same neighbors, on every machine.
+short walks over all edges where it spreads. No formula tells in advance how coarse either may be, so both
+are tried on some targets whose exact ranking is known. Costs are counted in edges read and not in seconds, so
+that the same graph gets the same method, and the same neighbors, on every machine.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Int64
 
-from graphcond.attributed_graph import ABSENT
 from graphcond.config import Config
 from graphcond.context import NeighborContext
 from graphcond.errors import StorageError
@@ -27,17 +26,21 @@ from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.samplers import pagerank
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.short_walks import ShortWalks
 from graphcond.samplers.pagerank.walk import RandomWalk
-from graphcond.samplers.ranking import RankingConstraints
+from graphcond.samplers.ranking import TIE, RankingConstraints
 
-TARGETS = 32
-"""Number of targets to try: two blocks of an iteration in float32."""
+BLOCKS = (2, 8)
+"""Fewest and most blocks of 16 targets to try; in between, as many as `BUDGET` allows."""
+
+BUDGET = 6e8
+"""Number of edges that the exact rankings may read, about a second's work, before fewer targets are tried."""
 
 EPSILONS = [10 ** (-quarter / 4) for quarter in range(12, 37)]
 """Residuals per degree that a push may leave, from 1e-3 down to 1e-9."""
 
-STEPS = [2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 24, 30, 38, 48]
-"""Numbers of steps that the iteration may take."""
+STEPS = [2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30, 38, 48]
+"""Numbers of steps that short walks may take."""
 
 CHEAP = 4e6
 """If an exact answer reads at most this many edges, about 1 ms, no faster method is looked for."""
@@ -48,32 +51,33 @@ MARGIN = 1.5
 LEAST = 50
 """At least this many nodes are compared; fewer would not separate good from very good."""
 
-DEPTH = 4
-"""The exact ranking is this many times as deep as the answers, to see which nodes tie with the last one."""
-
 TOLERANCE = 1e-4
 """Bound on the sum of all nodes' errors in the ranking that counts as exact here."""
 
-ROUNDING = 1e-5
-"""Scores in float32 whose relative difference is smaller are equal."""
+SMALL = 1e-5
+"""If the last of the nodes wanted have less PageRank than this, `TOLERANCE` is too coarse for them."""
 
-PUSHED_EDGE = 40.0
-"""Time of an edge in a push, relative to an edge in an iteration over a block in float64, for one target.
+FINEST = 1e-12
+"""The least bound on the sum of all nodes' errors that float64 can keep."""
 
-Some 10 ns against 0.3 on two x86-64 cores.
+PUSHED_EDGE = 80.0
+"""Time of an edge in a push, relative to an edge of a block of 16 targets in float32, for one of them.
+
+Some 10 ns against 0.12 on two x86-64 cores.
 """
+
+DOUBLE = 2.0
+"""Time of an edge of a block in float64, for one of its targets, relative to one in float32."""
 
 FILE = "choice.json"
 
 
 class Choice(Config):
-    """A method: forward push to ``epsilon``, or iteration with this many ``steps``.
-
-    With neither, the iteration runs to `TOLERANCE`.
-    """
+    """A method: forward push to ``epsilon``, walks of ``steps`` steps, or else iteration to ``tolerance``."""
 
     epsilon: float | None = None
     steps: int | None = None
+    tolerance: float = TOLERANCE
 
     @classmethod
     def read(cls, folder: Path) -> Choice:
@@ -93,8 +97,8 @@ class Choice(Config):
         if self.epsilon is not None:
             return ForwardPush(walk, alpha=alpha, epsilon=self.epsilon)
         if self.steps is not None:
-            return PowerIteration(walk, alpha=alpha, steps=self.steps)
-        return PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE)
+            return ShortWalks(walk, alpha=alpha, steps=self.steps)
+        return PowerIteration(walk, alpha=alpha, tolerance=self.tolerance)
 
 
 @runtime_checkable
@@ -111,13 +115,13 @@ class PageRank(Protocol):
 def calibrated(
     walk: RandomWalk, wanted: RankingConstraints, *, alpha: float, precision: float, threads: int = 1
 ) -> PageRank:
-    """Forward push or power iteration, as coarse as ``precision`` allows; exact on a small graph.
+    """Forward push, short walks or power iteration, as coarse as ``precision`` allows.
 
-    Precision is the share of the nodes returned that are among the ``wanted.count`` best; a node that ties
-    with the last of them counts as one of them. It is measured on 32 targets, the same for the same graph,
-    against an iteration whose errors sum to 1e-4 at most, with a margin of 1.5 standard errors. It is a mean
-    over targets and does not bound the error of one target; the bounds of `ForwardPush` and `PowerIteration`
-    do.
+    Precision is the share of the nodes returned that are among the ``wanted.count`` best; a node whose exact
+    score ties with that of the last of them (`ranking.TIE`) counts as one of them. It is measured on 32 to
+    128 targets, the same for the same graph, against an iteration whose errors sum to 1e-4 at most, with a
+    margin of 1.5 standard errors. It is a mean over targets and does not bound the error of one target; the
+    bounds of `ForwardPush` and `PowerIteration` do. A small graph is answered exactly.
 
     The choice is kept in the cache folder, so that other processes and later runs need not try again.
 
@@ -146,10 +150,11 @@ def calibrated(
 def _chosen(
     walk: RandomWalk, wanted: RankingConstraints, alpha: float, precision: float, threads: int
 ) -> Choice:
-    """The coarsest push and then the coarsest iteration that pass, whichever reads fewer edges."""
-    trial = _Trial.of(walk, wanted, alpha, precision, threads)
-    best = Choice()
-    cost = float(PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE).steps * len(walk.indices))
+    """The coarsest push and then the shortest walks that pass, whichever reads fewer edges."""
+    trial = _Trial.of(walk, wanted, alpha, precision)
+    best = Choice(tolerance=trial.tolerance)
+    exact = PowerIteration(walk, alpha=alpha, tolerance=trial.tolerance)
+    cost = DOUBLE * exact.steps * len(walk.indices)
     for epsilon in EPSILONS:
         push = ForwardPush(walk, alpha=alpha, epsilon=epsilon)
         answer, edges = push.rank_and_count(trial.targets, trial.wanted, threads=threads)
@@ -161,54 +166,74 @@ def _chosen(
     for steps in STEPS:
         if steps * len(walk.indices) >= cost:
             break
-        iteration = PowerIteration(walk, alpha=alpha, steps=steps)
-        if trial.passed_by(iteration.rank(trial.targets, trial.wanted, threads=threads)):
+        walks = ShortWalks(walk, alpha=alpha, steps=steps)
+        if trial.passed_by(walks.rank(trial.targets, trial.wanted, threads=threads)):
             return Choice(steps=steps)
     return best
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """Targets to try a method on, and their exact rankings.
+class Best:
+    """What a perfect ranking of a target may name: its ``count`` best nodes, and ties with the last."""
 
-    ``truth`` is deeper than the answers, to see which nodes tie with the last one. ``depth`` is the number of
-    nodes that the user asked for.
+    nodes: Int64[np.ndarray, " n"]
+    count: int
+    last: float
+
+    @classmethod
+    def of(cls, scores: Float[np.ndarray, " nodes"], count: int) -> Best:
+        """The best by exact ``scores``; a node of score 0 is never one of them."""
+        count = min(count, int(np.count_nonzero(scores)))
+        last = float(np.partition(scores, -count)[-count]) if count else np.inf
+        return cls(np.flatnonzero(scores >= last * (1 - TIE)), count, last)
+
+    def missed_by(self, found: Int64[np.ndarray, " k"]) -> float:
+        """The share of the ``count`` best places that ``found`` does not fill with right nodes."""
+        hits = int(np.isin(found[: self.count], self.nodes).sum())
+        return 1 - hits / self.count if self.count else 0.0
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Targets to try a method on, and what is right for each of them, by an iteration to ``tolerance``.
+
+    More nodes may be compared than the user asked for (``wanted``, ``right``), but those come ``first``.
     """
 
     targets: Int64[np.ndarray, " b"]
     wanted: RankingConstraints
-    truth: NeighborContext
     precision: float
-    depth: int
+    tolerance: float
+    right: list[Best]
+    first: list[Best]
 
     @classmethod
-    def of(
-        cls, walk: RandomWalk, wanted: RankingConstraints, alpha: float, precision: float, threads: int
-    ) -> _Trial:
-        able = np.flatnonzero(walk.strengths)
-        targets = np.random.default_rng(0).choice(able, min(TARGETS, len(able)), replace=False)
-        tried = replace(wanted, count=max(wanted.count, LEAST))
+    def of(cls, walk: RandomWalk, wanted: RankingConstraints, alpha: float, precision: float) -> _Trial:
         exact = PowerIteration(walk, alpha=alpha, tolerance=TOLERANCE, dtype=np.float32)
-        truth = exact.rank(targets, replace(tried, count=DEPTH * tried.count), threads=threads)
-        return cls(targets, tried, truth, precision, wanted.count)
+        blocks = int(np.clip(BUDGET // (exact.steps * len(walk.indices)), *BLOCKS))
+        able = np.flatnonzero(walk.strengths)
+        targets = np.random.default_rng(0).choice(able, min(16 * blocks, len(able)), replace=False)
+        tried = replace(wanted, count=max(wanted.count, LEAST))
+
+        def best_by(iteration: PowerIteration) -> tuple[list[Best], list[Best]]:
+            found = [
+                (Best.of(scores, tried.count), Best.of(scores, wanted.count))
+                for scores in iteration.scores(targets, wanted)
+            ]
+            return [right for right, _ in found], [first for _, first in found]
+
+        tolerance, (right, first) = TOLERANCE, best_by(exact)
+        last = float(np.median([best.last for best in right]))
+        if last < SMALL:
+            tolerance = max(last * TOLERANCE, FINEST)
+            right, first = best_by(PowerIteration(walk, alpha=alpha, tolerance=tolerance))
+        return cls(targets, tried, precision, tolerance, right, first)
 
     def passed_by(self, answer: NeighborContext) -> bool:
-        """True if ``answer`` is precise enough, both in full and in its first ``depth`` places."""
-        wrong = self._wrong(answer, self.wanted.count)
+        """True if ``answer`` is precise enough, both in full and in its first places."""
+        wrong = np.array(
+            [best.missed_by(row) for best, row in zip(self.right, answer.neighbors, strict=True)]
+        )
         likely = wrong.mean() + MARGIN * wrong.std() / sqrt(len(wrong))
-        first = self._wrong(answer, self.depth).mean()
+        first = np.mean([best.missed_by(row) for best, row in zip(self.first, answer.neighbors, strict=True)])
         return bool(max(likely, first) <= 1 - self.precision)
-
-    def _wrong(self, answer: NeighborContext, depth: int) -> Float64[np.ndarray, " b"]:
-        """For each target, the share of the best ``depth`` nodes that its first ``depth`` answers miss.
-
-        Where more nodes tie with the last of the best than ``truth`` holds, those beyond count as wrong.
-        """
-        last = self.truth.scores[:, depth - 1 : depth]
-        right = self.truth.present & (self.truth.scores >= last * (1 - ROUNDING))
-        findable = np.maximum(self.truth.present[:, :depth].sum(1), 1)
-        hits = [
-            np.isin(found[found != ABSENT], self.truth.neighbors[row, right[row]]).sum()
-            for row, found in enumerate(answer.neighbors[:, :depth])
-        ]
-        return 1 - np.array(hits) / findable

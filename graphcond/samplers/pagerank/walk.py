@@ -51,6 +51,19 @@ class RandomWalk:
 
         return reversed_edges(self.indptr, self.indices, self.weights, len(self))
 
+    @cached_property
+    def far(self) -> tuple[Float64[np.ndarray, " nodes"], float]:
+        """Where walks are that began long ago, and the share of them that goes on with each further step.
+
+        The others end, where no edge leaves a node. Without edge directions walks are at a node in proportion
+        to its strength; otherwise this is what a few dozen steps from all nodes lead to.
+        """
+        if not self.directed:
+            return self.strengths / (self.strengths.sum() or 1.0), 1.0
+        from graphcond.samplers.pagerank.power import long_walks  # numba, as above
+
+        return long_walks(self)
+
     @classmethod
     def on(cls, graph: AttributedGraph) -> RandomWalk:
         """The walk on ``graph``.

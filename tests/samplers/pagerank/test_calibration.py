@@ -5,9 +5,10 @@ import pytest
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.samplers import PPRSampler
-from graphcond.samplers.pagerank.calibration import PageRank, calibrated
+from graphcond.samplers.pagerank.calibration import Best, PageRank, calibrated
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.short_walks import ShortWalks
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import RankingConstraints
 from tests.samplers.toy_graphs import toy_graph
@@ -46,6 +47,36 @@ def precision(walk: RandomWalk, method: PageRank, count: int) -> float:
 def test_finds_as_many_of_the_best_as_asked(walk: RandomWalk, aim: float) -> None:
     method = calibrated(walk, everyone(walk, 50), alpha=0.15, precision=aim)
     assert precision(walk, method, 50) >= aim
+
+
+def test_what_lies_too_far_for_the_usual_truth_is_found_too() -> None:
+    """On a path the 50th node has a PageRank of 4e-7."""
+    walk = RandomWalk.on(toy_graph(60_000, [(row, row + 1) for row in range(59_999)]))
+    method = calibrated(walk, everyone(walk, 50), alpha=0.15, precision=0.99)
+    found = method.rank(np.array([30_000]), everyone(walk, 50)).neighbors[0]
+    assert sorted(found - 30_000) == [*range(-25, 0), *range(1, 26)]
+
+
+def test_hubs_are_answered_by_short_walks() -> None:
+    draws = np.random.default_rng(0)
+    popular = draws.pareto(1.1, NODES) + 1
+    ends = draws.choice(NODES, (150_000, 2), p=popular / popular.sum())
+    walk = RandomWalk.on(toy_graph(NODES, ends.tolist()))
+    method = calibrated(walk, everyone(walk, 50), alpha=0.15, precision=0.99)
+    assert isinstance(method, ShortWalks)
+    assert precision(walk, method, 50) >= 0.99
+
+
+def test_nodes_that_tie_with_the_last_are_right() -> None:
+    best = Best.of(np.array([0.0, 3.0, 1.0, 1.0 - 1e-6, 1.0 - 1e-4, 2.0]), 3)
+    assert best.nodes.tolist() == [1, 2, 3, 5]
+    assert best.missed_by(np.array([1, 5, 3])) == 0
+    assert best.missed_by(np.array([1, 5, 4])) == pytest.approx(1 / 3)
+    assert best.missed_by(np.array([1, 5, -1])) == pytest.approx(1 / 3)
+
+
+def test_nothing_is_missed_where_there_is_nothing() -> None:
+    assert Best.of(np.zeros(3), 2).missed_by(np.array([-1, -1])) == 0
 
 
 def test_a_lower_precision_looks_at_fewer_edges() -> None:
