@@ -15,7 +15,6 @@ from graphs import folder_of
 from truth import ALPHA, BEST
 
 from graphcond.graphs import open_graph
-from graphcond.samplers.pagerank import push
 from graphcond.samplers.pagerank.power import PowerIteration
 from graphcond.samplers.pagerank.push import ForwardPush
 from graphcond.samplers.pagerank.walk import RandomWalk
@@ -38,8 +37,7 @@ def main() -> None:
 
 
 def error(walk: RandomWalk, truth: dict[int, np.ndarray], epsilon: float, share: float) -> float:
-    push.FAR_SHARE = share
-    pusher = ForwardPush(walk, alpha=ALPHA, epsilon=epsilon)
+    pusher = ForwardPush(walk, alpha=ALPHA, epsilon=epsilon, far_share=share)
     found = pusher.rank(np.array(list(truth)), RankingConstraints(BEST, np.ones(len(walk), bool)))
     errors = []
     for target, nodes, scores in zip(truth, found.neighbors, found.scores, strict=True):

@@ -72,9 +72,10 @@ def test_push_keeps_its_bound_in_total_in_directed_graphs(
     walk = RandomWalk.on(graph)
     exact = PowerIteration(walk, alpha=alpha).solve(0)
     push = ForwardPush(walk, alpha=alpha, epsilon=epsilon)
-    lacking = (exact - estimates(walk, push, 0))[1:]
-    assert (lacking >= -ROUNDING * exact[1:]).all()
-    assert lacking.sum() <= push.limits(0).sum() + ROUNDING
+    found = estimates(walk, push, 0)
+    assert np.abs(exact - found)[1:].sum() <= 2 * push.limits(0).sum() + ROUNDING
+    # Mass that is settled is certain, so none is found where none is.
+    assert (found[exact == 0] == 0).all()
 
 
 @pytest.fixture(scope="module")

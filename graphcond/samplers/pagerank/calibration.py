@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from math import sqrt
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -25,7 +26,7 @@ from graphcond.io.files import read_json, write_json
 from graphcond.io.fingerprint import fingerprint, source_version
 from graphcond.samplers import pagerank
 from graphcond.samplers.pagerank.power import PowerIteration
-from graphcond.samplers.pagerank.push import ForwardPush
+from graphcond.samplers.pagerank.push import FAR_SHARE, ForwardPush
 from graphcond.samplers.pagerank.short_walks import ShortWalks
 from graphcond.samplers.pagerank.walk import RandomWalk
 from graphcond.samplers.ranking import TIE, RankingConstraints
@@ -38,6 +39,9 @@ BUDGET = 6e8
 
 EPSILONS = [10 ** (-quarter / 4) for quarter in range(12, 37)]
 """Residuals per degree that a push may leave, from 1e-3 down to 1e-9."""
+
+FAR_SHARES = (FAR_SHARE, 0.0)
+"""Estimates of what a push leaves: for graphs with communities, and for those that a walk soon crosses."""
 
 STEPS = [2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30, 38, 48]
 """Numbers of steps that short walks may take."""
@@ -76,6 +80,7 @@ class Choice(Config):
     """A method: forward push to ``epsilon``, walks of ``steps`` steps, or else iteration to ``tolerance``."""
 
     epsilon: float | None = None
+    far_share: float = FAR_SHARE
     steps: int | None = None
     tolerance: float = TOLERANCE
 
@@ -95,7 +100,7 @@ class Choice(Config):
     def build(self, walk: RandomWalk, alpha: float) -> PageRank:
         """The method on a graph."""
         if self.epsilon is not None:
-            return ForwardPush(walk, alpha=alpha, epsilon=self.epsilon)
+            return ForwardPush(walk, alpha=alpha, epsilon=self.epsilon, far_share=self.far_share)
         if self.steps is not None:
             return ShortWalks(walk, alpha=alpha, steps=self.steps)
         return PowerIteration(walk, alpha=alpha, tolerance=self.tolerance)
@@ -155,13 +160,14 @@ def _chosen(
     best = Choice(tolerance=trial.tolerance)
     exact = PowerIteration(walk, alpha=alpha, tolerance=trial.tolerance)
     cost = DOUBLE * exact.steps * len(walk.indices)
-    for epsilon in EPSILONS:
-        push = ForwardPush(walk, alpha=alpha, epsilon=epsilon)
+    for epsilon, share in product(EPSILONS, FAR_SHARES):
+        push = ForwardPush(walk, alpha=alpha, epsilon=epsilon, far_share=share)
         answer, edges = push.rank_and_count(trial.targets, trial.wanted, threads=threads)
         if PUSHED_EDGE * edges.mean() >= cost:
             break
         if trial.passed_by(answer):
-            best, cost = Choice(epsilon=epsilon), PUSHED_EDGE * float(edges.mean())
+            best = Choice(epsilon=epsilon, far_share=share)
+            cost = PUSHED_EDGE * float(edges.mean())
             break
     for steps in STEPS:
         if steps * len(walk.indices) >= cost:

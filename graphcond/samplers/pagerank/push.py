@@ -30,9 +30,10 @@ PUSHED = 1e-300
 """Residual of a node just after its push. It is not 0, because 0 marks nodes that were never reached."""
 
 FAR_SHARE = 0.2
-"""Weight of the residuals near a node, against the mean of the whole graph, in its estimate of far ones.
+"""Weight of the residuals near a node, against those of the whole graph, in its estimate of far ones.
 
-It was fitted against exact values (``benchmarks/far_share.py``). It changes the estimates, not their bound.
+It was fitted against exact values (``benchmarks/far_share.py``) on graphs with communities. It changes the
+estimates, not their bound.
 """
 
 LOOKED_AT = 512
@@ -61,29 +62,39 @@ class ForwardPush:
     edges of mean weight.
 
     Bounds: in an undirected graph the error of an estimate is at most the limit of its node (see `limits`).
-    In any graph the estimates together fall short by the sum of the residuals, which is at most the sum of
-    the limits. In a directed graph no estimate is too high.
+    In a directed graph the errors of all nodes, hubs aside (`LOOKED_AT`), sum to twice the residuals at most,
+    and these to the limits.
 
-    Plain push underestimates node v of an undirected graph by exactly degree(v) * E[r(w) / degree(w)],
-    w the end of an alpha-walk from v. For the best nodes this expectation is computed for walks of length
-    0 and 1 and estimated for longer ones, within its bounds.
+    Plain push underestimates node v by what the residuals would still bring: in an undirected graph exactly
+    degree(v) * E[r(w) / degree(w)], w the end of an alpha-walk from v. For the best nodes this is computed
+    for walks of length 0 and 1, along the edges that lead to v, and estimated for longer ones: long walks end
+    in one distribution (`RandomWalk.far`), in an undirected graph that in proportion to the degrees.
 
     Args:
         walk: the walk on the graph.
         alpha: probability to return to the target, 0 < alpha < 1.
         epsilon: largest residual per degree that may remain for a target of mean degree, above 0.
+        far_share: see `FAR_SHARE`; 0 suits graphs in which a walk soon forgets where it began.
     """
 
-    def __init__(self, walk: RandomWalk, *, alpha: float, epsilon: float) -> None:
-        self._walk, self._alpha, self._epsilon = walk, alpha, epsilon
+    def __init__(
+        self, walk: RandomWalk, *, alpha: float, epsilon: float, far_share: float = FAR_SHARE
+    ) -> None:
+        self._walk, self._alpha, self._epsilon, self._far_share = walk, alpha, epsilon, far_share
         degrees = np.where(walk.strengths > 0, walk.degrees, 1.0)
         self._limits = limits = epsilon * degrees
         self._spare = Spare(lambda: _Scratch.of(limits))
         self._starts = np.sqrt(degrees / degrees.mean()) if len(walk) else degrees
         self._density = -1.0 if walk.directed else 1 / float(self._limits.sum())
+        self._far, self._reach = limits, limits
+        if walk.directed:
+            far, kept = walk.far
+            self._far = far * alpha / (1 - (1 - alpha) * kept)
+            self._reach = epsilon * walk.incoming * (walk.degrees.sum() / (walk.strengths.sum() or 1.0))
 
     def __repr__(self) -> str:
-        return f"forward push, epsilon {self._epsilon:.2g}"
+        share = "" if self._far_share == FAR_SHARE else f", far share {self._far_share:g}"
+        return f"forward push, epsilon {self._epsilon:.2g}{share}"
 
     def limits(self, target: int) -> Float64[np.ndarray, " nodes"]:
         """The largest residual that each node may keep; in an undirected graph it bounds the node's error."""
@@ -106,13 +117,15 @@ class ForwardPush:
     ) -> tuple[NeighborContext, Int64[np.ndarray, " b"]]:
         """As `rank`, with the number of edges along which mass was sent, for each target."""
         answer, edges = wanted.empty_answer(targets), np.empty(len(targets), np.int64)
+        numbers = _Numbers(self._alpha, self._density, self._far_share, self._starts, self._far, self._reach)
 
         def work(part: slice) -> None:
             with self._spare.lent() as scratch:
                 _rank(
                     self._walk.arrays,
                     scratch,
-                    _Numbers(self._alpha, self._density, FAR_SHARE, self._starts),
+                    numbers,
+                    self._walk.into,
                     wanted.arrays,
                     answer.targets[part],
                     (answer.neighbors[part], answer.scores[part], edges[part]),
@@ -126,14 +139,18 @@ class _Numbers(NamedTuple):
     """Settings of a push, as compiled code reads them.
 
     ``density`` is the density of a residual of 1 that is spread over all nodes by their limits; it is
-    negative for directed graphs. A target begins with a mass of its entry of ``starts`` instead of 1, and
-    its results are divided by that entry: this scales the limits without another array for each target.
+    negative for directed graphs, where long walks bring a residual of 1 to the nodes by ``far`` instead.
+    ``reach`` is a node's limit if its degree is counted in the edges that lead to it. A target begins with a
+    mass of its entry of ``starts`` instead of 1, and its results are divided by that entry: this scales the
+    limits without another array for each target.
     """
 
     alpha: float
     density: float
     far_share: float
     starts: Float64[np.ndarray, " nodes"]
+    far: Float64[np.ndarray, " nodes"]
+    reach: Float64[np.ndarray, " nodes"]
 
 
 class _Scratch(NamedTuple):
@@ -158,27 +175,24 @@ class _Scratch(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rank(walk, scratch, numbers, wanted, targets, answers):
+def _rank(walk, scratch, numbers, into, wanted, targets, answers):
     """Fill the rows of ``answers``: nodes, scores, and the number of edges along which mass was sent."""
     neighbors, scores, edges = answers
     divisor = wanted[1]
-    directed = numbers.density < 0.0
-    room = neighbors.shape[1] * (1 if directed else CANDIDATES)
+    room = neighbors.shape[1] * CANDIDATES
     near_scores, near = np.empty(room, np.float32), np.empty(room, np.int64)
     for place in range(targets.size):
         target = np.uint64(targets[place])
         start = numbers.starts[target]
         count, rest, edges[place] = _push(walk, scratch, target, start, numbers.alpha)
-        density = 0.0 if directed else rest * numbers.density
-        size = _collect(scratch, count, target, numbers.alpha, density, wanted, near_scores, near)
+        size = _collect(scratch, count, target, numbers, rest, wanted, near_scores, near)
         # The better estimate reads the neighbors of a node: too slow for all nodes reached, so only those
-        # that rank high by the first estimate get one. It holds for undirected graphs alone.
+        # that rank high by the first estimate get one.
         kept = 0
         for entry in range(size):
-            node, score = near[entry], near_scores[entry]
-            if not directed:
-                value = _estimate(walk, scratch, np.uint64(node), numbers, density)
-                score = np.float32(value / divisor[node] if divisor.size > 0 else value)
+            node = near[entry]
+            value = _estimate(into, scratch, np.uint64(node), numbers, rest)
+            score = np.float32(value / divisor[node] if divisor.size > 0 else value)
             kept = offer(scores[place], neighbors[place], kept, score, node)
         best_to_worst(scores[place], neighbors[place], kept)
         scores[place] /= np.float32(start)
@@ -252,15 +266,19 @@ def _spread(walk, scratch, target, frontier, following, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
+def _collect(scratch, count, target, numbers, rest, wanted, scores, nodes):
     """The best of the ``count`` nodes reached, by a first estimate; returns how many they are."""
     allowed, divisor = wanted
-    residuals, settled = scratch.residuals, scratch.settled
-    divided = divisor.size > 0
+    residuals, settled, alpha = scratch.residuals, scratch.settled, numbers.alpha
+    directed, divided = numbers.density < 0.0, divisor.size > 0
+    density = rest * numbers.density
     size, worst = 0, np.float32(-1.0)
     for node in scratch.reached[:count]:
         residual, limit = residuals[node, 0], residuals[node, 1]
-        value = settled[node] + min(alpha * residual + (1.0 - alpha) * density * limit, limit)
+        if directed:
+            value = settled[node] + alpha * residual + (1.0 - alpha) * rest * numbers.far[node]
+        else:
+            value = settled[node] + min(alpha * residual + (1.0 - alpha) * density * limit, limit)
         score = np.float32(value / divisor[node] if divided else value)
         # Most nodes end here. To call `offer` for each would take longer than the push.
         if score >= worst and value > PUSHED and allowed[node] and node != target:
@@ -271,14 +289,14 @@ def _collect(scratch, count, target, alpha, density, wanted, scores, nodes):
 
 
 @njit(cache=True, nogil=True)
-def _estimate(walk, scratch, node, numbers, density):
+def _estimate(into, scratch, node, numbers, rest):
     """The settled mass of ``node`` and an estimate of what the residuals would still bring to it.
 
     In an undirected graph this is limit * E[residual / limit] at the end of an alpha-walk from ``node``. The
     walk ends here with probability alpha, or else at a neighbor or further on; the far part is a mixture of
-    the neighbors' mean and the mean of the whole graph.
+    the neighbors' mean and the mean of the whole graph. In a directed graph the walk goes backwards.
     """
-    indptr, indices, weights, _ = walk
+    indptr, indices, weights = into
     residuals, alpha = scratch.residuals, numbers.alpha
     first, last = indptr[node], indptr[node + np.uint64(1)]
     # Of a hub's neighbors a regular choice is enough, and bounds the time.
@@ -289,8 +307,10 @@ def _estimate(walk, scratch, node, numbers, density):
         weight = np.float64(weights[edge]) if weights.size > 0 else 1.0
         sum_ += weight * residuals[neighbor, 0] / residuals[neighbor, 1]
         strength += weight
-    residual, limit = residuals[node, 0], residuals[node, 1]
-    near = (sum_ / strength if strength > 0.0 else 0.0) * limit
+    residual, limit, directed = residuals[node, 0], residuals[node, 1], numbers.density < 0.0
+    near = (sum_ / strength if strength > 0.0 else 0.0) * numbers.reach[node]
+    far = rest * (numbers.far[node] if directed else numbers.density * limit)
     later = (alpha + (1.0 - alpha) * numbers.far_share) * near
-    later += (1.0 - alpha) * (1.0 - numbers.far_share) * density * limit
-    return scratch.settled[node] + min(alpha * residual + (1.0 - alpha) * later, limit)
+    later += (1.0 - alpha) * (1.0 - numbers.far_share) * far
+    more = alpha * residual + (1.0 - alpha) * later
+    return scratch.settled[node] + (more if directed else min(more, limit))

@@ -48,6 +48,19 @@ def test_the_tail_brings_estimates_closer_to_the_truth() -> None:
     assert off.mean() < 0.1 * limits.mean()
 
 
+def test_the_tail_finds_the_best_of_a_directed_graph_too() -> None:
+    draws = np.random.default_rng(0)
+    popular = draws.pareto(1.2, 3000) + 1
+    ends = np.stack([draws.integers(0, 2850, 40_000), draws.choice(3000, 40_000, p=popular / popular.sum())])
+    walk = RandomWalk.on(toy_graph(3000, ends.T.tolist(), directed=True))
+    push = ForwardPush(walk, alpha=0.15, epsilon=1e-4, far_share=0.0)
+    hits = 0
+    for target in range(0, 100, 10):
+        truth = best(PowerIteration(walk, alpha=0.15), walk, target, 50).nodes
+        hits += len(np.intersect1d(best(push, walk, target, 50).nodes, truth))
+    assert hits / 500 > 0.97
+
+
 def test_looks_no_farther_than_epsilon_asks() -> None:
     walk = RandomWalk.on(toy_graph(1000, [(row, row + 1) for row in range(999)]))
     near, far = (
