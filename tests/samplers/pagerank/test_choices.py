@@ -51,9 +51,7 @@ def method(
     return calibrated(on, wanted, alpha=alpha, precision=precision)
 
 
-@pytest.mark.parametrize(
-    "choice", [Choice(epsilon=1.8e-6, far_share=0.0), Choice(epsilon=1e-6), Choice(steps=8), Choice()]
-)
+@pytest.mark.parametrize("choice", [Choice(epsilon=1.8e-6, far_share=0.0), Choice(steps=8), Choice()])
 def test_what_is_written_is_read(choice: Choice, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         Choice.read(tmp_path)
