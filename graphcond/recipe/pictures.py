@@ -9,6 +9,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from graphcond.config import Config, Names
 
+LARGEST = 16_384
+"""Side in pixels of the largest square whose pixels are divided into sizes."""
+
 
 class BucketConfig(Config):
     """Sizes for pictures of several proportions, in place of squares to which they are padded.
@@ -20,13 +23,12 @@ class BucketConfig(Config):
     resolutions: tuple[PositiveInt, ...] = ()
     """Sides of the squares whose number of pixels the sizes have at most; `data.resolution` unless given. A
     picture gets the largest to which it need not be enlarged."""
-    step: PositiveInt = 64
+    step: Annotated[int, Field(ge=8)] = 64
     """Heights and widths are multiples of it, in pixels."""
-    longest: Annotated[float, Field(ge=1)] = 2.0
+    longest: Annotated[float, Field(ge=1, le=8)] = 2.0
     """Most by which one side is longer than the other."""
     fewest: PositiveInt = 16
     """The pictures of a size with fewer training pictures get the size next to it."""
-
     crops: Annotated[int, Field(ge=1, le=256)] = 1
     """Parts of each picture, at random places of its longer side, one of which is taken each time; all are
     encoded once. 1 is the middle."""
@@ -39,6 +41,8 @@ class BucketConfig(Config):
         """
         found = []
         for side in sorted(set(self.resolutions)) or [resolution]:
+            if side > LARGEST:
+                raise ValueError(f"data.buckets: expected sides of at most {LARGEST}, got {side}; lower it")
             if side % self.step:
                 raise ValueError(
                     f"data.buckets.step: the resolution {side} is not a multiple of {self.step}; use a step "

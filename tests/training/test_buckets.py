@@ -232,8 +232,11 @@ def test_a_transformer_trains_over_sizes(
     ("changes", "problem"),
     [
         ({"step": 48}, "the resolution 64 is not a multiple of 48"),
-        ({"step": 4}, "sizes for this base are multiples of 16"),
+        ({"step": 4}, "greater than or equal to 8"),
+        ({"step": 8}, "sizes for this base are multiples of 16"),
         ({"longest": 0.5}, "greater than or equal to 1"),
+        ({"longest": 1e9}, "less than or equal to 8"),
+        ({"resolutions": [1_600_000_000]}, "sides of at most 16384"),
     ],
 )
 def test_buckets_that_cannot_be_are_refused(toy: Toy, changes: dict[str, Any], problem: str) -> None:
