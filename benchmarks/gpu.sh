@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Measures graphcond on one GPU in under 9 minutes and writes a section for RESULTS.md: the tests marked gpu,
+# Measures graphcond on one GPU in a quarter of an hour and writes a section for RESULTS.md: the tests marked gpu,
 # xformers against SDPA and half precision against fp32 for every injector, every shipped recipe for a few steps,
-# drawing, and torch.compile, with random weights of the shapes of Stable Diffusion 1.5, 2.1 and XL.
+# drawing, torch.compile, and training steps in several ways, with random weights of the shapes of Stable Diffusion
+# 1.5, 2.1 and XL.
 #
-#     bash benchmarks/gpu.sh [--quick] [--out FILE] [--parts tests,recipes] [--resume] [--minutes 8.5]
+#     bash benchmarks/gpu.sh [--quick] [--out FILE] [--parts tests,recipes] [--resume] [--minutes 14]
 #     bash benchmarks/gpu.sh --dry-run          # every part on a CPU, with tiny shapes
 #
 # It needs a CUDA build of torch, 40 GB of disk and, for every recipe at its own batch size, 80 GB of memory on the
-# GPU (batches are halved until they fit). A machine that has torch but no network takes the rest from wheels in
+# GPU (batches that do not fit are halved). A machine that has torch but no network takes the rest from wheels in
 # WHEELS (./wheels unless set). Collect them where there is a network, for the Python of the GPU machine:
 #
 #     pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \

@@ -269,18 +269,7 @@ def recipe_overrides(setup: Setup, name: str) -> list[str]:
 
 
 def _recipe(setup: Setup, name: str) -> Figures:
-    overrides = recipe_overrides(setup, name)
-    written = load_recipe(name, overrides=overrides).training
-    batch, accumulate, halved = written.batch_size, written.accumulate, 0
-    while True:
-        sizes = [f"training.batch_size={batch}", f"training.accumulate={accumulate}"]
-        try:
-            return _trained(setup, name, [*overrides, *sizes]) | {"halved": halved}
-        except torch.OutOfMemoryError:
-            if batch == 1:
-                raise
-        free(setup)
-        batch, accumulate, halved = batch // 2, 2 * accumulate, halved + 1
+    return _trained(setup, name, recipe_overrides(setup, name))
 
 
 def _trained(setup: Setup, name: str, overrides: list[str]) -> Figures:
@@ -304,6 +293,7 @@ def _trained(setup: Setup, name: str, overrides: list[str]) -> Figures:
     return {
         "pixels": recipe.data.resolution,
         "batch": f"{config.batch_size} x {config.accumulate}",
+        "at_once": run.metrics["train"]["samples_at_once"] if rates else None,
         "precision": f"{recipe.base.dtype}, {config.mixed_precision}",
         "attention": run.model.base.attention,
         "trained_millions": round(trained / 1e6, 1),
@@ -587,6 +577,36 @@ def _compiled(
     }
 
 
+# A training step against other ways to do it
+
+STEPS = {"256 px, batch 16": ("256", "16"), "512 px, batch 8": ("512", "8")}
+
+
+def steps(setup: Setup) -> Items:
+    """`bench_training` over SD 1.5, in a process of its own."""
+    for name, (pixels, batch) in list(STEPS.items())[: 1 if setup.quick else None]:
+        yield name, lambda pixels=pixels, batch=batch: _steps(setup, pixels, batch)
+
+
+def _steps(setup: Setup, pixels: str, batch: str) -> Figures:
+    command = [sys.executable, "benchmarks/bench_training.py", "--json"]
+    if setup.tiny:
+        command += ["--batch", "2", "--rounds", "1", "--steps", "1", "--arms", "bare loop,channels last"]
+    else:
+        command += ["--size", "sd15", "--pixels", pixels, "--batch", batch, "--device", setup.device]
+        command += ["--dtype", "bf16", "--rounds", "3", "--base", str(folder_of(setup, SD15.name))]
+        command += ["--clip", str(folder_of(setup, CLIP_L.name))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the process ended with code {done.returncode}\n{done.stderr[-400:]}")
+    rows = json.loads(done.stdout.splitlines()[-1])
+    for row in rows:
+        row["ratio"] = statistics.median(row["ratios"])
+        row["spread"] = f"{min(row['ratios']):.2f} .. {max(row['ratios']):.2f}"
+        row["steps_per_second"] = 1 / row["seconds"]
+    return {"arms": rows}
+
+
 PARTS: dict[str, Callable[[Setup], Items]] = {
     "prepare": prepare,
     "tests": gpu_tests,
@@ -594,4 +614,5 @@ PARTS: dict[str, Callable[[Setup], Items]] = {
     "drawing": drawing,
     "recipes": recipes,
     "compile": compiling,
+    "steps": steps,
 }

@@ -7,9 +7,8 @@ Axis names in shapes: ``b`` targets in a batch, ``l`` length of the denoiser's c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from threading import local
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int64
@@ -72,14 +71,24 @@ class Slot(Generic[Shown]):
     @property
     def value(self) -> Shown | None:
         """What the denoiser call that runs in this thread shows; None without."""
-        return SHOWN.get().get(self)
+        found: Shown | None = SHOWN.slots.get(self)
+        return found
 
 
 class GroundingSlot(Slot[Grounding]):
     """The slot of an injector: `graphcond.bases.Base.denoise` fills it with `DenoiserInputs.grounding`."""
 
 
-SHOWN: ContextVar[Mapping[Slot[Any], Any]] = ContextVar("SHOWN", default=MappingProxyType({}))
+class _Shown(local):
+    """One of each thread, which torch.compile can read, unlike a context variable."""
+
+    slots: Mapping[Slot[Any], Any]
+
+    def __init__(self) -> None:
+        self.slots = {}
+
+
+SHOWN = _Shown()
 """What the slots hold in the denoiser call that runs in this thread."""
 
 IP_ADAPTER = "ip_adapter."

@@ -32,11 +32,11 @@ def transformer_blocks(unet: nn.Module) -> dict[str, BasicTransformerBlock]:
 @contextmanager
 def filled(shown: Mapping[Any, Any]) -> Iterator[None]:
     """Set what slots hold for this thread, by `Slot`, and restore what they held afterwards."""
-    token = SHOWN.set(shown)
+    before, SHOWN.slots = SHOWN.slots, shown
     try:
         yield
     finally:
-        SHOWN.reset(token)
+        SHOWN.slots = before
 
 
 def recomputed(module: nn.Module, *args: Any) -> Any:
@@ -44,8 +44,8 @@ def recomputed(module: nn.Module, *args: Any) -> Any:
 
     It is what diffusers' models take as ``gradient_checkpointing_func``.
     """
-    grounding = SHOWN.get()
-    # The backward pass may run in another thread, where the context variable has its default.
+    grounding = SHOWN.slots
+    # The backward pass may run in another thread, to which nothing is shown.
     return checkpoint(
         module, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), filled(grounding))
     )

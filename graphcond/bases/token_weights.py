@@ -30,6 +30,12 @@ from graphcond.errors import InputError
 MASKED = -10000.0
 """The bias that diffusers gives to a hidden token."""
 
+_ROUNDED = {
+    dtype: torch.tensor(MASKED, dtype=dtype).item()
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
+"""`MASKED` as a number format has it."""
+
 
 @dataclass(frozen=True)
 class PlaceBias:
@@ -67,20 +73,17 @@ def install_token_weights(sites: Iterable[Site]) -> list[RemovableHandle]:
 
 
 def shown_places(inputs: DenoiserInputs, sites: Iterable[Site]) -> dict[Slot[Any], Mapping[int, PlaceBias]]:
-    """What `PLACES` holds during a call; nothing where weights have no places.
+    """What `PLACES` holds during a call.
 
     Args:
-        inputs: of the call.
+        inputs: of the call, whose weights have places.
         sites: those whose hooks read it.
 
     Raises:
         InputError: the weights are not as large as the latents.
     """
-    weight = inputs.context_weight
-    if weight is None or weight.ndim == 2:
-        return {}
     check_places(inputs)
-    size = inputs.sample.shape[2:]
+    weight, size = inputs.weights(), inputs.sample.shape[2:]
     found: dict[int, PlaceBias] = {}
     for site in sites:
         if site.stride not in found:
@@ -114,9 +117,7 @@ def bias_of_shares(shares: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def bias_of_weight(bias: Float[Tensor, "b 1 l"]) -> Float[Tensor, "b 1 l"]:
     """Turn diffusers' ``(1 - weight) * -10000`` into ``log(weight)``, at least `MASKED`."""
-    weight = (
-        1.0 - bias.float() / torch.tensor(MASKED, dtype=bias.dtype).item()
-    )  # as rounded in half precision
+    weight = 1.0 - bias.float() / _ROUNDED[bias.dtype]
     return torch.log(weight.clamp(min=0.0)).clamp(min=MASKED).to(bias.dtype)
 
 

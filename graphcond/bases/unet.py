@@ -325,7 +325,7 @@ class UNetBase(Base):
             weight = F.pad(weight, (*(0, 0) * (weight.ndim - 2), 0, missing))
             inputs = replace(inputs, context=context, context_weight=weight)
         residuals: dict[str, Any] = {}
-        levels, nothing = self.sites("encoder_level"), torch.zeros((), device=self.device)
+        levels, nothing = self.sites("encoder_level"), inputs.sample.new_zeros(())
         if levels.keys() & inputs.residuals.keys():
             *down, mid = (inputs.residuals.get(site, nothing).to(self.dtype) for site in levels)
             residuals["down_block_additional_residuals"] = tuple(down)
@@ -339,9 +339,12 @@ class UNetBase(Base):
             residuals["down_intrablock_additional_residuals"] = [
                 inputs.residuals.get(site, nothing).to(self.dtype) for site in sorted(blocks)
             ]
-        places = shown_places(inputs, self.sites("cross_attention").values())
+        places: dict[Slot[Any], Any] = {}
+        if weight is not None and weight.ndim > 2:
+            places = shown_places(inputs, self.sites("cross_attention").values())
         with filled({**inputs.grounding, **places, **(shown or {})}):
-            return self.unet(
+            # torch cannot compile what asks a tensor which references are shown.
+            return (self.denoiser if shown else self.unet)(
                 inputs.sample.to(self.dtype),
                 inputs.timestep,
                 encoder_hidden_states=context.to(self.dtype),

@@ -7,7 +7,7 @@ import os
 import pickle
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,14 +56,17 @@ def runs_on(network: nn.Module) -> torch.device:
     import torch
     from diffusers.hooks.group_offloading import _get_group_onload_device
 
-    for module in network.modules():
-        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+    grouped = False
+    for module in network.modules():  # in every call of a denoiser, so without the slow getattr of modules
+        own = vars(module)
+        device = getattr(own.get("_hf_hook"), "execution_device", None)
         if device is not None:
             return torch.device(device)
-    try:
-        return torch.device(_get_group_onload_device(network))
-    except ValueError:  # its groups are not offloaded
-        return next(network.parameters()).device
+        grouped = grouped or "_diffusers_hook" in own
+    if grouped:
+        with suppress(ValueError):  # its groups are not offloaded
+            return torch.device(_get_group_onload_device(network))
+    return next(network.parameters()).device
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from graphcond.attributed_graph import Column
 from graphcond.bases.config import BaseFacts, BaseFields
 from graphcond.context import NeighborContext, NeighborFeatures, SceneContext, SceneFeatures
+from graphcond.recipe.sections import TrainingConfig
 from graphcond.samplers.similarity.config import SIMILARITIES
 from graphcond.signals import why_no_zeros
 
@@ -192,3 +193,16 @@ def check_features(features: Any, conditions: Iterable[Any]) -> None:
                 + (f"a similarity that they serve ({', '.join(served)}), " if served else "")
                 + "other features, or a sampler that compares nothing, such as ppr"
             )
+
+
+def check_compile(base: BaseFields, training: TrainingConfig) -> None:
+    """Check that torch can compile the denoiser.
+
+    Raises:
+        ValueError: it cannot where layers of injectors are computed again.
+    """
+    if training.compile and base.gradient_checkpointing:
+        raise ValueError(
+            "training.compile: torch does not compile what base.gradient_checkpointing computes again; "
+            "set one of them to false"
+        )

@@ -21,6 +21,7 @@ from graphcond.io.files import atomic_file
 from graphcond.recipe.checks import (
     READERS,
     check_base,
+    check_compile,
     check_condition,
     check_data,
     check_features,
@@ -189,6 +190,7 @@ class Recipe(Config):
         check_flip(self.data, self.training)
         check_loss_weight(self.training, self.data)
         check_buckets(self.data, None if facts is None else facts.multiple)
+        check_compile(self.base, self.training)
         check_stages(self.stages, self.conditions)
         check_own_losses(self.conditions)
         check_known("guidance.graph", self.guidance.graph, names)

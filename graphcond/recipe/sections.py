@@ -22,6 +22,7 @@ from graphcond.recipe.optimizer import OptimizerConfig
 from graphcond.recipe.overrides import leaves
 from graphcond.recipe.pictures import BucketConfig, LossWeightConfig, PriorConfig
 
+Compile: TypeAlias = Literal[False, True, "default", "max-autotune-no-cudagraphs"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -378,6 +379,9 @@ class TrainingConfig(Config):
     """Decay of an average of the trained weights, which is then the saved model; off unless given."""
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], BeforeValidator(_no_is_a_word)] = "no"
     """Number format of the trained modules' computation."""
+    compile: Compile = False
+    """Run the denoiser as torch compiles it, by this mode of torch. The first steps then take minutes; those
+    after them are faster. Validation and previews stay as they are."""
     seed: Seed = 0
     """Decides initial weights, order, noise and drops."""
     log_every: PositiveInt = 10

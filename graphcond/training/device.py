@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 import torch
@@ -17,9 +17,10 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import InitProcessGroupKwargs
 
 from graphcond.bases import Base
-from graphcond.errors import InputError, did_you_mean
+from graphcond.errors import InputError, did_you_mean, first_line
 from graphcond.io.tensors import pick_device
 from graphcond.recipe import TrainingConfig
+from graphcond.recipe.sections import Compile
 from graphcond.training.sharding import check_launch
 from graphcond.training.trackers import check_trackers
 
@@ -120,6 +121,56 @@ def text_encoders_apart(base: Base, device: torch.device) -> Iterator[Callable[[
         for network, hook in zip(found, hooks, strict=True):
             hook.remove()
             network.to(device)
+
+
+BACKEND = "inductor"
+"""The backend of torch.compile."""
+
+
+def compiled_by_torch(network: Callable[..., Any], choice: Compile) -> Any:
+    """A network or a function as torch compiles it by ``choice``, which is not False."""
+    return torch.compile(network, backend=BACKEND, mode=None if isinstance(choice, bool) else choice)
+
+
+def check_compile(choice: Compile, device: torch.device) -> None:
+    """Check, with a sum, that torch can compile for ``device`` what ``choice`` asks for.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not choice:
+        return
+    try:
+        compiled_by_torch(lambda numbers: numbers + 1, choice)(torch.zeros(8, device=device))
+    except Exception as error:  # whatever compilers raise, which dynamo wraps
+        reason = first_line(getattr(error, "inner_exception", error))
+        raise InputError(
+            f"torch cannot compile here ({reason})",
+            place="training.compile",
+            remedy="set it to false, or install a C++ compiler, and on a GPU triton",
+        ) from error
+
+
+@contextmanager
+def compiled(base: Base, choice: Compile) -> Iterator[None]:
+    """Run the denoiser of a base as torch compiles it in the block, with what injectors attached before.
+
+    What is attached or taken away later may be missed, since torch does not watch hooks. At the end all
+    compiled code is forgotten.
+
+    Args:
+        base: with its injectors.
+        choice: how to compile; False leaves the base alone.
+    """
+    if not choice:
+        yield
+        return
+    base.replace(base.denoiser_name, compiled_by_torch(base.denoiser, choice))
+    try:
+        yield
+    finally:
+        base.replace(base.denoiser_name, base.denoiser)
+        torch.compiler.reset()  # each training would count towards torch's limit of versions
 
 
 RESET = Path("/proc/self/clear_refs")

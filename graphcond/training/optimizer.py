@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphcond.errors import InputError, first_line
@@ -140,9 +141,9 @@ def gradient_norms(groups: Groups) -> tuple[dict[str, float], dict[str, dict[str
     return {name: math.sqrt(sum(parts.values())) for name, parts in squares.items()}, modules
 
 
-def clip_gradients(groups: Groups, most: float) -> float:
+def clip_gradients(groups: Groups, most: float) -> Float[Tensor, ""]:
     """Scale the gradients of all groups together to a norm of at most ``most``; returns the norm before."""
-    return float(nn.utils.clip_grad_norm_(all_parameters(groups), most))
+    return nn.utils.clip_grad_norm_(all_parameters(groups), most)
 
 
 def share_gradients(groups: Groups, accelerator: Accelerator) -> None:

@@ -25,6 +25,7 @@ from graphcond.recipe import Recipe
 from graphcond.recipe.sections import mirrors
 from graphcond.saving.model_folder import saved_recipe
 from graphcond.training.checkpoint import list_checkpoints
+from graphcond.training.device import check_compile
 from graphcond.training.examples import Examples
 from graphcond.training.gather import Contexts, Gatherer, has_graph, taken
 from graphcond.training.objective import learns_without_graph
@@ -114,6 +115,7 @@ def prepare(
     loaded = loaded or Loaded()
     choose_attention(recipe.base.attention, device)  # refused now, not after hours of embedding
     check_quantizer(recipe.base.quantize)
+    check_compile(recipe.training.compile, device)
     if recipe.start_from is not None and resumed is None:
         saved_recipe(recipe.start_from)
     if data is None:

@@ -156,7 +156,7 @@ def _loop(
         optimizer.step()
         if _due(stage, step, stage.log_every):
             figures = _figures(result)
-            log({"stage_step": step + 1, "scenes": "training", **figures, "gradient_norm": norm})
+            log({"stage_step": step + 1, "scenes": "training", **figures, "gradient_norm": float(norm)})
         if len(held_out) and _due(stage, step, stage.validate_every):
             figures = judge(stage, encoder, objective, held_out)
             log({"stage_step": step + 1, "scenes": "held out", **figures})

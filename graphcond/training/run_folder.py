@@ -24,6 +24,7 @@ FREE = (
     "evaluation",
     "base.attention",
     "base.gradient_checkpointing",
+    "training.compile",
     "training.steps",
     "training.log_every",
     "training.validate_every",

@@ -41,12 +41,13 @@ def shard_base(model: GraphModel, accelerator: Accelerator) -> bool:
         True if it is divided: then all processes must do whatever one does with the base.
 
     Raises:
-        InputError: the base is trained or quantised.
+        InputError: the base is trained, compiled or quantised.
     """
     if accelerator.num_processes == 1 or not _is_set("ACCELERATE_USE_FSDP"):
         return False
     for setting, value in (
         ("training.train_base", model.recipe.training.train_base),
+        ("training.compile", model.recipe.training.compile),
         ("base.quantize", model.recipe.base.quantize),
     ):
         if value:

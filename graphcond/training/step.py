@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from jaxtyping import Int64
 from torch import Tensor
 
-from graphcond.errors import TrainingError
+from graphcond.errors import TrainingError, out_of_memory
 from graphcond.model import GraphModel
 from graphcond.recipe import TrainingConfig
 from graphcond.training.examples import Examples
@@ -36,8 +36,8 @@ class StepFigures:
         trained: number of those samples.
         rates: learning rate by group.
         norm: of all gradients together, before clipping; None if nothing was trained on.
-        norms: of the gradients of each group.
-        modules: of the gradients of each module within a group.
+        norms: of the gradients of each group, in a detailed step.
+        modules: of the gradients of each module within a group, in a detailed step.
         own: the figures of each condition's own loss, in this process.
     """
 
@@ -63,6 +63,10 @@ class Stepper:
         rate_factor: the factor of the learning rates in each step.
         always: whether samples without graph give gradients.
         own_losses: of conditions, beside the denoising loss.
+        say: tells the user something.
+
+    Attributes:
+        at_once: samples in a forward pass; fewer than a batch where one did not fit into memory.
     """
 
     def __init__(
@@ -77,51 +81,84 @@ class Stepper:
         rate_factor: Callable[[int], float],
         always: bool,
         own_losses: Sequence[OwnLoss] = (),
+        say: Callable[[str], None] = print,
     ) -> None:
         self._config: TrainingConfig = model.recipe.training
         self._model, self._examples, self._groups, self._plan = model, examples, groups, plan
         self._optimizer, self._accelerator = optimizer, accelerator
         self._rate_factor, self._always, self._own_losses = rate_factor, always, own_losses
+        self.at_once, self._say = plan.batch_size, say
         self.alike = False
         """Whether each process must run forwards and backwards through the whole denoiser in every pass."""
         self._order = examples.order(self._config.seed, plan.together)
 
-    def __call__(self, step: int) -> StepFigures:
+    def __call__(self, step: int, *, detailed: bool = True) -> StepFigures:
         """Run step number ``step``, counted from 0.
 
+        Args:
+            step: its number.
+            detailed: tell the norms by group and module.
+
         Raises:
-            TrainingError: the loss or the gradients are not finite; the weights stay as they were.
+            TrainingError: the loss or the gradients are not finite, or one sample does not fit into memory;
+                the weights stay as they were.
         """
         rates = set_rates(self._optimizer, self._rate_factor(step))
-        self._optimizer.zero_grad()
-        totals, own = torch.zeros(2, dtype=torch.float64), list[tuple[str, Mapping[str, float]]]()
-        for part in range(self._config.accumulate):
-            positions = self._plan.positions(step, part, self._accelerator.process_index)
-            torch.manual_seed(seed_of(self._config.seed, Purpose.LAYERS, step, int(positions[0])))
-            totals += self._backward(positions, own)
+        sums, own = self._passes(step)
+        totals = sum(sums, torch.zeros(2, device=self._accelerator.device))
         if self._accelerator.num_processes > 1:
-            totals = self._accelerator.reduce(totals.float().to(self._accelerator.device), "sum")
-        loss, trained = totals.tolist()
-        if not trained:
+            totals = self._accelerator.reduce(totals, "sum")
+        if (self.alike or not sums) and not bool(totals[1]):
             return StepFigures(None, 0, rates, None, {}, {})
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at step {step + 1}")
         share_gradients(self._groups, self._accelerator)
         self._accelerator.unscale_gradients(self._optimizer)
-        norms, modules = gradient_norms(self._groups)
-        norm = clip_gradients(self._groups, self._config.max_gradient_norm)
+        norms, modules = gradient_norms(self._groups) if detailed else ({}, {})
+        clipped = clip_gradients(self._groups, self._config.max_gradient_norm)
+        # Fetched once a step, and together: each time a GPU is asked, it runs dry.
+        loss, trained, norm = torch.cat([totals, clipped[None].to(totals)]).tolist()
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} at step {step + 1}")
         if not math.isfinite(norm) and self._accelerator.scaler is None:
             raise TrainingError(f"the gradients are not finite at step {step + 1}")
         self._optimizer.step()
         return StepFigures(loss / trained, int(trained), rates, norm, norms, modules, mean_figures(own))
 
+    def _passes(self, step: int) -> tuple[list[Tensor], list[tuple[str, Mapping[str, float]]]]:
+        """The gradients of a step, with what `_backward` gives; batches that do not fit are halved."""
+        while True:
+            self._optimizer.zero_grad()
+            sums, own = list[Tensor](), list[tuple[str, Mapping[str, float]]]()
+            try:
+                for part in range(self._config.accumulate):
+                    positions = self._plan.positions(step, part, self._accelerator.process_index)
+                    for start in range(0, len(positions), self.at_once):
+                        some = positions[start : start + self.at_once]
+                        torch.manual_seed(seed_of(self._config.seed, Purpose.LAYERS, step, int(some[0])))
+                        sums += self._backward(some, own)
+                return sums, own
+            except Exception as error:
+                if self.alike or not out_of_memory(error):
+                    raise
+                if self.at_once == 1:
+                    raise TrainingError(
+                        "one sample does not fit into memory",
+                        remedy="set base.gradient_checkpointing, or a lower data.resolution",
+                    ) from error
+            before, self.at_once = self.at_once, self.at_once // 2
+            self._say(
+                f"note: {before} samples at once do not fit into memory; going on with {self.at_once}. "
+                f"Set training.batch_size to that, and training.accumulate to as many times more"
+            )
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
     def _backward(
         self, positions: Int64[np.ndarray, " b"], own: list[tuple[str, Mapping[str, float]]]
-    ) -> Tensor:
+    ) -> list[Tensor]:
         """Add the gradients of one forward pass, and the figures of own losses to ``own``.
 
         Returns:
-            The sum of the denoising losses and the number of samples.
+            The sum of the denoising losses and the number of samples, on the device; empty without samples.
         """
         config, examples, device = self._config, self._examples, self._accelerator.device
         rows = self._order(positions)
@@ -135,7 +172,7 @@ class Stepper:
         kept = gives_gradient(drops, always=self._always)
         idle = not kept.any()
         if idle and not self.alike:
-            return torch.zeros(2, dtype=torch.float64)
+            return []
         kept[0] |= idle  # it computes for the others, and its gradients are zero
         draws, drops, rows, pictured = draws.select(kept), drops.select(kept), rows[kept], pictured[kept]
         chosen = config.seed, positions[kept]
@@ -174,4 +211,5 @@ class Stepper:
                 total = total + one.share * found[0]
                 own.append((one.name, found[1]))
         self._accelerator.backward(total / (config.batch_size * config.accumulate))
-        return torch.tensor([losses.detach().sum().item(), len(rows) * (not idle)], dtype=torch.float64)
+        summed = losses.detach().sum()
+        return [torch.stack([summed, torch.full_like(summed, len(rows) * (not idle))])]

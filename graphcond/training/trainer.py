@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from graphcond.io.stops import Stop, Stopped, held_stops
 from graphcond.recipe import Recipe
 from graphcond.saving.model_card import CardFacts
 from graphcond.training.checkpoint import checkpoint_folder, list_checkpoints, written
-from graphcond.training.device import PeakMemory, generators_kept, text_encoders_apart
+from graphcond.training.device import PeakMemory, compiled, generators_kept, text_encoders_apart
 from graphcond.training.metrics import Recent, append_record
 from graphcond.training.optimizer import rate_factor
 from graphcond.training.paths import RunFolder
@@ -62,6 +62,7 @@ class Trainer:
             rate_factor=rate_factor(self._config),
             always=prepared.always,
             own_losses=prepared.own_losses,
+            say=report.say,
         )
         self._validation = Validation(prepared.validation, self._config)
         self._previews = Previews(prepared.validation, self._config.previews, recipe.data.resolution)
@@ -120,6 +121,7 @@ class Trainer:
             held_stops() as stop,
             self._report.steps(self.state.step, self._config.steps) as bar,
             text_encoders_apart(self._model.base, device) as self._put_text_away,
+            compiled(self._model.base, self._config.compile),
         ):
             train_mode(self._model)
             if self.state.step == 0:
@@ -141,7 +143,7 @@ class Trainer:
     def _step(self) -> StepFigures:
         start = time.perf_counter()
         try:
-            figures = self._take_step(self.state.step)
+            figures = self._take_step(self.state.step, detailed=self._due(self._config.log_every, after=1))
         except TrainingError as error:
             usable = list_checkpoints(self._run.checkpoints)
             last = (
@@ -150,7 +152,8 @@ class Trainer:
             raise TrainingError(
                 f"{error.problem}; {last}",
                 place=self._run.root,
-                remedy="lower training.learning_rate or use another mixed_precision, and look at the data",
+                remedy=error.remedy
+                or "lower training.learning_rate or use another mixed_precision, and look at the data",
             ) from error
         self.state.advance()
         self._recent.add(figures, self.plan.effective, time.perf_counter() - start)
@@ -162,7 +165,7 @@ class Trainer:
             self._log(figures, bar)
         if self._due(config.validate_every):
             if self._draws:
-                with self._report.timed("validation"), self.state.averaged():
+                with self._report.timed("validation"), self._eager(), self.state.averaged():
                     found = self._validation(self._model, self._accelerator)
                 self._record("validation", found.record())
                 bar.note(gap=f"{found.gap_percent.mean:.1f} %")
@@ -189,8 +192,14 @@ class Trainer:
         """True if this process validates and draws: the main one, or all where they divide the base."""
         return self._accelerator.is_main_process or self._sharded
 
-    def _due(self, every: int | None) -> bool:
-        return every is not None and (self.state.step % every == 0 or self.state.step == self._config.steps)
+    def _eager(self) -> AbstractContextManager[Any]:
+        """Where nothing is compiled: what happens rarely would cost more versions than it saves time."""
+        return torch.compiler.set_stance("force_eager") if self._config.compile else nullcontext()
+
+    def _due(self, every: int | None, *, after: int = 0) -> bool:
+        """Whether what is done ``every`` so many steps is due, now or ``after`` some more steps."""
+        step = self.state.step + after
+        return every is not None and (step % every == 0 or step == self._config.steps)
 
     def _log(self, figures: StepFigures, bar: StepBar) -> None:
         recent, self._recent = self._recent, Recent()
@@ -208,6 +217,7 @@ class Trainer:
             "trained_samples": recent.trained,
             "samples": recent.samples,
             "effective_batch": self.plan.effective,
+            "samples_at_once": self._take_step.at_once,
         }
         self._record("train", record)
         loss = "-" if recent.loss is None else f"{recent.loss:.4f}"
@@ -220,6 +230,7 @@ class Trainer:
             with (
                 self._report.timed("previews"),
                 written(self._run.checkpoints, file),
+                self._eager(),
                 self.state.averaged(),
                 self._accelerator.autocast(),
             ):

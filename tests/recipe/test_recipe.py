@@ -393,3 +393,10 @@ def test_a_plugin_may_import_recipes_at_its_top(tmp_path: Path, first: str) -> N
         check=False,
     )
     assert done.stdout == "True\n", done.stderr
+
+
+def test_what_torch_does_not_compile_is_refused() -> None:
+    both = ["training.compile=true", "base.gradient_checkpointing=true"]
+    with pytest.raises(InputError, match=r"training\.compile: .*gradient_checkpointing .*set one of them"):
+        load_recipe("instructg2i", overrides=both)
+    assert load_recipe("instructg2i", overrides=both[:1]).training.compile is True

@@ -11,7 +11,8 @@ from accelerate.state import AcceleratorState
 
 from graphcond.errors import InputError
 from graphcond.recipe import TrainingConfig
-from graphcond.training.device import accelerated, build_accelerator, text_encoders_apart
+from graphcond.training import device as device_module
+from graphcond.training.device import accelerated, build_accelerator, check_compile, text_encoders_apart
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -88,3 +89,19 @@ def test_text_encoders_leave_the_gpu_until_they_are_called() -> None:
         assert encoder() == "here"
     assert encoder.moves == ["here"]
     assert vae.moves == []
+
+
+def test_compiling_where_torch_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_compiler(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("No working C++ compiler found\nin a long list of places")
+
+    monkeypatch.setattr(device_module, "BACKEND", without_compiler)
+    check_compile(False, torch.device("cpu"))
+    with pytest.raises(InputError, match=r"training\.compile: torch cannot compile here .*No working C\+\+"):
+        check_compile(True, torch.device("cpu"))
+
+
+def test_modes_that_record_cuda_graphs_are_refused() -> None:
+    with pytest.raises(ValueError, match="compile"):
+        TrainingConfig(compile="reduce-overhead")
+    assert TrainingConfig(compile="max-autotune-no-cudagraphs").compile

@@ -38,7 +38,7 @@ def test_the_loss_of_a_step_has_both_shares(
     from graphcond.training import step as step_module
     from tests.training.test_step import stepper
 
-    monkeypatch.setattr(step_module, "clip_gradients", lambda groups, most: 1.0)
+    monkeypatch.setattr(step_module, "clip_gradients", lambda groups, most: torch.ones(()))
 
     def gradients(share: float | None) -> dict[str, torch.Tensor]:
         take, model = stepper(recipe_of(sd_folder, clip_folder, share, betas=[0.0, 0.0]), scenes)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.bases import StableDiffusionBase
+from graphcond.bases.base import LatentMoments
 from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import TrainingError
 from graphcond.model import GraphModel
@@ -18,7 +23,7 @@ from graphcond.training.step import Stepper
 from tests.training.toys import Toy, prepare_toy, toy_condition
 
 
-def stepper(recipe: Any, graph: AttributedGraph) -> tuple[Stepper, GraphModel]:
+def stepper(recipe: Any, graph: AttributedGraph, **options: Any) -> tuple[Stepper, GraphModel]:
     prepared, accelerator = prepare_toy(recipe, graph)
     groups = prepared.model.trainable_parameters()
     config = recipe.training
@@ -31,6 +36,7 @@ def stepper(recipe: Any, graph: AttributedGraph) -> tuple[Stepper, GraphModel]:
         accelerator=accelerator,
         rate_factor=lambda step: 1.0,
         always=prepared.always,
+        **options,
     ), prepared.model
 
 
@@ -183,3 +189,86 @@ def test_min_snr_weighs_the_loss(toy: Toy, toy_graph: AttributedGraph) -> None:
     assert one is not None
     assert other is not None
     assert 0 < other < one
+
+
+class Fetched(TorchDispatchMode):
+    """The files of graphcond that ask for the value of a scalar, for which a GPU makes the host wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            frames = [Path(frame.filename) for frame in traceback.extract_stack()]
+            self.places.append(next(file.name for file in reversed(frames) if "graphcond" in file.parts))
+        return func(*args, **(kwargs or {}))
+
+
+def test_figures_are_fetched_once_a_step_whatever_the_number_of_passes(
+    toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = {"text": 0.0, "graph": 0.0, "both": 0.0}
+    run, _ = stepper(toy(batch_size=2, accumulate=3, drop=drop), toy_graph)
+    lists, tolist = list[int](), Tensor.tolist
+
+    def counted(self: Tensor) -> Any:
+        if Path(sys._getframe(1).f_code.co_filename).parent.name == "training":
+            lists.append(self.numel())
+        return tolist(self)
+
+    monkeypatch.setattr(Tensor, "tolist", counted)
+    with Fetched() as fetched:
+        plain = run(0, detailed=False)
+    assert lists == [3]  # the sum of the losses, the number of samples, the norm
+    assert set(fetched.places) <= {"prompt_tokens.py"}  # once a pass, whether there is any graph
+    assert plain.loss is not None
+    assert plain.norm is not None
+    assert plain.norms == plain.modules == {}
+
+
+def with_room_for(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Let passes of more than ``most`` samples run out of memory; gives the sizes that were tried."""
+    tried: list[int] = []
+    loss = step_module.denoising_loss
+
+    def limited(model: GraphModel, latents: LatentMoments, *rest: Any, **options: Any) -> Tensor:
+        tried.append(len(latents.mean))
+        if tried[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return loss(model, latents, *rest, **options)
+
+    monkeypatch.setattr(step_module, "denoising_loss", limited)
+    return tried
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_said(
+    toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = toy(batch_size=6, accumulate=2, drop={"text": 0.2, "graph": 0.0, "both": 0.0})
+    whole, roomy = stepper(recipe, toy_graph)
+    wanted = [whole(step) for step in range(2)]
+    said: list[str] = []
+    run, model = stepper(recipe, toy_graph, say=said.append)
+    tried = with_room_for(monkeypatch, 2)
+    found = [run(step) for step in range(2)]
+    assert tried == [6, 3, *[1] * 24]
+    assert [line.partition(". ")[0] for line in said] == [
+        "note: 6 samples at once do not fit into memory; going on with 3",
+        "note: 3 samples at once do not fit into memory; going on with 1",
+    ]
+    assert "Set training.batch_size to 1" in said[1]
+    assert run.at_once == 1
+    torch.testing.assert_close(weights(model), weights(roomy), atol=1e-5, rtol=1e-3)
+    assert [one.loss for one in found] == pytest.approx([one.loss for one in wanted], rel=1e-5)
+
+
+def test_a_sample_that_does_not_fit_is_an_error_with_a_remedy(
+    toy: Toy, toy_graph: AttributedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, model = stepper(toy(batch_size=2), toy_graph, say=lambda text: None)
+    before = weights(model)
+    with_room_for(monkeypatch, 0)
+    with pytest.raises(TrainingError, match=r"one sample does not fit .*gradient_checkpointing"):
+        run(0)
+    assert torch.equal(weights(model), before)
