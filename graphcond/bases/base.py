@@ -269,6 +269,10 @@ class Base(ABC):
         for network in (self.denoiser, *self.others):
             network.to(device)
 
+    def put_channels_last(self) -> None:
+        """Lay the weights of the denoiser's convolutions out with the channels last; their values stay."""
+        self.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def release(self) -> None:  # noqa: B027, most bases put nothing there
         """Take what the base itself put into its denoiser out again; the base cannot be used after that."""
 

@@ -157,6 +157,8 @@ class BaseFields(ComponentConfig):
     """Attention kernel; `auto` takes xformers where it runs."""
     gradient_checkpointing: bool = False
     """Recompute the denoiser's activations in the backward pass: less memory, more time."""
+    channels_last: bool = False
+    """Lay the weights of the denoiser's convolutions out with their channels last: faster on CPUs."""
 
     @property
     def network(self) -> str:
@@ -257,10 +259,12 @@ class FolderFields(BaseFields):
         from graphcond.bases.quantization import quantized
 
         self.check()
-        settings = self.model_dump(exclude={"kind", "model", "quantize"})
+        settings = self.model_dump(exclude={"kind", "model", "quantize", "channels_last"})
         kind = self.component_class()
         with quantized(kind.denoiser_name, self.quantize):
             base: Base = kind.from_pretrained(self.model, device=device, **settings)
+        if self.channels_last:
+            base.put_channels_last()
         base.loaded_as = self
         return base
 

@@ -196,10 +196,10 @@ def check_features(features: Any, conditions: Iterable[Any]) -> None:
 
 
 def check_compile(base: BaseFields, training: TrainingConfig) -> None:
-    """Check that torch can compile the denoiser.
+    """Check that torch can compile the denoiser, where it is asked to.
 
     Raises:
-        ValueError: it cannot where layers of injectors are computed again.
+        ValueError: layers are computed again in the backward pass.
     """
     if training.compile and base.gradient_checkpointing:
         raise ValueError(

@@ -222,6 +222,8 @@ class Recipe(Config):
             raise ValueError(
                 "base.quantize: quantized weights cannot be trained; leave it out, or train a LoRA"
             )
+        if self.base.channels_last:  # in checkpoints an optimizer's numbers have the ordinary layout
+            raise ValueError("base.channels_last: trained weights cannot be laid out so; leave it out")
         if BASE in names:
             raise ValueError(f"conditions: '{BASE}' is the name of the base's own group; choose another")
         if self.updates:

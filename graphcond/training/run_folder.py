@@ -24,6 +24,7 @@ FREE = (
     "evaluation",
     "base.attention",
     "base.gradient_checkpointing",
+    "base.channels_last",
     "training.compile",
     "training.steps",
     "training.log_every",

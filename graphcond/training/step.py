@@ -145,9 +145,10 @@ class Stepper:
                         remedy="set base.gradient_checkpointing, or a lower data.resolution",
                     ) from error
             before, self.at_once = self.at_once, self.at_once // 2
+            passes = -(-self._plan.batch_size // self.at_once) * self._config.accumulate
             self._say(
-                f"note: {before} samples at once do not fit into memory; going on with {self.at_once}. "
-                f"Set training.batch_size to that, and training.accumulate to as many times more"
+                f"note: {before} samples at once do not fit into memory; going on with {self.at_once}, "
+                f"as with training.batch_size: {self.at_once} and training.accumulate: {passes}"
             )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()

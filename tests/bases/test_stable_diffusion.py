@@ -44,6 +44,21 @@ def test_dtypes(sd_folder: Path, dtype: str) -> None:
     assert base.denoise(inputs).dtype == base.dtype
 
 
+@torch.no_grad()
+def test_channels_last_is_another_layout_of_the_same_weights(sd_folder: Path) -> None:
+    plain, base = (
+        StableDiffusionConfig(model=str(sd_folder), channels_last=last).build(device=CPU)
+        for last in (False, True)
+    )
+    assert not plain.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert base.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert base.weights_version() == plain.weights_version()
+    inputs = DenoiserInputs(
+        torch.randn(2, 4, 8, 8), torch.tensor([5, 9]), base.encode_prompt(["a", "b"]).hidden
+    )
+    torch.testing.assert_close(base.denoise(inputs), plain.denoise(inputs), atol=1e-5, rtol=1e-5)
+
+
 def test_everything_is_frozen(sd_folder: Path) -> None:
     base = StableDiffusionConfig(model=str(sd_folder)).build(device=CPU)
     for part in (base.unet, base.vae, base.text_encoder):

@@ -395,8 +395,15 @@ def test_a_plugin_may_import_recipes_at_its_top(tmp_path: Path, first: str) -> N
     assert done.stdout == "True\n", done.stderr
 
 
-def test_what_torch_does_not_compile_is_refused() -> None:
-    both = ["training.compile=true", "base.gradient_checkpointing=true"]
-    with pytest.raises(InputError, match=r"training\.compile: .*gradient_checkpointing .*set one of them"):
-        load_recipe("instructg2i", overrides=both)
-    assert load_recipe("instructg2i", overrides=both[:1]).training.compile is True
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("training.compile=true", "base.gradient_checkpointing=true", "compile: .* set one of them to false"),
+        ("base.channels_last=true", "training.train_base=true", "channels_last: trained weights cannot"),
+    ],
+)
+def test_settings_of_the_denoiser_that_exclude_each_other(first: str, second: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_recipe("instructg2i", overrides=[first, second])
+    for one in (first, second):
+        load_recipe("instructg2i", overrides=[one])
