@@ -170,7 +170,7 @@ def test_a_failed_item_is_reported_and_tried_again(tmp_path: Path, monkeypatch: 
 def test_the_script_goes_through(tmp_path: Path) -> None:
     """In processes of its own, as on a GPU; compiled code is not for jaxtyping's hook."""
     out, work = tmp_path / "section.md", tmp_path / "work"
-    command = ["bash", "benchmarks/gpu.sh", "--dry-run", "--quick", "--parts", "prepare,compile"]
+    command = ["bash", "benchmarks/gpu.sh", "--dry-run", "--quick", "--parts", "prepare,compile,steps"]
     done = subprocess.run(
         [*command, "--work", work, "--out", out], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
@@ -178,6 +178,10 @@ def test_the_script_goes_through(tmp_path: Path) -> None:
     assert "| transformer blocks | " in out.read_text()
     figures = outcomes(work / "records" / "compile.jsonl")["transformer blocks"]["figures"]
     assert figures["to_eager"] < 0.01
+    arms = outcomes(work / "records" / "steps.jsonl")["256 px, batch 16"]["figures"]["arms"]
+    assert [arm["arm"] for arm in arms] == ["graphcond", "bare loop", "channels last"]
+    assert arms[0]["ratio"] == 1
+    assert all(arm["steps_per_second"] > 0 for arm in arms)
 
 
 @pytest.mark.parametrize(
