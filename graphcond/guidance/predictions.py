@@ -54,7 +54,7 @@ class BranchPredictions:
         if self._keeps_nothing:
             return list(branches)
         leading = _leading(branches)
-        others = [one for one in branches if one is not leading]
+        others = [one for one in branches if one.shown != leading.shown]
         if leading.shown == self._leading and all(one.shown in self._differences for one in others):
             if self._steps % self.reuse:
                 return [leading]
@@ -95,7 +95,7 @@ class BranchPredictions:
             if one.rows is not None:
                 some = torch.tensor(one.rows, device=ahead.device)
                 found[one.shown] = ahead.index_copy(0, some, found[one.shown])
-            if one is not leading:
+            if one.shown != leading.shown:
                 self._measure(one.shown, found[one.shown].to(precise.dtype) - precise)
         return [
             found[one.shown]
