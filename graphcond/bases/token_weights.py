@@ -73,17 +73,20 @@ def install_token_weights(sites: Iterable[Site]) -> list[RemovableHandle]:
 
 
 def shown_places(inputs: DenoiserInputs, sites: Iterable[Site]) -> dict[Slot[Any], Mapping[int, PlaceBias]]:
-    """What `PLACES` holds during a call.
+    """What `PLACES` holds during a call; nothing where weights have no places.
 
     Args:
-        inputs: of the call, whose weights have places.
+        inputs: of the call.
         sites: those whose hooks read it.
 
     Raises:
         InputError: the weights are not as large as the latents.
     """
+    weight = inputs.context_weight
+    if weight is None or weight.ndim == 2:
+        return {}
     check_places(inputs)
-    weight, size = inputs.weights(), inputs.sample.shape[2:]
+    size = inputs.sample.shape[2:]
     found: dict[int, PlaceBias] = {}
     for site in sites:
         if site.stride not in found:
