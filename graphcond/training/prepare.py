@@ -144,8 +144,15 @@ def prepare(
             place="training.prior",
             remedy="leave it out, or train a lora, adapters or the base (training.train_base)",
         )
+    prior: Prior = ()
+    if recipe.training.prior is not None:  # drawn by the base before it has any trained weights
+        texts = (data.texts[target] for target in targets.tolist())
+        with first(), report.stage("prior", "Drawing pictures without a graph") as progress:
+            prior = prior_pictures(recipe.training.prior, model, texts, progress)
     if resumed is not None:  # updates of a file have the layers of the file
         model.load_weights(list_checkpoints(resumed.checkpoints)[-1])
+    elif recipe.start_from is not None:
+        model.start_from(recipe.start_from)
     every = targets
     if not model.trainable_parameters():  # then only validation and previews show some
         targets = np.random.default_rng(recipe.training.seed).permutation(every)[: _shown(recipe)]
@@ -180,11 +187,6 @@ def prepare(
     if model.trainable_parameters():
         mirrored = mirrors(recipe.data, recipe.training) and data.may_mirror
         shown = targets[kept], taken(contexts, kept)
-        prior: Prior = ()
-        if recipe.training.prior is not None:
-            texts = (data.texts[target] for target in targets[kept].tolist())
-            with first(), report.stage("prior", "Drawing pictures without a graph") as progress:
-                prior = prior_pictures(recipe.training.prior, model, texts, progress)
         train = gatherer.examples(model.base, *shown, "training", mirrored=mirrored, prior=prior)
         own_losses = gather_own_losses(model, gatherer, *shown)
     return Prepared(
@@ -220,8 +222,6 @@ def _build_model(
             text_projection=gatherer.extractors.clip.text_projection if starts and not from_file else None,
             load_init=recipe.start_from is None and not resumed,
         )
-        if recipe.start_from is not None and not resumed:
-            model.start_from(recipe.start_from)
     training = recipe.training
     check_training(model.base.facts.predicts, training.timesteps, training.min_snr_gamma)
     for parameter in model.parameters():

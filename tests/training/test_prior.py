@@ -86,6 +86,20 @@ def test_the_base_draws_them_once(
     assert prepared.train.identity == again.train.identity
 
 
+def test_a_trained_base_goes_on_with_what_it_drew_before(
+    toy: Toy, toy_graph: AttributedGraph, empty_cache: None, tmp_path: Path
+) -> None:
+    prior = {"generate": 2, "prompts": ["a cup"]}
+    run_toy(toy_with(toy, prior, steps=1, train_base=True, lora=None), toy_graph, tmp_path / "run")
+    recipe = toy_with(toy, prior, steps=2, train_base=True, lora=None)
+    run_toy(recipe, toy_graph, resume=tmp_path / "run")
+    assert len(_drawn(tmp_path)) == 1
+    start = str(tmp_path / "run" / "final")
+    further = toy_with(toy, prior, steps=1, train_base=True, lora=None, start_from=start)
+    run_toy(further, toy_graph, tmp_path / "further")
+    assert len(_drawn(tmp_path)) == 1
+
+
 def _drawn(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "cache" / "prior").glob("drawn-*"))
 
