@@ -107,7 +107,7 @@ def prompts_in(text: str) -> tuple[str, ...]:
     """The prompts that a JSON list of strings holds; none where ``text`` is something else."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: thousands of opening brackets
         return ()
     good = isinstance(found, list) and all(isinstance(one, str) for one in found)
     return tuple(one for one in found if one) if good else ()

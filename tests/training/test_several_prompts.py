@@ -15,6 +15,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.dataset import as_dataset
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, read_source, save_graph
+from graphcond.graphs.columns import several_prompts
 from graphcond.graphs.columns import PROMPTS
 from graphcond.scenes import load_scene_set
 from graphcond.training.randomness import Purpose, numbers_of
@@ -75,6 +76,11 @@ def test_a_list_in_the_text_column_is_several_prompts(ending: str, tmp_path: Pat
     save_graph(graph, tmp_path / "graph")
     data = as_dataset(load_graph(tmp_path / "graph"))
     assert [tuple(data.prompts(row)) for row in range(2)] == [tuple(TWO), ("[a cup]",)]
+
+
+def test_a_text_of_opening_brackets_is_a_text() -> None:
+    texts = ["[" * 100_000, "a cup"]
+    assert several_prompts(texts) == (texts, None)
 
 
 def test_metadata_may_give_several(toy_graph: AttributedGraph, tmp_path: Path) -> None:
