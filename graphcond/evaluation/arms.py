@@ -121,13 +121,15 @@ class ModelPictures:
             some = rows[len(made) :][: self._most]
             try:
                 made += self._drawn(some, arm, seed)
+                continue
             except Exception as error:
                 if len(some) == 1 or not out_of_memory(error):
                     raise
-                self._most = len(some) // 2
-                note = f"{len(some)} pictures at once do not fit into memory; going on with {self._most}"
-                warnings.warn(note, Notice, stacklevel=2)
-                torch.cuda.empty_cache()
+            # Not within `except`, where the error still holds the memory of the calls that failed.
+            torch.cuda.empty_cache()
+            self._most = len(some) // 2
+            note = f"{len(some)} pictures at once do not fit into memory; going on with {self._most}"
+            warnings.warn(note, Notice, stacklevel=2)
         return made
 
     def _drawn(self, rows: Int64[np.ndarray, " b"], arm: Arm, seed: int) -> Sequence[Image.Image]:
