@@ -27,10 +27,8 @@ TRIES = 3
 class Place(ABC):
     """Where the parts of a work are done."""
 
-    @property
-    @abstractmethod
-    def workers(self) -> int:
-        """Number of parts that are done at once."""
+    workers: int
+    """Number of parts that are done at once."""
 
     @abstractmethod
     def run(self, make: Make[Part, Result], parts: Sequence[Part]) -> Iterator[Result]:
@@ -64,17 +62,12 @@ class Processes(Place):
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
-
-    @property
-    def workers(self) -> int:
-        """Number of processes."""
-        return self._workers
+        self.workers = workers
 
     def run(self, make: Make[Part, Result], parts: Sequence[Part]) -> Iterator[Result]:
         """Do the parts in a pool, which ends with this process."""
         # Spawned, not forked: numba's and torch's threads do not survive a fork.
-        pool = ProcessPoolExecutor(min(self._workers, len(parts)), get_context("spawn"), _start, (make,))
+        pool = ProcessPoolExecutor(min(self.workers, len(parts)), get_context("spawn"), _start, (make,))
         try:
             for done in as_completed([pool.submit(_do, part) for part in parts]):
                 yield done.result()
@@ -110,12 +103,7 @@ class RayCluster(Place):
         if (workers or 1) > most:
             problem = f"expected at most {most} workers, one for each {self._resource}, got {workers or 1}"
             raise InputError(problem, place="--workers", remedy="ask for fewer, or add machines")
-        self._workers = workers or most
-
-    @property
-    def workers(self) -> int:
-        """Number of actors."""
-        return self._workers
+        self.workers = workers or most
 
     def run(self, make: Make[Part, Result], parts: Sequence[Part]) -> Iterator[Result]:
         """Do the parts in actors; they end with the last part, or when this process does."""
@@ -124,7 +112,7 @@ class RayCluster(Place):
         retried = {"max_restarts": -1, "max_task_retries": TRIES - 1}
         actor, common = ray.remote(**needs, **retried)(_Actor), [ray.put(make)]
         settings = {name: value for name, value in os.environ.items() if name.startswith("GRAPHCOND_")}
-        actors = [actor.remote(settings) for _ in range(min(self._workers, len(parts)))]
+        actors = [actor.remote(settings) for _ in range(min(self.workers, len(parts)))]
         pool = ray.util.ActorPool(actors)
         for part in parts:
             pool.submit(lambda one, part: one.do.remote(common, part), part)

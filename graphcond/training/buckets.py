@@ -143,7 +143,7 @@ def table_of_pictures(
         config: of the buckets, if any.
         mirrored: encode mirrored pictures too.
         training: as of `frames_in_buckets`.
-        framed: whether somebody asks where a padded picture lies in its square.
+        framed: whether the table needs the place of each padded picture in its square.
         progress: called after each batch.
 
     Raises:

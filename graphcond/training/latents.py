@@ -82,7 +82,7 @@ def cached_latents(
         if frames is None:
             shown = [open_square(paths[row], resolution)]
         else:
-            shown = [frames.frame(row, number).open(paths[row]) for number in range(each)]
+            shown = [frame.open(paths[row]) for frame in frames.of(row)]
         return np.stack([to_pixels(picture) for picture in shown])
 
     def fill(rows: slice) -> Iterator[Arrays]:
@@ -107,7 +107,7 @@ class PictureTable:
     Args:
         latents: of each bucket.
         members: the examples of each bucket, in the order of its latents, ascending.
-        frames: of each bucket's pictures; None for whole pictures whose size nobody asks for.
+        frames: of each bucket's pictures; None where nothing reads them.
         mirrored: whether a mirrored view stands behind each other view.
         cut: whether pictures are cut to fit, not padded.
     """
@@ -166,7 +166,7 @@ class PictureTable:
         return self.latents[self.bucket(rows)][self.places(rows), views * (1 + self.mirrored) + flips]
 
     def shown(self, rows: Int64[np.ndarray, " b"], views: Int64[np.ndarray, " b"]) -> list[Frame] | None:
-        """The frames of ``rows``; None where nobody asks for them."""
+        """The frames of ``rows``; None where the table has none."""
         if self.frames is None:
             return None
         places = zip(*self._places[rows].T.tolist(), views.tolist(), strict=True)

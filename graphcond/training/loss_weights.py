@@ -160,8 +160,9 @@ def _levels(
         file = files[row]
         if file is None:
             return np.full((views, *size), 255, np.uint8)
-        mask = open_mask(file, frames.frame(row).original)
-        return np.stack([_shown(mask, frames.frame(row, view), size) for view in range(views)])
+        several = frames.of(row)
+        mask = open_mask(file, several[0].original)
+        return np.stack([_shown(mask, frame, size) for frame in several])
 
     def fill(rows: slice) -> Iterator[Arrays]:
         for batch in batches_ahead(levels, range(*rows.indices(len(files))), PART):
