@@ -15,8 +15,7 @@ from graphcond.attributed_graph import AttributedGraph
 from graphcond.data.dataset import as_dataset
 from graphcond.errors import InputError
 from graphcond.graphs import load_graph, read_source, save_graph
-from graphcond.graphs.columns import several_prompts
-from graphcond.graphs.columns import PROMPTS
+from graphcond.graphs.columns import PROMPTS, several_prompts
 from graphcond.scenes import load_scene_set
 from graphcond.training.randomness import Purpose, numbers_of
 from tests.training.toys import Toy, prepare_toy, run_toy, same, trained_weights
