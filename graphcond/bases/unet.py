@@ -340,7 +340,7 @@ class UNetBase(Base):
                 inputs.residuals.get(site, nothing).to(self.dtype) for site in sorted(blocks)
             ]
         places: dict[Slot[Any], Any] = {}
-        if weight is not None and weight.ndim > 2:
+        if weight is not None and weight.ndim > 2:  # finding the sites takes time
             places = shown_places(inputs, self.sites("cross_attention").values())
         with filled({**inputs.grounding, **places, **(shown or {})}):
             # torch cannot compile what asks a tensor which references are shown.

@@ -98,10 +98,10 @@ def test_a_signal_saves_a_checkpoint_from_which_the_run_ends_the_same(
     whole = run_toy(recipe, toy_graph, tmp_path / "whole")
     take_step = Stepper.__call__
 
-    def interrupted(self: Stepper, step: int) -> Any:
+    def interrupted(self: Stepper, step: int, **options: Any) -> Any:
         if step == 1:
             os.kill(os.getpid(), number)
-        return take_step(self, step)
+        return take_step(self, step, **options)
 
     monkeypatch.setattr(Stepper, "__call__", interrupted)
     with pytest.raises(Stopped) as stopped:

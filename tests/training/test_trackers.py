@@ -91,7 +91,7 @@ def test_a_tracker_gets_figures_settings_previews_and_texts(
 def test_a_tracker_is_closed_where_the_run_fails(
     wandb: type[Fake], toy: Toy, toy_graph: AttributedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **options: Any) -> Any:
         raise TrainingError("the loss is nan")
 
     monkeypatch.setattr(trainer_module.Stepper, "__call__", failing)
