@@ -160,7 +160,7 @@ class ModelPictures:
 
     def features(self, rows: Int64[np.ndarray, " b"], arm: Arm, name: str) -> Any:
         """The contexts of ``rows`` as the encoder of the condition ``name`` reads them."""
-        if not self._chosen and arm == "graph":
+        if not self._chosen and arm != "shuffled_graph":
             return self.contexts[name].features(self.contexts[name].sample(rows))
         places = np.array([self._place[row] for row in rows.tolist()], np.int64)
         return self.contexts[name].features(self._chosen[arm][name].take(places))

@@ -94,7 +94,7 @@ class Frame:
 
 
 LEAST = 1e-3
-"""Shares of a frame's side: less of a box is taken for nothing."""
+"""Share of a frame's side; where less of a box is inside, the box is not shown."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Places where the parts of a work are done: this process, processes of this machine, a Ray cluster."""
+"""Places where the parts of a job are done: this process, processes of this machine, a Ray cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRIES = 3
 
 
 class Place(ABC):
-    """Where the parts of a work are done."""
+    """Where the parts of a job are done."""
 
     workers: int
     """Number of parts that are done at once."""

@@ -16,7 +16,7 @@ LARGEST = 16_384
 class BucketConfig(Config):
     """Sizes for pictures of several proportions, in place of squares to which they are padded.
 
-    A picture is scaled to cover the size with the nearest proportions, and what stands over is cut off. All
+    A picture is scaled to cover the size with the nearest proportions, and the rest is cut off. All
     pictures of a batch have one size.
     """
 
@@ -28,7 +28,7 @@ class BucketConfig(Config):
     longest: Annotated[float, Field(ge=1, le=8)] = 2.0
     """Most by which one side is longer than the other."""
     fewest: PositiveInt = 16
-    """The pictures of a size with fewer training pictures get the size next to it."""
+    """A size with fewer training pictures is not used: its pictures get the size next to it."""
     crops: Annotated[int, Field(ge=1, le=256)] = 1
     """Parts of each picture, at random places of its longer side, one of which is taken each time; all are
     encoded once. 1 is the middle."""
@@ -69,7 +69,7 @@ class BoxWeightConfig(Config):
 
 
 class MaskWeightConfig(Config):
-    """By a picture for each picture, whose white is learned from."""
+    """By a mask for each picture, whose white parts are learned from."""
 
     kind: Literal["mask"] = "mask"
     column: str = "mask"
@@ -82,7 +82,7 @@ LossWeightConfig: TypeAlias = Annotated[BoxWeightConfig | MaskWeightConfig, Fiel
 
 
 def check_loss_weight(training: Any, data: Any) -> None:
-    """Check that the data can have what the loss is weighed by.
+    """Check that the data can have what the loss is weighted by.
 
     Raises:
         ValueError: nodes have no boxes, and scenes no masks of pictures.
@@ -100,7 +100,7 @@ class PriorConfig(Config):
     path: Path | None = None
     """A folder of pictures with a `metadata.jsonl` of `{"file_name": ..., "text": ...}`."""
     generate: PositiveInt | None = None
-    """In its place: so many pictures, drawn once by the base before it is trained."""
+    """In its place: the number of pictures to draw once, by the base before it is trained."""
     prompts: Names = ()
     """What to draw, in turn; the prompts of training targets unless given."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.25

@@ -48,7 +48,7 @@ class Examples:
         prompts: encoded texts, memory-mapped.
         sources: the data as each condition reads them.
         contexts: of each condition, in the order of ``targets``.
-        weights: of the loss over the places of each picture; all alike without.
+        weights: of the loss over the places of each picture; None where all places count alike.
         identity: a name that changes with the targets, their pictures, texts or contexts.
     """
 

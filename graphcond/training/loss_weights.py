@@ -124,7 +124,7 @@ LossWeights: TypeAlias = BoxWeights | MaskWeights
 def loss_weights(
     config: LossWeightConfig, data: Dataset, targets: Int64[np.ndarray, " n"], pictures: PictureTable
 ) -> LossWeights:
-    """The weights for examples of ``targets``; further pictures behind them are weighed evenly.
+    """The weights for examples of ``targets``; further pictures behind them are weighted evenly.
 
     Raises:
         InputError: no scene has a box; there is no such column of masks, or a mask cannot be read, has other

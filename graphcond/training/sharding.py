@@ -38,7 +38,7 @@ def shard_base(model: GraphModel, accelerator: Accelerator) -> bool:
         accelerator: of this process.
 
     Returns:
-        True if it is divided: then all processes must do whatever one does with the base.
+        True if it is divided: then all processes must call the base alike.
 
     Raises:
         InputError: the base is trained, compiled or quantised.
