@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from operator import index
-from typing import SupportsIndex, TypeVar, overload
+from typing import SupportsIndex, TypeGuard, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -109,8 +109,12 @@ def prompts_in(text: str) -> tuple[str, ...]:
         found = json.loads(text)
     except (ValueError, RecursionError):  # RecursionError: thousands of opening brackets
         return ()
-    good = isinstance(found, list) and all(isinstance(one, str) for one in found)
-    return tuple(one for one in found if one) if good else ()
+    return tuple(one for one in found if one) if are_texts(found) else ()
+
+
+def are_texts(value: object) -> TypeGuard[list[str]]:
+    """True for a list of one or more strings, which a file may give in place of a text."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
 
 
 def from_arrow(column: pa.Array | pa.ChunkedArray) -> ArrowColumn:

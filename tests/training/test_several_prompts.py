@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -90,9 +91,10 @@ def test_metadata_may_give_several(toy_graph: AttributedGraph, tmp_path: Path) -
     data = as_dataset(load_graph(tmp_path))
     assert tuple(data.prompts(0)) == tuple(TWO)
     assert data.texts[0] == TWO[0]
-    (tmp_path / "metadata.jsonl").write_text(json.dumps(line | {"text": ["a", 5]}) + "\n")
-    with pytest.raises(InputError, match=r"'text' is \['a', 5\], not a string"):
-        load_graph(tmp_path)
+    for wrong in (["a", 5], []):
+        (tmp_path / "metadata.jsonl").write_text(json.dumps(line | {"text": wrong}) + "\n")
+        with pytest.raises(InputError, match=re.escape(f"'text' is {wrong}, not a string")):
+            load_graph(tmp_path)
 
 
 def test_scenes_may_give_several(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from graphcond.attributed_graph import ABSENT, AttributedGraph, EdgeList, NodeTable
 from graphcond.context import NeighborContext
 from graphcond.errors import InputError, at, respelled
-from graphcond.graphs.columns import NO_TEXT, PROMPTS, several_prompts
+from graphcond.graphs.columns import NO_TEXT, PROMPTS, are_texts, several_prompts
 from graphcond.graphs.reading.tabular import read_jsonl
 from graphcond.graphs.source import GraphFormat, GraphSource, column_names
 from graphcond.graphs.usual import usual_columns
@@ -192,7 +192,7 @@ class _Folder:
                 problem = f"the key '{names[column]}' is missing (there is {', '.join(line) or 'nothing'})"
                 raise InputError(problem, remedy=f"add it, or give its name (`--column {column}=...`)")
         center, text, neighbors = (line[names[column]] for column in COLUMNS)
-        if isinstance(text, list) and all(isinstance(one, str) for one in text):
+        if are_texts(text):
             text = json.dumps(text, ensure_ascii=False)
         missing = text is None or (isinstance(text, float) and isnan(text))
         for name, value in ((names["center"], center), (names["text"], "" if missing else text)):

@@ -19,6 +19,7 @@ import pyarrow.parquet
 from jaxtyping import Shaped
 
 from graphcond.errors import InputError
+from graphcond.graphs.columns import are_texts
 from graphcond.graphs.reading.quotes import QuoteCheck
 from graphcond.graphs.usual import usual_columns
 from graphcond.io.readable import check_readable
@@ -136,7 +137,7 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) 
             rows: list[dict[str, str | None]] = []
             for place, line in batch:
                 nested = [key for key, value in line.items() if isinstance(value, dict | list)]
-                for key in [key for key in nested if not _is_texts(line[key])]:
+                for key in [key for key in nested if not are_texts(line[key])]:  # several prompts
                     problem = f"'{key}' is a list or an object"
                     error = InputError(problem, place=place, remedy="use plain values")
                     bad.refuse("values", error, "a list or an object")
@@ -149,11 +150,6 @@ def _read_lines(file: Path, block: int, wanted: list[str] | None, bad: BadRows) 
             columns = {name: pa.array([row.get(name) for row in rows], pa.large_string()) for name in names}
             yield pa.table(columns), file.stat().st_size if raw.closed else raw.tell()
             at_least_one = False
-
-
-def _is_texts(value: Any) -> bool:
-    """True for a list of texts, which is read as JSON: a node may have several prompts."""
-    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
 
 
 def _read_parquet(file: Path, block: int, wanted: list[str] | None, bad: BadRows) -> Blocks:
