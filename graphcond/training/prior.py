@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from graphcond.errors import InputError, at
 from graphcond.graphs.reading.tabular import read_jsonl
-from graphcond.io.cache import cache_entry, cached
+from graphcond.io.cache import UNFINISHED, cache_entry, cached
 from graphcond.io.files import default_cache_folder, inside
 from graphcond.io.fingerprint import fingerprint
+from graphcond.io.locks import claimed
 from graphcond.io.pictures import write_picture
 from graphcond.model import GraphModel
 from graphcond.pipeline import GraphPipeline
@@ -29,6 +31,8 @@ def prior_pictures(
 ) -> Prior:
     """The pictures at the path, or those of the cache, which are drawn if they are not there yet.
 
+    Of processes that ask for the same ones at once, one draws.
+
     Args:
         config: of the recipe.
         model: its base draws, without conditions and updates.
@@ -45,22 +49,34 @@ def prior_pictures(
     steps, side, seed = recipe.training.preview_steps, recipe.data.resolution, recipe.training.seed
     settings = (config.generate, prompts, steps, side, seed, recipe.guidance.text)
     key = f"drawn-{fingerprint(base.weights_version(), base.prompts_version(), *settings)}"
-    found = cached(ROOM, key, read_prior)
-    if found is not None:
+    if found := cached(ROOM, key, read_prior):
         return found
-    count, size = config.generate or 0, recipe.training.batch_size
-    pipe = GraphPipeline(GraphModel(base, (), feature_width=model.feature_width))
+    waiting = default_cache_folder() / UNFINISHED / key
+    with claimed(waiting / "whole.lock", wait=True):
+        if not cached(ROOM, key, read_prior):  # else another process has drawn them just now
+            _draw(config, model, prompts, key, progress)
+    shutil.rmtree(waiting, ignore_errors=True)
+    return read_prior(default_cache_folder() / ROOM / key)
+
+
+def _draw(
+    config: PriorConfig, model: GraphModel, prompts: Sequence[str], key: str, progress: Progress | None
+) -> None:
+    """Draw the prompts in turn into an entry of the cache."""
+    recipe, count = model.recipe, config.generate or 0
+    side, size = recipe.data.resolution, recipe.training.batch_size
+    pipe = GraphPipeline(GraphModel(model.base, (), feature_width=model.feature_width))
     lines = []
     with cache_entry(ROOM, key) as folder:
         for start in range(0, count, size):
             numbers = range(start, min(start + size, count))
             drawn = pipe(
                 [prompts[number % len(prompts)] for number in numbers],
-                num_inference_steps=steps,
+                num_inference_steps=recipe.training.preview_steps,
                 height=side,
                 width=side,
                 guidance_scale=recipe.guidance.text,
-                generator=[generator_of(seed, Purpose.PRIOR, number) for number in numbers],
+                generator=[generator_of(recipe.training.seed, Purpose.PRIOR, number) for number in numbers],
                 on_step=silent("prior"),
             )
             for number, picture in zip(numbers, drawn.images, strict=True):
@@ -70,7 +86,6 @@ def prior_pictures(
             if progress is not None:
                 progress(numbers.stop, count)
         (folder / METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return read_prior(default_cache_folder() / ROOM / key)
 
 
 def read_prior(folder: Path) -> Prior:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from PIL import Image
 
 from graphcond.attributed_graph import AttributedGraph
 from graphcond.errors import InputError
+from graphcond.io.cache import UNFINISHED
+from graphcond.io.locks import claimed
 from graphcond.recipe import Recipe
+from graphcond.training import prior as prior_module
 from graphcond.training import step as step_module
-from graphcond.training.prior import read_prior
+from graphcond.training.prior import prior_pictures, read_prior
 from tests.training.toys import Toy, prepare_toy, run_toy, same, trained_weights
 
 
@@ -84,6 +89,24 @@ def test_the_base_draws_them_once(
     assert _drawn(tmp_path) == [folder]
     assert [path.stat().st_mtime_ns for path, _ in read_prior(folder)] == stamps
     assert prepared.train.identity == again.train.identity
+
+
+def test_a_process_waits_for_another_that_draws_them(
+    toy: Toy, toy_graph: AttributedGraph, empty_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = toy_with(toy, {"generate": 2, "prompts": ["a cup"]})
+    prepared, _ = prepare_toy(recipe, toy_graph)
+    (folder,) = _drawn(tmp_path)
+    away = folder.rename(tmp_path / "away")
+    monkeypatch.setattr(prior_module, "GraphPipeline", None)  # drawing would fail
+    assert recipe.training.prior is not None
+    with ThreadPoolExecutor(1) as pool:
+        with claimed(tmp_path / "cache" / UNFINISHED / folder.name / "whole.lock"):
+            found = pool.submit(prior_pictures, recipe.training.prior, prepared.model, ())
+            time.sleep(0.1)  # a start for a process that would not wait
+            away.rename(folder)
+        assert found.result() == read_prior(folder)
+    assert not (tmp_path / "cache" / UNFINISHED / folder.name).exists()
 
 
 def test_a_trained_base_goes_on_with_what_it_drew_before(
