@@ -33,7 +33,7 @@ class Branch:
 
     @property
     def shown(self) -> Shown:
-        """The text and the graphs that are shown, which tell branches apart whatever they weigh."""
+        """What is shown: the text and the graphs. Each branch of a step shows something else."""
         return self.text, self.graphs
 
     @property

@@ -46,8 +46,9 @@ class GraphGuidance:
             needs one prediction less ...
         text_end: ... up to this one.
         batched: all branches in one denoiser call; otherwise one after another, which saves memory.
-        reuse: the differences of predictions are measured in every so many steps; see `BranchPredictions`.
-        skip_below: 0..1, where branches are left out since they agree; see `BranchPredictions`.
+        reuse: steps from one measurement of the differences of predictions to the next; see
+            `BranchPredictions`.
+        skip_below: 0..1; a branch is left out once its difference is below this share of its largest one.
     """
 
     text: float = 7.5

@@ -283,9 +283,10 @@ class GraphPipeline(ModelPipeline):
             guidance_end: fraction of the steps up to which they do.
             guidance_text_start: fraction of the steps from which s_T acts; elsewhere it is 1.
             guidance_text_end: fraction of the steps up to which it does.
-            guidance_reuse: differences of predictions are measured in every so many steps and used again in
-                between; see `BranchPredictions`. `predictions_made` counts what is left.
-            guidance_skip_below: 0..1, where branches that agree are left out; see `BranchPredictions`.
+            guidance_reuse: steps from one measurement of the differences of predictions to the next; see
+                `BranchPredictions`. `predictions_made` counts the predictions that were made.
+            guidance_skip_below: 0..1; a branch is left out once its difference is below this share of its
+                largest one.
             guider: a guider of diffusers, which combines the predictions with text and without in place of
                 s_T, such as ``AdaptiveProjectedGuidance``; or a `GraphGuider`, which has all scales.
             batched: all guidance branches in one denoiser call, or one after another to save memory.

@@ -297,8 +297,8 @@ class GuidanceConfig(Config):
     text_end: Fraction = 1.0
     """... up to this one."""
     reuse: PositiveInt = 1
-    """Differences between predictions with and without text or graph are measured in every so many steps, and
-    used again in the steps between, where one prediction is made."""
+    """Steps from one measurement of the differences between predictions with and without text or graph to the
+    next; in the steps between, one prediction is made, and the differences are used again."""
     skip_below: Fraction = 0.0
     """A branch is left out from the step on in which its difference falls below this share of its largest
     one, picture by picture; 0 leaves none out."""

@@ -146,7 +146,7 @@ class PictureDataset(TorchDataset[Example]):
             table, encoded = self._encoded
             rows = np.array([place])
             mean, std = torch.tensor(table.moments(rows, np.array([view]), None)[0], dtype=torch.float32)
-            row = encoded.drawn(rows, np.array([prompt / len(prompts)]))
+            row = encoded.drawn(rows, np.array([(prompt + 0.5) / len(prompts)]))
             tokens = encoded.tokens(row, torch.device("cpu"))
             return Example(LatentMoments(mean[None], std[None]), tokens, contexts)
         path = self._path(place)

@@ -193,11 +193,11 @@ class Trainer:
         return self._accelerator.is_main_process or self._sharded
 
     def _eager(self) -> AbstractContextManager[Any]:
-        """Where nothing is compiled: what happens rarely would cost more versions than it saves time."""
+        """A block without compiling, which takes longer than it saves for what is done rarely."""
         return torch.compiler.set_stance("force_eager") if self._config.compile else nullcontext()
 
     def _due(self, every: int | None, *, after: int = 0) -> bool:
-        """Whether what is done ``every`` so many steps is due, now or ``after`` some more steps."""
+        """True if what is done in each ``every``-th step is due, now or ``after`` some more steps."""
         step = self.state.step + after
         return every is not None and (step % every == 0 or step == self._config.steps)
 
