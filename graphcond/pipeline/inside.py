@@ -15,7 +15,6 @@ from torch import Tensor
 
 from graphcond.bases.base import Base
 from graphcond.bases.reference_attention import BANK
-from graphcond.denoiser_inputs import DenoiserInputs
 from graphcond.errors import InputError
 from graphcond.guidance import Branch, BranchPredictions, rescaled
 from graphcond.signals import TextTokens
@@ -149,9 +148,9 @@ class Inside:
             parts = [part if rows is None else part[rows] for part, rows in zip(own, some, strict=True)]
             part = torch.cat(parts)
             shown = text.select(part)
-            inputs = self._applied(
-                model, numbers, some[0], self.base.inputs(sample[part], times[part], shown), shown
-            )
+            inputs = self.base.inputs(sample[part], times[part], shown)
+            for one in self.models.values():  # without graphs, but for those of ``model`` with ``numbers``
+                inputs = one.applied(inputs, shown, numbers if one is model else (), some[0])
             token = self._own.set(_rows(options, part, rows))
             try:
                 return list(self.base.denoise(inputs).split([*map(len, parts)]))
@@ -204,19 +203,6 @@ class Inside:
         if rescale:
             return torch.cat([empty + (scale * (most - text) - shift) / (scale - 1), most])
         return torch.cat([empty, text + shift / scale])
-
-    def _applied(
-        self,
-        model: Attached | None,
-        numbers: Sequence[int],
-        rows: Tensor | None,
-        inputs: DenoiserInputs,
-        text: TextTokens,
-    ) -> DenoiserInputs:
-        """The inputs with all models, of whose graphs those of ``model`` with these numbers are shown."""
-        for one in self.models.values():
-            inputs = one.applied(inputs, text, numbers if one is model else (), rows)
-        return inputs
 
 
 def tokens_of(hidden: Tensor) -> TextTokens:

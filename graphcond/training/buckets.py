@@ -113,13 +113,13 @@ def frames_in_buckets(
     sizes = best_sizes(originals, config.sizes(side), fewest=config.fewest if training else 1)
     for size in sorted(set(sizes)):
         rows = np.array([row for row, own in enumerate(sizes) if own == size])
-        regions = [
-            [Frame.covered((height, width), size, place).region for place in places]
-            for (height, width), places in (
-                (originals[row].tolist(), _places(pictures[row][1], config.crops if training else 1))
-                for row in rows.tolist()
-            )
-        ]
+        regions, crops = [], config.crops if training else 1
+        for row in rows.tolist():
+            height, width = originals[row].tolist()
+            # Random places follow from the picture's content.
+            generator = np.random.default_rng(int(pictures[row][1][:16], 16))
+            places = [0.5] if crops == 1 else generator.random(crops).tolist()
+            regions.append([Frame.covered((height, width), size, place).region for place in places])
         yield rows, Frames(size, originals[rows], np.array(regions))
 
 
@@ -162,12 +162,6 @@ def table_of_pictures(
         parts.append((latents, rows, frames))
     all_latents, members, all_frames = zip(*parts, strict=True)
     return PictureTable(all_latents, members, all_frames, mirrored, cut=True)
-
-
-def _places(digest: str, crops: int) -> list[float]:
-    """Where to cut a picture: in the middle, or at random places, which follow from its content."""
-    seed = int(digest[:16], 16)
-    return [0.5] if crops == 1 else np.random.default_rng(seed).random(crops).tolist()
 
 
 def note_on_buckets(table: PictureTable) -> str:
