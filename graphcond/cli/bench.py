@@ -200,8 +200,10 @@ def references(
 
 @app.command()
 def guidance(
-    base: OnBase = "tiny",
-    world: Annotated[str, typer.Option(help="art (hard edges) or scenes.")] = "art",
+    base: Annotated[
+        str | None, typer.Option(help="The base to compare on; tiny unless given, and emoji for its world.")
+    ] = None,
+    world: Annotated[str, typer.Option(help="art (hard edges), scenes, or emoji.")] = "art",
     model: Annotated[
         Path | None, typer.Option(help="A model that draws; one is trained unless given.")
     ] = None,
@@ -216,13 +218,14 @@ def guidance(
 ) -> None:
     """Compare options of guidance that save predictions: what is left of accuracy, and what a picture costs.
 
-    One model draws all rows. Takes five minutes of one CPU core, and on scenes as many to train it.
+    One model draws all rows. Takes five minutes of one CPU core, and on scenes as many to train it; on emoji,
+    whose pictures are real, three times as long.
 
     For example:
 
         graphcond bench guidance --only "full,reuse 2,reuse 3"
     """
-    sweeps = {"art": "guidance", "scenes": "guidance-scenes"}
+    sweeps = {"art": "guidance", "scenes": "guidance-scenes", "emoji": "guidance-emoji"}
     if world not in sweeps:
         problem = f"there is no comparison on a world '{world}'"
         raise InputError(problem, place="--world", remedy=did_you_mean(world, sweeps))
@@ -259,20 +262,22 @@ def _keep_rows(values: dict[str, Any], only: str | None) -> None:
         values["reference"] = None
 
 
-def _shipped(name: str, base: str, seed: int) -> dict[str, Any]:
-    """The plain values of a shipped sweep with another seed."""
+def _shipped(name: str, base: str | None, seed: int) -> dict[str, Any]:
+    """The plain values of a shipped sweep with another seed, and another base that draws the same world."""
     from graphcond.bases.config import packaged_bases
     from graphcond.io.strict_yaml import read_yaml
     from graphcond.sweep.config import shipped_sweeps
 
-    drawing = [kind for kind, config in packaged_bases().items() if config.graph_world == "art"]
+    values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
+    bases, base = packaged_bases(), base or values["base"]
+    world = bases[values["base"]].graph_world
+    drawing = [kind for kind, config in bases.items() if config.graph_world == world]
     if base_name(base) not in drawing:
         raise InputError(
-            f"the comparisons that ship are on bases that draw the art world, got '{base}'",
+            f"the comparison is on bases that draw the {world} world, got '{base}'",
             place="--base",
             remedy=f"use {' or '.join(drawing)}",
         )
-    values: dict[str, Any] = read_yaml(shipped_sweeps()[name])
     return values | {"base": base, "seed": seed, "seeds": [seed]}
 
 
