@@ -153,7 +153,7 @@ def test_shipped_sweeps_resolve(name: str) -> None:
     assert not [row.name for row in config.rows if "," in row.name]  # `bench --only` separates them so
     model = None
     if config.model is not None:
-        model = load_recipe(config.model.recipe, base=config.base)  # type: ignore[union-attr]
+        model = load_recipe(config.model.recipe, base=config.base, overrides=config.set.items())  # type: ignore[union-attr]
     assert rows_of(config, place, model=model)
 
 
