@@ -152,9 +152,8 @@ CLIP_G = ClipShape(
 )
 
 
-def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
-    """A Stable Diffusion folder in diffusers' layout, in fp16; weights are drawn on ``device``."""
-    torch.manual_seed(0)
+def unet_of(shape: BaseShape) -> UNet2DConditionModel:
+    """The denoiser."""
     sides = ["CrossAttn" if depth else "" for depth in shape.depths]
     added: dict[str, Any] = {}
     if shape.second is not None:
@@ -163,29 +162,39 @@ def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
             "addition_time_embed_dim": 256,
             "projection_class_embeddings_input_dim": shape.second["projection_dim"] + 6 * 256,
         }
+    return UNet2DConditionModel(
+        sample_size=shape.pixels // 8,
+        block_out_channels=shape.widths,
+        down_block_types=tuple(f"{side}DownBlock2D" for side in sides),
+        up_block_types=tuple(f"{side}UpBlock2D" for side in reversed(sides)),
+        transformer_layers_per_block=tuple(max(1, depth) for depth in shape.depths),
+        cross_attention_dim=shape.token_width,
+        attention_head_dim=shape.heads,
+        use_linear_projection=shape.linear_projection,
+        norm_num_groups=shape.norm_groups,
+        **added,
+    )
+
+
+def autoencoder_of(shape: BaseShape) -> AutoencoderKL:
+    """The autoencoder."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=shape.vae_widths,
+        norm_num_groups=shape.norm_groups,
+        layers_per_block=2,
+        sample_size=shape.pixels,
+        scaling_factor=shape.latent_scale,
+    )
+
+
+def write_base(folder: Path, shape: BaseShape, *, device: str = "cpu") -> Path:
+    """A Stable Diffusion folder in diffusers' layout, in fp16; weights are drawn on ``device``."""
+    torch.manual_seed(0)
     parts: dict[str, nn.Module] = {}
     with torch.device(device):
-        parts["unet"] = UNet2DConditionModel(
-            sample_size=shape.pixels // 8,
-            block_out_channels=shape.widths,
-            down_block_types=tuple(f"{side}DownBlock2D" for side in sides),
-            up_block_types=tuple(f"{side}UpBlock2D" for side in reversed(sides)),
-            transformer_layers_per_block=tuple(max(1, depth) for depth in shape.depths),
-            cross_attention_dim=shape.token_width,
-            attention_head_dim=shape.heads,
-            use_linear_projection=shape.linear_projection,
-            norm_num_groups=shape.norm_groups,
-            **added,
-        )
-        parts["vae"] = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=shape.vae_widths,
-            norm_num_groups=shape.norm_groups,
-            layers_per_block=2,
-            sample_size=shape.pixels,
-            scaling_factor=shape.latent_scale,
-        )
+        parts["unet"], parts["vae"] = unet_of(shape), autoencoder_of(shape)
         parts["text_encoder"] = CLIPTextModel(CLIPTextConfig(**TOKEN_IDS, **shape.text))
         if shape.second is not None:
             second = CLIPTextConfig(**TOKEN_IDS, **shape.second)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from checkpoints import SD15, SDXL, BaseShape
-from diffusers import AutoencoderKL, AutoencoderKLFlux2, Flux2Transformer2DModel, UNet2DConditionModel
+from checkpoints import SD15, SDXL, autoencoder_of, unet_of
+from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from flux2_step import KLEIN_4B
 from torch import nn
 
@@ -24,34 +24,6 @@ FROZEN, TRAINED = 2, 16
 CLIP_L = TransformerShape(49_408, 77, 768, 12, 12, 3072, "quick_gelu")
 
 
-def unet(shape: BaseShape) -> nn.Module:
-    sides = ["CrossAttn" if depth else "" for depth in shape.depths]
-    added = {
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-    }
-    return UNet2DConditionModel(
-        block_out_channels=shape.widths,
-        down_block_types=tuple(f"{side}DownBlock2D" for side in sides),
-        up_block_types=tuple(f"{side}UpBlock2D" for side in reversed(sides)),
-        transformer_layers_per_block=tuple(max(1, depth) for depth in shape.depths),
-        cross_attention_dim=shape.token_width,
-        attention_head_dim=shape.heads,
-        use_linear_projection=shape.linear_projection,
-        **(added if shape.second is not None else {}),
-    )
-
-
-def autoencoder() -> nn.Module:
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=SD15.vae_widths,
-        layers_per_block=2,
-    )
-
-
 def qformer(tokens: int, shape: TransformerShape = CLIP_L) -> nn.Module:
     return GraphQFormer(shape=shape, feature_width=CLIP_WIDTH, token_width=tokens)
 
@@ -61,8 +33,8 @@ def over_states(width: int) -> nn.Module:
 
 
 SIZES: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], Callable[[], nn.Module]]] = {
-    "SD 1.5": (lambda: unet(SD15), autoencoder, lambda: qformer(768)),
-    "SDXL": (lambda: unet(SDXL), autoencoder, lambda: qformer(2048)),
+    "SD 1.5": (lambda: unet_of(SD15), lambda: autoencoder_of(SD15), lambda: qformer(768)),
+    "SDXL": (lambda: unet_of(SDXL), lambda: autoencoder_of(SDXL), lambda: qformer(2048)),
     "FLUX.2 Klein 4B": (
         lambda: Flux2Transformer2DModel(guidance_embeds=False, **KLEIN_4B),
         AutoencoderKLFlux2,
