@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from graphcond.coverage import coverage
 from graphcond.data.dataset import Dataset
@@ -69,11 +70,8 @@ class BoxWeights:
             [found for box in self.boxes[row] if box is not None and (found := frame.box(box)) is not None]
             for row, frame in zip(rows.tolist(), frames, strict=True)
         ]
-        most = max(map(len, shown))
-        boxes, present = torch.zeros(len(rows), most, 4), torch.zeros(len(rows), most, dtype=torch.bool)
-        for row, own in enumerate(shown):
-            boxes[row, : len(own)] = torch.tensor(own).view(-1, 4)
-            present[row, : len(own)] = True
+        boxes = pad_sequence([torch.tensor(own).view(-1, 4) for own in shown], batch_first=True)
+        present = pad_sequence([torch.ones(len(own), dtype=torch.bool) for own in shown], batch_first=True)
         _, height, width = self.pictures.shape(rows)
         return even(self._of(boxes, present, height, width))
 

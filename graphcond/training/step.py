@@ -150,8 +150,7 @@ class Stepper:
                 f"note: {before} samples at once do not fit into memory; going on with {self.at_once}, "
                 f"as with training.batch_size: {self.at_once} and training.accumulate: {passes}"
             )
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            torch.cuda.empty_cache()
 
     def _backward(
         self, positions: Int64[np.ndarray, " b"], own: list[tuple[str, Mapping[str, float]]]
